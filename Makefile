@@ -1,0 +1,48 @@
+# One environment in .venv, made once and again when its inputs change.
+PYTHON ?= python3
+VENV   ?= .venv
+BIN    := $(VENV)/bin
+READY  := $(VENV)/.ready
+
+.DEFAULT_GOAL := help
+.PHONY: help install lab test demo lint format bench clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+install: $(READY) ## the environment in .venv, by the versions in constraints.txt
+
+# torch comes first and pinned, so that pip takes the build its index offers for it before any open range is read.
+$(READY): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "t4r-lab needs Python 3.11 or newer: make PYTHON=/path/to/python3.11"; exit 1; }
+	@echo "Installing into $(VENV) (some minutes the first time)"
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt torch
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	@touch $@
+
+lab: $(READY) ## JupyterLab on the front end
+	$(BIN)/t4r-lab lab
+
+test: $(READY) ## the whole suite, fast tests first, browser last
+	$(BIN)/python -m pytest -q
+
+demo: $(READY) ## prepare, train, evaluate, compare, recommend on built-in data, without a browser
+	$(BIN)/t4r-lab demo
+
+lint: $(READY) ## ruff and mypy
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: $(READY) ## sort imports, mend what can be mended, format
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: $(READY) ## training speed beside the reference library (installs it the first time)
+	$(BIN)/python benchmarks/train_vs_reference.py
+
+clean: ## remove environments and caches; mlruns/ is kept
+	rm -rf $(VENV) benchmarks/.reference-env build dist .pytest_cache .mypy_cache .ruff_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,102 @@
+"""Baselines without training, judged by the same metrics: no model is shown without them."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from t4r_lab.data.batches import evaluation_batches, evaluation_windows, make_batch, seen_items
+from t4r_lab.data.dataset import Sessions
+from t4r_lab.nn.flow import Batch
+from t4r_lab.nn.metrics import Ranks, ranks
+from t4r_lab.spec import EvaluationSpec
+
+GAPS = 3
+"""Successors that count: the next three events, weighted 1/gap."""
+RECENT = 10
+"""Events of a session that vote, the last one most: weight 1/distance from the end."""
+
+
+class Scorer(Protocol):
+    """Scores every item after each session of a batch, (B, I)."""
+
+    def scores(self, batch: Batch) -> Tensor: ...
+
+
+class Popularity:
+    """Every session gets the items by their count in the training part."""
+
+    name = "popularity"
+
+    def __init__(self, sessions: Sessions, n_items: int) -> None:
+        self.counts = np.bincount(sessions.values["item_id"], minlength=n_items + 1)[1:].astype(np.float64)
+
+    def scores(self, batch: Batch) -> Tensor:
+        return torch.from_numpy(self.counts).expand(len(batch.lengths), -1).clone()
+
+
+class Successors:
+    """Items that followed the session's last ones in training, popularity behind.
+
+    S[a, b] sums 1/gap over all places where b follows a by 1 to 3 events; a session scores b by
+    Σ S[event, b] / distance over its last 10 events. Popularity, scaled below any successor, breaks the rest.
+    """
+
+    name = "successors"
+
+    def __init__(self, sessions: Sessions, n_items: int) -> None:
+        ids, offsets = sessions.values["item_id"].astype(np.int64), sessions.offsets
+        session = np.repeat(np.arange(len(offsets) - 1), np.diff(offsets))
+        keys, weights = [], []
+        for gap in range(1, GAPS + 1):
+            same = session[gap:] == session[:-gap]
+            keys.append(ids[:-gap][same] * (n_items + 1) + ids[gap:][same])
+            weights.append(np.full(int(same.sum()), 1.0 / gap))
+        pair, where = np.unique(np.concatenate(keys), return_inverse=True)
+        self.weight = np.bincount(where, np.concatenate(weights), minlength=len(pair))
+        self.successor = pair % (n_items + 1)
+        self.rows = np.searchsorted(pair // (n_items + 1), np.arange(n_items + 2))  # CSR offsets by item
+        self.n_items = n_items
+        popularity = Popularity(sessions, n_items).counts
+        least = self.weight.min(initial=1.0) / RECENT
+        self.behind = popularity * (0.5 * least / max(popularity.max(initial=1.0), 1.0))
+
+    def scores(self, batch: Batch) -> Tensor:
+        ids, lengths = batch.ids.numpy(), batch.lengths.numpy()
+        out = np.tile(np.append(0.0, self.behind), (len(ids), 1)).ravel()
+        for distance in range(1, RECENT + 1):
+            row = np.flatnonzero(lengths >= distance)
+            item = ids[row, lengths[row] - distance]
+            begin, end = self.rows[item], self.rows[item + 1]
+            entry, of = _ranges(begin, end)
+            # within one distance a row has each successor once, so plain indexed addition is enough
+            out[row[of] * (self.n_items + 1) + self.successor[entry]] += self.weight[entry] / distance
+        return torch.from_numpy(out.reshape(len(ids), -1)[:, 1:].copy())
+
+
+BASELINES = {"popularity": Popularity, "successors": Successors}
+
+
+def evaluate(scorer: Scorer, sessions: Sessions, evaluation: EvaluationSpec) -> Ranks:
+    """Rank every target of `sessions` by a scorer that sees the whole prefix."""
+    longest = int(np.diff(sessions.offsets).max(initial=1))
+    windows = evaluation_windows(sessions, longest, evaluation.positions, causal=False)
+    parts = []
+    for chunk in evaluation_batches(windows, 256):
+        batch = make_batch(sessions, chunk)
+        target = sessions.values["item_id"][sessions.offsets[chunk.row] + chunk.stop].astype(np.int64)
+        seen = seen_items(sessions, chunk.row, chunk.stop) if evaluation.filter_seen else None
+        rank = ranks(scorer.scores(batch), torch.from_numpy(target), seen)
+        parts.append((chunk.row, chunk.stop, target, rank.numpy()))
+    return Ranks.gather(parts, evaluation.cutoffs)
+
+
+def _ranges(begin: NDArray[np.int64], end: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """All indices of [begin_i, end_i) one after another, and which i each belongs to."""
+    count = end - begin
+    of = np.repeat(np.arange(len(begin)), count)
+    return np.arange(count.sum()) - np.repeat(np.cumsum(count) - count, count) + np.repeat(begin, count), of

@@ -1,0 +1,145 @@
+"""Blocks that stand in a body: sequential composition, MLP, transformer, RNN."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from t4r_lab.errors import InputError
+from t4r_lab.nn.features import TabularSequenceFeatures
+from t4r_lab.nn.flow import Batch, Masked
+from t4r_lab.nn.masking import Masking, make_masking
+from t4r_lab.nn.transformers import make_transformer, sequence_output
+from t4r_lab.spec import pair_refusal
+
+
+class MLPBlock(nn.Module):
+    """Fully-connected layers, (B, T, any) to (B, T, dimensions[-1]).
+
+    The input width is taken from the block before, when `SequentialBlock` is made.
+    """
+
+    def __init__(
+        self, dimensions: Sequence[int], activation: type[nn.Module] | None = nn.ReLU, dropout: float = 0.0
+    ) -> None:
+        super().__init__()
+        layers: list[nn.Module] = []
+        for dim in dimensions:
+            layers.append(nn.LazyLinear(dim))
+            if activation is not None:
+                layers.append(activation())
+            if dropout:
+                layers.append(nn.Dropout(dropout))
+        self.layers = nn.Sequential(*layers)
+
+    def forward(self, hidden: Tensor) -> Tensor:
+        out: Tensor = self.layers(hidden)
+        return out
+
+
+class TransformerBlock(nn.Module):
+    """A Hugging Face transformer over (B, T, d_model), made from its configuration.
+
+    Padding is always masked. `masking` (a policy or its name) is checked against what the body supports.
+
+    Raises
+    ------
+    InputError
+        for a pair that isn't allowed, naming what is.
+    """
+
+    def __init__(self, config: Any, masking: Masking | str | None = None) -> None:
+        super().__init__()
+        self.kind: str = config.model_type
+        self.masking = make_masking(masking) if isinstance(masking, str) else masking
+        if self.masking is not None and (refusal := pair_refusal(self.kind, self.masking.kind)):
+            raise InputError(refusal)
+        self.transformer = make_transformer(config)
+
+    def forward(self, hidden: Tensor, masked: Masked) -> Tensor:
+        return sequence_output(self.transformer, self.kind, hidden, masked.batch.valid, masked.causal)
+
+
+class RNNBlock(nn.Module):
+    """GRU or LSTM over (B, T, d_in), (B, T, d_model) out, with dropout between layers and after the last."""
+
+    def __init__(self, kind: str, d_in: int, d_model: int, n_layer: int = 1, dropout: float = 0.0) -> None:
+        super().__init__()
+        cell = {"gru": nn.GRU, "lstm": nn.LSTM}[kind]
+        self.kind = kind
+        self.rnn = cell(d_in, d_model, n_layer, batch_first=True, dropout=dropout if n_layer > 1 else 0.0)
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, hidden: Tensor, masked: Masked) -> Tensor:
+        if not masked.causal:
+            raise InputError(f"{pair_refusal(self.kind, 'mlm')}")
+        out: Tensor = self.dropout(self.rnn(hidden)[0])
+        return out
+
+
+class SequentialBlock(nn.Module):
+    """Blocks one after another; the first is the input block.
+
+    Any module that maps (B, T, D) to (B, T, D') can stand in it, an ``nn.Linear`` or a batch-first
+    ``nn.LSTM`` of plain PyTorch included. Widths are found, and mismatches refused, when it is made.
+    """
+
+    def __init__(self, inputs: TabularSequenceFeatures, *blocks: nn.Module) -> None:
+        super().__init__()
+        self.inputs = inputs
+        self.blocks = nn.ModuleList(blocks)
+        for block in blocks:
+            if isinstance(block, nn.RNNBase) and not block.batch_first:
+                raise InputError(f"{type(block).__name__} must be made with batch_first=True: blocks map (B, T, D)")
+        self.output_dim = self._probe()
+
+    @property
+    def masking(self) -> Masking:
+        if self.inputs.masking is None:
+            raise InputError("the input block has no masking; give masking='clm' or 'mlm' to from_schema")
+        return self.inputs.masking
+
+    def forward(self, masked: Masked) -> Tensor:
+        """(B, T, output_dim)"""
+        hidden: Tensor = self.inputs(masked)
+        for block in self.blocks:
+            hidden = _apply(block, hidden, masked)
+        return hidden
+
+    @torch.no_grad()
+    def _probe(self) -> int:
+        """Send one empty event through, which gives lazy layers their width; returns the output width."""
+        zeros = torch.zeros(1, 2, dtype=torch.long)
+        masking = self.inputs.masking
+        masked = Masked(
+            Batch({}, torch.ones(1, dtype=torch.long) * 2),
+            None,
+            zeros > 0,
+            zeros[0, :0],
+            masking is None or masking.causal,
+        )
+        masked.batch.columns[masked.batch.item] = zeros
+        hidden = torch.zeros(1, 2, self.inputs.output_dim)
+        for index, block in enumerate(self.blocks):
+            training = block.training
+            block.eval()
+            try:
+                hidden = _apply(block, hidden, masked)
+            except (RuntimeError, ValueError) as error:
+                if isinstance(error, InputError):
+                    raise
+                raise InputError(
+                    f"block {index} ({type(block).__name__}) can't take the {hidden.shape[-1]} channels before it "
+                    f"({str(error).splitlines()[0]}); put MLPBlock([width]) between them"
+                ) from None
+            finally:
+                block.train(training)
+        return hidden.shape[-1]
+
+
+def _apply(block: nn.Module, hidden: Tensor, masked: Masked) -> Tensor:
+    out = block(hidden, masked) if isinstance(block, (TransformerBlock, RNNBlock)) else block(hidden)
+    return out[0] if isinstance(out, tuple) else out

@@ -1,0 +1,95 @@
+"""Full-ranking metrics from the rank of the target among all items; ties count half."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import polars as pl
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+Floats = NDArray[np.float64]
+
+
+def ranks(scores: Tensor, targets: Tensor, seen: Tensor | None = None) -> Tensor:
+    """Rank of each target among all candidates, (N,) float64: 1 + greater + equal/2.
+
+    Parameters
+    ----------
+    scores: (N, I), column j scores item id j+1; changed in place where `seen` is given.
+    targets: (N,) item ids.
+    seen: (N, K) item ids that are no candidates, 0 for none. A target that was seen ranks last.
+    """
+    n_items = scores.shape[1]
+    column = targets[:, None] - 1
+    if seen is not None:
+        lost = (seen == targets[:, None]).any(1)
+        # padding maps to the target's own column, which is written back afterwards
+        where = torch.where(seen == 0, column, seen - 1)
+        own = scores.gather(1, column)
+        scores.scatter_(1, where, float("-inf")).scatter_(1, column, own)
+    own = scores.gather(1, column)
+    greater = (scores > own).sum(1)
+    equal = (scores == own).sum(1) - 1
+    rank = 1.0 + greater.double() + 0.5 * equal.double()
+    if seen is not None:
+        rank[lost] = float(n_items)
+    return torch.where(own[:, 0].isnan(), float(n_items), rank)
+
+
+def _ndcg(rank: Floats, k: int) -> Floats:
+    return np.where(rank <= k, 1.0 / np.log2(rank + 1.0), 0.0)
+
+
+def _recall(rank: Floats, k: int) -> Floats:
+    return (rank <= k).astype(np.float64)
+
+
+def _mrr(rank: Floats, k: int) -> Floats:
+    return np.where(rank <= k, 1.0 / rank, 0.0)
+
+
+PER_CASE: dict[str, Callable[[Floats, int], Floats]] = {"ndcg": _ndcg, "recall": _recall, "mrr": _mrr}
+"""Each metric as a function of the ranks and the cutoff, one value per case. One target a case: recall is the
+hit rate and equals P@k in the session-based literature."""
+
+
+def summarize(rank: Floats, cutoffs: list[int]) -> dict[str, float]:
+    """Means over all cases, such as ``{"ndcg@10": …}``."""
+    return {
+        f"{name}@{k}": float(metric(rank, k).mean()) if len(rank) else 0.0
+        for k in cutoffs
+        for name, metric in PER_CASE.items()
+    }
+
+
+@dataclass(frozen=True)
+class Ranks:
+    """Rank of every target, one case each: session row, position of the target in it, item id, rank (1 is best)."""
+
+    session: NDArray[np.int64]
+    position: NDArray[np.int64]
+    target: NDArray[np.int64]
+    rank: NDArray[np.float64]
+    cutoffs: tuple[int, ...]
+
+    @classmethod
+    def gather(cls, parts: Sequence[tuple[NDArray[Any], ...]], cutoffs: list[int]) -> Ranks:
+        """Join the cases of all batches, ordered by session and position."""
+        empty = (np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0))
+        session, position, target, rank = (np.concatenate(p) for p in zip(*(parts or [empty]), strict=True))
+        order = np.lexsort((position, session))
+        return cls(session[order], position[order], target[order], rank[order], tuple(cutoffs))
+
+    def metrics(self) -> dict[str, float]:
+        """Means over all cases, such as ``{"ndcg@10": …}``."""
+        return summarize(self.rank, list(self.cutoffs))
+
+    def frame(self) -> pl.DataFrame:
+        return pl.DataFrame(
+            {"session": self.session, "position": self.position, "target": self.target, "rank": self.rank}
+        )

@@ -1,0 +1,62 @@
+"""What long work says while it runs: read alike by console, MLflow, pruner and widgets."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Work of one stage: `done` of `total` (0: unknown) `unit`s, with the latest figures."""
+
+    stage: str
+    done: int = 0
+    total: int = 0
+    unit: str = "steps"
+    figures: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Baseline:
+    """Validation metrics of a baseline, known before training starts."""
+
+    name: str
+    metrics: dict[str, float]
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """The end of one epoch: mean training loss and the metrics of the validation part."""
+
+    epoch: int
+    epochs: int
+    step: int
+    train_loss: float
+    valid: dict[str, float]
+    learning_rate: float
+    seconds: float
+    best: bool
+
+
+@dataclass(frozen=True)
+class Stopped:
+    """Training has ended. `reason` is ``finished``, ``early stopping`` or ``interrupted``."""
+
+    reason: str
+    best_epoch: int
+    seconds: float
+
+
+Report = Progress | Baseline | Epoch | Stopped
+OnReport = Callable[[Report], None]
+
+
+def silent(report: Report) -> None:
+    """An `OnReport` that says nothing."""
+
+
+def to_event(report: Report) -> dict[str, Any]:
+    """The report as one JSON-able event, its type under ``event``."""
+    return {"event": type(report).__name__.lower(), **asdict(report)}

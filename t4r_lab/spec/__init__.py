@@ -1,0 +1,52 @@
+"""Spec: one serializable description of a run; the single source of truth of every face."""
+
+from t4r_lab.spec.knobs import Knob
+from t4r_lab.spec.parts import (
+    BERT,
+    BODY_MASKINGS,
+    CLM,
+    GPT2,
+    GRU,
+    LSTM,
+    METRICS,
+    MLM,
+    BodySpec,
+    CrossEntropy,
+    DataSpec,
+    EvaluationSpec,
+    FeatureSpec,
+    InputsSpec,
+    MaskingSpec,
+    ModelSpec,
+    NextItem,
+    TrainSpec,
+    XLNet,
+    pair_refusal,
+)
+from t4r_lab.spec.run import RunSpec, parse_assignment
+
+__all__ = [
+    "BERT",
+    "BODY_MASKINGS",
+    "CLM",
+    "GPT2",
+    "GRU",
+    "LSTM",
+    "METRICS",
+    "MLM",
+    "BodySpec",
+    "CrossEntropy",
+    "DataSpec",
+    "EvaluationSpec",
+    "FeatureSpec",
+    "InputsSpec",
+    "Knob",
+    "MaskingSpec",
+    "ModelSpec",
+    "NextItem",
+    "RunSpec",
+    "TrainSpec",
+    "XLNet",
+    "pair_refusal",
+    "parse_assignment",
+]

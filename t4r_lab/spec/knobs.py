@@ -1,0 +1,126 @@
+"""A knob: one tunable value of a spec, defined once and read by every face.
+
+The form, the ``--set`` key, the MLflow parameter and the search space are all made from the same
+pydantic field. Nothing else in the project repeats a default, a bound or a help text.
+"""
+
+from __future__ import annotations
+
+import types
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class Part(BaseModel):
+    """A part of a spec: immutable, and an unknown key is an error."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
+
+
+def knob(
+    default: Any,
+    help: str,
+    *,
+    low: float | None = None,
+    high: float | None = None,
+    search: tuple[float, float] | None = None,
+    log: bool = False,
+) -> Any:
+    """A pydantic field with bounds (inclusive), help text and the range a search covers by default."""
+    extra: dict[str, Any] = {"search": {"low": search[0], "high": search[1], "log": log}} if search else {}
+    return Field(default, description=help, ge=low, le=high, json_schema_extra=extra)
+
+
+@dataclass(frozen=True)
+class Knob:
+    """One value of a spec with all that is known of it."""
+
+    path: str
+    value: Any
+    default: Any
+    help: str
+    type: type
+    optional: bool
+    low: float | None
+    high: float | None
+    choices: tuple[Any, ...]
+    search: dict[str, Any]
+
+
+def variants(annotation: Any) -> dict[str, type[Part]]:
+    """The parts an annotation admits, by their ``kind``; a single part stands under ''."""
+    if get_origin(annotation) is Annotated:
+        annotation = get_args(annotation)[0]
+    members = get_args(annotation) if get_origin(annotation) in (Union, types.UnionType) else (annotation,)
+    parts = [m for m in members if isinstance(m, type) and issubclass(m, Part)]
+    if len(parts) == 1 and "kind" not in parts[0].model_fields:
+        return {"": parts[0]}
+    return {get_args(p.model_fields["kind"].annotation)[0]: p for p in parts}
+
+
+def element(annotation: Any) -> Any:
+    """What a list or dict annotation holds; None for anything else."""
+    for member in (annotation, *get_args(annotation)):
+        origin = get_origin(member)
+        if origin is list or origin is tuple:
+            return get_args(member)[0]
+        if origin is dict:
+            return get_args(member)[1]
+    return None
+
+
+def walk(part: Part, prefix: str = "") -> Iterator[Knob]:
+    """Every knob below `part`, in the order of definition, its dotted path starting with `prefix`."""
+    for name, field in type(part).model_fields.items():
+        path, value = f"{prefix}{name}", getattr(part, name)
+        if name == "kind":
+            continue
+        yield from _walk_value(path, value, field.annotation, field)
+
+
+def _walk_value(path: str, value: Any, annotation: Any, field: Any) -> Iterator[Knob]:
+    if isinstance(value, Part):
+        kinds = variants(annotation)
+        if "" not in kinds:
+            help = field.description or ""
+            yield Knob(f"{path}.kind", value.kind, None, help, str, False, None, None, tuple(kinds), {})  # type: ignore[attr-defined]
+        yield from walk(value, f"{path}.")
+    elif isinstance(value, dict):
+        for key, item in value.items():
+            yield from _walk_value(f"{path}.{key}", item, element(annotation), field)
+    elif isinstance(value, (list, tuple)) and value and isinstance(value[0], Part):
+        for index, item in enumerate(value):
+            yield from _walk_value(f"{path}.{index}", item, element(annotation), field)
+    else:
+        yield _leaf(path, value, annotation, field)
+
+
+def _leaf(path: str, value: Any, annotation: Any, field: Any) -> Knob:
+    members = [m for m in get_args(annotation) if m is not type(None)]
+    optional = type(None) in get_args(annotation)
+    if optional and len(members) == 1:
+        annotation = members[0]
+    choices = get_args(annotation) if get_origin(annotation) is Literal else ()
+    bounds = {key: getattr(m, key) for m in field.metadata for key in ("ge", "le") if hasattr(m, key)}
+    kind = (
+        type(choices[0])
+        if choices
+        else (annotation if isinstance(annotation, type) else get_origin(annotation) or object)
+    )
+    default = field.get_default(call_default_factory=True)
+    extra = field.json_schema_extra or {}
+    return Knob(
+        path,
+        value,
+        default,
+        field.description or "",
+        kind,
+        optional,
+        bounds.get("ge"),
+        bounds.get("le"),
+        choices,
+        dict(extra.get("search", {})),
+    )

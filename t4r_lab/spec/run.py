@@ -1,0 +1,244 @@
+"""RunSpec: one serializable description of a run, and how it is read, checked and changed."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import Field, ValidationError, model_validator
+
+from t4r_lab.errors import InputError, did_you_mean
+from t4r_lab.spec.knobs import Knob, Part, element, variants, walk
+from t4r_lab.spec.parts import DataSpec, EvaluationSpec, ModelSpec, TrainSpec
+
+
+class RunSpec(Part):
+    """Data, model, training and evaluation of one run.
+
+    >>> spec = RunSpec.parse({"data": {"path": "mlruns/data/demo"}})
+    >>> spec.override({"model.body.d_model": 128}).model.body.d_model
+    128
+    """
+
+    name: str = Field("run", description="a name for people", min_length=1, max_length=200)
+    data: DataSpec
+    model: ModelSpec = Field(ModelSpec())
+    train: TrainSpec = Field(TrainSpec())
+    evaluation: EvaluationSpec = Field(EvaluationSpec())
+
+    @model_validator(mode="after")
+    def _monitor_is_computed(self) -> RunSpec:
+        if self.train.monitor is not None and self.train.monitor not in self.evaluation.metrics:
+            raise InputError(
+                f"train.monitor: {self.train.monitor!r} is not computed; "
+                f"{did_you_mean(self.train.monitor, self.evaluation.metrics)}"
+            )
+        return self
+
+    @property
+    def monitor(self) -> str:
+        """The validation metric that chooses the best epoch."""
+        return self.train.monitor or f"ndcg@{self.evaluation.cutoffs[-1]}"
+
+    # reading ------------------------------------------------------------------------------------
+
+    @classmethod
+    def parse(cls, content: Any, source: str = "spec") -> RunSpec:
+        """Check plain `content` (of YAML or JSON).
+
+        Raises
+        ------
+        InputError
+            with the dotted path, the value and a remedy, for the first thing that is wrong.
+        """
+        if not isinstance(content, Mapping):
+            raise InputError(
+                f"{source}: expected keys such as data and model, got {type(content).__name__}; see the README"
+            )
+        try:
+            return cls.model_validate(dict(content))
+        except ValidationError as error:
+            raise InputError(f"{source}: {explain(cls, content, error)}") from None
+
+    @classmethod
+    def loads(cls, text: str, source: str = "spec") -> RunSpec:
+        """Check YAML or JSON `text`."""
+        try:
+            content = yaml.safe_load(text)
+        except yaml.YAMLError as error:
+            mark = getattr(error, "problem_mark", None)
+            where = f" in line {mark.line + 1}, column {mark.column + 1}" if mark else ""
+            problem = getattr(error, "problem", None) or "unreadable"
+            raise InputError(f"{source}: not valid YAML{where}: {problem}; mend that line") from None
+        return cls.parse(content, source)
+
+    @classmethod
+    def load(cls, path: str | Path) -> RunSpec:
+        """Read and check a YAML or JSON file."""
+        try:
+            return cls.loads(Path(path).read_text(encoding="utf-8"), str(path))
+        except OSError as error:
+            raise InputError(f"{path}: cannot be read ({error.strerror}); give the path of a spec file") from None
+        except UnicodeDecodeError:
+            raise InputError(f"{path}: not a text file; give the path of a YAML or JSON spec") from None
+
+    # writing ------------------------------------------------------------------------------------
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain content, complete with every default."""
+        return self.model_dump(mode="json")
+
+    def to_yaml(self) -> str:
+        return yaml.safe_dump(self.to_dict(), sort_keys=False, allow_unicode=True)
+
+    def to_json(self) -> str:
+        return json.dumps(self.to_dict(), indent=2, ensure_ascii=False) + "\n"
+
+    # knobs --------------------------------------------------------------------------------------
+
+    def knobs(self) -> dict[str, Knob]:
+        """Every knob of this spec by its dotted path."""
+        return {k.path: k for k in walk(self)}
+
+    def flat(self) -> dict[str, Any]:
+        """Every value by its dotted path: the parameters of the run's record."""
+        return {path: k.value for path, k in self.knobs().items()}
+
+    def override(self, changes: Mapping[str, Any]) -> RunSpec:
+        """A new spec with the values at dotted paths replaced.
+
+        A changed ``kind`` keeps the values that the new kind knows and drops the others. Paths are set
+        before the whole is checked, so that changes which only fit together can be made together.
+        """
+        content = self.to_dict()
+        for path in sorted(changes, key=lambda p: not p.endswith(".kind")):
+            _set(content, path, changes[path], dict(changes))
+        return RunSpec.parse(content, "change")
+
+
+def parse_assignment(text: str) -> tuple[str, Any]:
+    """``path=value`` of the command line as path and typed value.
+
+    >>> parse_assignment("train.learning_rate=1e-3")
+    ('train.learning_rate', '1e-3')
+    >>> parse_assignment("evaluation.cutoffs=[5, 10]")
+    ('evaluation.cutoffs', [5, 10])
+    """
+    path, equals, value = text.partition("=")
+    if not equals or not path.strip():
+        raise InputError(f"--set {text!r}: expected path=value, for example --set train.epochs=5")
+    try:
+        return path.strip(), yaml.safe_load(value)
+    except yaml.YAMLError:
+        raise InputError(
+            f"--set {text!r}: the value is not valid YAML; quote it, as in --set name='\"a: b\"'"
+        ) from None
+
+
+def _set(content: Any, path: str, value: Any, changes: Mapping[str, Any]) -> None:
+    *parents, last = path.split(".")
+    here, trail = content, ""
+    for key in parents:
+        here = _child(here, key, trail, path)
+        trail = f"{trail}{key}."
+    if isinstance(here, list):
+        here[_index(here, last, path)] = value
+        return
+    if not isinstance(here, dict):
+        raise InputError(f"{path}: {trail.rstrip('.')} holds a single value; set {trail.rstrip('.')} itself")
+    if trail == "" and last not in content:
+        raise InputError(f"{path}: unknown key; {did_you_mean(path, content)}")
+    if last == "kind" and here.get("kind") != value:
+        _keep_known(here, trail, value, changes)
+    here[last] = value
+
+
+def _child(here: Any, key: str, trail: str, path: str) -> Any:
+    if isinstance(here, list):
+        return here[_index(here, key, path)]
+    if isinstance(here, dict) and trail == "model.inputs.features.":
+        here.setdefault(key, {})  # the one open dictionary: its keys are columns, checked against the schema later
+    if not isinstance(here, dict) or key not in here:
+        known = list(here) if isinstance(here, dict) else []
+        remedy = did_you_mean(key, known) if known else "it holds a single value"
+        raise InputError(f"{path}: unknown key {trail}{key}; {remedy}")
+    if here[key] is None:
+        here[key] = {}
+    return here[key]
+
+
+def _index(here: list[Any], key: str, path: str) -> int:
+    if not key.isdigit() or int(key) >= len(here):
+        raise InputError(f"{path}: {key!r} is not an index of a list of {len(here)}; use 0 to {len(here) - 1}")
+    return int(key)
+
+
+def _keep_known(here: dict[str, Any], trail: str, kind: Any, changes: Mapping[str, Any]) -> None:
+    """Drop what the new kind doesn't know, unless the same change sets it (then it is an error to show)."""
+    annotation: Any = RunSpec
+    for key in trail.rstrip(".").split("."):
+        annotation = _annotation(annotation, key, {})
+    known = variants(annotation).get(str(kind))
+    if known is None:
+        return
+    for key in list(here):
+        if key not in known.model_fields and f"{trail}{key}" not in changes:
+            del here[key]
+
+
+# explaining -------------------------------------------------------------------------------------
+
+
+def _annotation(owner: Any, key: str, raw: Any) -> Any:
+    """The annotation of `key` in `owner` (a part, a union of parts, or a container)."""
+    inner = element(owner) if not isinstance(owner, type) else None
+    if inner is not None:
+        return inner
+    kinds = variants(owner)
+    part = kinds.get(raw.get("kind", "") if isinstance(raw, Mapping) else "") or next(iter(kinds.values()), None)
+    if part is None or key not in part.model_fields:
+        return None
+    field = part.model_fields[key]
+    return field.annotation
+
+
+def explain(root: type[Part], content: Any, error: ValidationError) -> str:
+    """The first error as ``path: what is wrong (value); remedy``."""
+    first = error.errors()[0]
+    loc, raw, owner = list(first["loc"]), content, root
+    path: list[str] = []
+    for i, key in enumerate(loc):
+        if isinstance(raw, Mapping) and key not in raw and raw.get("kind") == key:
+            continue  # pydantic names the variant of a union in the location; a person doesn't
+        last = i == len(loc) - 1
+        if first["type"] == "extra_forbidden" and last:
+            kinds = variants(owner)
+            part = kinds.get(raw.get("kind", "")) or next(iter(kinds.values()))
+            return f"{'.'.join([*path, str(key)])}: unknown key; {did_you_mean(str(key), part.model_fields)}"
+        owner = _annotation(owner, str(key), raw)
+        path.append(str(key))
+        try:
+            raw = raw[key]
+        except (KeyError, IndexError, TypeError):
+            raw = None
+    return _sentence(".".join(path), raw, owner, first)
+
+
+def _sentence(path: str, value: Any, owner: Any, first: Any) -> str:
+    where, context = (f"{path}: " if path else ""), first.get("ctx", {})
+    if first["type"] == "missing":
+        return f"{where}is required; add it"
+    if first["type"] in ("union_tag_invalid", "union_tag_not_found"):
+        choices = list(variants(owner))
+        kind = value.get("kind") if isinstance(value, Mapping) else value
+        word = f"unknown kind {kind!r}" if first["type"] == "union_tag_invalid" else "needs a kind"
+        return f"{path}.kind: {word}; {did_you_mean(str(kind), choices)}"
+    if first["type"] == "literal_error":
+        choices = [c.strip("' ") for c in context["expected"].replace(" or ", ", ").split(",")]
+        return f"{where}{value!r} is not a choice; {did_you_mean(str(value), choices)}"
+    if first["type"] == "value_error":
+        return f"{where}{context['error']}"
+    return f"{where}{value!r} is wrong: {first['msg'][0].lower()}{first['msg'][1:]}; change it"

@@ -1,0 +1,24 @@
+"""Order and surroundings of the suite: fast tests first, and no test reads or writes the user's own home."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+LAST = ("slow", "notebook", "browser")
+"""Markers in the order in which their tests run, after all that have none of them."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: max((LAST.index(m.name) + 1 for m in item.iter_markers() if m.name in LAST), default=0))
+
+
+@pytest.fixture(autouse=True)
+def _own_home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Each test has an empty home of its own, set before anything asks for one."""
+    home = tmp_path_factory.mktemp("home")
+    monkeypatch.setenv("T4R_LAB_HOME", str(home))
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    return home

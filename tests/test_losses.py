@@ -1,0 +1,69 @@
+"""The chunked loss against torch's own cross-entropy."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from t4r_lab.nn import losses
+from t4r_lab.nn.losses import linear_cross_entropy
+
+
+def inputs(n: int, classes: int, width: int, seed: int = 0) -> tuple[torch.Tensor, ...]:
+    g = torch.Generator().manual_seed(seed)
+    real = [
+        torch.randn(shape, generator=g, dtype=torch.float64) for shape in ((n, width), (classes, width), (classes,))
+    ]
+    return (*(t.requires_grad_() for t in real), torch.randint(0, classes, (n,), generator=g))
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.1, 0.9])
+@pytest.mark.parametrize("temperature", [0.05, 1.0, 3.0])
+@pytest.mark.parametrize("rows", [1, 7, 1000])
+def test_value_and_gradients_equal_torch(
+    smoothing: float, temperature: float, rows: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(losses, "rows_per_chunk", lambda classes: rows)
+    hidden, weight, bias, labels = inputs(23, 11, 5)
+    plain = F.cross_entropy(
+        (hidden @ weight.T + bias) / temperature, labels, label_smoothing=smoothing, reduction="sum"
+    )
+    expected = torch.autograd.grad(plain, (hidden, weight, bias))
+    ours = linear_cross_entropy(hidden, weight, bias, labels, smoothing, temperature)
+    torch.testing.assert_close(ours, plain)
+    for got, want in zip(torch.autograd.grad(ours, (hidden, weight, bias)), expected, strict=True):
+        torch.testing.assert_close(got, want)
+
+
+def test_gradcheck() -> None:
+    hidden, weight, bias, labels = inputs(4, 6, 3)
+    assert torch.autograd.gradcheck(
+        lambda h, w, b: linear_cross_entropy(h, w, b, labels, 0.2, 0.7), (hidden, weight, bias)
+    )
+
+
+def test_a_batch_without_targets_has_no_loss_and_no_gradient() -> None:
+    hidden, weight, bias, labels = inputs(0, 6, 3)
+    loss = linear_cross_entropy(hidden, weight, bias, labels)
+    loss.backward()
+    assert float(loss.detach()) == 0 and weight.grad is not None and float(weight.grad.abs().sum()) == 0
+
+
+def test_large_logits_stay_finite() -> None:
+    hidden, weight, bias, labels = inputs(5, 6, 3)
+    assert torch.isfinite(linear_cross_entropy(hidden * 1e4, weight, bias, labels, 0.1))
+
+
+def test_logits_of_the_whole_batch_are_never_held() -> None:
+    assert losses.rows_per_chunk(20_000) * 20_000 <= losses.LOGITS_PER_CHUNK
+    assert losses.rows_per_chunk(10**9) == 16
+
+
+@pytest.mark.parametrize("body_dtype", [torch.bfloat16, torch.float16])
+def test_reduced_precision_bodies_get_gradients_of_their_own_type(body_dtype: torch.dtype) -> None:
+    hidden, weight, bias, labels = (t.detach() for t in inputs(8, 6, 3))
+    low = hidden.to(body_dtype).requires_grad_()
+    loss = linear_cross_entropy(low, weight.float(), bias.float(), labels)
+    loss.backward()
+    assert loss.dtype == torch.float32 and low.grad is not None and low.grad.dtype == body_dtype
