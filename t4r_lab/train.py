@@ -159,11 +159,15 @@ def train_step(
 def make_accelerator(train: TrainSpec) -> Any:
     """accelerate's handle on device, precision and processes."""
     from accelerate import Accelerator
+    from accelerate.state import AcceleratorState, PartialState
 
     precision = {"float32": "no", "bfloat16": "bf16", "float16": "fp16"}[train.precision]
     cpu = train.device == "cpu" or not torch.accelerator.is_available()
     if precision == "fp16" and cpu:
         raise InputError("train.precision: float16 needs an accelerator; use float32 or bfloat16")
+    if AcceleratorState._shared_state and PartialState().num_processes == 1:
+        # accelerate keeps the first precision and device of a process; a notebook trains many runs in one
+        AcceleratorState._reset_state(reset_partial_state=True)
     return Accelerator(cpu=cpu, mixed_precision=precision)
 
 

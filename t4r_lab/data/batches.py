@@ -110,9 +110,10 @@ def make_batch(sessions: Sessions, windows: Windows, item: str = "item_id") -> B
     steps = np.arange(max(int(length.max(initial=0)), 1))
     real = steps < length[:, None]
     index = np.where(real, begin[:, None] + steps, 0)
-    columns = {
-        name: _column(values[index] * real) for name, values in sessions.values.items() if values.dtype.kind in "iuf"
-    }
+    columns = {}
+    for name, values in sessions.values.items():
+        if values.dtype.kind in "iuf":
+            columns[name] = _column((values[index] if len(values) else np.zeros(index.shape, values.dtype)) * real)
     for name, values in sessions.context.items():
         if values.dtype.kind in "iuf":
             columns[name] = _column(values[windows.row][:, None] * real)

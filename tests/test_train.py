@@ -1,0 +1,245 @@
+"""The loop: learning, schedules, stopping, checkpoints, precision."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from t4r_lab import build, checkpoint, train
+from t4r_lab.baselines import Popularity, evaluate
+from t4r_lab.errors import InputError
+from t4r_lab.report import Epoch, Progress, Stopped
+from t4r_lab.spec import RunSpec, TrainSpec
+from tests.toy import N_ITEMS, Toy, make_sessions, toy_spec
+
+
+def fit(spec: RunSpec, toy: Toy, folder: Path, **options: Any) -> tuple[list[Any], Any]:
+    model = build.build(spec, toy.schema, toy.item_table())
+    return list(train.fit(model, toy, spec, folder, **options)), model  # type: ignore[arg-type]
+
+
+def test_it_learns_what_a_rule_of_the_data_allows(tmp_path: Path) -> None:
+    toy = Toy(n=600)
+    spec = toy_spec(train__epochs=8, evaluation__positions="all")
+    _, model = fit(spec, toy, tmp_path)
+    found = train.evaluate(model, toy.part("test"), spec).metrics()["recall@5"]
+    best = 0.8 + 0.2 * 5 / N_ITEMS  # the successor rule, and chance elsewhere
+    popular = evaluate(Popularity(toy.part("train"), N_ITEMS), toy.part("test"), spec.evaluation).metrics()["recall@5"]
+    assert popular < 0.25
+    assert 0.7 < found <= best + 0.06
+
+
+def test_the_same_seed_gives_the_same_run_and_another_seed_another(tmp_path: Path) -> None:
+    toy = Toy()
+    one, two, other = (
+        fit(toy_spec(train__seed=seed), toy, tmp_path / name)[0] for seed, name in ((1, "a"), (1, "b"), (2, "c"))
+    )
+    curve = lambda reports: [(r.train_loss, r.valid) for r in reports if isinstance(r, Epoch)]  # noqa: E731
+    assert curve(one) == curve(two) != curve(other)
+
+
+def test_the_best_epoch_is_kept_and_training_stops_after_patience(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Fixed:
+        values = iter([0.1, 0.3, 0.2, 0.2, 0.9] * 2)
+
+        def metrics(self) -> dict[str, float]:
+            return {"ndcg@5": next(self.values)}
+
+    spec = toy_spec(train__epochs=5, train__patience=2)
+    monkeypatch.setattr(train, "evaluate", lambda *a, **k: Fixed())
+    reports, model = fit(spec, Toy(), tmp_path)
+    epochs = [r for r in reports if isinstance(r, Epoch)]
+    assert [e.best for e in epochs] == [True, True, False, False]
+    assert reports[-1] == Stopped("early stopping", 2, reports[-1].seconds)
+    Fixed.values = iter([0.1, 0.3])
+    after_two = iter([False] * 2 * (reports[0].total // 5) + [False, True])  # asked after each batch and each epoch
+    stopped, second = fit(spec, Toy(), tmp_path / "b", should_stop=lambda: next(after_two))
+    assert stopped[-1].reason == "interrupted"
+    kept, expected = model.state_dict(), second.state_dict()
+    assert all(torch.equal(kept[name], expected[name]) for name in kept)
+
+
+def test_a_stop_finishes_the_batch_and_can_be_resumed(tmp_path: Path) -> None:
+    reports, _ = fit(toy_spec(), Toy(), tmp_path, should_stop=lambda: True)
+    assert reports[-1].reason == "interrupted"
+    assert not any(isinstance(r, Epoch) for r in reports)
+    assert (tmp_path / checkpoint.FILE).exists()
+    assert [p.name for p in tmp_path.iterdir()] == [checkpoint.FILE]  # nothing half-written
+    resumed, _ = fit(toy_spec(), Toy(), tmp_path, resume=True)
+    assert resumed[-1].reason == "finished"
+
+
+def test_a_damaged_or_foreign_checkpoint_is_refused(tmp_path: Path) -> None:
+    fit(toy_spec(), Toy(), tmp_path, should_stop=lambda: True)
+    with pytest.raises(InputError, match="not a checkpoint of this run"):
+        fit(toy_spec("gru"), Toy(), tmp_path, resume=True)
+    path = tmp_path / checkpoint.FILE
+    path.write_bytes(path.read_bytes()[:100])
+    with pytest.raises(InputError, match="not a checkpoint of this run"):
+        fit(toy_spec(), Toy(), tmp_path, resume=True)
+
+
+def test_a_full_disk_leaves_the_old_checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fit(toy_spec(), Toy(), tmp_path, should_stop=lambda: True)
+    before = (tmp_path / checkpoint.FILE).read_bytes()
+
+    def full(tensors: Any, path: str, metadata: Any) -> None:
+        Path(path).write_bytes(b"half")
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("safetensors.torch.save_file", full)
+    with pytest.raises(OSError, match="No space"):
+        fit(toy_spec(), Toy(), tmp_path, resume=True)
+    assert [p.name for p in tmp_path.iterdir()] == [checkpoint.FILE]
+    assert (tmp_path / checkpoint.FILE).read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("schedule", "expected"),
+    [
+        ("constant", [1 / 3, 2 / 3, 1, 1, 1, 1, 1, 1, 1, 1]),
+        ("linear", [1 / 3, 2 / 3, 1, 7 / 8, 6 / 8, 5 / 8, 4 / 8, 3 / 8, 2 / 8, 1 / 8]),
+        ("cosine", [1 / 3, 2 / 3, *(0.5 * (1 + math.cos(math.pi * i / 8)) for i in range(8))]),
+    ],
+)
+def test_learning_rate_schedules(schedule: str, expected: list[float]) -> None:
+    factor = train.rate_factor(TrainSpec(schedule=schedule, warmup=0.2), 10)  # type: ignore[arg-type]
+    assert [factor(i) for i in range(10)] == pytest.approx(expected)
+
+
+def test_gradients_are_clipped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    norms = []
+    step = torch.optim.AdamW.step
+
+    def spy(self: Any, *a: Any, **k: Any) -> Any:
+        parameters = [p for g in self.param_groups for p in g["params"]]
+        norms.append(float(torch.cat([p.grad.flatten() for p in parameters if p.grad is not None]).norm()))
+        return step(self, *a, **k)
+
+    monkeypatch.setattr(torch.optim.AdamW, "step", spy)
+    fit(toy_spec(train__clip_norm=0.01, train__epochs=1), Toy(), tmp_path / "a")
+    assert max(norms) <= 0.0101
+    norms.clear()
+    fit(toy_spec(train__clip_norm=None, train__epochs=1), Toy(), tmp_path / "b")
+    assert max(norms) > 0.0101
+
+
+def test_weight_decay_spares_biases_and_norms() -> None:
+    model = build.build(toy_spec(), Toy().schema, Toy().item_table())
+    decayed, spared = train.make_optimizer(model, TrainSpec(weight_decay=0.1)).param_groups
+    assert decayed["weight_decay"] == 0.1
+    assert spared["weight_decay"] == 0
+    assert all(p.ndim < 2 for p in spared["params"])
+    assert len(decayed["params"]) + len(spared["params"]) == sum(p.requires_grad for p in model.parameters())
+
+
+def test_every_trained_parameter_gets_a_gradient() -> None:
+    """Else several processes would wait for gradients that never come."""
+    from t4r_lab.data.batches import make_batch, training_windows
+    from tests.toy import PAIRS
+
+    sessions = Toy().part("train")
+    for body, masking in PAIRS:
+        model = build.build(toy_spec(body, masking), Toy().schema, Toy().item_table())
+        model.loss(make_batch(sessions, training_windows(sessions, 8))).mean.backward()
+        missing = [n for n, p in model.named_parameters() if p.requires_grad and p.grad is None]
+        assert not missing, (body, masking)
+
+
+def test_bfloat16_trains_close_to_float32(tmp_path: Path) -> None:
+    losses = []
+    for precision in ("float32", "bfloat16"):
+        reports, _ = fit(toy_spec(train__precision=precision), Toy(), tmp_path / precision)
+        losses.append(next(r.train_loss for r in reversed(reports) if isinstance(r, Epoch)))
+    assert losses[0] == pytest.approx(losses[1], rel=0.02)
+    assert losses[0] != losses[1]
+
+
+def test_wrong_training_data_and_precision(tmp_path: Path) -> None:
+    single = replace(Toy(), parts={"train": make_sessions(5, 0, longest=1)})
+    with pytest.raises(InputError, match="no training session has two events"):
+        fit(toy_spec(), single, tmp_path)
+    if not torch.accelerator.is_available():
+        with pytest.raises(InputError, match="float16 needs an accelerator"):
+            fit(toy_spec(train__precision="float16"), Toy(), tmp_path)
+
+
+def test_a_diverged_run_fails_with_a_remedy(tmp_path: Path) -> None:
+    model = build.build(toy_spec(), Toy().schema, Toy().item_table())
+    with torch.no_grad():
+        model.head.task.bias[3] = float("nan")
+    with pytest.raises(train.Diverged, match=r"lower train\.learning_rate"):
+        list(train.fit(model, Toy(), toy_spec(), tmp_path))  # type: ignore[arg-type]
+
+
+def test_a_final_fit_uses_both_parts_and_keeps_the_last_epoch(tmp_path: Path) -> None:
+    toy = Toy()
+    both = make_sessions(500, 4)
+    reports, _ = fit(toy_spec(train__fit_on="train+valid"), replace(toy, parts={"train+valid": both}), tmp_path)
+    epochs = [r for r in reports if isinstance(r, Epoch)]
+    assert [(e.valid, e.best) for e in epochs] == [({}, True), ({}, True)]
+    assert reports[-1].best_epoch == 2
+
+
+def test_progress_counts_every_step_to_the_end(tmp_path: Path) -> None:
+    reports, _ = fit(toy_spec(), Toy(), tmp_path)
+    progress = [r for r in reports if isinstance(r, Progress)]
+    assert progress[-1].done == progress[-1].total
+    assert all(a.done < b.done for a, b in zip(progress, progress[1:], strict=False))
+    assert {"loss", "learning_rate"} == set(progress[-1].figures)
+
+
+def test_scores_are_the_top_of_the_softmax_and_seen_items_can_be_filtered() -> None:
+    toy, spec = Toy(), toy_spec()
+    model = build.build(spec, toy.schema, toy.item_table()).eval()
+    sessions = toy.part("test")
+    rows, ids, scores, probabilities = (np.concatenate(p) for p in zip(*train.score(model, sessions, spec, N_ITEMS), strict=True))
+    assert sorted(rows.tolist()) == list(range(len(sessions)))
+    assert probabilities.sum(1) == pytest.approx(np.ones(len(rows)), abs=1e-5)
+    assert (np.diff(scores, axis=1) <= 0).all()
+    unseen = toy_spec(evaluation__filter_seen=True)
+    for rows, ids, _, _ in train.score(model, sessions, unseen, 5):
+        for row, best in zip(rows, ids, strict=True):
+            seen = sessions.values["item_id"][sessions.offsets[row] : sessions.offsets[row + 1]]
+            assert not set(best.tolist()) & set(seen.tolist())
+
+
+@pytest.mark.slow
+def test_two_processes_give_the_loss_curve_of_one(tmp_path: Path) -> None:
+    """Under ``accelerate launch`` on the processor (gloo), dropout off, the same global batch."""
+    import os
+    import subprocess
+    import sys
+
+    script = tmp_path / "job.py"
+    script.write_text(
+        "import sys, json, pathlib\n"
+        "from t4r_lab import build, train\nfrom t4r_lab.report import Epoch\nfrom tests.toy import Toy, toy_spec\n"
+        "spec = toy_spec('gpt2', 'clm', model__body__dropout=0.0, train__device='cpu')\ntoy = Toy()\n"
+        "model = build.build(spec, toy.schema, toy.item_table())\n"
+        "folder = pathlib.Path(sys.argv[1])\n"
+        "curve = [(r.train_loss, r.valid) for r in train.fit(model, toy, spec, folder) if isinstance(r, Epoch)]\n"
+        "import os\n"
+        "(folder / f\"curve-{os.environ.get('RANK', 0)}.json\").write_text(json.dumps(curve))\n"
+    )
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([os.getcwd(), os.environ.get("PYTHONPATH", "")]), "OMP_NUM_THREADS": "1"}
+    launch = [sys.executable, "-m", "accelerate.commands.launch", "--cpu", "--num_processes", "2", "--num_machines", "1",
+              "--mixed_precision", "no", "--dynamo_backend", "no", "--main_process_port", "0"]  # fmt: skip
+    import json
+
+    (tmp_path / "one").mkdir()
+    (tmp_path / "two").mkdir()
+    subprocess.run([sys.executable, script, tmp_path / "one"], env=environment, check=True, capture_output=True)
+    done = subprocess.run([*launch, script, tmp_path / "two"], env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-2000:]
+    one = json.loads((tmp_path / "one" / "curve-0.json").read_text())
+    for rank in (0, 1):
+        two = json.loads((tmp_path / "two" / f"curve-{rank}.json").read_text())
+        for (_, valid), (_, also) in zip(one, two, strict=True):
+            assert valid["ndcg@5"] == pytest.approx(also["ndcg@5"], abs=2e-3)
