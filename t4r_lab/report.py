@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 
@@ -16,6 +16,13 @@ class Progress:
     total: int = 0
     unit: str = "steps"
     figures: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Started:
+    """The run has a record, under `run_id`."""
+
+    run_id: str
 
 
 @dataclass(frozen=True)
@@ -49,7 +56,7 @@ class Stopped:
     seconds: float
 
 
-Report = Progress | Baseline | Epoch | Stopped
+Report = Progress | Started | Baseline | Epoch | Stopped
 OnReport = Callable[[Report], None]
 
 
@@ -60,3 +67,10 @@ def silent(report: Report) -> None:
 def to_event(report: Report) -> dict[str, Any]:
     """The report as one JSON-able event, its type under ``event``."""
     return {"event": type(report).__name__.lower(), **asdict(report)}
+
+
+def from_event(event: dict[str, Any]) -> Report:
+    """The report that `to_event` made an event of; keys it doesn't know, such as the time, are left out."""
+    kinds = {kind.__name__.lower(): kind for kind in (Progress, Started, Baseline, Epoch, Stopped)}
+    kind = kinds[event["event"]]
+    return kind(**{f.name: event[f.name] for f in fields(kind)})

@@ -1,0 +1,421 @@
+"""The command line: a thin face. It parses, calls one function of the house, and prints.
+
+Exit status: 0 done; 2 the user's input is wrong (one line ``error: …``); 1 anything else.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, NoReturn
+
+from t4r_lab import __version__
+from t4r_lab.errors import InputError, did_you_mean
+
+
+class Parser(argparse.ArgumentParser):
+    """argparse whose errors are one line with a remedy."""
+
+    def error(self, message: str) -> NoReturn:
+        raise InputError(f"{message[0].lower()}{message[1:]}; see `{self.prog} --help`")
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:  # type: ignore[override]
+        found, rest = super().parse_known_args(args, namespace)
+        unknown = [a for a in rest if a.startswith("-")]
+        if unknown:
+            known = [o for action in self._actions for o in action.option_strings if o.startswith("--")]
+            if self._subparsers is None:
+                raise InputError(f"{self.prog}: unknown option {unknown[0]}; {did_you_mean(unknown[0], known)}")
+        return found, rest
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit status."""
+    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    try:
+        parser = make_parser()
+        _check_command(parser, arguments)
+        options = parser.parse_args(arguments)
+        status: int = options.command(options) or 0
+        return status
+    except InputError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return 1
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except Exception as error:
+        if os.environ.get("T4R_LAB_DEBUG"):
+            raise
+        line = " ".join(str(error).split()) or type(error).__name__
+        print(f"error: {line} ({type(error).__name__}; T4R_LAB_DEBUG=1 shows where)", file=sys.stderr)
+        return 1
+
+
+def _check_command(parser: argparse.ArgumentParser, arguments: list[str]) -> None:
+    """An unknown command is answered with the nearest one."""
+    first = next((a for a in arguments if not a.startswith("-")), None)
+    if first is not None and first not in COMMANDS:
+        raise InputError(f"unknown command {first!r}; {did_you_mean(first, COMMANDS)}")
+
+
+def make_parser() -> argparse.ArgumentParser:
+    parser = Parser(prog="t4r-lab", description="A lab for session-based recommendation.")
+    parser.add_argument("--version", action="version", version=__version__)
+    commands = parser.add_subparsers(metavar="COMMAND", required=True, parser_class=Parser)
+    for name, (command, help, example, add) in COMMANDS.items():
+        sub = commands.add_parser(
+            name, help=help, description=help[0].upper() + help[1:] + ".", epilog=f"example: t4r-lab {example}",
+            formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False,
+        )  # fmt: skip
+        add(sub)
+        sub.set_defaults(command=command)
+    return parser
+
+
+def _json(sub: argparse.ArgumentParser) -> None:
+    sub.add_argument("--json", action="store_true", help="print one JSON document on standard output")
+
+
+def _print(options: argparse.Namespace, content: Any, text: Callable[[], str]) -> None:
+    print(json.dumps(content, indent=2, default=str) if options.json else text())
+
+
+# ── prepare, describe ───────────────────────────────────────────────────────────────────────────
+
+
+def _add_prepare(sub: argparse.ArgumentParser) -> None:
+    from t4r_lab.spec.prepare import PrepareOptions
+    from t4r_lab.spec.knobs import walk
+
+    sub.add_argument("events", nargs="+", help="CSV, TSV, Parquet, RecBole .inter, or one user a line")
+    sub.add_argument("--out", required=True, help="folder for the prepared data")
+    sub.add_argument("--test", nargs="+", metavar="EVENTS", help="events of a given test part")
+    sub.add_argument("--items", help="table of item attributes")
+    sub.add_argument("--users", help="table of user attributes")
+    for knob in walk(PrepareOptions()):
+        _add_flag(sub, knob)
+    _json(sub)
+
+
+def _add_flag(sub: argparse.ArgumentParser, knob: Any) -> None:
+    """An option of the command line from a knob's own name, type, choices and help."""
+    flag = f"--{knob.path.replace('_', '-')}"
+    if knob.type is bool:
+        sub.add_argument(flag, action=argparse.BooleanOptionalAction, default=None, help=knob.help)
+    elif knob.type in (list, tuple):
+        sub.add_argument(flag, nargs="+", default=None, help=knob.help)
+    elif knob.type is dict:
+        sub.add_argument(flag, nargs="+", default=None, metavar="COLUMN=VALUE", help=knob.help)
+    else:
+        default = "" if knob.default is None else f" (default {knob.default})"
+        sub.add_argument(flag, default=None, choices=knob.choices or None, help=f"{knob.help}{default}")
+
+
+def _prepare(options: argparse.Namespace) -> None:
+    from t4r_lab.data.prepare import prepare
+    from t4r_lab.progress import Console
+    from t4r_lab.spec.prepare import PrepareOptions
+
+    given = {name: getattr(options, name) for name in PrepareOptions.model_fields if getattr(options, name) is not None}
+    for name in ("kinds",):
+        if name in given:
+            given[name] = dict(_pair(text, name) for text in given[name])
+    events = options.events if len(options.events) > 1 else options.events[0]
+    dataset = prepare(
+        events, options.out, PrepareOptions.parse(given), test=options.test, items=options.items, users=options.users,
+        on_report=Console(),
+    )  # fmt: skip
+    from t4r_lab.describe import describe
+
+    content = {"path": str(dataset.path), "digest": dataset.digest, "profile": dataset.profile}
+    _print(options, content, lambda: describe(dataset))
+
+
+def _pair(text: str, name: str) -> tuple[str, str]:
+    key, equals, value = text.partition("=")
+    if not equals:
+        raise InputError(f"--{name} {text!r}: expected COLUMN=VALUE, for example --{name} category=categorical")
+    return key, value
+
+
+def _add_describe(sub: argparse.ArgumentParser) -> None:
+    sub.add_argument("data", help="prepared folder")
+    _json(sub)
+
+
+def _describe(options: argparse.Namespace) -> None:
+    from t4r_lab.data.dataset import Dataset
+    from t4r_lab.describe import describe
+
+    dataset = Dataset.open(options.data)
+    schema = json.loads(dataset.schema.to_json())
+    content = {"path": str(dataset.path), "digest": dataset.digest, "schema": schema, "profile": dataset.profile}
+    _print(options, content, lambda: describe(dataset))
+
+
+# ── train, evaluate, compare ────────────────────────────────────────────────────────────────────
+
+
+def _add_train(sub: argparse.ArgumentParser) -> None:
+    sub.add_argument("spec", nargs="?", help="YAML or JSON spec")
+    sub.add_argument("--set", action="append", default=[], metavar="path=value", help="change one value; repeatable")
+    sub.add_argument("--test", action="store_true", help="look at the test part too, once")
+    sub.add_argument("--resume", metavar="RUN", help="go on with a stopped run instead of a spec")
+    _json(sub)
+
+
+def _train(options: argparse.Namespace) -> int:
+    from t4r_lab.runner import resume, run
+    from t4r_lab.spec import RunSpec, parse_assignment
+
+    if bool(options.spec) == bool(options.resume):
+        raise InputError("train: give either a spec file or --resume RUN")
+    if options.resume:
+        if options.set:
+            raise InputError("--set: a resumed run keeps its spec; train a new run to change it")
+        result = resume(options.resume, test=options.test)
+    else:
+        spec = RunSpec.load(options.spec).override(dict(parse_assignment(text) for text in options.set))
+        result = run(spec, test=options.test)
+    _print(options, _result(result), lambda: _result_text(result))
+    return 0 if result.status == "FINISHED" else 1
+
+
+def _result(result: Any) -> dict[str, Any]:
+    content = {
+        "run_id": result.run_id, "name": result.name, "status": result.status, "valid": result.valid,
+        "baselines": result.baselines, "best_epoch": result.best_epoch, "seconds": round(result.seconds, 1),
+    }  # fmt: skip
+    return content if result.test is None else {**content, "test": result.test}
+
+
+def _result_text(result: Any) -> str:
+    if result.status != "FINISHED":
+        return f"run {result.run_id[:8]} was stopped; go on with: t4r-lab train --resume {result.run_id[:8]}"
+    parts = {"valid": result.valid, "test": result.test}
+    blocks = [
+        f"{part} part\n{_table({result.name: metrics, **result.baselines.get(part, {})})}"
+        for part, metrics in parts.items()
+        if metrics
+    ]
+    return "\n\n".join([f"run {result.run_id} ({result.name})", *blocks, f"recorded in {result.home}"])
+
+
+def _add_evaluate(sub: argparse.ArgumentParser) -> None:
+    sub.add_argument("run", help="id, beginning of an id, or name of a run")
+    sub.add_argument(
+        "--split", choices=["valid", "test"], default="valid", help="part of the data; each look at test is counted"
+    )
+    _json(sub)
+
+
+def _evaluate(options: argparse.Namespace) -> None:
+    from t4r_lab.runner import evaluate_run
+
+    result = evaluate_run(options.run, options.split)
+    _print(options, _result(result), lambda: _result_text(result))
+
+
+def _add_compare(sub: argparse.ArgumentParser) -> None:
+    sub.add_argument("runs", nargs="+", metavar="RUN", help="ids or names of runs")
+    _json(sub)
+
+
+def _compare(options: argparse.Namespace) -> None:
+    from dataclasses import asdict
+
+    from t4r_lab.comparison import compare
+
+    found = compare(options.runs)
+    content = {
+        "runs": [asdict(row) for row in found.runs], "valid": found.metrics, "specs": found.specs,
+        "differences": [{**asdict(d), "sentence": d.sentence} for d in found.differences], "remarks": found.remarks,
+    }  # fmt: skip
+    _print(options, content, lambda: _comparison_text(found))
+
+
+def _comparison_text(found: Any) -> str:
+    lines = ["validation part", _table(found.metrics)]
+    if found.specs:
+        lines += [
+            "",
+            "what differs",
+            *(f"  {p}: " + ", ".join(f"{k} {v}" for k, v in d.items()) for p, d in found.specs.items()),
+        ]
+    return "\n".join([*lines, "", *(d.sentence for d in found.differences), *found.remarks]).rstrip()
+
+
+def _table(rows: dict[str, dict[str, float]]) -> str:
+    """Rows of metrics, numbers to the right."""
+    names = list(dict.fromkeys(name for metrics in rows.values() for name in metrics))
+    first = max(len(label) for label in rows)
+    lines = [" " * first + "".join(f"  {name:>10}" for name in names)]
+    for label, metrics in rows.items():
+        cells = (f"{metrics[name]:.4f}" if name in metrics else "–" for name in names)
+        lines.append(f"{label:<{first}}" + "".join(f"  {cell:>10}" for cell in cells))
+    return "\n".join(lines)
+
+
+# ── recommend, jobs ─────────────────────────────────────────────────────────────────────────────
+
+
+def _add_recommend(sub: argparse.ArgumentParser) -> None:
+    sub.add_argument("run", help="id, beginning of an id, or name of a run")
+    sub.add_argument("--sessions", required=True, help="events of the new sessions: CSV, TSV or Parquet")
+    sub.add_argument("-k", type=int, default=20, help="items per session (default 20)")
+    sub.add_argument("--out", help="CSV, TSV or Parquet file; without it the first rows are printed")
+    _json(sub)
+
+
+def _recommend(options: argparse.Namespace) -> None:
+    from t4r_lab.data.readers import read_table, write_table
+    from t4r_lab.recommender import recommend
+
+    events = read_table(options.sessions)
+    if options.out:
+        write_table(None, options.out)  # refuses a wrong ending or folder before anything is computed
+    frame = recommend(options.run, events, options.k)
+    if options.out:
+        write_table(frame, options.out)
+    rows = json.loads(frame.to_json(orient="records")) if options.json and not options.out else []
+    content = {"sessions": int(frame["session"].nunique()), "rows": len(frame), "out": options.out}
+    text = f"{len(frame)} rows in {options.out}" if options.out else frame.head(40).to_string(index=False)
+    _print(options, {**content, "recommendations": rows} if rows else content, lambda: text)
+
+
+def _add_jobs(sub: argparse.ArgumentParser) -> None:
+    sub.add_argument(
+        "action", nargs="?", choices=["list", "attach", "stop", "resume"], default="list", help="what to do"
+    )
+    sub.add_argument("id", nargs="?", help="a job's id or the beginning of it")
+    _json(sub)
+
+
+def _jobs(options: argparse.Namespace) -> None:
+    from dataclasses import asdict
+
+    from t4r_lab import homes, jobs
+
+    home = homes.ensure()
+    if options.action == "list":
+        rows = [job.status() for job in jobs.all_jobs(home)]
+        text = (
+            "\n".join(f"{s.id}  {s.state:<9} {s.stage:<18} {_share(s)}  {s.name}" for s in rows) or f"no jobs in {home}"
+        )
+        _print(options, {"jobs": [asdict(s) for s in rows]}, lambda: text)
+        return
+    if not options.id:
+        raise InputError(f"jobs {options.action}: which job? see `t4r-lab jobs`")
+    job = jobs.find(home, options.id)
+    if options.action == "attach":
+        _attach(job)
+    else:
+        getattr(job, options.action)()
+    status = job.status()
+    _print(options, {"job_id": job.id, **asdict(status)}, lambda: f"{job.id} {status.state} {status.error}".rstrip())
+
+
+def _share(status: Any) -> str:
+    return f"{100 * status.done // status.total:>3} %" if status.total else "     "
+
+
+def _attach(job: Any) -> None:
+    """Show a job's reports until it ends; Ctrl-C leaves it running."""
+    import time
+
+    from t4r_lab import jobs
+    from t4r_lab.progress import Console
+    from t4r_lab.report import from_event
+
+    console, seen = Console(), 0
+    try:
+        while True:
+            active = job.status().state in jobs.ACTIVE
+            events = job.events(seen)
+            seen += len(events)
+            for event in events:
+                console(from_event(event))
+            if not active:
+                return
+            time.sleep(0.5)
+    except KeyboardInterrupt:
+        print(f"job {job.id} goes on", file=sys.stderr)
+
+
+# ── demo, ui, lab ───────────────────────────────────────────────────────────────────────────────
+
+
+def _demo(options: argparse.Namespace) -> None:
+    from t4r_lab.demo import demo
+
+    found = demo()
+    where = found.pop("where")
+    print(json.dumps(found, indent=2, default=str))
+    if not options.json:
+        print(where)
+
+
+def _add_ui(sub: argparse.ArgumentParser) -> None:
+    sub.add_argument("--port", type=int, default=5000, help="port on this machine (default 5000)")
+
+
+def _ui(options: argparse.Namespace) -> int:
+    import subprocess
+
+    from t4r_lab import homes, track
+
+    home = homes.ensure()
+    track.client_of(home)
+    command = [
+        sys.executable,
+        "-m",
+        "mlflow",
+        "ui",
+        "--backend-store-uri",
+        track.database(home),
+        "--port",
+        str(options.port),
+    ]
+    environment = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_DISABLE_TELEMETRY": "true", **os.environ}
+    return subprocess.run(command, env=environment, check=False).returncode
+
+
+def _lab(options: argparse.Namespace) -> int:
+    import subprocess
+
+    notebook = Path("notebooks/lab.ipynb")
+    if not notebook.exists():
+        notebook = Path("lab.ipynb")
+        if not notebook.exists():
+            cell = {"cell_type": "code", "execution_count": None, "id": "lab", "metadata": {}, "outputs": [],
+                    "source": "import t4r_lab as t4r\n\nt4r.Lab()"}  # fmt: skip
+            kernel = {"kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"}}
+            notebook.write_text(json.dumps({"cells": [cell], "metadata": kernel, "nbformat": 4, "nbformat_minor": 5}))
+    return subprocess.run([sys.executable, "-m", "jupyterlab", str(notebook)], check=False).returncode
+
+
+def _nothing(sub: argparse.ArgumentParser) -> None:
+    """No options."""
+
+
+COMMANDS: dict[str, tuple[Callable[..., Any], str, str, Callable[..., None]]] = {
+    "demo": (_demo, "prepare, train, evaluate, compare and recommend on built-in data", "demo", _json),
+    "prepare": (_prepare, "turn raw events into a prepared folder", "prepare clicks.csv --out mlruns/data/shop", _add_prepare),
+    "describe": (_describe, "show what a prepared folder holds", "describe mlruns/data/shop", _add_describe),
+    "train": (_train, "train a spec and record the run", "train spec.yaml --set train.epochs=5", _add_train),
+    "evaluate": (_evaluate, "score a recorded run", "evaluate 3f2a9c1d --split test", _add_evaluate),
+    "compare": (_compare, "put runs side by side, with their baselines", "compare xlnet-mlm gpt2-clm", _add_compare),
+    "recommend": (_recommend, "next items for new sessions", "recommend xlnet-mlm --sessions new.csv -k 20 --out top.csv", _add_recommend),
+    "jobs": (_jobs, "list, watch, stop or resume jobs", "jobs stop 20261124-1203", _add_jobs),
+    "ui": (_ui, "open the record in MLflow's pages", "ui --port 5000", _add_ui),
+    "lab": (_lab, "open JupyterLab on the front end", "lab", _nothing),
+}  # fmt: skip
+"""Command → what it calls, its help, an example, and what adds its options."""

@@ -1,0 +1,73 @@
+"""Reports on a terminal or in a notebook: a bar with ETA, a line for each epoch."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+from t4r_lab.report import Baseline, Epoch, Progress, Report, Stopped
+
+
+class Console:
+    """An `OnReport` that draws on standard error.
+
+    Lines are plain sentences; the bar is tqdm's, with the time left, and goes when its stage ends.
+    """
+
+    def __init__(self) -> None:
+        self._bar: Any = None
+        self._stage = ""
+
+    def __call__(self, report: Report) -> None:
+        if isinstance(report, Progress):
+            self._progress(report)
+            return
+        if isinstance(report, Baseline):
+            self._say(f"baseline {report.name}: {_figures(report.metrics)}")
+        elif isinstance(report, Epoch):
+            found = _figures(report.valid) or "no validation part"
+            mark = " *" if report.best and report.valid else ""
+            self._say(
+                f"epoch {report.epoch}/{report.epochs}  loss {report.train_loss:.4f}  {found}  {report.seconds:.1f} s{mark}"
+            )
+        elif isinstance(report, Stopped):
+            self._close()
+            self._say(f"training {report.reason}: best epoch {report.best_epoch}, {report.seconds:.0f} s")
+
+    def _progress(self, report: Progress) -> None:
+        from tqdm.auto import tqdm
+
+        if report.stage != self._stage:
+            self._close()
+            self._stage = report.stage
+            if not report.total:
+                self._say(f"{report.stage} …")
+        if not report.total:
+            return
+        if self._bar is None:
+            self._bar = tqdm(
+                total=report.total, desc=report.stage, unit=f" {report.unit}", leave=False, file=sys.stderr,
+                dynamic_ncols=True, initial=report.done,
+            )  # fmt: skip
+        self._bar.update(report.done - self._bar.n)
+        if "loss" in report.figures:
+            self._bar.set_postfix_str(f"loss {report.figures['loss']:.3f}", refresh=False)
+
+    def _say(self, line: str) -> None:
+        if self._bar is not None:
+            self._bar.write(line, file=sys.stderr)
+        else:
+            print(line, file=sys.stderr, flush=True)
+
+    def _close(self) -> None:
+        if self._bar is not None:
+            self._bar.close()
+        self._bar, self._stage = None, ""
+
+
+def _figures(metrics: dict[str, float]) -> str:
+    """Metrics at the last cutoff, three significant digits."""
+    if not metrics:
+        return ""
+    last = max(int(name.partition("@")[2]) for name in metrics)
+    return "  ".join(f"{name} {value:.4f}" for name, value in metrics.items() if name.endswith(f"@{last}"))

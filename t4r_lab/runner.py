@@ -1,0 +1,320 @@
+"""The one door: a spec becomes data, baselines, a trained model, its evaluation and its record."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import shutil
+import signal
+import tempfile
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from t4r_lab import build, checkpoint, homes, track
+from t4r_lab.errors import InputError
+from t4r_lab.report import Baseline, OnReport, Progress, Report, Started, Stopped
+from t4r_lab.spec import RunSpec
+
+if TYPE_CHECKING:
+    from t4r_lab.data.dataset import Dataset
+    from t4r_lab.nn.heads import Model
+    from t4r_lab.nn.metrics import Ranks
+
+Metrics = dict[str, float]
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """What a run found. Metrics are named like ``ndcg@10``; `test` is None unless it was asked for."""
+
+    run_id: str
+    name: str
+    status: str
+    valid: Metrics
+    test: Metrics | None
+    baselines: dict[str, dict[str, Metrics]]
+    """part → baseline → metrics"""
+    best_epoch: int
+    seconds: float
+    home: Path
+
+
+def run(
+    spec: RunSpec,
+    *,
+    home: str | Path | None = None,
+    test: bool = False,
+    on_report: OnReport | None = None,
+    should_stop: Callable[[], bool] = lambda: False,
+    folder: str | Path | None = None,
+    resume: str | None = None,
+) -> RunResult:
+    """Train and evaluate `spec` and record it.
+
+    Parameters
+    ----------
+    home: where the record is kept; by default as `t4r_lab.homes.locate` finds it.
+    test: also look at the test part, once, and count the look.
+    on_report: called with every report; a progress bar by default.
+    should_stop: asked after each batch. Ctrl-C does the same as True here: the batch is finished, the state
+        kept, the run marked KILLED.
+    folder: where the checkpoints go; by default under the home.
+    resume: id of a stopped run that goes on, to the same result as if it had never stopped.
+
+    Raises
+    ------
+    InputError
+        for anything the user can mend; checks come before anything is written.
+    """
+    if on_report is None:
+        from t4r_lab.progress import Console
+
+        on_report = Console()
+    on_report(Progress("loading data"))
+    place = homes.ensure(home)
+    from t4r_lab.data.dataset import Dataset
+
+    dataset = Dataset.open(spec.data.path)
+    build.check(spec, dataset.schema)
+    on_report(Progress("importing torch"))
+    from t4r_lab.train import make_accelerator
+
+    make_accelerator(spec.train)  # refuses a precision that the device lacks before anything is written
+    record = _open_record(place, spec, dataset, resume)
+    run_id = _agree(record.run_id if record else "")
+    checkpoints = Path(folder) if folder else place / "jobs" / f"run-{run_id[:12]}"
+    checkpoints.mkdir(parents=True, exist_ok=True)
+    if record:
+        record.tag(track.FOLDER, str(checkpoints))
+        on_report(Started(run_id))
+    try:
+        with _only_trainer(checkpoints if record else None):
+            result = _train(
+                spec, dataset, record, place, run_id, checkpoints, test, on_report, should_stop, bool(resume)
+            )
+    except BaseException as error:
+        if record:
+            killed = isinstance(error, KeyboardInterrupt)
+            record.finish("KILLED" if killed else "FAILED", f"{type(error).__name__}: {error}")
+        if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+            raise InputError(f"{place}: the disk is full; free some space, then resume run {run_id[:12]}") from None
+        raise
+    if result.status == "FINISHED" and record:
+        shutil.rmtree(checkpoints, ignore_errors=True)  # the weights are in the record now
+    return result
+
+
+def resume(
+    run_id: str, *, home: str | Path | None = None, test: bool = False, on_report: OnReport | None = None
+) -> RunResult:
+    """Go on with a run that was stopped, or whose process died, from its last checkpoint."""
+    place = homes.ensure(home)
+    row = track.find(place, run_id)
+    if row.status == "FINISHED":
+        raise InputError(f"run {row.name} ({row.run_id[:8]}) has finished; train its spec again for a new run")
+    folder = Path(track.tags(place, row.run_id).get(track.FOLDER, ""))
+    if not (folder / checkpoint.FILE).is_file():
+        raise InputError(f"run {row.name} ({row.run_id[:8]}) left no checkpoint; train its spec again for a new run")
+    spec = RunSpec.load(track.artifacts(place, row.run_id) / "spec.yaml")
+    return run(spec, home=place, test=test, on_report=on_report, folder=folder, resume=row.run_id)
+
+
+def _train(
+    spec: RunSpec, dataset: Dataset, record: track.Record | None, home: Path, run_id: str, checkpoints: Path, test: bool,
+    on_report: OnReport, should_stop: Callable[[], bool], resume: bool,
+) -> RunResult:  # fmt: skip
+    from t4r_lab.train import evaluate, fit
+
+    on_report(Progress("scoring baselines"))
+    parts = (["valid"] if spec.train.fit_on == "train" else []) + (["test"] if test else [])
+    baselines: dict[str, dict[str, Ranks]] = {"valid": _baselines(spec, dataset, "valid")} if "valid" in parts else {}
+    for name, found in baselines.get("valid", {}).items():
+        on_report(Baseline(name, found.metrics()))
+        if record:
+            record.scores("valid", found.metrics(), name)
+    on_report(Progress("building the model"))
+    model = build.build(spec, dataset.schema, dataset.item_table())
+    stopped = Stopped("finished", 0, 0.0)
+    with _interruptible(should_stop) as stop:
+        for report in fit(model, dataset, spec, checkpoints, stop, resume):
+            on_report(report)
+            if record:
+                _record_report(record, report)
+            if isinstance(report, Stopped):
+                stopped = report
+    interrupted = stopped.reason == "interrupted"
+    scored: dict[str, Ranks] = {}
+    for part in parts if not interrupted else []:
+        if part == "test":
+            baselines["test"] = _baselines(spec, dataset, "test")
+        scored[part] = evaluate(model, dataset.part(part), spec, on_report)
+    if record and not interrupted:
+        on_report(Progress("recording"))
+        _write_results(record, scored, baselines, stopped.best_epoch, spec, dataset, model)
+    status = "KILLED" if interrupted else "FINISHED"
+    if record:
+        record.finish(status, stopped.reason)
+    metrics = {part: ranks.metrics() for part, ranks in scored.items()}
+    return RunResult(
+        run_id, spec.name, status, metrics.get("valid", {}), metrics.get("test"),
+        {part: {name: ranks.metrics() for name, ranks in found.items()} for part, found in baselines.items()},
+        stopped.best_epoch, stopped.seconds, home,
+    )  # fmt: skip
+
+
+def evaluate_run(
+    run: str, split: str = "valid", *, home: str | Path | None = None, on_report: OnReport | None = None
+) -> RunResult:
+    """Score a recorded run on a part of its data; a look at the test part is counted on the run."""
+    from t4r_lab.data.dataset import Dataset
+    from t4r_lab.progress import Console
+    from t4r_lab.train import evaluate
+
+    on_report = on_report or Console()
+    place = homes.ensure(home)
+    row = track.find(place, run)
+    on_report(Progress("loading the model"))
+    model, spec, schema = load_model(place, row)
+    if split == "valid" and spec.train.fit_on != "train":
+        raise InputError(f"run {row.name}: it was fitted on the validation part too; evaluate it with --split test")
+    dataset = Dataset.open(spec.data.path)
+    if dataset.digest != row.digest:
+        raise InputError(
+            f"{spec.data.path}: not the data that run {row.name} was trained on; prepare it as it was then"
+        )
+    ranks, baselines = evaluate(model, dataset.part(split), spec, on_report), _baselines(spec, dataset, split)
+    record = track.Record(place, row.run_id)
+    if split == "test":
+        record.look()
+    record.scores(split, ranks.metrics())
+    for name, found in baselines.items():
+        record.scores(split, found.metrics(), name)
+    _write_ranks(record, {split: ranks}, {split: baselines})
+    scores = {split: {name: found.metrics() for name, found in baselines.items()}}
+    valid, test = (ranks.metrics(), None) if split == "valid" else (row.valid, ranks.metrics())
+    return RunResult(row.run_id, row.name, row.status, valid, test, scores, 0, row.seconds, place)
+
+
+def load_model(home: Path, row: track.RunRow) -> tuple[Model, RunSpec, Any]:
+    """Model, spec and schema of a recorded run."""
+    folder = track.artifacts(home, row.run_id) / "model"
+    if not folder.is_dir():
+        raise InputError(
+            f"run {row.name} ({row.status.lower()}) has no model; resume it with `t4r-lab train --resume {row.run_id[:8]}`"
+        )
+    return build.load(folder)
+
+
+# ── pieces ──────────────────────────────────────────────────────────────────────────────────────
+
+
+def _open_record(home: Path, spec: RunSpec, dataset: Dataset, resume: str | None) -> track.Record | None:
+    """The record of the run; only the first of several processes has one."""
+    if int(os.environ.get("RANK", "0")):
+        return None
+    if resume is None:
+        return track.start(home, spec, dataset)
+    record = track.Record(home, resume)
+    record.again()
+    return record
+
+
+def _agree(run_id: str) -> str:
+    """The first process's `run_id` in every process."""
+    if int(os.environ.get("WORLD_SIZE", "1")) == 1:
+        return run_id
+    from accelerate.utils import broadcast_object_list
+
+    box = [run_id]
+    broadcast_object_list(box)
+    return box[0]
+
+
+def _baselines(spec: RunSpec, dataset: Dataset, part: str) -> dict[str, Ranks]:
+    """Every baseline, fitted on what the model is fitted on, ranks the targets of `part`."""
+    from t4r_lab.baselines import BASELINES, evaluate
+
+    fitted = dataset.part(spec.train.fit_on)
+    n_items = dataset.schema.n_items
+    return {
+        name: evaluate(make(fitted, n_items), dataset.part(part), spec.evaluation) for name, make in BASELINES.items()
+    }
+
+
+def _record_report(record: track.Record, report: Report) -> None:
+    from t4r_lab.report import Epoch
+
+    if isinstance(report, Epoch):
+        record.epoch(report)
+
+
+def _write_results(
+    record: track.Record, scored: dict[str, Ranks], baselines: dict[str, dict[str, Ranks]], best_epoch: int,
+    spec: RunSpec, dataset: Dataset, model: Model,
+) -> None:  # fmt: skip
+    """Final metrics, per-case ranks, model, spec, schema, vocabulary and environment."""
+    for part, ranks in scored.items():
+        record.scores(part, ranks.metrics(), step=best_epoch)  # the last value of a metric is the best epoch's
+        for name, found in baselines[part].items():
+            record.scores(part, found.metrics(), name, best_epoch)
+        if part == "test":
+            record.look()
+    record.metrics({"train/best_epoch": best_epoch})
+    with tempfile.TemporaryDirectory(dir=record.home) as scratch:
+        folder = Path(scratch)
+        build.save(model, folder / "model", spec, dataset.schema)
+        (folder / "environment.txt").write_text(track.environment(), encoding="utf-8")
+        dataset.schema.save(folder / "schema.json")
+        dataset.vocabulary.copy_to(folder / "data")
+        record.artifacts(folder)
+    _write_ranks(record, scored, baselines)
+
+
+def _write_ranks(record: track.Record, scored: dict[str, Ranks], baselines: dict[str, dict[str, Ranks]]) -> None:
+    """Rank of every target, of the model and of each baseline: what comparisons are made from."""
+    with tempfile.TemporaryDirectory(dir=record.home) as scratch:
+        for part, ranks in scored.items():
+            folder = Path(scratch) / "ranks" / part
+            folder.mkdir(parents=True)
+            for name, found in {"model": ranks, **baselines[part]}.items():
+                found.frame().write_parquet(folder / f"{name}.parquet")
+        record.artifacts(Path(scratch))
+
+
+@contextmanager
+def _only_trainer(folder: Path | None) -> Iterator[None]:
+    """No second process trains in `folder` meanwhile."""
+    if folder is None:
+        yield
+        return
+    with (folder / "lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise InputError(f"{folder}: another process is training this run; wait for it or stop it") from None
+        yield
+
+
+@contextmanager
+def _interruptible(should_stop: Callable[[], bool]) -> Iterator[Callable[[], bool]]:
+    """Within it, the first Ctrl-C asks training to stop after the batch; a second one raises as usual."""
+    asked = threading.Event()
+
+    def ask(signum: int, frame: Any) -> None:
+        if asked.is_set():
+            raise KeyboardInterrupt
+        asked.set()
+
+    if threading.current_thread() is not threading.main_thread():  # signals reach the main thread alone
+        yield should_stop
+        return
+    before = signal.signal(signal.SIGINT, ask)
+    try:
+        yield lambda: asked.is_set() or should_stop()
+    finally:
+        signal.signal(signal.SIGINT, before)

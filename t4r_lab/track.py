@@ -1,0 +1,285 @@
+"""The record of runs in MLflow, whose only importer this is.
+
+One experiment holds all runs. The store is SQLite under the home, or ``MLFLOW_TRACKING_URI``.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import importlib.metadata
+import logging
+import os
+import platform
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from t4r_lab.errors import InputError, did_you_mean
+from t4r_lab.report import Epoch
+from t4r_lab.spec import RunSpec
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+    from t4r_lab.data.dataset import Dataset
+
+EXPERIMENT = "t4r-lab"
+LOOKS, FOLDER, DATA, REASON = "t4r.test_looks", "t4r.folder", "t4r.dataset_digest", "t4r.reason"
+BASELINE = "baseline."
+PAGE = 1000
+
+
+def database(home: Path) -> str:
+    """The tracking URI: a server where ``MLFLOW_TRACKING_URI`` names one, else SQLite under `home`."""
+    return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{home / 'mlflow.db'}"
+
+
+@lru_cache(maxsize=8)
+def _client(home: Path, uri: str) -> tuple[MlflowClient, str]:
+    """A client and the id of the experiment; both are made at the first use."""
+    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+    for name in ("mlflow", "alembic"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+    from mlflow import MlflowClient
+
+    with _only_one(home):  # two processes must not both create the tables
+        client = MlflowClient(tracking_uri=uri)
+        experiment = client.get_experiment_by_name(EXPERIMENT)
+        if experiment is not None:
+            return client, experiment.experiment_id
+        place = None if os.environ.get("MLFLOW_TRACKING_URI") else (home / "artifacts").as_uri()
+        return client, client.create_experiment(EXPERIMENT, artifact_location=place)
+
+
+@contextmanager
+def _only_one(home: Path) -> Iterator[None]:
+    with (home / ".mlflow.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def client_of(home: Path) -> tuple[MlflowClient, str]:
+    return _client(home, database(home))
+
+
+# ── names: MLflow allows no @ ───────────────────────────────────────────────────────────────────
+
+
+def to_key(part: str, metric: str, baseline: str | None = None) -> str:
+    """Name of a metric in the record.
+
+    >>> to_key("valid", "ndcg@10"), to_key("valid", "ndcg@10", "popularity")
+    ('valid/ndcg_at_10', 'baseline.popularity/valid/ndcg_at_10')
+    """
+    prefix = f"{BASELINE}{baseline}/" if baseline else ""
+    return f"{prefix}{part}/{metric.replace('@', '_at_')}"
+
+
+def from_key(key: str) -> tuple[str | None, str, str] | None:
+    """(baseline or None, part, metric) of a recorded name; None for anything else.
+
+    >>> from_key("baseline.popularity/valid/ndcg_at_10")
+    ('popularity', 'valid', 'ndcg@10')
+    """
+    baseline = None
+    if key.startswith(BASELINE):
+        baseline, _, key = key.removeprefix(BASELINE).partition("/")
+    part, _, metric = key.partition("/")
+    return (baseline, part, metric.replace("_at_", "@")) if part in ("valid", "test") and metric else None
+
+
+# ── writing ─────────────────────────────────────────────────────────────────────────────────────
+
+
+class Record:
+    """One run while it is written."""
+
+    def __init__(self, home: Path, run_id: str) -> None:
+        self.home, self.run_id = home, run_id
+        self._client, _ = client_of(home)
+
+    def epoch(self, report: Epoch) -> None:
+        """The figures of one epoch in one write."""
+        values = {to_key("valid", name): value for name, value in report.valid.items()}
+        values |= {
+            "train/loss": report.train_loss,
+            "train/learning_rate": report.learning_rate,
+            "train/epoch_seconds": report.seconds,
+        }
+        self.metrics(values, report.epoch)
+
+    def metrics(self, values: Mapping[str, float], step: int = 0) -> None:
+        from mlflow.entities import Metric
+
+        now = int(time.time() * 1000)
+        self._client.log_batch(self.run_id, metrics=[Metric(k, float(v), now, step) for k, v in values.items()])
+
+    def scores(self, part: str, values: Mapping[str, float], baseline: str | None = None, step: int = 0) -> None:
+        """Metrics of a part of the data, of the model or of a baseline."""
+        self.metrics({to_key(part, name, baseline): value for name, value in values.items()}, step)
+
+    def artifacts(self, folder: Path) -> None:
+        """Everything in `folder`, by its own paths."""
+        self._client.log_artifacts(self.run_id, str(folder))
+
+    def tag(self, key: str, value: str) -> None:
+        self._client.set_tag(self.run_id, key, value)
+
+    def look(self) -> int:
+        """Count one look at the test part; returns how many there have been."""
+        looks = int(self._client.get_run(self.run_id).data.tags.get(LOOKS, "0")) + 1
+        self.tag(LOOKS, str(looks))
+        return looks
+
+    def finish(self, status: str, reason: str) -> None:
+        """`status` is FINISHED, KILLED (stopped; can be resumed) or FAILED."""
+        self.tag(REASON, reason[:500])
+        self._client.set_terminated(self.run_id, status)
+
+    def again(self) -> None:
+        """A stopped run goes on."""
+        self._client.update_run(self.run_id, status="RUNNING")
+
+
+def start(home: Path, spec: RunSpec, dataset: Dataset) -> Record:
+    """Open a run with its parameters, data, seed, commit and environment."""
+    from mlflow.entities import Dataset as Input
+    from mlflow.entities import DatasetInput, Param
+
+    client, experiment = client_of(home)
+    tags = {DATA: dataset.digest, "t4r.seed": str(spec.train.seed), LOOKS: "0", "mlflow.source.name": "t4r-lab"}
+    if commit := git_commit():
+        tags["mlflow.source.git.commit"] = commit
+    run = client.create_run(experiment, tags=tags, run_name=spec.name)
+    record = Record(home, run.info.run_id)
+    parameters = [Param(path, str(value)) for path, value in spec.flat().items()]
+    client.log_batch(record.run_id, params=parameters)
+    source = Input(Path(spec.data.path).name, dataset.digest[:32], "local", str(dataset.path.absolute()))
+    client.log_inputs(record.run_id, [DatasetInput(source)])
+    client.log_text(record.run_id, spec.to_yaml(), "spec.yaml")
+    return record
+
+
+def git_commit() -> str | None:
+    """The commit of the working directory, where it is one."""
+    try:
+        done = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, timeout=5, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return done.stdout.strip() or None
+
+
+def environment() -> str:
+    """Python, platform and the version of every installed package, one a line."""
+    packages = sorted(
+        {f"{d.metadata['Name']}=={d.version}" for d in importlib.metadata.distributions() if d.metadata["Name"]}
+    )
+    return "\n".join([f"# Python {sys.version.split()[0]} on {platform.platform()}", *packages]) + "\n"
+
+
+# ── reading ─────────────────────────────────────────────────────────────────────────────────────
+
+
+@dataclass(frozen=True)
+class RunRow:
+    """One recorded run at a glance."""
+
+    run_id: str
+    name: str
+    status: str
+    started: float
+    seconds: float
+    body: str
+    masking: str
+    data: str
+    digest: str
+    valid: dict[str, float] = field(default_factory=dict)
+    test: dict[str, float] = field(default_factory=dict)
+    baselines: dict[str, dict[str, dict[str, float]]] = field(default_factory=dict)
+    """part → baseline → metrics"""
+    looks: int = 0
+    reason: str = ""
+
+
+def runs(home: Path) -> list[RunRow]:
+    """Every run of the home, newest first."""
+    client, experiment = client_of(home)
+    rows: list[RunRow] = []
+    token = None
+    while True:
+        page = client.search_runs(
+            [experiment], max_results=PAGE, order_by=["attributes.start_time DESC"], page_token=token
+        )
+        rows += [_row(run) for run in page]
+        token = page.token
+        if not token:
+            return rows
+
+
+def _row(run: Any) -> RunRow:
+    parameters, tags, info = run.data.params, run.data.tags, run.info
+    scores: dict[str, dict[str, float]] = {"valid": {}, "test": {}}
+    baselines: dict[str, dict[str, dict[str, float]]] = {"valid": {}, "test": {}}
+    for key, value in run.data.metrics.items():
+        if found := from_key(key):
+            baseline, part, metric = found
+            (baselines[part].setdefault(baseline, {}) if baseline else scores[part])[metric] = value
+    started, ended = info.start_time / 1000, (info.end_time or time.time() * 1000) / 1000
+    return RunRow(
+        info.run_id, info.run_name or info.run_id[:8], info.status, started, ended - started,
+        parameters.get("model.body.kind", ""), parameters.get("model.masking.kind", ""), parameters.get("data.path", ""),
+        tags.get(DATA, ""), scores["valid"], scores["test"], baselines, int(tags.get(LOOKS, "0")), tags.get(REASON, ""),
+    )  # fmt: skip
+
+
+def find(home: Path, run: str) -> RunRow:
+    """The run with that id, that beginning of an id (4 characters or more) or, newest first, that name.
+
+    Raises
+    ------
+    InputError
+        if there is none, naming the nearest, or if the beginning is that of several.
+    """
+    rows = runs(home)
+    exact = [r for r in rows if r.run_id == run] or [r for r in rows if r.name == run]
+    if exact:
+        return exact[0]
+    begin = [r for r in rows if len(run) >= 4 and r.run_id.startswith(run)]
+    if len(begin) == 1:
+        return begin[0]
+    if begin:
+        raise InputError(
+            f"run {run!r}: {len(begin)} ids begin like that; give more of it, such as {begin[0].run_id[:12]}"
+        )
+    if not rows:
+        raise InputError(
+            f"run {run!r}: there are no runs in {home}; train one with `t4r-lab train`, or set T4R_LAB_HOME"
+        )
+    names = list(dict.fromkeys(r.name for r in rows))[:20]
+    raise InputError(f"run {run!r}: no such run in {home}; {did_you_mean(run, names)}")
+
+
+def artifacts(home: Path, run_id: str) -> Path:
+    """The run's artifacts as a local folder (a copy where the store is a server)."""
+    import mlflow.artifacts
+
+    client, _ = client_of(home)
+    uri = client.get_run(run_id).info.artifact_uri
+    return Path(mlflow.artifacts.download_artifacts(artifact_uri=uri, tracking_uri=database(home)))
+
+
+def tags(home: Path, run_id: str) -> dict[str, str]:
+    found: dict[str, str] = client_of(home)[0].get_run(run_id).data.tags
+    return found
+
+
+def history(home: Path, run_id: str, names: Sequence[str]) -> dict[str, list[tuple[int, float]]]:
+    """(epoch, value) of each recorded name, such as ``train/loss`` or ``valid/ndcg_at_10``."""
+    client, _ = client_of(home)
+    return {name: [(m.step, m.value) for m in client.get_metric_history(run_id, name)] for name in names}
