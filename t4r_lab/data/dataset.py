@@ -1,0 +1,189 @@
+"""Dataset: a prepared folder, opened lazily; Sessions: one part of it in flat arrays."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from t4r_lab.data.vocabulary import Frame, Vocabulary
+from t4r_lab.data.write import Manifest, check_folder
+from t4r_lab.errors import InputError, did_you_mean
+from t4r_lab.schema import Schema
+
+PARTS = ("train", "valid", "test")
+BEFORE_TEST = "train+valid"
+"""Everything before the test part, for a last training before testing."""
+
+
+@dataclass(frozen=True)
+class Sessions:
+    """S sessions with N events, flat: session s owns events ``offsets[s]`` to ``offsets[s + 1]``.
+
+    Attributes
+    ----------
+    values: columns of the events by name, (N,) each; ``item_id`` is int32, ids from 1.
+    offsets: (S+1,) int64.
+    target_start: (S,) int32; events from this index of a session on are targets of this part, those before
+        are context only. At least 1.
+    context: columns that are constant over a session, (S,) each.
+    ids: (S,) the user's own session ids as text.
+    dropped: events that are not here because their item is unknown (of `Vocabulary.encode`).
+    """
+
+    values: dict[str, NDArray[Any]]
+    offsets: NDArray[np.int64]
+    target_start: NDArray[np.int32]
+    context: dict[str, NDArray[Any]]
+    ids: NDArray[Any]
+    dropped: int = 0
+
+    def __len__(self) -> int:
+        return len(self.offsets) - 1
+
+    @property
+    def lengths(self) -> NDArray[np.int64]:
+        """Events of each session, (S,)."""
+        return np.diff(self.offsets)
+
+    def take(self, rows: NDArray[np.integer[Any]]) -> Sessions:
+        """The sessions at `rows`, in that order."""
+        flat, offsets = ranges(self.offsets[rows], self.offsets[rows + 1])
+        return Sessions(
+            {name: column[flat] for name, column in self.values.items()},
+            offsets,
+            self.target_start[rows],
+            {name: column[rows] for name, column in self.context.items()},
+            self.ids[rows],
+            self.dropped,
+        )
+
+
+def ranges(start: NDArray[np.int64], stop: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Indices of the stretches [start, stop) one after the other, and their offsets.
+
+    >>> ranges(np.array([5, 0]), np.array([7, 3]))
+    (array([5, 6, 0, 1, 2]), array([0, 2, 5]))
+    """
+    length = stop - start
+    offsets = np.concatenate([[0], np.cumsum(length)]).astype(np.int64)
+    return np.arange(offsets[-1]) + np.repeat(start - offsets[:-1], length), offsets
+
+
+def join(first: Sessions, second: Sessions) -> Sessions:
+    """The sessions of both, `first` before `second`."""
+    return Sessions(
+        {name: np.concatenate([first.values[name], second.values[name]]) for name in first.values},
+        np.concatenate([first.offsets, second.offsets[1:] + first.offsets[-1]]),
+        np.concatenate([first.target_start, second.target_start]),
+        {name: np.concatenate([first.context[name], second.context[name]]) for name in first.context},
+        np.concatenate([first.ids, second.ids]),
+        first.dropped + second.dropped,
+    )
+
+
+def read_sessions(path: Path, schema: Schema) -> Sessions:
+    """One part, as `prepare` wrote it."""
+    frame = pl.read_parquet(path)
+    lengths = frame["item_id"].list.len().to_numpy()
+    lists = [name for name, dtype in frame.schema.items() if isinstance(dtype, pl.List)]
+    scalars = [c.name for c in schema if c.scope == "session" and c.role != "session" and c.name in frame.columns]
+    return Sessions(
+        values={name: frame[name].explode(empty_as_null=False).to_numpy() for name in lists},
+        offsets=np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64),
+        target_start=frame["target_start"].to_numpy(),
+        context={name: frame[name].to_numpy() for name in scalars},
+        ids=frame["session"].to_numpy(),
+    )
+
+
+class Dataset:
+    """A folder written by `prepare`. Use `Dataset.open`.
+
+    >>> data = Dataset.open("mlruns/data/shop")          # doctest: +SKIP
+    >>> len(data.part("train")), data.schema.n_items     # doctest: +SKIP
+    (16000, 2933)
+    """
+
+    def __init__(self, path: Path, manifest: Manifest) -> None:
+        self.path = path
+        self.manifest = manifest
+        self._parts: dict[str, Sessions] = {}
+
+    @classmethod
+    def open(cls, path: str | Path) -> Dataset:
+        """Check the folder against its manifest and open it; tables are read when first asked for.
+
+        Raises
+        ------
+        InputError
+            if it isn't a prepared folder, or a file of it is missing, changed or foreign.
+        """
+        path = Path(path)
+        return cls(path, check_folder(path))
+
+    def __repr__(self) -> str:
+        return f"Dataset({str(self.path)!r}, {self.schema.n_items:,} items)"
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 over the contents of the folder, in hexadecimal."""
+        return self.manifest.digest
+
+    @cached_property
+    def vocabulary(self) -> Vocabulary:
+        return Vocabulary.open(self.path)
+
+    @cached_property
+    def profile(self) -> dict[str, Any]:
+        """What ``profile.json`` holds: sizes, lengths, popularity, features, what was dropped, leakage checks."""
+        import json
+
+        content: dict[str, Any] = json.loads((self.path / "profile.json").read_text(encoding="utf-8"))
+        return content
+
+    def part(self, name: str) -> Sessions:
+        """``train``, ``valid``, ``test``, or ``train+valid``: all before the test part, each event once."""
+        if name not in (*PARTS, BEFORE_TEST):
+            raise InputError(f"{name}: no such part of the data; {did_you_mean(name, (*PARTS, BEFORE_TEST))}")
+        if name not in self._parts:
+            self._parts[name] = (
+                self._before_test() if name == BEFORE_TEST else read_sessions(self.path / f"{name}.parquet", self.schema)
+            )
+        return self._parts[name]
+
+    def _before_test(self) -> Sessions:
+        train, valid = self.part("train"), self.part("valid")
+        if self.manifest.split == "leave_one_out":  # a session's validation row holds its training events too
+            longer = set(valid.ids.tolist())
+            train = train.take(np.flatnonzero([i not in longer for i in train.ids.tolist()]))
+        return join(train, valid)
+
+    # of the vocabulary ----------------------------------------------------------------------------
+
+    @property
+    def schema(self) -> Schema:
+        return self.vocabulary.schema
+
+    @property
+    def items(self) -> pl.DataFrame:
+        """One row per item: ``item_id``, ``item`` (the user's own id), ``title``, ``count``, item features."""
+        return self.vocabulary.items
+
+    def item_table(self) -> dict[str, NDArray[Any]]:
+        return self.vocabulary.item_table()
+
+    def encode(self, events: Frame) -> Sessions:
+        return self.vocabulary.encode(events)
+
+    def titles(self, ids: Sequence[int] | NDArray[Any]) -> list[str]:
+        return self.vocabulary.titles(ids)
+
+    def own_ids(self, ids: Sequence[int] | NDArray[Any]) -> list[Any]:
+        return self.vocabulary.own_ids(ids)

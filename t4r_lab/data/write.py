@@ -1,0 +1,214 @@
+"""Writing a prepared folder whole or not at all, and checking it when it is opened."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from t4r_lab.errors import InputError
+
+FORMAT = "t4r-lab prepared data"
+VERSION = 1
+MANIFEST = "manifest.json"
+REQUIRED = ("schema.json", "items.parquet", "train.parquet", "valid.parquet", "test.parquet", "profile.json")
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What a prepared folder holds: file → (bytes, SHA-256), and how it was split."""
+
+    files: dict[str, tuple[int, str]]
+    digest: str
+    split: str
+
+
+# ── Writing ─────────────────────────────────────────────────────────────────────────────────────
+
+
+def check_target(out: Path) -> None:
+    """Refuse a folder that holds anything but prepared data: it would be replaced.
+
+    Raises
+    ------
+    InputError
+        before any work is done.
+    """
+    if not out.exists():
+        return
+    if not out.is_dir():
+        raise InputError(f"{out}: is a file; give a new or empty folder as --out")
+    there = _files(out)
+    if not there:
+        return
+    try:
+        listed = read_manifest(out).files
+    except InputError:
+        raise InputError(f"{out}: is not empty and holds no prepared data; give a new or empty folder as --out") from None
+    foreign = sorted(there - set(listed) - {MANIFEST})
+    if foreign:
+        raise InputError(f"{out / foreign[0]}: is not part of the prepared data it lies in; move it before replacing")
+
+
+@contextmanager
+def written_whole(out: Path, split: str) -> Iterator[Path]:
+    """A folder to write into, which takes the place of `out` at the end of the block.
+
+    When anything fails, `out` stays as it was and nothing else is left behind.
+
+    Raises
+    ------
+    InputError
+        when the disk is full or may not be written to.
+    """
+    out = Path(os.path.abspath(out))
+    check_target(out)
+    temporary: Path | None = None
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        temporary = Path(tempfile.mkdtemp(prefix=f".{out.name}.", suffix=".part", dir=out.parent))
+        temporary.chmod(0o755)
+        yield temporary
+        _write_manifest(temporary, split)
+        _replace(temporary, out)
+    except Exception as error:
+        if (refusal := _disk_refusal(error, out)) is None:
+            raise
+        raise refusal from None
+    finally:
+        if temporary is not None:
+            shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _replace(temporary: Path, out: Path) -> None:
+    """Put `temporary` where `out` is; should the second step fail, the first is taken back."""
+    if not out.exists():
+        temporary.rename(out)
+        return
+    old = Path(tempfile.mkdtemp(prefix=f".{out.name}.", suffix=".old", dir=out.parent))
+    try:
+        out.rename(old / out.name)
+        try:
+            temporary.rename(out)
+        except BaseException:
+            (old / out.name).rename(out)
+            raise
+    finally:
+        shutil.rmtree(old, ignore_errors=True)
+
+
+def _disk_refusal(error: Exception, out: Path) -> InputError | None:
+    """The error as the user's, if the disk is the reason. polars says some of them in words only."""
+    number, words = getattr(error, "errno", None), str(error)
+    if number in (errno.ENOSPC, errno.EDQUOT) or "No space left on device" in words or "quota exceeded" in words:
+        disk = _nearest(out)
+        free = shutil.disk_usage(disk).free
+        return InputError(
+            f"{out}: the disk is full ({_mount(disk)} has {free / 1e6:,.0f} MB free); "
+            "free some space or choose another --out"
+        )
+    if isinstance(error, OSError) and number in (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.ENAMETOOLONG):
+        return InputError(f"{out}: cannot be written ({error.strerror}); choose another --out")
+    return None
+
+
+def _nearest(path: Path) -> Path:
+    return next(p for p in (path, *path.parents) if p.exists())
+
+
+def _mount(path: Path) -> Path:
+    return next(p for p in (path, *path.parents) if os.path.ismount(p) or p == p.parent)
+
+
+def _write_manifest(folder: Path, split: str) -> None:
+    files = {name: (os.path.getsize(folder / name), _sha256(folder / name)) for name in sorted(_files(folder))}
+    content = {
+        "format": FORMAT,
+        "version": VERSION,
+        "digest": _digest(files),
+        "split": split,
+        "files": {name: {"bytes": size, "sha256": sha} for name, (size, sha) in files.items()},
+    }
+    (folder / MANIFEST).write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+
+
+def _digest(files: dict[str, tuple[int, str]]) -> str:
+    return hashlib.sha256("".join(f"{name} {sha}\n" for name, (_, sha) in sorted(files.items())).encode()).hexdigest()
+
+
+def _sha256(path: Path) -> str:
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+# ── Checking ────────────────────────────────────────────────────────────────────────────────────
+
+
+def read_manifest(folder: Path) -> Manifest:
+    """The manifest of a prepared folder.
+
+    Raises
+    ------
+    InputError
+        if there is none, or it isn't one of ours.
+    """
+    path, remedy = folder / MANIFEST, "run `t4r-lab prepare` to make it"
+    if not folder.exists():
+        raise InputError(f"{folder}: no such folder of prepared data; {remedy}")
+    if not path.is_file():
+        raise InputError(f"{folder}: holds no prepared data ({MANIFEST} is missing); {remedy}")
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        if content["format"] != FORMAT:
+            raise ValueError
+        version = int(content["version"])
+        files = {str(name): (int(f["bytes"]), str(f["sha256"])) for name, f in content["files"].items()}
+        manifest = Manifest(files, str(content["digest"]), str(content["split"]))
+    except (ValueError, KeyError, TypeError, AttributeError):
+        raise InputError(f"{path}: is not a manifest of prepared data; prepare the data again") from None
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror}); check its permissions") from None
+    if version != VERSION:
+        raise InputError(f"{path}: has format version {version}, this t4r-lab reads {VERSION}; prepare the data again")
+    return manifest
+
+
+def check_folder(folder: Path) -> Manifest:
+    """Hold every file of a prepared folder against the manifest.
+
+    Raises
+    ------
+    InputError
+        naming the first file that is missing, foreign, or not as it was written.
+    """
+    manifest, again = read_manifest(folder), "prepare the data again"
+    listed, there = set(manifest.files), _files(folder) - {MANIFEST}
+    for name in sorted((listed | set(REQUIRED)) - there):
+        raise InputError(f"{folder / name}: is missing; {again}")
+    for name in sorted(there - listed):
+        raise InputError(f"{folder / name}: is not part of the prepared data; move it elsewhere")
+    for name, (size, sha) in manifest.files.items():
+        path = folder / name
+        try:
+            actual = path.stat().st_size
+            if actual != size:
+                raise InputError(f"{path}: is corrupt ({actual:,} bytes, {size:,} were written); {again}")
+            if _sha256(path) != sha:
+                raise InputError(f"{path}: is corrupt (its checksum is not the one written); {again}")
+        except OSError as error:
+            raise InputError(f"{path}: cannot be read ({error.strerror}); check its permissions") from None
+    if _digest(manifest.files) != manifest.digest:
+        raise InputError(f"{folder / MANIFEST}: is corrupt (the digest does not fit its files); {again}")
+    return manifest
+
+
+def _files(folder: Path) -> set[str]:
+    """Every file below `folder`, relative, with forward slashes."""
+    return {p.relative_to(folder).as_posix() for p in folder.rglob("*") if not p.is_dir()}

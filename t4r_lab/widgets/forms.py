@@ -1,0 +1,156 @@
+"""The spec as a form: sections of fields that follow the spec's own structure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import ipywidgets as w
+import traitlets as tr
+
+from t4r_lab.spec import BODY_MASKINGS, Knob, RunSpec, pair_refusal
+from t4r_lab.spec.knobs import Part, variants
+from t4r_lab.widgets.draft import BODY, FEATURES, MASKING, Draft
+from t4r_lab.widgets.fields import Field
+
+SECTIONS: dict[str, tuple[str, ...]] = {
+    "Inputs": ("data.max_length", "model.inputs."),
+    "Masking": ("model.masking.",),
+    "Body": ("model.body.",),
+    "Heads": ("model.heads.",),
+    "Train": ("train.",),
+    "Evaluation": ("evaluation.",),
+}
+"""Section → the paths, or beginnings of paths, that it shows."""
+
+
+def section_of(path: str) -> str | None:
+    """The section that shows `path`; None for what other panels set (the data's path)."""
+    return next((name for name, starts in SECTIONS.items() if path.startswith(starts)), None)
+
+
+def kinds(spec: RunSpec, path: str) -> dict[str, type[Part]]:
+    """The parts a ``….kind`` chooses from, by kind."""
+    owner: Any = spec
+    *parents, name, _ = path.split(".")
+    if name.isdigit():
+        return {}
+    for key in parents:
+        owner = owner[int(key)] if key.isdigit() else getattr(owner, key)
+    return variants(type(owner).model_fields[name].annotation)
+
+
+def options(spec: RunSpec, knob: Knob) -> list[tuple[str, Any]] | None:
+    """What can be chosen for a knob now; None where it isn't a choice or its own choices stand."""
+    if knob.path == "train.monitor":
+        return [(f"default ({spec.model_copy(update={'train': spec.train.model_copy(update={'monitor': None})}).monitor})", None),
+                *((m, m) for m in spec.evaluation.metrics)]  # fmt: skip
+    if not knob.path.endswith("kind"):
+        return None
+    parts = kinds(spec, knob.path)
+    allowed = BODY_MASKINGS[spec.model.body.kind] if knob.path == MASKING else knob.choices
+    return [(parts[k].__name__ if k in parts else str(k), k) for k in allowed]
+
+
+def help_text(spec: RunSpec, knob: Knob) -> str:
+    """Help beneath a field: of a kind, what the chosen one is, and for maskings why others can't be chosen."""
+    part = kinds(spec, knob.path).get(knob.value) if knob.path.endswith("kind") else None
+    lines = [(part.__doc__ or knob.help).strip().splitlines()[0]] if part else [knob.help]
+    if knob.path == MASKING:
+        refusals = (pair_refusal(spec.model.body.kind, masking) for masking in knob.choices)
+        lines += [f"Not offered: {refusal}." for refusal in refusals if refusal]
+    return " ".join(lines)
+
+
+class Section(w.VBox):
+    """A part of a form that opens and closes by a button, with a summary beside its name."""
+
+    opened = tr.Bool(False)
+    summary = tr.Unicode("")
+
+    def __init__(self, name: str, opened: bool = False, above: w.Widget | None = None) -> None:
+        self.name = name
+        self.fields = w.VBox()
+        self._button = w.Button(layout={"width": "auto"}, tooltip=f"open or close {name}")
+        self.body = w.VBox([above, self.fields] if above else [self.fields])
+        self.body.add_class("t4r-section-body")
+        self._button.add_class("t4r-section-button")
+        self._button.on_click(lambda _: self.set_trait("opened", not self.opened))
+        super().__init__([self._button, self.body], opened=opened)
+        self.add_class("t4r-section")
+        self._show()
+
+    @tr.observe("opened", "summary")
+    def _show(self, change: Any = None) -> None:
+        self._button.description = f"{'▾' if self.opened else '▸'} {self.name}   {self.summary}".rstrip()
+        self.body.layout.display = "" if self.opened else "none"
+
+
+class SpecForm(w.VBox):
+    """Every knob of a `Draft` as a field. Fields come and go with the kinds that have them."""
+
+    def __init__(
+        self, draft: Draft, edit: Callable[[str, Any], None] | None = None, above: Mapping[str, w.Widget] | None = None
+    ) -> None:
+        self.draft = draft
+        self._edit = edit or draft.set
+        above = above or {}
+        self.fields: dict[str, Field] = {}
+        self.sections = {name: Section(name, name in ("Masking", "Body"), above.get(name)) for name in SECTIONS}
+        super().__init__(list(self.sections.values()))
+        self.add_class("t4r-form")
+        draft.observe(self._refresh, "revision")
+        self._refresh()
+
+    def _refresh(self, change: Any = None) -> None:
+        spec = self.draft.spec
+        shown: dict[str, list[Field]] = {name: [] for name in SECTIONS}
+        knobs = [k for k in spec.knobs().values() if section_of(k.path) and not self._elsewhere(k)]
+        for knob in knobs:
+            field = self._field(spec, knob)
+            field.help = help_text(spec, knob)
+            field.show(self.draft.pending.get(knob.path, knob.value), options(spec, knob))
+            field.error = self.draft.errors.get(knob.path, "")
+            shown[section_of(knob.path) or ""].append(field)
+        for name, fields in shown.items():
+            section = self.sections[name]
+            if tuple(fields) != section.fields.children:
+                section.fields.children = fields
+            section.summary = summary(spec, name)
+            if any(section_of(path) == name for path in self.draft.errors):
+                section.opened = True
+        for path in self.fields.keys() - {k.path for k in knobs}:
+            self.fields.pop(path).close()
+
+    @staticmethod
+    def _elsewhere(knob: Knob) -> bool:
+        """A choice of one is no choice; features have an editor of their own."""
+        return knob.path.startswith(FEATURES) or (knob.path.endswith("kind") and len(knob.choices) == 1)
+
+    def _field(self, spec: RunSpec, knob: Knob) -> Field:
+        """The field of a knob: the one there is, unless the knob has changed its nature with its kind."""
+        there = self.fields.get(knob.path)
+        if there is not None and (there.knob.type, there.knob.low, there.knob.high, there.knob.choices) == (
+            knob.type, knob.low, knob.high, knob.choices
+        ):  # fmt: skip
+            return there
+        if there is not None:
+            there.close()
+        self.fields[knob.path] = Field(knob, self._edit, options(spec, knob), help_text(spec, knob))
+        return self.fields[knob.path]
+
+
+def summary(spec: RunSpec, section: str) -> str:
+    """A section in a few words, read when it is closed."""
+    model, train = spec.model, spec.train
+    body: Any = model.body
+    heads = f" · heads {body.n_head}" if hasattr(body, "n_head") else ""
+    head = model.heads[0]
+    return {
+        "Inputs": f"{model.inputs.aggregation} · newest {spec.data.max_length} events",
+        "Masking": model.masking.kind,
+        "Body": f"{type(body).__name__} · d {body.d_model}{heads} · ×{body.n_layer}",
+        "Heads": f"next item{' · tied' if head.weight_tying else ''} · temperature {head.temperature:g}",
+        "Train": f"{train.epochs} epochs · batch {train.batch_size} · lr {train.learning_rate:g}",
+        "Evaluation": f"{', '.join(f'@{k}' for k in spec.evaluation.cutoffs)} · {spec.evaluation.positions}",
+    }[section]

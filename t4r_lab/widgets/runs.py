@@ -1,0 +1,105 @@
+"""Runs panel: the table of recorded runs, every model beside its baselines."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import ipywidgets as w
+import traitlets as tr
+
+from t4r_lab.widgets.views import RunSummary
+from t4r_lab.widgets.fields import LABEL_WIDTH
+from t4r_lab.widgets.table import Cell, Heading, Table
+from t4r_lab.widgets.text import duration, message, number
+
+EMPTY = "No runs yet. A run appears here when training starts; the first takes a minute on the built-in data."
+BASELINES = {"popularity": "popularity", "successors": "successors"}
+
+
+class RunsPanel(w.VBox):
+    """Recorded runs with one metric of choice beside the baselines' on the same sessions."""
+
+    runs = tr.List(trait=tr.Instance(RunSummary))
+    metric = tr.Unicode("")
+    error = tr.Unicode("")
+    loading = tr.Bool(True)
+
+    def __init__(self) -> None:
+        self.table = Table(sort_by="started", descending=True, caption="Runs on the validation part")
+        self.choice = w.Dropdown(
+            description="metric", options=[], style={"description_width": LABEL_WIDTH}, layout={"width": "19rem"},
+            tooltip="the validation metric that is shown beside the baselines",
+        )  # fmt: skip
+        self._message = w.HTML()
+        self._legend = w.HTML('<div class="t4r-help">Validation part; figures of runs with other data or positions don\'t compare.</div>')
+        super().__init__([self._message, self.choice, self.table, self._legend])
+        self.add_class("t4r-panel")
+        self.choice.observe(self._chosen, "value")
+        self._show()
+
+    def _chosen(self, change: Any) -> None:
+        self.metric = change["new"] or ""
+
+    @tr.observe("runs", "metric", "error", "loading")
+    def _show(self, change: Any = None) -> None:
+        text = message("loading", "Reading the record …") if self.loading else message("empty", EMPTY)
+        self._message.value = message("error", self.error) if self.error else ("" if self.runs else text)
+        for part in (self.choice, self.table, self._legend):
+            part.layout.display = "" if self.runs else "none"
+        metrics = metrics_of(self.runs)
+        if not metrics:
+            self.table.fill(headings(self.metric), [cells(run, self.metric) for run in self.runs])
+            return
+        metric = self.metric if self.metric in metrics else preferred(metrics)
+        if tuple(self.choice.options) != tuple(metrics):
+            self.choice.options = metrics
+        self.choice.value = metric
+        self.metric = metric
+        self.table.fill(headings(metric), [cells(run, metric) for run in self.runs])
+
+
+def metrics_of(runs: Sequence[RunSummary]) -> list[str]:
+    """Every metric that some run has, by name and cutoff."""
+    names = {name for run in runs for name in run.valid} | {n for run in runs for b in run.baselines.values() for n in b}
+    return sorted(names, key=lambda n: (n.partition("@")[0], int(n.partition("@")[2] or 0)))
+
+
+def preferred(metrics: Sequence[str]) -> str:
+    """ndcg at the largest cutoff, else the last there is."""
+    return next((m for m in reversed(metrics) if m.startswith("ndcg@")), metrics[-1])
+
+
+def headings(metric: str) -> list[Heading]:
+    return [
+        Heading("name", "run"),
+        Heading("started", "started"),
+        Heading("body", "body"),
+        Heading("masking", "masking"),
+        Heading("metric", metric or "metric", number=True, help=f"{metric} of the model on the validation part"),
+        *(Heading(key, label, number=True, help=f"{metric} of the baseline {label}") for key, label in BASELINES.items()),
+        Heading("gain", "vs. best baseline", number=True, help="relative difference to the better baseline"),
+        Heading("seconds", "time", number=True),
+        Heading("status", "state"),
+    ]
+
+
+def cells(run: RunSummary, metric: str) -> list[Cell]:
+    """The row of a run."""
+    value = run.valid.get(metric)
+    baselines = {key: run.baselines.get(key, {}).get(metric) for key in BASELINES}
+    known = [b for b in baselines.values() if b is not None]
+    gain = (value / max(known) - 1) * 100 if value is not None and known and max(known) > 0 else None
+    started = time.strftime("%Y-%m-%d %H:%M", time.localtime(run.started))
+    return [
+        Cell(run.name, run.name.lower(), under=run.run_id[:8]),
+        Cell(started, run.started),
+        Cell(run.body, run.body),
+        Cell(run.masking, run.masking),
+        Cell(number(value), value, strong=bool(known) and value is not None and value > max(known)),
+        *(Cell(number(b), b, quiet=True) for b in baselines.values()),
+        Cell("–" if gain is None else f"{gain:+.1f} %".replace("-", "−"), gain),
+        Cell(duration(run.seconds), run.seconds),
+        Cell(run.status.lower(), run.status),
+    ]

@@ -1,0 +1,74 @@
+"""Figures and messages as text: three significant digits, and everything from data escaped."""
+
+from __future__ import annotations
+
+import html
+import math
+from typing import Any, Literal
+
+State = Literal["empty", "loading", "error", "note"]
+
+
+def escape(text: Any) -> str:
+    """`text` as it may stand in HTML, in content and in attributes.
+
+    >>> escape("<img onerror=x>")
+    '&lt;img onerror=x&gt;'
+    """
+    return html.escape(str(text), quote=True)
+
+
+def number(value: float | None) -> str:
+    """Three significant digits; a dash where there is no figure.
+
+    >>> number(0.03814), number(0.5), number(12.345), number(12345.6), number(2e-06), number(None)
+    ('0.0381', '0.500', '12.3', '12,346', '2.00e-06', '–')
+    """
+    if value is None or not math.isfinite(value):
+        return "–"
+    if value == 0:
+        return "0"
+    size = math.floor(math.log10(abs(value)))
+    if size >= 3:
+        return f"{value:,.0f}"
+    return f"{value:.{2 - size}f}" if size >= -4 else f"{value:.2e}"
+
+
+def count(value: float) -> str:
+    """A count, short.
+
+    >>> count(933), count(2933), count(16234), count(1_500_000)
+    ('933', '2.93k', '16.2k', '1.50M')
+    """
+    for size, sign in ((1e6, "M"), (1e3, "k")):
+        if value >= size:
+            return f"{number(value / size)}{sign}"
+    return f"{value:,.0f}"
+
+
+def duration(seconds: float | None) -> str:
+    """A span of time, coarse enough not to flicker.
+
+    >>> duration(0.4), duration(42), duration(125), duration(7300), duration(None)
+    ('0 s', '42 s', '2 min 5 s', '2 h 1 min', '–')
+    """
+    if seconds is None or not math.isfinite(seconds):
+        return "–"
+    whole = int(max(seconds, 0))
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s" if whole % 60 else f"{whole // 60} min"
+    return f"{whole // 3600} h {whole % 3600 // 60} min"
+
+
+def message(state: State, text: str) -> str:
+    """HTML of a panel's empty, loading or error state; `text` is plain and gets escaped.
+
+    An error is announced by a screen reader at once, the others when it is idle.
+    """
+    if not text:
+        return ""
+    role = "alert" if state == "error" else "status"
+    sign = {"error": "Error: ", "loading": "", "empty": "", "note": ""}[state]
+    return f'<div class="t4r-message t4r-{state}" role="{role}">{sign}{escape(text)}</div>'

@@ -1,0 +1,75 @@
+"""What the panels show, as small values: the seam between the house's records and the widgets."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from t4r_lab.schema import Schema
+
+RUNNING = ("starting", "running", "stopping")
+
+
+@dataclass(frozen=True)
+class DataSummary:
+    """A prepared folder in figures."""
+
+    path: Path
+    schema: Schema
+    parts: Mapping[str, Mapping[str, int]]
+    """part → sessions, events, items"""
+    lengths: Mapping[int, int] = field(default_factory=dict)
+    """training sessions by number of events"""
+    remarks: tuple[str, ...] = ()
+    """what preparing dropped, in words"""
+
+    @property
+    def name(self) -> str:
+        return self.path.name
+
+    @property
+    def sessions(self) -> int:
+        return sum(part.get("sessions", 0) for part in self.parts.values())
+
+
+@dataclass(frozen=True)
+class JobState:
+    """A job at one moment."""
+
+    id: str
+    name: str
+    state: str
+    """starting, running, stopping; finished, stopped, failed, lost"""
+    what: str = ""
+    """body and masking, in words"""
+    stage: str = ""
+    done: int = 0
+    total: int = 0
+    unit: str = "steps"
+    eta: float | None = None
+    """seconds to the end"""
+    error: str = ""
+    monitor: str = "ndcg@20"
+    epochs: int = 1
+    launched: float = 0.0
+    """seconds since 1970"""
+
+    @property
+    def running(self) -> bool:
+        return self.state in RUNNING
+
+
+@dataclass(frozen=True)
+class RunSummary:
+    """A recorded run in figures, all of the validation part."""
+
+    run_id: str
+    name: str
+    status: str
+    started: float
+    seconds: float | None
+    body: str
+    masking: str
+    valid: Mapping[str, float]
+    baselines: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
