@@ -1,0 +1,56 @@
+"""A prepared folder in words and small bars, for the terminal."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+from t4r_lab.data.dataset import Dataset
+
+BARS = " ▁▂▃▄▅▆▇█"
+
+
+def describe(dataset: Dataset) -> str:
+    """Parts, columns, session lengths, popularity, what was left out and what to know of the split."""
+    profile = dataset.profile
+    lines = [f"{dataset.path}  ({dataset.schema.n_items:,} items, digest {dataset.digest[:12]})", ""]
+    lines += [f"{'part':<8}{'sessions':>12}{'events':>14}{'items':>10}"]
+    lines += [f"{n:<8}{p['sessions']:>12,}{p['events']:>14,}{p['items']:>10,}" for n, p in profile["parts"].items()]
+    lines += ["", "columns", *(_column(column, profile) for column in dataset.schema)]
+    lengths = profile["lengths"]
+    histogram = {int(k): v for k, v in lengths["histogram"].items()}
+    counts = [histogram.get(n, 0) for n in range(min(histogram), max(histogram) + 1)]
+    more = " and more" if lengths["last_is_longer"] else ""
+    lines += ["", f"events per session  {spark(counts)}  {min(histogram)} to {max(histogram)}{more}, mean {lengths['mean']:.3g}"]
+    popularity = profile["popularity"]
+    lines += [f"popularity          {spark([c for _, c in popularity['curve']])}  the top 1 % of items have "
+              f"{popularity['top_1_percent_share']:.0%} of the events, Gini {popularity['gini']:.2f}"]  # fmt: skip
+    if time := profile["time"]:
+        total = [sum(parts) for parts in zip(*time["events"].values(), strict=True)]
+        lines += [f"events over time    {spark(total)}  {_day(time['edges'][0])} to {_day(time['edges'][-1])}"]
+    notes = {**{k: v for k, v in profile["left_out"].items() if v}, **profile["checks"]}
+    lines += ["", "left out and checked", *(f"  {k.replace('_', ' ')}: {v:,}" for k, v in notes.items())]
+    return "\n".join(lines)
+
+
+def _column(column: Any, profile: dict[str, Any]) -> str:
+    detail = f"{column.size:,} ids" if column.size else ""
+    if column.kind == "continuous" and column.role == "feature":
+        detail = f"mean {column.mean:.3g}, deviation {column.std:.3g}"
+    many = ", several per item" if column.multi else ""
+    source = f"from {column.source}" if column.source and column.source != column.name else ""
+    return f"  {column.name:<20}{column.role:<9}{column.kind:<13}{column.scope:<9}{detail}{many}  {source}".rstrip()
+
+
+def spark(values: list[int]) -> str:
+    """One small bar for each value.
+
+    >>> spark([0, 4, 8])
+    ' ▄█'
+    """
+    top = max(max(values, default=0), 1)
+    return "".join(BARS[min(-(-8 * v // top), 8)] for v in values)
+
+
+def _day(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).date().isoformat()
