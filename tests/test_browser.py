@@ -1,0 +1,157 @@
+"""The front end as a person uses it: real JupyterLab in real Chromium."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytestmark = pytest.mark.browser
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+NOTEBOOK = Path(__file__).parent.parent / "notebooks" / "lab.ipynb"
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Path]]:
+    """JupyterLab without a token, apart from the user's own settings; (address, home)."""
+    if CHROMIUM is None:
+        pytest.skip("chromium is not installed (Debian: apt-get install chromium)")
+    root = tmp_path_factory.mktemp("jupyter")
+    work, home = root / "work", root / "home"
+    work.mkdir()
+    shutil.copy(NOTEBOOK, work / "lab.ipynb")
+    (root / "config").mkdir()
+    (root / "config" / "jupyter_server_config.py").write_text(
+        "from jupyterlab.galata import configure_jupyter_server\nconfigure_jupyter_server(c)\nc.LabApp.news_url = None\n"
+    )
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    environment = {
+        **os.environ,
+        **{f"JUPYTER_{kind}_DIR": str(root / kind.lower()) for kind in ("CONFIG", "DATA", "RUNTIME")},
+        "IPYTHONDIR": str(root / "ipython"),
+        "T4R_LAB_HOME": str(home),
+        "OMP_NUM_THREADS": "1",
+    }
+    log = (root / "server.log").open("w")
+    process = subprocess.Popen(
+        [sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root", f"--port={port}", f"--notebook-dir={work}",
+         "--ServerApp.ip=127.0.0.1"], env=environment, stdout=log, stderr=log, cwd=work,
+    )  # fmt: skip
+    try:
+        deadline = time.monotonic() + 60
+        while time.monotonic() < deadline:
+            with socket.socket() as probe:
+                if probe.connect_ex(("127.0.0.1", port)) == 0:
+                    break
+            assert process.poll() is None, (root / "server.log").read_text()
+            time.sleep(0.1)
+        yield f"http://127.0.0.1:{port}", home
+    finally:
+        process.terminate()
+        process.wait(20)
+
+
+@pytest.fixture
+def page(server: tuple[str, Path]) -> Iterator[Any]:
+    playwright = pytest.importorskip("playwright.sync_api", reason="playwright drives the browser")
+    with playwright.sync_playwright() as p:
+        browser = p.chromium.launch(
+            executable_path=CHROMIUM, args=["--no-sandbox", "--disable-dev-shm-usage", "--disable-background-networking"]
+        )
+        page = browser.new_page(viewport={"width": 1280, "height": 1400})
+        page.set_default_timeout(60_000)
+        yield page
+        browser.close()
+
+
+def open_lab(page: Any, address: str) -> Any:
+    """Open the notebook, run its first cell and wait for the front end with its data."""
+    page.goto(f"{address}/lab/tree/lab.ipynb?reset")
+    cell = page.locator(".jp-Notebook .jp-Cell").first
+    cell.locator(".cm-content").click()
+    page.wait_for_selector(".jp-NotebookPanel-toolbar [data-status=idle], .jp-Notebook-ExecutionIndicator[data-status=idle]", state="attached")
+    page.keyboard.press("Shift+Enter")
+    lab = page.locator(".t4r-lab").first
+    lab.wait_for()
+    page.locator(".t4r-header", has_text="demo").wait_for()
+    return lab
+
+
+def tab(page: Any, name: str) -> None:
+    page.locator(".t4r-lab .lm-TabBar-tab", has_text=re.compile(f"^{name}")).click()
+
+
+def shoot(page: Any, name: str) -> None:
+    """A picture where ``T4R_LAB_SCREENSHOTS`` names a folder."""
+    if folder := os.environ.get("T4R_LAB_SCREENSHOTS"):
+        Path(folder).mkdir(parents=True, exist_ok=True)
+        page.wait_for_timeout(400)  # lets transitions end, for the picture alone
+        page.locator(".t4r-lab").first.screenshot(path=str(Path(folder) / f"{name}.png"))
+
+
+def theme(page: Any, name: str) -> None:
+    page.evaluate(f"window.jupyterapp.commands.execute('apputils:change-theme', {{theme: '{name}'}})")
+    page.wait_for_selector(f"body[data-jp-theme-name='{name}']", state="attached")
+
+
+def test_choose_train_watch_and_find_the_run(page: Any, server: tuple[str, Path]) -> None:
+    lab = open_lab(page, server[0])
+    shoot(page, "lab-architecture-light")
+    # a body that is only for mlm changes the masking and says so; what is not offered is explained
+    body = page.get_by_label("body", exact=True)
+    body.select_option(label="BERT")
+    page.locator(".t4r-note", has_text="masking changed from clm to mlm").wait_for()
+    masking = page.get_by_label("masking", exact=True)
+    assert masking.locator("option").all_inner_texts() == ["MLM"]
+    assert page.locator(".t4r-help", has_text="Not offered").count() >= 1
+    body.select_option(label="GPT2")
+    page.locator(".t4r-copy pre", has_text="kind: gpt2").wait_for()
+    # a value that doesn't fit is refused beside its field, and Train waits
+    heads = page.get_by_label("n_head", exact=True)
+    heads.fill("5")
+    heads.press("Tab")
+    page.locator(".t4r-help.t4r-error", has_text="does not divide").wait_for()
+    train = lab.get_by_role("button", name="Train", exact=True)
+    assert train.is_disabled()
+    heads.fill("4")
+    heads.press("Tab")
+    page.locator(".t4r-message", has_text="Ready to train").wait_for()
+    train.click()
+    # the curve grows while the kernel stays free, and ends
+    card = page.locator(".t4r-card").first
+    card.locator(".t4r-state", has_text=re.compile("running|starting")).wait_for()
+    card.locator(".t4r-state", has_text="finished").wait_for(timeout=120_000)
+    page.locator(".t4r-card svg[aria-label*='at epoch 12']").first.wait_for()
+    shoot(page, "lab-train-light")
+    tab(page, "Runs")
+    row = page.locator(".t4r-table tbody tr", has_text="gpt2-clm").first
+    row.wait_for()
+    assert "finished" in row.inner_text()
+    shoot(page, "lab-runs-light")
+    tab(page, "Data")
+    page.locator(".t4r-profile").wait_for()
+    shoot(page, "lab-data-light")
+    theme(page, "JupyterLab Dark")
+    for name in ("Data", "Architecture", "Train", "Runs"):
+        tab(page, name)
+        shoot(page, f"lab-{name.lower()}-dark")
+
+
+def test_a_reload_finds_the_jobs_again(page: Any, server: tuple[str, Path]) -> None:
+    if not list((server[1] / "jobs").glob("2*")):
+        pytest.skip("no job was launched before this test (it runs after the one that trains)")
+    open_lab(page, server[0])
+    tab(page, "Train")
+    page.locator(".t4r-card .t4r-state", has_text="finished").first.wait_for()
