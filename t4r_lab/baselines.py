@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from t4r_lab.data.batches import evaluation_batches, evaluation_windows, make_batch, seen_items
-from t4r_lab.data.dataset import Sessions
+from t4r_lab.data.sessions import Sessions
 from t4r_lab.nn.flow import Batch
 from t4r_lab.nn.metrics import Ranks, ranks
 from t4r_lab.spec import EvaluationSpec

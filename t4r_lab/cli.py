@@ -92,8 +92,8 @@ def _print(options: argparse.Namespace, content: Any, text: Callable[[], str]) -
 
 
 def _add_prepare(sub: argparse.ArgumentParser) -> None:
-    from t4r_lab.spec.prepare import PrepareOptions
     from t4r_lab.spec.knobs import walk
+    from t4r_lab.spec.prepare import PrepareOptions
 
     sub.add_argument("events", nargs="+", help="CSV, TSV, Parquet, RecBole .inter, or one user a line")
     sub.add_argument("--out", required=True, help="folder for the prepared data")

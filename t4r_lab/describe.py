@@ -21,7 +21,10 @@ def describe(dataset: Dataset) -> str:
     histogram = {int(k): v for k, v in lengths["histogram"].items()}
     counts = [histogram.get(n, 0) for n in range(min(histogram), max(histogram) + 1)]
     more = " and more" if lengths["last_is_longer"] else ""
-    lines += ["", f"events per session  {spark(counts)}  {min(histogram)} to {max(histogram)}{more}, mean {lengths['mean']:.3g}"]
+    lines += [
+        "",
+        f"events per session  {spark(counts)}  {min(histogram)} to {max(histogram)}{more}, mean {lengths['mean']:.3g}",
+    ]
     popularity = profile["popularity"]
     lines += [f"popularity          {spark([c for _, c in popularity['curve']])}  the top 1 % of items have "
               f"{popularity['top_1_percent_share']:.0%} of the events, Gini {popularity['gini']:.2f}"]  # fmt: skip

@@ -33,7 +33,8 @@ from t4r_lab.report import Epoch, OnReport, Progress, Report, Stopped, silent
 from t4r_lab.spec import EvaluationSpec, RunSpec, TrainSpec
 
 if TYPE_CHECKING:
-    from t4r_lab.data.dataset import Dataset, Sessions
+    from t4r_lab.data.dataset import Dataset
+    from t4r_lab.data.sessions import Sessions
     from t4r_lab.nn.heads import Model
 
 EVALUATION_BATCH = 256

@@ -10,7 +10,7 @@ import torch
 
 from t4r_lab.baselines import BASELINES, Popularity, Successors, evaluate
 from t4r_lab.data.batches import make_batch, whole_windows
-from t4r_lab.data.dataset import Sessions
+from t4r_lab.data.sessions import Sessions
 from t4r_lab.spec import EvaluationSpec
 from tests.toy import N_ITEMS, make_sessions
 
@@ -60,15 +60,29 @@ def test_evaluation_ranks_every_prefix_by_brute_force(name: str, filter_seen: bo
     case = 0
     for row, events in enumerate(lists(new)):
         for position in range(1, len(events)):
-            one = Sessions({"item_id": np.array(events[:position], np.int32)}, np.array([0, position]), np.ones(1, np.int32), {}, np.array(["0"]), 0)
+            one = Sessions(
+                {"item_id": np.array(events[:position], np.int32)},
+                np.array([0, position]),
+                np.ones(1, np.int32),
+                {},
+                np.array(["0"]),
+                0,
+            )
             scores = model.scores(make_batch(one, whole_windows(one, 100)))[0].tolist()
             target = events[position]
-            rivals = [s for i, s in enumerate(scores, 1) if i != target and not (filter_seen and i in events[:position])]
+            rivals = [
+                s for i, s in enumerate(scores, 1) if i != target and not (filter_seen and i in events[:position])
+            ]
             own = scores[target - 1]
             rank = 1 + sum(s > own for s in rivals) + sum(s == own for s in rivals) / 2
             if filter_seen and target in events[:position]:
                 rank = N_ITEMS
-            assert (found.session[case], found.position[case], found.target[case], found.rank[case]) == (row, position, target, rank)
+            assert (found.session[case], found.position[case], found.target[case], found.rank[case]) == (
+                row,
+                position,
+                target,
+                rank,
+            )
             case += 1
     assert case == len(found.rank)
 

@@ -29,7 +29,12 @@ ITEM_TABLE = {name: torch.as_tensor(values) for name, values in Toy().item_table
 
 def features(masking: str = "clm", **options: object) -> TabularSequenceFeatures:
     return TabularSequenceFeatures.from_schema(
-        SCHEMA, max_sequence_length=20, masking=masking, item_dim=16, item_table=ITEM_TABLE, **options  # type: ignore[arg-type]
+        SCHEMA,
+        max_sequence_length=20,
+        masking=masking,
+        item_dim=16,
+        item_table=ITEM_TABLE,
+        **options,  # type: ignore[arg-type]
     )
 
 
@@ -57,7 +62,9 @@ def test_the_model_of_the_reference_page_builds_and_trains() -> None:
 
 
 def test_plain_modules_stand_in_a_body() -> None:
-    body = SequentialBlock(features(), nn.Linear(16 + 4 + 4 + 1 + 3, 12), nn.LSTM(12, 10, batch_first=True), nn.LayerNorm(10))
+    body = SequentialBlock(
+        features(), nn.Linear(16 + 4 + 4 + 1 + 3, 12), nn.LSTM(12, 10, batch_first=True), nn.LayerNorm(10)
+    )
     assert body.output_dim == 10
     model = Model(Head(body, NextItemPredictionTask()))
     assert model.head.task.project.weight.shape == (16, 10)  # a tied head of another width gets one linear layer
@@ -73,7 +80,9 @@ def test_an_rnn_by_its_block() -> None:
 
 
 def test_a_pair_that_is_not_allowed_is_refused_with_suggestions() -> None:
-    with pytest.raises(InputError, match="masking 'clm' is not for body 'bert': use mlm with bert, or clm with xlnet, gpt2"):
+    with pytest.raises(
+        InputError, match="masking 'clm' is not for body 'bert': use mlm with bert, or clm with xlnet, gpt2"
+    ):
         TransformerBlock(BertConfig.build(16, 2, 1, 20), masking="clm")
     with pytest.raises(InputError, match="masking 'mlm' is not for body 'gpt2'"):
         TransformerBlock(GPT2Config.build(16, 2, 1, 20), masking="mlm")
@@ -89,7 +98,11 @@ def test_widths_that_do_not_fit_are_refused_when_the_body_is_made() -> None:
 
 
 def test_every_argument_of_a_configuration_reaches_the_model() -> None:
-    for config, names in ((XLNetConfig, ["dropout"]), (GPT2Config, ["resid_pdrop", "embd_pdrop", "attn_pdrop"]), (BertConfig, ["hidden_dropout_prob", "attention_probs_dropout_prob"])):
+    for config, names in (
+        (XLNetConfig, ["dropout"]),
+        (GPT2Config, ["resid_pdrop", "embd_pdrop", "attn_pdrop"]),
+        (BertConfig, ["hidden_dropout_prob", "attention_probs_dropout_prob"]),
+    ):
         built = config.build(d_model=16, n_head=2, n_layer=3, total_seq_length=20, dropout=0.37, activation="relu")
         assert all(getattr(built, name) == 0.37 for name in names)
         block = TransformerBlock(built)
@@ -115,7 +128,9 @@ def test_summed_features_have_one_width_and_mismatches_are_named() -> None:
     by_hand = sum(encoder(columns[name]) for name, encoder in inputs.encoders.items())
     torch.testing.assert_close(inputs(masked), by_hand)
     with pytest.raises(InputError, match="element-wise-sum needs one width"):
-        features(aggregation="element-wise-sum", features={"item_id": FeatureSpec(dim=16), "category": FeatureSpec(dim=3)})
+        features(
+            aggregation="element-wise-sum", features={"item_id": FeatureSpec(dim=16), "category": FeatureSpec(dim=3)}
+        )
 
 
 def test_padding_rows_are_zero_and_stay_so() -> None:
@@ -137,7 +152,9 @@ def test_multi_valued_attributes_are_averaged() -> None:
     torch.testing.assert_close(encoder(ids)[0], torch.stack([(table[3] + table[5]) / 2, torch.zeros_like(table[0])]))
 
 
-@pytest.mark.parametrize(("arguments", "words"), [({"label_smoothing": 1.0}, "label_smoothing"), ({"temperature": 0.0}, "temperature")])
+@pytest.mark.parametrize(
+    ("arguments", "words"), [({"label_smoothing": 1.0}, "label_smoothing"), ({"temperature": 0.0}, "temperature")]
+)
 def test_wrong_arguments_of_the_task(arguments: dict[str, float], words: str) -> None:
     with pytest.raises(InputError, match=words):
         NextItemPredictionTask(**arguments)

@@ -68,7 +68,8 @@ def page(server: tuple[str, Path]) -> Iterator[Any]:
     playwright = pytest.importorskip("playwright.sync_api", reason="playwright drives the browser")
     with playwright.sync_playwright() as p:
         browser = p.chromium.launch(
-            executable_path=CHROMIUM, args=["--no-sandbox", "--disable-dev-shm-usage", "--disable-background-networking"]
+            executable_path=CHROMIUM,
+            args=["--no-sandbox", "--disable-dev-shm-usage", "--disable-background-networking"],
         )
         page = browser.new_page(viewport={"width": 1280, "height": 1400})
         page.set_default_timeout(60_000)
@@ -81,7 +82,10 @@ def open_lab(page: Any, address: str) -> Any:
     page.goto(f"{address}/lab/tree/lab.ipynb?reset")
     cell = page.locator(".jp-Notebook .jp-Cell").first
     cell.locator(".cm-content").click()
-    page.wait_for_selector(".jp-NotebookPanel-toolbar [data-status=idle], .jp-Notebook-ExecutionIndicator[data-status=idle]", state="attached")
+    page.wait_for_selector(
+        ".jp-NotebookPanel-toolbar [data-status=idle], .jp-Notebook-ExecutionIndicator[data-status=idle]",
+        state="attached",
+    )
     page.keyboard.press("Shift+Enter")
     lab = page.locator(".t4r-lab").first
     lab.wait_for()

@@ -12,7 +12,7 @@ import torch
 
 from t4r_lab import build, train
 from t4r_lab.data.batches import make_batch, training_length, training_windows, whole_windows
-from t4r_lab.data.dataset import Sessions
+from t4r_lab.data.sessions import Sessions
 from t4r_lab.nn import blocks
 from t4r_lab.nn.flow import Batch
 from t4r_lab.nn.heads import Model

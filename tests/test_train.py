@@ -44,7 +44,9 @@ def test_the_same_seed_gives_the_same_run_and_another_seed_another(tmp_path: Pat
     assert curve(one) == curve(two) != curve(other)
 
 
-def test_the_best_epoch_is_kept_and_training_stops_after_patience(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_best_epoch_is_kept_and_training_stops_after_patience(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     class Fixed:
         values = iter([0.1, 0.3, 0.2, 0.2, 0.9] * 2)
 
@@ -199,7 +201,9 @@ def test_scores_are_the_top_of_the_softmax_and_seen_items_can_be_filtered() -> N
     toy, spec = Toy(), toy_spec()
     model = build.build(spec, toy.schema, toy.item_table()).eval()
     sessions = toy.part("test")
-    rows, ids, scores, probabilities = (np.concatenate(p) for p in zip(*train.score(model, sessions, spec, N_ITEMS), strict=True))
+    rows, ids, scores, probabilities = (
+        np.concatenate(p) for p in zip(*train.score(model, sessions, spec, N_ITEMS), strict=True)
+    )
     assert sorted(rows.tolist()) == list(range(len(sessions)))
     assert probabilities.sum(1) == pytest.approx(np.ones(len(rows)), abs=1e-5)
     assert (np.diff(scores, axis=1) <= 0).all()
@@ -228,7 +232,11 @@ def test_two_processes_give_the_loss_curve_of_one(tmp_path: Path) -> None:
         "import os\n"
         "(folder / f\"curve-{os.environ.get('RANK', 0)}.json\").write_text(json.dumps(curve))\n"
     )
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([os.getcwd(), os.environ.get("PYTHONPATH", "")]), "OMP_NUM_THREADS": "1"}
+    environment = {
+        **os.environ,
+        "PYTHONPATH": os.pathsep.join([os.getcwd(), os.environ.get("PYTHONPATH", "")]),
+        "OMP_NUM_THREADS": "1",
+    }
     launch = [sys.executable, "-m", "accelerate.commands.launch", "--cpu", "--num_processes", "2", "--num_machines", "1",
               "--mixed_precision", "no", "--dynamo_backend", "no", "--main_process_port", "0"]  # fmt: skip
     import json

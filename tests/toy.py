@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from t4r_lab.data.dataset import Sessions
+from t4r_lab.data.sessions import Sessions
 from t4r_lab.schema import Column, Schema
 from t4r_lab.spec import BODY_MASKINGS, RunSpec
 

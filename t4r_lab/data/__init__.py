@@ -7,7 +7,7 @@ _HOME = {
     "Dataset": "dataset",
     "Generator": "synthetic",
     "PrepareOptions": "prepare",
-    "Sessions": "dataset",
+    "Sessions": "sessions",
     "Vocabulary": "vocabulary",
     "demo_dataset": "synthetic",
     "prepare": "prepare",

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from t4r_lab.data.dataset import Sessions
+from t4r_lab.data.sessions import Sessions
 from t4r_lab.nn.flow import Batch
 from t4r_lab.nn.masking import Masking
 

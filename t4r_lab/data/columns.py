@@ -46,11 +46,15 @@ def find_roles(table: Table, options: PrepareOptions) -> Roles:
     if found["item"] is None:
         raise InputError(f"{table.where}: no item column among {_list(table)}; name it with --item")
     if found["session"] is None and found["user"] is None:
-        raise InputError(f"{table.where}: no session or user column among {_list(table)}; name one with --session or --user")
+        raise InputError(
+            f"{table.where}: no session or user column among {_list(table)}; name one with --session or --user"
+        )
     if options.session is None and options.gap_minutes is not None:
         found["session"] = None
     if options.gap_minutes is not None and found["user"] is None:
-        raise InputError(f"{table.where}: --gap-minutes cuts a user's events, but there is no user column; name it with --user")
+        raise InputError(
+            f"{table.where}: --gap-minutes cuts a user's events, but there is no user column; name it with --user"
+        )
     if found["time"] is None and (options.split == "time" or options.gap_minutes is not None):
         raise InputError(
             f"{table.where}: no time column among {_list(table)}; name it with --time, or use --split leave-one-out "
@@ -120,7 +124,14 @@ def _to_seconds(raw: pl.Series) -> pl.Series:
         first = next((v for v in raw if v), "")
         zoned = first.endswith("Z") or "+" in first[10:]
         text = raw.str.replace("T", " ").str.strip_suffix("Z")
-        forms = ("%Y-%m-%d %H:%M:%S%.f", "%Y-%m-%d %H:%M", "%Y-%m-%d", "%Y/%m/%d %H:%M:%S", "%d.%m.%Y %H:%M:%S", "%Y%m%d")
+        forms = (
+            "%Y-%m-%d %H:%M:%S%.f",
+            "%Y-%m-%d %H:%M",
+            "%Y-%m-%d",
+            "%Y/%m/%d %H:%M:%S",
+            "%d.%m.%Y %H:%M:%S",
+            "%Y%m%d",
+        )
         best = raw.cast(pl.Float64, strict=False)
         for form in forms if not (zoned and "+" in first[10:]) else ("%Y-%m-%d %H:%M:%S%.f%z",):
             parsed = text.str.to_datetime(form, strict=False, time_unit="us").dt.epoch("us").cast(pl.Float64) / 1e6

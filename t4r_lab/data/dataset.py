@@ -1,9 +1,8 @@
-"""Dataset: a prepared folder, opened lazily; Sessions: one part of it in flat arrays."""
+"""Dataset: a prepared folder, opened lazily."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from t4r_lab.data.sessions import Sessions, join
 from t4r_lab.data.vocabulary import Frame, Vocabulary
 from t4r_lab.data.write import Manifest, check_folder
 from t4r_lab.errors import InputError, did_you_mean
@@ -20,72 +20,6 @@ from t4r_lab.schema import Schema
 PARTS = ("train", "valid", "test")
 BEFORE_TEST = "train+valid"
 """Everything before the test part, for a last training before testing."""
-
-
-@dataclass(frozen=True)
-class Sessions:
-    """S sessions with N events, flat: session s owns events ``offsets[s]`` to ``offsets[s + 1]``.
-
-    Attributes
-    ----------
-    values: columns of the events by name, (N,) each; ``item_id`` is int32, ids from 1.
-    offsets: (S+1,) int64.
-    target_start: (S,) int32; events from this index of a session on are targets of this part, those before
-        are context only. At least 1.
-    context: columns that are constant over a session, (S,) each.
-    ids: (S,) the user's own session ids as text.
-    dropped: events that are not here because their item is unknown (of `Vocabulary.encode`).
-    """
-
-    values: dict[str, NDArray[Any]]
-    offsets: NDArray[np.int64]
-    target_start: NDArray[np.int32]
-    context: dict[str, NDArray[Any]]
-    ids: NDArray[Any]
-    dropped: int = 0
-
-    def __len__(self) -> int:
-        return len(self.offsets) - 1
-
-    @property
-    def lengths(self) -> NDArray[np.int64]:
-        """Events of each session, (S,)."""
-        return np.diff(self.offsets)
-
-    def take(self, rows: NDArray[np.integer[Any]]) -> Sessions:
-        """The sessions at `rows`, in that order."""
-        flat, offsets = ranges(self.offsets[rows], self.offsets[rows + 1])
-        return Sessions(
-            {name: column[flat] for name, column in self.values.items()},
-            offsets,
-            self.target_start[rows],
-            {name: column[rows] for name, column in self.context.items()},
-            self.ids[rows],
-            self.dropped,
-        )
-
-
-def ranges(start: NDArray[np.int64], stop: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Indices of the stretches [start, stop) one after the other, and their offsets.
-
-    >>> ranges(np.array([5, 0]), np.array([7, 3]))
-    (array([5, 6, 0, 1, 2]), array([0, 2, 5]))
-    """
-    length = stop - start
-    offsets = np.concatenate([[0], np.cumsum(length)]).astype(np.int64)
-    return np.arange(offsets[-1]) + np.repeat(start - offsets[:-1], length), offsets
-
-
-def join(first: Sessions, second: Sessions) -> Sessions:
-    """The sessions of both, `first` before `second`."""
-    return Sessions(
-        {name: np.concatenate([first.values[name], second.values[name]]) for name in first.values},
-        np.concatenate([first.offsets, second.offsets[1:] + first.offsets[-1]]),
-        np.concatenate([first.target_start, second.target_start]),
-        {name: np.concatenate([first.context[name], second.context[name]]) for name in first.context},
-        np.concatenate([first.ids, second.ids]),
-        first.dropped + second.dropped,
-    )
 
 
 def read_sessions(path: Path, schema: Schema) -> Sessions:
@@ -154,7 +88,9 @@ class Dataset:
             raise InputError(f"{name}: no such part of the data; {did_you_mean(name, (*PARTS, BEFORE_TEST))}")
         if name not in self._parts:
             self._parts[name] = (
-                self._before_test() if name == BEFORE_TEST else read_sessions(self.path / f"{name}.parquet", self.schema)
+                self._before_test()
+                if name == BEFORE_TEST
+                else read_sessions(self.path / f"{name}.parquet", self.schema)
             )
         return self._parts[name]
 

@@ -14,7 +14,7 @@ from t4r_lab.data.dataset import PARTS, Dataset
 from t4r_lab.data.profile import make_profile
 from t4r_lab.data.readers import Source, Table, read_events, read_file
 from t4r_lab.data.split import Split, split_sessions
-from t4r_lab.data.vocabulary import FOLDER, Frame, encode_values, standardized, to_polars
+from t4r_lab.data.vocabulary import FOLDER, encode_values, standardized, to_polars
 from t4r_lab.data.write import check_target, written_whole
 from t4r_lab.errors import InputError
 from t4r_lab.report import OnReport, Progress, silent
@@ -23,8 +23,11 @@ from t4r_lab.spec.prepare import PrepareOptions
 
 __all__ = ["PrepareOptions", "prepare"]
 
-SESSION, ITEM, TIME, ROW = "·session", "·item", "·time", "·row"
+SESSION, ITEM, TIME, ROW, ID = "·session", "·item", "·time", "·row", "·id"
 """Internal names, which no user's column has."""
+
+
+RESERVED = ("item_id", "session_id", "user_id", "timestamp", "session", "target_start")
 
 
 @dataclass
@@ -118,7 +121,9 @@ def _raw(
         if missing := [c for c in table.frame.columns if c not in given.frame.columns]:
             raise InputError(f"{given.where}: column {missing[0]!r} is missing; the test part needs the same columns")
         other = _checked(given, roles).select(frame.columns)
-        frame = pl.concat([frame.with_columns(given=pl.lit(False)), other.with_columns(given=pl.lit(True))], how="vertical_relaxed")
+        frame = pl.concat(
+            [frame.with_columns(given=pl.lit(False)), other.with_columns(given=pl.lit(True))], how="vertical_relaxed"
+        )
         frame = frame.rename({"given": "·given"})
     else:
         frame = frame.with_columns(pl.lit(False).alias("·given"))
@@ -126,7 +131,9 @@ def _raw(
     frame = _with_sessions(frame, roles, options)
     if options.drop_repeats:
         before = len(frame)
-        frame = frame.filter((pl.col(ITEM) != pl.col(ITEM).shift(1)).fill_null(True) | (pl.col(SESSION) != pl.col(SESSION).shift(1)))
+        frame = frame.filter(
+            (pl.col(ITEM) != pl.col(ITEM).shift(1)).fill_null(True) | (pl.col(SESSION) != pl.col(SESSION).shift(1))
+        )
         repeats = before - len(frame)
     kept = Raw(frame, pl.DataFrame(), [], None, {"repeats": repeats} if options.drop_repeats else {})
     _describe_columns(kept, table, roles, options, items, users)
@@ -141,7 +148,9 @@ def _checked(table: Table, roles: Roles) -> pl.DataFrame:
         if name is not None and table.frame[name].null_count():
             row = int(table.frame[name].is_null().arg_max() or 0)
             raise InputError(f"{table.line(row)}: column {name!r} is empty; remove the row or fill it in")
-    return frame.with_columns((seconds(table, roles.time) if roles.time else pl.Series([0.0]).new_from_index(0, len(frame))).alias(TIME))
+    return frame.with_columns(
+        (seconds(table, roles.time) if roles.time else pl.Series([0.0]).new_from_index(0, len(frame))).alias(TIME)
+    )
 
 
 def _with_sessions(frame: pl.DataFrame, roles: Roles, options: PrepareOptions) -> pl.DataFrame:
@@ -150,14 +159,20 @@ def _with_sessions(frame: pl.DataFrame, roles: Roles, options: PrepareOptions) -
     assert group is not None
     frame = frame.sort("·given", group, TIME, ROW)
     if roles.session is None and options.gap_minutes is not None:
-        new = (pl.col(group) != pl.col(group).shift(1)) | (pl.col(TIME) - pl.col(TIME).shift(1) > options.gap_minutes * 60)
+        new = (pl.col(group) != pl.col(group).shift(1)) | (
+            pl.col(TIME) - pl.col(TIME).shift(1) > options.gap_minutes * 60
+        )
         new = (new | (pl.col("·given") != pl.col("·given").shift(1))).fill_null(True)
         frame = frame.with_columns(new.cum_sum().alias(SESSION))
         first = pl.col(SESSION).min().over(group)
-        name = pl.concat_str([pl.col(group).cast(pl.String), (pl.col(SESSION) - first + 1).cast(pl.String)], separator="#")
+        name = pl.concat_str(
+            [pl.col(group).cast(pl.String), (pl.col(SESSION) - first + 1).cast(pl.String)], separator="#"
+        )
         return frame.with_columns(name.alias("·name"))
     new = (pl.col(group) != pl.col(group).shift(1)) | (pl.col("·given") != pl.col("·given").shift(1))
-    return frame.with_columns(new.fill_null(True).cum_sum().alias(SESSION), pl.col(group).cast(pl.String).alias("·name"))
+    return frame.with_columns(
+        new.fill_null(True).cum_sum().alias(SESSION), pl.col(group).cast(pl.String).alias("·name")
+    )
 
 
 def _describe_columns(
@@ -174,7 +189,13 @@ def _describe_columns(
     for name in names:
         kind = kind_of(name, frame[name], table, options)
         if kind == "multi" and name not in by_item:
-            raise InputError(f"{table.where}: column {name!r} holds lists per event; join them into one value, or --ignore {name}")
+            raise InputError(
+                f"{table.where}: column {name!r} holds lists per event; join them into one value, or --ignore {name}"
+            )
+        if name in RESERVED:
+            raise InputError(
+                f"{table.where}: column {name!r} has a name that prepared data needs; rename it or --ignore {name}"
+            )
         target = name in options.targets
         scope = "session" if name in by_session else "item" if name in by_item and not target else "event"
         raw.features.append(Feature(name, kind, scope, "target" if target else "feature"))
@@ -193,7 +214,12 @@ def _constant(frame: pl.DataFrame, key: str, names: list[str]) -> set[str]:
     lists = {n for n in names if n not in plain}
     if not names or frame[key].n_unique() == len(frame):
         return lists
-    same = frame.group_by(key).agg((pl.col(n).min().eq_missing(pl.col(n).max()) & (pl.col(n).is_null().any() == pl.col(n).is_null().all())).alias(n) for n in plain)
+    same = frame.group_by(key).agg(
+        (pl.col(n).min().eq_missing(pl.col(n).max()) & (pl.col(n).is_null().any() == pl.col(n).is_null().all())).alias(
+            n
+        )
+        for n in plain
+    )
     return lists | {n for n in plain if same[n].all()}
 
 
@@ -202,7 +228,9 @@ def _join_users(raw: Raw, users: Table, user: str, options: PrepareOptions) -> p
     if key is None:
         raise InputError(f"{users.where}: no user column among {', '.join(users.frame.columns)}; name it like {user!r}")
     names = _wanted(users, key, raw, options)
-    frame = users.frame.unique(key, keep="last").select(pl.col(key).alias("·key").cast(raw.events.schema[user]), *names)
+    frame = users.frame.unique(key, keep="last", maintain_order=True).select(
+        pl.col(key).alias("·key").cast(raw.events.schema[user]), *names
+    )
     for name in names:
         raw.features.append(Feature(name, kind_of(name, frame[name], users, options), "session"))
     return raw.events.join(frame, left_on=user, right_on="·key", how="left", maintain_order="left")
@@ -215,7 +243,9 @@ def _join_items(raw: Raw, items: Table, item: str, options: PrepareOptions) -> N
     title = find(items, options.title if options.title in items.frame.columns else None, "title")
     names = [n for n in _wanted(items, key, raw, options) if n != title]
     dtype = raw.items.schema[ITEM]
-    frame = items.frame.unique(key, keep="last").select(pl.col(key).cast(dtype, strict=False).alias(ITEM), *names, *([title] if title else []))
+    frame = items.frame.unique(key, keep="last", maintain_order=True).select(
+        pl.col(key).cast(dtype, strict=False).alias(ITEM), *names, *([title] if title else [])
+    )
     for name in names:
         raw.features.append(Feature(name, kind_of(name, frame[name], items, options), "item"))
     if title:
@@ -245,9 +275,11 @@ def _write(folder: Path, raw: Raw, split: Split, roles: Roles, options: PrepareO
     if options.keeps_unseen:
         unseen = everything.join(counts, on=ITEM, how="anti").group_by(ITEM).agg(pl.col(ROW).min().alias("first"))
         counts = pl.concat([counts, unseen.with_columns(pl.lit(0, pl.UInt32).alias("count"))], how="diagonal_relaxed")
-    counts = counts.sort("count", "first", descending=[True, False]).with_row_index("item_id", 1).cast({"item_id": pl.Int32})
+    counts = (
+        counts.sort("count", "first", descending=[True, False]).with_row_index("item_id", 1).cast({"item_id": pl.Int32})
+    )
     items = counts.select("item_id", ITEM, "count").join(raw.items, on=ITEM, how="left", maintain_order="left")
-    columns, expressions = [_item_column(len(items), roles)], [pl.col("item_id")]
+    columns, expressions = [_item_column(len(items), roles)], [pl.col(ID).alias("item_id")]
     in_items: list[pl.Expr] = []
     for feature in raw.features:
         source = items if feature.scope == "item" else train
@@ -263,7 +295,9 @@ def _write(folder: Path, raw: Raw, split: Split, roles: Roles, options: PrepareO
         expressions.append(pl.col(TIME).alias("timestamp"))
     schema = Schema(columns=(*columns, *_key_columns(roles)))
     schema.save(folder / "schema.json")
-    encoded = everything.join(counts.select(ITEM, "item_id"), on=ITEM, how="inner", maintain_order="left")
+    encoded = everything.join(
+        counts.select(ITEM, pl.col("item_id").alias(ID)), on=ITEM, how="inner", maintain_order="left"
+    )
     encoded = encoded.select(SESSION, "·name", "·part", *expressions)
     lists = [c.name for c in schema if c.name in encoded.columns and c.scope == "event"]
     scalars = [c.name for c in schema if c.name in encoded.columns and c.scope == "session"]
@@ -291,7 +325,9 @@ def _write_parts(
             rows = rows.with_columns(pl.lit(1, pl.Int32).alias("target_start"))
         if rows.is_empty():
             raise InputError(f"the {part} part is empty; {split.remedy(part)}")
-        rows.select("session", "target_start", *scalars, *lists).write_parquet(folder / f"{part}.parquet", statistics=False)
+        rows.select("session", "target_start", *scalars, *lists).write_parquet(
+            folder / f"{part}.parquet", statistics=False
+        )
 
 
 def _item_column(n_items: int, roles: Roles) -> Column:
@@ -302,7 +338,9 @@ def _key_columns(roles: Roles) -> list[Column]:
     """Session and user columns by their source names, so that new events can be read alike."""
     columns = []
     if roles.session:
-        columns.append(Column(name="session_id", kind="categorical", role="session", scope="session", source=roles.session))
+        columns.append(
+            Column(name="session_id", kind="categorical", role="session", scope="session", source=roles.session)
+        )
     if roles.user:
         columns.append(Column(name="user_id", kind="categorical", role="user", scope="session", source=roles.user))
     return columns
@@ -321,12 +359,16 @@ def _encode(folder: Path, feature: Feature, source: pl.DataFrame) -> tuple[Colum
     if feature.kind == "timestamp":
         column = Table(source.select(name), where=name)
         _ = seconds(column, name)
-        return Column(kind="timestamp", **base), values.cast(pl.Datetime("us"), strict=False).dt.epoch("us").truediv(1e6).alias(name)
+        return Column(kind="timestamp", **base), values.cast(pl.Datetime("us"), strict=False).dt.epoch("us").truediv(
+            1e6
+        ).alias(name)
     texts = source.select(values).to_series()
     multi = feature.kind == "multi"
     if multi:
         texts = texts.list.explode(empty_as_null=False, keep_nulls=False) if hasattr(texts, "list") else texts
-    counted = texts.cast(pl.String).drop_nulls().value_counts(sort=False, name="n").sort("n", name, descending=[True, False])
+    counted = (
+        texts.cast(pl.String).drop_nulls().value_counts(sort=False, name="n").sort("n", name, descending=[True, False])
+    )
     table = counted.select(pl.col(name).alias("value")).filter(pl.col("value") != "").with_row_index("id", UNKNOWN + 1)
     table = table.select(pl.col("id").cast(pl.Int32), "value")
     table.write_parquet(folder / FOLDER / f"{name}.parquet")

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from t4r_lab.data.dataset import PARTS, Sessions, read_sessions
+from t4r_lab.data.dataset import PARTS, read_sessions
+from t4r_lab.data.sessions import Sessions
 from t4r_lab.data.split import Split
 from t4r_lab.schema import Column, Schema
 from t4r_lab.spec.prepare import PrepareOptions
@@ -75,7 +76,9 @@ def _times(parts: dict[str, Sessions]) -> dict[str, Any]:
     """First and last event of each part, and events over time."""
     if "timestamp" not in parts["train"].values:
         return {}
-    found: dict[str, Any] = {n: [float(s.values["timestamp"].min()), float(s.values["timestamp"].max())] for n, s in parts.items()}
+    found: dict[str, Any] = {
+        n: [float(s.values["timestamp"].min()), float(s.values["timestamp"].max())] for n, s in parts.items()
+    }
     low, high = min(v[0] for v in found.values()), max(v[1] for v in found.values())
     edges = np.linspace(low, max(high, low + 1), BINS + 1)
     counts = {n: np.histogram(s.values["timestamp"], edges)[0].tolist() for n, s in parts.items()}
@@ -85,13 +88,22 @@ def _times(parts: dict[str, Sessions]) -> dict[str, Any]:
 def _feature(column: Column, train: Sessions, items: pl.DataFrame) -> dict[str, Any]:
     summary: dict[str, Any] = {"kind": column.kind, "scope": column.scope}
     if column.scope == "item":
-        values = items[column.name].explode(empty_as_null=False, keep_nulls=False).to_numpy() if column.multi else items[column.name].to_numpy()
+        values = (
+            items[column.name].explode(empty_as_null=False, keep_nulls=False).to_numpy()
+            if column.multi
+            else items[column.name].to_numpy()
+        )
     else:
         values = (train.values if column.scope == "event" else train.context)[column.name]
     if column.kind == "categorical":
         counts = np.bincount(values.astype(np.int64), minlength=2)
         unknown = float(counts[1] / max(counts.sum(), 1))
-        return {**summary, "values": column.size - 2, "unknown_share": round(unknown, 4), "top": sorted(counts[2:].tolist(), reverse=True)[:20]}
+        return {
+            **summary,
+            "values": column.size - 2,
+            "unknown_share": round(unknown, 4),
+            "top": sorted(counts[2:].tolist(), reverse=True)[:20],
+        }
     raw = values * column.std + column.mean
     quantiles = {str(q): round(float(np.quantile(raw, q)), 4) for q in QUANTILES} if len(raw) else {}
     return {**summary, "mean": column.mean, "std": column.std, "quantiles": quantiles}
@@ -107,8 +119,12 @@ def _checks(parts: dict[str, Sessions], items: pl.DataFrame, split: Split) -> di
         last = sessions.values["item_id"][sessions.offsets[1:] - 1]
         checks[f"{name}_last_items_without_training"] = round(float((~known[last]).mean()), 4)
     repeats = parts["train"].values["item_id"]
-    same = (repeats[1:] == repeats[:-1])[np.delete(np.ones(len(repeats) - 1, bool), parts["train"].offsets[1:-1] - 1).nonzero()[0]]
+    same = (repeats[1:] == repeats[:-1])[
+        np.delete(np.ones(len(repeats) - 1, bool), parts["train"].offsets[1:-1] - 1).nonzero()[0]
+    ]
     checks["consecutive_repeat_share"] = round(float(same.mean()), 4) if len(same) else 0.0
     if "timestamp" in parts["train"].values and not split.leave_one_out and split.cuts:
-        checks["training_events_after_the_valid_cut"] = int((parts["train"].values["timestamp"] >= split.cuts["valid"]).sum())
+        checks["training_events_after_the_valid_cut"] = int(
+            (parts["train"].values["timestamp"] >= split.cuts["valid"]).sum()
+        )
     return checks

@@ -49,7 +49,9 @@ def read_events(source: Source | Sequence[str | Path], layout: str = "auto") -> 
         tables = [read_file(Path(path), layout) for path in source]
         different = next((t for t in tables if t.frame.columns != tables[0].frame.columns), None)
         if different is not None:
-            raise InputError(f"{different.where}: its columns are not those of {tables[0].where}; give files of one kind")
+            raise InputError(
+                f"{different.where}: its columns are not those of {tables[0].where}; give files of one kind"
+            )
         return Table(pl.concat([t.frame for t in tables], how="vertical_relaxed"), tables[0].kinds, "events")
     frame = to_polars(source)
     if frame.is_empty():
@@ -156,7 +158,9 @@ def _explain(path: Path, separator: str, fields: int, header: list[str], error: 
     with path.open(encoding="utf-8", errors="replace", newline="") as file:
         for number, row in enumerate(csv.reader(file, delimiter=separator), start=1):
             if len(row) > fields:
-                return InputError(f"{path}, line {number}: {len(row)} fields where the header has {fields}; mend that line")
+                return InputError(
+                    f"{path}, line {number}: {len(row)} fields where the header has {fields}; mend that line"
+                )
             if number == 1:
                 continue
             for i, value in enumerate(row):
@@ -166,7 +170,9 @@ def _explain(path: Path, separator: str, fields: int, header: list[str], error: 
                         f"{path}, line {number}: {value!r} in column {header[i]!r} is not a number as above; mend that line"
                     )
                 types[i] = types.get(i, True) and numeric
-    return InputError(f"{path}: cannot be read as a table ({str(error).splitlines()[0]}); mend it or save it as Parquet")
+    return InputError(
+        f"{path}: cannot be read as a table ({str(error).splitlines()[0]}); mend it or save it as Parquet"
+    )
 
 
 def _is_number(text: str) -> bool:
@@ -179,7 +185,9 @@ def _is_number(text: str) -> bool:
 
 def _lines(path: Path) -> Table:
     """``user item item …`` a line, in time order: one row per event, without a time."""
-    lines = pl.read_csv(path, separator="\x01", has_header=False, new_columns=["line"], quote_char=None, infer_schema=False)
+    lines = pl.read_csv(
+        path, separator="\x01", has_header=False, new_columns=["line"], quote_char=None, infer_schema=False
+    )
     tokens = lines.select(pl.col("line").str.strip_chars().str.split(" "))
     bad = tokens.with_row_index().filter(pl.col("line").list.len() < 2)
     if len(bad):

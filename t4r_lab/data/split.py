@@ -32,7 +32,9 @@ class Split:
             return "every session ends after the cut; choose a later --valid-from or a smaller share"
         if part == "test" and self.given:
             return "no given test session has two events of items in training; check that both files have the same ids"
-        return f"no session of known items ends after the cut; choose an earlier --{part}-from or a larger --{part}-share"
+        return (
+            f"no session of known items ends after the cut; choose an earlier --{part}-from or a larger --{part}-share"
+        )
 
 
 def split_sessions(events: pl.DataFrame, options: PrepareOptions, given: bool, left_out: dict[str, int]) -> Split:
@@ -87,7 +89,9 @@ def _cut(part: str, options: PrepareOptions, ends: pl.Series) -> float:
         try:
             moment = datetime.fromisoformat(date)
         except ValueError:
-            raise InputError(f"{part}_from: {date!r} is not a date; use for example 2026-01-31 or 2026-01-31T12:00") from None
+            raise InputError(
+                f"{part}_from: {date!r} is not a date; use for example 2026-01-31 or 2026-01-31T12:00"
+            ) from None
         return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
     if days is not None:
         return last - days * DAY

@@ -45,7 +45,9 @@ class Generator:
 
     def __post_init__(self) -> None:
         if self.n_items <= SUCCESSORS or not 1 <= self.n_categories <= self.n_items:
-            raise InputError(f"n_items {self.n_items} and n_categories {self.n_categories}: give more than {SUCCESSORS} items")
+            raise InputError(
+                f"n_items {self.n_items} and n_categories {self.n_categories}: give more than {SUCCESSORS} items"
+            )
         if self.follow < 0 or self.stay < 0 or self.follow + self.stay > 1:
             raise InputError(f"follow {self.follow} and stay {self.stay} are probabilities that sum to 1 at most")
 
@@ -139,7 +141,9 @@ class Generator:
                 "session_id": session + 1,
                 "item_id": items + 1,
                 "timestamp": np.floor(START + np.repeat(begin, length) + within),
-                "category": np.char.add("category ", self.category[items].astype(str)) if len(items) < 10**6 else self.category[items],
+                "category": np.char.add("category ", self.category[items].astype(str))
+                if len(items) < 10**6
+                else self.category[items],
                 "price": self.price[items],
                 "purchase": bought[session],
             }

@@ -11,13 +11,12 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from t4r_lab.data.sessions import Sessions
 from t4r_lab.errors import InputError, did_you_mean
 from t4r_lab.schema import PADDING, UNKNOWN, Column, Schema
 
 if TYPE_CHECKING:
     import pandas as pd
-
-    from t4r_lab.data.dataset import Sessions
 
     Frame = pd.DataFrame | pl.DataFrame
 else:
@@ -37,9 +36,7 @@ def to_polars(frame: Frame) -> pl.DataFrame:
 
 def encode_values(values: pl.Expr, table: pl.DataFrame) -> pl.Expr:
     """Ids of `values` by a table of ``value`` and ``id``; missing and unknown ones are `UNKNOWN`."""
-    return values.cast(pl.String).replace_strict(
-        table["value"], table["id"], default=UNKNOWN, return_dtype=pl.Int32
-    )
+    return values.cast(pl.String).replace_strict(table["value"], table["id"], default=UNKNOWN, return_dtype=pl.Int32)
 
 
 class Vocabulary:
@@ -114,8 +111,6 @@ class Vocabulary:
         InputError
             for a column that is needed and missing.
         """
-        from t4r_lab.data.dataset import Sessions
-
         frame = to_polars(events)
         names = {c.name: _found(frame, c) for c in self.schema}
         if names["item_id"] is None:
@@ -131,7 +126,9 @@ class Vocabulary:
         frame = frame.join(order, on="·session_id").sort("·first", *time, "·row")
         known = frame.filter(pl.col("·item") > 0)
         ids = order.sort("·first")["·session_id"]
-        lengths = order.sort("·first").join(known.group_by("·session_id").len(), on="·session_id", how="left", maintain_order="left")
+        lengths = order.sort("·first").join(
+            known.group_by("·session_id").len(), on="·session_id", how="left", maintain_order="left"
+        )
         offsets = np.concatenate([[0], np.cumsum(lengths["len"].fill_null(0).to_numpy())]).astype(np.int64)
         values = {"item_id": known["·item"].to_numpy()}
         context = {}
@@ -174,7 +171,9 @@ def _padded(lists: pl.Series) -> NDArray[np.int32]:
     """I lists as (I+1, longest), padded with 0, behind a row of padding."""
     lengths = np.concatenate([[0], lists.list.len().fill_null(0).to_numpy()]).astype(np.int64)
     table = np.full((len(lengths), max(int(lengths.max()), 1)), PADDING, np.int32)
-    table[np.arange(table.shape[1]) < lengths[:, None]] = lists.explode(empty_as_null=False, keep_nulls=False).to_numpy()
+    table[np.arange(table.shape[1]) < lengths[:, None]] = lists.explode(
+        empty_as_null=False, keep_nulls=False
+    ).to_numpy()
     return table
 
 

@@ -51,7 +51,9 @@ def check_target(out: Path) -> None:
     try:
         listed = read_manifest(out).files
     except InputError:
-        raise InputError(f"{out}: is not empty and holds no prepared data; give a new or empty folder as --out") from None
+        raise InputError(
+            f"{out}: is not empty and holds no prepared data; give a new or empty folder as --out"
+        ) from None
     foreign = sorted(there - set(listed) - {MANIFEST})
     if foreign:
         raise InputError(f"{out / foreign[0]}: is not part of the prepared data it lies in; move it before replacing")
@@ -114,7 +116,13 @@ def _disk_refusal(error: Exception, out: Path) -> InputError | None:
             f"{out}: the disk is full ({_mount(disk)} has {free / 1e6:,.0f} MB free); "
             "free some space or choose another --out"
         )
-    if isinstance(error, OSError) and number in (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.ENAMETOOLONG):
+    if isinstance(error, OSError) and number in (
+        errno.EACCES,
+        errno.EPERM,
+        errno.EROFS,
+        errno.ENOTDIR,
+        errno.ENAMETOOLONG,
+    ):
         return InputError(f"{out}: cannot be written ({error.strerror}); choose another --out")
     return None
 

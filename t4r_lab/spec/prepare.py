@@ -31,15 +31,20 @@ class PrepareOptions(Part):
     ignore: list[str] = Field([], description="columns to leave out")
     targets: list[str] = Field([], description="label columns: kept, but never a feature")
     kinds: dict[str, Kind] = Field({}, description="kind of a column: categorical, continuous or timestamp")
-    split: Literal["time", "leave_one_out"] = knob("time", "time: later sessions; leave_one_out: each session's last events")
+    split: Literal["time", "leave_one_out"] = knob(
+        "time", "time: later sessions; leave_one_out: each session's last events"
+    )
     valid_from: str | None = knob(None, "date from which sessions are validation")
     test_from: str | None = knob(None, "date from which sessions are test")
     valid_days: float | None = knob(None, "last days before the test part that are validation", low=1e-6)
     test_days: float | None = knob(None, "last days that are test", low=1e-6)
-    valid_share: float = knob(0.1, "last share of the sessions before the test part that is validation", low=0.001, high=0.9)
+    valid_share: float = knob(
+        0.1, "last share of the sessions before the test part that is validation", low=0.001, high=0.9
+    )
     test_share: float = knob(0.1, "last share of the sessions that is test", low=0.001, high=0.9)
     unseen_items: Literal["drop", "keep"] | None = knob(
-        None, "items without a training event: drop them, or keep them as candidates; empty: drop, keep with leave_one_out"
+        None,
+        "items without a training event: drop them, or keep them as candidates; empty: drop, keep with leave_one_out",
     )
 
     @model_validator(mode="after")

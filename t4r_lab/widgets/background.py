@@ -55,8 +55,13 @@ class Background:
             except Exception:
                 log.exception("a panel could not be updated")
 
-    def repeat(self, work: Callable[[], Any], done: Callable[[Any], None], failed: Callable[[str], None],
-               pause: Callable[[], float]) -> None:
+    def repeat(
+        self,
+        work: Callable[[], Any],
+        done: Callable[[Any], None],
+        failed: Callable[[str], None],
+        pause: Callable[[], float],
+    ) -> None:
         """As `run`, again and again with `pause()` seconds between, until `close`."""
 
         def loop() -> None:

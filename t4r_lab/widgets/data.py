@@ -43,11 +43,15 @@ class DataPanel(w.VBox):
             description="events", placeholder="path of a CSV, TSV, Parquet or RecBole file", continuous_update=False,
             tooltip="path of a file with one row per event", **style,
         )  # fmt: skip
-        self.name = w.Text(description="name", placeholder="name of the prepared data", tooltip="its folder under data/", **style)
+        self.name = w.Text(
+            description="name", placeholder="name of the prepared data", tooltip="its folder under data/", **style
+        )
         self.options: dict[str, Any] = {}
         self.fields = {k.path: Field(k, self._edit) for k in walk(PrepareOptions()) if k.path in OFFERED}
         self.prepare = w.Button(description="Prepare", tooltip="turn the file into sessions")
-        self.prepare.on_click(lambda _: self._on_prepare(self.source.value.strip(), self.name.value.strip(), dict(self.options)))
+        self.prepare.on_click(
+            lambda _: self._on_prepare(self.source.value.strip(), self.name.value.strip(), dict(self.options))
+        )
         self.section = Section("Prepare a file of events", opened=False)
         self.section.fields.children = [self.source, self.name, *self.fields.values(), self.prepare]
         self._message, self._profile = w.HTML(), w.HTML()

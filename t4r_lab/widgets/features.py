@@ -45,7 +45,10 @@ class FeatureEditor(w.VBox):
         for name, row in self.rows.items():
             chosen = asked is None or name in asked or row.column.role == "item"
             prefix = f"{FEATURES}.{name}"
-            error = next((text for path, text in self.draft.errors.items() if path == prefix or path.startswith(f"{prefix}.")), "")
+            error = next(
+                (text for path, text in self.draft.errors.items() if path == prefix or path.startswith(f"{prefix}.")),
+                "",
+            )
             row.show(chosen, (asked or {}).get(name) or {}, widths.get(name), error)
 
     def _changed(self) -> None:
@@ -72,7 +75,10 @@ class FeatureRow(w.VBox):
             disabled=len(encodings) == 1, tooltip=f"encoding of {column.name}", layout={"width": "auto"},
         )  # fmt: skip
         self.dim = w.Text(
-            placeholder="default", continuous_update=False, layout={"width": "auto"}, tooltip=f"width of {column.name}; empty: default"
+            placeholder="default",
+            continuous_update=False,
+            layout={"width": "auto"},
+            tooltip=f"width of {column.name}; empty: default",
         )
         self._error = w.HTML()
         line = w.HBox([self.tick, self.encoding, self.dim])
@@ -105,7 +111,9 @@ class FeatureRow(w.VBox):
             self.dim.value = as_text(asked.get("dim"))
             self.dim.placeholder = "default" if width is None else f"default {width}"
             self.dim.disabled = not ticked
-            self._error.value = f'<div class="t4r-help t4r-error" role="alert">Error: {escape(error)}</div>' if error else ""
+            self._error.value = (
+                f'<div class="t4r-help t4r-error" role="alert">Error: {escape(error)}</div>' if error else ""
+            )
         finally:
             self._quiet = False
 

@@ -74,11 +74,16 @@ def control(knob: Knob, options: Sequence[tuple[str, Any]] | None = None) -> w.V
     if knob.type is int and not knob.optional:
         low, high = knob.low, knob.high
         return w.BoundedIntText(
-            value=knob.value, min=int(-LARGEST if low is None else low), max=int(LARGEST if high is None else high), **common
+            value=knob.value,
+            min=int(-LARGEST if low is None else low),
+            max=int(LARGEST if high is None else high),
+            **common,
         )
     if knob.type is float and not knob.optional:
         return _float(knob, common)
-    return w.Text(value=as_text(knob.value), placeholder="none" if knob.optional else "", continuous_update=False, **common)
+    return w.Text(
+        value=as_text(knob.value), placeholder="none" if knob.optional else "", continuous_update=False, **common
+    )
 
 
 def _float(knob: Knob, common: dict[str, Any]) -> w.ValueWidget:
@@ -88,7 +93,9 @@ def _float(knob: Knob, common: dict[str, Any]) -> w.ValueWidget:
         return w.FloatText(value=knob.value, **common)
     if knob.search.get("log") and low > 0 and high / low <= 1e4:
         exponents = {"min": math.log10(low), "max": math.log10(high), "step": 0.05}
-        return w.FloatLogSlider(value=knob.value, base=10, readout_format=".3g", continuous_update=False, **exponents, **common)
+        return w.FloatLogSlider(
+            value=knob.value, base=10, readout_format=".3g", continuous_update=False, **exponents, **common
+        )
     if high - low <= 1 and (low == 0 or low >= 0.01) and not knob.search.get("log"):
         return w.FloatSlider(
             value=knob.value, min=low, max=high, step=0.01, readout_format=".2f", continuous_update=False, **common

@@ -10,7 +10,7 @@ import traitlets as tr
 
 from t4r_lab.spec import BODY_MASKINGS, Knob, RunSpec, pair_refusal
 from t4r_lab.spec.knobs import Part, variants
-from t4r_lab.widgets.draft import BODY, FEATURES, MASKING, Draft
+from t4r_lab.widgets.draft import FEATURES, MASKING, Draft
 from t4r_lab.widgets.fields import Field
 
 SECTIONS: dict[str, tuple[str, ...]] = {

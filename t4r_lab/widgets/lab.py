@@ -57,7 +57,9 @@ class Lab(w.VBox):
         self._show_header()
         self.data.doing = "Preparing the built-in data …"
         self.background.run(self._first_data, self._use, self._data_failed)
-        self.background.repeat(self._look, self._show_jobs, self._jobs_failed, lambda: BUSY if self.jobs.running else IDLE)
+        self.background.repeat(
+            self._look, self._show_jobs, self._jobs_failed, lambda: BUSY if self.jobs.running else IDLE
+        )
         self.refresh_runs()
 
     # data ---------------------------------------------------------------------------------------

@@ -50,7 +50,14 @@ def layers(spec: RunSpec, schema: Schema | None) -> list[tuple[str, str, str, li
         rows.append(("linear", f"{joined} → {body.d_model}", f"B × {length} × {body.d_model}", []))
     rows.append(_masking(spec))
     heads = f"{body.n_head} heads · " if hasattr(body, "n_head") else ""
-    rows.append((type(body).__name__, f"{heads}{body.n_layer} layer{'s' if body.n_layer > 1 else ''}", f"B × {length} × {body.d_model}", []))
+    rows.append(
+        (
+            type(body).__name__,
+            f"{heads}{body.n_layer} layer{'s' if body.n_layer > 1 else ''}",
+            f"B × {length} × {body.d_model}",
+            [],
+        )
+    )
     tied = "tied" if model.heads[0].weight_tying else "own weights"
     rows.append(("next item", tied, f"B × {schema.n_items:,}" if schema else "B × items", []))
     return rows
@@ -117,5 +124,7 @@ def _box(name: str, detail: str, shape: str, y: int, strip: list[bool]) -> str:
     step = (WIDTH - 2 * MARGIN - 24) / max(len(strip), 1)
     for i, hidden in enumerate(strip):
         kind = "t4r-hidden" if hidden else "t4r-visible"
-        parts.append(f'<rect class="{kind}" x="{MARGIN + 12 + i * step:.1f}" y="{y + 34}" width="{step - 3:.1f}" height="10" rx="1.5"/>')
+        parts.append(
+            f'<rect class="{kind}" x="{MARGIN + 12 + i * step:.1f}" y="{y + 34}" width="{step - 3:.1f}" height="10" rx="1.5"/>'
+        )
     return "".join(parts)

@@ -27,7 +27,10 @@ def headline(data: DataSummary) -> str:
 def _parts(data: DataSummary) -> str:
     rows = "".join(
         f'<tr><th scope="row">{escape(name)}</th>'
-        + "".join(f'<td class="t4r-number">{part[key]:,}</td>' if key in part else "<td></td>" for key in ("sessions", "events", "items"))
+        + "".join(
+            f'<td class="t4r-number">{part[key]:,}</td>' if key in part else "<td></td>"
+            for key in ("sessions", "events", "items")
+        )
         + "</tr>"
         for name, part in data.parts.items()
     )
@@ -72,8 +75,10 @@ def histogram(lengths: Mapping[int, int]) -> str:
             f'<rect class="t4r-visible" x="{4 + i * step:.1f}" y="{base - tall:.1f}" width="{max(step - 2, 1):.1f}" height="{tall:.1f}">'
             f"<title>{label} events: {sessions:,} sessions</title></rect>"
         )
-        if i == 0 or i == len(bars) - 1 or length % 5 == 0 and i < len(bars) - 2:
-            parts.append(f'<text class="t4r-detail" x="{4 + (i + 0.5) * step:.1f}" y="{base + 16}" text-anchor="middle">{label}</text>')
+        if i == 0 or i == len(bars) - 1 or (length % 5 == 0 and i < len(bars) - 2):
+            parts.append(
+                f'<text class="t4r-detail" x="{4 + (i + 0.5) * step:.1f}" y="{base + 16}" text-anchor="middle">{label}</text>'
+            )
     total = sum(lengths.values())
     mean = sum(length * sessions for length, sessions in lengths.items()) / total
     words = f"Training sessions by length: {total:,} sessions, {mean:.1f} events on average, longest {max(lengths)}"

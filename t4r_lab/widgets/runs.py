@@ -9,10 +9,10 @@ from typing import Any
 import ipywidgets as w
 import traitlets as tr
 
-from t4r_lab.widgets.views import RunSummary
 from t4r_lab.widgets.fields import LABEL_WIDTH
 from t4r_lab.widgets.table import Cell, Heading, Table
 from t4r_lab.widgets.text import duration, message, number
+from t4r_lab.widgets.views import RunSummary
 
 EMPTY = "No runs yet. A run appears here when training starts; the first takes a minute on the built-in data."
 BASELINES = {"popularity": "popularity", "successors": "successors"}
@@ -33,7 +33,9 @@ class RunsPanel(w.VBox):
             tooltip="the validation metric that is shown beside the baselines",
         )  # fmt: skip
         self._message = w.HTML()
-        self._legend = w.HTML('<div class="t4r-help">Validation part; figures of runs with other data or positions don\'t compare.</div>')
+        self._legend = w.HTML(
+            '<div class="t4r-help">Validation part; figures of runs with other data or positions don\'t compare.</div>'
+        )
         super().__init__([self._message, self.choice, self.table, self._legend])
         self.add_class("t4r-panel")
         self.choice.observe(self._chosen, "value")
@@ -62,7 +64,9 @@ class RunsPanel(w.VBox):
 
 def metrics_of(runs: Sequence[RunSummary]) -> list[str]:
     """Every metric that some run has, by name and cutoff."""
-    names = {name for run in runs for name in run.valid} | {n for run in runs for b in run.baselines.values() for n in b}
+    names = {name for run in runs for name in run.valid} | {
+        n for run in runs for b in run.baselines.values() for n in b
+    }
     return sorted(names, key=lambda n: (n.partition("@")[0], int(n.partition("@")[2] or 0)))
 
 
@@ -78,7 +82,10 @@ def headings(metric: str) -> list[Heading]:
         Heading("body", "body"),
         Heading("masking", "masking"),
         Heading("metric", metric or "metric", number=True, help=f"{metric} of the model on the validation part"),
-        *(Heading(key, label, number=True, help=f"{metric} of the baseline {label}") for key, label in BASELINES.items()),
+        *(
+            Heading(key, label, number=True, help=f"{metric} of the baseline {label}")
+            for key, label in BASELINES.items()
+        ),
         Heading("gain", "vs. best baseline", number=True, help="relative difference to the better baseline"),
         Heading("seconds", "time", number=True),
         Heading("status", "state"),

@@ -8,9 +8,9 @@ from typing import Any
 import ipywidgets as w
 import traitlets as tr
 
-from t4r_lab.widgets.views import JobState
 from t4r_lab.widgets.curves import Curves
 from t4r_lab.widgets.text import count, duration, escape, message, number
+from t4r_lab.widgets.views import JobState
 
 SHOWN = 12
 """Cards at most: the newest jobs, and every one that still runs."""
@@ -135,7 +135,9 @@ class TrainPanel(w.VBox):
         elif not self.jobs:
             self._message.value = message("empty", EMPTY)
         else:
-            self._message.value = message("note", f"{hidden} older jobs are not shown; their runs stand in Runs." if hidden else "")
+            self._message.value = message(
+                "note", f"{hidden} older jobs are not shown; their runs stand in Runs." if hidden else ""
+            )
 
 
 def shown(jobs: Sequence[JobState]) -> list[JobState]:
