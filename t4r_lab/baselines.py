@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Protocol
 
 import numpy as np
@@ -78,7 +79,7 @@ class Successors:
         return torch.from_numpy(out.reshape(len(ids), -1)[:, 1:].copy())
 
 
-BASELINES = {"popularity": Popularity, "successors": Successors}
+BASELINES: dict[str, Callable[[Sessions, int], Scorer]] = {"popularity": Popularity, "successors": Successors}
 
 
 def evaluate(scorer: Scorer, sessions: Sessions, evaluation: EvaluationSpec) -> Ranks:

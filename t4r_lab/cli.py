@@ -23,7 +23,7 @@ class Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         raise InputError(f"{message[0].lower()}{message[1:]}; see `{self.prog} --help`")
 
-    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:  # type: ignore[override]
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
         found, rest = super().parse_known_args(args, namespace)
         unknown = [a for a in rest if a.startswith("-")]
         if unknown:
@@ -129,10 +129,11 @@ def _prepare(options: argparse.Namespace) -> None:
         if name in given:
             given[name] = dict(_pair(text, name) for text in given[name])
     events = options.events if len(options.events) > 1 else options.events[0]
-    dataset = prepare(
-        events, options.out, PrepareOptions.parse(given), test=options.test, items=options.items, users=options.users,
-        on_report=Console(),
-    )  # fmt: skip
+    with Console() as console:
+        dataset = prepare(
+            events, options.out, PrepareOptions.parse(given), test=options.test, items=options.items,
+            users=options.users, on_report=console,
+        )  # fmt: skip
     from t4r_lab.describe import describe
 
     content = {"path": str(dataset.path), "digest": dataset.digest, "profile": dataset.profile}
@@ -395,8 +396,8 @@ def _lab(options: argparse.Namespace) -> int:
     if not notebook.exists():
         notebook = Path("lab.ipynb")
         if not notebook.exists():
-            cell = {"cell_type": "code", "execution_count": None, "id": "lab", "metadata": {}, "outputs": [],
-                    "source": "import t4r_lab as t4r\n\nt4r.Lab()"}  # fmt: skip
+            cell: dict[str, Any] = {"cell_type": "code", "execution_count": None, "id": "lab", "metadata": {}, "outputs": [],
+                                    "source": "import t4r_lab as t4r\n\nt4r.Lab()"}  # fmt: skip
             kernel = {"kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"}}
             notebook.write_text(json.dumps({"cells": [cell], "metadata": kernel, "nbformat": 4, "nbformat_minor": 5}))
     return subprocess.run([sys.executable, "-m", "jupyterlab", str(notebook)], check=False).returncode
@@ -408,12 +409,15 @@ def _nothing(sub: argparse.ArgumentParser) -> None:
 
 COMMANDS: dict[str, tuple[Callable[..., Any], str, str, Callable[..., None]]] = {
     "demo": (_demo, "prepare, train, evaluate, compare and recommend on built-in data", "demo", _json),
-    "prepare": (_prepare, "turn raw events into a prepared folder", "prepare clicks.csv --out mlruns/data/shop", _add_prepare),
+    "prepare": (_prepare, "turn raw events into a prepared folder", "prepare clicks.csv --out data/shop", _add_prepare),
     "describe": (_describe, "show what a prepared folder holds", "describe mlruns/data/shop", _add_describe),
     "train": (_train, "train a spec and record the run", "train spec.yaml --set train.epochs=5", _add_train),
     "evaluate": (_evaluate, "score a recorded run", "evaluate 3f2a9c1d --split test", _add_evaluate),
     "compare": (_compare, "put runs side by side, with their baselines", "compare xlnet-mlm gpt2-clm", _add_compare),
-    "recommend": (_recommend, "next items for new sessions", "recommend xlnet-mlm --sessions new.csv -k 20 --out top.csv", _add_recommend),
+    "recommend": (
+        _recommend, "give next items for new sessions", "recommend 3f2a9c1d --sessions new.csv --out top.csv",
+        _add_recommend,
+    ),
     "jobs": (_jobs, "list, watch, stop or resume jobs", "jobs stop 20261124-1203", _add_jobs),
     "ui": (_ui, "open the record in MLflow's pages", "ui --port 5000", _add_ui),
     "lab": (_lab, "open JupyterLab on the front end", "lab", _nothing),

@@ -30,7 +30,10 @@ class Difference:
     @property
     def sentence(self) -> str:
         if self.low > 0:
-            return f"{self.better} beats {self.other} by {self.mean:.4f} {self.metric} (95 % {self.low:.4f} to {self.high:.4f})"
+            return (
+                f"{self.better} beats {self.other} by {self.mean:.4f} {self.metric} "
+                f"(95 % {self.low:.4f} to {self.high:.4f})"
+            )
         return (
             f"no difference beyond noise between {self.better} and {self.other} in {self.metric} "
             f"({self.mean:.4f}, 95 % {self.low:.4f} to {self.high:.4f})"

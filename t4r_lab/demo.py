@@ -31,11 +31,14 @@ def demo(home: str | Path | None = None, on_report: OnReport | None = None) -> d
     """Metrics, comparison and two sessions' recommendations of one small run, and where to look next."""
     from t4r_lab.comparison import compare
     from t4r_lab.data.synthetic import demo_dataset
-    from t4r_lab.progress import Console
     from t4r_lab.recommender import recommend
     from t4r_lab.runner import evaluate_run, run
 
-    on_report = on_report or Console()
+    if on_report is None:
+        from t4r_lab.progress import Console
+
+        with Console() as console:
+            return demo(home, console)
     place = homes.ensure(home)
     on_report(Progress("preparing built-in data"))
     dataset = demo_dataset(place / "data" / "demo")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from typing import Any
+from typing import Any, Self
 
 from t4r_lab.report import Baseline, Epoch, Progress, Report, Stopped
 
@@ -28,7 +28,8 @@ class Console:
             found = _figures(report.valid) or "no validation part"
             mark = " *" if report.best and report.valid else ""
             self._say(
-                f"epoch {report.epoch}/{report.epochs}  loss {report.train_loss:.4f}  {found}  {report.seconds:.1f} s{mark}"
+                f"epoch {report.epoch}/{report.epochs}  loss {report.train_loss:.4f}  {found}  "
+                f"{report.seconds:.1f} s{mark}"
             )
         elif isinstance(report, Stopped):
             self._close()
@@ -58,6 +59,12 @@ class Console:
             self._bar.write(line, file=sys.stderr)
         else:
             print(line, file=sys.stderr, flush=True)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._close()  # so that an error starts on a line of its own
 
     def _close(self) -> None:
         if self._bar is not None:

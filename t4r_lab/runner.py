@@ -74,7 +74,10 @@ def run(
     if on_report is None:
         from t4r_lab.progress import Console
 
-        on_report = Console()
+        with Console() as console:
+            return run(
+                spec, home=home, test=test, on_report=console, should_stop=should_stop, folder=folder, resume=resume
+            )
     on_report(Progress("loading data"))
     place = homes.ensure(home)
     from t4r_lab.data.dataset import Dataset
@@ -125,8 +128,8 @@ def resume(
 
 
 def _train(
-    spec: RunSpec, dataset: Dataset, record: track.Record | None, home: Path, run_id: str, checkpoints: Path, test: bool,
-    on_report: OnReport, should_stop: Callable[[], bool], resume: bool,
+    spec: RunSpec, dataset: Dataset, record: track.Record | None, home: Path, run_id: str, checkpoints: Path,
+    test: bool, on_report: OnReport, should_stop: Callable[[], bool], resume: bool,
 ) -> RunResult:  # fmt: skip
     from t4r_lab.train import evaluate, fit
 
@@ -171,15 +174,18 @@ def evaluate_run(
     run: str, split: str = "valid", *, home: str | Path | None = None, on_report: OnReport | None = None
 ) -> RunResult:
     """Score a recorded run on a part of its data; a look at the test part is counted on the run."""
+    if on_report is None:
+        from t4r_lab.progress import Console
+
+        with Console() as console:
+            return evaluate_run(run, split, home=home, on_report=console)
     from t4r_lab.data.dataset import Dataset
-    from t4r_lab.progress import Console
     from t4r_lab.train import evaluate
 
-    on_report = on_report or Console()
     place = homes.ensure(home)
     row = track.find(place, run)
     on_report(Progress("loading the model"))
-    model, spec, schema = load_model(place, row)
+    model, spec, _ = load_model(place, row)
     if split == "valid" and spec.train.fit_on != "train":
         raise InputError(f"run {row.name}: it was fitted on the validation part too; evaluate it with --split test")
     dataset = Dataset.open(spec.data.path)
@@ -205,7 +211,8 @@ def load_model(home: Path, row: track.RunRow) -> tuple[Model, RunSpec, Any]:
     folder = track.artifacts(home, row.run_id) / "model"
     if not folder.is_dir():
         raise InputError(
-            f"run {row.name} ({row.status.lower()}) has no model; resume it with `t4r-lab train --resume {row.run_id[:8]}`"
+            f"run {row.name} ({row.status.lower()}) has no model; "
+            f"resume it with `t4r-lab train --resume {row.run_id[:8]}`"
         )
     return build.load(folder)
 

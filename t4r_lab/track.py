@@ -233,8 +233,9 @@ def _row(run: Any) -> RunRow:
     started, ended = info.start_time / 1000, (info.end_time or time.time() * 1000) / 1000
     return RunRow(
         info.run_id, info.run_name or info.run_id[:8], info.status, started, ended - started,
-        parameters.get("model.body.kind", ""), parameters.get("model.masking.kind", ""), parameters.get("data.path", ""),
-        tags.get(DATA, ""), scores["valid"], scores["test"], baselines, int(tags.get(LOOKS, "0")), tags.get(REASON, ""),
+        parameters.get("model.body.kind", ""), parameters.get("model.masking.kind", ""),
+        parameters.get("data.path", ""), tags.get(DATA, ""), scores["valid"], scores["test"], baselines,
+        int(tags.get(LOOKS, "0")), tags.get(REASON, ""),
     )  # fmt: skip
 
 

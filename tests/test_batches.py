@@ -57,7 +57,7 @@ def test_the_order_of_an_epoch_depends_on_seed_and_epoch_alone() -> None:
     assert rows(seed=1, epoch=0) == rows(seed=1, epoch=0)
     assert rows(seed=1, epoch=0) != rows(seed=1, epoch=1)
     assert rows(seed=1, epoch=0) != rows(seed=2, epoch=0)
-    assert sorted(sum(rows(seed=1, epoch=0), [])) == windows.row.tolist()
+    assert sorted(r for batch in rows(seed=1, epoch=0) for r in batch) == windows.row.tolist()
     assert rows(seed=1, epoch=0, first=2) == rows(seed=1, epoch=0)[2:]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from dataclasses import replace
 from pathlib import Path
@@ -193,7 +194,7 @@ def test_progress_counts_every_step_to_the_end(tmp_path: Path) -> None:
     reports, _ = fit(toy_spec(), Toy(), tmp_path)
     progress = [r for r in reports if isinstance(r, Progress)]
     assert progress[-1].done == progress[-1].total
-    assert all(a.done < b.done for a, b in zip(progress, progress[1:], strict=False))
+    assert all(a.done < b.done for a, b in itertools.pairwise(progress))
     assert {"loss", "learning_rate"} == set(progress[-1].figures)
 
 

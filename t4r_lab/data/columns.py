@@ -57,7 +57,7 @@ def find_roles(table: Table, options: PrepareOptions) -> Roles:
         )
     if found["time"] is None and (options.split == "time" or options.gap_minutes is not None):
         raise InputError(
-            f"{table.where}: no time column among {_list(table)}; name it with --time, or use --split leave-one-out "
+            f"{table.where}: no time column among {_list(table)}; name it with --time, or use --split leave_one_out "
             "for events that are in order"
         )
     for name in [*options.targets, *(options.features or []), *options.ignore, *options.kinds]:

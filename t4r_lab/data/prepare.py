@@ -99,7 +99,7 @@ def prepare(
 
 def _side_tables(events: Any, items: Source | None, users: Source | None) -> tuple[Table | None, Table | None]:
     """Attribute tables, given or standing beside a RecBole file."""
-    found = []
+    found: list[Table | None] = []
     for source, ending in ((items, ".item"), (users, ".user")):
         beside = Path(events).with_suffix(ending) if isinstance(events, (str, Path)) else None
         if source is None and beside is not None and Path(events).suffix == ".inter" and beside.is_file():
@@ -357,8 +357,7 @@ def _encode(folder: Path, feature: Feature, source: pl.DataFrame) -> tuple[Colum
             mean, std = _number(numbers.mean(), 0.0), _number(numbers.std(), 1.0) or 1.0
         return Column(kind="continuous", mean=mean, std=std, **base), standardized(values, mean, std).alias(name)
     if feature.kind == "timestamp":
-        column = Table(source.select(name), where=name)
-        _ = seconds(column, name)
+        _ = seconds(Table(source.select(name), where=name), name)
         return Column(kind="timestamp", **base), values.cast(pl.Datetime("us"), strict=False).dt.epoch("us").truediv(
             1e6
         ).alias(name)

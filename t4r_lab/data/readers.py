@@ -7,13 +7,14 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeAlias
 
 import polars as pl
 
 from t4r_lab.data.vocabulary import Frame, to_polars
 from t4r_lab.errors import InputError
 
-Source = str | Path | Frame
+Source: TypeAlias = "str | Path | Frame"
 Kinds = dict[str, str]
 ATOMIC = {"token": "categorical", "float": "continuous", "token_seq": "multi"}
 """Kinds of RecBole's header, ``name:type``; ``float_seq`` has no place here."""
@@ -167,7 +168,8 @@ def _explain(path: Path, separator: str, fields: int, header: list[str], error: 
                 numeric = _is_number(value)
                 if number > 2 and types.get(i, numeric) and not numeric and value:
                     return InputError(
-                        f"{path}, line {number}: {value!r} in column {header[i]!r} is not a number as above; mend that line"
+                        f"{path}, line {number}: {value!r} in column {header[i]!r} is not a number like those above; "
+                        "mend that line"
                     )
                 types[i] = types.get(i, True) and numeric
     return InputError(

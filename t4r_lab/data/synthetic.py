@@ -57,8 +57,9 @@ class Generator:
     def popularity(self) -> NDArray[np.float64]:
         """Probability of each item, (I,)."""
         rng = np.random.default_rng([self.seed, 1])
-        weight = 1.0 / np.arange(1, self.n_items + 1) ** self.skew
-        return rng.permutation(weight / weight.sum())
+        weight: NDArray[np.float64] = 1.0 / np.arange(1.0, self.n_items + 1) ** self.skew
+        shares: NDArray[np.float64] = rng.permutation(weight / weight.sum())
+        return shares
 
     @cached_property
     def category(self) -> NDArray[np.int64]:

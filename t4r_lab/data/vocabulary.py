@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 import polars as pl
@@ -18,9 +18,7 @@ from t4r_lab.schema import PADDING, UNKNOWN, Column, Schema
 if TYPE_CHECKING:
     import pandas as pd
 
-    Frame = pd.DataFrame | pl.DataFrame
-else:
-    Frame = Any
+Frame: TypeAlias = "pd.DataFrame | pl.DataFrame"
 
 FOLDER = "vocabulary"
 

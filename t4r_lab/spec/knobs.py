@@ -88,7 +88,7 @@ def _walk_value(path: str, value: Any, annotation: Any, field: Any) -> Iterator[
             help = field.description or ""
             yield Knob(f"{path}.kind", value.kind, None, help, str, False, None, None, tuple(kinds), {})  # type: ignore[attr-defined]
         yield from walk(value, f"{path}.")
-    elif isinstance(value, dict):
+    elif isinstance(value, dict) and any(isinstance(item, Part) for item in value.values()):
         for key, item in value.items():
             yield from _walk_value(f"{path}.{key}", item, element(annotation), field)
     elif isinstance(value, (list, tuple)) and value and isinstance(value[0], Part):

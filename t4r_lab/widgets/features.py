@@ -63,6 +63,8 @@ class FeatureRow(w.VBox):
 
     def __init__(self, column: Column, changed: Callable[[], None]) -> None:
         self.column, self._changed, self._quiet = column, changed, False
+        self._kept: dict[str, Any] = {}
+        """knobs of the feature that have no control here, such as bins"""
         item = column.role == "item"
         self.tick = w.Checkbox(
             value=True, description=column.name, indent=False, disabled=item,
@@ -116,8 +118,6 @@ class FeatureRow(w.VBox):
             )
         finally:
             self._quiet = False
-
-    _kept: dict[str, Any] = {}
 
     def _edited(self, change: Any) -> None:
         if not self._quiet:

@@ -46,8 +46,8 @@ class Table(anywidget.AnyWidget):
 
     _esm = HERE / "table.js"
 
-    columns = tr.List().tag(sync=True)
-    rows = tr.List().tag(sync=True)
+    columns: tr.List[Any] = tr.List().tag(sync=True)
+    rows: tr.List[Any] = tr.List().tag(sync=True)
     sort_by = tr.Unicode("").tag(sync=True)
     descending = tr.Bool(True).tag(sync=True)
     caption = tr.Unicode("").tag(sync=True)
