@@ -396,8 +396,8 @@ def _lab(options: argparse.Namespace) -> int:
     if not notebook.exists():
         notebook = Path("lab.ipynb")
         if not notebook.exists():
-            cell: dict[str, Any] = {"cell_type": "code", "execution_count": None, "id": "lab", "metadata": {}, "outputs": [],
-                                    "source": "import t4r_lab as t4r\n\nt4r.Lab()"}  # fmt: skip
+            cell: dict[str, Any] = {"cell_type": "code", "execution_count": None, "id": "lab", "metadata": {}}
+            cell |= {"outputs": [], "source": "import t4r_lab as t4r\n\nt4r.Lab()"}
             kernel = {"kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"}}
             notebook.write_text(json.dumps({"cells": [cell], "metadata": kernel, "nbformat": 4, "nbformat_minor": 5}))
     return subprocess.run([sys.executable, "-m", "jupyterlab", str(notebook)], check=False).returncode

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import tempfile
 from pathlib import Path
@@ -40,3 +41,15 @@ def ensure(home: str | Path | None = None) -> Path:
             f"{path}: the home can't be written ({error.strerror}); set {VARIABLE} to a folder of yours"
         ) from None
     return path
+
+
+def disk_is_full(error: BaseException | None) -> bool:
+    """Whether `error` or what caused it is a full disk; SQLite and safetensors say so in words only."""
+    while error is not None:
+        words = str(error)
+        if getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT):
+            return True
+        if "No space left on device" in words or "disk is full" in words:
+            return True
+        error = error.__cause__ or error.__context__
+    return False

@@ -266,7 +266,7 @@ def _write_results(
 ) -> None:  # fmt: skip
     """Final metrics, per-case ranks, model, spec, schema, vocabulary and environment."""
     for part, ranks in scored.items():
-        record.scores(part, ranks.metrics(), step=best_epoch)  # the last value of a metric is the best epoch's
+        record.scores(part, ranks.metrics(), step=best_epoch)
         for name, found in baselines[part].items():
             record.scores(part, found.metrics(), name, best_epoch)
         if part == "test":

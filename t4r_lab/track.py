@@ -13,13 +13,14 @@ import platform
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
+from t4r_lab import homes
 from t4r_lab.errors import InputError, did_you_mean
 from t4r_lab.report import Epoch
 from t4r_lab.spec import RunSpec
@@ -48,20 +49,67 @@ def _client(home: Path, uri: str) -> tuple[MlflowClient, str]:
         logging.getLogger(name).setLevel(logging.WARNING)
     from mlflow import MlflowClient
 
-    with _only_one(home):  # two processes must not both create the tables
-        client = MlflowClient(tracking_uri=uri)
+    local = not os.environ.get("MLFLOW_TRACKING_URI")
+    with _only_one(home), _made_whole(home) if local else nullcontext():
+        client = cast("MlflowClient", _Client(lambda: MlflowClient(tracking_uri=uri), home, uri))
         experiment = client.get_experiment_by_name(EXPERIMENT)
         if experiment is not None:
             return client, experiment.experiment_id
-        place = None if os.environ.get("MLFLOW_TRACKING_URI") else (home / "artifacts").as_uri()
+        place = (home / "artifacts").as_uri() if local else None
         return client, client.create_experiment(EXPERIMENT, artifact_location=place)
 
 
 @contextmanager
 def _only_one(home: Path) -> Iterator[None]:
+    """Two processes must not both create the tables."""
     with (home / ".mlflow.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
+
+
+@contextmanager
+def _made_whole(home: Path) -> Iterator[None]:
+    """The database is made in hundreds of steps; one that was left halfway can't be opened, and is made anew."""
+    making, path = home / ".mlflow.making", home / "mlflow.db"
+    if making.exists():
+        path.unlink(missing_ok=True)
+    elif not path.exists():
+        making.touch()
+    yield
+    making.unlink(missing_ok=True)
+
+
+class _Client:
+    """An `MlflowClient` whose refusals that the user can mend are said in a line, instead of in SQL."""
+
+    def __init__(self, make: Callable[[], MlflowClient], home: Path, uri: str) -> None:
+        self._home, self._uri = home, uri
+        self._client = self._told(make)
+
+    def __getattr__(self, name: str) -> Any:
+        method = getattr(self._client, name)
+        return lambda *args, **named: self._told(lambda: method(*args, **named))
+
+    def _told(self, call: Callable[[], Any]) -> Any:
+        try:
+            return call()
+        except Exception as error:
+            if words := _refusal(error, self._home, self._uri):
+                raise InputError(words) from error
+            raise
+
+
+def _refusal(error: Exception, home: Path, uri: str) -> str | None:
+    said = str(error)
+    if homes.disk_is_full(error):
+        return f"{home}: the disk is full; free some space and go on with `t4r-lab train --resume`"
+    if "database is locked" in said:
+        return f"{home / 'mlflow.db'}: another program keeps it locked; close that and try again"
+    if "readonly database" in said or "unable to open database file" in said:
+        return f"{home / 'mlflow.db'}: cannot be written; mend its permissions, or set T4R_LAB_HOME to a folder of yours"
+    if "Max retries exceeded" in said:
+        return f"{uri}: no MLflow server answers; start it, or unset MLFLOW_TRACKING_URI"
+    return None
 
 
 def client_of(home: Path) -> tuple[MlflowClient, str]:
@@ -105,8 +153,10 @@ class Record:
         self._client, _ = client_of(home)
 
     def epoch(self, report: Epoch) -> None:
-        """The figures of one epoch in one write."""
-        values = {to_key("valid", name): value for name, value in report.valid.items()}
+        """The figures of one epoch in one write: the curve, and as the run's own metrics those of the best epoch."""
+        values = {f"epoch.{to_key('valid', name)}": value for name, value in report.valid.items()}
+        if report.best:
+            values |= {to_key("valid", name): value for name, value in report.valid.items()}
         values |= {
             "train/loss": report.train_loss,
             "train/learning_rate": report.learning_rate,
@@ -159,10 +209,15 @@ def start(home: Path, spec: RunSpec, dataset: Dataset) -> Record:
     run = client.create_run(experiment, tags=tags, run_name=spec.name)
     record = Record(home, run.info.run_id)
     parameters = [Param(path, str(value)) for path, value in spec.flat().items()]
-    client.log_batch(record.run_id, params=parameters)
     source = Input(Path(spec.data.path).name, dataset.digest[:32], "local", str(dataset.path.absolute()))
-    client.log_inputs(record.run_id, [DatasetInput(source)])
-    client.log_text(record.run_id, spec.to_yaml(), "spec.yaml")
+    try:
+        client.log_batch(record.run_id, params=parameters)
+        client.log_inputs(record.run_id, [DatasetInput(source)])
+        client.log_text(record.run_id, spec.to_yaml(), "spec.yaml")
+    except BaseException as error:
+        with suppress(Exception):
+            record.finish("FAILED", f"{type(error).__name__}: {error}")
+        raise
     return record
 
 
@@ -281,6 +336,6 @@ def tags(home: Path, run_id: str) -> dict[str, str]:
 
 
 def history(home: Path, run_id: str, names: Sequence[str]) -> dict[str, list[tuple[int, float]]]:
-    """(epoch, value) of each recorded name, such as ``train/loss`` or ``valid/ndcg_at_10``."""
+    """(epoch, value) of each recorded name, such as ``train/loss`` or ``epoch.valid/ndcg_at_10``."""
     client, _ = client_of(home)
     return {name: [(m.step, m.value) for m in client.get_metric_history(run_id, name)] for name in names}

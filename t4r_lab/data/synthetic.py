@@ -73,7 +73,8 @@ class Generator:
         """Price of each item, (I,): log-normal around its category's level."""
         rng = np.random.default_rng([self.seed, 3])
         level = rng.normal(3.0, 0.6, self.n_categories)[self.category]
-        return np.round(np.exp(rng.normal(level, 0.3)), 2)
+        price: NDArray[np.float64] = np.round(np.exp(rng.normal(level, 0.3)), 2)
+        return price
 
     @cached_property
     def successors(self) -> NDArray[np.int64]:

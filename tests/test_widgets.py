@@ -1,0 +1,228 @@
+"""The front end without a browser: state is set, views are read."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from t4r_lab.spec import BODY_MASKINGS, RunSpec
+from t4r_lab.widgets.draft import Draft
+from t4r_lab.widgets.features import FeatureEditor
+from t4r_lab.widgets.forms import SpecForm
+from t4r_lab.widgets.lab import Lab
+from t4r_lab.widgets.picture import picture
+from t4r_lab.widgets.runs import RunsPanel
+from t4r_lab.widgets.train import JobCard, TrainPanel
+from t4r_lab.widgets.views import JobState, RunSummary
+from tests.toy import SCHEMA
+
+EVIL = "<img src=x onerror=alert(1)>"
+
+
+def draft(**data: Any) -> Draft:
+    return Draft(RunSpec.parse({"data": {"path": "demo", **data}}), SCHEMA)
+
+
+def until(condition: Callable[[], Any], seconds: float = 60) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "it did not happen"
+        time.sleep(0.05)
+
+
+# ── form ────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_every_knob_of_the_spec_has_a_field_with_label_and_help() -> None:
+    form = SpecForm(draft())
+    shown = set(form.fields)
+    assert {
+        "model.body.kind",
+        "model.masking.kind",
+        "model.heads.0.loss.label_smoothing",
+        "train.learning_rate",
+    } <= shown
+    for path, field in form.fields.items():
+        assert field.control.description, path
+        assert form.draft.spec.knobs()[path].help.split()[0] in (field.help + form.draft.spec.knobs()[path].help)
+        assert field.control.tooltip.startswith(path)
+
+
+def test_only_valid_pairs_can_be_chosen_and_the_reason_is_shown() -> None:
+    d = draft()
+    form = SpecForm(d)
+    for body, maskings in BODY_MASKINGS.items():
+        form.fields["model.body.kind"].control.value = body
+        assert d.valid
+        assert d.spec.model.body.kind == body
+        assert [value for _, value in form.fields["model.masking.kind"].control.options] == list(maskings)
+        for masking in {"clm", "mlm"} - set(maskings):
+            assert (
+                f"Not offered: masking {masking!r} is not for body {body!r}" in form.fields["model.masking.kind"].help
+            )
+
+
+def test_a_refused_value_stays_beside_its_error_until_it_fits() -> None:
+    d = draft()
+    form = SpecForm(d)
+    form.fields["model.body.n_head"].control.value = 5
+    assert "does not divide d_model 64" in form.fields["model.body.n_head"].error
+    assert d.spec.model.body.n_head == 4
+    form.fields["model.body.d_model"].control.value = 60
+    assert d.valid
+    assert (d.spec.model.body.n_head, d.spec.model.body.d_model) == (5, 60)
+
+
+def test_controls_follow_the_knobs() -> None:
+    form = SpecForm(draft())
+    smoothing = form.fields["model.heads.0.loss.label_smoothing"].control
+    assert (smoothing.min, smoothing.max) == (0, 0.99)
+    assert form.fields["train.epochs"].control.min == 1
+    form.fields["evaluation.cutoffs"].control.value = "5, 50"
+    assert form.draft.spec.evaluation.cutoffs == [5, 50]
+    form.fields["train.patience"].control.value = ""
+    assert form.draft.spec.train.patience is None
+
+
+def test_features_are_chosen_row_by_row() -> None:
+    d = draft()
+    editor = FeatureEditor(d, d.set)
+    editor.rows["price"].encoding.value = "soft_one_hot"
+    assert d.spec.model.inputs.features is not None
+    assert d.spec.model.inputs.features["price"].encoding == "soft_one_hot"
+    editor.rows["genres"].tick.value = False
+    assert "genres" not in d.spec.model.inputs.features
+    assert editor.rows["item_id"].tick.disabled
+
+
+def test_the_picture_shows_shapes_and_escapes_names() -> None:
+    text = picture(draft().spec, SCHEMA)
+    assert "B × 20 × 64" in text
+    assert f"B × {SCHEMA.n_items}" in text
+    evil = SCHEMA.model_copy(
+        update={"columns": tuple(c.model_copy(update={"name": EVIL}) if c.name == "price" else c for c in SCHEMA)}
+    )
+    assert "<img" not in picture(draft().spec, evil)
+
+
+# ── jobs and runs ───────────────────────────────────────────────────────────────────────────────
+
+
+def test_a_card_extends_its_curves_and_escapes_its_name() -> None:
+    card = JobCard(
+        JobState("1", EVIL, "running", stage="training", done=5, total=10, eta=3.0, epochs=2, monitor="ndcg@5"),
+        lambda id: None,
+    )
+    card.consume(
+        [
+            {"event": "baseline", "name": "popularity", "metrics": {"ndcg@5": 0.1}},
+            {"event": "progress", "stage": "training", "done": 5, "total": 10, "figures": {"loss": 3.0}},
+            {"event": "epoch", "epoch": 1, "train_loss": 2.5, "valid": {"ndcg@5": 0.2}},
+        ]
+    )
+    assert card.loss.series == {"training": [[1.0, 3.0], [1.0, 2.5]]}
+    assert card.metric.series == {"validation": [[1.0, 0.2]]}
+    assert card.metric.lines == {"popularity": 0.1}
+    assert "validation 0.200 at epoch 1" in card.metric.alternative
+    html = "".join(getattr(child, "value", "") for child in (card._head, card._progress))
+    assert "<img" not in html
+    assert "3 s left" in html
+
+
+def test_panels_say_what_to_do_when_there_is_nothing() -> None:
+    panel = TrainPanel(lambda id: None)
+    panel.show([], {})
+    assert "press Train" in panel._message.value
+    runs = RunsPanel()
+    assert "Reading" in runs._message.value
+    runs.loading = False
+    assert "No runs yet" in runs._message.value
+    runs.error = "the record is locked"
+    assert "the record is locked" in runs._message.value
+
+
+def test_runs_stand_beside_their_baselines() -> None:
+    panel = RunsPanel()
+    row = RunSummary(
+        "abc123456",
+        EVIL,
+        "FINISHED",
+        1e9,
+        5.0,
+        "gru",
+        "clm",
+        {"ndcg@5": 0.2},
+        {"popularity": {"ndcg@5": 0.1}, "successors": {"ndcg@5": 0.16}},
+    )
+    panel.loading, panel.runs = False, [row]
+    texts = [cell["text"] for cell in panel.table.rows[0]]
+    assert texts[0] == EVIL  # the table sets it as text, never as markup
+    assert {"0.200", "0.100", "0.160", "+25.0 %"} <= set(texts)
+
+
+# ── the whole ───────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.fixture
+def lab(tmp_path: Path) -> Iterator[Lab]:
+    lab = Lab(tmp_path)
+    try:
+        until(lambda: lab.data.summary is not None and not lab.runs.loading and not lab.jobs.loading)
+        yield lab
+    finally:
+        lab.close()
+
+
+def test_the_lab_opens_on_the_built_in_data(lab: Lab) -> None:
+    assert "demo · 4.00k sessions · 500 items" in lab._header.value
+    assert lab.draft.valid
+    assert not lab.architecture.train.disabled
+    assert "category" in lab.architecture.picture.value
+
+
+def test_a_wrong_file_is_refused_in_the_panel(lab: Lab, tmp_path: Path) -> None:
+    lab.data.source.value, lab.data.name.value = str(tmp_path / "none.csv"), "mine"
+    lab.data.prepare.click()
+    until(lambda: lab.data.error)
+    assert "no such file" in lab.data._message.value
+    lab.data.name.value = "../mine"
+    lab.data.prepare.click()
+    assert "plain name" in lab.data.error
+
+
+def test_a_file_is_prepared_and_used(lab: Lab, tmp_path: Path) -> None:
+    rows = "".join(f"{s},{(s + i) % 7},{1000 + s * 10 + i}\n" for s in range(40) for i in range(4))
+    (tmp_path / "clicks.csv").write_text("session_id,item_id,timestamp\n" + rows)
+    lab.data.source.value, lab.data.name.value = str(tmp_path / "clicks.csv"), "mine"
+    lab.data.fields["min_session_length"].control.value = 3
+    lab.data.prepare.click()
+    until(lambda: lab.data.summary is not None and lab.data.summary.name == "mine")
+    assert lab.draft.spec.data.path.endswith("mine")
+    assert [p.name for p in lab.data.paths] == ["demo", "mine"]
+
+
+@pytest.mark.slow
+def test_train_runs_in_a_job_and_the_run_appears(lab: Lab) -> None:
+    lab.edit("train.epochs", 1)
+    lab.architecture.train.click()
+    until(lambda: lab.runs.runs and lab.runs.runs[0].status == "FINISHED", 90)
+    assert lab.jobs.jobs[0].state == "finished"
+    assert lab.runs.runs[0].baselines.keys() == {"popularity", "successors"}
+    second = Lab(lab.home)  # as after a restart of the kernel
+    try:
+        until(lambda: second.jobs.cards)
+        assert next(iter(second.jobs.cards.values())).metric.series["validation"]
+    finally:
+        second.close()
+
+
+def test_the_first_view_imports_nothing_heavy() -> None:
+    code = "import sys, t4r_lab; t4r_lab.Lab; print([m for m in ('torch', 'transformers', 'mlflow', 'plotly') if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
