@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import errno
 import fcntl
 import os
-import shutil
 import signal
 import tempfile
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from t4r_lab import build, checkpoint, homes, track
+from t4r_lab import build, homes, track
 from t4r_lab.errors import InputError
-from t4r_lab.report import Baseline, OnReport, Progress, Report, Started, Stopped
+from t4r_lab.report import Baseline, OnReport, Progress, Report, Started, Stopped, silent
 from t4r_lab.spec import RunSpec
 
 if TYPE_CHECKING:
@@ -26,6 +24,7 @@ if TYPE_CHECKING:
     from t4r_lab.nn.metrics import Ranks
 
 Metrics = dict[str, float]
+LOCK = "lock"
 
 
 @dataclass(frozen=True)
@@ -78,6 +77,8 @@ def run(
             return run(
                 spec, home=home, test=test, on_report=console, should_stop=should_stop, folder=folder, resume=resume
             )
+    if not _is_main():
+        on_report = silent
     on_report(Progress("loading data"))
     place = homes.ensure(home)
     from t4r_lab.data.dataset import Dataset
@@ -91,24 +92,29 @@ def run(
     record = _open_record(place, spec, dataset, resume)
     run_id = _agree(record.run_id if record else "")
     checkpoints = Path(folder) if folder else place / "jobs" / f"run-{run_id[:12]}"
-    checkpoints.mkdir(parents=True, exist_ok=True)
-    if record:
-        record.tag(track.FOLDER, str(checkpoints))
-        on_report(Started(run_id))
     try:
         with _only_trainer(checkpoints if record else None):
+            if record:
+                record.begin(checkpoints)
+                on_report(Started(run_id))
             result = _train(
                 spec, dataset, record, place, run_id, checkpoints, test, on_report, should_stop, bool(resume)
             )
+    except _Busy:
+        raise  # the run is another process's
     except BaseException as error:
         if record:
             killed = isinstance(error, KeyboardInterrupt)
-            record.finish("KILLED" if killed else "FAILED", f"{type(error).__name__}: {error}")
-        if isinstance(error, OSError) and error.errno == errno.ENOSPC:
-            raise InputError(f"{place}: the disk is full; free some space, then resume run {run_id[:12]}") from None
+            with suppress(Exception):  # the record may be what failed; the first error is what counts
+                record.finish("KILLED" if killed else "FAILED", f"{type(error).__name__}: {error}")
+            if not can_resume(checkpoints):
+                _clear(checkpoints)
+        if homes.disk_is_full(error):
+            remedy = f"resume run {run_id[:12]}" if can_resume(checkpoints) else "train again"
+            raise InputError(f"{place}: the disk is full; free some space, then {remedy}") from None
         raise
     if result.status == "FINISHED" and record:
-        shutil.rmtree(checkpoints, ignore_errors=True)  # the weights are in the record now
+        _clear(checkpoints)  # the weights are in the record now
     return result
 
 
@@ -118,13 +124,19 @@ def resume(
     """Go on with a run that was stopped, or whose process died, from its last checkpoint."""
     place = homes.ensure(home)
     row = track.find(place, run_id)
-    if row.status == "FINISHED":
-        raise InputError(f"run {row.name} ({row.run_id[:8]}) has finished; train its spec again for a new run")
+    _refuse_finished(row)
     folder = Path(track.tags(place, row.run_id).get(track.FOLDER, ""))
-    if not (folder / checkpoint.FILE).is_file():
+    if not can_resume(folder):
         raise InputError(f"run {row.name} ({row.run_id[:8]}) left no checkpoint; train its spec again for a new run")
     spec = RunSpec.load(track.artifacts(place, row.run_id) / "spec.yaml")
     return run(spec, home=place, test=test, on_report=on_report, folder=folder, resume=row.run_id)
+
+
+def can_resume(folder: Path) -> bool:
+    """Whether training left a checkpoint in `folder`."""
+    from t4r_lab.checkpoint import FILE
+
+    return (folder / FILE).is_file()
 
 
 def _train(
@@ -144,7 +156,7 @@ def _train(
     model = build.build(spec, dataset.schema, dataset.item_table())
     stopped = Stopped("finished", 0, 0.0)
     with _interruptible(should_stop) as stop:
-        for report in fit(model, dataset, spec, checkpoints, stop, resume):
+        for report in fit(model, dataset, spec, checkpoints, _together(stop), resume):
             on_report(report)
             if record:
                 _record_report(record, report)
@@ -222,13 +234,34 @@ def load_model(home: Path, row: track.RunRow) -> tuple[Model, RunSpec, Any]:
 
 def _open_record(home: Path, spec: RunSpec, dataset: Dataset, resume: str | None) -> track.Record | None:
     """The record of the run; only the first of several processes has one."""
-    if int(os.environ.get("RANK", "0")):
+    if not _is_main():
         return None
     if resume is None:
         return track.start(home, spec, dataset)
-    record = track.Record(home, resume)
-    record.again()
-    return record
+    _refuse_finished(track.find(home, resume))
+    return track.Record(home, resume)
+
+
+def _refuse_finished(row: track.RunRow) -> None:
+    if row.status == "FINISHED":
+        raise InputError(f"run {row.name} ({row.run_id[:8]}) has finished; train its spec again for a new run")
+
+
+def _is_main() -> bool:
+    """Whether this is the only process, or the first of several: the one that reports and records."""
+    return os.environ.get("RANK", "0") == "0"
+
+
+def _together(should_stop: Callable[[], bool]) -> Callable[[], bool]:
+    """`should_stop` with one answer for all processes: one that left alone would leave the others waiting."""
+    if int(os.environ.get("WORLD_SIZE", "1")) == 1:
+        return should_stop
+    import torch
+    from accelerate import PartialState
+    from accelerate.utils import reduce
+
+    device = PartialState().device
+    return lambda: float(reduce(torch.tensor(float(should_stop()), device=device), "sum")) > 0
 
 
 def _agree(run_id: str) -> str:
@@ -293,17 +326,32 @@ def _write_ranks(record: track.Record, scored: dict[str, Ranks], baselines: dict
         record.artifacts(Path(scratch))
 
 
+class _Busy(InputError):
+    """Another process is training the same run."""
+
+
+def _clear(folder: Path) -> None:
+    """Remove what training wrote into `folder`, and the folder if that was all: it may be the user's."""
+    from t4r_lab.checkpoint import FILE, best_path
+
+    for path in (folder / FILE, best_path(folder), folder / LOCK):
+        path.unlink(missing_ok=True)
+    with suppress(OSError):
+        folder.rmdir()
+
+
 @contextmanager
 def _only_trainer(folder: Path | None) -> Iterator[None]:
     """No second process trains in `folder` meanwhile."""
     if folder is None:
         yield
         return
-    with (folder / "lock").open("w") as lock:
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / LOCK).open("w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise InputError(f"{folder}: another process is training this run; wait for it or stop it") from None
+            raise _Busy(f"{folder}: another process is training this run; wait for it or stop it") from None
         yield
 
 

@@ -192,9 +192,10 @@ class Record:
         self.tag(REASON, reason[:500])
         self._client.set_terminated(self.run_id, status)
 
-    def again(self) -> None:
-        """A stopped run goes on."""
+    def begin(self, folder: Path) -> None:
+        """The run, new or stopped before, is being trained, with its checkpoints in `folder`."""
         self._client.update_run(self.run_id, status="RUNNING")
+        self.tag(FOLDER, str(folder.absolute()))
 
 
 def start(home: Path, spec: RunSpec, dataset: Dataset) -> Record:

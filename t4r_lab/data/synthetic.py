@@ -73,8 +73,7 @@ class Generator:
         """Price of each item, (I,): log-normal around its category's level."""
         rng = np.random.default_rng([self.seed, 3])
         level = rng.normal(3.0, 0.6, self.n_categories)[self.category]
-        price: NDArray[np.float64] = np.round(np.exp(rng.normal(level, 0.3)), 2)
-        return price
+        return np.exp(rng.normal(level, 0.3)).round(2)
 
     @cached_property
     def successors(self) -> NDArray[np.int64]:
