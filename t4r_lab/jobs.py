@@ -2,7 +2,8 @@
 
 A job is a folder ``jobs/<id>/``: ``spec.json`` never changes; ``events.jsonl`` grows by one line a report;
 ``status.json`` is replaced atomically; ``control.json`` says what is asked of the worker; ``log.txt`` has what
-it printed; ``lock`` is held by the worker while it lives, so that there is never a second one.
+it printed; ``lock`` is held by the worker while it lives, so that there is never a second one, and so that a dead
+worker is told from a living one whatever became of its process id.
 """
 
 from __future__ import annotations
@@ -11,15 +12,17 @@ import fcntl
 import json
 import os
 import secrets
+import shutil
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
+from t4r_lab import homes
 from t4r_lab.errors import InputError, did_you_mean
 from t4r_lab.report import Epoch, Progress, Report, Started, to_event
 from t4r_lab.spec import RunSpec
@@ -27,7 +30,10 @@ from t4r_lab.spec import RunSpec
 ACTIVE = ("starting", "running", "stopping")
 STARTING_SECONDS = 60
 """A worker that has not taken its lock after so long will not come."""
-HEARTBEAT = 1.0
+LOCK_SECONDS = 2.0
+"""How long a worker tries for its lock: a watcher holds it for the moment in which it looks."""
+PROGRESS_EVERY = 0.2
+"""Seconds between two progress reports of one stage that are kept."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +41,8 @@ class Status:
     """A job at one moment.
 
     `state` is ``starting``, ``running`` or ``stopping``; then ``finished``, ``stopped``, ``failed`` or, where
-    the worker died, ``lost``. `eta` is in seconds, `launched` and `heartbeat` in seconds since 1970.
+    the worker died, ``lost``. `eta` is in seconds; `launched`, `started` (of the worker `pid`) and `heartbeat`
+    (the latest report) are in seconds since 1970.
     """
 
     id: str
@@ -43,6 +50,7 @@ class Status:
     state: str = "starting"
     pid: int = 0
     launched: float = 0.0
+    started: float = 0.0
     heartbeat: float = 0.0
     stage: str = "starting"
     done: int = 0
@@ -72,7 +80,7 @@ class Job:
 
     def status(self) -> Status:
         """The present state; a worker that died without saying so shows as ``lost``."""
-        status = Status(**json.loads((self.folder / "status.json").read_text(encoding="utf-8")))
+        status = self._written()
         if status.state not in ACTIVE or self._worker_lives():
             return replace(status, state="stopping") if self._stop_asked() and status.state == "running" else status
         if status.state == "starting" and time.time() - status.launched < STARTING_SECONDS:
@@ -80,6 +88,14 @@ class Job:
         return replace(
             status, state="lost", error=f"the worker is gone; resume it with `t4r-lab jobs resume {self.id}`"
         )
+
+    def _written(self) -> Status:
+        """What ``status.json`` says; a damaged one is that of a lost job, what a newer version added is left out."""
+        try:
+            content = json.loads((self.folder / "status.json").read_text(encoding="utf-8"))
+            return Status(**{f.name: content[f.name] for f in fields(Status) if f.name in content})
+        except (OSError, ValueError, TypeError, KeyError) as error:
+            return Status(self.id, self.id, "lost", error=f"status.json can't be read ({type(error).__name__})")
 
     def events(self, since: int = 0) -> list[dict[str, Any]]:
         """Reports from number `since` on; a line that is still being written is left for the next call."""
@@ -138,28 +154,56 @@ class Job:
     def _worker_lives(self) -> bool:
         """Whether somebody holds the lock."""
         try:
-            with self.lock():
-                return False
+            with (self.folder / "lock").open() as file:
+                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
         except BlockingIOError:
             return True
+        except FileNotFoundError:
+            pass
+        return False
 
     @contextmanager
-    def lock(self) -> Iterator[None]:
+    def lock(self, seconds: float = LOCK_SECONDS) -> Iterator[None]:
+        """Be the one worker.
+
+        Raises
+        ------
+        BlockingIOError
+            if another one still is after `seconds`.
+        """
         with (self.folder / "lock").open("w") as file:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            deadline = time.monotonic() + seconds
+            while True:
+                try:
+                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    break
+                except BlockingIOError:
+                    if time.monotonic() > deadline:
+                        raise
+                    time.sleep(0.02)
             yield
 
 
 def launch(spec: RunSpec, home: Path) -> Job:
-    """Start `spec` as a job of `home`; returns at once."""
+    """Start `spec` as a job of `home`; returns at once.
+
+    Raises
+    ------
+    InputError
+        if the home can't be written; nothing is left behind.
+    """
     started = time.time()
-    folder = home / "jobs" / f"{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(2)}"
-    folder.mkdir(parents=True)
+    folder = homes.ensure(home) / "jobs" / f"{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(2)}"
     job = Job(folder)
-    (folder / "spec.json").write_text(spec.to_json(), encoding="utf-8")
-    write_atomically(folder / "job.json", {"cwd": os.getcwd()})
-    job.write(Status(job.id, spec.name, launched=started, epochs=spec.train.epochs, monitor=spec.monitor))
-    job.start()
+    try:
+        folder.mkdir(parents=True)
+        (folder / "spec.json").write_text(spec.to_json(), encoding="utf-8")
+        write_atomically(folder / "job.json", {"cwd": os.getcwd()})
+        job.write(Status(job.id, spec.name, launched=started, epochs=spec.train.epochs, monitor=spec.monitor))
+        job.start()
+    except OSError as error:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise InputError(f"{folder}: the job can't be written ({error.strerror}); free some space or mend it") from None
     return job
 
 
@@ -190,8 +234,11 @@ def find(home: Path, id: str) -> Job:
 def write_atomically(path: Path, content: Any) -> None:
     """Replace `path` by JSON in one step, so that a reader sees the old or the new state."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_text(json.dumps(content), encoding="utf-8")
-    os.replace(temporary, path)
+    try:
+        temporary.write_text(json.dumps(content), encoding="utf-8")
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 def _package_root() -> str:
@@ -202,15 +249,24 @@ def _package_root() -> str:
 
 
 class Reporter:
-    """Writes each report as an event and keeps the status up to date."""
+    """Writes reports as events and keeps the status up to date; of progress within a stage at most 5 a second."""
 
     def __init__(self, job: Job) -> None:
-        self.job, self.status = job, replace(job.status(), state="running", pid=os.getpid())
+        now = time.time()
+        self.job = job
+        self.status = replace(job.status(), state="running", pid=os.getpid(), started=now, heartbeat=now)
         self._first: tuple[float, int] | None = None
         self._wrote = 0.0
+        _cut_torn_line(job.folder / "events.jsonl")
+        job.write(self.status)
 
     def __call__(self, report: Report) -> None:
         now = time.time()
+        if isinstance(report, Progress):
+            more = report.stage == self.status.stage and report.done != report.total
+            if more and now - self._wrote < PROGRESS_EVERY:
+                return
+            self._wrote = now
         with (self.job.folder / "events.jsonl").open("a", encoding="utf-8") as file:
             file.write(json.dumps({"time": now, **to_event(report)}) + "\n")
         self.status = self._next(report, now)
@@ -229,6 +285,15 @@ class Reporter:
         seconds, steps = now - self._first[0], report.done - self._first[1]
         eta = seconds / steps * (report.total - report.done) if steps > 0 and report.total else None
         return replace(status, stage=report.stage, done=report.done, total=report.total, unit=report.unit, eta=eta)
+
+
+def _cut_torn_line(path: Path) -> None:
+    """Take off the line in whose midst an earlier worker died: nobody has read it, and the next would be stuck to it."""
+    if not path.exists():
+        return
+    with path.open("rb+") as file:
+        content = file.read()
+        file.truncate(content.rfind(b"\n") + 1)
 
 
 def work(folder: Path) -> int:

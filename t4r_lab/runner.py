@@ -334,7 +334,7 @@ def _clear(folder: Path) -> None:
     """Remove what training wrote into `folder`, and the folder if that was all: it may be the user's."""
     from t4r_lab.checkpoint import FILE, best_path
 
-    for path in (folder / FILE, best_path(folder), folder / LOCK):
+    for path in (folder / FILE, best_path(folder), folder / LOCK, *folder.glob(".*.safetensors.*")):
         path.unlink(missing_ok=True)
     with suppress(OSError):
         folder.rmdir()

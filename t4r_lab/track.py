@@ -102,11 +102,11 @@ class _Client:
 def _refusal(error: Exception, home: Path, uri: str) -> str | None:
     said = str(error)
     if homes.disk_is_full(error):
-        return f"{home}: the disk is full; free some space and go on with `t4r-lab train --resume`"
+        return f"{home}: the disk is full; free some space and try again"
     if "database is locked" in said:
         return f"{home / 'mlflow.db'}: another program keeps it locked; close that and try again"
     if "readonly database" in said or "unable to open database file" in said:
-        return f"{home / 'mlflow.db'}: cannot be written; mend its permissions, or set T4R_LAB_HOME to a folder of yours"
+        return f"{home / 'mlflow.db'}: cannot be written; mend its permissions, or set {homes.VARIABLE}"
     if "Max retries exceeded" in said:
         return f"{uri}: no MLflow server answers; start it, or unset MLFLOW_TRACKING_URI"
     return None

@@ -76,7 +76,7 @@ function render({ model, el }) {
     lines.sort((a, b) => b[1] - a[1]).forEach(([name, value]) => {
       if (!marks.has(name)) {
         const dash = DASHES[marks.size % DASHES.length];
-        marks.set(name, { line: node("line", { class: "t4r-line", "stroke-dasharray": dash }, svg), text: node("text", { "text-anchor": "end" }, svg) });
+        marks.set(name, { line: node("line", { class: "t4r-line", "stroke-dasharray": dash }, svg), text: node("text", { class: "t4r-label", "text-anchor": "end" }, svg) });
       }
       const { line, text } = marks.get(name);
       const at = y(value);

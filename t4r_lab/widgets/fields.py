@@ -14,6 +14,8 @@ from t4r_lab.spec import Knob
 from t4r_lab.widgets.text import escape
 
 LABEL_WIDTH = "8.5rem"
+LONG = 90
+"""A note with more characters stands beneath its control instead of beside it."""
 LARGEST = 2**53
 """Where a knob has no upper bound: the largest whole number a browser counts exactly."""
 
@@ -104,7 +106,7 @@ def _float(knob: Knob, common: dict[str, Any]) -> w.ValueWidget:
 
 
 class Field(w.VBox):
-    """A control with its help, and in its place the error when the spec refuses the value."""
+    """A control with its help beside it, and in its place the error when the spec refuses the value."""
 
     error = tr.Unicode("")
     help = tr.Unicode("")
@@ -155,6 +157,7 @@ class Field(w.VBox):
 
     @tr.observe("error", "help")
     def _show_note(self, change: Any = None) -> None:
+        (self.add_class if len(self.error or self.help) > LONG else self.remove_class)("t4r-long")
         if self.error:
             self.add_class("t4r-refused")
             self._note.value = f'<div class="t4r-help t4r-error" role="alert">Error: {escape(self.error)}</div>'

@@ -12,6 +12,7 @@ from t4r_lab.spec import BODY_MASKINGS, Knob, RunSpec, pair_refusal
 from t4r_lab.spec.knobs import Part, variants
 from t4r_lab.widgets.draft import FEATURES, MASKING, Draft
 from t4r_lab.widgets.fields import Field
+from t4r_lab.widgets.text import escape
 
 SECTIONS: dict[str, tuple[str, ...]] = {
     "Inputs": ("data.max_length", "model.inputs."),
@@ -72,17 +73,21 @@ class Section(w.VBox):
         self.name = name
         self.fields = w.VBox()
         self._button = w.Button(layout={"width": "auto"}, tooltip=f"open or close {name}")
+        self._summary = w.HTML()
+        head = w.HBox([self._button, self._summary])
+        head.add_class("t4r-section-head")
         self.body = w.VBox([above, self.fields] if above else [self.fields])
         self.body.add_class("t4r-section-body")
         self._button.add_class("t4r-section-button")
         self._button.on_click(lambda _: self.set_trait("opened", not self.opened))
-        super().__init__([self._button, self.body], opened=opened)
+        super().__init__([head, self.body], opened=opened)
         self.add_class("t4r-section")
         self._show()
 
     @tr.observe("opened", "summary")
     def _show(self, change: Any = None) -> None:
-        self._button.description = f"{'▾' if self.opened else '▸'} {self.name}   {self.summary}".rstrip()
+        self._button.description = f"{'▾' if self.opened else '▸'} {self.name}"
+        self._summary.value = escape(self.summary)
         self.body.layout.display = "" if self.opened else "none"
 
 
