@@ -85,7 +85,8 @@ def _json(sub: argparse.ArgumentParser) -> None:
 
 
 def _print(options: argparse.Namespace, content: Any, text: Callable[[], str]) -> None:
-    print(json.dumps(content, indent=2, default=str) if options.json else text())
+    if os.environ.get("RANK", "0") == "0":  # of several processes one speaks
+        print(json.dumps(content, indent=2, default=str) if options.json else text())
 
 
 # ── prepare, describe ───────────────────────────────────────────────────────────────────────────
@@ -374,6 +375,9 @@ def _ui(options: argparse.Namespace) -> int:
     from t4r_lab import homes, track
 
     home = homes.ensure()
+    if track.database(home).startswith("http"):
+        print(f"the record is on a server: open {track.database(home)}")
+        return 0
     track.client_of(home)
     command = [
         sys.executable,

@@ -288,7 +288,7 @@ class Reporter:
 
 
 def _cut_torn_line(path: Path) -> None:
-    """Take off the line in whose midst an earlier worker died: nobody has read it, and the next would be stuck to it."""
+    """Take off the line in whose midst an earlier worker died: unread so far, it would spoil the next one."""
     if not path.exists():
         return
     with path.open("rb+") as file:

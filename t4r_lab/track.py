@@ -56,7 +56,8 @@ def _client(home: Path, uri: str) -> tuple[MlflowClient, str]:
         if experiment is not None:
             return client, experiment.experiment_id
         place = (home / "artifacts").as_uri() if local else None
-        return client, client.create_experiment(EXPERIMENT, artifact_location=place)
+        kind = {"mlflow.experimentKind": "custom_model_development"}  # else its pages offer tools for chat models first
+        return client, client.create_experiment(EXPERIMENT, artifact_location=place, tags=kind)
 
 
 @contextmanager

@@ -158,3 +158,25 @@ def test_multi_valued_attributes_are_averaged() -> None:
 def test_wrong_arguments_of_the_task(arguments: dict[str, float], words: str) -> None:
     with pytest.raises(InputError, match=words):
         NextItemPredictionTask(**arguments)
+
+
+@pytest.mark.parametrize(("body", "masking"), [("xlnet", "mlm"), ("xlnet", "clm"), ("gpt2", "clm"), ("bert", "mlm")])
+def test_groups_of_like_length_change_nothing(body: str, masking: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    from t4r_lab.nn import blocks
+    from t4r_lab.nn.flow import Batch
+    from t4r_lab.nn.masking import make_masking
+    from t4r_lab.nn.transformers import TRANSFORMERS
+
+    config = TRANSFORMERS[body].build(d_model=16, n_head=2, n_layer=2, total_seq_length=13)
+    block = blocks.TransformerBlock(config, masking).eval()
+    lengths = torch.randint(1, 8, (64,), generator=torch.Generator().manual_seed(0))
+    lengths[5], lengths[6] = 12, 0
+    ids = (torch.arange(12) < lengths[:, None]).long()
+    batch = Batch({"item_id": ids}, lengths)
+    masked = make_masking(masking).inference(batch)
+    hidden = torch.randn(*masked.batch.ids.shape, 16, generator=torch.Generator().manual_seed(1))
+    real = masked.batch.valid
+    assert len(blocks._by_length(masked.batch.lengths, hidden)) == 3
+    grouped = block(hidden, masked)[real]
+    monkeypatch.setattr(blocks, "GROUPS", 1)
+    torch.testing.assert_close(grouped, block(hidden, masked)[real], atol=1e-5, rtol=1e-5)

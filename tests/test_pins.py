@@ -20,7 +20,6 @@ NOT_IMPORTED = {
     "jupyterlab": "started as a program by `t4r-lab lab`",
     "optuna": "asked for by the lab's plan: studies (tune.py) are its next part",
     "plotly": "asked for by the lab's plan: analysis figures come with the studies",
-    "pyarrow": "the engine below pandas' Parquet files and polars' exchange with pandas",
 }
 """Dependencies that no module of the package names, each with the reason it is there."""
 

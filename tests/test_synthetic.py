@@ -65,3 +65,34 @@ def test_the_demo_data_is_made_once_and_made_again_when_damaged(tmp_path: Path) 
     assert (tmp_path / "demo" / "manifest.json").stat().st_mtime_ns == stamp
     (tmp_path / "demo" / "items.parquet").unlink()
     assert demo_dataset(tmp_path / "demo").digest == data.digest
+
+
+def test_successors_are_others_mostly_of_the_same_category_at_any_size() -> None:
+    for shop in (Generator(n_items=5, n_categories=1), Generator(n_items=6, n_categories=6), Generator(n_items=3000)):
+        after, own = shop.successors, np.arange(shop.n_items)[:, None]
+        assert (after != own).all()
+        assert (np.diff(np.sort(after, axis=1), axis=1) > 0).all()  # all different
+    same = (shop.category[after] == shop.category[own]).mean()
+    share = np.bincount(shop.category)[shop.category] / 3000
+    assert same == pytest.approx((share / (share + (1 - share) / 20)).mean(), abs=0.02)
+
+
+def test_the_stationary_distribution_is_that_of_the_transition_matrix() -> None:
+    shop = Generator(n_items=40, n_categories=4)
+    matrix = shop.next_probability(np.arange(40))
+    np.testing.assert_allclose(shop.stationary @ matrix, shop.stationary, atol=1e-10)
+    top = np.sort(matrix, axis=1)[:, -3:].sum(1)
+    assert shop.bayes_recall(None, 3) == pytest.approx(shop.stationary @ top)
+    assert shop.bayes_recall(None, 40) == pytest.approx(1)
+
+
+def test_a_monte_carlo_run_of_the_sessions_reaches_the_bayes_recall() -> None:
+    shop = Generator(n_items=60, n_categories=5, mean_length=30)
+    events = shop.events(3000)
+    item, session = events["item_id"].to_numpy() - 1, events["session_id"].to_numpy()
+    follows = session[1:] == session[:-1]
+    last, following = item[:-1][follows], item[1:][follows]
+    best = np.argsort(-shop.next_probability(np.arange(60)), axis=1)[:, :5]
+    reached = (best[last] == following[:, None]).any(1).mean()
+    assert reached == pytest.approx(shop.bayes_recall(last, 5), abs=0.01)
+    assert reached == pytest.approx(shop.bayes_recall(None, 5), abs=0.02)  # long sessions come near it

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Collection
 from dataclasses import dataclass
 
 import polars as pl
@@ -11,17 +13,21 @@ from t4r_lab.errors import InputError, did_you_mean
 from t4r_lab.spec.prepare import PrepareOptions
 
 USUAL = {
-    "session": ("session_id", "sessionid", "session", "visit_id"),
-    "item": ("item_id", "itemid", "item", "product_id", "productid", "product", "article_id", "movie_id", "sku"),
-    "time": ("timestamp", "time", "event_time", "datetime", "date", "ts", "eventdate"),
-    "user": ("user_id", "userid", "user", "visitor_id", "visitorid", "customer_id"),
-    "title": ("title", "item_title", "movie_title", "product_name", "product_title", "name"),
-}
-"""Usual names of each role, in lower case, the likeliest first."""
+    "session": ("session_id", "session", "visit_id", "session_key"),
+    "item": ("item_id", "item", "product_id", "product", "article_id", "movie_id", "track_id", "video_id", "sku",
+             "asin", "parent_asin", "aid"),
+    "time": ("timestamp", "time", "event_time", "datetime", "date", "ts", "event_date", "event_timestamp",
+             "created_at", "unix_timestamp"),
+    "user": ("user_id", "user", "visitor_id", "customer_id", "reviewer_id", "member_id"),
+    "title": ("title", "item_title", "movie_title", "product_name", "product_title", "item_name", "name"),
+}  # fmt: skip
+"""Usual names of each role, compared without case and punctuation; the first is the house's own and decides."""
 MANY_VALUES = 1000
-"""Whole numbers with more different values than this are quantities, not categories."""
-MILLISECONDS = 1e11
-"""Times above this are milliseconds: as seconds they would lie after the year 5000."""
+"""Whole numbers with more different values than this are quantities, unless their name says otherwise."""
+CODE_NAMES = ("id", "code", "category", "type", "class", "brand")
+"""Endings of the names of whole numbers that are labels, however many there are."""
+UNITS = ((1e17, 1e9), (1e14, 1e6), (1e11, 1e3))
+"""Times beyond the first number are in that part of a second: as seconds they would lie after the year 5000."""
 
 
 @dataclass(frozen=True)
@@ -33,6 +39,16 @@ class Roles:
     time: str | None
     user: str | None
 
+    @property
+    def group(self) -> str:
+        """The column whose rows belong together."""
+        group = self.session or self.user
+        assert group is not None
+        return group
+
+    def names(self) -> set[str]:
+        return {n for n in (self.item, self.session, self.time, self.user) if n is not None}
+
 
 def find_roles(table: Table, options: PrepareOptions) -> Roles:
     """Columns by the options, else by their usual names.
@@ -40,61 +56,119 @@ def find_roles(table: Table, options: PrepareOptions) -> Roles:
     Raises
     ------
     InputError
-        for a column that is asked for and missing, or needed and not found.
+        for a column that is asked for and missing, or needed and not found, or where several could be meant.
     """
-    found = {role: find(table, getattr(options, role), role) for role in ("item", "session", "time", "user")}
-    if found["item"] is None:
-        raise InputError(f"{table.where}: no item column among {_list(table)}; name it with --item")
-    if found["session"] is None and found["user"] is None:
+    if (item := find(table, options.item, "item")) is None:
+        raise InputError(f"{table.where}: no item column among {_list(table)}; {_name(table, 'name it with --item')}")
+    session, user = find(table, options.session, "session"), find(table, options.user, "user")
+    if options.gap_minutes is not None:
+        if user is None:
+            raise InputError(
+                f"{table.where}: --gap-minutes cuts the events of a user, but there is no user column among "
+                f"{_list(table)}; name it with --user"
+            )
+        if options.session is not None:
+            raise InputError("gap_minutes and session both say what a session is; give one")
+        session = None
+    if session is None and user is None:
         raise InputError(
-            f"{table.where}: no session or user column among {_list(table)}; name one with --session or --user"
+            f"{table.where}: no session or user column among {_list(table)}; "
+            f"{_name(table, 'name one with --session or --user')}"
         )
-    if options.session is None and options.gap_minutes is not None:
-        found["session"] = None
-    if options.gap_minutes is not None and found["user"] is None:
-        raise InputError(
-            f"{table.where}: --gap-minutes cuts a user's events, but there is no user column; name it with --user"
-        )
-    if found["time"] is None and (options.split == "time" or options.gap_minutes is not None):
+    time = find(table, options.time, "time")
+    if time is None and (options.split == "time" or options.gap_minutes is not None):
         raise InputError(
             f"{table.where}: no time column among {_list(table)}; name it with --time, or use --split leave_one_out "
             "for events that are in order"
         )
-    for name in [*options.targets, *(options.features or []), *options.ignore, *options.kinds]:
-        if name not in table.frame.columns:
-            raise InputError(f"{table.where}: column {name!r} is missing; {did_you_mean(name, table.frame.columns)}")
-    return Roles(**found)  # type: ignore[arg-type]
+    asked = [options.item, options.session, options.time, options.user]
+    taken = [name for name in (item, session, time, user) if name is not None]
+    for name in taken:
+        if taken.count(name) > 1 and name in asked:
+            raise InputError(f"{table.where}: column {name!r} can't play two parts; name a column for each")
+    return Roles(item, session, time, user)
 
 
 def find(table: Table, asked: str | None, role: str) -> str | None:
-    """The column asked for, or the one with the likeliest usual name."""
+    """The column asked for, or the one with a usual name.
+
+    Raises
+    ------
+    InputError
+        if the column asked for is missing, or several have usual names and none is the house's own.
+    """
     columns = table.frame.columns
     if asked is not None:
         if asked not in columns:
             raise InputError(f"{table.where}: column {asked!r} (--{role}) is missing; {did_you_mean(asked, columns)}")
         return asked
-    plain = {c.lower().replace(" ", "_"): c for c in columns}
-    return next((plain[name] for name in USUAL[role] if name in plain), None)
+    usual = [_plain(name) for name in USUAL[role]]
+    found = [c for c in columns if _plain(c) in usual]
+    own = [c for c in found if _plain(c) == usual[0]]
+    if len(own) == 1 or role == "title":
+        return min(found, key=lambda c: usual.index(_plain(c)), default=None)
+    if len(found) > 1:
+        raise InputError(
+            f"{table.where}: {' and '.join(map(repr, found))} could both be the {role} column; say which with --{role}"
+        )
+    return found[0] if found else None
+
+
+def _plain(name: str) -> str:
+    return re.sub(r"[^a-z0-9]", "", name.lower())
 
 
 def _list(table: Table) -> str:
-    return ", ".join(table.frame.columns)
+    names = table.frame.columns
+    return ", ".join(names[:20]) + (f" and {len(names) - 20} more" if len(names) > 20 else "")
 
 
-def check_items(table: Table, item: str) -> None:
-    """Item ids must be whole numbers or text, and there on every row."""
-    values = table.frame[item]
+def _name(table: Table, remedy: str) -> str:
+    if all(re.fullmatch(r"[\d.:TZ\s-]*", name) for name in table.frame.columns):
+        return "the first line looks like data: put the names of the columns above it"
+    return remedy
+
+
+def check_names(options: PrepareOptions, events: Table, others: Collection[Table]) -> None:
+    """Every column that an option names must be somewhere; targets with the events or the users."""
+    columns = {c: table.where for table in (*others, events) for c in table.frame.columns}
+    for option in ("targets", "features", "ignore", "kinds"):
+        for name in getattr(options, option) or ():
+            if name not in columns:
+                raise InputError(
+                    f"{events.where}: column {name!r} is missing (--{option}); {did_you_mean(name, columns)}"
+                )
+
+
+def check_ids(table: Table, name: str, what: str) -> None:
+    """Ids must be whole numbers or text, and there on every row.
+
+    Raises
+    ------
+    InputError
+        naming the first row where they aren't.
+    """
+    values = table.frame[name]
     if values.dtype.is_float():
+        broken = values.is_null() | values.is_nan() | (values != values.floor())
+        row = int(broken.arg_max() or 0)
+        value = "NaN or nothing" if values[row] is None or values[row] != values[row] else values[row]
         raise InputError(
-            f"{table.where}: item column {item!r} holds decimal numbers or NaN; items are whole numbers or text"
+            f"{table.line(row)}: {what} column {name!r} holds decimal numbers or NaN ({value}); "
+            "use whole numbers or text on every row"
         )
+    if not (values.dtype.is_integer() or isinstance(values.dtype, (pl.String, pl.Categorical, pl.Enum, pl.Boolean))):
+        raise InputError(f"{table.where}: {what} column {name!r} holds {values.dtype}; use whole numbers or text")
     if values.null_count():
         row = int(values.is_null().arg_max() or 0)
-        raise InputError(f"{table.line(row)}: column {item!r} has no item; remove the row or fill it in")
+        raise InputError(f"{table.line(row)}: column {name!r} has no {what}; remove the row or fill it in")
+
+
+# ── Times ───────────────────────────────────────────────────────────────────────────────────────
 
 
 def seconds(table: Table, name: str) -> pl.Series:
-    """A time column as seconds since 1970, float64.
+    """A time column as seconds since 1970, float64, there on every row.
 
     Raises
     ------
@@ -102,58 +176,94 @@ def seconds(table: Table, name: str) -> pl.Series:
         for a missing, unreadable or negative time, naming the row.
     """
     raw = table.frame[name]
-    values = _to_seconds(raw)
-    bad = values.is_null() | values.is_nan()
+    values = to_seconds(raw)
+    bad = values.is_null() | ~values.is_finite()
     if bad.any():
         row = int(bad.arg_max() or 0)
         problem = "is missing" if raw[row] is None or raw.dtype.is_float() else f"{raw[row]!r} is not a time"
         raise InputError(f"{table.line(row)}: {name} {problem}; use seconds, or dates such as 2026-01-31 12:00")
-    if (values < 0).any():
+    if len(values) and (values < 0).any():
         row = int((values < 0).arg_max() or 0)
         raise InputError(f"{table.line(row)}: {name} {raw[row]} is negative; times count from 1970")
     return values
 
 
-def _to_seconds(raw: pl.Series) -> pl.Series:
+def to_seconds(raw: pl.Series) -> pl.Series:
+    """Times of any form as seconds since 1970, null where there is none to read.
+
+    Numbers are seconds, or parts of a second by their size; text without a zone is UTC.
+    """
     if raw.dtype.is_temporal():
         return raw.cast(pl.Datetime("us")).dt.epoch("us").cast(pl.Float64) / 1e6
-    if raw.dtype == pl.String:
+    if isinstance(raw.dtype, (pl.Categorical, pl.Enum)):
+        raw = raw.cast(pl.String)
+    if isinstance(raw.dtype, pl.String):
         numbers = raw.cast(pl.Float64, strict=False)
         if numbers.null_count() == raw.null_count():
-            return _to_seconds(numbers)
-        first = next((v for v in raw if v), "")
-        zoned = first.endswith("Z") or "+" in first[10:]
-        text = raw.str.replace("T", " ").str.strip_suffix("Z")
-        forms = (
-            "%Y-%m-%d %H:%M:%S%.f",
-            "%Y-%m-%d %H:%M",
-            "%Y-%m-%d",
-            "%Y/%m/%d %H:%M:%S",
-            "%d.%m.%Y %H:%M:%S",
-            "%Y%m%d",
-        )
-        best = raw.cast(pl.Float64, strict=False)
-        for form in forms if not (zoned and "+" in first[10:]) else ("%Y-%m-%d %H:%M:%S%.f%z",):
-            parsed = text.str.to_datetime(form, strict=False, time_unit="us").dt.epoch("us").cast(pl.Float64) / 1e6
-            best = parsed if parsed.null_count() < best.null_count() else best
-        return best
-    values = raw.cast(pl.Float64)
-    largest = values.max()
-    return values / 1000 if isinstance(largest, float) and largest > MILLISECONDS else values
+            return _in_seconds(numbers)
+        dates = _read_texts(raw)  # of a column that is neither, whatever reads more of it tells which row is wrong
+        return dates if dates.null_count() < numbers.null_count() else _in_seconds(numbers)
+    if not raw.dtype.is_numeric():
+        return pl.Series(raw.name, [None], dtype=pl.Float64).new_from_index(0, len(raw))
+    return _in_seconds(raw.cast(pl.Float64).fill_nan(None))
 
 
-def kind_of(name: str, values: pl.Series, table: Table, options: PrepareOptions) -> str:
-    """categorical, continuous, timestamp or multi: by option, header, or the values themselves."""
+def _in_seconds(numbers: pl.Series) -> pl.Series:
+    middle = numbers.median()
+    return numbers / next((part for limit, part in UNITS if isinstance(middle, float) and middle > limit), 1.0)
+
+
+def _read_texts(raw: pl.Series) -> pl.Series:
+    """Each round reads the texts that are like the first one not yet read."""
+    texts = raw.str.strip_chars().str.replace(r"\s*(UTC|GMT)$", "Z")
+    found = pl.Series(raw.name, [None], dtype=pl.Float64).new_from_index(0, len(raw))
+    for _ in range(8):
+        left = found.is_null() & texts.is_not_null()
+        if not left.any():
+            break
+        read = texts.filter(left).str.to_datetime(strict=False, time_unit="us", time_zone="UTC").dt.epoch("us")
+        if read.null_count() == len(read):
+            break
+        found = found.scatter(left.arg_true(), read.cast(pl.Float64) / 1e6)
+    return found
+
+
+# ── Features ────────────────────────────────────────────────────────────────────────────────────
+
+RESERVED = frozenset(
+    ("session", "target_start", "item_id", "item", "title", "count", "timestamp", "session_id", "user_id")
+)
+"""Names of the prepared tables' own columns."""
+
+
+def safe_name(name: str, taken: Collection[str]) -> str:
+    """A name for a feature that is free, and fit for a file, a dotted path and a module.
+
+    >>> safe_name("price.eur/unit", {"count"}), safe_name("count", {"count"})
+    ('price_eur_unit', 'count_2')
+    """
+    plain = re.sub(r"[^\w \-]", "_", name).strip() or "column"
+    free, number = plain, 2
+    while free in taken:
+        free, number = f"{plain}_{number}", number + 1
+    return free
+
+
+def kind_of(name: str, values: pl.Series, different: int, table: Table, options: PrepareOptions) -> str:
+    """categorical, continuous, timestamp or multi: by option, header, or the values themselves.
+
+    `different` is the number of different values, needed for whole numbers only.
+    """
     if name in options.kinds:
         return options.kinds[name]
     if name in table.kinds:
         return table.kinds[name]
-    if isinstance(values.dtype, pl.List):
+    if isinstance(values.dtype, (pl.List, pl.Array)):
         return "multi"
     if values.dtype.is_temporal():
         return "timestamp"
     if values.dtype.is_float() or values.dtype.is_decimal():
         return "continuous"
-    if values.dtype.is_integer() and values.n_unique() > MANY_VALUES:
+    if values.dtype.is_integer() and different > MANY_VALUES and not _plain(name).endswith(CODE_NAMES):
         return "continuous"
     return "categorical"

@@ -11,13 +11,13 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from t4r_lab.data.sessions import Sessions, join
-from t4r_lab.data.vocabulary import Frame, Vocabulary
+from t4r_lab.data.frames import Frame
+from t4r_lab.data.sessions import PARTS, Sessions, join
+from t4r_lab.data.vocabulary import Vocabulary
 from t4r_lab.data.write import Manifest, check_folder
 from t4r_lab.errors import InputError, did_you_mean
 from t4r_lab.schema import Schema
 
-PARTS = ("train", "valid", "test")
 BEFORE_TEST = "train+valid"
 """Everything before the test part, for a last training before testing."""
 

@@ -1,54 +1,51 @@
-"""Prepare: raw events become a folder of sessions. Everything runs in polars, column by column."""
+"""Prepare: raw events become a folder of sessions. Columns are worked on whole, in polars and numpy."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
-from t4r_lab.data.columns import Roles, check_items, find, find_roles, kind_of, seconds
-from t4r_lab.data.dataset import PARTS, Dataset
+from t4r_lab.data.coding import factorize
+from t4r_lab.data.columns import Roles, check_ids, check_names, find_roles, seconds
+from t4r_lab.data.dataset import Dataset
+from t4r_lab.data.features import Columns, Encoded, aligned, encode, find_features
+from t4r_lab.data.frames import to_polars
 from t4r_lab.data.profile import make_profile
-from t4r_lab.data.readers import Source, Table, read_events, read_file
+from t4r_lab.data.readers import Source, Table, read_events, read_file, stack
+from t4r_lab.data.sessionize import Log, find_sessions
+from t4r_lab.data.sessions import PARTS, Sessions, ranges
 from t4r_lab.data.split import Split, split_sessions
-from t4r_lab.data.vocabulary import FOLDER, encode_values, standardized, to_polars
-from t4r_lab.data.write import check_target, written_whole
+from t4r_lab.data.vocabulary import FOLDER, SESSIONS
+from t4r_lab.data.write import check_target, write_sessions, written_whole
 from t4r_lab.errors import InputError
 from t4r_lab.report import OnReport, Progress, silent
-from t4r_lab.schema import UNKNOWN, Column, Schema
+from t4r_lab.schema import Column, Schema
 from t4r_lab.spec.prepare import PrepareOptions
 
 __all__ = ["PrepareOptions", "prepare"]
 
-SESSION, ITEM, TIME, ROW, ID = "·session", "·item", "·time", "·row", "·id"
-"""Internal names, which no user's column has."""
+STAGES = ("reading events", "finding sessions", "splitting", "encoding", "writing")
 
 
-RESERVED = ("item_id", "session_id", "user_id", "timestamp", "session", "target_start")
+@dataclass(frozen=True)
+class Events:
+    """Raw events with their keys as codes, those of a given test part behind the others."""
 
-
-@dataclass
-class Feature:
-    """A column to be kept: where it was found and what it depends on."""
-
-    name: str
-    kind: str
-    scope: str
-    role: str = "feature"
-
-
-@dataclass
-class Raw:
-    """Events with internal columns, the item and user tables beside them, and what was left out on the way."""
-
-    events: pl.DataFrame
-    items: pl.DataFrame
-    features: list[Feature]
-    title: str | None
-    left_out: dict[str, int] = field(default_factory=dict)
+    table: Table
+    roles: Roles
+    group: NDArray[np.int32]
+    group_values: pl.Series
+    item: NDArray[np.int32]
+    item_values: pl.Series
+    time: NDArray[np.float64] | None
+    own_rows: int
 
 
 def prepare(
@@ -77,28 +74,52 @@ def prepare(
     """
     options, out = options or PrepareOptions(), Path(out)
     check_target(out)
-    on_report(Progress("reading events", 0, 5, "stages"))
-    table = read_events(events, options.layout)
-    given = read_events(test, options.layout) if test is not None else None
-    roles = find_roles(table, options)
-    on_report(Progress("finding sessions", 1, 5, "stages"))
-    raw = _raw(table, given, roles, options, *_side_tables(events, items, users))
-    on_report(Progress("splitting", 2, 5, "stages"))
-    split = split_sessions(raw.events, options, given is not None, raw.left_out)
-    on_report(Progress("encoding", 3, 5, "stages"))
-    with written_whole(out, options.split if given is None else "given") as folder:
-        schema = _write(folder, raw, split, roles, options)
-        on_report(Progress("profiling", 4, 5, "stages"))
-        make_profile(folder, schema, split, raw.left_out, options)
-    on_report(Progress("profiling", 5, 5, "stages"))
+    stage = iter(range(len(STAGES)))
+
+    def report() -> None:
+        number = next(stage)
+        on_report(Progress(STAGES[number], number, len(STAGES), "stages"))
+
+    report()
+    side = _side_tables(events, items, users)
+    raw = _read(events, test, options, side)
+    report()
+    gap = None if options.gap_minutes is None else options.gap_minutes * 60
+    log = find_sessions(raw.group, raw.item, raw.time, raw.own_rows, gap)
+    left_out: dict[str, int] = {}
+    if options.drop_repeats:
+        repeats = log.repeats()
+        left_out["repeats"] = int(repeats.sum())
+        log = log.keep_events(~repeats)
+    report()
+    split = split_sessions(log, raw.time, options, test is not None, left_out)
+    report()
+    columns = find_features(
+        raw.table, split.log, raw.roles, options, raw.item_values, raw.group_values, side[0],
+        None if raw.roles.session else side[1],
+    )  # fmt: skip
+    with written_whole(out, split.kind) as folder:
+        schema, parts, item_table, tables = _encode(folder, raw, split, columns)
+        report()
+        del raw
+        for name, sessions in parts.items():
+            write_sessions(sessions, folder / f"{name}.parquet")
+        schema.save(folder / "schema.json")
+        sessions_as = {"gap_minutes": options.gap_minutes, "drop_repeats": options.drop_repeats}
+        (folder / FOLDER / SESSIONS).write_text(json.dumps(sessions_as) + "\n", encoding="utf-8")
+        profile = make_profile(schema, parts, item_table, split, columns.left_out, tables, options)
+        (folder / "profile.json").write_text(json.dumps(profile, indent=1) + "\n", encoding="utf-8")
+    on_report(Progress(STAGES[-1], len(STAGES), len(STAGES), "stages"))
     return Dataset.open(out)
 
 
-# ── events ──────────────────────────────────────────────────────────────────────────────────────
+# ── Reading ─────────────────────────────────────────────────────────────────────────────────────
 
 
 def _side_tables(events: Any, items: Source | None, users: Source | None) -> tuple[Table | None, Table | None]:
     """Attribute tables, given or standing beside a RecBole file."""
+    if isinstance(events, Sequence) and not isinstance(events, str) and len(events) == 1:
+        events = events[0]
     found: list[Table | None] = []
     for source, ending in ((items, ".item"), (users, ".user")):
         beside = Path(events).with_suffix(ending) if isinstance(events, (str, Path)) else None
@@ -113,225 +134,135 @@ def _side_tables(events: Any, items: Source | None, users: Source | None) -> tup
     return found[0], found[1]
 
 
-def _raw(
-    table: Table, given: Table | None, roles: Roles, options: PrepareOptions, items: Table | None, users: Table | None
-) -> Raw:
-    frame = _checked(table, roles)
-    if given is not None:
-        if missing := [c for c in table.frame.columns if c not in given.frame.columns]:
-            raise InputError(f"{given.where}: column {missing[0]!r} is missing; the test part needs the same columns")
-        other = _checked(given, roles).select(frame.columns)
-        frame = pl.concat(
-            [frame.with_columns(given=pl.lit(False)), other.with_columns(given=pl.lit(True))], how="vertical_relaxed"
-        )
-        frame = frame.rename({"given": "·given"})
-    else:
-        frame = frame.with_columns(pl.lit(False).alias("·given"))
-    frame = frame.with_row_index(ROW)
-    frame = _with_sessions(frame, roles, options)
-    if options.drop_repeats:
-        before = len(frame)
-        frame = frame.filter(
-            (pl.col(ITEM) != pl.col(ITEM).shift(1)).fill_null(True) | (pl.col(SESSION) != pl.col(SESSION).shift(1))
-        )
-        repeats = before - len(frame)
-    kept = Raw(frame, pl.DataFrame(), [], None, {"repeats": repeats} if options.drop_repeats else {})
-    _describe_columns(kept, table, roles, options, items, users)
-    return kept
+def _read(events: Any, test: Any, options: PrepareOptions, side: Sequence[Table | None]) -> Events:
+    """Events with checked keys and times."""
+    texts = [n for n in (options.item, options.session, options.user) if n]
+    texts += [name for name, kind in options.kinds.items() if kind == "categorical"]
+    table = read_events(events, options.layout, texts)
+    roles = find_roles(table, options)
+    check_names(options, table, [t for t in side if t is not None])
+    tables = [table]
+    if test is not None:
+        tables.append(read_events(test, options.layout, texts))
+        same = {"item": roles.item, "session": roles.session, "time": roles.time, "user": roles.user}
+        if options.gap_minutes is not None:
+            same["session"] = None
+        find_roles(tables[1], options.model_copy(update=same))
+    times = []
+    for each in tables:
+        check_ids(each, roles.item, "item")
+        check_ids(each, roles.group, "session" if roles.session else "user")
+        if roles.time is not None:
+            times.append(seconds(each, roles.time).to_numpy())
+    whole = table if len(tables) == 1 else Table(stack([t.frame for t in tables]), table.kinds, table.where)
+    if side[1] is not None and roles.session is not None:
+        whole = _with_users(whole, side[1], roles)
+    group, group_values = factorize(whole.frame[roles.group])
+    item, item_values = factorize(whole.frame[roles.item])
+    time = np.concatenate(times) if len(times) > 1 else times[0] if times else None
+    return Events(whole, roles, group, group_values, item, item_values, time, len(table.frame))
 
 
-def _checked(table: Table, roles: Roles) -> pl.DataFrame:
-    """The raw frame with checked item and time columns."""
-    check_items(table, roles.item)
-    frame = table.frame.with_columns(pl.col(roles.item).alias(ITEM))
-    for name in (roles.session, roles.user):
-        if name is not None and table.frame[name].null_count():
-            row = int(table.frame[name].is_null().arg_max() or 0)
-            raise InputError(f"{table.line(row)}: column {name!r} is empty; remove the row or fill it in")
-    return frame.with_columns(
-        (seconds(table, roles.time) if roles.time else pl.Series([0.0]).new_from_index(0, len(frame))).alias(TIME)
-    )
+def _with_users(table: Table, users: Table, roles: Roles) -> Table:
+    """Events with the columns of their users, where sessions have ids of their own."""
+    if roles.user is None:
+        raise InputError(f"{table.where}: no user column to join {users.where} by; name it with --user")
+    there = set(table.frame.columns)
+    side = aligned(users, roles.user, table.frame[roles.user], "user")
+    added = side.frame.select([c for c in side.frame.columns if c not in there])
+    return Table(table.frame.hstack(added), {**side.kinds, **table.kinds}, table.where)
 
 
-def _with_sessions(frame: pl.DataFrame, roles: Roles, options: PrepareOptions) -> pl.DataFrame:
-    """Sorted by session, time and place in the file, with the session's key; test sessions are apart."""
-    group = roles.session or roles.user
-    assert group is not None
-    frame = frame.sort("·given", group, TIME, ROW)
-    if roles.session is None and options.gap_minutes is not None:
-        new = (pl.col(group) != pl.col(group).shift(1)) | (
-            pl.col(TIME) - pl.col(TIME).shift(1) > options.gap_minutes * 60
-        )
-        new = (new | (pl.col("·given") != pl.col("·given").shift(1))).fill_null(True)
-        frame = frame.with_columns(new.cum_sum().alias(SESSION))
-        first = pl.col(SESSION).min().over(group)
-        name = pl.concat_str(
-            [pl.col(group).cast(pl.String), (pl.col(SESSION) - first + 1).cast(pl.String)], separator="#"
-        )
-        return frame.with_columns(name.alias("·name"))
-    new = (pl.col(group) != pl.col(group).shift(1)) | (pl.col("·given") != pl.col("·given").shift(1))
-    return frame.with_columns(
-        new.fill_null(True).cum_sum().alias(SESSION), pl.col(group).cast(pl.String).alias("·name")
-    )
+# ── Encoding ────────────────────────────────────────────────────────────────────────────────────
 
 
-def _describe_columns(
-    raw: Raw, table: Table, roles: Roles, options: PrepareOptions, items: Table | None, users: Table | None
-) -> None:
-    """Decide which columns are kept, their kinds and what they depend on; joins the user table."""
-    special = {roles.item, roles.session, roles.time, roles.user}
-    raw.title = find(table, options.title, "title")
-    frame = raw.events
-    names = [c for c in table.frame.columns if c not in special and c != raw.title and c not in options.ignore]
-    if options.features is not None:
-        names = [c for c in names if c in options.features or c in options.targets]
-    by_item, by_session = _constant(frame, ITEM, names), _constant(frame, SESSION, names)
-    for name in names:
-        kind = kind_of(name, frame[name], table, options)
-        if kind == "multi" and name not in by_item:
-            raise InputError(
-                f"{table.where}: column {name!r} holds lists per event; join them into one value, or --ignore {name}"
-            )
-        if name in RESERVED:
-            raise InputError(
-                f"{table.where}: column {name!r} has a name that prepared data needs; rename it or --ignore {name}"
-            )
-        target = name in options.targets
-        scope = "session" if name in by_session else "item" if name in by_item and not target else "event"
-        raw.features.append(Feature(name, kind, scope, "target" if target else "feature"))
-    if users is not None and roles.user is not None and roles.session is None and options.gap_minutes is None:
-        raw.events = _join_users(raw, users, roles.user, options)
-    wanted = [f.name for f in raw.features if f.scope == "item"]
-    title = [raw.title] if raw.title else []
-    raw.items = frame.sort(ROW).group_by(ITEM, maintain_order=True).agg(pl.col(n).last() for n in [*wanted, *title])
-    if items is not None:
-        _join_items(raw, items, roles.item, options)
-
-
-def _constant(frame: pl.DataFrame, key: str, names: list[str]) -> set[str]:
-    """Columns that have one value per `key`, where some key has several events."""
-    plain = [n for n in names if not isinstance(frame.schema[n], pl.List)]
-    lists = {n for n in names if n not in plain}
-    if not names or frame[key].n_unique() == len(frame):
-        return lists
-    same = frame.group_by(key).agg(
-        (pl.col(n).min().eq_missing(pl.col(n).max()) & (pl.col(n).is_null().any() == pl.col(n).is_null().all())).alias(
-            n
-        )
-        for n in plain
-    )
-    return lists | {n for n in plain if same[n].all()}
-
-
-def _join_users(raw: Raw, users: Table, user: str, options: PrepareOptions) -> pl.DataFrame:
-    key = find(users, user if user in users.frame.columns else None, "user")
-    if key is None:
-        raise InputError(f"{users.where}: no user column among {', '.join(users.frame.columns)}; name it like {user!r}")
-    names = _wanted(users, key, raw, options)
-    frame = users.frame.unique(key, keep="last", maintain_order=True).select(
-        pl.col(key).alias("·key").cast(raw.events.schema[user]), *names
-    )
-    for name in names:
-        raw.features.append(Feature(name, kind_of(name, frame[name], users, options), "session"))
-    return raw.events.join(frame, left_on=user, right_on="·key", how="left", maintain_order="left")
-
-
-def _join_items(raw: Raw, items: Table, item: str, options: PrepareOptions) -> None:
-    key = find(items, item if item in items.frame.columns else None, "item")
-    if key is None:
-        raise InputError(f"{items.where}: no item column among {', '.join(items.frame.columns)}; name it like {item!r}")
-    title = find(items, options.title if options.title in items.frame.columns else None, "title")
-    names = [n for n in _wanted(items, key, raw, options) if n != title]
-    dtype = raw.items.schema[ITEM]
-    frame = items.frame.unique(key, keep="last", maintain_order=True).select(
-        pl.col(key).cast(dtype, strict=False).alias(ITEM), *names, *([title] if title else [])
-    )
-    for name in names:
-        raw.features.append(Feature(name, kind_of(name, frame[name], items, options), "item"))
-    if title:
-        if isinstance(frame.schema[title], pl.List):
-            frame = frame.with_columns(pl.col(title).list.join(" "))
-        if raw.title and raw.title in raw.items.columns:
-            raw.items = raw.items.drop(raw.title)
-        raw.title = title
-    raw.items = raw.items.join(frame, on=ITEM, how="left", maintain_order="left")
-
-
-def _wanted(table: Table, key: str, raw: Raw, options: PrepareOptions) -> list[str]:
-    """Columns of a side table that are features and not there yet."""
-    known = {f.name for f in raw.features}
-    names = [c for c in table.frame.columns if c != key and c not in known and c not in options.ignore]
-    return names if options.features is None else [n for n in names if n in options.features]
-
-
-# ── writing ─────────────────────────────────────────────────────────────────────────────────────
-
-
-def _write(folder: Path, raw: Raw, split: Split, roles: Roles, options: PrepareOptions) -> Schema:
-    """Vocabularies, items, parts and schema."""
+def _encode(
+    folder: Path, raw: Events, split: Split, columns: Columns
+) -> tuple[Schema, dict[str, Sessions], pl.DataFrame, dict[str, pl.DataFrame]]:
+    """Writes ``items.parquet`` and the vocabularies; schema, sessions of each part, items, category tables."""
+    log, trained = split.log, split.trained()
+    count = np.bincount(log.item[trained], minlength=len(raw.item_values))
+    present = np.flatnonzero(np.bincount(log.item, minlength=len(raw.item_values)))
+    ordered = present[np.lexsort((present, -count[present]))]  # falling support, then by code
+    ids = np.zeros(len(raw.item_values), np.int32)
+    ids[ordered] = np.arange(1, len(ordered) + 1)
+    encoded = _encode_features(raw, log, trained, columns, count, present)
     (folder / FOLDER).mkdir()
-    train, everything = split.events.filter(pl.col("·part") == 0), split.events
-    counts = train.group_by(ITEM).agg(pl.len().alias("count"), pl.col(ROW).min().alias("first"))
-    if options.keeps_unseen:
-        unseen = everything.join(counts, on=ITEM, how="anti").group_by(ITEM).agg(pl.col(ROW).min().alias("first"))
-        counts = pl.concat([counts, unseen.with_columns(pl.lit(0, pl.UInt32).alias("count"))], how="diagonal_relaxed")
-    counts = (
-        counts.sort("count", "first", descending=[True, False]).with_row_index("item_id", 1).cast({"item_id": pl.Int32})
-    )
-    items = counts.select("item_id", ITEM, "count").join(raw.items, on=ITEM, how="left", maintain_order="left")
-    columns, expressions = [_item_column(len(items), roles)], [pl.col(ID).alias("item_id")]
-    in_items: list[pl.Expr] = []
-    for feature in raw.features:
-        source = items if feature.scope == "item" else train
-        column, expression = _encode(folder, feature, source)
-        columns.append(column)
-        (in_items if feature.scope == "item" else expressions).append(expression)
-    title = pl.col(raw.title).cast(pl.String) if raw.title and raw.title in items.columns else pl.lit(None, pl.String)
-    items.select(
-        "item_id", pl.col(ITEM).alias("item"), title.alias("title"), pl.col("count").cast(pl.Int64), *in_items
-    ).write_parquet(folder / "items.parquet")
-    if roles.time:
-        columns.append(Column(name="timestamp", kind="timestamp", role="time", source=roles.time))
-        expressions.append(pl.col(TIME).alias("timestamp"))
-    schema = Schema(columns=(*columns, *_key_columns(roles)))
-    schema.save(folder / "schema.json")
-    encoded = everything.join(
-        counts.select(ITEM, pl.col("item_id").alias(ID)), on=ITEM, how="inner", maintain_order="left"
-    )
-    encoded = encoded.select(SESSION, "·name", "·part", *expressions)
-    lists = [c.name for c in schema if c.name in encoded.columns and c.scope == "event"]
-    scalars = [c.name for c in schema if c.name in encoded.columns and c.scope == "session"]
-    _write_parts(folder, encoded, lists, scalars, options, split)
-    return schema
+    tables = {e.column.name: e.table for e in encoded if e.table is not None}
+    for name, table in tables.items():
+        table.write_parquet(folder / FOLDER / f"{name}.parquet")
+    items = _item_table(raw, columns, encoded, ordered, count)
+    items.write_parquet(folder / "items.parquet")
+    schema_columns = [
+        Column(name="item_id", kind="categorical", role="item", source=raw.roles.item, size=len(ordered) + 1)
+    ]
+    schema_columns += [e.column for e in encoded]
+    if raw.time is not None:
+        schema_columns.append(Column(name="timestamp", kind="timestamp", role="time", source=raw.roles.time or ""))
+    parts = _parts(raw, split, ids, encoded)
+    return Schema(columns=(*schema_columns, *_key_columns(raw.roles))), parts, items, tables
 
 
-def _write_parts(
-    folder: Path, encoded: pl.DataFrame, lists: list[str], scalars: list[str], options: PrepareOptions, split: Split
-) -> None:
-    sessions = encoded.group_by(SESSION, maintain_order=True).agg(
-        pl.col("·name").first().alias("session"), pl.col("·part").first(), *(pl.col(n).first() for n in scalars), *lists
-    )
-    length = pl.col("item_id").list.len().cast(pl.Int32)
-    for number, part in enumerate(PARTS):
-        if split.leave_one_out:
-            long = sessions.filter(length >= 3) if number else sessions.filter(length >= 2)
-            less = pl.when(length >= 3).then(2 - number).otherwise(0)
-            start = (length - 2 + (number - 1)) if number else pl.lit(1, pl.Int32)
-            rows = long.with_columns(
-                start.cast(pl.Int32).alias("target_start"), *(pl.col(n).list.head(length - less) for n in lists)
-            )
-        else:
-            rows = sessions.filter((pl.col("·part") == number) & (length >= options.min_session_length))
-            rows = rows.with_columns(pl.lit(1, pl.Int32).alias("target_start"))
-        if rows.is_empty():
-            raise InputError(f"the {part} part is empty; {split.remedy(part)}")
-        rows.select("session", "target_start", *scalars, *lists).write_parquet(
-            folder / f"{part}.parquet", statistics=False
-        )
+def _encode_features(
+    raw: Events,
+    log: Log,
+    trained: NDArray[np.bool_],
+    columns: Columns,
+    count: NDArray[np.int64],
+    present: NDArray[np.int64],
+) -> list[Encoded]:
+    """Each feature fitted by the training events of its rows."""
+    row_weight = np.bincount(log.row[trained], minlength=len(raw.item))
+    group = np.bincount(np.asarray(log.over_events(log.group))[trained], minlength=len(raw.group_values))
+    in_items = np.zeros_like(count)
+    in_items[present] = np.maximum(count[present], 1)  # attributes of an item are known before it is ever seen
+    weights = {"row": row_weight, "item": in_items, "group": group}
+    return [encode(feature, weights[feature.level]) for feature in columns.features]
 
 
-def _item_column(n_items: int, roles: Roles) -> Column:
-    return Column(name="item_id", kind="categorical", role="item", source=roles.item, size=n_items + 1)
+def _item_table(
+    raw: Events, columns: Columns, encoded: Sequence[Encoded], ordered: NDArray[np.int64], count: NDArray[np.int64]
+) -> pl.DataFrame:
+    """One row per item, by id."""
+    titles = columns.titles
+    content: dict[str, Any] = {
+        "item_id": np.arange(1, len(ordered) + 1, dtype=np.int32),
+        "item": raw.item_values.gather(ordered),
+        "title": pl.Series([None] * len(ordered), dtype=pl.String)
+        if titles is None
+        else titles.gather(ordered).cast(pl.String),
+        "count": count[ordered],
+    }
+    for e in encoded:
+        if e.column.scope == "item":
+            content[e.column.name] = e.stored.gather(ordered) if isinstance(e.stored, pl.Series) else e.stored[ordered]
+    return pl.DataFrame(content)
+
+
+def _parts(raw: Events, split: Split, ids: NDArray[np.int32], encoded: Sequence[Encoded]) -> dict[str, Sessions]:
+    """The sessions of each part, with ids and stored values."""
+    log, parts = split.log, {}
+    names = raw.group_values.cast(pl.String)
+    in_events = {e.column.name: np.asarray(e.stored)[log.row] for e in encoded if e.column.scope == "event"}
+    in_sessions = {
+        e.column.name: np.asarray(e.stored)[log.group if e.feature.level == "group" else log.row[log.offsets[:-1]]]
+        for e in encoded
+        if e.column.scope == "session"
+    }
+    values: dict[str, NDArray[Any]] = {"item_id": ids[log.item], **in_events}
+    if raw.time is not None:
+        values["timestamp"] = raw.time[log.row]
+    for part in PARTS:
+        session, start, stop, target = split.stretches(part)
+        flat, offsets = ranges(start, stop)
+        own = names.gather(log.group[session])
+        if log.number is not None:
+            own = own + "#" + pl.Series(log.number[session]).cast(pl.String)
+        parts[part] = Sessions(
+            {name: column[flat] for name, column in values.items()}, offsets, target,
+            {name: column[session] for name, column in in_sessions.items()}, own.to_numpy(),
+        )  # fmt: skip
+    return parts
 
 
 def _key_columns(roles: Roles) -> list[Column]:
@@ -344,38 +275,3 @@ def _key_columns(roles: Roles) -> list[Column]:
     if roles.user:
         columns.append(Column(name="user_id", kind="categorical", role="user", scope="session", source=roles.user))
     return columns
-
-
-def _encode(folder: Path, feature: Feature, source: pl.DataFrame) -> tuple[Column, pl.Expr]:
-    """The column of the schema and the expression that makes its stored values; fitted on training data."""
-    name, values = feature.name, pl.col(feature.name)
-    base: dict[str, Any] = {"name": name, "role": feature.role, "scope": feature.scope, "source": name}
-    if feature.kind == "continuous":
-        mean, std = 0.0, 1.0
-        if feature.role != "target":
-            numbers = source.select(values.cast(pl.Float64, strict=False).fill_nan(None)).to_series()
-            mean, std = _number(numbers.mean(), 0.0), _number(numbers.std(), 1.0) or 1.0
-        return Column(kind="continuous", mean=mean, std=std, **base), standardized(values, mean, std).alias(name)
-    if feature.kind == "timestamp":
-        _ = seconds(Table(source.select(name), where=name), name)
-        return Column(kind="timestamp", **base), values.cast(pl.Datetime("us"), strict=False).dt.epoch("us").truediv(
-            1e6
-        ).alias(name)
-    texts = source.select(values).to_series()
-    multi = feature.kind == "multi"
-    if multi:
-        texts = texts.list.explode(empty_as_null=False, keep_nulls=False) if hasattr(texts, "list") else texts
-    counted = (
-        texts.cast(pl.String).drop_nulls().value_counts(sort=False, name="n").sort("n", name, descending=[True, False])
-    )
-    table = counted.select(pl.col(name).alias("value")).filter(pl.col("value") != "").with_row_index("id", UNKNOWN + 1)
-    table = table.select(pl.col("id").cast(pl.Int32), "value")
-    table.write_parquet(folder / FOLDER / f"{name}.parquet")
-    column = Column(kind="categorical", size=len(table) + UNKNOWN + 1, multi=multi, **base)
-    if multi:
-        return column, values.list.eval(encode_values(pl.element(), table)).fill_null([]).alias(name)
-    return column, encode_values(values, table).alias(name)
-
-
-def _number(value: Any, default: float) -> float:
-    return float(value) if value is not None and value == value else default

@@ -1,48 +1,62 @@
-"""The profile of a prepared folder: what a person wants to know before training on it."""
+"""The profile of prepared data: what a person wants to know before training on it."""
 
 from __future__ import annotations
 
-import json
-from pathlib import Path
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
-from t4r_lab.data.dataset import PARTS, read_sessions
-from t4r_lab.data.sessions import Sessions
+from t4r_lab.data.sessions import Sessions, ranges
 from t4r_lab.data.split import Split
-from t4r_lab.schema import Column, Schema
+from t4r_lab.schema import UNKNOWN, Column, Schema
 from t4r_lab.spec.prepare import PrepareOptions
 
 QUANTILES = (0.0, 0.25, 0.5, 0.75, 0.95, 1.0)
 LONGEST = 50
 """Session lengths from here on share one bar."""
 BINS = 40
+TOP = 20
+"""The most frequent values of a category that are counted."""
 
 
-def make_profile(folder: Path, schema: Schema, split: Split, left_out: dict[str, int], options: PrepareOptions) -> None:
-    """Write ``profile.json`` of the parts that stand in `folder`."""
-    parts = {name: read_sessions(folder / f"{name}.parquet", schema) for name in PARTS}
-    items = pl.read_parquet(folder / "items.parquet")
-    profile = {
+def make_profile(
+    schema: Schema, parts: Mapping[str, Sessions], items: pl.DataFrame, split: Split,
+    columns_left_out: Mapping[str, str], tables: Mapping[str, pl.DataFrame], options: PrepareOptions,
+) -> dict[str, Any]:  # fmt: skip
+    """The content of ``profile.json``: plain, and small whatever the size of the data.
+
+    `items` is the item table, `tables` the ``id, value`` of each category column.
+    """
+    described = [c for c in schema if c.role in ("feature", "target") and c.kind != "timestamp"]
+    return {
         "items": schema.n_items,
+        "split": split.kind,
         "parts": {name: _part(sessions) for name, sessions in parts.items()},
         "lengths": _lengths(parts["train"]),
         "popularity": _popularity(items["count"].to_numpy()),
-        "time": _times(parts),
-        "features": {c.name: _feature(c, parts["train"], items) for c in schema if c.is_feature and c.role != "item"},
-        "left_out": left_out,
+        "time": _times(parts, split),
+        "features": {c.name: _feature(c, parts["train"], items, tables.get(c.name)) for c in described},
+        "left_out": split.left_out,
+        "columns_left_out": dict(columns_left_out),
         "cuts": split.cuts,
         "checks": _checks(parts, items, split),
+        "leakage": _leakage(parts, split),
         "options": options.model_dump(mode="json"),
     }
-    (folder / "profile.json").write_text(json.dumps(profile, indent=2) + "\n", encoding="utf-8")
 
 
-def _part(sessions: Sessions) -> dict[str, Any]:
+def _part(sessions: Sessions) -> dict[str, int]:
     ids = sessions.values["item_id"]
-    return {"sessions": len(sessions), "events": len(ids), "items": len(np.unique(ids))}
+    targets = sessions.lengths - sessions.target_start
+    return {
+        "sessions": len(sessions),
+        "events": len(ids),
+        "items": int(np.count_nonzero(np.bincount(ids))),
+        "targets": int(targets.sum()),
+    }
 
 
 def _lengths(sessions: Sessions) -> dict[str, Any]:
@@ -57,74 +71,106 @@ def _lengths(sessions: Sessions) -> dict[str, Any]:
     }
 
 
-def _popularity(count: np.ndarray) -> dict[str, Any]:
-    """How uneven the items' training counts are."""
+def _popularity(count: NDArray[np.integer[Any]]) -> dict[str, Any]:
+    """How uneven the items' training counts are. Gini 0: all alike, 1: all events on one item."""
     ordered = np.sort(count)[::-1].astype(float)
     total, n = max(ordered.sum(), 1.0), len(ordered)
-    rank = np.arange(1, n + 1)
-    gini = float((2 * (rank[::-1] * ordered).sum()) / (n * total) - (n + 1) / n)
+    gini = (n + 1 - 2 * float((np.arange(1, n + 1) * ordered).sum()) / total) / n
     place = np.unique(np.geomspace(1, n, BINS).astype(int))
     return {
         "top_1_percent_share": round(float(ordered[: max(n // 100, 1)].sum() / total), 4),
         "top_10_percent_share": round(float(ordered[: max(n // 10, 1)].sum() / total), 4),
-        "gini": round(-gini if gini < 0 else gini, 4),
+        "gini": round(gini, 4),
         "curve": [[int(p), int(ordered[p - 1])] for p in place],
     }
 
 
-def _times(parts: dict[str, Sessions]) -> dict[str, Any]:
-    """First and last event of each part, and events over time."""
+def _times(parts: Mapping[str, Sessions], split: Split) -> dict[str, Any]:
+    """First and last event of each part, and events over time, each in one part only."""
     if "timestamp" not in parts["train"].values:
         return {}
-    found: dict[str, Any] = {
-        n: [float(s.values["timestamp"].min()), float(s.values["timestamp"].max())] for n, s in parts.items()
-    }
-    low, high = min(v[0] for v in found.values()), max(v[1] for v in found.values())
+    times = {name: s.values["timestamp"] for name, s in parts.items()}
+    if split.leave_one_out:  # the others' events are training's, but for the last
+        times |= {name: times[name][s.offsets[1:] - 1] for name, s in parts.items() if name != "train"}
+    low, high = min(float(t.min()) for t in times.values()), max(float(t.max()) for t in times.values())
     edges = np.linspace(low, max(high, low + 1), BINS + 1)
-    counts = {n: np.histogram(s.values["timestamp"], edges)[0].tolist() for n, s in parts.items()}
-    return {"parts": found, "edges": edges.tolist(), "events": counts}
+    return {
+        "parts": {name: [float(t.min()), float(t.max())] for name, t in times.items()},
+        "edges": edges.tolist(),
+        "events": {name: np.histogram(t, edges)[0].tolist() for name, t in times.items()},
+    }
 
 
-def _feature(column: Column, train: Sessions, items: pl.DataFrame) -> dict[str, Any]:
-    summary: dict[str, Any] = {"kind": column.kind, "scope": column.scope}
+def _feature(column: Column, train: Sessions, items: pl.DataFrame, table: pl.DataFrame | None) -> dict[str, Any]:
+    """A column over training events, sessions, or items, as it is held."""
+    summary: dict[str, Any] = {"kind": column.kind, "role": column.role, "scope": column.scope}
     if column.scope == "item":
-        values = (
-            items[column.name].explode(empty_as_null=False, keep_nulls=False).to_numpy()
-            if column.multi
-            else items[column.name].to_numpy()
-        )
+        series = items[column.name]
+        values = (series.explode().drop_nulls() if column.multi else series).to_numpy()
     else:
         values = (train.values if column.scope == "event" else train.context)[column.name]
     if column.kind == "categorical":
-        counts = np.bincount(values.astype(np.int64), minlength=2)
-        unknown = float(counts[1] / max(counts.sum(), 1))
+        counts = np.bincount(values.astype(np.int64), minlength=UNKNOWN + 1)
+        total = max(int(counts.sum()), 1)
+        best = np.argsort(-counts[UNKNOWN + 1 :], kind="stable")[:TOP]
+        names = table["value"].gather(best).to_list() if table is not None else []
         return {
             **summary,
-            "values": column.size - 2,
-            "unknown_share": round(unknown, 4),
-            "top": sorted(counts[2:].tolist(), reverse=True)[:20],
+            "values": column.size - UNKNOWN - 1,
+            "unknown_share": round(float(counts[UNKNOWN] / total), 4),
+            "top": counts[UNKNOWN + 1 :][best].tolist(),
+            "top_values": [name[:80] for name in names],
         }
-    raw = values * column.std + column.mean
-    quantiles = {str(q): round(float(np.quantile(raw, q)), 4) for q in QUANTILES} if len(raw) else {}
+    raw = values.astype(np.float64) * column.std + column.mean
+    quantiles = {str(q): float(f"{np.quantile(raw, q):.6g}") for q in QUANTILES} if len(raw) else {}
     return {**summary, "mean": column.mean, "std": column.std, "quantiles": quantiles}
 
 
-def _checks(parts: dict[str, Sessions], items: pl.DataFrame, split: Split) -> dict[str, Any]:
-    """Leakage and cold start: what must be 0, and what one should know."""
-    known = np.zeros(len(items) + 1, bool)
-    known[items.filter(pl.col("count") > 0)["item_id"].to_numpy()] = True
+def _checks(parts: Mapping[str, Sessions], items: pl.DataFrame, split: Split) -> dict[str, Any]:
+    """What one should know of the split: shares, and training after the cut, which must be 0."""
+    known = np.concatenate([[False], items["count"].to_numpy() > 0])
     checks: dict[str, Any] = {}
     for name in ("valid", "test"):
         sessions = parts[name]
         last = sessions.values["item_id"][sessions.offsets[1:] - 1]
         checks[f"{name}_last_items_without_training"] = round(float((~known[last]).mean()), 4)
-    repeats = parts["train"].values["item_id"]
-    same = (repeats[1:] == repeats[:-1])[
-        np.delete(np.ones(len(repeats) - 1, bool), parts["train"].offsets[1:-1] - 1).nonzero()[0]
-    ]
-    checks["consecutive_repeat_share"] = round(float(same.mean()), 4) if len(same) else 0.0
-    if "timestamp" in parts["train"].values and not split.leave_one_out and split.cuts:
-        checks["training_events_after_the_valid_cut"] = int(
-            (parts["train"].values["timestamp"] >= split.cuts["valid"]).sum()
-        )
+    checks |= _repeats(parts["train"])
+    if split.cuts:
+        after = parts["train"].values["timestamp"] >= split.cuts["valid"]
+        checks["training_events_after_the_valid_cut"] = int(after.sum())
     return checks
+
+
+def _repeats(train: Sessions) -> dict[str, float]:
+    """Shares of the events after a session's first with the item of the event before, or of any before."""
+    ids = train.values["item_id"]
+    session = np.repeat(np.arange(len(train)), train.lengths)
+    later = max(len(ids) - len(train), 1)
+    consecutive = (ids[1:] == ids[:-1]) & (session[1:] == session[:-1])
+    pairs = np.sort(session * (int(ids.max(initial=0)) + 1) + ids)
+    again = np.count_nonzero(pairs[1:] == pairs[:-1])
+    return {
+        "consecutive_repeat_share": round(float(consecutive.sum() / later), 4),
+        "repeat_share": round(float(again / later), 4),
+    }
+
+
+def _leakage(parts: Mapping[str, Sessions], split: Split) -> dict[str, int]:
+    """Counts that must be 0, and how many sessions reach over a cut (they belong to the part in which they end)."""
+    log, trained = split.log, split.trained()
+    found = {}
+    for name in ("valid", "test"):
+        _, start, stop, first = split.stretches(name)
+        targets, _ = ranges(start + first, stop)
+        found[f"{name}_targets_in_training"] = int(trained[targets].sum())
+        if name == "test":
+            _, start, stop, _ = split.stretches("valid")
+            shown = np.zeros(len(log.item), bool)
+            shown[ranges(start, stop)[0]] = True
+            found["test_targets_in_validation"] = int(shown[targets].sum())
+    for name, cut in split.cuts.items():
+        times = parts[name].values["timestamp"]
+        found[f"{name}_sessions_begun_before_their_cut"] = int((times[parts[name].offsets[:-1]] < cut).sum())
+    if split.kind == "given":
+        found["test_sessions_named_as_training_ones"] = int(np.isin(log.group[log.given], log.group[~log.given]).sum())
+    return found

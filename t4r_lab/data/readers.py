@@ -4,21 +4,24 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Sequence
+import re
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import polars as pl
 
-from t4r_lab.data.vocabulary import Frame, to_polars
+from t4r_lab.data.frames import Frame, to_polars
 from t4r_lab.errors import InputError
 
 Source: TypeAlias = "str | Path | Frame"
 Kinds = dict[str, str]
 ATOMIC = {"token": "categorical", "float": "continuous", "token_seq": "multi"}
-"""Kinds of RecBole's header, ``name:type``; ``float_seq`` has no place here."""
-ENDINGS = (".csv", ".tsv", ".txt", ".parquet", ".inter", ".item", ".user")
+"""Kinds of RecBole's header, ``name:type``; columns of ``float_seq`` are left out."""
+INFERRED_ROWS = 10_000
+"""Rows by which the types of a text file's columns are told."""
 
 
 @dataclass
@@ -28,16 +31,30 @@ class Table:
     frame: pl.DataFrame
     kinds: Kinds = field(default_factory=dict)
     where: str = "events"
-    first_line: int | None = None
-    """line of the first row in the file, where it is one text file"""
+    text: tuple[Path, str, str | None] | None = None
+    """path, separator and quote, where the table is one text file with a header"""
+    pieces: Sequence[Table] = ()
+    """the files it was put together from"""
 
     def line(self, row: int) -> str:
         """Row number `row`, from 0, as a person finds it."""
-        return f"{self.where}, line {row + self.first_line}" if self.first_line else f"{self.where}, row {row}"
+        for piece in self.pieces:
+            if row < len(piece.frame):
+                return piece.line(row)
+            row -= len(piece.frame)
+        if self.text is None:
+            return f"{self.where}, row {row}"
+        number = next((line for line, _ in islice(_records(*self.text), row + 1, None)), row + 2)
+        return f"{self.where}, line {number}"
 
 
-def read_events(source: Source | Sequence[str | Path], layout: str = "auto") -> Table:
+def read_events(source: Source | Sequence[str | Path], layout: str = "auto", texts: Collection[str] = ()) -> Table:
     """Events from a file, several files of one kind, or a frame.
+
+    Parameters
+    ----------
+    layout: ``auto``, ``table`` or ``lines`` (a user and its items a line).
+    texts: columns of ids and categories: where some values are whole numbers and others aren't, all are text.
 
     Raises
     ------
@@ -45,19 +62,39 @@ def read_events(source: Source | Sequence[str | Path], layout: str = "auto") -> 
         for a missing, empty or unreadable file, naming the line where one can be named.
     """
     if isinstance(source, (str, Path)):
-        return read_file(Path(source), layout)
+        return read_file(Path(source), layout, texts)
     if isinstance(source, Sequence):
-        tables = [read_file(Path(path), layout) for path in source]
-        different = next((t for t in tables if t.frame.columns != tables[0].frame.columns), None)
-        if different is not None:
-            raise InputError(
-                f"{different.where}: its columns are not those of {tables[0].where}; give files of one kind"
-            )
-        return Table(pl.concat([t.frame for t in tables], how="vertical_relaxed"), tables[0].kinds, "events")
-    frame = to_polars(source)
+        tables = [read_file(Path(path), layout, texts) for path in source]
+        if not tables:
+            raise InputError("events: no file is given; name at least one")
+        for table in tables[1:]:
+            if set(table.frame.columns) != set(tables[0].frame.columns):
+                raise InputError(
+                    f"{table.where}: its columns are not those of {tables[0].where}; give files of one kind"
+                )
+        if len(tables) == 1:
+            return tables[0]
+        return Table(stack([t.frame for t in tables]), tables[0].kinds, tables[0].where, pieces=tables)
+    try:
+        frame = to_polars(source)
+    except (TypeError, ValueError, pl.exceptions.PolarsError) as error:
+        raise InputError(f"events: {_first_line(error)}; give files, or a pandas or polars frame") from None
     if frame.is_empty():
         raise InputError("events: the data frame is empty; give at least two sessions")
     return Table(frame)
+
+
+def stack(frames: Sequence[pl.DataFrame]) -> pl.DataFrame:
+    """Frames on top of each other by the columns of the first; unlike types meet as numbers, else as text."""
+    first, *rest = frames
+    casts: dict[str, pl.DataType] = {}
+    for name in first.columns:
+        types = [f.schema[name] for f in frames if name in f.columns]
+        if any(t != types[0] for t in types) and not all(t.is_numeric() for t in types):
+            casts[name] = pl.String()
+    aligned = [f.select([c for c in first.columns if c in f.columns]).cast(
+        {n: t for n, t in casts.items() if n in f.columns}) for f in (first, *rest)]  # fmt: skip
+    return pl.concat(aligned, how="diagonal_relaxed")
 
 
 def read_table(path: str | Path) -> pl.DataFrame:
@@ -65,20 +102,25 @@ def read_table(path: str | Path) -> pl.DataFrame:
     return read_file(Path(path)).frame
 
 
-def read_file(path: Path, layout: str = "auto") -> Table:
+def read_file(path: Path, layout: str = "auto", texts: Collection[str] = ()) -> Table:
     """One file by its ending and its first lines."""
+    if path.is_dir():
+        raise InputError(f"{path}: is a folder; name the files in it")
     if not path.is_file():
         raise InputError(f"{path}: no such file; check the path")
-    if path.stat().st_size == 0:
-        raise InputError(f"{path}: the file is empty; give a file with events")
-    if path.suffix == ".parquet":
-        return _parquet(path)
-    if path.suffix == ".json":
-        return _attributes(path)
-    head = _head(path)
-    if layout == "lines" or (layout == "auto" and _is_lines(head)):
-        return _lines(path)
-    return _delimited(path, head)
+    try:
+        if path.stat().st_size == 0:
+            raise InputError(f"{path}: the file is empty; give a file with events")
+        if path.suffix == ".parquet":
+            return _parquet(path)
+        if path.suffix == ".json":
+            return _attributes(path)
+        head = _head(path)
+        if layout == "lines" or (layout == "auto" and _is_lines(head)):
+            return _lines(path)
+        return _delimited(path, head, texts)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror or _first_line(error)}); check the file") from None
 
 
 def write_table(frame: object, path: str | Path) -> None:
@@ -103,26 +145,37 @@ def write_table(frame: object, path: str | Path) -> None:
         temporary.unlink(missing_ok=True)
 
 
+def _first_line(error: Exception) -> str:
+    return str(error).splitlines()[0] if str(error) else type(error).__name__
+
+
+# ── Parquet, text ───────────────────────────────────────────────────────────────────────────────
+
+
 def _parquet(path: Path) -> Table:
     try:
         frame = pl.read_parquet(path)
-    except (pl.exceptions.PolarsError, OSError) as error:
-        raise InputError(f"{path}: not a Parquet file ({str(error).splitlines()[0]}); write it again") from None
+    except pl.exceptions.PolarsError as error:
+        raise InputError(f"{path}: not a Parquet file ({_first_line(error)}); write it again") from None
     if frame.is_empty():
         raise InputError(f"{path}: the file has no rows; give a file with events")
     return Table(frame, where=str(path))
 
 
 def _head(path: Path) -> list[str]:
-    try:
-        with path.open(encoding="utf-8") as file:
-            return [line.rstrip("\n") for _, line in zip(range(20), file, strict=False)]
-    except UnicodeDecodeError:
-        raise InputError(f"{path}: not a text file in UTF-8; save it as UTF-8 CSV, or as Parquet") from None
+    """The first lines. A cut inside a character is no error: the whole file is read later."""
+    with path.open("rb") as file:
+        start = file.read(1 << 20)
+    if b"\0" in start:
+        raise InputError(f"{path}: not a text file; give CSV, TSV, Parquet or RecBole's atomic files")
+    lines = start.decode("utf-8-sig", errors="replace").splitlines()[:50]
+    if not any(line.strip() for line in lines):
+        raise InputError(f"{path}: the file is empty; give a file with events")
+    return lines
 
 
 def _is_lines(head: list[str]) -> bool:
-    """Numbers with single spaces between, not the same count on every line: a user and its items."""
+    """Numbers with spaces between, not the same count on every line: a user and its items."""
     if any(c in line for line in head for c in "\t,;"):
         return False
     counts = [len(line.split()) for line in head if line.strip()]
@@ -130,75 +183,129 @@ def _is_lines(head: list[str]) -> bool:
     return digits and len(counts) > 1 and max(counts) > 2 and len(set(counts)) > 1
 
 
-def _delimited(path: Path, head: list[str]) -> Table:
+def _delimited(path: Path, head: list[str], texts: Collection[str]) -> Table:
     separator = max("\t,;|", key=head[0].count) if any(c in head[0] for c in "\t,;|") else ","
-    header = next(csv.reader([head[0]], delimiter=separator))
-    atomic = path.suffix in (".inter", ".item", ".user") or all(":" in name for name in header)
-    kinds: Kinds = {}
-    try:
-        frame = pl.read_csv(path, separator=separator, infer_schema_length=10_000, quote_char=None if atomic else '"')
-    except pl.exceptions.NoDataError:
-        raise InputError(f"{path}: the file is empty; give a file with events") from None
-    except pl.exceptions.PolarsError as error:
-        raise _explain(path, separator, len(header), header, error) from None
+    quote = None if path.suffix in (".inter", ".item", ".user") else '"'
+    header = next(csv.reader([head[0]], delimiter=separator, quoting=csv.QUOTE_MINIMAL if quote else csv.QUOTE_NONE))
+    atomic = quote is None or all(re.fullmatch(r"[^:]+:(token|float)(_seq)?", name) for name in header)
+    names = [name.partition(":")[0] for name in header] if atomic else header
+    twice = next((n for n in names if names.count(n) > 1), None)
+    if twice is not None:
+        raise InputError(f"{path}: two columns are named {twice!r}; rename one")
+    as_text = _leading_zeros(header, head, separator)
+    for _ in range(len(header) + 1):
+        try:
+            frame = pl.read_csv(
+                path, separator=separator, infer_schema_length=INFERRED_ROWS, quote_char=quote,
+                schema_overrides=dict.fromkeys(as_text, pl.String),
+            )  # fmt: skip
+            break
+        except pl.exceptions.NoDataError:
+            raise InputError(f"{path}: the file is empty; give a file with events") from None
+        except pl.exceptions.PolarsError as error:
+            column, refusal = _explain(path, separator, header, quote, error, as_text)
+            if column is None or names[header.index(column)] not in texts:
+                raise refusal from None
+            as_text.add(column)
+    frame = _without_blank_end(frame)
     if frame.is_empty():
         raise InputError(f"{path}: the file has a header but no rows; give a file with events")
+    frame = frame.with_columns(pl.col(pl.Int128).cast(pl.String))  # ids of more than 18 digits
+    kinds: Kinds = {}
     if atomic:
-        names = [name.partition(":")[0] for name in header]
-        kinds = {n: ATOMIC[t] for n, _, t in (name.partition(":") for name in header) if t in ATOMIC}
+        types = {name.partition(":")[0]: name.partition(":")[2] for name in header}
         frame = frame.rename(dict(zip(frame.columns, names, strict=True)))
-        frame = frame.with_columns(
-            pl.col(n).cast(pl.String).str.split(" ") for n, kind in kinds.items() if kind == "multi"
-        )
-    return Table(frame, kinds, str(path), 2)
+        frame = frame.drop([n for n, t in types.items() if t == "float_seq"])
+        kinds = {n: ATOMIC[t] for n, t in types.items() if t in ATOMIC}
+        frame = frame.with_columns(pl.col(n).cast(pl.String).str.split(" ") for n, k in kinds.items() if k == "multi")
+    return Table(frame, kinds, str(path), (path, separator, quote))
 
 
-def _explain(path: Path, separator: str, fields: int, header: list[str], error: Exception) -> InputError:
-    """The line at which the file stops being a table, found by reading it plainly."""
-    types: dict[int, bool] = {}
-    with path.open(encoding="utf-8", errors="replace", newline="") as file:
-        for number, row in enumerate(csv.reader(file, delimiter=separator), start=1):
-            if len(row) > fields:
-                return InputError(
-                    f"{path}, line {number}: {len(row)} fields where the header has {fields}; mend that line"
+def _without_blank_end(frame: pl.DataFrame) -> pl.DataFrame:
+    """Without empty lines at the end of the file, which are rows of nulls."""
+    while len(frame) and all(value is None for value in frame.row(-1)):
+        frame = frame.head(-1)
+    return frame
+
+
+def _leading_zeros(header: list[str], head: list[str], separator: str) -> set[str]:
+    """Columns with values such as 007, which would lose their zeros as numbers."""
+    rows = [line.split(separator) for line in head[1:]]
+    return {
+        name for i, name in enumerate(header) if any(len(row) > i and re.fullmatch(r"0\d+", row[i]) for row in rows)
+    }
+
+
+def _records(path: Path, separator: str, quote: str | None) -> Iterator[tuple[int, list[str]]]:
+    """Records with the number of their first line."""
+    with path.open(encoding="utf-8-sig", errors="replace", newline="") as file:
+        quoting: Any = csv.QUOTE_MINIMAL if quote else csv.QUOTE_NONE
+        reader, line = csv.reader(file, delimiter=separator, quoting=quoting), 1
+        for row in reader:
+            yield line, row
+            line = reader.line_num + 1
+
+
+def _explain(
+    path: Path, separator: str, header: list[str], quote: str | None, error: Exception, as_text: Collection[str]
+) -> tuple[str | None, InputError]:
+    """Where the file stops being a table, found by reading it plainly; with the column if it is a value's type."""
+    with path.open("rb") as raw:
+        for number, content in enumerate(raw, start=1):
+            try:
+                content.decode("utf-8")
+            except UnicodeDecodeError:
+                return None, InputError(f"{path}, line {number}: not UTF-8; save the file as UTF-8, or as Parquet")
+    numeric = [name not in as_text for name in header]
+    try:
+        for index, (line, row) in enumerate(_records(path, separator, quote)):
+            if len(row) > len(header):
+                return None, InputError(
+                    f"{path}, line {line}: {len(row)} fields where the header has {len(header)}; mend that line"
                 )
-            if number == 1:
-                continue
             for i, value in enumerate(row):
-                numeric = _is_number(value)
-                if number > 2 and types.get(i, numeric) and not numeric and value:
-                    return InputError(
-                        f"{path}, line {number}: {value!r} in column {header[i]!r} is not a number like those above; "
-                        "mend that line"
-                    )
-                types[i] = types.get(i, True) and numeric
-    return InputError(
-        f"{path}: cannot be read as a table ({str(error).splitlines()[0]}); mend it or save it as Parquet"
-    )
+                if index and numeric[i] and value and not _is_number(value):
+                    if index > INFERRED_ROWS:
+                        return header[i], InputError(
+                            f"{path}, line {line}: {value!r} in column {header[i]!r} is not a number like those above; "
+                            f"mend that line, or use --kinds {header[i].partition(':')[0]}=categorical"
+                        )
+                    numeric[i] = False
+    except csv.Error as problem:
+        return None, InputError(f"{path}: cannot be read as a table ({problem}); mend it or save it as Parquet")
+    return None, InputError(f"{path}: cannot be read as a table ({_first_line(error)}); mend it or save it as Parquet")
 
 
 def _is_number(text: str) -> bool:
     try:
         float(text)
     except ValueError:
-        return text == ""
+        return False
     return True
+
+
+# ── One user a line, attributes ─────────────────────────────────────────────────────────────────
 
 
 def _lines(path: Path) -> Table:
     """``user item item …`` a line, in time order: one row per event, without a time."""
-    lines = pl.read_csv(
-        path, separator="\x01", has_header=False, new_columns=["line"], quote_char=None, infer_schema=False
-    )
-    tokens = lines.select(pl.col("line").str.strip_chars().str.split(" "))
-    bad = tokens.with_row_index().filter(pl.col("line").list.len() < 2)
+    try:
+        lines = pl.read_csv(
+            path, separator="\x01", has_header=False, new_columns=["line"], quote_char=None, infer_schema=False
+        )
+    except pl.exceptions.PolarsError as error:
+        raise InputError(f"{path}: cannot be read as lines ({_first_line(error)}); save it as UTF-8") from None
+    tokens = lines.select(pl.col("line").str.extract_all(r"\S+")).with_row_index().drop_nulls()
+    tokens = tokens.filter(pl.col("line").list.len() > 0)
+    bad = tokens.filter(pl.col("line").list.len() < 2)
     if len(bad):
         raise InputError(f"{path}, line {bad['index'][0] + 1}: a user without items; mend that line")
     events = tokens.select(
         pl.col("line").list.first().alias("user_id"), pl.col("line").list.slice(1).alias("item_id")
     ).explode("item_id")
-    numeric = events.select(pl.all().cast(pl.Int64, strict=False))
-    events = numeric if not sum(numeric.null_count().row(0)) else events
+    numbers = events.select(pl.all().cast(pl.Int64, strict=False))
+    whole = {n for n in events.columns if not numbers[n].null_count() and not events[n].str.contains(r"^0\d").any()}
+    events = events.with_columns(numbers[n] for n in whole)
     return Table(events, {"user_id": "categorical", "item_id": "categorical"}, str(path))
 
 
@@ -207,6 +314,8 @@ def _attributes(path: Path) -> Table:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
         rows = [(str(item), [str(v) for v in values]) for item, values in content.items()]
+        if any(isinstance(values, str) for values in content.values()):
+            raise TypeError
     except (ValueError, AttributeError, TypeError):
         raise InputError(f"{path}: expected JSON of item → list of attributes; see docs/data.md") from None
     frame = pl.DataFrame(rows, schema={"item_id": pl.String, "attributes": pl.List(pl.String)}, orient="row")

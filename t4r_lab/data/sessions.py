@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+PARTS = ("train", "valid", "test")
+
 
 @dataclass(frozen=True)
 class Sessions:

@@ -3,88 +3,127 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
-import polars as pl
+import numpy as np
+from numpy.typing import NDArray
 
+from t4r_lab.data.sessionize import Log
+from t4r_lab.data.sessions import PARTS
 from t4r_lab.errors import InputError
 from t4r_lab.spec.prepare import PrepareOptions
 
-SESSION, ITEM, TIME = "·session", "·item", "·time"
 DAY = 86_400.0
 
 
 @dataclass(frozen=True)
 class Split:
-    """Events with ``·part`` (0 train, 1 valid, 2 test), and where the parts were cut, in seconds since 1970."""
+    """The events that are kept, and where the parts were cut, in seconds since 1970."""
 
-    events: pl.DataFrame
-    leave_one_out: bool
+    log: Log
+    kind: str
+    """time, given or leave_one_out"""
     cuts: dict[str, float]
-    given: bool = False
+    left_out: dict[str, int]
 
-    def remedy(self, part: str) -> str:
-        """What to change when `part` turns out empty."""
-        if self.leave_one_out:
-            return "leave-one-out needs sessions of at least three events; use --split time or longer sessions"
-        if part == "train":
-            return "every session ends after the cut; choose a later --valid-from or a smaller share"
-        if part == "test" and self.given:
-            return "no given test session has two events of items in training; check that both files have the same ids"
-        return (
-            f"no session of known items ends after the cut; choose an earlier --{part}-from or a larger --{part}-share"
-        )
+    @property
+    def leave_one_out(self) -> bool:
+        return self.kind == "leave_one_out"
+
+    def stretches(self, part: str) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64], NDArray[np.int32]]:
+        """Sessions of `part`, (P,); first event and end of each in the log; place of its first target."""
+        number, log = PARTS.index(part), self.log
+        if not self.leave_one_out:
+            session = np.flatnonzero(log.part == number)
+            stop, target = log.offsets[session + 1], np.ones(len(session), np.int32)
+        else:  # the last event is the test's, the one before it validation's, unless there is no third
+            session = np.flatnonzero(log.lengths >= (2 if part == "train" else 3))
+            length = log.lengths[session]
+            shown = np.where(length >= 3, length - 2 + number, length)
+            stop = log.offsets[session] + shown
+            target = (shown - 1 if number else np.ones_like(shown)).astype(np.int32)
+        return session, log.offsets[session], stop, target
+
+    def trained(self) -> NDArray[np.bool_]:
+        """(N,) True for the events of the training part."""
+        return _trained(self.log, self.leave_one_out)
 
 
-def split_sessions(events: pl.DataFrame, options: PrepareOptions, given: bool, left_out: dict[str, int]) -> Split:
+def split_sessions(
+    log: Log, time: NDArray[np.float64] | None, options: PrepareOptions, given: bool, left_out: dict[str, int]
+) -> Split:
     """Assign every session to a part and drop what the filters leave out, counting it in `left_out`.
 
-    A session belongs to the part in which it ends: one whose last event comes at or after a cut belongs to
-    the later part, so that nothing in training is later than the cut. Support is counted on the training
-    part, and with leave-one-out on everything.
+    By time a session belongs to the part in which it ends: one whose last event comes at or after a cut belongs
+    to the later part, so that nothing in training is later than the cut.
 
     Raises
     ------
     InputError
-        if nothing is left.
+        if nothing is left, or a part is empty.
     """
-    if options.split == "leave_one_out" and not given:
-        filtered = _filter(events, options, left_out)
-        # a session's last event is the test's, the one before it validation's, unless it has no third
-        length = pl.len().over(SESSION)
-        from_end = length - 1 - pl.int_range(pl.len()).over(SESSION)
-        part = pl.when((length < 3) | (from_end >= 2)).then(0).otherwise(2 - from_end)
-        return Split(filtered.with_columns(part.cast(pl.Int8).alias("·part")), True, {})
-    ends = events.group_by(SESSION, maintain_order=True).agg(pl.col(TIME).last().alias("end"), pl.col("·given").first())
-    own = ends.filter(~pl.col("·given"))
-    if own.is_empty():
-        raise InputError("events: no session; check the session column")
-    test = math.inf if given else _cut("test", options, own["end"])
-    before = own.filter(pl.col("end") < test)["end"]
-    if before.is_empty():
-        raise InputError("the train part is empty; every session ends after the test cut, choose a later --test-from")
+    if log.lengths.max(initial=0) < options.min_session_length:
+        raise InputError(
+            f"no session has {options.min_session_length} events or more; check the session column, "
+            "or lower --min-session-length"
+        )
+    kind = "leave_one_out"
+    cuts: dict[str, float] = {}
+    if given or options.split == "time":
+        kind = "given" if given else "time"
+        assert time is not None or given
+        log, cuts = _by_time(log, time, options, given)
+    log = _filter(log, options, kind, left_out)
+    split = Split(log, kind, cuts, left_out)
+    if not len(log):
+        raise InputError(
+            f"no session has {options.min_session_length} events or more of items with enough support; "
+            "lower --min-item-support or --min-session-length"
+        )
+    for part in PARTS:
+        if not len(split.stretches(part)[0]):
+            raise InputError(f"the {part} part is empty; {_remedy(part, kind)}")
+    return split
+
+
+def _remedy(part: str, kind: str) -> str:
+    """What to change when `part` turns out empty."""
+    if kind == "leave_one_out":
+        return "leave-one-out needs sessions of at least three events; use --split time or longer sessions"
+    if part == "train":
+        return "no session ends before the cut; cut later, or lower --min-item-support or --min-session-length"
+    if part == "test" and kind == "given":
+        return "no given test session has two events of items in the training file; check that both have the same ids"
+    return f"no session of known items ends after the cut; choose an earlier --{part}-from or a larger --{part}-share"
+
+
+# ── Cuts ────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _by_time(
+    log: Log, time: NDArray[np.float64] | None, options: PrepareOptions, given: bool
+) -> tuple[Log, dict[str, float]]:
+    """Parts by the end of each session. Without times the order of the file stands for them."""
+    last = log.row[log.offsets[1:] - 1]
+    ends = last.astype(np.float64) if time is None else time[last]
+    own = np.sort(ends[~log.given])
+    test = math.inf if given else _cut("test", options, own)
+    before = own[own < test]
+    if not len(before):
+        raise InputError(f"the train part is empty; {_remedy('train', 'time')}")
     valid = _cut("valid", options, before)
-    part = pl.when(pl.col("·given") | (pl.col("end") >= test)).then(2).when(pl.col("end") >= valid).then(1).otherwise(0)
-    parts = ends.select(SESSION, part.cast(pl.Int8).alias("·part"))
-    events = events.join(parts, on=SESSION, maintain_order="left")
-    training = _filter(events.filter(pl.col("·part") == 0), options, left_out)
-    if training.is_empty():
-        raise InputError("the train part is empty; lower --min-item-support or --min-session-length, or cut later")
-    later = events.filter(pl.col("·part") > 0)
-    if not options.keeps_unseen:
-        known = later.join(training.select(ITEM).unique(), on=ITEM, how="semi", maintain_order="left")
-        left_out["unseen_item_events"] = len(later) - len(known)
-        later = known
-    later = _long_enough(later, options, left_out, "short_later_sessions")
+    part = np.where(log.given | (ends >= test), 2, np.where(ends >= valid, 1, 0)).astype(np.int8)
     cuts = {"valid": valid} if given else {"valid": valid, "test": test}
-    return Split(pl.concat([training, later]), False, cuts, given)
+    return replace(log, part=part), cuts if time is not None else {}
 
 
-def _cut(part: str, options: PrepareOptions, ends: pl.Series) -> float:
-    """The second at which `part` begins, by date, days or share of the sessions that end before the next part."""
+def _cut(part: str, options: PrepareOptions, ends: NDArray[np.float64]) -> float:
+    """The second at which `part` begins, by date, days or share of the sessions that end before the next part.
+
+    `ends` is sorted.
+    """
     date, days = getattr(options, f"{part}_from"), getattr(options, f"{part}_days")
-    last = float(ends.max())  # type: ignore[arg-type]
     if date is not None:
         try:
             moment = datetime.fromisoformat(date)
@@ -94,35 +133,48 @@ def _cut(part: str, options: PrepareOptions, ends: pl.Series) -> float:
             ) from None
         return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
     if days is not None:
-        return last - days * DAY
+        return float(ends[-1]) - days * DAY
     share = getattr(options, f"{part}_share")
-    return float(ends.sort()[min(math.floor(len(ends) * (1 - share)), len(ends) - 1)])
+    return float(ends[min(math.floor(len(ends) * (1 - share)), len(ends) - 1)])
 
 
-def _filter(events: pl.DataFrame, options: PrepareOptions, left_out: dict[str, int]) -> pl.DataFrame:
-    """Drop rare items and short sessions until neither is left, each change bringing new ones about."""
+# ── Filters ─────────────────────────────────────────────────────────────────────────────────────
+
+
+def _filter(log: Log, options: PrepareOptions, kind: str, left_out: dict[str, int]) -> Log:
+    """Drop rare or unseen items and short sessions until there are none, as each change can bring new ones about.
+
+    Support is counted on the training part; on everything if unseen items are kept; on the whole file beside a
+    given test part.
+    """
+    items = int(log.item.max(initial=0)) + 1
+    left_out.update({"rare_item_events": 0, "unseen_item_events": 0, "short_sessions": 0, "short_later_sessions": 0})
     while True:
-        before = len(events)
-        if options.min_item_support > 1:
-            counts = events.group_by(ITEM).len().filter(pl.col("len") >= options.min_item_support)
-            events = events.join(counts.select(ITEM), on=ITEM, how="semi", maintain_order="left")
-            left_out["rare_item_events"] = left_out.get("rare_item_events", 0) + before - len(events)
-        events = _long_enough(events, options, left_out, "short_sessions")
-        if len(events) == before or options.min_item_support == 1:
-            break
-    if events.is_empty():
-        raise InputError(
-            f"no session has {options.min_session_length} events or more; check the session column, "
-            "or lower --min-session-length or --min-item-support"
-        )
-    return events
+        if options.keeps_unseen:
+            counted = log.item
+        elif kind == "given":
+            counted = log.item[log.over_events(~log.given)]
+        else:
+            counted = log.item[_trained(log, kind == "leave_one_out")]
+        support = np.bincount(counted, minlength=items)
+        count = support[log.item]
+        keep = count >= options.min_item_support
+        left_out["unseen_item_events"] += int((count == 0).sum())
+        left_out["rare_item_events"] += int((~keep & (count > 0)).sum())
+        if not keep.all():
+            log = log.keep_events(keep)
+        long = log.lengths >= options.min_session_length
+        left_out["short_sessions"] += int((~long & (log.part == 0)).sum())
+        left_out["short_later_sessions"] += int((~long & (log.part > 0)).sum())
+        if long.all():
+            if keep.all():
+                return log
+        else:
+            log = log.keep_sessions(long)
 
 
-def _long_enough(events: pl.DataFrame, options: PrepareOptions, left_out: dict[str, int], key: str) -> pl.DataFrame:
-    """Only sessions of the asked length."""
-    lengths = events.group_by(SESSION).len()
-    keep = lengths.filter(pl.col("len") >= options.min_session_length)
-    left_out[key] = left_out.get(key, 0) + len(lengths) - len(keep)
-    if len(keep) == len(lengths):
-        return events
-    return events.join(keep.select(SESSION), on=SESSION, how="semi", maintain_order="left")
+def _trained(log: Log, leave_one_out: bool) -> NDArray[np.bool_]:
+    if not leave_one_out:
+        return np.repeat(log.part == 0, log.lengths)
+    left = np.repeat(log.offsets[1:], log.lengths) - np.arange(len(log.item))
+    return (left > 2) | np.repeat(log.lengths < 3, log.lengths)

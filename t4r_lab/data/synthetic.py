@@ -22,6 +22,8 @@ from t4r_lab.spec.prepare import PrepareOptions
 
 SUCCESSORS = 4
 SUCCESSOR_WEIGHTS = np.array([0.5, 0.25, 0.15, 0.1])
+ROWS = 1000
+"""Distributions over all items that are held at once."""
 START = 1_750_000_000
 """Seconds since 1970 at which the first session may begin (June 2025)."""
 
@@ -77,12 +79,23 @@ class Generator:
 
     @cached_property
     def successors(self) -> NDArray[np.int64]:
-        """The items that follow each item, (I, 4), all different."""
+        """The items that follow each item, (I, 4), all different and not itself; 20 times likelier of its category."""
         rng = np.random.default_rng([self.seed, 4])
-        near = np.where(self.category[:, None] == self.category[None], 1.0, 0.05)
-        keys = rng.exponential(size=(self.n_items, self.n_items)) / near
-        np.fill_diagonal(keys, np.inf)
-        return np.argpartition(keys, SUCCESSORS, axis=1)[:, :SUCCESSORS]
+        order, _, first = self._by_category
+        start, size = first[self.category], np.diff(first)[self.category]
+        inside = size / (size + (self.n_items - size) / 20)
+        chosen = np.full((self.n_items, SUCCESSORS), -1)
+        for place in range(SUCCESSORS):
+            todo = np.arange(self.n_items)
+            while len(todo):  # draws that are there already are drawn again
+                near = start[todo] + rng.integers(0, size[todo])
+                far = rng.integers(0, np.maximum(self.n_items - size[todo], 1))
+                far += np.where(far >= start[todo], size[todo], 0)
+                draw = order[np.where(rng.random(len(todo)) < inside[todo], near, far)]
+                again = (draw == todo) | (chosen[todo] == draw[:, None]).any(1)
+                chosen[todo[~again], place] = draw[~again]
+                todo = todo[again]
+        return chosen
 
     @cached_property
     def _by_category(self) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.int64]]:
@@ -137,14 +150,13 @@ class Generator:
         mean_price = np.bincount(session, self.price[items]) / length
         logit = 0.25 * (length - self.mean_length) + 0.02 * (mean_price - self.price.mean()) - 1.0
         bought = (rng.random(n_sessions) < 1 / (1 + np.exp(-logit))).astype(np.int64)
+        names = pl.Series([f"category {c}" for c in range(self.n_categories)])
         return pl.DataFrame(
             {
                 "session_id": session + 1,
                 "item_id": items + 1,
                 "timestamp": np.floor(START + np.repeat(begin, length) + within),
-                "category": np.char.add("category ", self.category[items].astype(str))
-                if len(items) < 10**6
-                else self.category[items],
+                "category": names.gather(self.category[items]),
                 "price": self.price[items],
                 "purchase": bought[session],
             }
@@ -167,14 +179,39 @@ class Generator:
             out[rows, self.successors[last, place]] += self.follow * weight
         return out
 
-    def bayes_recall(self, last: NDArray[np.int64], k: int) -> float:
+    @cached_property
+    def stationary(self) -> NDArray[np.float64]:
+        """Share of each item among the last items of very long sessions, (I,): π = πP, by repeated steps."""
+        share, mass = self.popularity, np.bincount(self.category, weights=self.popularity)
+        for _ in range(1000):
+            by_category = np.bincount(self.category, weights=share) / mass
+            after = (1 - self.follow - self.stay + self.stay * by_category[self.category]) * self.popularity
+            for place, weight in enumerate(SUCCESSOR_WEIGHTS):
+                np.add.at(after, self.successors[:, place], self.follow * weight * share)
+            if np.abs(after - share).sum() < 1e-12:
+                break
+            share = after
+        return after
+
+    def bayes_recall(self, last: NDArray[np.int64] | None, k: int) -> float:
         """Largest expected Recall@k of any model, over cases whose last observed items are `last` (from 0).
 
-        The k likeliest items are the best list; its expected recall is the sum of their probabilities.
+        The k likeliest items are the best list; its expected recall is the sum of their probabilities. Without
+        `last`, items come as often as in very long sessions.
         """
-        seen, count = np.unique(last, return_counts=True)
-        top = np.sort(self.next_probability(seen), axis=1)[:, -k:].sum(1)
-        return float((top * count).sum() / count.sum())
+        if last is None:
+            seen, share = np.arange(self.n_items), self.stationary
+        else:
+            seen, count = np.unique(last, return_counts=True)
+            share = count / count.sum()
+        return float(sum(share[i : i + ROWS] @ self._best(seen[i : i + ROWS], k) for i in range(0, len(seen), ROWS)))
+
+    def _best(self, last: NDArray[np.int64], k: int) -> NDArray[np.float64]:
+        """Probability that the next item is one of the k likeliest, (N,)."""
+        probability = self.next_probability(last)
+        k = min(k, self.n_items)
+        best: NDArray[np.float64] = np.partition(probability, self.n_items - k, axis=1)[:, self.n_items - k :].sum(1)
+        return best
 
 
 DEMO_SESSIONS = 4000

@@ -2,39 +2,28 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import Any
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from t4r_lab.data.coding import factorize
+from t4r_lab.data.columns import seconds
+from t4r_lab.data.frames import Frame, to_polars
+from t4r_lab.data.readers import Table
+from t4r_lab.data.sessionize import Log, find_sessions
 from t4r_lab.data.sessions import Sessions
 from t4r_lab.errors import InputError, did_you_mean
 from t4r_lab.schema import PADDING, UNKNOWN, Column, Schema
 
-if TYPE_CHECKING:
-    import pandas as pd
-
-Frame: TypeAlias = "pd.DataFrame | pl.DataFrame"
-
 FOLDER = "vocabulary"
-
-
-def to_polars(frame: Frame) -> pl.DataFrame:
-    """A polars frame of a pandas or polars one."""
-    if isinstance(frame, pl.DataFrame):
-        return frame
-    if isinstance(frame, pl.LazyFrame):
-        return frame.collect()
-    return pl.from_pandas(frame)
-
-
-def encode_values(values: pl.Expr, table: pl.DataFrame) -> pl.Expr:
-    """Ids of `values` by a table of ``value`` and ``id``; missing and unknown ones are `UNKNOWN`."""
-    return values.cast(pl.String).replace_strict(table["value"], table["id"], default=UNKNOWN, return_dtype=pl.Int32)
+SESSIONS = "sessions.json"
+"""How sessions were made of events, beside the tables of categories."""
 
 
 class Vocabulary:
@@ -101,68 +90,106 @@ class Vocabulary:
     def encode(self, events: Frame) -> Sessions:
         """New events as sessions, by the user's own column names or the canonical ones.
 
-        Events of unknown items are left out and counted in ``dropped``; a session all of whose items are unknown
-        stays, empty. Without a session column all events are one session.
+        Sessions are made as they were when the data was prepared: by the session column, else by user and, where
+        one was set, inactivity gap; without either column all events are one session. They come in the order of
+        their first rows. Events of unknown items are left out and counted in ``dropped``; a session all of whose
+        items are unknown stays, empty. Columns of the training data that are missing count as unknown.
 
         Raises
         ------
         InputError
-            for a column that is needed and missing.
+            for a missing item column, or an unreadable time.
         """
-        frame = to_polars(events)
-        names = {c.name: _found(frame, c) for c in self.schema}
-        if names["item_id"] is None:
+        table = Table(to_polars(events), where="sessions")
+        frame = table.frame
+        names = {c.name: n for c in self.schema if (n := _found(frame, c)) is not None}
+        if "item_id" not in names:
             wanted = self.schema.item.source or "item_id"
             raise InputError(f"sessions: column {wanted!r} is missing; {did_you_mean(wanted, frame.columns)}")
-        frame = frame.rename({old: f"·{new}" for new, old in names.items() if old}).with_row_index("·row")
-        if names.get("session_id") is None:
-            key = "·user_id" if names.get("user_id") else None
-            frame = frame.with_columns((pl.col(key) if key else pl.lit("0")).cast(pl.String).alias("·session_id"))
-        frame = frame.with_columns(pl.col("·session_id").cast(pl.String), self._item_ids(frame).alias("·item"))
-        order = frame.group_by("·session_id").agg(pl.col("·row").min().alias("·first"))
-        time = ["·timestamp"] if names.get("timestamp") else []
-        frame = frame.join(order, on="·session_id").sort("·first", *time, "·row")
-        known = frame.filter(pl.col("·item") > 0)
-        ids = order.sort("·first")["·session_id"]
-        lengths = order.sort("·first").join(
-            known.group_by("·session_id").len(), on="·session_id", how="left", maintain_order="left"
-        )
-        offsets = np.concatenate([[0], np.cumsum(lengths["len"].fill_null(0).to_numpy())]).astype(np.int64)
-        values = {"item_id": known["·item"].to_numpy()}
+        log, ids = self._sessions(table, names)
+        known = log.item > 0
+        dropped = int((~known).sum())
+        first = log.row[log.offsets[:-1]]  # a session's attributes are there even if none of its items is known
+        log = log.keep_events(known)
+        values: dict[str, NDArray[Any]] = {"item_id": log.item}
         context = {}
         for column in self.schema.features[1:]:
-            if column.scope == "event":
-                values[column.name] = self._encoded(known, column)
-            elif column.scope == "session":
-                first = frame.group_by("·session_id", maintain_order=True).first()
-                context[column.name] = self._encoded(first, column)
-        dropped = len(frame) - len(known)
-        return Sessions(values, offsets, np.ones(len(ids), np.int32), context, ids.to_numpy(), dropped)
+            if column.scope != "item":
+                stored = self._encoded(frame, names.get(column.name), column)
+                if column.scope == "event":
+                    values[column.name] = stored[log.row]
+                else:
+                    context[column.name] = stored[first]
+        return Sessions(values, log.offsets, np.ones(len(log), np.int32), context, ids, dropped)
 
-    def _item_ids(self, frame: pl.DataFrame) -> pl.Series:
+    def _sessions(self, table: Table, names: dict[str, str]) -> tuple[Log, NDArray[Any]]:
+        """Events with item ids (0: unknown), in sessions by the order of their first rows, and the sessions' ids."""
+        frame, made = table.frame, self._made
+        session, user = names.get("session_id"), names.get("user_id")
+        if session is None and "session_id" in frame.columns:
+            session = "session_id"
+        key = session or user
+        keys = frame[key].cast(pl.String) if key else pl.Series(["0"], dtype=pl.String).new_from_index(0, len(frame))
+        if keys.null_count():
+            row = int(keys.is_null().arg_max() or 0)
+            raise InputError(f"{table.line(row)}: column {key!r} is empty; fill it in")
+        group, own = factorize(keys)
+        time = seconds(table, names["timestamp"]).to_numpy() if "timestamp" in names else None
+        gap = made.get("gap_minutes") if session is None and time is not None else None
+        item = self._item_ids(frame[names["item_id"]]).to_numpy()
+        log = find_sessions(group, item, time, len(frame), None if gap is None else gap * 60)
+        if made.get("drop_repeats"):
+            log = log.keep_events(~log.repeats() | (log.item == PADDING))
+        order = np.argsort(np.minimum.reduceat(log.row, log.offsets[:-1]), kind="stable") if len(log) else log.group
+        log = log.take(order)
+        ids = own.gather(log.group)
+        if log.number is not None:
+            ids = ids + "#" + pl.Series(log.number).cast(pl.String)
+        return log, ids.to_numpy()
+
+    @cached_property
+    def _made(self) -> dict[str, Any]:
+        """How sessions were made of events."""
+        path = self.folder / FOLDER / SESSIONS
+        if not path.is_file():
+            return {}
+        content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        return content
+
+    def _item_ids(self, given: pl.Series) -> pl.Series:
+        """Item ids of the user's own, 0 where unknown."""
         own = self.items["item"]
-        given = frame["·item_id"]
-        if own.dtype.is_integer() and not given.dtype.is_integer():
-            given = given.cast(pl.String).cast(own.dtype, strict=False)
+        if isinstance(own.dtype, pl.String):
+            given = as_text(given)
+        elif not given.dtype.is_integer():
+            given = as_text(given).cast(own.dtype, strict=False)
         else:
             given = given.cast(own.dtype, strict=False)
         return given.replace_strict(own, self.items["item_id"], default=PADDING, return_dtype=pl.Int32)
 
-    def _encoded(self, frame: pl.DataFrame, column: Column) -> NDArray[Any]:
-        """A feature of new events; one that they lack is unknown (categorical) or the mean (continuous)."""
-        name = f"·{column.name}"
-        if name not in frame.columns:
+    def _encoded(self, frame: pl.DataFrame, name: str | None, column: Column) -> NDArray[Any]:
+        """A feature of new events, (N,); unknown (categorical) or the mean (continuous) where they lack it."""
+        if name is None:
             fill = UNKNOWN if column.kind == "categorical" else 0.0
             return np.full(len(frame), fill, np.int32 if column.kind == "categorical" else np.float32)
         if column.kind == "categorical":
-            return frame.select(encode_values(pl.col(name), self.values(column.name))).to_series().to_numpy()
-        return frame.select(standardized(pl.col(name), column.mean, column.std)).to_series().to_numpy()
+            table = self.values(column.name)
+            ids = as_text(frame[name]).replace_strict(
+                table["value"], table["id"], default=UNKNOWN, return_dtype=pl.Int32
+            )
+            return ids.to_numpy()
+        numbers = frame[name].cast(pl.Float64, strict=False).fill_null(np.nan).to_numpy()
+        stored = np.where(np.isfinite(numbers), (numbers - column.mean) / column.std, 0.0)
+        return stored.astype(np.float32)
 
 
-def standardized(values: pl.Expr, mean: float, std: float) -> pl.Expr:
-    """Values less their mean by their deviation, missing ones 0."""
-    numbers = values.cast(pl.Float64, strict=False)
-    return ((numbers - mean) / std).fill_nan(None).fill_null(0.0).cast(pl.Float32)
+def as_text(values: pl.Series) -> pl.Series:
+    """Values as text; whole numbers that a missing one has made decimal are written without a point."""
+    if values.dtype.is_float():
+        whole = values.cast(pl.Int64, strict=False)
+        if (whole.cast(pl.Float64) == values).all():
+            values = whole
+    return values.cast(pl.String)
 
 
 def _padded(lists: pl.Series) -> NDArray[np.int32]:

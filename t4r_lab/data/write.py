@@ -12,7 +12,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+import polars as pl
+import pyarrow as pa
+
+from t4r_lab.data.sessions import Sessions
 from t4r_lab.errors import InputError
 
 FORMAT = "t4r-lab prepared data"
@@ -87,6 +92,19 @@ def written_whole(out: Path, split: str) -> Iterator[Path]:
     finally:
         if temporary is not None:
             shutil.rmtree(temporary, ignore_errors=True)
+
+
+def write_sessions(sessions: Sessions, path: Path) -> None:
+    """One part as Parquet: a row per session, its events as lists."""
+    offsets = pa.array(sessions.offsets)
+    columns: dict[str, Any] = {
+        "session": pl.Series(sessions.ids, dtype=pl.String),
+        "target_start": sessions.target_start,
+    }
+    columns |= sessions.context
+    for name, values in sessions.values.items():
+        columns[name] = pl.Series(name, pa.LargeListArray.from_arrays(offsets, pa.array(values)))
+    pl.DataFrame(columns).write_parquet(path, statistics=False)
 
 
 def _replace(temporary: Path, out: Path) -> None:

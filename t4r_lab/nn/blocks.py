@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from t4r_lab.errors import InputError
@@ -14,6 +15,9 @@ from t4r_lab.nn.flow import Batch, Masked
 from t4r_lab.nn.masking import Masking, make_masking
 from t4r_lab.nn.transformers import make_transformer, sequence_output
 from t4r_lab.spec import pair_refusal
+
+GROUPS, ROWS_PER_GROUP = 3, 16
+"""Groups of like length in which a transformer reads a batch, at most, and the fewest rows of one."""
 
 
 class MLPBlock(nn.Module):
@@ -60,7 +64,27 @@ class TransformerBlock(nn.Module):
         self.transformer = make_transformer(config)
 
     def forward(self, hidden: Tensor, masked: Masked) -> Tensor:
-        return sequence_output(self.transformer, self.kind, hidden, masked.batch.valid, masked.causal)
+        """(B, T, d_model); what stands at padding means nothing."""
+        parts, rows = [], _by_length(masked.batch.lengths, hidden)
+        for group in rows:
+            longest = max(int(masked.batch.lengths[group].max()), 1)
+            events, valid = hidden[group, :longest], masked.batch.valid[group, :longest]
+            part = sequence_output(self.transformer, self.kind, events, valid, masked.causal)
+            parts.append(F.pad(part, (0, 0, 0, hidden.shape[1] - longest)))
+        return parts[0] if len(parts) == 1 else torch.cat(parts)[torch.cat(rows).argsort()]
+
+
+def _by_length(lengths: Tensor, hidden: Tensor) -> list[Tensor]:
+    """The rows of a batch in groups of like length, so that short sessions aren't padded to the longest.
+
+    Only on a CPU, where time goes with the positions, and where much of (B, T) is padding. The result is the
+    same, since padding is masked; the batch stays mixed, as learning wants it.
+    """
+    count, longest = hidden.shape[:2]
+    groups = min(GROUPS, count // ROWS_PER_GROUP)
+    if groups < 2 or hidden.device.type != "cpu" or int(lengths.sum()) > 0.8 * count * longest:
+        return [torch.arange(count, device=hidden.device)]
+    return list(lengths.argsort(stable=True).chunk(groups))
 
 
 class RNNBlock(nn.Module):

@@ -44,10 +44,11 @@ function render({ model, el }) {
   function axes() {
     const series = model.get("series"), lines = model.get("lines");
     const values = [...Object.values(series).flat().map((p) => p[1]), ...Object.values(lines)];
-    wait.textContent = values.length ? "" : "waiting for the first values";
+    wait.textContent = values.length ? "" : model.get("waiting");
     if (!values.length) return null;
     const low = model.get("from_zero") ? 0 : Math.min(...values);
-    const high = Math.max(...values);
+    const highest = Math.max(...values);
+    const high = model.get("from_zero") ? highest * 1.1 : highest; // room for the label of the uppermost line
     const steps = ticks(low, high > low ? high : low + Math.abs(low || 1) * 0.1, 3);
     return { steps, low: steps[0].at, high: steps.at(-1).at, end: Math.max(model.get("end"), 1e-9) };
   }
@@ -71,15 +72,16 @@ function render({ model, el }) {
 
   function references() {
     const lines = Object.entries(model.get("lines"));
+    const named = lines.map(([name]) => name).sort(); // the same dashes for the same baseline in every card
     for (const [name, mark] of marks) if (!(name in model.get("lines"))) { mark.line.remove(); mark.text.remove(); marks.delete(name); }
     let above = Infinity;
     lines.sort((a, b) => b[1] - a[1]).forEach(([name, value]) => {
       if (!marks.has(name)) {
-        const dash = DASHES[marks.size % DASHES.length];
-        marks.set(name, { line: node("line", { class: "t4r-line", "stroke-dasharray": dash }, svg), text: node("text", { class: "t4r-label", "text-anchor": "end" }, svg) });
+        marks.set(name, { line: node("line", { class: "t4r-line" }, svg), text: node("text", { class: "t4r-label", "text-anchor": "end" }, svg) });
       }
       const { line, text } = marks.get(name);
       const at = y(value);
+      line.setAttribute("stroke-dasharray", DASHES[named.indexOf(name) % DASHES.length]);
       for (const [k, v] of Object.entries({ x1: PAD.left, x2: width - PAD.right, y1: at, y2: at })) line.setAttribute(k, v);
       // Labels sit on their lines and step down where two lines are close.
       let label = at - 4;

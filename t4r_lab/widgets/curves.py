@@ -36,6 +36,8 @@ class Curves(anywidget.AnyWidget):
     end = tr.Float(1.0).tag(sync=True)
     """right end of the axis: the epochs that were planned"""
     from_zero = tr.Bool(False).tag(sync=True)
+    waiting = tr.Unicode("").tag(sync=True)
+    """what stands in place of curves while there are none"""
     alternative = tr.Unicode("").tag(sync=True)
 
     def extend(self, name: str, points: Sequence[tuple[float, float]]) -> None:

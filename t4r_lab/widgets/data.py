@@ -9,20 +9,14 @@ from typing import Any
 import ipywidgets as w
 import traitlets as tr
 
-from t4r_lab.spec.knobs import walk
-from t4r_lab.spec.prepare import PrepareOptions
-from t4r_lab.widgets.fields import LABEL_WIDTH, Field
+from t4r_lab.widgets.fields import LABEL_WIDTH
 from t4r_lab.widgets.forms import Section
+from t4r_lab.widgets.prepare import PrepareForm
 from t4r_lab.widgets.profile import profile
 from t4r_lab.widgets.text import message
 from t4r_lab.widgets.views import DataSummary
 
 EMPTY = "No prepared data yet. Give the path of a file of events below, or wait for the built-in data."
-OFFERED = (
-    "session", "item", "time", "user", "title", "gap_minutes", "min_item_support", "min_session_length", "drop_repeats",
-    "targets", "ignore", "split", "valid_days", "test_days", "valid_share", "test_share",
-)  # fmt: skip
-"""Options in the form; the rest stand on the command line and in Python."""
 
 
 class DataPanel(w.VBox):
@@ -34,37 +28,25 @@ class DataPanel(w.VBox):
     error = tr.Unicode("")
 
     def __init__(
-        self, on_choose: Callable[[Path], None], on_prepare: Callable[[str, str, dict[str, Any]], None]
+        self,
+        on_choose: Callable[[Path], None],
+        on_read: Callable[[str], None],
+        on_prepare: Callable[[str, str, dict[str, Any]], None],
     ) -> None:
-        self._on_choose, self._on_prepare, self._quiet = on_choose, on_prepare, False
-        style: dict[str, Any] = {"style": {"description_width": LABEL_WIDTH}, "layout": {"width": "auto"}}
-        self.choice = w.Dropdown(description="dataset", options=[], tooltip="prepared data under the home", **style)
-        self.source = w.Text(
-            description="events", placeholder="path of a CSV, TSV, Parquet or RecBole file", continuous_update=False,
-            tooltip="path of a file with one row per event", **style,
+        self._on_choose, self._quiet = on_choose, False
+        self.choice = w.Dropdown(
+            description="dataset", options=[], tooltip="prepared data under the home",
+            style={"description_width": LABEL_WIDTH}, layout={"width": "28rem", "max_width": "100%"},
         )  # fmt: skip
-        self.name = w.Text(
-            description="name", placeholder="name of the prepared data", tooltip="its folder under data/", **style
-        )
-        self.options: dict[str, Any] = {}
-        self.fields = {k.path: Field(k, self._edit) for k in walk(PrepareOptions()) if k.path in OFFERED}
-        self.prepare = w.Button(description="Prepare", tooltip="turn the file into sessions")
-        self.prepare.on_click(
-            lambda _: self._on_prepare(self.source.value.strip(), self.name.value.strip(), dict(self.options))
-        )
-        self.section = Section("Prepare a file of events", opened=False)
-        self.section.fields.children = [self.source, self.name, *self.fields.values(), self.prepare]
+        self.form = PrepareForm(on_read, on_prepare)
+        self.section = Section("Prepare a file of events")
+        self.section.summary = "CSV, TSV, Parquet, RecBole"
+        self.section.fields.children = [self.form]
         self._message, self._profile = w.HTML(), w.HTML()
         super().__init__([self._message, self.choice, self._profile, self.section])
         self.add_class("t4r-panel")
         self.choice.observe(self._chosen, "value")
         self._show()
-
-    def _edit(self, path: str, value: Any) -> None:
-        if value in (None, "", []):
-            self.options.pop(path, None)
-        else:
-            self.options[path] = value
 
     def _chosen(self, change: Any) -> None:
         if not self._quiet and change["new"] is not None:
@@ -83,7 +65,6 @@ class DataPanel(w.VBox):
         finally:
             self._quiet = False
         self.choice.layout.display = "" if self.paths else "none"
-        self.prepare.disabled = bool(self.doing)
         self._profile.value = profile(self.summary) if self.summary else ""
         state = message("loading", self.doing) if self.doing else "" if self.summary else message("empty", EMPTY)
         self._message.value = message("error", self.error) if self.error else state

@@ -12,8 +12,10 @@ from t4r_lab.schema import Column
 from t4r_lab.spec import FeatureSpec
 from t4r_lab.spec.features import ENCODINGS, resolve
 from t4r_lab.widgets.draft import FEATURES, Draft
-from t4r_lab.widgets.fields import as_text
+from t4r_lab.widgets.fields import NOTHING, as_text, offered
 from t4r_lab.widgets.text import escape
+
+HEAD = '<div class="t4r-feature-head"><span>column</span><span>encoding</span><span>width</span></div>'
 
 
 class FeatureEditor(w.VBox):
@@ -34,7 +36,7 @@ class FeatureEditor(w.VBox):
             for row in self.rows.values():
                 row.close()
             self.rows = {c.name: FeatureRow(c, self._changed) for c in columns}
-            self.children = tuple(self.rows.values())
+            self.children = (w.HTML(HEAD), *self.rows.values())
         if schema is None:
             return
         asked = self.draft.pending.get(FEATURES, spec.to_dict()["model"]["inputs"]["features"])
@@ -73,14 +75,16 @@ class FeatureRow(w.VBox):
         encodings = ENCODINGS[column.kind]
         default = encodings[0]
         self.encoding = w.Dropdown(
-            options=[(f"{default} (default)", None), *((e, e) for e in encodings if e != default)],
-            disabled=len(encodings) == 1, tooltip=f"encoding of {column.name}", layout={"width": "auto"},
+            options=offered([(f"{default} (default)", None), *((e, e) for e in encodings if e != default)]), value=NOTHING,
+            disabled=len(encodings) == 1, description=f"encoding of {column.name}", layout={"width": "auto"},
+            tooltip=f"how {column.name} becomes a vector",
         )  # fmt: skip
         self.dim = w.Text(
+            description=f"width of {column.name}",
             placeholder="default",
             continuous_update=False,
             layout={"width": "auto"},
-            tooltip=f"width of {column.name}; empty: default",
+            tooltip=f"width of the vector of {column.name}; empty: default",
         )
         self._error = w.HTML()
         line = w.HBox([self.tick, self.encoding, self.dim])
@@ -98,7 +102,7 @@ class FeatureRow(w.VBox):
     def choice(self) -> dict[str, Any]:
         """What differs from the defaults, as the spec takes it."""
         dim = self.dim.value.strip()
-        chosen = {"encoding": self.encoding.value, "dim": (int(dim) if dim.isdigit() else dim) or None}
+        chosen = {"encoding": self.encoding.value or None, "dim": (int(dim) if dim.isdigit() else dim) or None}
         return {**self._kept, **{k: v for k, v in chosen.items() if v is not None}}
 
     def show(self, ticked: bool, asked: dict[str, Any], width: int | None, error: str) -> None:
@@ -108,8 +112,9 @@ class FeatureRow(w.VBox):
             plain = FeatureSpec().model_dump()
             self._kept = {k: v for k, v in asked.items() if k not in ("encoding", "dim") and v != plain.get(k)}
             self.tick.value = ticked
-            if asked.get("encoding") in dict(self.encoding.options).values():
-                self.encoding.value = asked.get("encoding")
+            encoding = asked.get("encoding") or NOTHING
+            if encoding in dict(self.encoding.options).values():
+                self.encoding.value = encoding
             self.dim.value = as_text(asked.get("dim"))
             self.dim.placeholder = "default" if width is None else f"default {width}"
             self.dim.disabled = not ticked

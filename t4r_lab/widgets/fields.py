@@ -20,6 +20,15 @@ LARGEST = 2**53
 """Where a knob has no upper bound: the largest whole number a browser counts exactly."""
 
 
+NOTHING = ""
+"""A choice of None: to ipywidgets a value of None is no choice at all, and the drop-down stands blank."""
+
+
+def offered(options: Sequence[tuple[str, Any]]) -> tuple[tuple[str, Any], ...]:
+    """`options` with None as a choice of its own."""
+    return tuple((text, NOTHING if value is None else value) for text, value in options)
+
+
 def label(path: str) -> str:
     """The name of a knob in a form: the last word of its path, a kind by what it is the kind of.
 
@@ -70,7 +79,7 @@ def control(knob: Knob, options: Sequence[tuple[str, Any]] | None = None) -> w.V
         pairs = list(options) if options is not None else [(str(c), c) for c in knob.choices]
         if knob.optional and options is None:
             pairs.insert(0, ("default", None))
-        return w.Dropdown(options=pairs, value=knob.value, **common)
+        return w.Dropdown(options=offered(pairs), value=NOTHING if knob.value is None else knob.value, **common)
     if knob.type is bool:
         return w.Checkbox(value=knob.value, **common)
     if knob.type is int and not knob.optional:
@@ -131,6 +140,8 @@ class Field(w.VBox):
     def value(self) -> Any:
         """The value as the spec takes it."""
         raw = self.control.value
+        if isinstance(self.control, w.Dropdown):
+            return None if raw == NOTHING else raw
         return from_text(raw, self.knob) if isinstance(self.control, w.Text) else raw
 
     def show(self, value: Any, options: Sequence[tuple[str, Any]] | None = None) -> None:
@@ -142,8 +153,9 @@ class Field(w.VBox):
                     self.control.value = as_text(value)
                 return
             if isinstance(self.control, w.Dropdown):
-                if options is not None and tuple(options) != tuple(self.control.options):
-                    self.control.options = list(options)
+                if options is not None and offered(options) != tuple(self.control.options):
+                    self.control.options = offered(options)
+                value = NOTHING if value is None else value
                 if value not in dict(self.control.options).values():
                     return  # a refused choice that isn't offered
             if self.control.value != value:

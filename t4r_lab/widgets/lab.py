@@ -11,13 +11,13 @@ from t4r_lab import homes
 from t4r_lab.errors import InputError
 from t4r_lab.spec import RunSpec
 from t4r_lab.widgets.architecture import ArchitecturePanel
-from t4r_lab.widgets.background import Background
+from t4r_lab.widgets.background import Background, sentence
 from t4r_lab.widgets.data import DataPanel
 from t4r_lab.widgets.draft import Draft
 from t4r_lab.widgets.profile import headline
 from t4r_lab.widgets.runs import RunsPanel
-from t4r_lab.widgets.text import escape
-from t4r_lab.widgets.train import TrainPanel
+from t4r_lab.widgets.text import escape, message
+from t4r_lab.widgets.train import TrainPanel, shown
 from t4r_lab.widgets.views import DataSummary, JobState
 
 TABS = ("Data", "Architecture", "Train", "Runs")
@@ -41,33 +41,45 @@ class Lab(w.VBox):
     """
 
     def __init__(self, home: str | Path | None = None) -> None:
-        self.home = homes.ensure(home)
+        style = w.HTML(f"<style>{STYLE}</style>")
         self.background = Background()
+        try:
+            self.home = homes.ensure(home)
+        except InputError as error:  # said in the notebook's own words, not as a traceback
+            super().__init__([style, w.HTML(message("error", str(error)))])
+            self.add_class("t4r-lab")
+            return
+        if (earlier := _open.pop(self.home, None)) is not None:
+            earlier.close()
+        _open[self.home] = self
         self.draft = Draft(first_spec(self.home))
-        self.data = DataPanel(self.choose, self.prepare)
+        self.data = DataPanel(self.choose, self.read, self.prepare)
         self.architecture = ArchitecturePanel(self.draft, self.edit, self.train)
         self.jobs = TrainPanel(self.stop)
-        self.runs = RunsPanel()
+        self.runs = RunsPanel(self.refresh_runs)
         self._header = w.HTML()
         panels = (self.data, self.architecture, self.jobs, self.runs)
         self.tabs = w.Tab(panels, titles=TABS, selected_index=1)
-        super().__init__([w.HTML(f"<style>{STYLE}</style>"), self._header, self.tabs])
+        super().__init__([style, self._header, self.tabs])
         self.add_class("t4r-lab")
-        self._ended: set[str] = set()
+        self._states: dict[str, tuple[str, str]] = {}
         self._show_header()
         self.data.doing = "Preparing the built-in data …"
-        self.background.run(self._first_data, self._use, self._data_failed)
+        self.background.run(self._first_data, self._use_first, self._data_failed)
         self.background.repeat(
             self._look, self._show_jobs, self._jobs_failed, lambda: BUSY if self.jobs.running else IDLE
         )
-        self.refresh_runs()
 
     # data ---------------------------------------------------------------------------------------
 
     def _first_data(self) -> DataSummary:
         from t4r_lab.widgets import source
 
-        return source.summarize(source.demo(self.home))
+        return source.summarize(source.first(self.home))
+
+    def _use_first(self, summary: DataSummary) -> None:
+        self._use(summary)
+        self.refresh_runs()  # only now, since MLflow takes a second to import and the data are wanted first
 
     def choose(self, path: Path) -> None:
         """Turn to other prepared data."""
@@ -76,17 +88,38 @@ class Lab(w.VBox):
         self.data.doing, self.data.error = f"Opening {path.name} …", ""
         self.background.run(lambda: source.summarize(path), self._use, self._data_failed)
 
+    def read(self, events: str) -> None:
+        """Show the columns of a file of events in the form."""
+        from t4r_lab.widgets import source
+
+        form = self.data.form
+        form.doing, form.refusal, form.preview = f"Reading {events} …", "", None
+
+        def done(preview: Any) -> None:
+            form.preview, form.doing = preview, ""
+
+        self.background.run(lambda: source.preview(events), done, self._prepare_failed)
+
     def prepare(self, events: str, name: str, options: dict[str, Any]) -> None:
         """Prepare a file of events and turn to it."""
         from t4r_lab.widgets import source
 
+        form = self.data.form
         if not events or not name or Path(name).name != name or name.startswith("."):
-            self.data.error = "events and name: give the path of a file and a plain name for the prepared data"
+            form.refusal = "events and save as: give the path of a file and a plain name for the prepared data"
             return
-        self.data.doing, self.data.error = f"Preparing {events} …", ""
+        form.doing, form.refusal = f"Preparing {events} …", ""
+
+        def done(summary: DataSummary) -> None:
+            form.doing, self.data.section.opened = "", False
+            self._use(summary)
+
         self.background.run(
-            lambda: source.summarize(source.prepare(self.home, events, name, options)), self._use, self._data_failed
+            lambda: source.summarize(source.prepare(self.home, events, name, options)), done, self._prepare_failed
         )
+
+    def _prepare_failed(self, text: str) -> None:
+        self.data.form.doing, self.data.form.refusal = "", text
 
     def _use(self, summary: DataSummary) -> None:
         from t4r_lab.widgets import source
@@ -115,7 +148,9 @@ class Lab(w.VBox):
         try:
             jobs.launch(self.draft.spec, self.home)
         except (InputError, OSError) as error:
-            self.jobs.error = str(error)
+            self.jobs.refusal = sentence(error)
+        else:
+            self.jobs.refusal = ""
         self.tabs.selected_index = TABS.index("Train")
         self.background.wake()
 
@@ -123,24 +158,28 @@ class Lab(w.VBox):
         """Ask a job to end after this batch."""
         from t4r_lab import jobs
 
-        jobs.find(self.home, id).stop()
+        try:
+            jobs.find(self.home, id).stop()
+        except (InputError, OSError) as error:
+            self.jobs.refusal = sentence(error)
         self.background.wake()
 
     def _look(self) -> tuple[list[JobState], dict[str, list[dict[str, Any]]]]:
         from t4r_lab.widgets import source
 
         with self.background.lock:
-            seen = {id: card.seen for id, card in self.jobs.cards.items()}
+            seen = {id: (card.seen, card.state.running) for id, card in self.jobs.cards.items()}
         states = source.job_states(self.home)
-        return states, {s.id: source.events(self.home, s.id, seen.get(s.id, 0)) for s in states[: max(len(seen), 12)]}
+        # A card of a job that had ended has all its events: they are written before the state.
+        fresh = [s for s in shown(states) if s.running or seen.get(s.id, (0, True))[1]]
+        return states, {s.id: source.events(self.home, s.id, seen.get(s.id, (0, True))[0]) for s in fresh}
 
     def _show_jobs(self, found: tuple[list[JobState], dict[str, list[dict[str, Any]]]]) -> None:
         states, events = found
         self.jobs.show(states, events)
-        ended = {s.id for s in states if not s.running}
-        if ended - self._ended:
+        before, self._states = self._states, {s.id: (s.state, s.run_id) for s in states}
+        if self.data.summary is not None and before != self._states:
             self.refresh_runs()
-        self._ended = ended
         self.tabs.set_title(TABS.index("Train"), "Train ●" if self.jobs.running else "Train")
         self._show_header()
 
@@ -150,17 +189,31 @@ class Lab(w.VBox):
     # runs ---------------------------------------------------------------------------------------
 
     def refresh_runs(self) -> None:
-        """Read the record again."""
+        """Read the record again; a reading that is under way is followed by another."""
         from t4r_lab.widgets import source
 
+        with self.background.lock:
+            self._asked = True
+            if self.runs.reading:
+                return
+            self._asked, self.runs.reading = False, True
         self.background.run(lambda: source.runs(self.home), self._show_runs, self._runs_failed)
 
     def _show_runs(self, runs: list[Any]) -> None:
-        self.runs.loading, self.runs.error, self.runs.runs = False, "", runs
+        self.runs.error, self.runs.runs = "", runs
         self.tabs.set_title(TABS.index("Runs"), f"Runs {len(runs)}" if runs else "Runs")
+        self._end_reading()
 
     def _runs_failed(self, text: str) -> None:
-        self.runs.loading, self.runs.error = False, text
+        self.runs.error = text
+        self._end_reading()
+
+    def _end_reading(self) -> None:
+        self.runs.loading, self.runs.reading = False, False
+        if self._asked:
+            self.refresh_runs()
+
+    _asked = False
 
     # ---------------------------------------------------------------------------------------------
 
@@ -171,6 +224,20 @@ class Lab(w.VBox):
         self._header.value = f'<div class="t4r-header"><b>T4R Lab</b><span>{data}</span><span>{jobs}</span></div>'
 
     def close(self) -> None:
-        """Stop watching; jobs go on."""
+        """Stop watching, and drop the view; jobs go on."""
         self.background.close()
-        super().close()
+        if getattr(self, "home", None) in _open and _open[self.home] is self:
+            del _open[self.home]
+        with self.background.lock:
+            close_tree(self)
+
+
+_open: dict[Path, Lab] = {}
+"""The Lab of each home: running the cell again replaces it, so that watchers don't pile up."""
+
+
+def close_tree(widget: w.Widget) -> None:
+    """Close `widget` and all it holds; closing a box alone leaves its children in the kernel and the browser."""
+    for child in getattr(widget, "children", ()):
+        close_tree(child)
+    w.Widget.close(widget)

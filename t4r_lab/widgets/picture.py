@@ -10,7 +10,7 @@ from t4r_lab.spec import RunSpec
 from t4r_lab.spec.features import resolve, width
 from t4r_lab.widgets.text import escape
 
-WIDTH, BOX, GAP, MARGIN = 440, 38, 22, 8
+WIDTH, BOX, GAP, MARGIN = 380, 38, 22, 2
 SHOWN_FEATURES = 6
 PER_ROW = 3
 
@@ -104,7 +104,7 @@ def _chips(chips: list[tuple[str, str]], y: int) -> tuple[str, int]:
     return "".join(parts), y - 8
 
 
-def _short(name: str, longest: int = 18) -> str:
+def _short(name: str, longest: int = 15) -> str:
     return name if len(name) <= longest else f"{name[: longest - 1]}…"
 
 

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import ipywidgets as w
 import traitlets as tr
 
-from t4r_lab.widgets.fields import LABEL_WIDTH
 from t4r_lab.widgets.table import Cell, Heading, Table
 from t4r_lab.widgets.text import duration, message, number
 from t4r_lab.widgets.views import RunSummary
 
 EMPTY = "No runs yet. A run appears here when training starts; the first takes a minute on the built-in data."
 BASELINES = {"popularity": "popularity", "successors": "successors"}
+STATES = {"KILLED": "stopped"}
+"""MLflow's words that aren't ours."""
 
 
 class RunsPanel(w.VBox):
@@ -25,18 +26,27 @@ class RunsPanel(w.VBox):
     metric = tr.Unicode("")
     error = tr.Unicode("")
     loading = tr.Bool(True)
+    """true until the record was first read"""
+    reading = tr.Bool(False)
 
-    def __init__(self) -> None:
+    def __init__(self, on_refresh: Callable[[], None]) -> None:
         self.table = Table(sort_by="started", descending=True, caption="Runs on the validation part")
         self.choice = w.Dropdown(
-            description="metric", options=[], style={"description_width": LABEL_WIDTH}, layout={"width": "19rem"},
+            description="metric", options=[], style={"description_width": "initial"}, layout={"width": "14rem"},
             tooltip="the validation metric that is shown beside the baselines",
         )  # fmt: skip
+        self.again = w.Button(
+            description="Read again", tooltip="read the record again: runs of the shell and of other notebooks"
+        )
+        self.again.on_click(lambda _: on_refresh())
         self._message = w.HTML()
         self._legend = w.HTML(
-            '<div class="t4r-help">Validation part; figures of runs with other data or positions don\'t compare.</div>'
+            '<div class="t4r-help">Figures of the validation part, in bold where they beat both baselines. '
+            "Runs on other data, or that predict other positions, don't compare.</div>"
         )
-        super().__init__([self._message, self.choice, self.table, self._legend])
+        self._bar = w.HBox([self.choice, self.again])
+        self._bar.add_class("t4r-bar-of-controls")
+        super().__init__([self._message, self._bar, self.table, self._legend])
         self.add_class("t4r-panel")
         self.choice.observe(self._chosen, "value")
         self._show()
@@ -44,11 +54,15 @@ class RunsPanel(w.VBox):
     def _chosen(self, change: Any) -> None:
         self.metric = change["new"] or ""
 
+    @tr.observe("reading")
+    def _busy(self, change: Any) -> None:
+        self.again.disabled = self.reading
+
     @tr.observe("runs", "metric", "error", "loading")
     def _show(self, change: Any = None) -> None:
         text = message("loading", "Reading the record …") if self.loading else message("empty", EMPTY)
         self._message.value = message("error", self.error) if self.error else ("" if self.runs else text)
-        for part in (self.choice, self.table, self._legend):
+        for part in (self._bar, self.table, self._legend):
             part.layout.display = "" if self.runs else "none"
         metrics = metrics_of(self.runs)
         if not metrics:
@@ -81,6 +95,7 @@ def headings(metric: str) -> list[Heading]:
         Heading("started", "started"),
         Heading("body", "body"),
         Heading("masking", "masking"),
+        Heading("data", "data"),
         Heading("metric", metric or "metric", number=True, help=f"{metric} of the model on the validation part"),
         *(
             Heading(key, label, number=True, help=f"{metric} of the baseline {label}")
@@ -104,9 +119,10 @@ def cells(run: RunSummary, metric: str) -> list[Cell]:
         Cell(started, run.started),
         Cell(run.body, run.body),
         Cell(run.masking, run.masking),
+        Cell(run.data, run.data),
         Cell(number(value), value, strong=bool(known) and value is not None and value > max(known)),
         *(Cell(number(b), b, quiet=True) for b in baselines.values()),
         Cell("–" if gain is None else f"{gain:+.1f} %".replace("-", "−"), gain),
         Cell(duration(run.seconds), run.seconds),
-        Cell(run.status.lower(), run.status),
+        Cell(STATES.get(run.status, run.status.lower()), run.status),
     ]

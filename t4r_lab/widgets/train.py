@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -17,6 +18,7 @@ SHOWN = 12
 
 EMPTY = "No jobs yet. Choose a body and a masking in Architecture, then press Train."
 
+WAITING = "waiting for the first values"
 LABELS = {"popularity": "popularity", "successors": "successor counts"}
 
 
@@ -64,13 +66,15 @@ class JobCard(w.VBox):
     @tr.observe("state")
     def _show(self, change: Any = None) -> None:
         state = self.state
+        started = time.strftime(" · started %H:%M", time.localtime(state.launched)) if state.launched else ""
         self._head.value = (
             f'<span class="t4r-card-name">{escape(state.name)}</span>'
             f'<span class="t4r-state t4r-{"running" if state.running else state.state}">{escape(state.state)}</span>'
-            f'<span class="t4r-quiet">{escape(state.what)}</span>'
+            f'<span class="t4r-quiet">{escape(state.what)}{started}</span>'
         )
         self.stop.layout.display = "" if state.running else "none"
         self.stop.disabled = state.state == "stopping"
+        self.loss.waiting = self.metric.waiting = WAITING if state.running else "no values"
         self._progress.value = message("error", state.error) if state.error else progress(state)
 
 
@@ -93,6 +97,9 @@ class TrainPanel(w.VBox):
 
     jobs = tr.List(trait=tr.Instance(JobState))
     error = tr.Unicode("")
+    """why the jobs can't be seen; goes when they can"""
+    refusal = tr.Unicode("")
+    """why the last launch or stop was refused; stays until the next"""
     loading = tr.Bool(True)
 
     def __init__(self, on_stop: Callable[[str], None]) -> None:
@@ -125,11 +132,11 @@ class TrainPanel(w.VBox):
             self._cards.children = cards
         self.jobs = list(jobs)
 
-    @tr.observe("jobs", "error", "loading")
+    @tr.observe("jobs", "error", "refusal", "loading")
     def _say(self, change: Any = None) -> None:
         hidden = len(self.jobs) - len(self.cards)
-        if self.error:
-            self._message.value = message("error", self.error)
+        if self.refusal or self.error:
+            self._message.value = message("error", self.refusal or self.error)
         elif self.loading:
             self._message.value = message("loading", "Looking for jobs …")
         elif not self.jobs:

@@ -34,6 +34,18 @@ class DataSummary:
 
 
 @dataclass(frozen=True)
+class Preview:
+    """A raw file at a glance."""
+
+    columns: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    """the first ones, as text"""
+    roles: Mapping[str, str]
+    """role → the column that has a usual name for it"""
+    events: int
+
+
+@dataclass(frozen=True)
 class JobState:
     """A job at one moment."""
 
@@ -54,6 +66,7 @@ class JobState:
     epochs: int = 1
     launched: float = 0.0
     """seconds since 1970"""
+    run_id: str = ""
 
     @property
     def running(self) -> bool:
@@ -73,3 +86,5 @@ class RunSummary:
     masking: str
     valid: Mapping[str, float]
     baselines: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    data: str = ""
+    """name of the prepared data"""

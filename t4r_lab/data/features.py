@@ -1,0 +1,283 @@
+"""Feature columns: what each depends on, and its values as ids and standardized numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from t4r_lab.data.coding import MISSING, Codes, comparable, constant_by, factorize
+from t4r_lab.data.columns import RESERVED, Roles, find, kind_of, safe_name, to_seconds
+from t4r_lab.data.readers import Table
+from t4r_lab.data.sessionize import Log
+from t4r_lab.errors import InputError
+from t4r_lab.schema import UNKNOWN, Column, Scope
+from t4r_lab.spec.prepare import PrepareOptions
+
+TEXT_SHARE, TEXT_VALUES = 0.9, 100
+"""A text column with more different values than both, as a share of its rows and in number, is no category."""
+Level = Literal["row", "item", "group"]
+
+
+@dataclass
+class Feature:
+    """One column: coded values with their table, or numbers. Row r of them is event, item or group r by `level`."""
+
+    name: str
+    source: str
+    kind: str
+    role: Literal["feature", "target"]
+    level: Level
+    scope: Scope = "event"
+    codes: Codes | None = None
+    values: pl.Series | None = None
+    numbers: NDArray[np.float64] | None = None
+    lists: pl.Series | None = None
+    """multi-valued: a list of texts per row"""
+
+
+@dataclass
+class Columns:
+    """What was made of the columns: features, titles by item code, and why columns were left out."""
+
+    features: list[Feature] = field(default_factory=list)
+    titles: pl.Series | None = None
+    left_out: dict[str, str] = field(default_factory=dict)
+
+    def taken(self) -> set[str]:
+        return {*RESERVED} | {f.name for f in self.features}
+
+
+def find_features(
+    table: Table, log: Log, roles: Roles, options: PrepareOptions, item_values: pl.Series, group_values: pl.Series,
+    items: Table | None, users: Table | None,
+) -> Columns:  # fmt: skip
+    """Every column that is kept, with its kind and scope.
+
+    Columns of the events that depend on the item or the session alone are recognized as such. Tables of items
+    and users are brought into the order of `item_values` and `group_values`.
+    """
+    columns, first = Columns(), _first_rows(log, len(item_values))
+    title = find(table, options.title if options.title in table.frame.columns else None, "title")
+    if title is not None and title not in (*options.targets, *roles.names()):
+        columns.titles = table.frame[title].gather(first)
+    side = {c for t in (items, users) if t is not None for c in t.frame.columns}
+    wanted = [c for c in table.frame.columns if c not in roles.names() and c != title]
+    for name in _asked(wanted, options):
+        if (feature := _feature(name, table, columns, options, "row")) is not None:
+            _set_scope(feature, log, first, table, options)
+            columns.features.append(feature)
+        elif name in side:
+            columns.left_out.pop(name, None)  # the other table says it better
+    if users is not None:
+        _add_side(columns, aligned(users, roles.user, group_values, "user"), "group", options)
+    if items is not None:
+        beside = aligned(items, roles.item, item_values, "item")
+        title = find(beside, options.title if options.title in beside.frame.columns else None, "title")
+        if title is not None:
+            texts = beside.frame[title]
+            columns.titles = texts.list.join(" ") if isinstance(texts.dtype, pl.List) else texts
+            beside.frame = beside.frame.drop(title)
+        _add_side(columns, beside, "item", options)
+    return columns
+
+
+def _asked(names: Sequence[str], options: PrepareOptions) -> list[str]:
+    kept = [n for n in names if n not in options.ignore]
+    return kept if options.features is None else [n for n in kept if n in options.features or n in options.targets]
+
+
+def _first_rows(log: Log, n_items: int) -> NDArray[np.int64]:
+    """A raw row of each item, by code; row 0 for items that were left out."""
+    rows = np.zeros(n_items, np.int64)
+    rows[log.item[::-1]] = log.row[::-1]
+    return rows
+
+
+def aligned(table: Table, like: str | None, values: pl.Series, role: str) -> Table:
+    """The table with a row for each of `values`, in their order; without its key column."""
+    key = like if like in table.frame.columns else find(table, None, role)
+    if key is None:
+        raise InputError(
+            f"{table.where}: no {role} column among {', '.join(table.frame.columns)}; name it {like or role!r}"
+        )
+    frame = table.frame.unique(key, keep="last", maintain_order=True)
+    own = frame[key]
+    if own.dtype != values.dtype:
+        frame, values = frame.with_columns(own.cast(pl.String)), values.cast(pl.String)
+    joined = values.alias(key).to_frame().join(frame, on=key, how="left", maintain_order="left")
+    if (
+        len(joined)
+        and joined.select(pl.all_horizontal(pl.exclude(key).is_null().all())).item()
+        and len(joined.columns) > 1
+    ):
+        raise InputError(f"{table.where}: none of its {role}s is among the events; check the column {key!r}")
+    return Table(joined.drop(key), table.kinds, table.where)
+
+
+def _add_side(columns: Columns, table: Table, level: Level, options: PrepareOptions) -> None:
+    there = {f.source for f in columns.features}
+    for name in _asked([c for c in table.frame.columns if c not in there], options):
+        if (feature := _feature(name, table, columns, options, level)) is not None:
+            feature.scope = "item" if level == "item" else "session"
+            columns.features.append(feature)
+
+
+def _feature(name: str, table: Table, columns: Columns, options: PrepareOptions, level: Level) -> Feature | None:
+    """The column's values by its kind, or None with the reason in ``columns.left_out``."""
+    values, target = table.frame[name], name in options.targets
+    coded = None
+    if values.dtype.is_integer():
+        coded = factorize(values)
+    kind = kind_of(name, values, len(coded[1]) if coded else 0, table, options)
+    feature = Feature(safe_name(name, columns.taken()), name, kind, "target" if target else "feature", level)
+    if kind == "multi":
+        feature.lists = _lists(values, table)
+    elif kind == "timestamp":
+        feature.numbers = _numbers(to_seconds(values), values, name, table, "a time")
+    elif kind == "continuous":
+        feature.numbers = _numbers(values.cast(pl.Float64, strict=False), values, name, table, "a number")
+    else:
+        if values.dtype.is_nested() or isinstance(values.dtype, (pl.Binary, pl.Object)):
+            columns.left_out[name] = f"holds {values.dtype}"
+            return None
+        feature.codes, feature.values = coded or factorize(values)
+        different, rows = len(feature.values), len(values) - values.null_count()
+        named = target or name in (options.features or ()) or name in options.kinds
+        text = isinstance(values.dtype, pl.String) and different > max(TEXT_SHARE * rows, TEXT_VALUES)
+        if text and not named:
+            columns.left_out[name] = "another value on nearly every row"
+            return None
+    return feature
+
+
+def _lists(values: pl.Series, table: Table) -> pl.Series:
+    if isinstance(values.dtype, pl.Array):
+        values = values.arr.to_list()
+    if not isinstance(values.dtype, pl.List):
+        values = values.cast(pl.String).str.split(" ")
+    if values.dtype.inner.is_nested():  # type: ignore[attr-defined]
+        raise InputError(f"{table.where}: column {values.name!r} holds lists of lists; leave it out with --ignore")
+    return values.cast(pl.List(pl.String))
+
+
+def _numbers(numbers: pl.Series, raw: pl.Series, name: str, table: Table, what: str) -> NDArray[np.float64]:
+    """Numbers with NaN where there is none; a text that isn't one is an error."""
+    broken = numbers.is_null() & raw.is_not_null()
+    if raw.dtype.is_float():
+        broken &= ~raw.is_nan()
+    if broken.any():
+        row = int(broken.arg_max() or 0)
+        raise InputError(
+            f"{table.line(row)}: {raw[row]!r} in column {name!r} is not {what}; "
+            f"mend it, or use --kinds {name}=categorical"
+        )
+    found = numbers.fill_null(np.nan).to_numpy()
+    return np.where(np.isinf(found), np.nan, found) if np.isinf(found).any() else found
+
+
+def _set_scope(feature: Feature, log: Log, first: NDArray[np.int64], table: Table, options: PrepareOptions) -> None:
+    """Whether a column of the events depends on the session or the item alone; the latter is then held by item."""
+    several = len(log.item) > len(log)
+    if feature.kind == "multi":
+        assert feature.lists is not None
+        joined = factorize(feature.lists.list.join("\x1f"))[0]
+        if not constant_by(log.item, joined[log.row]):
+            raise InputError(
+                f"{table.where}: column {feature.source!r} holds lists that differ between events of an item; "
+                f"leave it out with --ignore {feature.source}"
+            )
+        feature.lists, feature.level, feature.scope = feature.lists.gather(first), "item", "item"
+        return
+    raw = comparable(feature.numbers) if feature.numbers is not None else feature.codes
+    assert raw is not None
+    values = raw[log.row]
+    starts = np.repeat(values[log.offsets[:-1]], log.lengths)
+    if several and (values == starts).all():
+        feature.scope = "session"
+    elif (
+        feature.role == "feature"
+        and len(log.item) > np.count_nonzero(np.bincount(log.item))
+        and constant_by(log.item, values)
+    ):
+        feature.level, feature.scope = "item", "item"
+        if feature.numbers is not None:
+            feature.numbers = feature.numbers[first]
+        else:
+            assert feature.codes is not None
+            feature.codes = feature.codes[first]
+
+
+# ── Encoding ────────────────────────────────────────────────────────────────────────────────────
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """A feature as it is stored: its column, its values per row of its level, and the table of its categories."""
+
+    feature: Feature
+    column: Column
+    stored: NDArray[Any] | pl.Series
+    table: pl.DataFrame | None = None
+
+
+def encode(feature: Feature, weight: NDArray[np.int64]) -> Encoded:
+    """Ids and standardized numbers, fitted where `weight` (training events per row) isn't zero."""
+    base: dict[str, Any] = {
+        "name": feature.name, "role": feature.role, "scope": feature.scope, "source": feature.source,
+    }  # fmt: skip
+    if feature.kind == "multi":
+        return _encode_lists(feature, weight, base)
+    if feature.kind == "categorical":
+        assert feature.codes is not None and feature.values is not None
+        there = feature.codes != MISSING
+        count = np.bincount(feature.codes[there], weights=weight[there], minlength=len(feature.values))
+        table, ids = _category_table(feature.values, count)
+        return Encoded(
+            feature, Column(kind="categorical", size=len(table) + UNKNOWN + 1, **base), ids[feature.codes], table
+        )
+    assert feature.numbers is not None
+    if feature.kind == "timestamp":
+        return Encoded(feature, Column(kind="timestamp", **base), feature.numbers)
+    mean, std = 0.0, 1.0
+    if feature.role != "target":
+        used = (weight > 0) & ~np.isnan(feature.numbers)
+        if used.any():
+            mean = float(np.average(feature.numbers[used], weights=weight[used]))
+            std = float(np.sqrt(np.average((feature.numbers[used] - mean) ** 2, weights=weight[used])))
+            std = std if std > 1e-9 * max(abs(mean), 1e-9) else 1.0  # a constant, but for rounding
+    stored = np.nan_to_num((feature.numbers - mean) / std, nan=0.0).astype(np.float32)
+    return Encoded(feature, Column(kind="continuous", mean=mean, std=std, **base), stored)
+
+
+def _category_table(values: pl.Series, count: NDArray[Any]) -> tuple[pl.DataFrame, NDArray[np.int32]]:
+    """``id, value`` of the values that training has, the most frequent first, and the id of each code (-1 too)."""
+    texts = values.cast(pl.String)
+    known = pl.DataFrame({"value": texts, "count": count, "code": np.arange(len(texts))})
+    known = known.filter((pl.col("count") > 0) & (pl.col("value") != "")).sort(
+        "count", "value", descending=[True, False]
+    )
+    ids = np.full(len(texts) + 1, UNKNOWN, np.int32)  # the last is that of code -1
+    ids[known["code"].to_numpy()] = np.arange(len(known), dtype=np.int32) + UNKNOWN + 1
+    table = known.select(pl.int_range(UNKNOWN + 1, pl.len() + UNKNOWN + 1, dtype=pl.Int32).alias("id"), "value")
+    return table, ids
+
+
+def _encode_lists(feature: Feature, weight: NDArray[np.int64], base: dict[str, Any]) -> Encoded:
+    assert feature.lists is not None
+    frame = pl.DataFrame({"item": np.arange(len(feature.lists)), "value": feature.lists}).explode("value").drop_nulls()
+    codes, values = factorize(frame["value"])
+    # an item without training events still counts as one, so that its values have ids
+    weights = np.maximum(weight, 1)[frame["item"].to_numpy()]
+    table, ids = _category_table(values, np.bincount(codes, weights=weights, minlength=len(values)))
+    known = frame.select("item", pl.Series("id", ids[codes])).filter(pl.col("id") > UNKNOWN)
+    grouped = known.group_by("item", maintain_order=True).agg("id")
+    every = pl.DataFrame({"item": np.arange(len(feature.lists))})
+    stored = every.join(grouped, on="item", how="left", maintain_order="left").select(pl.col("id").fill_null([]))["id"]
+    return Encoded(
+        feature, Column(kind="categorical", size=len(table) + UNKNOWN + 1, multi=True, **base), stored, table
+    )
