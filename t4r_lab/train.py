@@ -111,6 +111,7 @@ def fit(
             break
         found = evaluate(model, valid, spec, accelerator=accelerator).metrics() if valid is not None else {}
         best = valid is None or state.better(found[spec.monitor])
+        meter.join(accelerator)
         if best:
             write_weights(best_path(folder), model, accelerator.is_main_process)
         report = Epoch(
@@ -218,6 +219,12 @@ class _Meter:
     def add(self, total: Tensor, count: int) -> None:
         self.total += total
         self.count += count
+
+    def join(self, accelerator: Any) -> None:
+        """Take in what the other processes have summed."""
+        if accelerator.num_processes > 1:
+            both = accelerator.reduce(torch.stack([self.total, self.total.new_tensor(self.count)]), "sum")
+            self.total, self.count = both[0], int(both[1])
 
     def mean(self) -> float:
         value = float(self.total) / max(self.count, 1)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -119,10 +120,10 @@ def test_times_of_any_form(raw: list[Any], seconds: list[float | None]) -> None:
 
 
 def test_datetimes_with_and_without_a_zone() -> None:
-    frame = pd.DataFrame({"naive": pd.to_datetime(["2014-04-07 10:51:09"])})
-    frame["zoned"] = frame["naive"].dt.tz_localize("UTC").dt.tz_convert("Asia/Tokyo")
-    for name in frame:
-        assert to_seconds(pl.from_pandas(frame)[str(name)]).to_list() == [1396867869.0]
+    naive = pl.Series(["2014-04-07 10:51:09"]).str.to_datetime()
+    zoned = naive.dt.replace_time_zone("UTC").dt.convert_time_zone("Asia/Tokyo")
+    for times in (naive, zoned, naive.dt.cast_time_unit("ms")):
+        assert to_seconds(times).to_list() == [1396867869.0]
 
 
 # ── files ───────────────────────────────────────────────────────────────────────────────────────
@@ -222,6 +223,7 @@ def test_files_whose_ids_are_numbers_here_and_text_there(tmp_path: Path) -> None
         ({"item_id": 1, "user_id": 1}, {"gap_minutes": 5, "session": "session_id"}, "both say what a session is"),
         ({"item_id": 1}, {"targets": ["bougt"]}, "column 'bougt' is missing"),
         ({"item_id": 1}, {"time": "Timestamp"}, "did you mean 'timestamp'"),
+        ({"item_id": 1}, {"title": "label"}, "column 'label' is missing"),
         ({"item_id": None}, {}, "row 0: column 'item_id' has no item"),
         ({"item_id": 1.5}, {}, r"row 0: item column 'item_id' holds decimal numbers or NaN \(1.5\)"),
         ({"item_id": float("nan")}, {}, "holds decimal numbers or NaN"),
@@ -306,7 +308,7 @@ def test_lists_of_an_item_are_a_multi_valued_feature_and_lists_that_vary_are_ref
     for own, item in zip(data.items["item"], data.items["item_id"], strict=True):
         assert [names[i] for i in data.item_table()["tags"][item]] == [f"t{own % 3}", f"u{own % 2}"]
     with pytest.raises(InputError, match="lists that differ between events of an item"):
-        prepare(frame.with_columns(pl.Series("tags", tags[::-1])), tmp_path / "out", LOO)
+        prepare(frame.with_columns(pl.Series("tags", [["a"], ["b"]] * 30)), tmp_path / "out", LOO)
 
 
 # ── tables of items and users ───────────────────────────────────────────────────────────────────
@@ -422,7 +424,7 @@ def test_the_profile_s_shares_by_a_plain_loop(tmp_path: Path, split: Any) -> Non
     train, checks = sequences(data, "train"), data.profile["checks"]
     later = sum(len(s) - 1 for s in train.values())
     assert checks["consecutive_repeat_share"] == pytest.approx(
-        sum(a == b for s in train.values() for a, b in zip(s, s[1:], strict=False)) / later, abs=1e-4
+        sum(a == b for s in train.values() for a, b in pairwise(s)) / later, abs=1e-4
     )
     assert checks["repeat_share"] == pytest.approx(sum(len(s) - len(set(s)) for s in train.values()) / later, abs=1e-4)
     known = {i for s in train.values() for i in s}
@@ -444,6 +446,25 @@ def _short_events(data: Dataset, split: str) -> int:
     return sum(len(s) for key, s in sequences(data, "train").items() if key not in longer)
 
 
+# ── the folder ──────────────────────────────────────────────────────────────────────────────────
+
+
+def test_what_a_file_manager_leaves_is_no_foreign_file(tmp_path: Path) -> None:
+    data = prepare(clicks(), tmp_path / "out")
+    (data.path / ".ipynb_checkpoints").mkdir()
+    (data.path / ".ipynb_checkpoints" / "profile-checkpoint.json").write_text("{}")
+    assert Dataset.open(data.path).digest == data.digest
+    assert prepare(clicks(), tmp_path / "out").digest == data.digest
+
+
+def test_a_place_that_can_t_be_a_folder_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("x")
+    for out in (tmp_path / "file", tmp_path / "file" / "data", tmp_path / ("n" * 300)):
+        with pytest.raises(InputError, match=r"choose another --out|give a new or empty folder"):
+            prepare(clicks(), out)
+    assert [p.name for p in tmp_path.iterdir()] == ["file"]
+
+
 # ── a disk that is full ─────────────────────────────────────────────────────────────────────────
 
 
@@ -462,7 +483,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 def test_a_disk_that_fills_up_while_writing(small_disk: Path) -> None:
     old = prepare(clicks(200), small_disk / "data").digest
     rng = np.random.default_rng(0)
-    big = clicks(120_000, noise=rng.normal(size=120_000))
+    big = clicks(400_000, noise=rng.normal(size=400_000))
     with pytest.raises(InputError, match=rf"the disk is full \({small_disk} has"):
         prepare(big, small_disk / "data")
     assert Dataset.open(small_disk / "data").digest == old

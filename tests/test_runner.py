@@ -155,7 +155,10 @@ def test_a_stopped_run_goes_on_to_the_same_result(data: Path, whole: runner.RunR
     assert stopped.valid == {}
     with pytest.raises(InputError, match="has no model; resume it with"):
         runner.evaluate_run(stopped.run_id, home=whole.home, on_report=silent)
-    resumed = runner.resume(stopped.run_id[:10], home=whole.home, on_report=silent)
+    told: list[Report] = []
+    resumed = runner.resume(stopped.run_id[:10], home=whole.home, on_report=told.append)
+    # from the start again it would reach the same, with the same seed
+    assert [report.epoch for report in told if isinstance(report, Epoch)] == [3, 4]
     assert resumed.run_id == stopped.run_id
     assert whole.best_epoch > 2, "the best epoch lies before the stop: equality would say nothing of what followed"
     assert (resumed.best_epoch, resumed.valid) == (whole.best_epoch, whole.valid)

@@ -238,7 +238,7 @@ def test_two_processes_give_the_loss_curve_of_one(tmp_path: Path) -> None:
         "PYTHONPATH": os.pathsep.join([os.getcwd(), os.environ.get("PYTHONPATH", "")]),
         "OMP_NUM_THREADS": "1",
     }
-    launch = [sys.executable, "-m", "accelerate.commands.launch", "--cpu", "--num_processes", "2", "--num_machines", "1",
+    launch = [sys.executable, "-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes", "2", "--num_machines", "1",
               "--mixed_precision", "no", "--dynamo_backend", "no", "--main_process_port", "0"]  # fmt: skip
     import json
 
@@ -250,5 +250,6 @@ def test_two_processes_give_the_loss_curve_of_one(tmp_path: Path) -> None:
     one = json.loads((tmp_path / "one" / "curve-0.json").read_text())
     for rank in (0, 1):
         two = json.loads((tmp_path / "two" / f"curve-{rank}.json").read_text())
-        for (_, valid), (_, also) in zip(one, two, strict=True):
+        for (loss, valid), (same, also) in zip(one, two, strict=True):
+            assert loss == pytest.approx(same, rel=1e-4)
             assert valid["ndcg@5"] == pytest.approx(also["ndcg@5"], abs=2e-3)

@@ -26,11 +26,17 @@ def factorize(values: pl.Series) -> tuple[Codes, pl.Series]:
         values = values.cast(pl.String)
     elif values.dtype.is_float():
         values = values.fill_nan(None)
-    elif values.dtype.is_integer() and (span := _span(values)) <= max(4 * len(values), 1 << 16):
+    elif values.dtype.is_integer() and _fits(values) and (span := _span(values)) <= max(4 * len(values), 1 << 16):
         return _factorize_range(values, span)
     encoded = values.to_arrow().dictionary_encode()
     codes = encoded.indices.fill_null(MISSING).to_numpy(zero_copy_only=False).astype(np.int32, copy=False)
     return codes, pl.Series(values.name, encoded.dictionary, dtype=values.dtype)
+
+
+def _fits(values: pl.Series) -> bool:
+    """True if all are within 64 bits with a sign."""
+    highest = values.max()
+    return highest is None or int(highest) < 2**63  # type: ignore[arg-type]
 
 
 def _span(values: pl.Series) -> int:
@@ -44,7 +50,7 @@ def _factorize_range(values: pl.Series, span: int) -> tuple[Codes, pl.Series]:
         return np.full(len(values), MISSING, np.int32), values.clear()
     low = int(values.min())  # type: ignore[arg-type]
     missing = values.is_null().to_numpy() if values.null_count() else None
-    place = (values.fill_null(low) - low).cast(pl.Int64).to_numpy()
+    place = (values.fill_null(low).cast(pl.Int64) - low).to_numpy()
     present = np.zeros(span, bool)
     present[place if missing is None else place[~missing]] = True
     codes = (np.cumsum(present, dtype=np.int32) - 1)[place]

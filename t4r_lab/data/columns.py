@@ -132,8 +132,9 @@ def _name(table: Table, remedy: str) -> str:
 def check_names(options: PrepareOptions, events: Table, others: Collection[Table]) -> None:
     """Every column that an option names must be somewhere; targets with the events or the users."""
     columns = {c: table.where for table in (*others, events) for c in table.frame.columns}
-    for option in ("targets", "features", "ignore", "kinds"):
-        for name in getattr(options, option) or ():
+    for option in ("targets", "features", "ignore", "kinds", "title"):
+        asked = getattr(options, option) or ()
+        for name in [asked] if isinstance(asked, str) else asked:
             if name not in columns:
                 raise InputError(
                     f"{events.where}: column {name!r} is missing (--{option}); {did_you_mean(name, columns)}"
@@ -157,7 +158,11 @@ def check_ids(table: Table, name: str, what: str) -> None:
             f"{table.line(row)}: {what} column {name!r} holds decimal numbers or NaN ({value}); "
             "use whole numbers or text on every row"
         )
-    if not (values.dtype.is_integer() or isinstance(values.dtype, (pl.String, pl.Categorical, pl.Enum, pl.Boolean))):
+    if not (
+        values.dtype.is_integer()
+        or values.dtype == pl.Null
+        or isinstance(values.dtype, (pl.String, pl.Categorical, pl.Enum, pl.Boolean))
+    ):
         raise InputError(f"{table.where}: {what} column {name!r} holds {values.dtype}; use whole numbers or text")
     if values.null_count():
         row = int(values.is_null().arg_max() or 0)

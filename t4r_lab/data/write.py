@@ -23,6 +23,8 @@ from t4r_lab.errors import InputError
 FORMAT = "t4r-lab prepared data"
 VERSION = 1
 MANIFEST = "manifest.json"
+LITTER = frozenset((".DS_Store", ".ipynb_checkpoints", "Thumbs.db", "desktop.ini"))
+"""What file managers and JupyterLab leave in folders that are looked into."""
 REQUIRED = ("schema.json", "items.parquet", "train.parquet", "valid.parquet", "test.parquet", "profile.json")
 
 
@@ -139,6 +141,7 @@ def _disk_refusal(error: Exception, out: Path) -> InputError | None:
         errno.EPERM,
         errno.EROFS,
         errno.ENOTDIR,
+        errno.EEXIST,
         errno.ENAMETOOLONG,
     ):
         return InputError(f"{out}: cannot be written ({error.strerror}); choose another --out")
@@ -236,5 +239,6 @@ def check_folder(folder: Path) -> Manifest:
 
 
 def _files(folder: Path) -> set[str]:
-    """Every file below `folder`, relative, with forward slashes."""
-    return {p.relative_to(folder).as_posix() for p in folder.rglob("*") if not p.is_dir()}
+    """Every file below `folder`, relative, with forward slashes; without litter."""
+    found = (p.relative_to(folder) for p in folder.rglob("*") if not p.is_dir())
+    return {p.as_posix() for p in found if not LITTER.intersection(p.parts)}
