@@ -114,13 +114,15 @@ def load(folder: str | Path) -> tuple[Model, RunSpec, Schema]:
     """A model as `save` wrote it, in evaluation mode, with its spec and schema."""
     from safetensors import safe_open
 
+    from t4r_lab.nn.features import ITEM_TABLE
+
     folder = Path(folder)
     spec, schema = RunSpec.load(folder / SPEC), Schema.load(folder / SCHEMA)
     if not (folder / WEIGHTS).is_file():
         raise InputError(f"{folder / WEIGHTS}: there are no weights; train the run first")
     try:
         with safe_open(str(folder / WEIGHTS), "pt") as weights:
-            prefix = "head.body.inputs.item_"  # the item table travels with the weights
+            prefix = f"head.body.inputs.{ITEM_TABLE}"  # the item table travels with the weights
             names = [n for n in weights.keys() if n.startswith(prefix)]  # noqa: SIM118 (not a mapping)
             table = {n.removeprefix(prefix): weights.get_tensor(n) for n in names}
     except Exception as error:

@@ -180,3 +180,14 @@ def test_groups_of_like_length_change_nothing(body: str, masking: str, monkeypat
     grouped = block(hidden, masked)[real]
     monkeypatch.setattr(blocks, "GROUPS", 1)
     torch.testing.assert_close(grouped, block(hidden, masked)[real], atol=1e-5, rtol=1e-5)
+
+
+def test_columns_may_be_called_like_attributes_of_a_module() -> None:
+    names = {"category": "type", "price": "keys", "device": "embedding", "genres": "training"}
+    schema = SCHEMA.model_copy(
+        update={"columns": tuple(c.model_copy(update={"name": names.get(c.name, c.name)}) for c in SCHEMA)}
+    )
+    table = {names[name]: values for name, values in ITEM_TABLE.items()}
+    inputs = TabularSequenceFeatures.from_schema(schema, masking="clm", item_dim=16, item_table=table)
+    assert set(inputs.encoders) == {"item_id", *names.values()}
+    assert inputs.training

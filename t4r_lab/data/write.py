@@ -48,8 +48,11 @@ def check_target(out: Path) -> None:
     InputError
         before any work is done.
     """
-    if not out.exists():
-        return
+    try:
+        if not out.exists():
+            return
+    except OSError as error:  # such as a name that is too long
+        raise InputError(f"{out}: cannot be written ({error.strerror}); choose another --out") from None
     if not out.is_dir():
         raise InputError(f"{out}: is a file; give a new or empty folder as --out")
     there = _files(out)

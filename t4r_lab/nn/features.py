@@ -15,6 +15,10 @@ from t4r_lab.spec import FeatureSpec, InputsSpec
 from t4r_lab.spec.features import resolve
 
 
+ITEM_TABLE = "item_table_"
+"""What the names of the buffers with item attributes begin with."""
+
+
 class CategoricalFeature(nn.Module):
     """Embedding of ids, (…, T) or the mean over a list of them, (…, T, K), to (…, T, dim).
 
@@ -99,17 +103,23 @@ class TabularSequenceFeatures(nn.Module):
         init_std: float = 0.05,
     ) -> None:
         super().__init__()
-        self.encoders = nn.ModuleDict(encoders)
+        self._encoders = nn.ModuleDict({f"feature_{name}": encoder for name, encoder in encoders.items()})
+        self._names = tuple(encoders)
         self.item, self.aggregation, self.masking = item, aggregation, masking
         self.output_dim, self.max_sequence_length = output_dim, max_sequence_length
         self.item_columns = tuple(item_table or ())
         for name, values in (item_table or {}).items():
-            self.register_buffer(f"item_{name}", values)
+            self.register_buffer(f"{ITEM_TABLE}{name}", values)
         self.projection = projection or nn.Identity()
         self.hidden_vector = None
         if masking is not None and not masking.causal:
             self.hidden_vector = nn.Parameter(torch.empty(output_dim).normal_(std=init_std))
         self.dropout = nn.Dropout(dropout)
+
+    @property
+    def encoders(self) -> dict[str, nn.Module]:
+        """The module of each column. (A column may be called like an attribute of a module, ``type`` or ``keys``.)"""
+        return dict(zip(self._names, self._encoders.values(), strict=True))
 
     @property
     def item_embedding(self) -> nn.Embedding:
@@ -131,7 +141,7 @@ class TabularSequenceFeatures(nn.Module):
 
     def _column(self, columns: Mapping[str, Tensor], name: str) -> Tensor:
         if name in self.item_columns:
-            table: Tensor = getattr(self, f"item_{name}")
+            table: Tensor = getattr(self, f"{ITEM_TABLE}{name}")
             return table[columns[self.item]]
         if name not in columns:
             raise InputError(

@@ -101,6 +101,7 @@ class SpecForm(w.VBox):
         self._edit = edit or draft.set
         above = above or {}
         self.fields: dict[str, Field] = {}
+        self._made: dict[Any, Field] = {}
         self.sections = {name: Section(name, name in ("Masking", "Body"), above.get(name)) for name in SECTIONS}
         super().__init__(list(self.sections.values()))
         self.add_class("t4r-form")
@@ -124,8 +125,7 @@ class SpecForm(w.VBox):
             section.summary = summary(spec, name)
             if any(section_of(path) == name for path in self.draft.errors):
                 section.opened = True
-        for path in self.fields.keys() - {k.path for k in knobs}:
-            self.fields.pop(path).close()
+        self.fields = {field.knob.path: field for fields in shown.values() for field in fields}
 
     @staticmethod
     def _elsewhere(knob: Knob) -> bool:
@@ -133,16 +133,11 @@ class SpecForm(w.VBox):
         return knob.path.startswith(FEATURES) or (knob.path.endswith("kind") and len(knob.choices) == 1)
 
     def _field(self, spec: RunSpec, knob: Knob) -> Field:
-        """The field of a knob: the one there is, unless the knob has changed its nature with its kind."""
-        there = self.fields.get(knob.path)
-        if there is not None and (there.knob.type, there.knob.low, there.knob.high, there.knob.choices) == (
-            knob.type, knob.low, knob.high, knob.choices
-        ):  # fmt: skip
-            return there
-        if there is not None:
-            there.close()
-        self.fields[knob.path] = Field(knob, self._edit, options(spec, knob), help_text(spec, knob))
-        return self.fields[knob.path]
+        """The field of a knob. Fields are kept, so that going from kind to kind and back makes no new ones."""
+        nature = (knob.path, knob.type, knob.optional, knob.low, knob.high, knob.choices)
+        if nature not in self._made:
+            self._made[nature] = Field(knob, self._edit, options(spec, knob), help_text(spec, knob))
+        return self._made[nature]
 
 
 def summary(spec: RunSpec, section: str) -> str:

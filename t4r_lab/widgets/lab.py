@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import ipywidgets as w
 
@@ -38,9 +39,25 @@ class Lab(w.VBox):
     Parameters
     ----------
     home: where runs, jobs and data are kept; by default as for the command line.
+
+    Notes
+    -----
+    There is one Lab for a home in a kernel: running the cell again shows it again, as it was left. (A new one
+    each time would leave hundreds of widgets behind. They can't be closed either: JupyterLab 4.6 counts every
+    closed comm twice and so ends the subshell through which the widgets that stay are heard.)
     """
 
+    _open: ClassVar[dict[Path, Lab]] = {}
+
+    def __new__(cls, home: str | Path | None = None) -> Lab:
+        with suppress(InputError):
+            if (there := cls._open.get(homes.ensure(home))) is not None:
+                return there
+        return super().__new__(cls)
+
     def __init__(self, home: str | Path | None = None) -> None:
+        if getattr(self, "home", None) is not None:
+            return
         style = w.HTML(f"<style>{STYLE}</style>")
         self.background = Background()
         try:
@@ -49,9 +66,7 @@ class Lab(w.VBox):
             super().__init__([style, w.HTML(message("error", str(error)))])
             self.add_class("t4r-lab")
             return
-        if (earlier := _open.pop(self.home, None)) is not None:
-            earlier.close()
-        _open[self.home] = self
+        self._open[self.home] = self
         self.draft = Draft(first_spec(self.home))
         self.data = DataPanel(self.choose, self.read, self.prepare)
         self.architecture = ArchitecturePanel(self.draft, self.edit, self.train)
@@ -226,18 +241,5 @@ class Lab(w.VBox):
     def close(self) -> None:
         """Stop watching, and drop the view; jobs go on."""
         self.background.close()
-        if getattr(self, "home", None) in _open and _open[self.home] is self:
-            del _open[self.home]
-        with self.background.lock:
-            close_tree(self)
-
-
-_open: dict[Path, Lab] = {}
-"""The Lab of each home: running the cell again replaces it, so that watchers don't pile up."""
-
-
-def close_tree(widget: w.Widget) -> None:
-    """Close `widget` and all it holds; closing a box alone leaves its children in the kernel and the browser."""
-    for child in getattr(widget, "children", ()):
-        close_tree(child)
-    w.Widget.close(widget)
+        self._open.pop(self.home, None)
+        super().close()
