@@ -187,6 +187,46 @@ def test_the_lab_opens_on_the_built_in_data(lab: Lab) -> None:
     assert "category" in lab.architecture.picture.value
 
 
+def test_the_cell_run_again_shows_the_same_lab(lab: Lab) -> None:
+    lab.edit("name", "mine")
+    assert Lab(lab.home) is lab
+    assert Lab(lab.home).draft.spec.name == "mine"
+
+
+def test_a_home_that_cannot_be_written_is_said_in_words(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    lab = Lab(tmp_path / "file" / "home")
+    assert "can't be written" in lab.children[1].value
+    lab.close()
+
+
+def test_damaged_jobs_and_a_launch_that_fails_are_shown(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = lab.home / "jobs" / "20990101-000000-dead"
+    folder.mkdir(parents=True)
+    (folder / "status.json").write_text("{half")
+    lab.background.wake()
+    until(lambda: lab.jobs.jobs)
+    assert lab.jobs.jobs[0].state == "lost"
+    assert "can't be read" in lab.jobs.cards[folder.name]._progress.value
+
+    def full(*asked: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("t4r_lab.jobs.launch", full)
+    lab.architecture.train.click()
+    assert "No space left" in lab.jobs._message.value
+    assert lab.tabs.selected_index == 2
+
+
+def test_callbacks_are_quick(lab: Lab) -> None:
+    slowest = 0.0
+    for body in ("xlnet", "gru", "bert", "gpt2"):
+        began = time.perf_counter()
+        lab.architecture.form.fields["model.body.kind"].control.value = body
+        slowest = max(slowest, time.perf_counter() - began)
+    assert slowest < 0.15
+
+
 def test_a_wrong_file_is_refused_in_the_panel(lab: Lab, tmp_path: Path) -> None:
     form = lab.data.form
     form.source.value = str(tmp_path / "none.csv")
@@ -236,8 +276,10 @@ def test_train_runs_in_a_job_and_the_run_appears(lab: Lab) -> None:
     until(lambda: lab.runs.runs and lab.runs.runs[0].status == "FINISHED", 90)
     assert lab.jobs.jobs[0].state == "finished"
     assert lab.runs.runs[0].baselines.keys() == {"popularity", "successors"}
+    lab.close()
     second = Lab(lab.home)  # as after a restart of the kernel
     try:
+        assert second is not lab
         until(lambda: second.jobs.cards)
         assert next(iter(second.jobs.cards.values())).metric.series["validation"]
     finally:

@@ -14,7 +14,6 @@ from t4r_lab.schema import PADDING, Schema
 from t4r_lab.spec import FeatureSpec, InputsSpec
 from t4r_lab.spec.features import resolve
 
-
 ITEM_TABLE = "item_table_"
 """What the names of the buffers with item attributes begin with."""
 

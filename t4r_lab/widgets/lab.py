@@ -241,5 +241,5 @@ class Lab(w.VBox):
     def close(self) -> None:
         """Stop watching, and drop the view; jobs go on."""
         self.background.close()
-        self._open.pop(self.home, None)
+        self._open.pop(getattr(self, "home", Path()), None)
         super().close()
