@@ -91,11 +91,13 @@ RESTART = "async () => { await window.jupyterapp.shell.currentWidget.sessionCont
 
 
 def open_lab(page: Any, address: str) -> Any:
-    """Open the notebook, run its first cell and wait for the front end with its data."""
+    """Open the notebook in a fresh kernel, run its first cell and wait for the front end with its data."""
     page.goto(f"{address}/lab/tree/lab.ipynb?reset")
     page.locator(".jp-Notebook .jp-Cell").first.wait_for()
     page.wait_for_function(CONNECTED)
     page.evaluate("window.jupyterapp.commands.execute('application:toggle-left-area')")  # the notebook gets the room
+    page.evaluate(RESTART)
+    page.wait_for_function(CONNECTED)
     return run_first_cell(page)
 
 
@@ -227,7 +229,7 @@ def test_nothing_scrolls_sideways(page: Any, server: tuple[str, Path]) -> None:
             assert wide == [], (width, name)
 
 
-def test_a_restarted_kernel_finds_the_running_job_again(page: Any, server: tuple[str, Path]) -> None:
+def test_reload_and_restart_find_the_running_job_again(page: Any, server: tuple[str, Path]) -> None:
     lab = open_lab(page, server[0])
     page.get_by_label("name", exact=True).fill("outlives")
     page.get_by_label("name", exact=True).press("Tab")
@@ -238,9 +240,18 @@ def test_a_restarted_kernel_finds_the_running_job_again(page: Any, server: tuple
     page.locator(".t4r-copy pre", has_text="epochs: 2000").wait_for()
     lab.get_by_role("button", name="Train", exact=True).click()
     page.locator(".t4r-card", has_text="outlives").locator(".t4r-stage", has_text="training").wait_for(timeout=90_000)
-    page.evaluate(RESTART)
+    # the same kernel shows the same Lab again after a reload, and it still listens
     page.reload()
     page.locator(".jp-Notebook .jp-Cell").first.wait_for()
+    page.wait_for_function(CONNECTED)
+    run_first_cell(page)
+    assert page.get_by_label("name", exact=True).input_value() == "outlives"
+    tab(page, "Architecture")
+    page.get_by_label("name", exact=True).fill("another")
+    page.get_by_label("name", exact=True).press("Tab")
+    page.locator(".t4r-copy pre", has_text="name: another").wait_for()
+    # a fresh kernel finds the job where it is
+    page.evaluate(RESTART)
     page.wait_for_function(CONNECTED)
     run_first_cell(page)
     page.locator(".t4r-header", has_text="1 job running").wait_for()

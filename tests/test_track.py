@@ -70,6 +70,12 @@ def test_everything_lies_in_the_home(
     assert list(tmp_path.iterdir()) == []
 
 
+def test_the_pages_of_mlflow_open_on_training_runs(home: Path) -> None:
+    _, experiment = track.client_of(home)
+    tags = rows(home, "SELECT key, value FROM experiment_tags WHERE experiment_id = ?", experiment)
+    assert ("mlflow.experimentKind", "custom_model_development") in tags
+
+
 @pytest.mark.parametrize("name", ["ndcg@10", "recall@5", "mrr@100"])
 @pytest.mark.parametrize("baseline", [None, "popularity"])
 def test_names_come_back_and_hold_nothing_that_mlflow_refuses(name: str, baseline: str | None) -> None:
