@@ -378,7 +378,10 @@ def _ui(options: argparse.Namespace) -> int:
     if track.database(home).startswith("http"):
         print(f"the record is on a server: open {track.database(home)}")
         return 0
-    track.client_of(home)
+    _, experiment = track.client_of(home)
+    # the bare address would open on MLflow's pages for chat models
+    page = f"http://127.0.0.1:{options.port}/#/experiments/{experiment}/runs?workflowType=machine_learning"
+    print(f"in a moment, open {page}\nCtrl-C ends it", flush=True)
     command = [
         sys.executable,
         "-m",

@@ -124,6 +124,32 @@ def test_an_empty_list_of_jobs(world: Path, capsys: pytest.CaptureFixture[str]) 
     assert document(capsys, "jobs") == {"jobs": []}
 
 
+def test_ui_serves_the_record_of_the_home_and_names_the_page_of_its_runs(
+    world: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from t4r_lab import track
+
+    started: list[tuple[list[str], dict[str, str]]] = []
+
+    def start(command: list[str], env: dict[str, str], check: bool) -> subprocess.CompletedProcess[str]:
+        started.append((command, env))
+        return subprocess.CompletedProcess(command, 0)
+
+    monkeypatch.setattr(subprocess, "run", start)
+    status, out, _ = call(capsys, "ui", "--port", "5123")
+    ((command, environment),) = started
+    assert status == 0
+    assert command[1:4] == ["-m", "mlflow", "ui"]
+    assert f"sqlite:///{world / 'home' / 'mlflow.db'}" in command
+    assert environment["MLFLOW_SERVER_ENABLE_JOB_EXECUTION"] == "false"
+    experiment = track.client_of(world / "home")[1]
+    assert f"http://127.0.0.1:5123/#/experiments/{experiment}/runs?workflowType=machine_learning" in out
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://record.example:5000")
+    status, out, _ = call(capsys, "ui")
+    assert (status, len(started)) == (0, 1)  # a server has its own pages
+    assert "http://record.example:5000" in out
+
+
 # ── what is refused ─────────────────────────────────────────────────────────────────────────────
 
 

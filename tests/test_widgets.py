@@ -207,7 +207,7 @@ def test_damaged_jobs_and_a_launch_that_fails_are_shown(lab: Lab, monkeypatch: p
     lab.background.wake()
     until(lambda: lab.jobs.jobs)
     assert lab.jobs.jobs[0].state == "lost"
-    assert "can't be read" in lab.jobs.cards[folder.name]._progress.value
+    assert "remove the folder" in lab.jobs.cards[folder.name]._progress.value
 
     def full(*asked: Any) -> None:
         raise OSError(28, "No space left on device")
