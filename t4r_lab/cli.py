@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -372,8 +373,6 @@ def _add_ui(sub: argparse.ArgumentParser) -> None:
 
 
 def _ui(options: argparse.Namespace) -> int:
-    import subprocess
-
     from t4r_lab import homes, track
 
     home = homes.ensure()
@@ -386,16 +385,17 @@ def _ui(options: argparse.Namespace) -> int:
     page = f"http://127.0.0.1:{options.port}/#/experiments/{experiment}/runs?workflowType=machine_learning"
     _print(options, {"url": page}, lambda: f"in a moment, open {page}\nCtrl-C ends it")
     server = ["mlflow", "ui", "--backend-store-uri", track.database(home), "--port", str(options.port)]
-    command = [sys.executable, "-m", *server]
     environment = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_DISABLE_TELEMETRY": "true", **os.environ}
-    return subprocess.run(
-        [sys.executable, "-m", *server], env=environment, stdout=sys.__stderr__, check=False
-    ).returncode
+    return _start(server, environment)
+
+
+def _start(module: list[str], environment: dict[str, str] | None = None) -> int:
+    """Run a Python module until it ends, its output kept off standard output, where one JSON document may stand."""
+    command = [sys.executable, "-m", *module]
+    return subprocess.run(command, env=environment, stdout=sys.__stderr__, check=False).returncode
 
 
 def _lab(options: argparse.Namespace) -> int:
-    import subprocess
-
     notebook = Path("notebooks/lab.ipynb")
     if not notebook.exists():
         notebook = Path("lab.ipynb")
@@ -405,8 +405,7 @@ def _lab(options: argparse.Namespace) -> int:
             kernel = {"kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"}}
             notebook.write_text(json.dumps({"cells": [cell], "metadata": kernel, "nbformat": 4, "nbformat_minor": 5}))
     _print(options, {"notebook": str(notebook.resolve())}, lambda: f"JupyterLab opens on {notebook}; Ctrl-C ends it")
-    command = [sys.executable, "-m", "jupyterlab", str(notebook)]
-    return subprocess.run(command, stdout=sys.__stderr__, check=False).returncode
+    return _start(["jupyterlab", str(notebook)])
 
 
 COMMANDS: dict[str, tuple[Callable[..., Any], str, str, Callable[..., None]]] = {
