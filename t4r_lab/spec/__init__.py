@@ -20,6 +20,7 @@ from t4r_lab.spec.parts import (
     ModelSpec,
     NextItem,
     TrainSpec,
+    VectorsSpec,
     XLNet,
     pair_refusal,
 )
@@ -46,6 +47,7 @@ __all__ = [
     "NextItem",
     "RunSpec",
     "TrainSpec",
+    "VectorsSpec",
     "XLNet",
     "pair_refusal",
     "parse_assignment",
