@@ -102,6 +102,27 @@ def test_features_are_chosen_row_by_row() -> None:
     assert editor.rows["item_id"].tick.disabled
 
 
+def test_columns_share_a_table_by_its_name_and_vectors_of_items_stay() -> None:
+    d = draft()
+    d.set(
+        "model.inputs.features", {"item_id": {}, "category": {}, "genres": {}, "blog": {"vectors": {"path": "b.npy"}}}
+    )
+    editor = FeatureEditor(d, d.set)
+    assert editor.rows["price"].table.disabled and not editor.rows["price"].ticked
+    editor.rows["category"].table.value = editor.rows["genres"].table.value = "kinds"
+    features = d.spec.model.inputs.features
+    assert features is not None and features["category"].table == features["genres"].table == "kinds"
+    assert features["blog"].vectors is not None and features["blog"].vectors.path == "b.npy"
+    assert "vectors" in picture(d.spec, SCHEMA) and "blog" in picture(d.spec, SCHEMA)
+
+
+def test_the_picture_knows_every_aggregation_and_joint_projection() -> None:
+    spec = draft().spec.override({"model.inputs.aggregation": "element-wise-sum-item-multi"})
+    assert "element-wise-sum-item-multi" in picture(spec, SCHEMA) and "5 features B × 20 × 64" in picture(spec, SCHEMA)
+    joint = draft().spec.override({"model.inputs.continuous_projection": 6})
+    assert "all continuous" in picture(joint, SCHEMA) and "projected 6" in picture(joint, SCHEMA)
+
+
 def test_the_picture_shows_shapes_and_escapes_names() -> None:
     text = picture(draft().spec, SCHEMA)
     assert "B × 20 × 64" in text
