@@ -135,7 +135,7 @@ class SequentialBlock(nn.Module):
     @property
     def masking(self) -> Masking:
         if self.inputs.masking is None:
-            raise InputError("the input block has no masking; give masking='clm' or 'mlm' to from_schema")
+            raise InputError("the input block has no masking; give masking='clm', 'mlm', 'plm' or 'rtd' to from_schema")
         return self.inputs.masking
 
     def forward(self, masked: Masked) -> Tensor:

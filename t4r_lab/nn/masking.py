@@ -125,7 +125,8 @@ class PermutationLM:
     def inference(self, batch: Batch, start: Tensor | None = None) -> Masked:
         """The appended position is the query and sees every observed event. `start` must be None."""
         extended, query = _append(batch, start)
-        return Masked(extended, None, query, batch.ids.new_empty(0), self.causal, order=query.float())
+        order = query.float() * (batch.lengths[:, None] > 0)  # where there is no event, the query sees its empty place
+        return Masked(extended, None, query, batch.ids.new_empty(0), self.causal, order=order)
 
     def _spans(self, ids: Tensor) -> Tensor:
         """(B, T) True within spans."""
