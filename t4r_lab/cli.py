@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -86,7 +87,7 @@ def _json(sub: argparse.ArgumentParser) -> None:
 
 def _print(options: argparse.Namespace, content: Any, text: Callable[[], str]) -> None:
     if os.environ.get("RANK", "0") == "0":  # of several processes one speaks
-        print(json.dumps(content, indent=2, default=str) if options.json else text())
+        print(json.dumps(content, indent=2, default=str) if options.json else text(), flush=True)
 
 
 # ── prepare, describe ───────────────────────────────────────────────────────────────────────────
@@ -117,7 +118,8 @@ def _add_flag(sub: argparse.ArgumentParser, knob: Any) -> None:
         sub.add_argument(flag, nargs="+", default=None, metavar="COLUMN=VALUE", help=knob.help)
     else:
         default = "" if knob.default is None else f" (default {knob.default})"
-        sub.add_argument(flag, default=None, choices=knob.choices or None, help=f"{knob.help}{default}")
+        spelled = (lambda text: text.replace("-", "_")) if knob.choices else str  # leave-one-out is understood too
+        sub.add_argument(flag, default=None, type=spelled, choices=knob.choices or None, help=f"{knob.help}{default}")
 
 
 def _prepare(options: argparse.Namespace) -> None:
@@ -367,38 +369,33 @@ def _demo(options: argparse.Namespace) -> None:
 
 def _add_ui(sub: argparse.ArgumentParser) -> None:
     sub.add_argument("--port", type=int, default=5000, help="port on this machine (default 5000)")
+    _json(sub)
 
 
 def _ui(options: argparse.Namespace) -> int:
-    import subprocess
-
     from t4r_lab import homes, track
 
     home = homes.ensure()
     if track.database(home).startswith("http"):
-        print(f"the record is on a server: open {track.database(home)}")
+        page = track.database(home)
+        _print(options, {"url": page}, lambda: f"the record is on a server: open {page}")
         return 0
     _, experiment = track.client_of(home)
     # the bare address would open on MLflow's pages for chat models
     page = f"http://127.0.0.1:{options.port}/#/experiments/{experiment}/runs?workflowType=machine_learning"
-    print(f"in a moment, open {page}\nCtrl-C ends it", flush=True)
-    command = [
-        sys.executable,
-        "-m",
-        "mlflow",
-        "ui",
-        "--backend-store-uri",
-        track.database(home),
-        "--port",
-        str(options.port),
-    ]
+    _print(options, {"url": page}, lambda: f"in a moment, open {page}\nCtrl-C ends it")
+    server = ["mlflow", "ui", "--backend-store-uri", track.database(home), "--port", str(options.port)]
     environment = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_DISABLE_TELEMETRY": "true", **os.environ}
-    return subprocess.run(command, env=environment, check=False).returncode
+    return _start(server, environment)
+
+
+def _start(module: list[str], environment: dict[str, str] | None = None) -> int:
+    """Run a Python module until it ends, its output kept off standard output, where one JSON document may stand."""
+    command = [sys.executable, "-m", *module]
+    return subprocess.run(command, env=environment, stdout=sys.__stderr__, check=False).returncode
 
 
 def _lab(options: argparse.Namespace) -> int:
-    import subprocess
-
     notebook = Path("notebooks/lab.ipynb")
     if not notebook.exists():
         notebook = Path("lab.ipynb")
@@ -407,11 +404,8 @@ def _lab(options: argparse.Namespace) -> int:
             cell |= {"outputs": [], "source": "import t4r_lab as t4r\n\nt4r.Lab()"}
             kernel = {"kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"}}
             notebook.write_text(json.dumps({"cells": [cell], "metadata": kernel, "nbformat": 4, "nbformat_minor": 5}))
-    return subprocess.run([sys.executable, "-m", "jupyterlab", str(notebook)], check=False).returncode
-
-
-def _nothing(sub: argparse.ArgumentParser) -> None:
-    """No options."""
+    _print(options, {"notebook": str(notebook.resolve())}, lambda: f"JupyterLab opens on {notebook}; Ctrl-C ends it")
+    return _start(["jupyterlab", str(notebook)])
 
 
 COMMANDS: dict[str, tuple[Callable[..., Any], str, str, Callable[..., None]]] = {
@@ -427,6 +421,6 @@ COMMANDS: dict[str, tuple[Callable[..., Any], str, str, Callable[..., None]]] = 
     ),
     "jobs": (_jobs, "list, watch, stop or resume jobs", "jobs stop 20261124-1203", _add_jobs),
     "ui": (_ui, "open the record in MLflow's pages", "ui --port 5000", _add_ui),
-    "lab": (_lab, "open JupyterLab on the front end", "lab", _nothing),
+    "lab": (_lab, "open JupyterLab on the front end", "lab", _json),
 }  # fmt: skip
 """Command → what it calls, its help, an example, and what adds its options."""

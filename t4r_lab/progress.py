@@ -18,16 +18,18 @@ class Console:
         self._bar: Any = None
         self._stage = ""
         self._skipped = 0
+        self._baselines: dict[str, dict[str, float]] = {}
 
     def __call__(self, report: Report) -> None:
         if isinstance(report, Progress):
             self._progress(report)
             return
         if isinstance(report, Baseline):
+            self._baselines[report.name] = report.metrics
             self._say(f"baseline {report.name}: {_figures(report.metrics)}")
         elif isinstance(report, Epoch):
             self._skipped = report.skipped
-            found = _figures(report.valid) or "no validation part"
+            found = self._beside_baseline(report.valid) or "no validation part"
             mark = " *" if report.best and report.valid else ""
             terms = f" ({', '.join(f'{n} {v:.4f}' for n, v in report.losses.items())})" if report.losses else ""
             self._say(
@@ -57,6 +59,15 @@ class Console:
         self._bar.update(report.done - self._bar.n)
         if "loss" in report.figures:
             self._bar.set_postfix_str(f"loss {report.figures['loss']:.3f}", refresh=False)
+
+    def _beside_baseline(self, metrics: dict[str, float]) -> str:
+        """The figures, and the first of them as the best baseline has it."""
+        figures = _figures(metrics)
+        if not figures or not self._baselines:
+            return figures
+        first = figures.split(" ")[0]
+        name, best = max(((n, m[first]) for n, m in self._baselines.items() if first in m), key=lambda pair: pair[1])
+        return f"{figures}  ({name} {best:.4f})"
 
     def _say(self, line: str) -> None:
         if self._bar is not None:

@@ -17,7 +17,6 @@ from t4r_lab.nn import blocks, two_stream
 from t4r_lab.nn.flow import Batch
 from t4r_lab.nn.heads import Model
 from t4r_lab.report import Epoch
-from t4r_lab.spec import RunSpec
 from tests.toy import N_ITEMS, PAIRS, Toy, make_sessions, toy_spec
 
 pairs = pytest.mark.parametrize(("body", "masking"), PAIRS)
@@ -177,31 +176,6 @@ def test_5_neither_padding_nor_the_rest_of_the_batch_changes_anything(body: str,
         alone = torch.cat([model.score(make_batch(short, windows.take(np.array([i])))) for i in range(12)])
         assert float((together - model.score(wider)).abs().max()) <= 1e-5
         assert float((together - alone).abs().max()) <= 1e-5
-
-
-@pytest.mark.parametrize(
-    ("body", "change"),
-    [
-        ("xlnet", {"model.masking.kind": "plm"}),
-        ("xlnet", {"model.masking.kind": "plm", "model.masking.probability": 0.7}),
-        ("xlnet", {"model.masking.kind": "plm", "model.masking.max_span_length": 1}),
-        ("xlnet", {"model.masking.kind": "plm", "model.masking.permute_all": True}),
-        ("bert", {"model.masking.kind": "rtd", "model.masking.probability": 0.7}),
-        ("bert", {"model.masking.kind": "rtd", "model.masking.weight": 3.0}),
-        ("bert", {"model.masking.kind": "rtd", "model.masking.discriminator": "separate"}),
-        ("bert", {"model.masking.kind": "rtd", "model.masking.temperature": 0.05}),
-    ],
-)
-def test_6_each_knob_of_a_masking_changes_training(body: str, change: dict[str, object], tmp_path: Path) -> None:
-    toy, masking = Toy(n=60), str(change["model.masking.kind"])
-    base = toy_spec(body, "mlm" if len(change) == 1 else masking, train__epochs=1)
-
-    def loss(spec: RunSpec) -> float:
-        model = build.build(spec, toy.schema, toy.item_table())
-        reports = train.fit(model, toy, spec, tmp_path / "run")  # type: ignore[arg-type]
-        return next(r.train_loss for r in reports if isinstance(r, Epoch))
-
-    assert loss(base) != loss(base.override(change))
 
 
 @pairs

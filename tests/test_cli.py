@@ -131,7 +131,7 @@ def test_ui_serves_the_record_of_the_home_and_names_the_page_of_its_runs(
 
     started: list[tuple[list[str], dict[str, str]]] = []
 
-    def start(command: list[str], env: dict[str, str], check: bool) -> subprocess.CompletedProcess[str]:
+    def start(command: list[str], env: dict[str, str], check: bool, stdout: object) -> subprocess.CompletedProcess[str]:
         started.append((command, env))
         return subprocess.CompletedProcess(command, 0)
 
@@ -148,6 +148,7 @@ def test_ui_serves_the_record_of_the_home_and_names_the_page_of_its_runs(
     status, out, _ = call(capsys, "ui")
     assert (status, len(started)) == (0, 1)  # a server has its own pages
     assert "http://record.example:5000" in out
+    assert document(capsys, "ui") == {"url": "http://record.example:5000"}
 
 
 # ── what is refused ─────────────────────────────────────────────────────────────────────────────
@@ -178,7 +179,7 @@ EVENTS = {
     "a date that is none": (GOOD, ["--test-from", "tomorrow"], "test_from: 'tomorrow' is not a date"),
     "leave-one-out of short sessions": (
         csv("1,2,3", "1,3,4", "2,3,4", "2,4,5"),
-        ["--split", "leave_one_out"],
+        ["--split", "leave-one-out"],
         "the valid part is empty",
     ),
     "support that nothing has": (GOOD, ["--min-item-support", "999"], "no session has 2 events or more"),

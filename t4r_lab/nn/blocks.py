@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from t4r_lab.errors import InputError
+from t4r_lab.nn.dropout import Dropout
 from t4r_lab.nn.features import TabularSequenceFeatures
 from t4r_lab.nn.flow import Batch, Masked
 from t4r_lab.nn.masking import Masking, make_masking
@@ -37,7 +38,7 @@ class MLPBlock(nn.Module):
             if activation is not None:
                 layers.append(activation())
             if dropout:
-                layers.append(nn.Dropout(dropout))
+                layers.append(Dropout(dropout))
         self.layers = nn.Sequential(*layers)
 
     def forward(self, hidden: Tensor) -> Tensor:
@@ -107,7 +108,7 @@ class RNNBlock(nn.Module):
         cell = {"gru": nn.GRU, "lstm": nn.LSTM}[kind]
         self.kind = kind
         self.rnn = cell(d_in, d_model, n_layer, batch_first=True, dropout=dropout if n_layer > 1 else 0.0)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
 
     def forward(self, hidden: Tensor, masked: Masked) -> Tensor:
         out: Tensor = self.dropout(self.rnn(hidden)[0])

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from t4r_lab.errors import InputError
+from t4r_lab.nn.dropout import Dropout
 from t4r_lab.nn.flow import Masked
 from t4r_lab.nn.masking import Masking, make_masking
 from t4r_lab.schema import PADDING, Schema
@@ -113,7 +114,7 @@ class TabularSequenceFeatures(nn.Module):
         self.hidden_vector = None
         if masking is not None and masking.hides:
             self.hidden_vector = nn.Parameter(torch.empty(output_dim).normal_(std=init_std))
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
 
     @property
     def encoders(self) -> dict[str, nn.Module]:

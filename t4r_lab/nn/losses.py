@@ -49,29 +49,40 @@ class _LinearCrossEntropy(torch.autograd.Function):
 def _forward(
     ctx: Any, hidden: Tensor, weight: Tensor, bias: Tensor, labels: Tensor, smoothing: float, temperature: float
 ) -> Tensor:
-    classes, rows = weight.shape[0], rows_per_chunk(weight.shape[0])
-    needs_grad = any(ctx.needs_input_grad[:3])
+    """Loss and gradients in one pass over chunks of rows.
+
+    A chunk of logits is touched by what needs every one of them alone: three products, the bias, the softmax and
+    its sums. What targets and smoothing take off the softmax is linear in W and h and is taken off the products:
+    with p the softmax, ε the smoothing and w̄ the mean row of W, dh = p·W - ε·w̄ - (1-ε)·W[y].
+    """
+    rows, tempered_bias = rows_per_chunk(weight.shape[0]), bias / temperature
     queries = hidden.to(weight.dtype) / temperature
-    scaled_bias = bias / temperature
+    at_target = (queries * weight[labels]).sum(1) + tempered_bias[labels]
+    total = (smoothing - 1.0) * at_target.sum()
+    if smoothing:
+        mean_weight = weight.mean(0)
+        total -= smoothing * (queries @ mean_weight + tempered_bias.mean()).sum()
+    needs_grad = any(ctx.needs_input_grad[:3])
     if needs_grad:
         d_hidden, d_weight, d_bias = torch.empty_like(queries), torch.zeros_like(weight), torch.zeros_like(bias)
-    total = weight.new_zeros(())
+    buffer = weight.new_empty(min(rows, len(queries)), len(weight))
     for start in range(0, len(queries), rows):
-        chunk, target = queries[start : start + rows], labels[start : start + rows, None]
-        logits = torch.addmm(scaled_bias, chunk, weight.T)
-        at_target, mean = logits.gather(1, target), logits.mean(1, keepdim=True) if smoothing else 0.0
-        peak = logits.amax(1, keepdim=True)
-        exp = logits.sub_(peak).exp_()
-        norm = exp.sum(1, keepdim=True)
-        total += (norm.log() + peak - (1 - smoothing) * at_target - smoothing * mean).sum()
+        chunk = queries[start : start + rows]
+        logits = torch.mm(chunk, weight.T, out=buffer[: len(chunk)]).add_(tempered_bias)
+        peak = logits.amax(1)
+        softmax = torch.softmax(logits, 1, out=logits)
+        total += (peak - softmax.amax(1).log()).sum()  # the largest probability is 1 / Σ exp(logit - peak)
         if needs_grad:
-            slope = exp.div_(norm)  # softmax minus the smoothed target, in place
-            if smoothing:
-                slope.sub_(smoothing / classes)
-            slope.scatter_add_(1, target, slope.new_full(target.shape, smoothing - 1.0))
-            torch.mm(slope, weight, out=d_hidden[start : start + rows])
-            d_weight.addmm_(slope.T, chunk)
-            d_bias += slope.sum(0)
+            torch.mm(softmax, weight, out=d_hidden[start : start + rows])
+            d_weight.addmm_(softmax.T, chunk)
+            d_bias += softmax.sum(0)
     if needs_grad:
+        d_hidden -= (1.0 - smoothing) * weight[labels]
+        d_weight.index_add_(0, labels, queries, alpha=smoothing - 1.0)
+        d_bias.index_add_(0, labels, torch.ones_like(at_target), alpha=smoothing - 1.0)
+        if smoothing:
+            d_hidden -= smoothing * mean_weight
+            d_weight -= queries.sum(0) * (smoothing / len(weight))
+            d_bias -= smoothing * len(queries) / len(weight)
         ctx.save_for_backward((d_hidden / temperature).to(hidden.dtype), d_weight, d_bias / temperature)
     return total

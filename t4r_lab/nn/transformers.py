@@ -12,6 +12,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from t4r_lab.nn.dropout import replace_dropouts
+
 
 class XLNetConfig:
     """XLNet (Yang et al., 2019): relative positions, attention in either direction."""
@@ -101,6 +103,7 @@ def make_transformer(config: Any) -> nn.Module:
     for name, parameter in model.named_parameters():
         if name.endswith(unused):
             parameter.requires_grad_(False)
+    replace_dropouts(model)
     return model
 
 

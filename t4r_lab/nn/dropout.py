@@ -1,0 +1,38 @@
+"""Dropout that costs little on a CPU."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+class Dropout(nn.Dropout):
+    """Inverted dropout (Srivastava et al., 2014), any shape in and out.
+
+    On a CPU torch draws a Bernoulli number for each element, which is a fifth of an XLNet step at the sizes of
+    sessions. Here one random word decides for four elements, 16 bits each, so `p` is met to 1/65,536.
+    """
+
+    def forward(self, input: Tensor) -> Tensor:
+        if not self.training or self.p == 0:
+            return input
+        if input.device.type != "cpu" or self.p == 1:
+            return F.dropout(input, self.p)
+        return input * keep_mask(input.shape, self.p, input.dtype)
+
+
+def keep_mask(shape: torch.Size, p: float, dtype: torch.dtype) -> Tensor:
+    """0 with probability `p` rounded to 1/65,536, else the inverse of the probability to keep."""
+    dropped = min(round(p * 65_536), 65_535)
+    words = torch.empty(-(-shape.numel() // 4), dtype=torch.int64).random_(-(2**63), None)
+    keep = words.view(torch.int16)[: shape.numel()] >= dropped - 32_768
+    return keep.to(dtype).mul_(65_536 / (65_536 - dropped)).view(shape)
+
+
+def replace_dropouts(model: nn.Module) -> None:
+    """Put `Dropout` in the place of every ``nn.Dropout`` of a model made elsewhere."""
+    for parent in list(model.modules()):
+        for name, child in parent.named_children():
+            if type(child) is nn.Dropout:
+                setattr(parent, name, Dropout(child.p))

@@ -1,0 +1,28 @@
+"""What the terminal says of a run."""
+
+from __future__ import annotations
+
+import pytest
+
+from t4r_lab.progress import Console
+from t4r_lab.report import Baseline, Epoch, Progress
+
+
+def epoch(**valid: float) -> Epoch:
+    return Epoch(1, 2, 10, 3.5, {name.replace("_", "@"): value for name, value in valid.items()}, 1e-3, 4.0, True)
+
+
+def test_each_epoch_stands_beside_the_best_baseline(capsys: pytest.CaptureFixture[str]) -> None:
+    with Console() as console:
+        console(Baseline("popularity", {"ndcg@5": 0.5, "ndcg@10": 0.1}))
+        console(Baseline("successors", {"ndcg@5": 0.3, "ndcg@10": 0.25}))
+        console(Progress("training", 1, 10, "steps", {"loss": 3.5}))
+        console(epoch(ndcg_5=0.4, ndcg_10=0.31))
+    assert "epoch 1/2  loss 3.5000  ndcg@10 0.3100  (successors 0.2500)  4.0 s *" in capsys.readouterr().err
+
+
+def test_without_validation_there_is_no_baseline_to_show(capsys: pytest.CaptureFixture[str]) -> None:
+    with Console() as console:
+        console(Baseline("popularity", {"ndcg@10": 0.1}))
+        console(epoch())
+    assert "no validation part  4.0 s\n" in capsys.readouterr().err
