@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Protocol
 
@@ -10,11 +11,20 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from t4r_lab.nn.blocks import SequentialBlock
 from t4r_lab.nn.features import TabularSequenceFeatures
 from t4r_lab.nn.flow import Masked
 from t4r_lab.nn.losses import rows_per_chunk
 from t4r_lab.nn.masking import ReplacedItems
+
+
+class Body(Protocol):
+    """What reads a session: (B, T, output_dim)."""
+
+    output_dim: int
+
+    def __call__(self, masked: Masked) -> Tensor: ...
+
+    def modules(self) -> Iterator[nn.Module]: ...
 
 
 class Generator(Protocol):
@@ -33,22 +43,22 @@ class ReplacedItemDetector(nn.Module):
     starts as its copy; the input block with its embeddings is shared in either case, as in the paper.
     """
 
-    def __init__(self, body: SequentialBlock, settings: ReplacedItems) -> None:
+    def __init__(self, body: Body, settings: ReplacedItems) -> None:
         super().__init__()
         self.weight, self.temperature = settings.weight, settings.temperature
-        self.body = None
+        self.body: Body | None = None
         if settings.discriminator == "separate":
             inputs = {id(m): m for m in body.modules() if isinstance(m, TabularSequenceFeatures)}
             self.body = copy.deepcopy(body, inputs)  # copies everything but these
         width = body.output_dim
         self.judge = nn.Sequential(nn.Linear(width, width), nn.GELU(), nn.Linear(width, 1))
 
-    def forward(self, body: SequentialBlock, masked: Masked) -> Tensor:
+    def forward(self, body: Body, masked: Masked) -> Tensor:
         """Logit of "replaced" at each event, (B, T)."""
-        out: Tensor = self.judge((self.body or body)(masked))[..., 0]
+        out: Tensor = self.judge((body if self.body is None else self.body)(masked))[..., 0]
         return out
 
-    def loss(self, body: SequentialBlock, generator: Generator, masked: Masked, hidden: Tensor) -> Tensor:
+    def loss(self, body: Body, generator: Generator, masked: Masked, hidden: Tensor) -> Tensor:
         """Mean binary cross-entropy over all real events, a scalar.
 
         `masked` is the generator's batch and `hidden` (N, D) its output at the targets. No gradient passes through
