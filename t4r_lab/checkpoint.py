@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -31,8 +31,9 @@ class State:
     best_epoch: int = 0
     best_value: float = -math.inf
     seconds: float = 0.0
-    loss_sum: float = 0.0
-    loss_count: int = 0
+    loss_sum: dict[str, float] = field(default_factory=dict)
+    """by task, of the epoch so far"""
+    loss_count: dict[str, int] = field(default_factory=dict)
 
     def step(self, steps_per_epoch: int) -> int:
         return self.epoch * steps_per_epoch + self.batch
@@ -44,7 +45,7 @@ class State:
         self.epoch += 1
         if best:
             self.best_epoch, self.best_value = self.epoch, value
-        self.batch, self.loss_sum, self.loss_count, self.seconds = 0, 0.0, 0, seconds
+        self.batch, self.loss_sum, self.loss_count, self.seconds = 0, {}, {}, seconds
 
     def out_of_patience(self, patience: int | None) -> bool:
         return patience is not None and self.epoch - self.best_epoch >= patience

@@ -26,9 +26,10 @@ class Console:
             self._say(f"baseline {report.name}: {_figures(report.metrics)}")
         elif isinstance(report, Epoch):
             found = _figures(report.valid) or "no validation part"
+            losses = f" ({', '.join(f'{n} {v:.4f}' for n, v in report.losses.items())})" if report.losses else ""
             mark = " *" if report.best and report.valid else ""
             self._say(
-                f"epoch {report.epoch}/{report.epochs}  loss {report.train_loss:.4f}  {found}  "
+                f"epoch {report.epoch}/{report.epochs}  loss {report.train_loss:.4f}{losses}  {found}  "
                 f"{report.seconds:.1f} s{mark}"
             )
         elif isinstance(report, Stopped):
@@ -73,8 +74,7 @@ class Console:
 
 
 def _figures(metrics: dict[str, float]) -> str:
-    """Metrics at the last cutoff, three significant digits."""
-    if not metrics:
-        return ""
-    last = max(int(name.partition("@")[2]) for name in metrics)
-    return "  ".join(f"{name} {value:.4f}" for name, value in metrics.items() if name.endswith(f"@{last}"))
+    """Metrics at the last cutoff, and those without one, four decimals."""
+    cutoffs = [int(name.partition("@")[2]) for name in metrics if "@" in name]
+    shown = [name for name in metrics if "@" not in name or name.endswith(f"@{max(cutoffs)}")]
+    return "  ".join(f"{name} {metrics[name]:.4f}" for name in shown)

@@ -45,6 +45,8 @@ class Epoch:
     learning_rate: float
     seconds: float
     best: bool
+    losses: dict[str, float] = field(default_factory=dict)
+    """the training loss of each task by name, where there are several, before their weights"""
 
 
 @dataclass(frozen=True)
@@ -73,4 +75,4 @@ def from_event(event: dict[str, Any]) -> Report:
     """The report that `to_event` made an event of; keys it doesn't know, such as the time, are left out."""
     kinds = {kind.__name__.lower(): kind for kind in (Progress, Started, Baseline, Epoch, Stopped)}
     kind = kinds[event["event"]]
-    return kind(**{f.name: event[f.name] for f in fields(kind)})
+    return kind(**{f.name: event[f.name] for f in fields(kind) if f.name in event})
