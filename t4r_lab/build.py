@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from t4r_lab.errors import InputError
-from t4r_lab.schema import Schema
-from t4r_lab.spec import RunSpec
+from t4r_lab.errors import InputError, did_you_mean
+from t4r_lab.schema import Column, Schema
+from t4r_lab.spec import Binary, Categorical, NextItem, Regression, RunSpec, event_summary_refusal
 from t4r_lab.spec.features import resolve, width
 
 if TYPE_CHECKING:
@@ -26,6 +26,47 @@ def check(spec: RunSpec, schema: Schema) -> None:
         with the dotted path, what is wrong and a remedy.
     """
     resolve(spec.model.inputs, schema, spec.model.body.d_model)
+    for index, head in enumerate(spec.model.heads):
+        if not isinstance(head, NextItem):
+            label_column(head, schema, f"model.heads.{index}")
+
+
+def label_column(head: Binary | Categorical | Regression, schema: Schema, path: str) -> Column:
+    """The label column that a head at `path` of the spec predicts.
+
+    Raises
+    ------
+    InputError
+        if the data has no such label, or one of another kind.
+    """
+    targets = {c.name: c for c in schema.targets if c.kind != "timestamp" and c.scope != "item"}
+    if head.column not in targets:
+        remedy = did_you_mean(head.column, targets) if targets else f"prepare it with --targets {head.column}"
+        if head.column in schema:
+            word = "an attribute of items" if schema[head.column].role == "target" else "a feature"
+            remedy = f"it is {word}; prepare it with --targets {head.column}, or take another column"
+        raise InputError(f"{path}.column: the data has no label {head.column!r}; {remedy}")
+    column = targets[head.column]
+    fits = {
+        "binary": column.kind == "continuous" or column.classes == 2,
+        "categorical": column.kind == "categorical" and column.classes >= 2,
+        "regression": column.kind == "continuous",
+    }
+    if not fits[head.kind]:
+        has, other = (
+            ("numbers", "categorical") if column.kind == "continuous" else (f"{column.classes} classes", "continuous")
+        )
+        remedy = " or ".join(f"kind {kind}" for kind in fits if fits[kind]) or "another column"
+        remedy = f"use {remedy}, or prepare it with --kinds {column.source or column.name}={other}"
+        raise InputError(f"{path}.kind: {head.kind} is not for label {column.name!r}, which has {has}; {remedy}")
+    if label_level(head, column) == "event" and head.summary != "last":
+        raise InputError(f"{path}.summary: {event_summary_refusal(head.column, head.summary)}")
+    return column
+
+
+def label_level(head: Binary | Categorical | Regression, column: Column) -> str:
+    """``session`` or ``event``: as the head says, else as the column is."""
+    return head.level or ("session" if column.scope == "session" else "event")
 
 
 def build(
@@ -45,7 +86,7 @@ def build(
 
     from t4r_lab.nn.blocks import MLPBlock, SequentialBlock
     from t4r_lab.nn.features import TabularSequenceFeatures
-    from t4r_lab.nn.heads import Head, Model, NextItemPredictionTask
+    from t4r_lab.nn.heads import Head, Model
     from t4r_lab.nn.masking import make_masking
 
     torch.manual_seed(spec.train.seed)
@@ -62,9 +103,27 @@ def build(
     )
     body = _body(model.body, joined, max_length, inputs)
     project = [] if joined == model.body.d_model else [MLPBlock([model.body.d_model], activation=None)]
-    head = model.heads[0]
-    task = NextItemPredictionTask(head.weight_tying, head.loss.label_smoothing, head.temperature)
-    return Model(Head(SequentialBlock(inputs, *project, body), task))
+    tasks = [_task(head, schema, f"model.heads.{index}") for index, head in enumerate(model.heads)]
+    weights = [head.weight for head in model.heads]
+    return Model(Head(SequentialBlock(inputs, *project, body), tasks, weights))
+
+
+def _task(head: Any, schema: Schema, path: str) -> Any:
+    """The task of a head spec."""
+    from t4r_lab.nn.heads import NextItemPredictionTask
+    from t4r_lab.nn.tasks import BinaryClassificationTask, CategoricalClassificationTask, RegressionTask
+
+    if isinstance(head, NextItem):
+        return NextItemPredictionTask(head.weight_tying, head.loss.label_smoothing, head.temperature)
+    column = label_column(head, schema, path)
+    shared: dict[str, Any] = {
+        "summary": head.summary, "level": label_level(head, column), "dropout": head.dropout,
+    }  # fmt: skip
+    if isinstance(head, Binary):
+        return BinaryClassificationTask(column.name, **shared)
+    if isinstance(head, Categorical):
+        return CategoricalClassificationTask(column.name, column.classes, **shared)
+    return RegressionTask(column.name, head.loss, mean=column.mean, std=column.std, **shared)
 
 
 def _body(spec: Any, d_in: int, max_length: int, inputs: Any) -> Any:

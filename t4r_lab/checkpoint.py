@@ -31,9 +31,9 @@ class State:
     best_epoch: int = 0
     best_value: float = -math.inf
     seconds: float = 0.0
-    loss_sum: float = 0.0
-    loss_count: int = 0
-    term_sums: dict[str, float] = field(default_factory=dict)
+    loss_sum: dict[str, float] = field(default_factory=dict)
+    """by task, of the epoch so far"""
+    loss_count: dict[str, int] = field(default_factory=dict)
     skipped: int = 0
 
     def step(self, steps_per_epoch: int) -> int:
@@ -46,8 +46,7 @@ class State:
         self.epoch += 1
         if best:
             self.best_epoch, self.best_value = self.epoch, value
-        self.batch, self.loss_sum, self.loss_count, self.seconds = 0, 0.0, 0, seconds
-        self.term_sums, self.skipped = {}, 0
+        self.batch, self.loss_sum, self.loss_count, self.skipped, self.seconds = 0, {}, {}, 0, seconds
 
     def out_of_patience(self, patience: int | None) -> bool:
         return patience is not None and self.epoch - self.best_epoch >= patience

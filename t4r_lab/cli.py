@@ -260,11 +260,11 @@ def _comparison_text(found: Any) -> str:
 def _table(rows: dict[str, dict[str, float]]) -> str:
     """Rows of metrics, numbers to the right."""
     names = list(dict.fromkeys(name for metrics in rows.values() for name in metrics))
-    first = max(len(label) for label in rows)
-    lines = [" " * first + "".join(f"  {name:>10}" for name in names)]
+    first, widths = max(len(label) for label in rows), {name: max(len(name), 10) for name in names}
+    lines = [" " * first + "".join(f"  {name:>{widths[name]}}" for name in names)]
     for label, metrics in rows.items():
-        cells = (f"{metrics[name]:.4f}" if name in metrics else "–" for name in names)
-        lines.append(f"{label:<{first}}" + "".join(f"  {cell:>10}" for cell in cells))
+        cells = {name: f"{metrics[name]:.4f}" if name in metrics else "–" for name in names}
+        lines.append(f"{label:<{first}}" + "".join(f"  {cells[name]:>{widths[name]}}" for name in names))
     return "\n".join(lines)
 
 

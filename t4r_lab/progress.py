@@ -88,8 +88,7 @@ class Console:
 
 
 def _figures(metrics: dict[str, float]) -> str:
-    """Metrics at the last cutoff, three significant digits."""
-    if not metrics:
-        return ""
-    last = max(int(name.partition("@")[2]) for name in metrics)
-    return "  ".join(f"{name} {value:.4f}" for name, value in metrics.items() if name.endswith(f"@{last}"))
+    """Metrics at the last cutoff, and those without one, four decimals."""
+    cutoffs = [int(name.partition("@")[2]) for name in metrics if "@" in name]
+    shown = [name for name in metrics if "@" not in name or name.endswith(f"@{max(cutoffs)}")]
+    return "  ".join(f"{name} {metrics[name]:.4f}" for name in shown)

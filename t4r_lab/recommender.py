@@ -44,6 +44,9 @@ def recommend(
     place = homes.ensure(home)
     row = track.find(place, run)
     model, spec, _ = load_model(place, row)
+    if spec.model.next_item is None:
+        labels = ", ".join(head.column for head in spec.model.labels)
+        raise InputError(f"run {row.name} predicts {labels} and no next item; train one with a next_item head")
     vocabulary = Vocabulary.open(track.artifacts(place, row.run_id) / "data")
     encoded = vocabulary.encode(sessions)
     k = min(k, vocabulary.schema.n_items)

@@ -21,7 +21,7 @@ from t4r_lab.spec import RunSpec
 if TYPE_CHECKING:
     from t4r_lab.data.dataset import Dataset
     from t4r_lab.nn.heads import Model
-    from t4r_lab.nn.metrics import Ranks
+    from t4r_lab.train import Judged
 
 Metrics = dict[str, float]
 LOCK = "lock"
@@ -90,6 +90,7 @@ def run(
     from t4r_lab.train import make_accelerator
 
     make_accelerator(spec.train)  # refuses a precision that the device lacks before anything is written
+    _check_labels(spec, dataset)
     record = _open_record(place, spec, dataset, resume)
     run_id = _agree(record.run_id if record else "")
     checkpoints = Path(folder) if folder else place / "jobs" / f"run-{run_id[:12]}"
@@ -144,11 +145,11 @@ def _train(
     spec: RunSpec, dataset: Dataset, vectors: dict[str, Any], record: track.Record | None, home: Path, run_id: str,
     checkpoints: Path, test: bool, on_report: OnReport, should_stop: Callable[[], bool], resume: bool,
 ) -> RunResult:  # fmt: skip
-    from t4r_lab.train import evaluate, fit
+    from t4r_lab.train import fit, judge
 
     on_report(Progress("scoring baselines"))
     parts = (["valid"] if spec.train.fit_on == "train" else []) + (["test"] if test else [])
-    baselines: dict[str, dict[str, Ranks]] = {"valid": _baselines(spec, dataset, "valid")} if "valid" in parts else {}
+    baselines: dict[str, dict[str, Judged]] = {"valid": _baselines(spec, dataset, "valid")} if "valid" in parts else {}
     for name, found in baselines.get("valid", {}).items():
         on_report(Baseline(name, found.metrics()))
         if record:
@@ -164,21 +165,21 @@ def _train(
             if isinstance(report, Stopped):
                 stopped = report
     interrupted = stopped.reason == "interrupted"
-    scored: dict[str, Ranks] = {}
+    scored: dict[str, Judged] = {}
     for part in parts if not interrupted else []:
         if part == "test":
             baselines["test"] = _baselines(spec, dataset, "test")
-        scored[part] = evaluate(model, dataset.part(part), spec, on_report)
+        scored[part] = judge(model, dataset.part(part), spec, on_report)
     if record and not interrupted:
         on_report(Progress("recording"))
         _write_results(record, scored, baselines, stopped.best_epoch, spec, dataset, model)
     status = "KILLED" if interrupted else "FINISHED"
     if record:
         record.finish(status, stopped.reason)
-    metrics = {part: ranks.metrics() for part, ranks in scored.items()}
+    metrics = {part: judged.metrics() for part, judged in scored.items()}
     return RunResult(
         run_id, spec.name, status, metrics.get("valid", {}), metrics.get("test"),
-        {part: {name: ranks.metrics() for name, ranks in found.items()} for part, found in baselines.items()},
+        {part: {name: judged.metrics() for name, judged in found.items()} for part, found in baselines.items()},
         stopped.best_epoch, stopped.seconds, home,
     )  # fmt: skip
 
@@ -193,7 +194,7 @@ def evaluate_run(
         with Console() as console:
             return evaluate_run(run, split, home=home, on_report=console)
     from t4r_lab.data.dataset import Dataset
-    from t4r_lab.train import evaluate
+    from t4r_lab.train import judge
 
     place = homes.ensure(home)
     row = track.find(place, run)
@@ -206,16 +207,16 @@ def evaluate_run(
         raise InputError(
             f"{spec.data.path}: not the data that run {row.name} was trained on; prepare it as it was then"
         )
-    ranks, baselines = evaluate(model, dataset.part(split), spec, on_report), _baselines(spec, dataset, split)
+    judged, baselines = judge(model, dataset.part(split), spec, on_report), _baselines(spec, dataset, split)
     record = track.Record(place, row.run_id)
     if split == "test":
         record.look()
-    record.scores(split, ranks.metrics())
+    record.scores(split, judged.metrics())
     for name, found in baselines.items():
         record.scores(split, found.metrics(), name)
-    _write_ranks(record, {split: ranks}, {split: baselines})
+    _write_cases(record, {split: judged}, {split: baselines})
     scores = {split: {name: found.metrics() for name, found in baselines.items()}}
-    valid, test = (ranks.metrics(), None) if split == "valid" else (row.valid, ranks.metrics())
+    valid, test = (judged.metrics(), None) if split == "valid" else (row.valid, judged.metrics())
     return RunResult(row.run_id, row.name, row.status, valid, test, scores, 0, row.seconds, place)
 
 
@@ -283,15 +284,29 @@ def _agree(run_id: str) -> str:
     return box[0]
 
 
-def _baselines(spec: RunSpec, dataset: Dataset, part: str) -> dict[str, Ranks]:
-    """Every baseline, fitted on what the model is fitted on, ranks the targets of `part`."""
-    from t4r_lab.baselines import BASELINES, evaluate
+def _check_labels(spec: RunSpec, dataset: Dataset) -> None:
+    """Refuse labels that can't be trained on or judged."""
+    from t4r_lab.labels import check_labels
 
-    fitted = dataset.part(spec.train.fit_on)
-    n_items = dataset.schema.n_items
-    return {
-        name: evaluate(make(fitted, n_items), dataset.part(part), spec.evaluation) for name, make in BASELINES.items()
-    }
+    if spec.model.labels:
+        for part in (spec.train.fit_on, *(["valid"] if spec.train.fit_on == "train" else [])):
+            check_labels(spec, dataset.part(part), part)
+
+
+def _baselines(spec: RunSpec, dataset: Dataset, part: str) -> dict[str, Judged]:
+    """Every baseline of what the spec predicts, fitted on what the model is fitted on, judged on `part`."""
+    from t4r_lab.baselines import BASELINES, evaluate
+    from t4r_lab.labels import constant
+    from t4r_lab.train import Judged
+
+    fitted, sessions, n_items = dataset.part(spec.train.fit_on), dataset.part(part), dataset.schema.n_items
+    found = {}
+    if spec.model.next_item:
+        for name, make in BASELINES.items():
+            found[name] = Judged(evaluate(make(fitted, n_items), sessions, spec.evaluation), {})
+    if spec.model.labels:
+        found["constant"] = Judged(None, constant(spec, dataset.schema, fitted, sessions))
+    return found
 
 
 def _record_report(record: track.Record, report: Report) -> None:
@@ -302,12 +317,12 @@ def _record_report(record: track.Record, report: Report) -> None:
 
 
 def _write_results(
-    record: track.Record, scored: dict[str, Ranks], baselines: dict[str, dict[str, Ranks]], best_epoch: int,
+    record: track.Record, scored: dict[str, Judged], baselines: dict[str, dict[str, Judged]], best_epoch: int,
     spec: RunSpec, dataset: Dataset, model: Model,
 ) -> None:  # fmt: skip
-    """Final metrics, per-case ranks, model, spec, schema, vocabulary and environment."""
-    for part, ranks in scored.items():
-        record.scores(part, ranks.metrics(), step=best_epoch)
+    """Final metrics, ranks and labels of each case, model, spec, schema, vocabulary and environment."""
+    for part, judged in scored.items():
+        record.scores(part, judged.metrics(), step=best_epoch)
         for name, found in baselines[part].items():
             record.scores(part, found.metrics(), name, best_epoch)
         if part == "test":
@@ -320,17 +335,23 @@ def _write_results(
         dataset.schema.save(folder / "schema.json")
         dataset.vocabulary.copy_to(folder / "data")
         record.artifacts(folder)
-    _write_ranks(record, scored, baselines)
+    _write_cases(record, scored, baselines)
 
 
-def _write_ranks(record: track.Record, scored: dict[str, Ranks], baselines: dict[str, dict[str, Ranks]]) -> None:
-    """Rank of every target, of the model and of each baseline: what comparisons are made from."""
+def _write_cases(record: track.Record, scored: dict[str, Judged], baselines: dict[str, dict[str, Judged]]) -> None:
+    """Every case, of the model and of each baseline: what comparisons are made from.
+
+    Ranks of next items stand in ``ranks/PART/NAME.parquet``, labels in ``labels/PART/LABEL/NAME.parquet``.
+    """
     with tempfile.TemporaryDirectory(dir=record.home) as scratch:
-        for part, ranks in scored.items():
-            folder = Path(scratch) / "ranks" / part
-            folder.mkdir(parents=True)
-            for name, found in {"model": ranks, **baselines[part]}.items():
-                found.frame().write_parquet(folder / f"{name}.parquet")
+        for part, judged in scored.items():
+            for name, found in {"model": judged, **baselines[part]}.items():
+                frames = {f"labels/{part}/{label}": cases.frame() for label, cases in found.labels.items()}
+                if found.ranks is not None:
+                    frames[f"ranks/{part}"] = found.ranks.frame()
+                for folder, frame in frames.items():
+                    (Path(scratch) / folder).mkdir(parents=True, exist_ok=True)
+                    frame.write_parquet(Path(scratch) / folder / f"{name}.parquet")
         record.artifacts(Path(scratch))
 
 

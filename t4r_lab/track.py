@@ -10,6 +10,7 @@ import importlib.metadata
 import logging
 import os
 import platform
+import re
 import subprocess
 import sys
 import time
@@ -135,12 +136,14 @@ def from_key(key: str) -> tuple[str | None, str, str] | None:
 
     >>> from_key("baseline.popularity/valid/ndcg_at_10")
     ('popularity', 'valid', 'ndcg@10')
+    >>> from_key("valid/purchase/auc")
+    (None, 'valid', 'purchase/auc')
     """
     baseline = None
     if key.startswith(BASELINE):
         baseline, _, key = key.removeprefix(BASELINE).partition("/")
     part, _, metric = key.partition("/")
-    return (baseline, part, metric.replace("_at_", "@")) if part in ("valid", "test") and metric else None
+    return (baseline, part, re.sub(r"_at_(\d+)$", r"@\1", metric)) if part in ("valid", "test") and metric else None
 
 
 # ── writing ─────────────────────────────────────────────────────────────────────────────────────

@@ -205,7 +205,7 @@ def test_a_batch_without_targets_leaves_the_weights_as_they_are(tmp_path: Path) 
     single = make_batch(make_sessions(5, 0, longest=1), whole_windows(make_sessions(5, 0, longest=1), 8))
     before = [p.clone() for p in model.parameters()]
     accelerator = train.make_accelerator(TrainSpec(device="cpu"))
-    assert train.train_step(accelerator, model, optimizer, single, 1.0).targets == 0
+    assert train.train_step(accelerator, model, optimizer, single, model.weights, 1.0)["next_item"][1] == 0
     assert all(torch.equal(a, b) for a, b in zip(before, model.parameters(), strict=True))
 
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from t4r_lab.errors import InputError
 from t4r_lab.spec.knobs import Part, knob
@@ -229,10 +229,20 @@ class CrossEntropy(Part):
 LossSpec = CrossEntropy
 
 
+NEXT_ITEM = "next_item"
+"""Name of the task that predicts the next item; a label's task is called by its column."""
+
+
+def _weight() -> float:
+    value: float = knob(1.0, "factor of this head's loss in the sum of all", low=0, high=1e6)
+    return value
+
+
 class NextItem(Part):
     """Predict the next item over the whole catalog."""
 
     kind: Literal["next_item"] = "next_item"
+    weight: float = _weight()
     loss: LossSpec = Field(CrossEntropy(), description="what is minimized")
     temperature: float = knob(
         1.0, "scores are divided by it, in the loss and in the scores", low=0.01, high=100, search=(0.1, 5), log=True
@@ -240,7 +250,65 @@ class NextItem(Part):
     weight_tying: bool = knob(True, "use the item embedding as output weights (Inan et al., 2017)")
 
 
-HeadSpec = NextItem
+class _Label(Part):
+    column: str = Field(description="label column of the data, kept by `prepare --targets`", min_length=1)
+    level: Literal["session", "event"] | None = knob(
+        None, "one label for the session, or one for each event from the events up to it; empty: as the column is"
+    )
+    summary: Literal["last", "first", "mean", "attention"] = knob(
+        "last", "session label: how the events become one vector; an event's label is read at the event"
+    )
+    dropout: float = knob(0.0, "dropout before the output layer", low=0, high=0.95, search=(0, 0.5))
+    weight: float = _weight()
+
+    @model_validator(mode="after")
+    def _events_have_no_summary(self) -> _Label:
+        if self.level == "event" and self.summary != "last":
+            raise InputError(event_summary_refusal(self.column, self.summary))
+        return self
+
+
+def event_summary_refusal(column: str, summary: str) -> str:
+    """Why an event's label has no other summary than the last position."""
+    return (
+        f"summary {summary!r} is for labels of sessions, but {column!r} is predicted at each event; "
+        "use summary last, or level session"
+    )
+
+
+class Binary(_Label):
+    """Predict a yes/no label, such as whether the session ends in a purchase."""
+
+    kind: Literal["binary"] = "binary"
+
+
+class Categorical(_Label):
+    """Predict a label of several classes."""
+
+    kind: Literal["categorical"] = "categorical"
+
+
+class Regression(_Label):
+    """Predict a number."""
+
+    kind: Literal["regression"] = "regression"
+    loss: Literal["mse", "mae", "huber"] = knob(
+        "mse", "what is minimized: squared or absolute error, or Huber's with its bend at one standard deviation"
+    )
+
+
+HeadSpec = Annotated[NextItem | Binary | Categorical | Regression, Field(discriminator="kind")]
+LABEL_METRICS: dict[str, tuple[str, ...]] = {
+    "binary": ("auc", "average_precision", "accuracy"),
+    "categorical": ("auc", "average_precision", "accuracy"),
+    "regression": ("rmse", "mae"),
+}
+"""Metrics of each kind of label head, the one that decides by default first."""
+
+
+def lower_is_better(metric: str) -> bool:
+    """Whether a smaller value of `metric`, such as ``price/rmse``, is the better one."""
+    return metric.rpartition("/")[2] in ("rmse", "mae")
 
 
 class ModelSpec(Part):
@@ -249,13 +317,46 @@ class ModelSpec(Part):
     inputs: InputsSpec = Field(InputsSpec(), description="features and their aggregation")
     masking: MaskingSpec = Field(CLM(), description="what is hidden and what is predicted in training")
     body: BodySpec = Field(GPT2(), description="the network over the sequence")
-    heads: list[HeadSpec] = Field([NextItem()], description="what is predicted", min_length=1, max_length=1)
+    heads: list[HeadSpec] = Field([NextItem()], description="what is predicted", min_length=1, max_length=32)
 
     @model_validator(mode="after")
     def _pair_is_allowed(self) -> ModelSpec:
         if refusal := pair_refusal(self.body.kind, self.masking.kind):
             raise InputError(refusal)
         return self
+
+    @field_validator("heads", mode="before")
+    @classmethod
+    def _next_item_unless_said_otherwise(cls, heads: Any) -> Any:
+        if not isinstance(heads, list):
+            return heads
+        return [{"kind": NEXT_ITEM, **h} if isinstance(h, dict) and "kind" not in h else h for h in heads]
+
+    @model_validator(mode="after")
+    def _each_task_once(self) -> ModelSpec:
+        names = [head_name(head) for head in self.heads]
+        for index, name in enumerate(names):
+            if name in names[:index]:
+                what = "next item" if name == NEXT_ITEM else f"label {name!r}"
+                raise InputError(f"heads.{index} predicts the {what}, as heads.{names.index(name)} does; remove one")
+        if not any(head.weight for head in self.heads):
+            raise InputError("heads: every weight is 0, so nothing would be learned; set one above 0")
+        return self
+
+    @property
+    def next_item(self) -> NextItem | None:
+        """The head that predicts the next item."""
+        return next((head for head in self.heads if isinstance(head, NextItem)), None)
+
+    @property
+    def labels(self) -> list[Binary | Categorical | Regression]:
+        """The heads that predict labels."""
+        return [head for head in self.heads if not isinstance(head, NextItem)]
+
+
+def head_name(head: HeadSpec) -> str:
+    """What the task of a head is called in reports and metrics."""
+    return NEXT_ITEM if isinstance(head, NextItem) else head.column
 
 
 # ── Training and evaluation ─────────────────────────────────────────────────────────────────────
@@ -301,7 +402,9 @@ class TrainSpec(Part):
     warmup: float = knob(0.1, "share of all steps over which the learning rate rises", low=0, high=1, search=(0, 0.3))
     clip_norm: float | None = knob(1.0, "largest norm of the gradient; empty: no clipping", low=1e-6)
     patience: int | None = knob(3, "stop after so many epochs without a better validation metric; empty: never", low=1)
-    monitor: str | None = knob(None, "validation metric that decides; empty: ndcg at the last cutoff")
+    monitor: str | None = knob(
+        None, "validation metric that decides; empty: ndcg at the last cutoff, or the first label's first metric"
+    )
     seed: int = knob(0, "seed of initial weights, order and dropout", low=0, high=2**31 - 1)
     precision: Literal["float32", "bfloat16", "float16"] = knob("float32", "arithmetic of the body")
     device: Literal["auto", "cpu"] = knob("auto", "auto: an accelerator where there is one")

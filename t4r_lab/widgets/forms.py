@@ -8,8 +8,8 @@ from typing import Any
 import ipywidgets as w
 import traitlets as tr
 
-from t4r_lab.spec import BODY_MASKINGS, Knob, RunSpec, pair_refusal
-from t4r_lab.spec.knobs import Part, variants
+from t4r_lab.spec import BODY_MASKINGS, Knob, NextItem, RunSpec, pair_refusal
+from t4r_lab.spec.knobs import Part, element, variants
 from t4r_lab.widgets.draft import FEATURES, MASKING, Draft
 from t4r_lab.widgets.fields import Field
 from t4r_lab.widgets.text import escape
@@ -34,18 +34,18 @@ def kinds(spec: RunSpec, path: str) -> dict[str, type[Part]]:
     """The parts a ``….kind`` chooses from, by kind."""
     owner: Any = spec
     *parents, name, _ = path.split(".")
-    if name.isdigit():
-        return {}
+    *parents, name = parents if name.isdigit() else [*parents, name]  # the kind of one part of a list
     for key in parents:
         owner = owner[int(key)] if key.isdigit() else getattr(owner, key)
-    return variants(type(owner).model_fields[name].annotation)
+    annotation = type(owner).model_fields[name].annotation
+    return variants(element(annotation) or annotation)
 
 
 def options(spec: RunSpec, knob: Knob) -> list[tuple[str, Any]] | None:
     """What can be chosen for a knob now; None where it isn't a choice or its own choices stand."""
     if knob.path == "train.monitor":
         return [(f"default ({spec.model_copy(update={'train': spec.train.model_copy(update={'monitor': None})}).monitor})", None),
-                *((m, m) for m in spec.evaluation.metrics)]  # fmt: skip
+                *((m, m) for m in spec.metrics)]  # fmt: skip
     if not knob.path.endswith("kind"):
         return None
     parts = kinds(spec, knob.path)
@@ -145,12 +145,16 @@ def summary(spec: RunSpec, section: str) -> str:
     model, train = spec.model, spec.train
     body: Any = model.body
     heads = f" · heads {body.n_head}" if hasattr(body, "n_head") else ""
-    head = model.heads[0]
+    tied = (
+        model.next_item
+        and f"{' · tied' if model.next_item.weight_tying else ''} · temperature {model.next_item.temperature:g}"
+    )
+    names = [f"next item{tied}" if isinstance(h, NextItem) else f"{h.column} ({h.kind})" for h in model.heads]
     return {
         "Inputs": f"{model.inputs.aggregation} · newest {spec.data.max_length} events",
         "Masking": model.masking.kind,
         "Body": f"{type(body).__name__} · d {body.d_model}{heads} · ×{body.n_layer}",
-        "Heads": f"next item{' · tied' if head.weight_tying else ''} · temperature {head.temperature:g}",
+        "Heads": " · ".join(names),
         "Train": f"{train.epochs} epochs · batch {train.batch_size} · lr {train.learning_rate:g}",
         "Evaluation": f"{', '.join(f'@{k}' for k in spec.evaluation.cutoffs)} · {spec.evaluation.positions}",
     }[section]

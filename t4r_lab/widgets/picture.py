@@ -6,7 +6,7 @@ from typing import Any
 
 from t4r_lab.errors import InputError
 from t4r_lab.schema import Schema
-from t4r_lab.spec import RunSpec
+from t4r_lab.spec import NextItem, RunSpec
 from t4r_lab.spec.features import resolve, width
 from t4r_lab.widgets.text import escape
 
@@ -58,9 +58,16 @@ def layers(spec: RunSpec, schema: Schema | None) -> list[tuple[str, str, str, li
             [],
         )
     )
-    tied = "tied" if model.heads[0].weight_tying else "own weights"
-    rows.append(("next item", tied, f"B × {schema.n_items:,}" if schema else "B × items", []))
-    return rows + _discriminator(spec)
+    return [*rows, *(_head(head, schema) for head in model.heads), *_discriminator(spec)]
+
+
+def _head(head: Any, schema: Schema | None) -> tuple[str, str, str, list[bool]]:
+    if isinstance(head, NextItem):
+        tied = "tied" if head.weight_tying else "own weights"
+        return "next item", tied, f"B × {schema.n_items:,}" if schema else "B × items", []
+    known = schema is not None and head.column in schema
+    classes = schema[head.column].classes if schema is not None and known else "classes"
+    return head.column, f"{head.kind} · {head.summary}", f"B × {classes}" if head.kind == "categorical" else "B", []
 
 
 def _features(spec: RunSpec, schema: Schema | None) -> dict[str, Any]:
