@@ -128,7 +128,7 @@ class Categorical:
         return out.softmax(1)
 
 
-REGRESSION_LOSSES = {"mse": F.mse_loss, "mae": F.l1_loss, "huber": F.huber_loss}
+REGRESSION_LOSSES: dict[str, Callable[..., Tensor]] = {"mse": F.mse_loss, "mae": F.l1_loss, "huber": F.huber_loss}
 
 
 class Number:
@@ -145,8 +145,7 @@ class Number:
         return (labels - self.mean) / self.std
 
     def loss(self, out: Tensor, target: Tensor) -> Tensor:
-        found: Tensor = REGRESSION_LOSSES[self.name](out[:, 0], target, reduction="sum")
-        return found
+        return REGRESSION_LOSSES[self.name](out[:, 0], target, reduction="sum")
 
     def prediction(self, out: Tensor) -> Tensor:
         return out[:, 0] * self.std + self.mean
