@@ -12,6 +12,7 @@ from t4r_lab.nn.blocks import SequentialBlock
 from t4r_lab.nn.flow import Batch
 from t4r_lab.nn.losses import linear_cross_entropy
 from t4r_lab.nn.masking import Masking
+from t4r_lab.nn.towers import Towers
 
 
 class Loss(NamedTuple):
@@ -37,7 +38,7 @@ class NextItemPredictionTask(nn.Module):
             raise InputError(f"temperature {temperature} must be above 0, for example 1.0")
         self.weight_tying, self.label_smoothing, self.temperature = weight_tying, label_smoothing, temperature
 
-    def build(self, body: SequentialBlock) -> None:
+    def build(self, body: SequentialBlock | Towers) -> None:
         """Make the parameters that fit `body`; `Head` calls it once."""
         table = body.inputs.item_embedding
         if not self.weight_tying:
@@ -71,7 +72,7 @@ class NextItemPredictionTask(nn.Module):
 class Head(nn.Module):
     """A body with the task that reads it."""
 
-    def __init__(self, body: SequentialBlock, task: NextItemPredictionTask) -> None:
+    def __init__(self, body: SequentialBlock | Towers, task: NextItemPredictionTask) -> None:
         super().__init__()
         self.body, self.task = body, task
         task.build(body)
