@@ -59,9 +59,9 @@ class TransformerBlock(nn.Module):
 
     def __init__(self, config: Any, masking: Masking | str | None = None) -> None:
         super().__init__()
-        self.kind: str = config.model_type
         self.masking = make_masking(masking) if isinstance(masking, str) else masking
         self.transformer, self.maskings = make_transformer(config, self.masking.kind if self.masking else None)
+        self.kind: str = config.model_type
 
     def forward(self, hidden: Tensor, masked: Masked) -> Tensor:
         """(B, T, d_model); what stands at padding means nothing."""
