@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from t4r_lab.errors import InputError
 from t4r_lab.schema import Schema
-from t4r_lab.spec import RunSpec
+from t4r_lab.spec import ModelSpec, RunSpec, TowerSpec
 from t4r_lab.spec.features import resolve, width
 
 if TYPE_CHECKING:
@@ -26,6 +26,11 @@ def check(spec: RunSpec, schema: Schema) -> None:
         with the dotted path, what is wrong and a remedy.
     """
     resolve(spec.model.inputs, schema, spec.model.body.d_model)
+    for index, tower in enumerate(spec.model.towers):
+        try:
+            resolve(tower.inputs, schema, tower.body.d_model)
+        except InputError as error:
+            raise InputError(str(error).replace("model.inputs", f"model.towers.{index}.inputs", 1)) from None
 
 
 def build(spec: RunSpec, schema: Schema, item_table: Mapping[str, Any] | None = None) -> Model:
@@ -37,43 +42,53 @@ def build(spec: RunSpec, schema: Schema, item_table: Mapping[str, Any] | None = 
     """
     import torch
 
-    from t4r_lab.nn.blocks import MLPBlock, SequentialBlock
-    from t4r_lab.nn.features import TabularSequenceFeatures
     from t4r_lab.nn.heads import Head, Model, NextItemPredictionTask
-    from t4r_lab.nn.masking import make_masking
+    from t4r_lab.nn.towers import Towers
 
     torch.manual_seed(spec.train.seed)
-    model, max_length = spec.model, spec.data.max_length
-    features = resolve(model.inputs, schema, model.body.d_model)
-    joined = width(features, model.inputs.aggregation)
-    inputs = TabularSequenceFeatures.from_schema(
-        schema,
-        max_sequence_length=max_length,
-        features=features,
-        aggregation=model.inputs.aggregation,
-        masking=make_masking(model.masking),
-        item_dim=model.body.d_model,
-        dropout=model.inputs.dropout,
-        init_std=model.inputs.init_std,
-        item_table={n: torch.as_tensor(v) for n, v in (item_table or {}).items()},
-    )
-    body = _body(model.body, joined, max_length, inputs)
-    project = [] if joined == model.body.d_model else [MLPBlock([model.body.d_model], activation=None)]
+    model, table = spec.model, {n: torch.as_tensor(v) for n, v in (item_table or {}).items()}
+    parts: list[ModelSpec | TowerSpec] = [model, *model.towers]
+    towers = [_tower(part, spec, schema, table) for part in parts]
+    body = Towers(towers, model.merge) if model.towers else towers[0]
     head = model.heads[0]
     task = NextItemPredictionTask(head.weight_tying, head.loss.label_smoothing, head.temperature)
-    return Model(Head(SequentialBlock(inputs, *project, body), task))
+    return Model(Head(body, task))
 
 
-def _body(spec: Any, d_in: int, max_length: int, inputs: Any) -> Any:
-    """The block of a body spec. An RNN reads the width of its input; a transformer's input is projected to d_model."""
+def _tower(part: ModelSpec | TowerSpec, spec: RunSpec, schema: Schema, item_table: Mapping[str, Any]) -> Any:
+    """Input block and body of one tower; the model itself is the first."""
+    from t4r_lab.nn.blocks import MLPBlock, SequentialBlock
+    from t4r_lab.nn.features import TabularSequenceFeatures
+    from t4r_lab.nn.masking import make_masking
+
+    features = resolve(part.inputs, schema, part.body.d_model)
+    joined = width(features, part.inputs.aggregation)
+    inputs = TabularSequenceFeatures.from_schema(
+        schema,
+        max_sequence_length=spec.data.max_length,
+        features=features,
+        aggregation=part.inputs.aggregation,
+        masking=make_masking(spec.model.masking),
+        item_dim=part.body.d_model,
+        dropout=part.inputs.dropout,
+        init_std=part.inputs.init_std,
+        item_table={n: values.clone() for n, values in item_table.items()},  # weights files take no shared buffers
+    )
+    body = _body(part.body, spec.data.max_length, inputs)
+    project = [] if joined == part.body.d_model else [MLPBlock([part.body.d_model], activation=None)]
+    return SequentialBlock(inputs, *project, body)
+
+
+def _body(spec: Any, max_length: int, inputs: Any) -> Any:
+    """The block of a body spec, (B, T, d_model) to (B, T, d_model)."""
     from t4r_lab.nn.blocks import RNNBlock, TransformerBlock
     from t4r_lab.nn.transformers import TRANSFORMERS
 
     if spec.kind in ("gru", "lstm"):
         return RNNBlock(spec.kind, spec.d_model, spec.d_model, spec.n_layer, spec.dropout)
-    config = TRANSFORMERS[spec.kind].build(
+    config = TRANSFORMERS[spec.kind].config.build(
         d_model=spec.d_model, n_head=spec.n_head, n_layer=spec.n_layer, total_seq_length=max_length,
-        dropout=spec.dropout, activation=spec.activation,
+        dropout=spec.dropout, activation=spec.activation, initializer_range=spec.initializer_range,
     )  # fmt: skip
     return TransformerBlock(config, masking=inputs.masking)
 
@@ -122,9 +137,9 @@ def load(folder: str | Path) -> tuple[Model, RunSpec, Schema]:
         raise InputError(f"{folder / WEIGHTS}: there are no weights; train the run first")
     try:
         with safe_open(str(folder / WEIGHTS), "pt") as weights:
-            prefix = f"head.body.inputs.{ITEM_TABLE}"  # the item table travels with the weights
-            names = [n for n in weights.keys() if n.startswith(prefix)]  # noqa: SIM118 (not a mapping)
-            table = {n.removeprefix(prefix): weights.get_tensor(n) for n in names}
+            # the item table travels with the weights, in each tower that reads it
+            names = [n for n in weights.keys() if f".inputs.{ITEM_TABLE}" in n]  # noqa: SIM118 (not a mapping)
+            table = {n.partition(f".inputs.{ITEM_TABLE}")[2]: weights.get_tensor(n) for n in names}
     except Exception as error:
         raise InputError(f"{folder / WEIGHTS}: damaged ({str(error).splitlines()[0]}); train the run again") from None
     model = build(spec, schema, table)

@@ -15,6 +15,7 @@ from t4r_lab.nn.flow import Batch, Masked
 from t4r_lab.nn.losses import linear_cross_entropy
 from t4r_lab.nn.masking import Masking, ReplacedItems
 from t4r_lab.nn.rtd import ReplacedItemDetector
+from t4r_lab.nn.towers import Towers
 
 
 class Loss(NamedTuple):
@@ -41,7 +42,7 @@ class NextItemPredictionTask(nn.Module):
             raise InputError(f"temperature {temperature} must be above 0, for example 1.0")
         self.weight_tying, self.label_smoothing, self.temperature = weight_tying, label_smoothing, temperature
 
-    def build(self, body: SequentialBlock) -> None:
+    def build(self, body: SequentialBlock | Towers) -> None:
         """Make the parameters that fit `body`; `Head` calls it once."""
         table = body.inputs.item_embedding
         if not self.weight_tying:
@@ -75,7 +76,7 @@ class NextItemPredictionTask(nn.Module):
 class Head(nn.Module):
     """A body with the task that reads it and, where the masking replaces items, the detector of replaced ones."""
 
-    def __init__(self, body: SequentialBlock, task: NextItemPredictionTask) -> None:
+    def __init__(self, body: SequentialBlock | Towers, task: NextItemPredictionTask) -> None:
         super().__init__()
         self.body, self.task = body, task
         task.build(body)

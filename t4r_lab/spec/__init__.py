@@ -1,18 +1,13 @@
 """Spec: one serializable description of a run; the single source of truth of every face."""
 
+from t4r_lab.spec.bodies import BERT, BODY_MASKINGS, GPT2, GRU, LSTM, BodySpec, XLNet, pair_refusal
 from t4r_lab.spec.knobs import Knob
 from t4r_lab.spec.parts import (
-    BERT,
-    BODY_MASKINGS,
     CLM,
-    GPT2,
-    GRU,
-    LSTM,
     METRICS,
     MLM,
     PLM,
     RTD,
-    BodySpec,
     CrossEntropy,
     DataSpec,
     EvaluationSpec,
@@ -21,9 +16,8 @@ from t4r_lab.spec.parts import (
     MaskingSpec,
     ModelSpec,
     NextItem,
+    TowerSpec,
     TrainSpec,
-    XLNet,
-    pair_refusal,
 )
 from t4r_lab.spec.run import RunSpec, parse_assignment
 
@@ -49,6 +43,7 @@ __all__ = [
     "ModelSpec",
     "NextItem",
     "RunSpec",
+    "TowerSpec",
     "TrainSpec",
     "XLNet",
     "pair_refusal",
