@@ -8,7 +8,16 @@ from typing import TYPE_CHECKING, Any
 
 from t4r_lab.errors import InputError, did_you_mean
 from t4r_lab.schema import Column, Schema
-from t4r_lab.spec import Binary, Categorical, NextItem, Regression, RunSpec, event_summary_refusal
+from t4r_lab.spec import (
+    Binary,
+    Categorical,
+    ModelSpec,
+    NextItem,
+    Regression,
+    RunSpec,
+    TowerSpec,
+    event_summary_refusal,
+)
 from t4r_lab.spec.features import resolve, width
 
 if TYPE_CHECKING:
@@ -29,6 +38,11 @@ def check(spec: RunSpec, schema: Schema) -> None:
     for index, head in enumerate(spec.model.heads):
         if not isinstance(head, NextItem):
             label_column(head, schema, f"model.heads.{index}")
+    for index, tower in enumerate(spec.model.towers):
+        try:
+            resolve(tower.inputs, schema, tower.body.d_model)
+        except InputError as error:
+            raise InputError(str(error).replace("model.inputs", f"model.towers.{index}.inputs", 1)) from None
 
 
 def label_column(head: Binary | Categorical | Regression, schema: Schema, path: str) -> Column:
@@ -84,28 +98,16 @@ def build(
     """
     import torch
 
-    from t4r_lab.nn.blocks import MLPBlock, SequentialBlock
-    from t4r_lab.nn.features import TabularSequenceFeatures
     from t4r_lab.nn.heads import Head, Model
-    from t4r_lab.nn.masking import make_masking
+    from t4r_lab.nn.towers import Towers
 
     torch.manual_seed(spec.train.seed)
-    model, max_length = spec.model, spec.data.max_length
-    joined = width(resolve(model.inputs, schema, model.body.d_model), model.inputs.aggregation)
-    inputs = TabularSequenceFeatures.from_spec(
-        model.inputs,
-        schema,
-        model.body.d_model,
-        max_length,
-        make_masking(model.masking),
-        item_table={n: torch.as_tensor(v) for n, v in (item_table or {}).items()},
-        vectors={n: torch.as_tensor(v) for n, v in (vectors or {}).items()},
-    )
-    body = _body(model.body, joined, max_length, inputs)
-    project = [] if joined == model.body.d_model else [MLPBlock([model.body.d_model], activation=None)]
+    model = spec.model
+    parts: list[ModelSpec | TowerSpec] = [model, *model.towers]
+    towers = [_tower(part, spec, schema, item_table or {}, vectors or {}) for part in parts]
+    body = Towers(towers, model.merge) if model.towers else towers[0]
     tasks = [_task(head, schema, f"model.heads.{index}") for index, head in enumerate(model.heads)]
-    weights = [head.weight for head in model.heads]
-    return Model(Head(SequentialBlock(inputs, *project, body), tasks, weights))
+    return Model(Head(body, tasks, [head.weight for head in model.heads]))
 
 
 def _task(head: Any, schema: Schema, path: str) -> Any:
@@ -126,16 +128,46 @@ def _task(head: Any, schema: Schema, path: str) -> Any:
     return RegressionTask(column.name, head.loss, mean=column.mean, std=column.std, **shared)
 
 
-def _body(spec: Any, d_in: int, max_length: int, inputs: Any) -> Any:
-    """The block of a body spec. An RNN reads the width of its input; a transformer's input is projected to d_model."""
+def _tower(
+    part: ModelSpec | TowerSpec,
+    spec: RunSpec,
+    schema: Schema,
+    item_table: Mapping[str, Any],
+    vectors: Mapping[str, Any],
+) -> Any:
+    """Input block and body of one tower; the model itself is the first."""
+    import torch
+
+    from t4r_lab.nn.blocks import MLPBlock, SequentialBlock
+    from t4r_lab.nn.features import TabularSequenceFeatures
+    from t4r_lab.nn.masking import make_masking
+
+    d_model, max_length = part.body.d_model, spec.data.max_length
+    joined = width(resolve(part.inputs, schema, d_model), part.inputs.aggregation)
+    inputs = TabularSequenceFeatures.from_spec(
+        part.inputs,
+        schema,
+        d_model,
+        max_length,
+        make_masking(spec.model.masking),
+        item_table={n: torch.as_tensor(v).clone() for n, v in item_table.items()},  # weights files share no buffers
+        vectors={n: torch.as_tensor(v).clone() for n, v in vectors.items()},
+    )
+    body = _body(part.body, max_length, inputs)
+    project = [] if joined == d_model else [MLPBlock([d_model], activation=None)]
+    return SequentialBlock(inputs, *project, body)
+
+
+def _body(spec: Any, max_length: int, inputs: Any) -> Any:
+    """The block of a body spec, (B, T, d_model) to (B, T, d_model)."""
     from t4r_lab.nn.blocks import RNNBlock, TransformerBlock
     from t4r_lab.nn.transformers import TRANSFORMERS
 
     if spec.kind in ("gru", "lstm"):
         return RNNBlock(spec.kind, spec.d_model, spec.d_model, spec.n_layer, spec.dropout)
-    config = TRANSFORMERS[spec.kind].build(
+    config = TRANSFORMERS[spec.kind].config.build(
         d_model=spec.d_model, n_head=spec.n_head, n_layer=spec.n_layer, total_seq_length=max_length,
-        dropout=spec.dropout, activation=spec.activation,
+        dropout=spec.dropout, activation=spec.activation, initializer_range=spec.initializer_range,
     )  # fmt: skip
     return TransformerBlock(config, masking=inputs.masking)
 
@@ -184,9 +216,9 @@ def load(folder: str | Path) -> tuple[Model, RunSpec, Schema]:
         raise InputError(f"{folder / WEIGHTS}: there are no weights; train the run first")
     try:
         with safe_open(str(folder / WEIGHTS), "pt") as weights:
-            prefix = f"head.body.inputs.{ITEM_TABLE}"  # the item table travels with the weights
-            names = [n for n in weights.keys() if n.startswith(prefix)]  # noqa: SIM118 (not a mapping)
-            table = {n.removeprefix(prefix): weights.get_tensor(n) for n in names}
+            # the item table travels with the weights, in each tower that reads it
+            names = [n for n in weights.keys() if f".inputs.{ITEM_TABLE}" in n]  # noqa: SIM118 (not a mapping)
+            table = {n.partition(f".inputs.{ITEM_TABLE}")[2]: weights.get_tensor(n) for n in names}
     except Exception as error:
         raise InputError(f"{folder / WEIGHTS}: damaged ({str(error).splitlines()[0]}); train the run again") from None
     model = build(spec, schema, table)

@@ -235,10 +235,18 @@ def load_model(home: Path, row: track.RunRow) -> tuple[Model, RunSpec, Any]:
 
 
 def _vectors(spec: RunSpec, dataset: Dataset) -> dict[str, Any]:
-    """The vectors that the spec's features name, read and checked."""
+    """The vectors that the features of every tower name, read and checked."""
     from t4r_lab.data.vectors import read_vectors
 
-    return read_vectors(spec.model.inputs, dataset.vocabulary, spec.model.body.d_model)
+    found: dict[str, Any] = {}
+    files: dict[str, Any] = {}
+    for part in (spec.model, *spec.model.towers):
+        named = {name: f.vectors for name, f in (part.inputs.features or {}).items() if f.vectors is not None}
+        for name, vectors in named.items():
+            if files.setdefault(name, vectors) != vectors:
+                raise InputError(f"vectors of {name!r} differ between towers; give the second feature another name")
+        found |= read_vectors(part.inputs, dataset.vocabulary, part.body.d_model)
+    return found
 
 
 def _open_record(home: Path, spec: RunSpec, dataset: Dataset, resume: str | None) -> track.Record | None:

@@ -123,6 +123,22 @@ def test_the_picture_knows_every_aggregation_and_joint_projection() -> None:
     assert "all continuous" in picture(joint, SCHEMA) and "projected 6" in picture(joint, SCHEMA)
 
 
+def test_towers_are_drawn_and_edited() -> None:
+    d = draft()
+    form = SpecForm(d)
+    assert "model.merge" not in form.fields
+    d.replace(d.spec.override({"model.towers": [{"body": {"kind": "gru", "d_model": 32}}]}))
+    assert "GPT2 ×2 | GRU ×2" in picture(d.spec, SCHEMA)
+    assert "B × 20 × 96" in picture(d.spec, SCHEMA)
+    form.fields["model.towers.0.body.kind"].control.value = "bert"
+    assert {"clm"} == {kind for _, kind in form.fields["model.masking.kind"].control.options}
+    form.fields["model.merge"].control.value = "sum"
+    assert "needs towers of one width" in next(iter(d.errors.values()))
+    form.fields["model.towers.0.body.d_model"].control.value = 64
+    assert not d.errors
+    assert (d.spec.model.merge, d.spec.model.towers[0].body.d_model) == ("sum", 64)
+
+
 def test_the_picture_shows_shapes_and_escapes_names() -> None:
     text = picture(draft().spec, SCHEMA)
     assert "B × 20 × 64" in text

@@ -6,12 +6,16 @@ Names are looked up when they are used, so that importing a torch-free module do
 from importlib import import_module
 from typing import Any
 
+_CONFIGURATIONS = (
+    "AlbertConfig", "BertConfig", "DebertaV2Config", "ElectraConfig", "GPT2Config", "LiGRConfig", "LlamaConfig",
+    "LongformerConfig", "ModernBertConfig", "Qwen3Config", "ReformerConfig", "RobertaConfig", "SASRecConfig",
+    "TransfoXLConfig", "XLNetConfig",
+)  # fmt: skip
+
 _HOME = {
     "Batch": "flow",
-    "BertConfig": "transformers",
     "BinaryClassificationTask": "tasks",
     "CategoricalClassificationTask": "tasks",
-    "GPT2Config": "transformers",
     "Head": "heads",
     "MLPBlock": "blocks",
     "Model": "heads",
@@ -19,9 +23,10 @@ _HOME = {
     "RNNBlock": "blocks",
     "RegressionTask": "tasks",
     "SequentialBlock": "blocks",
+    "Towers": "towers",
     "TabularSequenceFeatures": "features",
     "TransformerBlock": "blocks",
-    "XLNetConfig": "transformers",
+    **dict.fromkeys(_CONFIGURATIONS, "configurations"),
 }
 
 __all__ = list(_HOME)

@@ -15,6 +15,7 @@ from t4r_lab.nn.losses import linear_cross_entropy
 from t4r_lab.nn.masking import Masking, ReplacedItems
 from t4r_lab.nn.rtd import DISCRIMINATOR, ReplacedItemDetector
 from t4r_lab.nn.tasks import LEVELS, LabelTask
+from t4r_lab.nn.towers import Towers
 from t4r_lab.spec import NEXT_ITEM
 
 
@@ -44,7 +45,7 @@ class NextItemPredictionTask(nn.Module):
             raise InputError(f"temperature {temperature} must be above 0, for example 1.0")
         self.weight_tying, self.label_smoothing, self.temperature = weight_tying, label_smoothing, temperature
 
-    def build(self, body: SequentialBlock) -> None:
+    def build(self, body: SequentialBlock | Towers) -> None:
         """Make the parameters that fit `body`; `Head` calls it once."""
         table = body.inputs.item_embedding
         if not self.weight_tying:
@@ -101,7 +102,7 @@ class Head(nn.Module):
 
     def __init__(
         self,
-        body: SequentialBlock,
+        body: SequentialBlock | Towers,
         tasks: Task | Sequence[Task],
         task_weights: Sequence[float] | None = None,
         inputs: TabularSequenceFeatures | None = None,

@@ -1,21 +1,16 @@
 """Spec: one serializable description of a run; the single source of truth of every face."""
 
+from t4r_lab.spec.bodies import BERT, BODY_MASKINGS, GPT2, GRU, LSTM, BodySpec, XLNet, pair_refusal
 from t4r_lab.spec.knobs import Knob
 from t4r_lab.spec.parts import (
-    BERT,
-    BODY_MASKINGS,
     CLM,
-    GPT2,
-    GRU,
     LABEL_METRICS,
-    LSTM,
     METRICS,
     MLM,
     NEXT_ITEM,
     PLM,
     RTD,
     Binary,
-    BodySpec,
     Categorical,
     CrossEntropy,
     DataSpec,
@@ -26,13 +21,12 @@ from t4r_lab.spec.parts import (
     ModelSpec,
     NextItem,
     Regression,
+    TowerSpec,
     TrainSpec,
     VectorsSpec,
-    XLNet,
     event_summary_refusal,
     head_name,
     lower_is_better,
-    pair_refusal,
 )
 from t4r_lab.spec.run import RunSpec, parse_assignment
 
@@ -63,6 +57,7 @@ __all__ = [
     "NextItem",
     "Regression",
     "RunSpec",
+    "TowerSpec",
     "TrainSpec",
     "VectorsSpec",
     "XLNet",

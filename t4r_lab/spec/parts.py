@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, field_validator, model_validator
 
 from t4r_lab.errors import InputError
+from t4r_lab.spec.bodies import GPT2, BodySpec, pair_refusal
 from t4r_lab.spec.knobs import Part, knob
 
 # ── Data ────────────────────────────────────────────────────────────────────────────────────────
@@ -139,79 +140,14 @@ class RTD(Part):
 
 MaskingSpec = Annotated[CLM | MLM | PLM | RTD, Field(discriminator="kind")]
 
-# ── Body ────────────────────────────────────────────────────────────────────────────────────────
+# ── Towers ──────────────────────────────────────────────────────────────────────────────────────
 
 
-class _Layers(Part):
-    d_model: int = knob(64, "width of the body", low=2, high=4096, search=(64, 448))
-    n_layer: int = knob(2, "number of layers", low=1, high=48, search=(1, 4))
-    dropout: float = knob(0.1, "dropout inside the body", low=0, high=0.95, search=(0, 0.5))
+class TowerSpec(Part):
+    """Another tower: features of its own and a body of its own."""
 
-
-class _Transformer(_Layers):
-    n_head: int = knob(4, "attention heads; must divide d_model", low=1, high=64, search=(1, 16))
-    activation: Literal["gelu", "relu", "silu"] = knob("gelu", "activation of the feed-forward layers")
-
-    @model_validator(mode="after")
-    def _heads_divide_width(self) -> _Transformer:
-        if self.d_model % self.n_head:
-            fits = [n for n in range(1, self.d_model + 1) if self.d_model % n == 0 and n <= 64]
-            raise InputError(f"n_head {self.n_head} does not divide d_model {self.d_model}; choose n_head from {fits}")
-        return self
-
-
-class XLNet(_Transformer):
-    """XLNet: relative positions, either direction of attention."""
-
-    kind: Literal["xlnet"] = "xlnet"
-
-
-class GPT2(_Transformer):
-    """GPT-2: causal attention, absolute positions."""
-
-    kind: Literal["gpt2"] = "gpt2"
-
-
-class BERT(_Transformer):
-    """BERT: attention both ways, absolute positions."""
-
-    kind: Literal["bert"] = "bert"
-
-
-class GRU(_Layers):
-    """Gated recurrent unit, as in GRU4Rec."""
-
-    kind: Literal["gru"] = "gru"
-
-
-class LSTM(_Layers):
-    """Long short-term memory."""
-
-    kind: Literal["lstm"] = "lstm"
-
-
-BodySpec = Annotated[XLNet | GPT2 | BERT | GRU | LSTM, Field(discriminator="kind")]
-
-BODY_MASKINGS: dict[str, tuple[str, ...]] = {
-    "xlnet": ("clm", "mlm", "plm", "rtd"),
-    "gpt2": ("clm",),
-    "bert": ("mlm", "rtd"),
-    "gru": ("clm",),
-    "lstm": ("clm",),
-}
-"""Which maskings each body supports: read by the validation, the forms, the blocks and the certificates."""
-
-
-def pair_refusal(body: str, masking: str) -> str | None:
-    """Why `masking` can't train `body`, with what can; None where it can."""
-    supported = BODY_MASKINGS[body]
-    if masking in supported:
-        return None
-    others = [name for name, maskings in BODY_MASKINGS.items() if masking in maskings]
-    return (
-        f"masking {masking!r} is not for body {body!r}: use {' or '.join(supported)} with {body}, "
-        f"or {masking} with {', '.join(others)}"
-    )
+    inputs: InputsSpec = Field(InputsSpec(), description="the tower's features and their aggregation")
+    body: BodySpec = Field(GPT2(), description="the tower's network over the sequence")
 
 
 # ── Heads ───────────────────────────────────────────────────────────────────────────────────────
@@ -317,12 +253,27 @@ class ModelSpec(Part):
     inputs: InputsSpec = Field(InputsSpec(), description="features and their aggregation")
     masking: MaskingSpec = Field(CLM(), description="what is hidden and what is predicted in training")
     body: BodySpec = Field(GPT2(), description="the network over the sequence")
+    towers: list[TowerSpec] = Field(
+        [], description="further towers beside inputs and body; all share the masking", max_length=8
+    )
+    merge: Literal["concat", "sum", "gate"] = knob("concat", "how the outputs of several towers become one")
     heads: list[HeadSpec] = Field([NextItem()], description="what is predicted", min_length=1, max_length=32)
 
     @model_validator(mode="after")
     def _pair_is_allowed(self) -> ModelSpec:
-        if refusal := pair_refusal(self.body.kind, self.masking.kind):
-            raise InputError(refusal)
+        for body in (self.body, *(tower.body for tower in self.towers)):
+            if refusal := pair_refusal(body.kind, self.masking.kind):
+                raise InputError(refusal)
+        return self
+
+    @model_validator(mode="after")
+    def _towers_can_be_merged(self) -> ModelSpec:
+        widths = [self.body.d_model, *(tower.body.d_model for tower in self.towers)]
+        if self.merge != "concat" and len(set(widths)) > 1:
+            raise InputError(
+                f"merge {self.merge!r} needs towers of one width, but their d_model are {', '.join(map(str, widths))}; "
+                "give all one d_model, or merge by concat"
+            )
         return self
 
     @field_validator("heads", mode="before")

@@ -49,15 +49,16 @@ def layers(spec: RunSpec, schema: Schema | None) -> list[tuple[str, str, str, li
     if joined and joined != body.d_model:
         rows.append(("linear", f"{joined} → {body.d_model}", f"B × {length} × {body.d_model}", []))
     rows.append(_masking(spec))
-    heads = f"{body.n_head} heads · " if hasattr(body, "n_head") else ""
-    rows.append(
-        (
-            type(body).__name__,
-            f"{heads}{body.n_layer} layer{'s' if body.n_layer > 1 else ''}",
-            f"B × {length} × {body.d_model}",
-            [],
-        )
-    )
+    bodies = [body, *(tower.body for tower in model.towers)]
+    if model.towers:
+        names = " | ".join(f"{type(b).__name__} ×{b.n_layer}" for b in bodies)
+        total = sum(b.d_model for b in bodies) if model.merge == "concat" else body.d_model
+        rows.append((f"{len(bodies)} towers", names, "", []))
+        rows.append((model.merge, "of the towers", f"B × {length} × {total}", []))
+    else:
+        heads = f"{body.n_head} heads · " if hasattr(body, "n_head") else ""
+        detail = f"{heads}{body.n_layer} layer{'s' if body.n_layer > 1 else ''}"
+        rows.append((type(body).__name__, detail, f"B × {length} × {body.d_model}", []))
     return [*rows, *(_head(head, schema) for head in model.heads), *_discriminator(spec)]
 
 
