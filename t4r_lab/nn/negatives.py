@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Protocol
 
 import torch
@@ -71,4 +72,8 @@ class InBatchSampler:
         return self.log_share[classes]
 
 
-SAMPLERS = {"uniform": UniformSampler, "log_uniform": LogUniformSampler, "in_batch": InBatchSampler}
+SAMPLERS: dict[str, Callable[[Tensor], Sampler]] = {
+    "uniform": UniformSampler,
+    "log_uniform": LogUniformSampler,
+    "in_batch": InBatchSampler,
+}
