@@ -112,7 +112,7 @@ class TabularSequenceFeatures(nn.Module):
             self.register_buffer(f"{ITEM_TABLE}{name}", values)
         self.projection = projection or nn.Identity()
         self.hidden_vector = None
-        if masking is not None and not masking.causal:
+        if masking is not None and masking.hides:
             self.hidden_vector = nn.Parameter(torch.empty(output_dim).normal_(std=init_std))
         self.dropout = Dropout(dropout)
 

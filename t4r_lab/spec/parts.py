@@ -67,7 +67,37 @@ class MLM(Part):
     probability: float = knob(0.2, "share of the positions hidden in training", low=0.01, high=0.99, search=(0.05, 0.7))
 
 
-MaskingSpec = Annotated[CLM | MLM, Field(discriminator="kind")]
+class PLM(Part):
+    """Permutation: chosen events are predicted in a random order, each from those before it in that order."""
+
+    kind: Literal["plm"] = "plm"
+    probability: float = knob(
+        0.2, "share of the positions predicted in training; 0: one a session", low=0, high=1, search=(0, 0.7)
+    )
+    max_span_length: int = knob(
+        5, "predicted positions stand in spans of 1 to so many; below data.max_length", low=1, high=1023, search=(2, 6)
+    )
+    permute_all: bool = knob(False, "predict every position but the first of the random order, instead of spans")
+
+
+class RTD(Part):
+    """Replaced items: a discriminator finds which items the masked model (MLM) has replaced; trained jointly."""
+
+    kind: Literal["rtd"] = "rtd"
+    probability: float = knob(
+        0.2, "share of the positions hidden, and then replaced, in training", low=0.01, high=0.99, search=(0.05, 0.7)
+    )
+    weight: float = knob(10.0, "weight of the discriminator's loss beside the generator's", low=0, high=1000,
+                         search=(1, 50), log=True)  # fmt: skip
+    discriminator: Literal["shared", "separate"] = knob(
+        "shared", "its body: the generator's own, or a second one on the same input block"
+    )
+    temperature: float = knob(
+        1.0, "replacements are drawn from softmax(scores / temperature)", low=0.01, high=100, search=(0.5, 2), log=True
+    )
+
+
+MaskingSpec = Annotated[CLM | MLM | PLM | RTD, Field(discriminator="kind")]
 
 # ── Body ────────────────────────────────────────────────────────────────────────────────────────
 
@@ -123,9 +153,9 @@ class LSTM(_Layers):
 BodySpec = Annotated[XLNet | GPT2 | BERT | GRU | LSTM, Field(discriminator="kind")]
 
 BODY_MASKINGS: dict[str, tuple[str, ...]] = {
-    "xlnet": ("clm", "mlm"),
+    "xlnet": ("clm", "mlm", "plm", "rtd"),
     "gpt2": ("clm",),
-    "bert": ("mlm",),
+    "bert": ("mlm", "rtd"),
     "gru": ("clm",),
     "lstm": ("clm",),
 }
