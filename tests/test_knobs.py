@@ -38,8 +38,15 @@ ELSEWHERE = {
 """Knobs that two epochs on a CPU can't show, and what tests them."""
 
 
-FEATURES = ("item_id.dim", "category.dim", "price.dim", "price.bins", "price.encoding")
-"""Knobs of single features: each means something for some encodings only."""
+FEATURES = ("item_id.dim", "category.dim", "category.table", "price.dim", "price.bins", "price.encoding")
+"""Knobs of single features: each means something for some encodings only. Their `vectors`: test_vectors.py."""
+
+NEEDS: dict[str, dict[str, Any]] = {
+    "model.inputs.swap": {"model.inputs.swap_noise": 0.3},
+    "model.inputs.continuous_projection": {"model.inputs.features": {"item_id": {}, "price": {}}},
+    "model.inputs.features.category.table": {"model.inputs.features": {"category": {}, "genres": {"table": "shared"}}},
+}
+"""Knobs that mean something only beside another value: that value, on both sides."""
 
 
 def specs() -> dict[str, RunSpec]:
@@ -75,6 +82,8 @@ def other_value(knob: Knob) -> Any:
         return "projected"
     if knob.choices:
         return next(c for c in knob.choices if c != knob.value)
+    if knob.type is str:
+        return "shared"
     if knob.type is bool:
         return not knob.value
     if knob.type is int:
@@ -86,9 +95,12 @@ def other_value(knob: Knob) -> Any:
 
 
 @cache
-def fingerprint(name: str, path: str = "") -> tuple[Any, ...]:
-    """Size, scores before training, losses and metrics of a short training, with one knob turned."""
-    spec, toy = SPECS[name], Toy(n=48)
+def fingerprint(name: str, beside: str = "", path: str = "") -> tuple[Any, ...]:
+    """Size, scores before training, losses and metrics of a short training, with one knob turned.
+
+    `beside` is the knob whose `NEEDS` are met.
+    """
+    spec, toy = SPECS[name].override(NEEDS.get(beside, {})), Toy(n=48)
     if path:
         spec = spec.override({path: other_value(spec.knobs()[path])})
     model = build(spec, toy.schema, toy.item_table()).eval()
@@ -103,7 +115,8 @@ def fingerprint(name: str, path: str = "") -> tuple[Any, ...]:
 
 @pytest.mark.parametrize(("name", "path"), cases(), ids=lambda part: part or "plain")
 def test_6_each_knob_changes_the_model_or_its_training(name: str, path: str) -> None:
-    assert fingerprint(name, path) != fingerprint(name)
+    beside = path if path in NEEDS else ""
+    assert fingerprint(name, beside, path) != fingerprint(name, beside)
 
 
 def test_what_is_left_out_exists() -> None:

@@ -22,6 +22,7 @@ from t4r_lab.spec.parts import (
     ModelSpec,
     NextItem,
     TrainSpec,
+    VectorsSpec,
     XLNet,
     pair_refusal,
 )
@@ -50,6 +51,7 @@ __all__ = [
     "NextItem",
     "RunSpec",
     "TrainSpec",
+    "VectorsSpec",
     "XLNet",
     "pair_refusal",
     "parse_assignment",

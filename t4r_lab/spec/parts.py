@@ -23,12 +23,25 @@ class DataSpec(Part):
 
 # ── Inputs ──────────────────────────────────────────────────────────────────────────────────────
 
-Aggregation = Literal["concat", "element-wise-sum"]
+Aggregation = Literal["concat", "element-wise-sum", "element-wise-sum-item-multi"]
 Encoding = Literal["embedding", "scalar", "projected", "soft_one_hot"]
 
 
+class VectorsSpec(Part):
+    """Vectors made elsewhere, of a text or image model for example: one for each item, or each value of a column."""
+
+    path: str = Field(
+        description=".parquet with a column of the user's own ids and a column of lists, or .npy with a row per id"
+    )
+    trainable: bool = knob(False, "train the vectors too; otherwise they stay as given")
+    normalization: Literal["none", "l2", "standardize"] = knob(
+        "none", "of the given vectors. l2: each of length 1; standardize: each dimension to mean 0 and deviation 1"
+    )
+    missing: Literal["refuse", "zero"] = knob("refuse", "ids without a vector: refuse them, or give them zeros")
+
+
 class FeatureSpec(Part):
-    """How one column enters the model."""
+    """How one column enters the model. A feature with `vectors` may have any name: it belongs to the item."""
 
     encoding: Encoding | None = knob(
         None, "categorical: embedding; continuous: scalar, projected or soft_one_hot. Empty: by the column's kind"
@@ -37,6 +50,10 @@ class FeatureSpec(Part):
         None, "width of the feature; empty: from its cardinality, the item as wide as the body", low=1, high=2048
     )
     bins: int = knob(10, "soft one-hot: number of embeddings that are mixed", low=2, high=1000)
+    table: str | None = knob(None, "categorical: columns that name the same embedding table share it; empty: its own")
+    vectors: VectorsSpec | None = Field(
+        None, description="of a column: where its embedding starts; under a new name: pre-trained vectors of the items"
+    )
 
 
 class InputsSpec(Part):
@@ -46,7 +63,30 @@ class InputsSpec(Part):
         None, description="columns by name; empty: every feature of the schema with its default encoding"
     )
     aggregation: Aggregation = knob("concat", "how the features of one event become one vector")
+    continuous_projection: int | None = knob(
+        None,
+        "width to which one layer projects all continuous columns together, but those with an encoding of their own; "
+        "empty: each by itself",
+        low=1,
+        high=2048,
+    )
+    layer_norm: bool = knob(False, "layer norm of each embedded or projected feature before aggregation")
     dropout: float = knob(0.0, "dropout on the aggregated vector", low=0, high=0.95, search=(0, 0.5))
+    shared_embeddings: float = knob(
+        0.0,
+        "stochastic shared embeddings (Wu et al., 2019): chance in training that an id is swapped for any other one",
+        low=0,
+        high=1,
+        search=(0, 0.1),
+    )
+    swap_noise: float = knob(
+        0.0,
+        "stochastic swap noise: chance in training that a value is that of another event of the batch",
+        low=0,
+        high=1,
+        search=(0, 0.3),
+    )
+    swap: Literal["feature", "event"] = knob("feature", "swap noise takes single values, or an event with all of them")
     init_std: float = knob(0.05, "standard deviation of the initial embeddings", low=1e-4, high=1, search=(0.01, 0.15))
 
 
