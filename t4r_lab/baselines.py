@@ -34,7 +34,7 @@ class Popularity:
     name = "popularity"
 
     def __init__(self, sessions: Sessions, n_items: int) -> None:
-        self.counts = np.bincount(sessions.values["item_id"], minlength=n_items + 1)[1:].astype(np.float64)
+        self.counts = sessions.item_counts(n_items).astype(np.float64)
 
     def scores(self, batch: Batch) -> Tensor:
         return torch.from_numpy(self.counts).expand(len(batch.lengths), -1).clone()

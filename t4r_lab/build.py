@@ -33,6 +33,7 @@ def build(
     schema: Schema,
     item_table: Mapping[str, Any] | None = None,
     vectors: Mapping[str, Any] | None = None,
+    item_counts: Any = None,
 ) -> Model:
     """The model of a spec, its weights drawn from ``train.seed``.
 
@@ -40,6 +41,7 @@ def build(
     ----------
     item_table: attributes by item id, (I+1,) or (I+1, K), for columns of scope ``item``.
     vectors: what the features' ``vectors`` name, (size, W) by feature, as `data.vectors.read_vectors` gives them.
+    item_counts: events of each item in training, (I,), by which a sampled loss draws its negatives.
     """
     import torch
 
@@ -63,8 +65,13 @@ def build(
     body = _body(model.body, joined, max_length, inputs)
     project = [] if joined == model.body.d_model else [MLPBlock([model.body.d_model], activation=None)]
     head = model.heads[0]
-    task = NextItemPredictionTask(head.weight_tying, head.loss.label_smoothing, head.temperature)
-    return Model(Head(SequentialBlock(inputs, *project, body), task))
+    task = NextItemPredictionTask(
+        head.weight_tying, temperature=head.temperature, loss=head.loss, fit_temperature=head.fit_temperature
+    )
+    built = Model(Head(SequentialBlock(inputs, *project, body), task))
+    if task.sampled is not None and item_counts is not None:
+        task.sampled.counts.copy_(torch.as_tensor(item_counts))
+    return built
 
 
 def _body(spec: Any, d_in: int, max_length: int, inputs: Any) -> Any:

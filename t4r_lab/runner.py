@@ -154,7 +154,8 @@ def _train(
         if record:
             record.scores("valid", found.metrics(), name)
     on_report(Progress("building the model"))
-    model = build.build(spec, dataset.schema, dataset.item_table(), vectors)
+    counts = dataset.part(spec.train.fit_on).item_counts(dataset.schema.n_items)
+    model = build.build(spec, dataset.schema, dataset.item_table(), vectors, counts)
     stopped = Stopped("finished", 0, 0.0)
     with _interruptible(should_stop) as stop:
         for report in fit(model, dataset, spec, checkpoints, _together(stop), resume):

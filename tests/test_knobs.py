@@ -33,6 +33,7 @@ ELSEWHERE = {
     "train.monitor": "chooses the best epoch: test_train.py",
     "train.precision": "arithmetic of the body: test_train.py",
     "train.device": "where it runs",
+    "model.heads.0.fit_temperature": "after training: test_runner.py",
     "train.fit_on": "the part that is read: test_train.py",
 }
 """Knobs that two epochs on a CPU can't show, and what tests them."""

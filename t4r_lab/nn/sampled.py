@@ -7,12 +7,14 @@ target (N, K), which then doesn't count. Each returns one loss a case, (N,).
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from t4r_lab.nn.negatives import SAMPLERS
+from t4r_lab.spec.parts import GBCE, BPRMax, CrossEntropy, LossSpec, SampledSoftmax
 
 PairLoss = Callable[[Tensor, Tensor, Tensor], Tensor]
 
@@ -70,6 +72,17 @@ def _weights(negatives: Tensor, hit: Tensor) -> Tensor:
     return torch.softmax(negatives.masked_fill(hit, torch.finfo(negatives.dtype).min), 1).masked_fill(hit, 0.0)
 
 
+PAIR_LOSSES: dict[str, PairLoss] = {
+    "sampled_softmax": softmax,
+    "bce": bce,
+    "gbce": bce,
+    "bpr": bpr,
+    "top1": top1,
+    "bpr_max": bpr_max,
+    "top1_max": top1_max,
+}
+
+
 class SampledLoss(nn.Module):
     """A loss over the target and `count` negatives that the whole batch shares.
 
@@ -102,3 +115,15 @@ class SampledLoss(nn.Module):
             target = target - sampler.log_probability(labels)
             negatives = negatives - sampler.log_probability(drawn)
         return self.pair_loss(target.float(), negatives.float(), drawn[None] == labels[:, None]).sum()
+
+
+def make_sampled(spec: LossSpec, items: int) -> SampledLoss | None:
+    """The loss of a spec over `items`; None for the full cross-entropy, which is no sampled one."""
+    if isinstance(spec, CrossEntropy):
+        return None
+    pair_loss = PAIR_LOSSES[spec.kind]
+    if isinstance(spec, GBCE):
+        pair_loss = partial(bce, beta=gbce_beta(spec.negatives, items, spec.calibration))
+    if isinstance(spec, BPRMax):
+        pair_loss = partial(bpr_max, regularization=spec.regularization)
+    return SampledLoss(pair_loss, spec.sampler, spec.negatives, items, correct=isinstance(spec, SampledSoftmax))
