@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import fcntl
+import json
 import os
 import signal
 import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,8 +21,8 @@ from t4r_lab.spec import RunSpec
 
 if TYPE_CHECKING:
     from t4r_lab.data.dataset import Dataset
+    from t4r_lab.judge import Judged
     from t4r_lab.nn.heads import Model
-    from t4r_lab.nn.metrics import Ranks
 
 Metrics = dict[str, float]
 LOCK = "lock"
@@ -144,13 +145,14 @@ def _train(
     spec: RunSpec, dataset: Dataset, vectors: dict[str, Any], record: track.Record | None, home: Path, run_id: str,
     checkpoints: Path, test: bool, on_report: OnReport, should_stop: Callable[[], bool], resume: bool,
 ) -> RunResult:  # fmt: skip
-    from t4r_lab.train import evaluate, fit
+    from t4r_lab.judge import judge
+    from t4r_lab.train import fit
 
     on_report(Progress("scoring baselines"))
     parts = (["valid"] if spec.train.fit_on == "train" else []) + (["test"] if test else [])
-    baselines: dict[str, dict[str, Ranks]] = {"valid": _baselines(spec, dataset, "valid")} if "valid" in parts else {}
+    baselines: dict[str, dict[str, Judged]] = {"valid": _baselines(spec, dataset, "valid")} if "valid" in parts else {}
     for name, found in baselines.get("valid", {}).items():
-        on_report(Baseline(name, found.metrics()))
+        on_report(Baseline(name, found.ranks.metrics()))
         if record:
             record.scores("valid", found.metrics(), name)
     on_report(Progress("building the model"))
@@ -165,11 +167,16 @@ def _train(
             if isinstance(report, Stopped):
                 stopped = report
     interrupted = stopped.reason == "interrupted"
-    scored: dict[str, Ranks] = {}
+    scored: dict[str, Judged] = {}
+    fitted: Metrics = {}
+    if "valid" in parts and not interrupted and spec.model.heads[0].fit_temperature:
+        fitted = _fit_temperature(model, spec, dataset, counts)
     for part in parts if not interrupted else []:
         if part == "test":
             baselines["test"] = _baselines(spec, dataset, "test")
-        scored[part] = evaluate(model, dataset.part(part), spec, on_report)
+        scored[part] = judge(model, dataset.part(part), spec, counts, on_report)
+    if fitted:
+        scored["valid"] = replace(scored["valid"], beside={**scored["valid"].beside, **fitted})
     if record and not interrupted:
         on_report(Progress("recording"))
         _write_results(record, scored, baselines, stopped.best_epoch, spec, dataset, model)
@@ -194,7 +201,7 @@ def evaluate_run(
         with Console() as console:
             return evaluate_run(run, split, home=home, on_report=console)
     from t4r_lab.data.dataset import Dataset
-    from t4r_lab.train import evaluate
+    from t4r_lab.judge import judge
 
     place = homes.ensure(home)
     row = track.find(place, run)
@@ -207,7 +214,8 @@ def evaluate_run(
         raise InputError(
             f"{spec.data.path}: not the data that run {row.name} was trained on; prepare it as it was then"
         )
-    ranks, baselines = evaluate(model, dataset.part(split), spec, on_report), _baselines(spec, dataset, split)
+    counts = dataset.part(spec.train.fit_on).item_counts(dataset.schema.n_items)
+    ranks, baselines = judge(model, dataset.part(split), spec, counts, on_report), _baselines(spec, dataset, split)
     record = track.Record(place, row.run_id)
     if split == "test":
         record.look()
@@ -284,15 +292,28 @@ def _agree(run_id: str) -> str:
     return box[0]
 
 
-def _baselines(spec: RunSpec, dataset: Dataset, part: str) -> dict[str, Ranks]:
+def _baselines(spec: RunSpec, dataset: Dataset, part: str) -> dict[str, Judged]:
     """Every baseline, fitted on what the model is fitted on, ranks the targets of `part`."""
-    from t4r_lab.baselines import BASELINES, evaluate
+    from t4r_lab.baselines import BASELINES
+    from t4r_lab.judge import judge_baseline
 
     fitted = dataset.part(spec.train.fit_on)
     n_items = dataset.schema.n_items
+    counts = fitted.item_counts(n_items)
     return {
-        name: evaluate(make(fitted, n_items), dataset.part(part), spec.evaluation) for name, make in BASELINES.items()
+        name: judge_baseline(make(fitted, n_items), dataset.part(part), spec.evaluation, counts)
+        for name, make in BASELINES.items()
     }
+
+
+def _fit_temperature(model: Model, spec: RunSpec, dataset: Dataset, counts: Any) -> Metrics:
+    """Fit the temperature of the scores on the validation part: its value, and the calibration there before it."""
+    from t4r_lab.judge import judge
+    from t4r_lab.train import fit_temperature
+
+    before = judge(model, dataset.part("valid"), spec, counts).beside
+    temperature = fit_temperature(model, dataset.part("valid"), spec)
+    return {"temperature": temperature, **{f"{name}_before": before[name] for name in ("ece", "brier", "nll")}}
 
 
 def _record_report(record: track.Record, report: Report) -> None:
@@ -303,7 +324,7 @@ def _record_report(record: track.Record, report: Report) -> None:
 
 
 def _write_results(
-    record: track.Record, scored: dict[str, Ranks], baselines: dict[str, dict[str, Ranks]], best_epoch: int,
+    record: track.Record, scored: dict[str, Judged], baselines: dict[str, dict[str, Judged]], best_epoch: int,
     spec: RunSpec, dataset: Dataset, model: Model,
 ) -> None:  # fmt: skip
     """Final metrics, per-case ranks, model, spec, schema, vocabulary and environment."""
@@ -324,14 +345,18 @@ def _write_results(
     _write_ranks(record, scored, baselines)
 
 
-def _write_ranks(record: track.Record, scored: dict[str, Ranks], baselines: dict[str, dict[str, Ranks]]) -> None:
+def _write_ranks(record: track.Record, scored: dict[str, Judged], baselines: dict[str, dict[str, Judged]]) -> None:
     """Rank of every target, of the model and of each baseline: what comparisons are made from."""
     with tempfile.TemporaryDirectory(dir=record.home) as scratch:
         for part, ranks in scored.items():
             folder = Path(scratch) / "ranks" / part
             folder.mkdir(parents=True)
             for name, found in {"model": ranks, **baselines[part]}.items():
-                found.frame().write_parquet(folder / f"{name}.parquet")
+                found.ranks.frame().write_parquet(folder / f"{name}.parquet")
+                detail = Path(scratch) / "detail" / part / f"{name}.json"
+                detail.parent.mkdir(parents=True, exist_ok=True)
+                content = {"slices": found.slices, "reliability": found.reliability}
+                detail.write_text(json.dumps(content, indent=1), encoding="utf-8")
         record.artifacts(Path(scratch))
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from t4r_lab.checkpoint import State, best_path, read_state, write_state, write_weights
 from t4r_lab.data.batches import (
@@ -36,6 +37,9 @@ if TYPE_CHECKING:
     from t4r_lab.data.dataset import Dataset
     from t4r_lab.data.sessions import Sessions
     from t4r_lab.nn.heads import Model
+
+Watch = Callable[[Tensor, Tensor, Tensor | None], None]
+"""Is shown each chunk of scores (N, I) with its targets (N,) and the seen items (N, K) or None, and changes none."""
 
 EVALUATION_BATCH = 256
 REPORT_EVERY = 0.2
@@ -262,12 +266,13 @@ class _Meter:
 
 @torch.inference_mode()
 def evaluate(
-    model: Model, sessions: Sessions, spec: RunSpec, on_report: OnReport = silent, accelerator: Any = None
-) -> Ranks:
+    model: Model, sessions: Sessions, spec: RunSpec, on_report: OnReport = silent, accelerator: Any = None,
+    watch: Watch | None = None,
+) -> Ranks:  # fmt: skip
     """Rank every target of `sessions` among all items by what came before it.
 
     Exactly inference on each prefix: full ranking, ties by halves. With several processes each takes its
-    share and all get the whole.
+    share and all get the whole. `watch` sees the scores that the ranks are made from.
     """
     model.eval()
     device = next(model.parameters()).device
@@ -277,7 +282,7 @@ def evaluate(
     for index, chunk in enumerate(evaluation_batches(windows, EVALUATION_BATCH)):
         done += len(chunk)
         if index % world == rank:
-            parts.append(_rank_chunk(model, sessions, chunk, spec.evaluation, device))
+            parts.append(_rank_chunk(model, sessions, chunk, spec.evaluation, device, watch))
             on_report(Progress("evaluating", done, len(windows), "sessions"))
     if world > 1:
         from accelerate.utils import gather_object
@@ -292,9 +297,10 @@ def case_windows(model: Model, sessions: Sessions, spec: RunSpec) -> Windows:
     return evaluation_windows(sessions, longest, spec.evaluation.positions, model.masking.causal)
 
 
-def _rank_chunk(
-    model: Model, sessions: Sessions, chunk: Windows, evaluation: EvaluationSpec, device: torch.device
-) -> tuple[NDArray[Any], ...]:
+def _read_chunk(
+    model: Model, sessions: Sessions, chunk: Windows, device: torch.device
+) -> tuple[Tensor, NDArray[Any], NDArray[Any], NDArray[Any]]:
+    """Body output (N, D), session row, position and target of every case of the windows."""
     batch = make_batch(sessions, chunk, model.head.body.inputs.item).to(device)
     start = torch.from_numpy(chunk.read).to(device) if model.masking.causal else None
     queries = model.read(batch, start)
@@ -303,14 +309,41 @@ def _rank_chunk(
     step = np.arange(count.sum()) - np.repeat(np.cumsum(count) - count, count)
     position = np.repeat(chunk.start + chunk.read, count) + step + 1
     target = sessions.values["item_id"][sessions.offsets[row] + position].astype(np.int64)
+    return queries, row, position, target
+
+
+def _rank_chunk(
+    model: Model, sessions: Sessions, chunk: Windows, evaluation: EvaluationSpec, device: torch.device,
+    watch: Watch | None,
+) -> tuple[NDArray[Any], ...]:  # fmt: skip
+    queries, row, position, target = _read_chunk(model, sessions, chunk, device)
     labels, found = torch.from_numpy(target).to(device), []
     size = rows_per_chunk(model.head.task.candidates.shape[0])
     for at in range(0, len(queries), size):
         seen = None
         if evaluation.filter_seen:
             seen = seen_items(sessions, row[at : at + size], position[at : at + size]).to(device)
-        found.append(ranks(model.head.task.scores(queries[at : at + size]), labels[at : at + size], seen))
+        scores = model.head.task.scores(queries[at : at + size])
+        if watch:
+            watch(scores, labels[at : at + size], seen)
+        found.append(ranks(scores, labels[at : at + size], seen))
     return row, position, target, torch.cat(found).cpu().numpy()
+
+
+@torch.no_grad()
+def fit_temperature(model: Model, sessions: Sessions, spec: RunSpec) -> float:
+    """Fit the temperature of the model's scores to the targets of `sessions`; the order of the items stays.
+
+    Holds the body's output of every case, (N, D), never its scores.
+    """
+    model.eval()
+    device = next(model.parameters()).device
+    chunks = evaluation_batches(case_windows(model, sessions, spec), EVALUATION_BATCH)
+    read = [_read_chunk(model, sessions, chunk, device) for chunk in chunks]
+    if not read:
+        return 1.0
+    labels = torch.from_numpy(np.concatenate([target for *_, target in read])).to(device)
+    return model.head.task.fit_temperature(torch.cat([queries for queries, *_ in read]), labels)
 
 
 @torch.inference_mode()

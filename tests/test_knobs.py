@@ -44,6 +44,7 @@ FEATURES = ("item_id.dim", "category.dim", "category.table", "price.dim", "price
 
 NEEDS: dict[str, dict[str, Any]] = {
     "model.inputs.swap": {"model.inputs.swap_noise": 0.3},
+    "model.heads.0.loss.calibration": {"model.heads.0.loss.negatives": 8},  # at all items there is nothing to correct
     "model.inputs.continuous_projection": {"model.inputs.features": {"item_id": {}, "price": {}}},
     "model.inputs.features.category.table": {"model.inputs.features": {"category": {}, "genres": {"table": "shared"}}},
 }

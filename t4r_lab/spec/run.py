@@ -30,6 +30,14 @@ class RunSpec(Part):
     evaluation: EvaluationSpec = Field(EvaluationSpec())
 
     @model_validator(mode="after")
+    def _temperature_has_data(self) -> RunSpec:
+        if self.model.heads[0].fit_temperature and self.train.fit_on != "train":
+            raise InputError(
+                "model.heads.0.fit_temperature: there is no validation part to fit it on; set train.fit_on to train"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _monitor_is_computed(self) -> RunSpec:
         if self.train.monitor is not None and self.train.monitor not in self.evaluation.metrics:
             raise InputError(

@@ -1,0 +1,62 @@
+"""The final judgement, of a model or a baseline: ranking, recommended lists, calibration, slices."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+
+from t4r_lab import baselines, train
+from t4r_lab.data.sessions import Sessions
+from t4r_lab.nn.calibration import Calibration
+from t4r_lab.nn.heads import Model
+from t4r_lab.nn.lists import Lists
+from t4r_lab.nn.metrics import LIST_CASE, Ranks, summarize
+from t4r_lab.nn.slices import slices
+from t4r_lab.report import OnReport, silent
+from t4r_lab.spec import EvaluationSpec, RunSpec
+
+
+@dataclass(frozen=True)
+class Judged:
+    """Ranks, what was found beside them, the slices, and the reliability curve (empty for a baseline)."""
+
+    ranks: Ranks
+    beside: dict[str, float]
+    slices: list[dict[str, Any]]
+    reliability: list[dict[str, Any]] = field(default_factory=list)
+
+    def metrics(self) -> dict[str, float]:
+        """Ranking first, such as ``ndcg@10``; then ``map@10`` and its like, a model's ``ece``, ``brier``, ``nll``."""
+        return {
+            **self.ranks.metrics(),
+            **summarize(self.ranks.rank, list(self.ranks.cutoffs), LIST_CASE),
+            **self.beside,
+        }
+
+
+def judge(
+    model: Model, sessions: Sessions, spec: RunSpec, counts: NDArray[np.int64], on_report: OnReport = silent
+) -> Judged:
+    """Everything about `model` in one pass over its scores. `counts` (I,) are the items' events in training."""
+    lists, calibration = Lists(counts, spec.evaluation.cutoffs), Calibration()
+
+    def watch(scores: Tensor, targets: Tensor, seen: Tensor | None) -> None:
+        lists.add(scores, seen)
+        calibration.add(scores, targets)
+
+    ranks = train.evaluate(model, sessions, spec, on_report, watch=watch)
+    beside = {**lists.metrics(), **calibration.metrics()}
+    return Judged(ranks, beside, slices(ranks, counts), calibration.curve())
+
+
+def judge_baseline(
+    scorer: baselines.Scorer, sessions: Sessions, evaluation: EvaluationSpec, counts: NDArray[np.int64]
+) -> Judged:
+    """The same of a baseline, without calibration: its scores are no log-probabilities."""
+    lists = Lists(counts, evaluation.cutoffs)
+    ranks = baselines.evaluate(scorer, sessions, evaluation, lambda scores, _, seen: lists.add(scores, seen))
+    return Judged(ranks, lists.metrics(), slices(ranks, counts))
