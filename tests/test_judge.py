@@ -18,12 +18,15 @@ from tests.small import small_data, small_spec
 from tests.toy import N_ITEMS, Toy, toy_spec
 
 
-def made() -> tuple[Toy, RunSpec, Model, np.ndarray]:
-    toy, spec = Toy(), toy_spec(model__heads__0__fit_temperature=True)
-    model = build.build(spec, toy.schema, toy.item_table()).eval()
-    with torch.no_grad():
-        model.head.task.bias.normal_(std=2.0)  # far from uniform, far from right
-    return toy, spec, model, toy.part("train").item_counts(N_ITEMS)
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Toy, RunSpec, Model, np.ndarray]:
+    """A model that has learned something and is far too sure of it: its scores are four times what it learned."""
+    toy, spec = Toy(n=600), toy_spec(train__epochs=4, model__heads__0__fit_temperature=True)
+    model = build.build(spec, toy.schema, toy.item_table())
+    list(train.fit(model, toy, spec, tmp_path_factory.mktemp("fit")))  # type: ignore[arg-type]
+    model.head.task.temperature = 0.25
+    spec = spec.override({"model.heads.0.temperature": 0.25})
+    return toy, spec, model.eval(), toy.part("train").item_counts(N_ITEMS)
 
 
 def whole_scores(toy: Toy, spec: RunSpec, model: Model) -> tuple[torch.Tensor, torch.Tensor]:
@@ -34,8 +37,8 @@ def whole_scores(toy: Toy, spec: RunSpec, model: Model) -> tuple[torch.Tensor, t
     return scores.double(), targets
 
 
-def test_calibration_and_lists_by_brute_force() -> None:
-    toy, spec, model, counts = made()
+def test_calibration_and_lists_by_brute_force(made: tuple[Toy, RunSpec, Model, np.ndarray]) -> None:
+    toy, spec, model, counts = made
     found = judge(model, toy.part("valid"), spec, counts).metrics()
     scores, target = whole_scores(toy, spec, model)
     p = scores.softmax(1).numpy()
@@ -53,8 +56,10 @@ def test_calibration_and_lists_by_brute_force() -> None:
     assert found["map@5"] == pytest.approx(found["mrr@5"])  # one target a case
 
 
-def test_a_fitted_temperature_is_the_best_and_keeps_the_order(tmp_path: Path) -> None:
-    toy, spec, model, counts = made()
+def test_a_fitted_temperature_is_the_best_and_keeps_the_order(
+    made: tuple[Toy, RunSpec, Model, np.ndarray], tmp_path: Path
+) -> None:
+    toy, spec, model, counts = made
     scores, target = whole_scores(toy, spec, model)
     before = judge(model, toy.part("valid"), spec, counts)
     fitted = train.fit_temperature(model, toy.part("valid"), spec)

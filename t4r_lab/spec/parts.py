@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from t4r_lab.errors import InputError
 from t4r_lab.spec.knobs import Part, knob
@@ -297,6 +297,12 @@ class NextItem(Part):
         "after training, fit one more temperature of the scores to validation data (Guo et al., 2017)",
     )
     weight_tying: bool = knob(True, "use the item embedding as output weights (Inan et al., 2017)")
+
+    @field_validator("loss", mode="before")
+    @classmethod
+    def _kind_may_be_left_out(cls, loss: Any) -> Any:
+        """Specs written when cross-entropy was the only loss name no kind."""
+        return {"kind": "cross_entropy", **loss} if isinstance(loss, dict) else loss
 
 
 HeadSpec = NextItem

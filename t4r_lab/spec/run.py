@@ -229,7 +229,7 @@ def explain(root: type[Part], content: Any, error: ValidationError) -> str:
     loc, raw, owner = list(first["loc"]), content, root
     path: list[str] = []
     for i, key in enumerate(loc):
-        if isinstance(raw, Mapping) and key not in raw and raw.get("kind") == key:
+        if isinstance(raw, Mapping) and key not in raw and raw.get("kind", key) == key and key in variants(owner):
             continue  # pydantic names the variant of a union in the location; a person doesn't
         last = i == len(loc) - 1
         if first["type"] == "extra_forbidden" and last:
