@@ -88,6 +88,7 @@ def build(
     schema: Schema,
     item_table: Mapping[str, Any] | None = None,
     vectors: Mapping[str, Any] | None = None,
+    item_counts: Any = None,
 ) -> Model:
     """The model of a spec, its weights drawn from ``train.seed``.
 
@@ -95,6 +96,7 @@ def build(
     ----------
     item_table: attributes by item id, (I+1,) or (I+1, K), for columns of scope ``item``.
     vectors: what the features' ``vectors`` name, (size, W) by feature, as `data.vectors.read_vectors` gives them.
+    item_counts: events of each item in training, (I,), by which a sampled loss draws its negatives.
     """
     import torch
 
@@ -107,7 +109,10 @@ def build(
     towers = [_tower(part, spec, schema, item_table or {}, vectors or {}) for part in parts]
     body = Towers(towers, model.merge) if model.towers else towers[0]
     tasks = [_task(head, schema, f"model.heads.{index}") for index, head in enumerate(model.heads)]
-    return Model(Head(body, tasks, [head.weight for head in model.heads]))
+    built = Model(Head(body, tasks, [head.weight for head in model.heads]))
+    if item_counts is not None and built.predicts_items and built.next_item.sampled is not None:
+        built.next_item.sampled.counts.copy_(torch.as_tensor(item_counts))
+    return built
 
 
 def _task(head: Any, schema: Schema, path: str) -> Any:
@@ -116,7 +121,9 @@ def _task(head: Any, schema: Schema, path: str) -> Any:
     from t4r_lab.nn.tasks import BinaryClassificationTask, CategoricalClassificationTask, RegressionTask
 
     if isinstance(head, NextItem):
-        return NextItemPredictionTask(head.weight_tying, head.loss.label_smoothing, head.temperature)
+        return NextItemPredictionTask(
+            head.weight_tying, temperature=head.temperature, loss=head.loss, fit_temperature=head.fit_temperature
+        )
     column = label_column(head, schema, path)
     shared: dict[str, Any] = {
         "summary": head.summary, "level": label_level(head, column), "dropout": head.dropout,

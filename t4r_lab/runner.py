@@ -3,25 +3,26 @@
 from __future__ import annotations
 
 import fcntl
+import json
 import os
 import signal
 import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from t4r_lab import build, homes, track
 from t4r_lab.errors import InputError
 from t4r_lab.report import Baseline, OnReport, Progress, Report, Started, Stopped, silent
-from t4r_lab.spec import RunSpec
+from t4r_lab.spec import ModelSpec, RunSpec, TowerSpec
 
 if TYPE_CHECKING:
     from t4r_lab.data.dataset import Dataset
+    from t4r_lab.judge import Judged
     from t4r_lab.nn.heads import Model
-    from t4r_lab.train import Judged
 
 Metrics = dict[str, float]
 LOCK = "lock"
@@ -145,17 +146,19 @@ def _train(
     spec: RunSpec, dataset: Dataset, vectors: dict[str, Any], record: track.Record | None, home: Path, run_id: str,
     checkpoints: Path, test: bool, on_report: OnReport, should_stop: Callable[[], bool], resume: bool,
 ) -> RunResult:  # fmt: skip
-    from t4r_lab.train import fit, judge
+    from t4r_lab.judge import judge
+    from t4r_lab.train import figures, fit
 
     on_report(Progress("scoring baselines"))
     parts = (["valid"] if spec.train.fit_on == "train" else []) + (["test"] if test else [])
     baselines: dict[str, dict[str, Judged]] = {"valid": _baselines(spec, dataset, "valid")} if "valid" in parts else {}
     for name, found in baselines.get("valid", {}).items():
-        on_report(Baseline(name, found.metrics()))
+        on_report(Baseline(name, figures(found.ranks, found.labels)))
         if record:
             record.scores("valid", found.metrics(), name)
     on_report(Progress("building the model"))
-    model = build.build(spec, dataset.schema, dataset.item_table(), vectors)
+    counts = dataset.part(spec.train.fit_on).item_counts(dataset.schema.n_items)
+    model = build.build(spec, dataset.schema, dataset.item_table(), vectors, counts)
     stopped = Stopped("finished", 0, 0.0)
     with _interruptible(should_stop) as stop:
         for report in fit(model, dataset, spec, checkpoints, _together(stop), resume):
@@ -166,10 +169,15 @@ def _train(
                 stopped = report
     interrupted = stopped.reason == "interrupted"
     scored: dict[str, Judged] = {}
+    fitted: Metrics = {}
+    if "valid" in parts and not interrupted and spec.model.fits_temperature:
+        fitted = _fit_temperature(model, spec, dataset, counts)
     for part in parts if not interrupted else []:
         if part == "test":
             baselines["test"] = _baselines(spec, dataset, "test")
-        scored[part] = judge(model, dataset.part(part), spec, on_report)
+        scored[part] = judge(model, dataset.part(part), spec, counts, on_report)
+    if fitted:
+        scored["valid"] = replace(scored["valid"], beside={**scored["valid"].beside, **fitted})
     if record and not interrupted:
         on_report(Progress("recording"))
         _write_results(record, scored, baselines, stopped.best_epoch, spec, dataset, model)
@@ -194,7 +202,7 @@ def evaluate_run(
         with Console() as console:
             return evaluate_run(run, split, home=home, on_report=console)
     from t4r_lab.data.dataset import Dataset
-    from t4r_lab.train import judge
+    from t4r_lab.judge import judge
 
     place = homes.ensure(home)
     row = track.find(place, run)
@@ -207,7 +215,8 @@ def evaluate_run(
         raise InputError(
             f"{spec.data.path}: not the data that run {row.name} was trained on; prepare it as it was then"
         )
-    judged, baselines = judge(model, dataset.part(split), spec, on_report), _baselines(spec, dataset, split)
+    counts = dataset.part(spec.train.fit_on).item_counts(dataset.schema.n_items)
+    judged, baselines = judge(model, dataset.part(split), spec, counts, on_report), _baselines(spec, dataset, split)
     record = track.Record(place, row.run_id)
     if split == "test":
         record.look()
@@ -240,7 +249,8 @@ def _vectors(spec: RunSpec, dataset: Dataset) -> dict[str, Any]:
 
     found: dict[str, Any] = {}
     files: dict[str, Any] = {}
-    for part in (spec.model, *spec.model.towers):
+    parts: list[ModelSpec | TowerSpec] = [spec.model, *spec.model.towers]
+    for part in parts:
         named = {name: f.vectors for name, f in (part.inputs.features or {}).items() if f.vectors is not None}
         for name, vectors in named.items():
             if files.setdefault(name, vectors) != vectors:
@@ -303,18 +313,29 @@ def _check_labels(spec: RunSpec, dataset: Dataset) -> None:
 
 def _baselines(spec: RunSpec, dataset: Dataset, part: str) -> dict[str, Judged]:
     """Every baseline of what the spec predicts, fitted on what the model is fitted on, judged on `part`."""
-    from t4r_lab.baselines import BASELINES, evaluate
+    from t4r_lab.baselines import BASELINES
+    from t4r_lab.judge import Judged, judge_baseline
     from t4r_lab.labels import constant
-    from t4r_lab.train import Judged
 
     fitted, sessions, n_items = dataset.part(spec.train.fit_on), dataset.part(part), dataset.schema.n_items
     found = {}
     if spec.model.next_item:
+        counts = fitted.item_counts(n_items)
         for name, make in BASELINES.items():
-            found[name] = Judged(evaluate(make(fitted, n_items), sessions, spec.evaluation), {})
+            found[name] = judge_baseline(make(fitted, n_items), sessions, spec.evaluation, counts)
     if spec.model.labels:
-        found["constant"] = Judged(None, constant(spec, dataset.schema, fitted, sessions))
+        found["constant"] = Judged(labels=constant(spec, dataset.schema, fitted, sessions))
     return found
+
+
+def _fit_temperature(model: Model, spec: RunSpec, dataset: Dataset, counts: Any) -> Metrics:
+    """Fit the temperature of the scores on the validation part: its value, and the calibration there before it."""
+    from t4r_lab.judge import judge
+    from t4r_lab.train import fit_temperature
+
+    before = judge(model, dataset.part("valid"), spec, counts).beside
+    temperature = fit_temperature(model, dataset.part("valid"), spec)
+    return {"temperature": temperature, **{f"{name}_before": before[name] for name in ("ece", "brier", "nll")}}
 
 
 def _record_report(record: track.Record, report: Report) -> None:
@@ -349,7 +370,8 @@ def _write_results(
 def _write_cases(record: track.Record, scored: dict[str, Judged], baselines: dict[str, dict[str, Judged]]) -> None:
     """Every case, of the model and of each baseline: what comparisons are made from.
 
-    Ranks of next items stand in ``ranks/PART/NAME.parquet``, labels in ``labels/PART/LABEL/NAME.parquet``.
+    Ranks of next items stand in ``ranks/PART/NAME.parquet``, labels in ``labels/PART/LABEL/NAME.parquet``, slices and
+    the reliability curve in ``detail/PART/NAME.json``.
     """
     with tempfile.TemporaryDirectory(dir=record.home) as scratch:
         for part, judged in scored.items():
@@ -357,6 +379,10 @@ def _write_cases(record: track.Record, scored: dict[str, Judged], baselines: dic
                 frames = {f"labels/{part}/{label}": cases.frame() for label, cases in found.labels.items()}
                 if found.ranks is not None:
                     frames[f"ranks/{part}"] = found.ranks.frame()
+                    detail = Path(scratch) / "detail" / part / f"{name}.json"
+                    detail.parent.mkdir(parents=True, exist_ok=True)
+                    content = {"slices": found.slices, "reliability": found.reliability}
+                    detail.write_text(json.dumps(content, indent=1), encoding="utf-8")
                 for folder, frame in frames.items():
                     (Path(scratch) / folder).mkdir(parents=True, exist_ok=True)
                     frame.write_parquet(Path(scratch) / folder / f"{name}.parquet")

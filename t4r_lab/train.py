@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -32,6 +31,7 @@ from t4r_lab.labels import Labels, evaluate_labels
 from t4r_lab.nn.flow import Loss
 from t4r_lab.nn.losses import rows_per_chunk
 from t4r_lab.nn.metrics import Ranks, ranks
+from t4r_lab.nn.rtd import DISCRIMINATOR
 from t4r_lab.report import Epoch, OnReport, Progress, Report, Stopped, silent
 from t4r_lab.spec import NEXT_ITEM, EvaluationSpec, RunSpec, TrainSpec
 
@@ -39,6 +39,9 @@ if TYPE_CHECKING:
     from t4r_lab.data.dataset import Dataset
     from t4r_lab.data.sessions import Sessions
     from t4r_lab.nn.heads import Model
+
+Watch = Callable[[Tensor, Tensor, Tensor | None], None]
+"""Is shown each chunk of scores (N, I) with its targets (N,) and the seen items (N, K) or None, and changes none."""
 
 EVALUATION_BATCH = 256
 REPORT_EVERY = 0.2
@@ -115,7 +118,7 @@ def fit(
             write_state(folder, model, optimizer, state, accelerator.is_main_process)
             reason = "interrupted"
             break
-        found = judge(model, valid, spec, accelerator=accelerator).metrics() if valid is not None else {}
+        found = figures(*assess(model, valid, spec, accelerator=accelerator)) if valid is not None else {}
         merit = spec.merit(found) if valid is not None else 0.0
         best = valid is None or state.better(merit)
         meter.join(accelerator)
@@ -279,42 +282,37 @@ class _Meter:
 # ── Evaluate ────────────────────────────────────────────────────────────────────────────────────
 
 
-@dataclass(frozen=True)
-class Judged:
-    """What a model predicts of a part of the data: ranks of the next items, if it predicts them, and labels by name."""
-
-    ranks: Ranks | None
-    labels: dict[str, Labels]
-
-    def metrics(self) -> dict[str, float]:
-        """Such as ``{"ndcg@10": …, "purchase/auc": …}``."""
-        found = self.ranks.metrics() if self.ranks else {}
-        return found | {name: value for labels in self.labels.values() for name, value in labels.metrics().items()}
-
-
-def judge(
-    model: Model, sessions: Sessions, spec: RunSpec, on_report: OnReport = silent, accelerator: Any = None
-) -> Judged:
+def assess(
+    model: Model, sessions: Sessions, spec: RunSpec, on_report: OnReport = silent, accelerator: Any = None,
+    watch: Watch | None = None,
+) -> tuple[Ranks | None, dict[str, Labels]]:  # fmt: skip
     """Evaluate every task of `model`: `evaluate` for the next item, `evaluate_labels` for the others."""
-    ranks = evaluate(model, sessions, spec, on_report, accelerator) if model.predicts_items else None
-    if set(model.weights) <= {NEXT_ITEM}:
-        return Judged(ranks, {})
+    ranks = evaluate(model, sessions, spec, on_report, accelerator, watch) if model.predicts_items else None
+    if set(model.weights) <= {NEXT_ITEM, DISCRIMINATOR}:
+        return ranks, {}
     if accelerator is None or accelerator.num_processes == 1:
-        return Judged(ranks, evaluate_labels(model, sessions, spec, on_report))
+        return ranks, evaluate_labels(model, sessions, spec, on_report)
     from accelerate.utils import gather_object
 
     share = accelerator.process_index, accelerator.num_processes
-    return Judged(ranks, evaluate_labels(model, sessions, spec, on_report, share, gather_object))
+    return ranks, evaluate_labels(model, sessions, spec, on_report, share, gather_object)
+
+
+def figures(ranks: Ranks | None, labels: Mapping[str, Labels]) -> dict[str, float]:
+    """Such as ``{"ndcg@10": …, "purchase/auc": …}``."""
+    found = ranks.metrics() if ranks else {}
+    return found | {name: value for cases in labels.values() for name, value in cases.metrics().items()}
 
 
 @torch.inference_mode()
 def evaluate(
-    model: Model, sessions: Sessions, spec: RunSpec, on_report: OnReport = silent, accelerator: Any = None
-) -> Ranks:
+    model: Model, sessions: Sessions, spec: RunSpec, on_report: OnReport = silent, accelerator: Any = None,
+    watch: Watch | None = None,
+) -> Ranks:  # fmt: skip
     """Rank every target of `sessions` among all items by what came before it.
 
     Exactly inference on each prefix: full ranking, ties by halves. With several processes each takes its
-    share and all get the whole.
+    share and all get the whole. `watch` sees the scores that the ranks are made from.
     """
     model.eval()
     device = next(model.parameters()).device
@@ -324,7 +322,7 @@ def evaluate(
     for index, chunk in enumerate(evaluation_batches(windows, EVALUATION_BATCH)):
         done += len(chunk)
         if index % world == rank:
-            parts.append(_rank_chunk(model, sessions, chunk, spec.evaluation, device))
+            parts.append(_rank_chunk(model, sessions, chunk, spec.evaluation, device, watch))
             on_report(Progress("evaluating", done, len(windows), "sessions"))
     if world > 1:
         from accelerate.utils import gather_object
@@ -339,9 +337,10 @@ def case_windows(model: Model, sessions: Sessions, spec: RunSpec) -> Windows:
     return evaluation_windows(sessions, longest, spec.evaluation.positions, model.masking.causal)
 
 
-def _rank_chunk(
-    model: Model, sessions: Sessions, chunk: Windows, evaluation: EvaluationSpec, device: torch.device
-) -> tuple[NDArray[Any], ...]:
+def _read_chunk(
+    model: Model, sessions: Sessions, chunk: Windows, device: torch.device
+) -> tuple[Tensor, NDArray[Any], NDArray[Any], NDArray[Any]]:
+    """Body output (N, D), session row, position and target of every case of the windows."""
     batch = make_batch(sessions, chunk, model.main.body.inputs.item).to(device)
     start = torch.from_numpy(chunk.read).to(device) if model.masking.causal else None
     queries = model.read(batch, start)
@@ -350,14 +349,41 @@ def _rank_chunk(
     step = np.arange(count.sum()) - np.repeat(np.cumsum(count) - count, count)
     position = np.repeat(chunk.start + chunk.read, count) + step + 1
     target = sessions.values["item_id"][sessions.offsets[row] + position].astype(np.int64)
+    return queries, row, position, target
+
+
+def _rank_chunk(
+    model: Model, sessions: Sessions, chunk: Windows, evaluation: EvaluationSpec, device: torch.device,
+    watch: Watch | None,
+) -> tuple[NDArray[Any], ...]:  # fmt: skip
+    queries, row, position, target = _read_chunk(model, sessions, chunk, device)
     labels, found = torch.from_numpy(target).to(device), []
     size = rows_per_chunk(model.next_item.candidates.shape[0])
     for at in range(0, len(queries), size):
         seen = None
         if evaluation.filter_seen:
             seen = seen_items(sessions, row[at : at + size], position[at : at + size]).to(device)
-        found.append(ranks(model.next_item.scores(queries[at : at + size]), labels[at : at + size], seen))
+        scores = model.next_item.scores(queries[at : at + size])
+        if watch:
+            watch(scores, labels[at : at + size], seen)
+        found.append(ranks(scores, labels[at : at + size], seen))
     return row, position, target, torch.cat(found).cpu().numpy()
+
+
+@torch.no_grad()
+def fit_temperature(model: Model, sessions: Sessions, spec: RunSpec) -> float:
+    """Fit the temperature of the model's scores to the targets of `sessions`; the order of the items stays.
+
+    Holds the body's output of every case, (N, D), never its scores.
+    """
+    model.eval()
+    device = next(model.parameters()).device
+    chunks = evaluation_batches(case_windows(model, sessions, spec), EVALUATION_BATCH)
+    read = [_read_chunk(model, sessions, chunk, device) for chunk in chunks]
+    if not read:
+        return 1.0
+    labels = torch.from_numpy(np.concatenate([target for *_, target in read])).to(device)
+    return model.next_item.fit_temperature(torch.cat([queries for queries, *_ in read]), labels)
 
 
 @torch.inference_mode()

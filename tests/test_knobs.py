@@ -33,6 +33,7 @@ ELSEWHERE = {
     "train.monitor": "chooses the best epoch: test_train.py",
     "train.precision": "arithmetic of the body: test_train.py",
     "train.device": "where it runs",
+    "model.heads.0.fit_temperature": "after training: test_runner.py",
     "train.fit_on": "the part that is read: test_train.py",
 }
 """Knobs that two epochs on a CPU can't show, and what tests them."""
@@ -43,6 +44,7 @@ FEATURES = ("item_id.dim", "category.dim", "category.table", "price.dim", "price
 
 NEEDS: dict[str, dict[str, Any]] = {
     "model.inputs.swap": {"model.inputs.swap_noise": 0.3},
+    "model.heads.0.loss.calibration": {"model.heads.0.loss.negatives": 8},  # at all items there is nothing to correct
     "model.inputs.continuous_projection": {"model.inputs.features": {"item_id": {}, "price": {}}},
     "model.inputs.features.category.table": {"model.inputs.features": {"category": {}, "genres": {"table": "shared"}}},
 }

@@ -16,7 +16,7 @@ FLOORS = {
     "errors": 0, "schema": 0, "report": 0, "spec": 0, "merlin": 0,
     "data": 1, "nn": 1,
     "build": 2, "checkpoint": 2, "baselines": 2, "labels": 2,
-    "train": 3,
+    "train": 3, "judge": 3,
     "homes": 4, "track": 4,
     "runner": 5,
     "jobs": 6, "recommender": 6, "comparison": 6, "describe": 6,

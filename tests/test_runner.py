@@ -112,7 +112,7 @@ def test_baselines_are_told_before_training_begins(data: Path, home: Path) -> No
 def test_a_last_fit_on_train_and_valid_has_only_test_metrics(data: Path, home: Path) -> None:
     result = runner.run(small_spec(data, train__fit_on="train+valid"), home=home, test=True, on_report=silent)
     assert result.valid == {}
-    assert set(result.test or {}) == {"ndcg@5", "recall@5", "mrr@5"}
+    assert list(result.test or {})[:3] == ["ndcg@5", "recall@5", "mrr@5"]
     assert set(result.baselines) == {"test"}
     with pytest.raises(InputError, match="fitted on the validation part too"):
         runner.evaluate_run(result.run_id, home=home, on_report=silent)

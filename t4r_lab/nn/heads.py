@@ -9,14 +9,16 @@ from torch import Tensor, nn
 
 from t4r_lab.errors import InputError
 from t4r_lab.nn.blocks import SequentialBlock
+from t4r_lab.nn.calibration import fit_temperature
 from t4r_lab.nn.features import TabularSequenceFeatures
 from t4r_lab.nn.flow import Batch, Loss, Masked, positions
-from t4r_lab.nn.losses import linear_cross_entropy
+from t4r_lab.nn.losses import linear_cross_entropy, rows_per_chunk
 from t4r_lab.nn.masking import Masking, ReplacedItems
 from t4r_lab.nn.rtd import DISCRIMINATOR, ReplacedItemDetector
+from t4r_lab.nn.sampled import make_sampled
 from t4r_lab.nn.tasks import LEVELS, LabelTask
 from t4r_lab.nn.towers import Towers
-from t4r_lab.spec import NEXT_ITEM
+from t4r_lab.spec import NEXT_ITEM, CrossEntropy, LossSpec
 
 
 class NextItemPredictionTask(nn.Module):
@@ -25,25 +27,37 @@ class NextItemPredictionTask(nn.Module):
     With `weight_tying`, U is the item embedding of the input block (Inan et al., 2017); a body of another
     width gets one linear layer in between. Temperature acts on the loss and on the scores alike, label
     smoothing on the loss alone. `hf_format` is the reference's; here every body has one format.
+
+    Parameters
+    ----------
+    loss: what is minimized, by its part of the spec; by default cross-entropy over all items.
+    fit_temperature: keep a second temperature, of the scores alone, that is fitted after training.
     """
 
     name = NEXT_ITEM
+    fitted: Tensor | None
 
     def __init__(
         self,
         weight_tying: bool = True,
         label_smoothing: float = 0.0,
         temperature: float = 1.0,
+        loss: LossSpec | None = None,
+        fit_temperature: bool = False,
         *,
         hf_format: bool = True,
     ) -> None:
         super().__init__()
         del hf_format
+        if isinstance(loss, CrossEntropy):
+            label_smoothing = loss.label_smoothing
         if not 0 <= label_smoothing < 1:
             raise InputError(f"label_smoothing {label_smoothing} must lie in [0, 1), for example 0.1")
         if temperature <= 0:
             raise InputError(f"temperature {temperature} must be above 0, for example 1.0")
         self.weight_tying, self.label_smoothing, self.temperature = weight_tying, label_smoothing, temperature
+        self._loss = loss or CrossEntropy()
+        self.register_buffer("fitted", torch.ones(()) if fit_temperature else None)
 
     def build(self, body: SequentialBlock | Towers) -> None:
         """Make the parameters that fit `body`; `Head` calls it once."""
@@ -56,6 +70,7 @@ class NextItemPredictionTask(nn.Module):
         width = table.embedding_dim
         self.project = nn.Identity() if width == body.output_dim else nn.Linear(body.output_dim, width)
         self.bias = nn.Parameter(torch.zeros(table.num_embeddings - 1))
+        self.sampled = make_sampled(self._loss, len(self.bias))
 
     @property
     def candidates(self) -> Tensor:
@@ -64,16 +79,29 @@ class NextItemPredictionTask(nn.Module):
 
     def loss(self, hidden: Tensor, labels: Tensor) -> Loss:
         """`hidden` (N, D) at real targets only, `labels` (N,) item ids."""
-        queries = self.project(hidden)
-        total = linear_cross_entropy(
-            queries, self.candidates, self.bias, labels - 1, self.label_smoothing, self.temperature
-        )
+        queries, classes = self.project(hidden), labels - 1
+        if self.sampled is not None:
+            total = self.sampled(queries, self.candidates, self.bias, classes, self.temperature)
+        else:
+            total = linear_cross_entropy(
+                queries, self.candidates, self.bias, classes, self.label_smoothing, self.temperature
+            )
         return Loss(total / max(len(labels), 1), len(labels))
 
     def scores(self, hidden: Tensor) -> Tensor:
-        """Logits over the items 1..I divided by the temperature, (N, I)."""
+        """Logits over the items 1..I divided by the temperatures, (N, I)."""
         queries = self.project(hidden).to(self.bias.dtype)
-        return torch.addmm(self.bias, queries, self.candidates.T) / self.temperature
+        temperature = self.temperature if self.fitted is None else self.temperature * self.fitted
+        return torch.addmm(self.bias, queries, self.candidates.T) / temperature
+
+    @torch.no_grad()
+    def fit_temperature(self, hidden: Tensor, labels: Tensor) -> float:
+        """Fit the temperature of the scores to the cases of `hidden` (N, D) and `labels` (N,) item ids."""
+        queries = self.project(hidden).to(self.bias.dtype) / self.temperature
+        bias, rows = self.bias / self.temperature, rows_per_chunk(len(self.bias))
+        fitted = fit_temperature(queries, self.candidates, bias, labels - 1, rows)
+        self.fitted = torch.full_like(self.bias[0], fitted)
+        return fitted
 
 
 Task = NextItemPredictionTask | LabelTask

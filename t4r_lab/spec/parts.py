@@ -162,7 +162,62 @@ class CrossEntropy(Part):
     )
 
 
-LossSpec = CrossEntropy
+class _Sampled(Part):
+    negatives: int = knob(
+        256, "items drawn for a batch, shared by its cases", low=1, high=65_536, search=(16, 4096), log=True
+    )
+    sampler: Literal["uniform", "log_uniform", "in_batch"] = knob(
+        "uniform", "how they are drawn: all alike, by Zipf's law in order of popularity, or other cases' targets"
+    )
+
+
+class SampledSoftmax(_Sampled):
+    """Softmax over the target and drawn items, with log Q correction: for large catalogs."""
+
+    kind: Literal["sampled_softmax"] = "sampled_softmax"
+
+
+class BCE(_Sampled):
+    """Binary cross-entropy of the target and drawn items, as in SASRec."""
+
+    kind: Literal["bce"] = "bce"
+
+
+class GBCE(_Sampled):
+    """Generalized BCE: undoes the overconfidence that drawing negatives brings (Petrov & Macdonald, 2023)."""
+
+    kind: Literal["gbce"] = "gbce"
+    calibration: float = knob(0.75, "t: 0 is BCE, 1 makes the scores calibrated", low=0, high=1, search=(0, 1))
+
+
+class BPR(_Sampled):
+    """Bayesian personalized ranking: the target above each drawn item."""
+
+    kind: Literal["bpr"] = "bpr"
+
+
+class TOP1(_Sampled):
+    """TOP1 of GRU4Rec: relative rank of the target, with regularized scores."""
+
+    kind: Literal["top1"] = "top1"
+
+
+class BPRMax(_Sampled):
+    """BPR against the highest drawn items (Hidasi & Karatzoglou, 2018)."""
+
+    kind: Literal["bpr_max"] = "bpr_max"
+    regularization: float = knob(1.0, "weight of the squared scores", low=0, high=100, search=(0, 3))
+
+
+class TOP1Max(_Sampled):
+    """TOP1 against the highest drawn items (Hidasi & Karatzoglou, 2018)."""
+
+    kind: Literal["top1_max"] = "top1_max"
+
+
+LossSpec = Annotated[
+    CrossEntropy | SampledSoftmax | BCE | GBCE | BPR | TOP1 | BPRMax | TOP1Max, Field(discriminator="kind")
+]
 
 
 NEXT_ITEM = "next_item"
@@ -183,7 +238,17 @@ class NextItem(Part):
     temperature: float = knob(
         1.0, "scores are divided by it, in the loss and in the scores", low=0.01, high=100, search=(0.1, 5), log=True
     )
+    fit_temperature: bool = knob(
+        False,
+        "after training, fit one more temperature of the scores to validation data (Guo et al., 2017)",
+    )
     weight_tying: bool = knob(True, "use the item embedding as output weights (Inan et al., 2017)")
+
+    @field_validator("loss", mode="before")
+    @classmethod
+    def _kind_may_be_left_out(cls, loss: Any) -> Any:
+        """Specs written when cross-entropy was the only loss name no kind."""
+        return {"kind": "cross_entropy", **loss} if isinstance(loss, dict) else loss
 
 
 class _Label(Part):
@@ -298,6 +363,10 @@ class ModelSpec(Part):
     def next_item(self) -> NextItem | None:
         """The head that predicts the next item."""
         return next((head for head in self.heads if isinstance(head, NextItem)), None)
+
+    @property
+    def fits_temperature(self) -> bool:
+        return self.next_item is not None and self.next_item.fit_temperature
 
     @property
     def labels(self) -> list[Binary | Categorical | Regression]:

@@ -38,6 +38,14 @@ class RunSpec(Part):
     evaluation: EvaluationSpec = Field(EvaluationSpec())
 
     @model_validator(mode="after")
+    def _temperature_has_data(self) -> RunSpec:
+        for index, head in enumerate(self.model.heads):
+            if getattr(head, "fit_temperature", False) and self.train.fit_on != "train":
+                path = f"model.heads.{index}.fit_temperature"
+                raise InputError(f"{path}: there is no validation part to fit it on; set train.fit_on to train")
+        return self
+
+    @model_validator(mode="after")
     def _monitor_is_computed(self) -> RunSpec:
         asked = self.train.monitor
         if asked is not None and asked not in self.metrics:
