@@ -108,13 +108,13 @@ def test_every_label_is_read_once_behind_its_own_event(causal: bool, level: str,
 def test_labels_and_later_events_never_change_a_prediction(data: Dataset, masking: str) -> None:
     spec = spec_of(data, masking=masking, evaluation__positions="all")
     model, sessions = build.build(spec, data.schema, data.item_table()), data.part("valid")
-    before = train.judge(model, sessions, spec).labels
+    before = train.assess(model, sessions, spec)[1]
     other = replace(sessions, values={**sessions.values, "price": sessions.values["price"] + 5})
     other = replace(other, context={n: 5 - v if n == "purchase" else v for n, v in sessions.context.items()})
-    after = train.judge(model, other, spec).labels
+    after = train.assess(model, other, spec)[1]
     ids = sessions.values["item_id"].copy()
     ids[sessions.offsets[1:] - 1] = ids[sessions.offsets[1:] - 1] % 40 + 1
-    later = train.judge(model, replace(sessions, values={**sessions.values, "item_id": ids}), spec).labels["price"]
+    later = train.assess(model, replace(sessions, values={**sessions.values, "item_id": ids}), spec)[1]["price"]
     earlier = later.position < sessions.lengths[later.session] - 1
     assert earlier.any() and not earlier.all()
     for name, cases in before.items():
@@ -127,7 +127,7 @@ def test_labels_and_later_events_never_change_a_prediction(data: Dataset, maskin
 def test_evaluation_is_what_inference_predicts(data: Dataset, masking: str) -> None:
     spec, sessions = spec_of(data, masking=masking), data.part("valid")
     model = build.build(spec, data.schema, data.item_table())
-    found = train.judge(model, sessions, spec).labels
+    found = train.assess(model, sessions, spec)[1]
     with torch.no_grad():
         predicted = model.predict(make_batch(sessions, whole_windows(sessions, spec.data.max_length)))
     for name, cases in found.items():
@@ -140,7 +140,7 @@ def test_evaluation_is_what_inference_predicts(data: Dataset, masking: str) -> N
 def test_three_heads_from_spec_to_record(data: Dataset, tmp_path: Path) -> None:
     spec, reports = spec_of(data), []
     result = runner.run(spec, home=tmp_path, on_report=reports.append)
-    assert set(result.valid) == set(spec.metrics)
+    assert set(result.valid) >= set(spec.metrics)
     epochs = [r for r in reports if isinstance(r, Epoch)]
     assert epochs[-1].train_loss == pytest.approx(sum(epochs[-1].losses.values()))
     assert set(epochs[-1].losses) == {"next_item", "purchase", "price"}
