@@ -60,10 +60,10 @@ def fit(
     """Train on the training part and keep the best epoch by validation, yielding reports.
 
     After it the model has the weights of the best epoch, which also stand in ``folder/best.safetensors``.
-    The last state is checkpointed after each epoch and when `should_stop` ends training after a batch;
-    with `resume` training goes on from there to the same result as if it had never stopped, since order
-    and dropout depend on (seed, step) alone. Fit on ``train+valid`` there is nothing left to validate on:
-    the last epoch is kept and ``Epoch.valid`` is empty.
+    The state is checkpointed after each epoch, within it every ``train.checkpoint_seconds``, and when
+    `should_stop` ends training after a batch; with `resume` training goes on from there to the same result as
+    if it had never stopped, since order and dropout depend on (seed, step) alone. Fit on ``train+valid`` there
+    is nothing left to validate on: the last epoch is kept and ``Epoch.valid`` is empty.
 
     Raises
     ------
@@ -83,7 +83,8 @@ def fit(
     state = read_state(folder, model, optimizer) if resume else State()
     wrapped, optimizer = accelerator.prepare(model, optimizer)
     schedule = rate_factor(spec.train, spec.train.epochs * steps)
-    began, reason = time.monotonic() - state.seconds, "finished"
+    kept = time.monotonic()
+    began, reason = kept - state.seconds, "finished"
 
     while state.epoch < spec.train.epochs and not state.out_of_patience(spec.train.patience):
         epoch_began = time.monotonic()
@@ -101,12 +102,15 @@ def fit(
             state.batch += 1
             if meter.due() or state.batch == steps:
                 yield Progress("training", state.step(steps), spec.train.epochs * steps, "steps", meter.figures(rate))
-            if should_stop():
+            stop, late = should_stop(), time.monotonic() - kept > spec.train.checkpoint_seconds
+            if state.batch < steps and (stop or late):
+                meter.save(state)
+                state.seconds = kept - began
+                write_state(folder, model, optimizer, state, accelerator.is_main_process)
+                kept = time.monotonic()
+            if stop:
                 break
-        meter.save(state)
         if state.batch < steps:
-            state.seconds = time.monotonic() - began
-            write_state(folder, model, optimizer, state, accelerator.is_main_process)
             reason = "interrupted"
             break
         found = evaluate(model, valid, spec, accelerator=accelerator).metrics() if valid is not None else {}
@@ -118,9 +122,10 @@ def fit(
             state.epoch + 1, spec.train.epochs, state.step(steps), meter.mean(), found, rate,
             time.monotonic() - epoch_began, best,
         )  # fmt: skip
+        yield report  # before it is kept: who is killed between the two reports the epoch again rather than never
         state.end_epoch(found.get(spec.monitor, 0.0), best, time.monotonic() - began)
         write_state(folder, model, optimizer, state, accelerator.is_main_process)
-        yield report
+        kept = time.monotonic()
         if should_stop() and state.epoch < spec.train.epochs:
             reason = "interrupted"
             break

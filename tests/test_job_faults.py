@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from t4r_lab import jobs
+from t4r_lab import jobs, worker
 from t4r_lab.errors import InputError
 from t4r_lab.report import Epoch, Progress
 from tests.small import small_spec
@@ -34,7 +34,7 @@ def epoch(number: int) -> Epoch:
 def test_a_line_torn_by_a_kill_does_not_spoil_those_of_the_next_worker(job: jobs.Job) -> None:
     whole = '{"event": "progress"}\n'
     (job.folder / "events.jsonl").write_text(whole + '{"event": "epo')
-    reporter = jobs.Reporter(job)
+    reporter = worker.Reporter(job)
     reporter(epoch(1))
     reporter(epoch(2))
     assert [event.get("epoch") for event in job.events()] == [None, 1, 2]
@@ -80,7 +80,7 @@ def test_watchers_do_not_take_each_other_for_a_worker(job: jobs.Job) -> None:
 
 
 def test_progress_is_kept_at_most_five_times_a_second_and_everything_else_always(job: jobs.Job) -> None:
-    reporter, began = jobs.Reporter(job), time.monotonic()
+    reporter, began = worker.Reporter(job), time.monotonic()
     for step in range(1, 2001):
         reporter(Progress("training", step, 2000))
     reporter(Progress("evaluating", 1, 9))
@@ -89,15 +89,15 @@ def test_progress_is_kept_at_most_five_times_a_second_and_everything_else_always
     seconds = time.monotonic() - began
     events = job.events()
     training = [e["done"] for e in events if e.get("stage") == "training"]
-    assert 2 <= len(training) <= 2 + seconds / jobs.PROGRESS_EVERY
+    assert 2 <= len(training) <= 2 + seconds / worker.PROGRESS_EVERY
     assert (training[0], training[-1]) == (1, 2000)  # the first of a stage and its end are never left out
     assert [e["event"] for e in events[-4:]] == ["progress", "epoch", "epoch", "epoch"]
 
 
 def test_the_state_tells_worker_stage_and_time_left(job: jobs.Job) -> None:
-    reporter = jobs.Reporter(job)
+    reporter = worker.Reporter(job)
     reporter(Progress("training", 10, 100))
-    time.sleep(jobs.PROGRESS_EVERY + 0.05)
+    time.sleep(worker.PROGRESS_EVERY + 0.05)
     reporter(Progress("training", 60, 100))
     with job.lock():
         status = job.status()
@@ -123,7 +123,7 @@ def test_a_job_that_cannot_be_written_is_refused_and_leaves_nothing(
     def full(path: Path, content: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(jobs, "write_atomically", full)
+    monkeypatch.setattr(jobs, "write_json", full)
     with pytest.raises(InputError, match=r"the job can't be written.*free some space"):
         jobs.launch(small_spec(tmp_path), tmp_path / "home")
     assert list((tmp_path / "home" / "jobs").iterdir()) == []

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import time
@@ -92,29 +91,11 @@ def test_a_job_that_cannot_run_says_why(data: Path, tmp_path: Path) -> None:
     assert "no such folder of prepared data" in failed.error
 
 
-def test_there_is_never_a_second_worker(data: Path, tmp_path: Path) -> None:
-    folder = tmp_path / "jobs" / "x"
-    folder.mkdir(parents=True)
-    job = jobs.Job(folder)
-    job.write(jobs.Status("x", "x", "running", launched=time.time()))
-    with job.lock():
-        assert job.status().state == "running"
-        assert jobs.work(folder) == 1
-    assert job.status().state == "lost"
-
-
 def test_a_half_written_event_is_read_when_it_is_whole(tmp_path: Path) -> None:
     (tmp_path / "events.jsonl").write_text('{"event": "a"}\n{"eve')
     assert jobs.Job(tmp_path).events() == [{"event": "a"}]
     (tmp_path / "events.jsonl").write_text('{"event": "a"}\n{"event": "b"}\n')
     assert jobs.Job(tmp_path).events(1) == [{"event": "b"}]
-
-
-def test_states_are_replaced_whole(tmp_path: Path) -> None:
-    jobs.write_atomically(tmp_path / "status.json", {"a": 1})
-    jobs.write_atomically(tmp_path / "status.json", {"a": 2})
-    assert json.loads((tmp_path / "status.json").read_text()) == {"a": 2}
-    assert [p.name for p in tmp_path.iterdir()] == ["status.json"]
 
 
 def test_unknown_jobs_are_answered_with_the_nearest(tmp_path: Path) -> None:
