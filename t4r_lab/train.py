@@ -219,7 +219,7 @@ class _Meter:
         self.total = torch.tensor(state.loss_sum, dtype=torch.float64).to(
             device, torch.float64 if device.type == "cpu" else torch.float32
         )
-        self.count, self.said = state.loss_count, time.monotonic()
+        self.count, self.said = state.loss_count, -math.inf  # the first step is told at once
 
     def add(self, total: Tensor, count: int) -> None:
         self.total += total

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import signal
@@ -39,7 +40,7 @@ class Reporter:
         self._wrote, self._kept = 0.0, 0
         self._waiting = ""
         _cut_torn_line(job.folder / EVENTS)
-        self._write(self.status)
+        self._write()
 
     def __call__(self, report: Report) -> None:
         now = time.time()
@@ -48,22 +49,19 @@ class Reporter:
         before, self.status = self.status, self._next(report, now)
         if self._is_event(report, before):
             self._waiting += json.dumps({"time": now, **to_event(report)}) + "\n"
-        if self._waiting:
-            with suppress(OSError):
-                files.append(self.job.folder / EVENTS, self._waiting)
-                self._waiting = ""
-        self._write(self.status)
+        self._write()
 
     def end(self, **changes: Any) -> None:
         """The last status."""
         self.status = replace(self.status, eta=None, **changes)
-        self._write(self.status)
+        self._write()
 
-    def _write(self, status: Status) -> None:
-        try:
-            self.job.write(status)
-        except OSError as error:
-            print(f"status not written: {error}", file=sys.stderr)
+    def _write(self) -> None:
+        with suppress(OSError):  # not even told: the log lies on the same disk
+            if self._waiting:
+                files.append(self.job.folder / EVENTS, self._waiting)
+                self._waiting = ""
+            self.job.write(self.status)
 
     def _too_soon(self, report: Report, now: float) -> bool:
         """Whether `report` is progress within a stage, and another one has just been kept."""
@@ -122,8 +120,8 @@ def work(job: Job) -> int:
             folder=job.checkpoints, resume=earlier.run_id if earlier else None,
         )  # fmt: skip
     except InputError as error:
-        print(f"error: {error}", file=sys.stderr)
         reporter.end(state="failed", error=str(error))
+        print(f"error: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         return _ended_early(job, reporter)
@@ -146,9 +144,13 @@ def _ended_early(job: Job, reporter: Reporter) -> int:
 
 def main(folder: str, lock: str) -> int:
     """Work with the `lock` that the launcher hands on; what this process starts doesn't get it."""
+    gc.set_threshold(100_000, 50, 100)  # imports make a million objects that stay; seeking garbage there took a second
     os.set_inheritable(int(lock), False)
     signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))  # a shutdown too stops after the batch
-    return work(Job(Path(folder)))
+    try:
+        return work(Job(Path(folder)))
+    finally:
+        os.close(int(lock))  # the end of the interpreter takes a second in which a resume would be refused
 
 
 if __name__ == "__main__":
