@@ -28,12 +28,18 @@ def check(spec: RunSpec, schema: Schema) -> None:
     resolve(spec.model.inputs, schema, spec.model.body.d_model)
 
 
-def build(spec: RunSpec, schema: Schema, item_table: Mapping[str, Any] | None = None) -> Model:
+def build(
+    spec: RunSpec,
+    schema: Schema,
+    item_table: Mapping[str, Any] | None = None,
+    vectors: Mapping[str, Any] | None = None,
+) -> Model:
     """The model of a spec, its weights drawn from ``train.seed``.
 
     Parameters
     ----------
     item_table: attributes by item id, (I+1,) or (I+1, K), for columns of scope ``item``.
+    vectors: what the features' ``vectors`` name, (size, W) by feature, as `data.vectors.read_vectors` gives them.
     """
     import torch
 
@@ -44,18 +50,15 @@ def build(spec: RunSpec, schema: Schema, item_table: Mapping[str, Any] | None = 
 
     torch.manual_seed(spec.train.seed)
     model, max_length = spec.model, spec.data.max_length
-    features = resolve(model.inputs, schema, model.body.d_model)
-    joined = width(features, model.inputs.aggregation)
-    inputs = TabularSequenceFeatures.from_schema(
+    joined = width(resolve(model.inputs, schema, model.body.d_model), model.inputs.aggregation)
+    inputs = TabularSequenceFeatures.from_spec(
+        model.inputs,
         schema,
-        max_sequence_length=max_length,
-        features=features,
-        aggregation=model.inputs.aggregation,
-        masking=make_masking(model.masking),
-        item_dim=model.body.d_model,
-        dropout=model.inputs.dropout,
-        init_std=model.inputs.init_std,
+        model.body.d_model,
+        max_length,
+        make_masking(model.masking),
         item_table={n: torch.as_tensor(v) for n, v in (item_table or {}).items()},
+        vectors={n: torch.as_tensor(v) for n, v in (vectors or {}).items()},
     )
     body = _body(model.body, joined, max_length, inputs)
     project = [] if joined == model.body.d_model else [MLPBlock([model.body.d_model], activation=None)]

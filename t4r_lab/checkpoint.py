@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +39,8 @@ class State:
     seconds: float = 0.0
     loss_sum: float = 0.0
     loss_count: int = 0
+    term_sums: dict[str, float] = field(default_factory=dict)
+    skipped: int = 0
 
     def step(self, steps_per_epoch: int) -> int:
         return self.epoch * steps_per_epoch + self.batch
@@ -51,6 +53,7 @@ class State:
         if best:
             self.best_epoch, self.best_value = self.epoch, value
         self.batch, self.loss_sum, self.loss_count, self.seconds = 0, 0.0, 0, seconds
+        self.term_sums, self.skipped = {}, 0
 
     def out_of_patience(self, patience: int | None) -> bool:
         return patience is not None and self.epoch - self.best_epoch >= patience

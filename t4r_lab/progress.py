@@ -17,6 +17,7 @@ class Console:
     def __init__(self) -> None:
         self._bar: Any = None
         self._stage = ""
+        self._skipped = 0
         self._baselines: dict[str, dict[str, float]] = {}
 
     def __call__(self, report: Report) -> None:
@@ -27,15 +28,18 @@ class Console:
             self._baselines[report.name] = report.metrics
             self._say(f"baseline {report.name}: {_figures(report.metrics)}")
         elif isinstance(report, Epoch):
+            self._skipped = report.skipped
             found = self._beside_baseline(report.valid) or "no validation part"
             mark = " *" if report.best and report.valid else ""
+            terms = f" ({', '.join(f'{n} {v:.4f}' for n, v in report.losses.items())})" if report.losses else ""
             self._say(
-                f"epoch {report.epoch}/{report.epochs}  loss {report.train_loss:.4f}  {found}  "
+                f"epoch {report.epoch}/{report.epochs}  loss {report.train_loss:.4f}{terms}  {found}  "
                 f"{report.seconds:.1f} s{mark}"
             )
         elif isinstance(report, Stopped):
             self._close()
-            self._say(f"training {report.reason}: best epoch {report.best_epoch}, {report.seconds:.0f} s")
+            skipped = f", {self._skipped:,} sessions without a target skipped" if self._skipped else ""
+            self._say(f"training {report.reason}: best epoch {report.best_epoch}, {report.seconds:.0f} s{skipped}")
 
     def _progress(self, report: Progress) -> None:
         from tqdm.auto import tqdm

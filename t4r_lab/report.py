@@ -45,6 +45,10 @@ class Epoch:
     learning_rate: float
     seconds: float
     best: bool
+    losses: dict[str, float] = field(default_factory=dict)
+    """the terms of the training loss by name, where it has several, before their weights"""
+    skipped: int = 0
+    """training sessions that nothing could be learned from, such as those of one event"""
 
 
 @dataclass(frozen=True)
@@ -73,4 +77,4 @@ def from_event(event: dict[str, Any]) -> Report:
     """The report that `to_event` made an event of; keys it doesn't know, such as the time, are left out."""
     kinds = {kind.__name__.lower(): kind for kind in (Progress, Started, Baseline, Epoch, Stopped)}
     kind = kinds[event["event"]]
-    return kind(**{f.name: event[f.name] for f in fields(kind)})
+    return kind(**{f.name: event[f.name] for f in fields(kind) if f.name in event})

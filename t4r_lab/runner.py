@@ -85,6 +85,7 @@ def run(
 
     dataset = Dataset.open(spec.data.path)
     build.check(spec, dataset.schema)
+    vectors = _vectors(spec, dataset)
     on_report(Progress("importing torch"))
     from t4r_lab.train import make_accelerator
 
@@ -99,7 +100,7 @@ def run(
                 record.begin(checkpoints)
                 on_report(Started(run_id))
             result = _train(
-                spec, dataset, record, place, run_id, checkpoints, test, on_report, should_stop, bool(resume)
+                spec, dataset, vectors, record, place, run_id, checkpoints, test, on_report, should_stop, bool(resume)
             )
     except _Busy:
         raise  # the run is another process's
@@ -141,8 +142,8 @@ def can_resume(folder: Path) -> bool:
 
 
 def _train(
-    spec: RunSpec, dataset: Dataset, record: track.Record | None, home: Path, run_id: str, checkpoints: Path,
-    test: bool, on_report: OnReport, should_stop: Callable[[], bool], resume: bool,
+    spec: RunSpec, dataset: Dataset, vectors: dict[str, Any], record: track.Record | None, home: Path, run_id: str,
+    checkpoints: Path, test: bool, on_report: OnReport, should_stop: Callable[[], bool], resume: bool,
 ) -> RunResult:  # fmt: skip
     from t4r_lab.train import evaluate, fit
 
@@ -154,7 +155,7 @@ def _train(
         if record:
             record.scores("valid", found.metrics(), name)
     on_report(Progress("building the model"))
-    model = build.build(spec, dataset.schema, dataset.item_table())
+    model = build.build(spec, dataset.schema, dataset.item_table(), vectors)
     stopped = Stopped("finished", 0, 0.0)
     with _interruptible(should_stop) as stop:
         for report in fit(model, dataset, spec, checkpoints, _together(stop), resume):
@@ -231,6 +232,13 @@ def load_model(home: Path, row: track.RunRow) -> tuple[Model, RunSpec, Any]:
 
 
 # ── pieces ──────────────────────────────────────────────────────────────────────────────────────
+
+
+def _vectors(spec: RunSpec, dataset: Dataset) -> dict[str, Any]:
+    """The vectors that the spec's features name, read and checked."""
+    from t4r_lab.data.vectors import read_vectors
+
+    return read_vectors(spec.model.inputs, dataset.vocabulary, spec.model.body.d_model)
 
 
 def _open_record(

@@ -9,6 +9,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from t4r_lab import merlin
 from t4r_lab.errors import InputError, did_you_mean
 
 Kind = Literal["categorical", "continuous", "timestamp"]
@@ -128,7 +129,7 @@ class Schema(BaseModel):
 
     @classmethod
     def load(cls, path: str | Path) -> Schema:
-        """Read ``schema.json``.
+        """Read ``schema.json``, or a schema of Merlin and NVTabular (``.pbtxt`` or JSON).
 
         Raises
         ------
@@ -136,7 +137,10 @@ class Schema(BaseModel):
             if the file is missing or isn't a schema.
         """
         try:
-            return cls.model_validate_json(Path(path).read_text(encoding="utf-8"))
+            text = Path(path).read_text(encoding="utf-8")
+            if merlin.is_merlin(text):
+                return cls.model_validate({"columns": merlin.columns(text, str(path))})
+            return cls.model_validate_json(text)
         except OSError as error:
             raise InputError(f"{path}: cannot be read ({error.strerror}); run `t4r-lab prepare` first") from None
         except (ValidationError, UnicodeDecodeError) as error:

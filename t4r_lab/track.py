@@ -162,6 +162,8 @@ class Record:
             "train/loss": report.train_loss,
             "train/learning_rate": report.learning_rate,
             "train/epoch_seconds": report.seconds,
+            "train/skipped_sessions": report.skipped,
+            **{f"train/loss.{name}": value for name, value in report.losses.items()},
         }
         self.metrics(values, report.epoch)
 

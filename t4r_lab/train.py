@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from t4r_lab.checkpoint import State, best_path, read_state, write_state, write_weights
 from t4r_lab.data.batches import (
@@ -27,6 +26,7 @@ from t4r_lab.data.batches import (
     whole_windows,
 )
 from t4r_lab.errors import InputError
+from t4r_lab.nn.heads import Loss
 from t4r_lab.nn.losses import rows_per_chunk
 from t4r_lab.nn.metrics import Ranks, ranks
 from t4r_lab.report import Epoch, OnReport, Progress, Report, Stopped, silent
@@ -76,6 +76,7 @@ def fit(
     train = dataset.part(spec.train.fit_on)
     valid = dataset.part("valid") if spec.train.fit_on == "train" else None
     windows = training_windows(train, training_length(model.masking, spec.data.max_length))
+    too_short = len(train) - len(windows)
     if not len(windows):
         raise InputError(f"{spec.data.path}: no training session has two events; prepare with longer sessions")
     steps = math.ceil(len(windows) / spec.train.batch_size)
@@ -98,14 +99,14 @@ def fit(
             seed_step(spec.train.seed, state.step(steps), accelerator.process_index)
             rate = set_rate(optimizer, spec.train.learning_rate * schedule(state.step(steps)))
             batch = make_batch(train, window, dataset.schema.item.name).to(accelerator.device)
-            meter.add(*train_step(accelerator, wrapped, optimizer, batch, spec.train.clip_norm))
+            meter.add(train_step(accelerator, wrapped, optimizer, batch, spec.train.clip_norm), len(window))
             state.batch += 1
             if meter.due() or state.batch == steps:
                 yield Progress("training", state.step(steps), spec.train.epochs * steps, "steps", meter.figures(rate))
             stop, late = should_stop(), time.monotonic() - kept > spec.train.checkpoint_seconds
             if state.batch < steps and (stop or late):
                 meter.save(state)
-                state.seconds = kept - began
+                state.seconds = time.monotonic() - began
                 write_state(folder, model, optimizer, state, accelerator.is_main_process)
                 kept = time.monotonic()
             if stop:
@@ -120,7 +121,7 @@ def fit(
             write_weights(best_path(folder), model, accelerator.is_main_process)
         report = Epoch(
             state.epoch + 1, spec.train.epochs, state.step(steps), meter.mean(), found, rate,
-            time.monotonic() - epoch_began, best,
+            time.monotonic() - epoch_began, best, meter.terms(), too_short + meter.skipped,
         )  # fmt: skip
         yield report  # before it is kept: who is killed between the two reports the epoch again rather than never
         state.end_epoch(found.get(spec.monitor, 0.0), best, time.monotonic() - began)
@@ -142,25 +143,23 @@ def fit(
     yield Stopped(reason, state.best_epoch, time.monotonic() - began)
 
 
-def train_step(
-    accelerator: Any, model: torch.nn.Module, optimizer: Any, batch: Any, clip_norm: float | None
-) -> tuple[Tensor, int]:
-    """One step on this process's share of a batch; (sum of the loss, targets)."""
+def train_step(accelerator: Any, model: torch.nn.Module, optimizer: Any, batch: Any, clip_norm: float | None) -> Loss:
+    """One step on this process's share of a batch; none where no process has a target."""
     with accelerator.autocast():
-        mean, count = model(batch)
-    everywhere = count
+        loss = model(batch)
+    everywhere = loss.targets
     if accelerator.num_processes > 1:
-        total = torch.tensor(count, device=mean.device)
+        total = torch.tensor(loss.targets, device=loss.mean.device)
         everywhere = int(accelerator.reduce(total, "sum"))
     if everywhere == 0:
-        return mean.detach() * 0, 0
+        return loss
     # Processes average their gradients: weigh by targets so that the mean is over the whole batch.
-    accelerator.backward(mean * (count * accelerator.num_processes / everywhere))
+    accelerator.backward(loss.mean * (loss.targets * accelerator.num_processes / everywhere))
     if clip_norm is not None:
         accelerator.clip_grad_norm_(model.parameters(), clip_norm)
     optimizer.step()
     optimizer.zero_grad(set_to_none=True)
-    return mean.detach() * count, count
+    return loss
 
 
 def make_accelerator(train: TrainSpec) -> Any:
@@ -213,29 +212,42 @@ def seed_step(seed: int, step: int, rank: int) -> None:
 
 
 class _Meter:
-    """Sum of losses and targets of one epoch, kept on the device and read only to report."""
+    """Sums of the loss and its terms over one epoch, kept on the device and read only to report."""
 
     def __init__(self, state: State, device: torch.device) -> None:
-        self.total = torch.tensor(state.loss_sum, dtype=torch.float64).to(
-            device, torch.float64 if device.type == "cpu" else torch.float32
-        )
-        self.count, self.said = state.loss_count, -math.inf  # the first step is told at once
+        self.dtype = torch.float64 if device.type == "cpu" else torch.float32
+        self.sums = {
+            name: torch.tensor(value, dtype=self.dtype).to(device)
+            for name, value in {"": state.loss_sum, **state.term_sums}.items()
+        }
+        # the first step is told at once
+        self.count, self.skipped, self.said = state.loss_count, state.skipped, -math.inf
 
-    def add(self, total: Tensor, count: int) -> None:
-        self.total += total
-        self.count += count
+    def add(self, loss: Loss, sessions: int) -> None:
+        """Take in the loss of a step on so many `sessions`; its terms are weighed by targets as the whole is."""
+        if not loss.targets:
+            self.skipped += sessions
+            return
+        for name, mean in {"": loss.mean, **loss.terms}.items():
+            add = mean.detach().to(self.dtype) * loss.targets
+            self.sums[name] = self.sums[name] + add if name in self.sums else add
+        self.count += loss.targets
 
     def join(self, accelerator: Any) -> None:
         """Take in what the other processes have summed."""
         if accelerator.num_processes > 1:
-            both = accelerator.reduce(torch.stack([self.total, self.total.new_tensor(self.count)]), "sum")
-            self.total, self.count = both[0], int(both[1])
+            counts = self.sums[""].new_tensor([self.count, self.skipped])
+            *sums, count, skipped = accelerator.reduce(torch.cat([torch.stack([*self.sums.values()]), counts]), "sum")
+            self.sums, self.count, self.skipped = dict(zip(self.sums, sums, strict=True)), int(count), int(skipped)
 
-    def mean(self) -> float:
-        value = float(self.total) / max(self.count, 1)
+    def mean(self, name: str = "") -> float:
+        value = float(self.sums[name]) / max(self.count, 1)
         if not math.isfinite(value):
             raise Diverged("the training loss is not finite; lower train.learning_rate, or set train.clip_norm")
         return value
+
+    def terms(self) -> dict[str, float]:
+        return {name: self.mean(name) for name in self.sums if name}
 
     def due(self) -> bool:
         if time.monotonic() - self.said < REPORT_EVERY:
@@ -247,7 +259,8 @@ class _Meter:
         return {"loss": self.mean(), "learning_rate": rate}
 
     def save(self, state: State) -> None:
-        state.loss_sum, state.loss_count = float(self.total), self.count
+        state.loss_sum, state.loss_count, state.skipped = float(self.sums[""]), self.count, self.skipped
+        state.term_sums = {name: float(value) for name, value in self.sums.items() if name}
 
 
 # ── Evaluate ────────────────────────────────────────────────────────────────────────────────────

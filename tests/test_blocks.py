@@ -43,8 +43,9 @@ def batch():  # type: ignore[no-untyped-def]
     return make_batch(sessions, training_windows(sessions, 20))
 
 
-def test_the_model_of_the_reference_page_builds_and_trains() -> None:
-    tabular_inputs = features("mlm", continuous_projection=4, aggregation="concat", d_output=32)
+@pytest.mark.parametrize("masking", ["clm", "mlm", "plm", "rtd"])
+def test_the_model_of_the_reference_page_builds_and_trains(masking: str) -> None:
+    tabular_inputs = features(masking, continuous_projection=4, aggregation="concat", d_output=32)
     config = XLNetConfig.build(d_model=16, n_head=4, n_layer=2, total_seq_length=20)
     body = SequentialBlock(tabular_inputs, MLPBlock([16]), TransformerBlock(config, masking=tabular_inputs.masking))
     model = Model(Head(body, NextItemPredictionTask(weight_tying=True)))
@@ -81,7 +82,7 @@ def test_an_rnn_by_its_block() -> None:
 
 def test_a_pair_that_is_not_allowed_is_refused_with_suggestions() -> None:
     with pytest.raises(
-        InputError, match="masking 'clm' is not for body 'bert': use mlm with bert, or clm with xlnet, gpt2"
+        InputError, match="masking 'clm' is not for body 'bert': use mlm or rtd with bert, or clm with xlnet, gpt2"
     ):
         TransformerBlock(BertConfig.build(16, 2, 1, 20), masking="clm")
     with pytest.raises(InputError, match="masking 'mlm' is not for body 'gpt2'"):
@@ -160,7 +161,9 @@ def test_wrong_arguments_of_the_task(arguments: dict[str, float], words: str) ->
         NextItemPredictionTask(**arguments)
 
 
-@pytest.mark.parametrize(("body", "masking"), [("xlnet", "mlm"), ("xlnet", "clm"), ("gpt2", "clm"), ("bert", "mlm")])
+@pytest.mark.parametrize(
+    ("body", "masking"), [("xlnet", "mlm"), ("xlnet", "clm"), ("xlnet", "plm"), ("gpt2", "clm"), ("bert", "mlm")]
+)
 def test_groups_of_like_length_change_nothing(body: str, masking: str, monkeypatch: pytest.MonkeyPatch) -> None:
     from t4r_lab.nn import blocks
     from t4r_lab.nn.flow import Batch

@@ -13,7 +13,7 @@ import torch
 from t4r_lab import build, train
 from t4r_lab.data.batches import make_batch, training_length, training_windows, whole_windows
 from t4r_lab.data.sessions import Sessions
-from t4r_lab.nn import blocks
+from t4r_lab.nn import blocks, two_stream
 from t4r_lab.nn.flow import Batch
 from t4r_lab.nn.heads import Model
 from t4r_lab.report import Epoch
@@ -83,6 +83,12 @@ def test_1_fails_when_the_causal_mask_is_removed(monkeypatch: pytest.MonkeyPatch
     model, toy = make("xlnet", "clm")
     output = blocks.sequence_output
     monkeypatch.setattr(blocks, "sequence_output", lambda m, kind, h, valid, causal: output(m, kind, h, valid, False))
+    assert leak_of(model, toy) > 1e-3
+
+
+def test_1_fails_when_the_order_of_a_permutation_is_ignored(monkeypatch: pytest.MonkeyPatch) -> None:
+    model, toy = make("xlnet", "plm")
+    monkeypatch.setattr(two_stream, "unseen", lambda order: torch.zeros(*order.shape, order.shape[1]))
     assert leak_of(model, toy) > 1e-3
 
 

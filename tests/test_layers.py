@@ -13,7 +13,7 @@ import pytest
 PACKAGE = Path(__file__).parent.parent / "t4r_lab"
 
 FLOORS = {
-    "errors": 0, "files": 0, "schema": 0, "report": 0, "spec": 0,
+    "errors": 0, "files": 0, "schema": 0, "report": 0, "spec": 0, "merlin": 0,
     "data": 1, "nn": 1,
     "build": 2, "checkpoint": 2, "baselines": 2,
     "train": 3,

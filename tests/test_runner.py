@@ -17,6 +17,7 @@ import pytest
 
 from t4r_lab import runner, track
 from t4r_lab.errors import InputError
+from t4r_lab.nn.heads import Loss
 from t4r_lab.report import Baseline, Epoch, Report, Started, silent
 from tests.small import small_data, small_spec
 
@@ -203,7 +204,7 @@ def test_a_loss_that_is_no_number_fails_the_run_and_says_so(
 ) -> None:
     import torch
 
-    monkeypatch.setattr("t4r_lab.train.train_step", lambda *args: (torch.tensor(float("nan")), 1))
+    monkeypatch.setattr("t4r_lab.train.train_step", lambda *args: Loss(torch.tensor(float("nan")), 1))
     with pytest.raises(RuntimeError, match=r"not finite; lower train\.learning_rate"):
         runner.run(small_spec(data), home=home, on_report=silent)
     assert newest(home).status == "FAILED"

@@ -40,7 +40,24 @@ DATA = {"data": {"path": "x"}}
         ),
         (
             {**DATA, "model": {"body": {"kind": "bert"}}},
-            "model: masking 'clm' is not for body 'bert': use mlm with bert, or clm with xlnet, gpt2, gru, lstm",
+            "model: masking 'clm' is not for body 'bert': use mlm or rtd with bert, or clm with xlnet, gpt2, gru, lstm",
+        ),
+        (
+            {**DATA, "model": {"masking": {"kind": "plm"}}},
+            "model: masking 'plm' is not for body 'gpt2': use clm with gpt2, or plm with xlnet",
+        ),
+        (
+            {**DATA, "model": {"body": {"kind": "xlnet"}, "masking": {"kind": "plm", "probability": 1.5}}},
+            "model.masking.probability: 1.5 is wrong: input should be less than or equal to 1",
+        ),
+        (
+            {**DATA, "model": {"body": {"kind": "bert"}, "masking": {"kind": "rtd", "probability": -0.1}}},
+            "model.masking.probability: -0.1 is wrong",
+        ),
+        (
+            {**DATA, "model": {"body": {"kind": "xlnet"}, "masking": {"kind": "plm", "max_span_length": 20}}},
+            "model.masking.max_span_length: 20 must be below data.max_length 20, so that something of a session stays "
+            "visible; lower it to 19 or raise data.max_length",
         ),
         (
             {**DATA, "model": {"heads": [{"kind": "next_item", "loss": {"label_smoothing": 2}}]}},

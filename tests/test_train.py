@@ -14,7 +14,10 @@ import torch
 
 from t4r_lab import build, checkpoint, train
 from t4r_lab.baselines import Popularity, evaluate
+from t4r_lab.data.batches import make_batch, whole_windows
 from t4r_lab.errors import InputError
+from t4r_lab.nn.flow import Batch, Masked
+from t4r_lab.nn.masking import MaskedLM
 from t4r_lab.report import Epoch, Progress, Stopped
 from t4r_lab.spec import RunSpec, TrainSpec
 from tests.toy import N_ITEMS, Toy, make_sessions, toy_spec
@@ -184,10 +187,11 @@ def test_every_trained_parameter_gets_a_gradient() -> None:
         assert not missing, (body, masking)
 
 
-def test_bfloat16_trains_close_to_float32(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("body", "masking"), [("gpt2", "clm"), ("xlnet", "plm"), ("bert", "rtd")])
+def test_bfloat16_trains_close_to_float32(body: str, masking: str, tmp_path: Path) -> None:
     losses = []
     for precision in ("float32", "bfloat16"):
-        reports, _ = fit(toy_spec(train__precision=precision), Toy(), tmp_path / precision)
+        reports, _ = fit(toy_spec(body, masking, train__precision=precision), Toy(), tmp_path / precision)
         losses.append(next(r.train_loss for r in reversed(reports) if isinstance(r, Epoch)))
     assert losses[0] == pytest.approx(losses[1], rel=0.02)
     assert losses[0] != losses[1]
@@ -200,6 +204,38 @@ def test_wrong_training_data_and_precision(tmp_path: Path) -> None:
     if not torch.accelerator.is_available():
         with pytest.raises(InputError, match="float16 needs an accelerator"):
             fit(toy_spec(train__precision="float16"), Toy(), tmp_path)
+
+
+def test_what_nothing_can_be_learned_from_is_skipped_and_counted(tmp_path: Path) -> None:
+    class Picky(MaskedLM):
+        """Trains on full batches only."""
+
+        def training(self, batch: Batch) -> Masked:
+            masked = super().training(batch)
+            none = torch.zeros_like(masked.predict)
+            return masked if len(batch.ids) == 32 else replace(masked, predict=none, labels=masked.labels[:0])
+
+    toy, spec = Toy(), toy_spec("bert", "mlm", train__epochs=1)
+    lengths = np.diff(toy.part("train").offsets)
+    single, rest = int((lengths == 1).sum()), int((lengths > 1).sum()) % 32
+    assert single > 0 and rest > 0
+    assert [r.skipped for r in fit(spec, toy, tmp_path / "a")[0] if isinstance(r, Epoch)] == [single]
+    model = build.build(spec, toy.schema, toy.item_table())
+    model.head.body.inputs.masking = Picky()
+    reports = list(train.fit(model, toy, spec, tmp_path / "b"))  # type: ignore[arg-type]
+    (epoch,) = (r for r in reports if isinstance(r, Epoch))
+    assert epoch.skipped == single + rest
+    assert epoch.train_loss > 1  # of what was trained on
+
+
+def test_a_batch_without_targets_leaves_the_weights_as_they_are(tmp_path: Path) -> None:
+    model = build.build(toy_spec("xlnet", "plm"), Toy().schema, Toy().item_table())
+    optimizer = train.make_optimizer(model, TrainSpec())
+    single = make_batch(make_sessions(5, 0, longest=1), whole_windows(make_sessions(5, 0, longest=1), 8))
+    before = [p.clone() for p in model.parameters()]
+    accelerator = train.make_accelerator(TrainSpec(device="cpu"))
+    assert train.train_step(accelerator, model, optimizer, single, 1.0).targets == 0
+    assert all(torch.equal(a, b) for a, b in zip(before, model.parameters(), strict=True))
 
 
 def test_a_diverged_run_fails_with_a_remedy(tmp_path: Path) -> None:

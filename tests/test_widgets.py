@@ -63,7 +63,7 @@ def test_only_valid_pairs_can_be_chosen_and_the_reason_is_shown() -> None:
         assert d.valid
         assert d.spec.model.body.kind == body
         assert [value for _, value in form.fields["model.masking.kind"].control.options] == list(maskings)
-        for masking in {"clm", "mlm"} - set(maskings):
+        for masking in {"clm", "mlm", "plm", "rtd"} - set(maskings):
             assert (
                 f"Not offered: masking {masking!r} is not for body {body!r}" in form.fields["model.masking.kind"].help
             )
@@ -112,6 +112,43 @@ def test_the_picture_shows_shapes_and_escapes_names() -> None:
     assert "<img" not in picture(draft().spec, evil)
 
 
+def test_maskings_have_their_knobs_in_the_form_and_errors_beside_them() -> None:
+    d = draft()
+    form = SpecForm(d)
+    form.fields["model.body.kind"].control.value = "xlnet"
+    form.fields["model.masking.kind"].control.value = "plm"
+    assert "random order" in form.fields["model.masking.kind"].help
+    form.fields["model.masking.max_span_length"].control.value = 30
+    assert "must be below data.max_length 20" in form.fields["model.masking.max_span_length"].error
+    form.fields["data.max_length"].control.value = 40
+    assert d.valid and d.spec.model.masking.max_span_length == 30
+    form.fields["model.masking.kind"].control.value = "rtd"
+    form.fields["model.masking.discriminator"].control.value = "separate"
+    form.fields["model.masking.weight"].control.value = 25.0
+    assert d.valid and d.spec.model.masking.weight == 25
+    assert "model.masking.max_span_length" not in form.fields
+
+
+def test_the_picture_shows_what_is_hidden_and_the_discriminator() -> None:
+    def shown(body: str, **masking: Any) -> str:
+        content = {"data": {"path": "demo"}, "model": {"body": {"kind": body}, "masking": masking}}
+        return picture(RunSpec.parse(content), SCHEMA)
+
+    hidden = lambda text: text.count('class="t4r-hidden"')  # noqa: E731
+    for probability in (0.0, 0.1, 0.35, 0.7, 1.0):
+        for span in (1, 3, 8):
+            text = shown("xlnet", kind="plm", probability=probability, max_span_length=span)
+            assert hidden(text) == max(1, min(19, round(probability * 20)))
+            assert text.count('class="t4r-visible"') == 20 - hidden(text)
+    assert "40% predicted in random order, spans to 3" in shown("xlnet", kind="plm", probability=0.4, max_span_length=3)
+    assert hidden(shown("xlnet", kind="plm", permute_all=True)) == 19
+    text = shown("bert", kind="rtd", probability=0.3, weight=25, discriminator="separate")
+    assert hidden(text) == 6
+    assert "30% hidden, then replaced" in text
+    assert "original or replaced?" in text and "body of its own · weight 25" in text
+    assert "original or replaced?" not in shown("bert", kind="mlm")
+
+
 # ── jobs and runs ───────────────────────────────────────────────────────────────────────────────
 
 
@@ -124,10 +161,10 @@ def test_a_card_extends_its_curves_and_escapes_its_name() -> None:
         [
             {"event": "baseline", "name": "popularity", "metrics": {"ndcg@5": 0.1}},
             {"event": "progress", "stage": "training", "done": 5, "total": 10, "figures": {"loss": 3.0}},
-            {"event": "epoch", "epoch": 1, "train_loss": 2.5, "valid": {"ndcg@5": 0.2}},
+            {"event": "epoch", "epoch": 1, "train_loss": 2.5, "valid": {"ndcg@5": 0.2}, "losses": {"next_item": 1.5}},
         ]
     )
-    assert card.loss.series == {"training": [[1.0, 3.0], [1.0, 2.5]]}
+    assert card.loss.series == {"training": [[1.0, 3.0], [1.0, 2.5]], "next item": [[1.0, 1.5]]}
     assert card.metric.series == {"validation": [[1.0, 0.2]]}
     assert card.metric.lines == {"popularity": 0.1}
     assert "validation 0.200 at epoch 1" in card.metric.alternative

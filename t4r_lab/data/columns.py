@@ -50,8 +50,8 @@ class Roles:
         return {n for n in (self.item, self.session, self.time, self.user) if n is not None}
 
 
-def find_roles(table: Table, options: PrepareOptions) -> Roles:
-    """Columns by the options, else by their usual names.
+def find_roles(table: Table, options: PrepareOptions, given: bool = False) -> Roles:
+    """Columns by the options, else by their usual names. With a `given` test part the order of sessions is their time.
 
     Raises
     ------
@@ -76,7 +76,7 @@ def find_roles(table: Table, options: PrepareOptions) -> Roles:
             f"{_name(table, 'name one with --session or --user')}"
         )
     time = find(table, options.time, "time")
-    if time is None and (options.split == "time" or options.gap_minutes is not None):
+    if time is None and ((options.split == "time" and not given) or options.gap_minutes is not None):
         raise InputError(
             f"{table.where}: no time column among {_list(table)}; name it with --time, or use --split leave_one_out "
             "for events that are in order"

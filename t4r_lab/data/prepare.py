@@ -19,6 +19,7 @@ from t4r_lab.data.features import Columns, Encoded, aligned, encode, find_featur
 from t4r_lab.data.frames import to_polars
 from t4r_lab.data.profile import make_profile
 from t4r_lab.data.readers import Source, Table, read_events, read_file, stack
+from t4r_lab.data.sequences import by_schema, unrolled
 from t4r_lab.data.sessionize import Log, find_sessions
 from t4r_lab.data.sessions import PARTS, Sessions, ranges
 from t4r_lab.data.split import Split, split_sessions
@@ -62,7 +63,8 @@ def prepare(
 
     Parameters
     ----------
-    events: files or a data frame, one row per event. RecBole's ``.inter`` brings its ``.item`` and ``.user``.
+    events: files or a data frame, one row per event, or per session with lists of events. RecBole's ``.inter``
+        brings its ``.item`` and ``.user``.
     out: folder to write; prepared data that stands there is replaced, anything else is refused.
     test: events of a given test part; then only validation is split off `events`.
     items, users: tables of attributes, joined by the item or user column.
@@ -72,7 +74,7 @@ def prepare(
     InputError
         for whatever the user can mend; nothing half-written is left behind.
     """
-    options, out = options or PrepareOptions(), Path(out)
+    options, out = by_schema(options or PrepareOptions()), Path(out)
     check_target(out)
     stage = iter(range(len(STAGES)))
 
@@ -138,16 +140,16 @@ def _read(events: Any, test: Any, options: PrepareOptions, side: Sequence[Table 
     """Events with checked keys and times."""
     texts = [n for n in (options.item, options.session, options.user) if n]
     texts += [name for name, kind in options.kinds.items() if kind == "categorical"]
-    table = read_events(events, options.layout, texts)
-    roles = find_roles(table, options)
+    table = unrolled(read_events(events, options.layout, texts), options)
+    roles = find_roles(table, options, test is not None)
     check_names(options, table, [t for t in side if t is not None])
     tables = [table]
     if test is not None:
-        tables.append(read_events(test, options.layout, texts))
+        tables.append(unrolled(read_events(test, options.layout, texts), options))
         same = {"item": roles.item, "session": roles.session, "time": roles.time, "user": roles.user}
         if options.gap_minutes is not None:
             same["session"] = None
-        find_roles(tables[1], options.model_copy(update=same))
+        find_roles(tables[1], options.model_copy(update=same), True)
     times = []
     for each in tables:
         check_ids(each, roles.item, "item")

@@ -15,6 +15,7 @@ from t4r_lab.nn.features import TabularSequenceFeatures
 from t4r_lab.nn.flow import Batch, Masked
 from t4r_lab.nn.masking import Masking, make_masking
 from t4r_lab.nn.transformers import make_transformer, sequence_output
+from t4r_lab.nn.two_stream import query_stream
 from t4r_lab.spec import pair_refusal
 
 GROUPS, ROWS_PER_GROUP = 3, 16
@@ -63,6 +64,13 @@ class TransformerBlock(nn.Module):
         if self.masking is not None and (refusal := pair_refusal(self.kind, self.masking.kind)):
             raise InputError(refusal)
         self.transformer = make_transformer(config)
+        if self.permutes:
+            self.transformer.mask_emb.requires_grad_(True)  # the query stream starts from it
+
+    @property
+    def permutes(self) -> bool:
+        """Whether it is made for permutation training."""
+        return self.masking is not None and self.masking.kind == "plm"
 
     def forward(self, hidden: Tensor, masked: Masked) -> Tensor:
         """(B, T, d_model); what stands at padding means nothing."""
@@ -70,7 +78,11 @@ class TransformerBlock(nn.Module):
         for group in rows:
             longest = max(int(masked.batch.lengths[group].max()), 1)
             events, valid = hidden[group, :longest], masked.batch.valid[group, :longest]
-            part = sequence_output(self.transformer, self.kind, events, valid, masked.causal)
+            if masked.order is None:
+                part = sequence_output(self.transformer, self.kind, events, valid, masked.causal)
+            else:
+                order, predict = masked.order[group, :longest], masked.predict[group, :longest]
+                part = query_stream(self.transformer, events, valid, order, predict)
             parts.append(F.pad(part, (0, 0, 0, hidden.shape[1] - longest)))
         return parts[0] if len(parts) == 1 else torch.cat(parts)[torch.cat(rows).argsort()]
 
@@ -99,8 +111,6 @@ class RNNBlock(nn.Module):
         self.dropout = Dropout(dropout)
 
     def forward(self, hidden: Tensor, masked: Masked) -> Tensor:
-        if not masked.causal:
-            raise InputError(f"{pair_refusal(self.kind, 'mlm')}")
         out: Tensor = self.dropout(self.rnn(hidden)[0])
         return out
 
@@ -119,12 +129,14 @@ class SequentialBlock(nn.Module):
         for block in blocks:
             if isinstance(block, nn.RNNBase) and not block.batch_first:
                 raise InputError(f"{type(block).__name__} must be made with batch_first=True: blocks map (B, T, D)")
+        if inputs.masking is not None:
+            _refuse_masking(blocks, inputs.masking.kind)
         self.output_dim = self._probe()
 
     @property
     def masking(self) -> Masking:
         if self.inputs.masking is None:
-            raise InputError("the input block has no masking; give masking='clm' or 'mlm' to from_schema")
+            raise InputError("the input block has no masking; give masking='clm', 'mlm', 'plm' or 'rtd' to from_schema")
         return self.inputs.masking
 
     def forward(self, masked: Masked) -> Tensor:
@@ -163,6 +175,19 @@ class SequentialBlock(nn.Module):
             finally:
                 block.train(training)
         return hidden.shape[-1]
+
+
+def _refuse_masking(blocks: Sequence[nn.Module], masking: str) -> None:
+    """Refuse what would not train by `masking`, or with plm would show a target to itself."""
+    for block in blocks:
+        if isinstance(block, RNNBlock) and (refusal := pair_refusal(block.kind, masking)):
+            raise InputError(refusal)
+    streams = sum(isinstance(block, TransformerBlock) and block.permutes for block in blocks)
+    if masking == "plm" and streams != 1:
+        raise InputError(
+            f"masking 'plm' needs one transformer with a query stream, the body has {streams}; put one "
+            "TransformerBlock(XLNetConfig.build(…), masking='plm') into it"
+        )
 
 
 def _apply(block: nn.Module, hidden: Tensor, masked: Masked) -> Tensor:

@@ -58,7 +58,10 @@ class Masked:
     labels: Tensor
     """(N,) item ids at the True places of `predict`, row by row; empty at inference"""
     causal: bool
-    """position i attends to 0..i only; otherwise to every real position"""
+    """position i attends to 0..i only; otherwise to every real position, or as `order` says"""
+    order: Tensor | None = None
+    """(B, T) place of each event in the order of permutation training: 0 is seen by all, and a predicted event sees
+    those of a lower number, wherever they stand"""
 
 
 def positions(ids: Tensor) -> Tensor:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import NamedTuple
 
 import torch
@@ -9,16 +11,18 @@ from torch import Tensor, nn
 
 from t4r_lab.errors import InputError
 from t4r_lab.nn.blocks import SequentialBlock
-from t4r_lab.nn.flow import Batch
+from t4r_lab.nn.flow import Batch, Masked
 from t4r_lab.nn.losses import linear_cross_entropy
-from t4r_lab.nn.masking import Masking
+from t4r_lab.nn.masking import Masking, ReplacedItems
+from t4r_lab.nn.rtd import ReplacedItemDetector
 
 
 class Loss(NamedTuple):
-    """Mean loss over the `targets` of one batch."""
+    """Mean loss over the `targets` of one batch; where it is a weighted sum, its terms by name."""
 
     mean: Tensor
     targets: int
+    terms: Mapping[str, Tensor] = MappingProxyType({})
 
 
 class NextItemPredictionTask(nn.Module):
@@ -69,12 +73,25 @@ class NextItemPredictionTask(nn.Module):
 
 
 class Head(nn.Module):
-    """A body with the task that reads it."""
+    """A body with the task that reads it and, where the masking replaces items, the detector of replaced ones."""
 
     def __init__(self, body: SequentialBlock, task: NextItemPredictionTask) -> None:
         super().__init__()
         self.body, self.task = body, task
         task.build(body)
+        masking = body.inputs.masking
+        self.detector = ReplacedItemDetector(body, masking) if isinstance(masking, ReplacedItems) else None
+
+    def loss(self, masked: Masked) -> Loss:
+        """The task's loss; with a detector, that plus the detector's times its weight."""
+        hidden = self.body(masked)[masked.predict]
+        loss = self.task.loss(hidden, masked.labels)
+        if self.detector is None:
+            return loss
+        found = self.detector.loss(self.body, self.task, masked, hidden)
+        return Loss(
+            loss.mean + self.detector.weight * found, loss.targets, {"next_item": loss.mean, "discriminator": found}
+        )
 
 
 class Model(nn.Module):
@@ -98,11 +115,9 @@ class Model(nn.Module):
 
     def loss(self, batch: Batch) -> Loss:
         """Mean training loss over the targets that the masking chooses."""
-        masked = self.masking.training(batch)
-        hidden = self.head.body(masked)[masked.predict]
-        return self.head.task.loss(hidden, masked.labels)
+        return self.head.loss(self.masking.training(batch))
 
-    def forward(self, batch: Batch) -> tuple[Tensor, int]:
+    def forward(self, batch: Batch) -> Loss:
         return self.loss(batch)
 
     def read(self, batch: Batch, start: Tensor | None = None) -> Tensor:

@@ -23,12 +23,25 @@ class DataSpec(Part):
 
 # ── Inputs ──────────────────────────────────────────────────────────────────────────────────────
 
-Aggregation = Literal["concat", "element-wise-sum"]
+Aggregation = Literal["concat", "element-wise-sum", "element-wise-sum-item-multi"]
 Encoding = Literal["embedding", "scalar", "projected", "soft_one_hot"]
 
 
+class VectorsSpec(Part):
+    """Vectors made elsewhere, of a text or image model for example: one for each item, or each value of a column."""
+
+    path: str = Field(
+        description=".parquet with a column of the user's own ids and a column of lists, or .npy with a row per id"
+    )
+    trainable: bool = knob(False, "train the vectors too; otherwise they stay as given")
+    normalization: Literal["none", "l2", "standardize"] = knob(
+        "none", "of the given vectors. l2: each of length 1; standardize: each dimension to mean 0 and deviation 1"
+    )
+    missing: Literal["refuse", "zero"] = knob("refuse", "ids without a vector: refuse them, or give them zeros")
+
+
 class FeatureSpec(Part):
-    """How one column enters the model."""
+    """How one column enters the model. A feature with `vectors` may have any name: it belongs to the item."""
 
     encoding: Encoding | None = knob(
         None, "categorical: embedding; continuous: scalar, projected or soft_one_hot. Empty: by the column's kind"
@@ -37,6 +50,10 @@ class FeatureSpec(Part):
         None, "width of the feature; empty: from its cardinality, the item as wide as the body", low=1, high=2048
     )
     bins: int = knob(10, "soft one-hot: number of embeddings that are mixed", low=2, high=1000)
+    table: str | None = knob(None, "categorical: columns that name the same embedding table share it; empty: its own")
+    vectors: VectorsSpec | None = Field(
+        None, description="of a column: where its embedding starts; under a new name: pre-trained vectors of the items"
+    )
 
 
 class InputsSpec(Part):
@@ -46,7 +63,30 @@ class InputsSpec(Part):
         None, description="columns by name; empty: every feature of the schema with its default encoding"
     )
     aggregation: Aggregation = knob("concat", "how the features of one event become one vector")
+    continuous_projection: int | None = knob(
+        None,
+        "width to which one layer projects all continuous columns together, but those with an encoding of their own; "
+        "empty: each by itself",
+        low=1,
+        high=2048,
+    )
+    layer_norm: bool = knob(False, "layer norm of each embedded or projected feature before aggregation")
     dropout: float = knob(0.0, "dropout on the aggregated vector", low=0, high=0.95, search=(0, 0.5))
+    shared_embeddings: float = knob(
+        0.0,
+        "stochastic shared embeddings (Wu et al., 2019): chance in training that an id is swapped for any other one",
+        low=0,
+        high=1,
+        search=(0, 0.1),
+    )
+    swap_noise: float = knob(
+        0.0,
+        "stochastic swap noise: chance in training that a value is that of another event of the batch",
+        low=0,
+        high=1,
+        search=(0, 0.3),
+    )
+    swap: Literal["feature", "event"] = knob("feature", "swap noise takes single values, or an event with all of them")
     init_std: float = knob(0.05, "standard deviation of the initial embeddings", low=1e-4, high=1, search=(0.01, 0.15))
 
 
@@ -67,7 +107,37 @@ class MLM(Part):
     probability: float = knob(0.2, "share of the positions hidden in training", low=0.01, high=0.99, search=(0.05, 0.7))
 
 
-MaskingSpec = Annotated[CLM | MLM, Field(discriminator="kind")]
+class PLM(Part):
+    """Permutation: chosen events are predicted in a random order, each from those before it in that order."""
+
+    kind: Literal["plm"] = "plm"
+    probability: float = knob(
+        0.2, "share of the positions predicted in training; 0: one a session", low=0, high=1, search=(0, 0.7)
+    )
+    max_span_length: int = knob(
+        5, "predicted positions stand in spans of 1 to so many; below data.max_length", low=1, high=1023, search=(2, 6)
+    )
+    permute_all: bool = knob(False, "predict every position but the first of the random order, instead of spans")
+
+
+class RTD(Part):
+    """Replaced items: a discriminator finds which items the masked model (MLM) has replaced; trained jointly."""
+
+    kind: Literal["rtd"] = "rtd"
+    probability: float = knob(
+        0.2, "share of the positions hidden, and then replaced, in training", low=0.01, high=0.99, search=(0.05, 0.7)
+    )
+    weight: float = knob(10.0, "weight of the discriminator's loss beside the generator's", low=0, high=1000,
+                         search=(1, 50), log=True)  # fmt: skip
+    discriminator: Literal["shared", "separate"] = knob(
+        "shared", "its body: the generator's own, or a second one on the same input block"
+    )
+    temperature: float = knob(
+        1.0, "replacements are drawn from softmax(scores / temperature)", low=0.01, high=100, search=(0.5, 2), log=True
+    )
+
+
+MaskingSpec = Annotated[CLM | MLM | PLM | RTD, Field(discriminator="kind")]
 
 # ── Body ────────────────────────────────────────────────────────────────────────────────────────
 
@@ -123,9 +193,9 @@ class LSTM(_Layers):
 BodySpec = Annotated[XLNet | GPT2 | BERT | GRU | LSTM, Field(discriminator="kind")]
 
 BODY_MASKINGS: dict[str, tuple[str, ...]] = {
-    "xlnet": ("clm", "mlm"),
+    "xlnet": ("clm", "mlm", "plm", "rtd"),
     "gpt2": ("clm",),
-    "bert": ("mlm",),
+    "bert": ("mlm", "rtd"),
     "gru": ("clm",),
     "lstm": ("clm",),
 }

@@ -22,6 +22,9 @@ class PrepareOptions(Part):
     time: str | None = knob(None, "column with the time of the event; empty: by a usual name")
     user: str | None = knob(None, "column with the user's id; empty: by a usual name")
     title: str | None = knob(None, "column with the item's title; empty: by a usual name")
+    merlin_schema: str | None = knob(
+        None, "schema file of Merlin or NVTabular (.pbtxt, .json) that says what the columns are"
+    )
     layout: Literal["auto", "table", "lines"] = knob("auto", "table: a column each; lines: a user and its items a line")
     gap_minutes: float | None = knob(None, "cut a user's events into sessions where so many minutes pass", low=0.01)
     min_item_support: int = knob(1, "items with fewer training events are left out", low=1)

@@ -12,7 +12,7 @@ from pydantic import Field, ValidationError, model_validator
 
 from t4r_lab.errors import InputError, did_you_mean
 from t4r_lab.spec.knobs import Knob, Part, element, variants, walk
-from t4r_lab.spec.parts import DataSpec, EvaluationSpec, ModelSpec, TrainSpec
+from t4r_lab.spec.parts import PLM, DataSpec, EvaluationSpec, ModelSpec, TrainSpec
 
 
 class RunSpec(Part):
@@ -35,6 +35,16 @@ class RunSpec(Part):
             raise InputError(
                 f"train.monitor: {self.train.monitor!r} is not computed; "
                 f"{did_you_mean(self.train.monitor, self.evaluation.metrics)}"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _spans_fit_into_sessions(self) -> RunSpec:
+        masking, longest = self.model.masking, self.data.max_length
+        if isinstance(masking, PLM) and masking.max_span_length >= longest:
+            raise InputError(
+                f"model.masking.max_span_length: {masking.max_span_length} must be below data.max_length {longest}, "
+                f"so that something of a session stays visible; lower it to {longest - 1} or raise data.max_length"
             )
         return self
 

@@ -60,7 +60,7 @@ def layers(spec: RunSpec, schema: Schema | None) -> list[tuple[str, str, str, li
     )
     tied = "tied" if model.heads[0].weight_tying else "own weights"
     rows.append(("next item", tied, f"B × {schema.n_items:,}" if schema else "B × items", []))
-    return rows
+    return rows + _discriminator(spec)
 
 
 def _features(spec: RunSpec, schema: Schema | None) -> dict[str, Any]:
@@ -72,15 +72,41 @@ def _features(spec: RunSpec, schema: Schema | None) -> dict[str, Any]:
         return {}
 
 
+CELLS = 20
+SCATTERED = (7, 15, 3, 18, 11, 0, 13, 5, 9, 16, 1, 19, 6, 12, 2, 17, 10, 4, 14, 8)
+"""A fixed order of the cells, so that a slider adds cells and moves none."""
+
+
 def _masking(spec: RunSpec) -> tuple[str, str, str, list[bool]]:
-    """The masking with a strip of positions, true where hidden in training."""
+    """The masking with a strip of positions, true where an event is hidden from its own prediction in training."""
     masking: Any = spec.model.masking
-    cells = 20
     if masking.kind == "clm":
-        return "clm", "each position sees those before it", "", [False] * (cells - 1) + [True]
-    wanted = max(1, min(cells - 1, round(masking.probability * cells)))
-    order = [7, 15, 3, 18, 11, 0, 13, 5, 9, 16, 1, 19, 6, 12, 2, 17, 10, 4, 14, 8]  # fixed, so that a slider adds cells
-    return "mlm", f"{masking.probability:.0%} hidden", "", [i in order[:wanted] for i in range(cells)]
+        return "clm", "each position sees those before it", "", [False] * (CELLS - 1) + [True]
+    if masking.kind == "plm" and masking.permute_all:
+        return "plm", "all but the first of a random order predicted", "", [i != SCATTERED[0] for i in range(CELLS)]
+    wanted = max(1, min(CELLS - 1, round(masking.probability * CELLS)))
+    if masking.kind == "plm":
+        detail = f"{masking.probability:.0%} predicted in random order, spans to {masking.max_span_length}"
+        return "plm", detail, "", _spans(wanted, masking.max_span_length)
+    detail = f"{masking.probability:.0%} hidden" + (", then replaced" if masking.kind == "rtd" else "")
+    return masking.kind, detail, "", [i in SCATTERED[:wanted] for i in range(CELLS)]
+
+
+def _spans(wanted: int, longest: int) -> list[bool]:
+    """So many cells in evenly placed spans of at most `longest`."""
+    count = min(-(-wanted // longest), CELLS - wanted)
+    sizes = [wanted // count + (i < wanted % count) for i in range(count)]
+    gaps = [(CELLS - wanted) // count + (i < (CELLS - wanted) % count) for i in range(count)]
+    return [cell for gap, size in zip(gaps, sizes, strict=True) for cell in [False] * gap + [True] * size]
+
+
+def _discriminator(spec: RunSpec) -> list[tuple[str, str, str, list[bool]]]:
+    """The row of the discriminator, where the masking has one."""
+    masking: Any = spec.model.masking
+    if masking.kind != "rtd":
+        return []
+    body = "same body" if masking.discriminator == "shared" else "body of its own"
+    return [("original or replaced?", f"{body} · weight {masking.weight:g}", f"B × {spec.data.max_length}", [])]
 
 
 def _chips(chips: list[tuple[str, str]], y: int) -> tuple[str, int]:

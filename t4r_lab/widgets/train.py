@@ -62,6 +62,8 @@ class JobCard(w.VBox):
                 self.metric.lines = {**self.metric.lines, name: event["metrics"][monitor]}
             elif kind == "epoch":
                 loss.append((event["epoch"], event["train_loss"]))
+                for name, value in event.get("losses", {}).items():
+                    self.loss.extend(name.replace("_", " "), [(event["epoch"], value)])
                 if monitor in event["valid"]:
                     metric.append((event["epoch"], event["valid"][monitor]))
         self.seen += len(events)
