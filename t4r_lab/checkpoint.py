@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ import torch
 from torch import Tensor
 
 from t4r_lab.errors import InputError
+from t4r_lab.files import replacing
 
 FILE = "checkpoint.safetensors"
 
@@ -20,6 +20,12 @@ FILE = "checkpoint.safetensors"
 def best_path(folder: Path) -> Path:
     """Weights of the best epoch so far."""
     return folder / "best.safetensors"
+
+
+def remove_torn(folder: Path) -> None:
+    """Remove what a writer that was killed left half written."""
+    for path in folder.glob(".*.safetensors.*"):
+        path.unlink(missing_ok=True)
 
 
 @dataclass
@@ -79,6 +85,7 @@ def read_state(folder: Path, model: torch.nn.Module, optimizer: Any) -> State:
     """
     from safetensors import SafetensorError, safe_open
 
+    remove_torn(folder)
     path = folder / FILE
     if not path.exists():
         return State()
@@ -117,9 +124,5 @@ def _replace(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str]) -
     from safetensors.torch import save_file
 
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
+    with replacing(path) as temporary:
         save_file({n: t.detach().contiguous() for n, t in tensors.items()}, str(temporary), metadata)
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)

@@ -92,7 +92,8 @@ def run(
 
     make_accelerator(spec.train)  # refuses a precision that the device lacks before anything is written
     _check_labels(spec, dataset)
-    record = _open_record(place, spec, dataset, resume)
+    on_report(Progress("opening the record"))
+    record = _open_record(place, spec, dataset, resume, Path(folder) if folder else None)
     run_id = _agree(record.run_id if record else "")
     checkpoints = Path(folder) if folder else place / "jobs" / f"run-{run_id[:12]}"
     try:
@@ -259,14 +260,18 @@ def _vectors(spec: RunSpec, dataset: Dataset) -> dict[str, Any]:
     return found
 
 
-def _open_record(home: Path, spec: RunSpec, dataset: Dataset, resume: str | None) -> track.Record | None:
+def _open_record(
+    home: Path, spec: RunSpec, dataset: Dataset, resume: str | None, folder: Path | None
+) -> track.Record | None:
     """The record of the run; only the first of several processes has one."""
     if not _is_main():
         return None
     if resume is None:
-        return track.start(home, spec, dataset)
+        return track.start(home, spec, dataset, folder)
     _refuse_finished(track.find(home, resume))
-    return track.Record(home, resume)
+    record = track.Record(home, resume)
+    record.describe(spec, dataset)  # whoever opened it may have been killed before
+    return record
 
 
 def _refuse_finished(row: track.RunRow) -> None:
@@ -389,15 +394,24 @@ def _write_cases(record: track.Record, scored: dict[str, Judged], baselines: dic
         record.artifacts(Path(scratch))
 
 
+def discard(home: Path, folder: Path) -> None:
+    """Give up the unfinished run with its checkpoints in `folder`: they go, the run is marked KILLED."""
+    row = track.of_folder(home, folder)
+    if row is not None and row.status != "FINISHED":
+        track.Record(home, row.run_id).finish("KILLED", "canceled")
+    _clear(folder)
+
+
 class _Busy(InputError):
     """Another process is training the same run."""
 
 
 def _clear(folder: Path) -> None:
     """Remove what training wrote into `folder`, and the folder if that was all: it may be the user's."""
-    from t4r_lab.checkpoint import FILE, best_path
+    from t4r_lab.checkpoint import FILE, best_path, remove_torn
 
-    for path in (folder / FILE, best_path(folder), folder / LOCK, *folder.glob(".*.safetensors.*")):
+    remove_torn(folder)
+    for path in (folder / FILE, best_path(folder), folder / LOCK):
         path.unlink(missing_ok=True)
     with suppress(OSError):
         folder.rmdir()

@@ -66,10 +66,10 @@ def fit(
     """Train on the training part and keep the best epoch by validation, yielding reports.
 
     After it the model has the weights of the best epoch, which also stand in ``folder/best.safetensors``.
-    The last state is checkpointed after each epoch and when `should_stop` ends training after a batch;
-    with `resume` training goes on from there to the same result as if it had never stopped, since order
-    and dropout depend on (seed, step) alone. Fit on ``train+valid`` there is nothing left to validate on:
-    the last epoch is kept and ``Epoch.valid`` is empty.
+    The state is checkpointed after each epoch, within it every ``train.checkpoint_seconds``, and when
+    `should_stop` ends training after a batch; with `resume` training goes on from there to the same result as
+    if it had never stopped, since order and dropout depend on (seed, step) alone. Fit on ``train+valid`` there
+    is nothing left to validate on: the last epoch is kept and ``Epoch.valid`` is empty.
 
     Raises
     ------
@@ -91,7 +91,8 @@ def fit(
     state = read_state(folder, model, optimizer) if resume else State()
     wrapped, optimizer = accelerator.prepare(model, optimizer)
     schedule = rate_factor(spec.train, spec.train.epochs * steps)
-    began, reason = time.monotonic() - state.seconds, "finished"
+    kept = time.monotonic()
+    began, reason = kept - state.seconds, "finished"
 
     while state.epoch < spec.train.epochs and not state.out_of_patience(spec.train.patience):
         epoch_began = time.monotonic()
@@ -110,12 +111,15 @@ def fit(
             state.batch += 1
             if meter.due() or state.batch == steps:
                 yield Progress("training", state.step(steps), spec.train.epochs * steps, "steps", meter.figures(rate))
-            if should_stop():
+            stop, late = should_stop(), time.monotonic() - kept > spec.train.checkpoint_seconds
+            if state.batch < steps and (stop or late):
+                meter.save(state)
+                state.seconds = time.monotonic() - began
+                write_state(folder, model, optimizer, state, accelerator.is_main_process)
+                kept = time.monotonic()
+            if stop:
                 break
-        meter.save(state)
         if state.batch < steps:
-            state.seconds = time.monotonic() - began
-            write_state(folder, model, optimizer, state, accelerator.is_main_process)
             reason = "interrupted"
             break
         found = figures(*assess(model, valid, spec, accelerator=accelerator)) if valid is not None else {}
@@ -129,9 +133,10 @@ def fit(
             time.monotonic() - epoch_began, best, meter.losses() if len(model.weights) > 1 else {},
             too_short + meter.skipped,
         )  # fmt: skip
+        yield report  # before it is kept: who is killed between the two reports the epoch again rather than never
         state.end_epoch(merit, best, time.monotonic() - began)
         write_state(folder, model, optimizer, state, accelerator.is_main_process)
-        yield report
+        kept = time.monotonic()
         if should_stop() and state.epoch < spec.train.epochs:
             reason = "interrupted"
             break
@@ -230,7 +235,7 @@ class _Meter:
     """Sums of losses and targets of one epoch by task, kept on the device and read only to report."""
 
     def __init__(self, state: State, weights: Mapping[str, float], device: torch.device) -> None:
-        self.weights, self.skipped, self.said = weights, state.skipped, time.monotonic()
+        self.weights, self.skipped, self.said = weights, state.skipped, -math.inf  # the first step is told at once
         exact = torch.float64 if device.type == "cpu" else torch.float32
         self.totals = {
             n: torch.tensor(state.loss_sum.get(n, 0.0), dtype=torch.float64).to(device, exact) for n in weights

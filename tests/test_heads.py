@@ -151,7 +151,7 @@ def test_three_heads_from_spec_to_record(data: Dataset, tmp_path: Path) -> None:
     again = runner.evaluate_run(result.run_id, home=tmp_path, on_report=silent)
     assert again.valid == pytest.approx(result.valid)  # saved and loaded: the same predictions
     single = runner.run(spec_of(data, [{"kind": "next_item"}]), home=tmp_path, on_report=silent)
-    assert set(single.valid) == {"ndcg@5", "recall@5", "mrr@5"}
+    assert set(single.valid) >= {"ndcg@5", "recall@5", "mrr@5"}
 
 
 def test_a_model_of_labels_alone_is_judged_compared_and_recommends_nothing(data: Dataset, tmp_path: Path) -> None:

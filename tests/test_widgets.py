@@ -192,7 +192,7 @@ def test_the_picture_shows_what_is_hidden_and_the_discriminator() -> None:
 def test_a_card_extends_its_curves_and_escapes_its_name() -> None:
     card = JobCard(
         JobState("1", EVIL, "running", stage="training", done=5, total=10, eta=3.0, epochs=2, monitor="ndcg@5"),
-        lambda id: None,
+        lambda id, action: None,
     )
     card.consume(
         [
@@ -210,8 +210,25 @@ def test_a_card_extends_its_curves_and_escapes_its_name() -> None:
     assert "3 s left" in html
 
 
+def test_a_card_offers_what_can_be_done_and_asks_for_it() -> None:
+    asked: list[tuple[str, str]] = []
+    card = JobCard(JobState("1", "mine", "running"), lambda id, action: asked.append((id, action)))
+    offered = {
+        "running": ["pause", "stop"], "pausing": [], "canceling": [], "paused": ["resume"], "lost": ["resume"],
+        "stopped": ["resume"], "failed": ["resume"], "finished": [], "canceled": [],
+    }  # fmt: skip
+    for state, actions in offered.items():
+        card.state = JobState("1", "mine", state)
+        buttons = {action: getattr(card, action) for action in ("pause", "stop", "resume")}
+        assert [a for a, b in buttons.items() if b.layout.display != "none" and not b.disabled] == actions, state
+        for action in actions:
+            asked.clear()
+            buttons[action].click()
+            assert asked == [("1", action)]
+
+
 def test_panels_say_what_to_do_when_there_is_nothing() -> None:
-    panel = TrainPanel(lambda id: None)
+    panel = TrainPanel(lambda id, action: None)
     panel.show([], {})
     assert "press Train" in panel._message.value
     runs = RunsPanel(lambda: None)

@@ -428,3 +428,4 @@ class TrainSpec(Part):
     seed: int = knob(0, "seed of initial weights, order and dropout", low=0, high=2**31 - 1)
     precision: Literal["float32", "bfloat16", "float16"] = knob("float32", "arithmetic of the body")
     device: Literal["auto", "cpu"] = knob("auto", "auto: an accelerator where there is one")
+    checkpoint_seconds: float = knob(60.0, "after so many seconds the state is kept within an epoch too", low=0)

@@ -8,7 +8,8 @@ from pathlib import Path
 
 from t4r_lab.schema import Schema
 
-RUNNING = ("starting", "running", "stopping")
+RUNNING = ("starting", "running", "pausing", "stopping", "canceling")
+RESUMABLE = ("paused", "stopped", "failed", "lost")
 
 
 @dataclass(frozen=True)
@@ -52,7 +53,7 @@ class JobState:
     id: str
     name: str
     state: str
-    """starting, running, stopping; finished, stopped, failed, lost"""
+    """one of `RUNNING`, of `RESUMABLE`, finished or canceled"""
     what: str = ""
     """body and masking, in words"""
     stage: str = ""
@@ -71,6 +72,10 @@ class JobState:
     @property
     def running(self) -> bool:
         return self.state in RUNNING
+
+    @property
+    def resumable(self) -> bool:
+        return self.state in RESUMABLE
 
 
 @dataclass(frozen=True)
