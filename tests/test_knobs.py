@@ -34,6 +34,9 @@ ELSEWHERE = {
     "train.precision": "arithmetic of the body: test_train.py",
     "train.device": "where it runs",
     "model.heads.0.fit_temperature": "after training: test_runner.py",
+    "model.towers": "a list: test_bodies.py",
+    "model.merge": "of towers: test_bodies.py",
+    "train.checkpoint_seconds": "when a state is kept: test_jobs.py",
     "train.fit_on": "the part that is read: test_train.py",
 }
 """Knobs that two epochs on a CPU can't show, and what tests them."""
@@ -89,7 +92,8 @@ def other_value(knob: Knob) -> Any:
     if knob.type is bool:
         return not knob.value
     if knob.type is int:
-        return knob.value + 2 if knob.value is not None else max(int(knob.low or 0), 3)
+        step = 4 if knob.path.endswith("d_model") else 2  # rotary heads are of even width
+        return knob.value + step if knob.value is not None else max(int(knob.low or 0), 3)
     if knob.low is not None and knob.high is not None:
         middle = (knob.low + knob.high) / 2
         return middle if middle != knob.value else (knob.low + middle) / 2
