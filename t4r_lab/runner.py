@@ -112,13 +112,13 @@ def run(
             with suppress(Exception):  # the record may be what failed; the first error is what counts
                 record.finish("KILLED" if killed else "FAILED", f"{type(error).__name__}: {error}")
             if not can_resume(checkpoints):
-                _clear(checkpoints)
+                clear(checkpoints)
         if homes.disk_is_full(error):
             remedy = f"resume run {run_id[:12]}" if can_resume(checkpoints) else "train again"
             raise InputError(f"{place}: the disk is full; free some space, then {remedy}") from None
         raise
     if result.status == "FINISHED" and record:
-        _clear(checkpoints)  # the weights are in the record now
+        clear(checkpoints)  # the weights are in the record now
     return result
 
 
@@ -399,14 +399,14 @@ def discard(home: Path, folder: Path) -> None:
     row = track.of_folder(home, folder)
     if row is not None and row.status != "FINISHED":
         track.Record(home, row.run_id).finish("KILLED", "canceled")
-    _clear(folder)
+    clear(folder)
 
 
 class _Busy(InputError):
     """Another process is training the same run."""
 
 
-def _clear(folder: Path) -> None:
+def clear(folder: Path) -> None:
     """Remove what training wrote into `folder`, and the folder if that was all: it may be the user's."""
     from t4r_lab.checkpoint import FILE, best_path, remove_torn
 

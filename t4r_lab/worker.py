@@ -112,7 +112,8 @@ def work(job: Job) -> int:
     reporter = Reporter(job)
     try:
         earlier = track.of_folder(job.home, job.checkpoints) if again else None
-        if earlier is not None and earlier.status == "FINISHED":  # the last worker died between record and status
+        if earlier is not None and earlier.status == "FINISHED":  # the last worker died after the record
+            runner.clear(job.checkpoints)
             reporter.end(state="finished", run_id=earlier.run_id, metrics=earlier.valid)
             return 0
         result = runner.run(

@@ -12,12 +12,14 @@ import sys
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from t4r_lab import jobs, track
+from t4r_lab.checkpoint import FILE
 from t4r_lab.data.prepare import PrepareOptions, prepare
 from t4r_lab.data.synthetic import Generator
 from t4r_lab.errors import InputError
@@ -100,6 +102,20 @@ def alive(pid: int) -> bool:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except FileNotFoundError:
         return False
+
+
+def test_what_a_worker_that_died_after_the_record_left_is_cleared(data: Path, tmp_path: Path) -> None:
+    job = jobs.launch(spec(data, 1), tmp_path)
+    done = wait(job, lambda s: s.state not in jobs.ACTIVE)
+    assert done.state == "finished", job.log()
+    wait(job, lambda s: not alive(s.pid), 10)
+    job.checkpoints.mkdir(exist_ok=True)
+    (job.checkpoints / FILE).write_bytes(b"left behind")
+    job.write(replace(done, state="running"))  # dead and not finished: lost
+    job.resume()
+    again = wait(job, lambda s: s.state not in jobs.ACTIVE)
+    assert (again.state, again.run_id, again.metrics) == ("finished", done.run_id, done.metrics), job.log()
+    assert not job.checkpoints.exists()
 
 
 @pytest.mark.slow
