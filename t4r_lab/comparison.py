@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from t4r_lab import homes, track
-from t4r_lab.errors import InputError
+from t4r_lab.errors import InputError, did_you_mean
 from t4r_lab.spec import RunSpec
 
 RESAMPLES = 2000
@@ -51,16 +51,16 @@ class Comparison:
     remarks: list[str]
 
 
-def compare(runs: list[str], *, home: str | Path | None = None, seed: int = 0) -> Comparison:
+def compare(runs: list[str], *, home: str | Path | None = None, seed: int = 0, metric: str | None = None) -> Comparison:
     """Compare recorded runs on the validation part, the baselines beside them.
 
-    Every pair of runs, and each run with the better baseline, is judged at the first run's monitored metric.
-    Only runs on the same data, judged at the same targets, are paired.
+    Every pair of runs, and each run with the better baseline, is judged at `metric`, by default the first run's
+    monitored one. Only runs on the same data, judged at the same targets, are paired.
     """
     place = homes.ensure(home)
     rows = list({row.run_id: row for row in (track.find(place, run) for run in runs)}.values())
     labels = _labels(rows)
-    specs = {row.run_id: _spec(place, row) for row in rows}
+    specs = {row.run_id: track.spec(place, row) for row in rows}
     metrics = {labels[row.run_id]: row.valid for row in rows}
     ranks: dict[str, NDArray[Any]] = {}
     remarks, first = [], rows[0]
@@ -74,7 +74,10 @@ def compare(runs: list[str], *, home: str | Path | None = None, seed: int = 0) -
         metrics[name] = found
         if (own := _ranks(place, first, name)) is not None:
             ranks[name] = own
-    metric = specs[first.run_id].monitor
+    if metric is not None and not any(metric in found for found in metrics.values()):
+        known = list(dict.fromkeys(name for found in metrics.values() for name in found))
+        raise InputError(f"metric: {metric!r} is not in the record of these runs; {did_you_mean(metric, known)}")
+    metric = metric or specs[first.run_id].monitor
     pairs = _pairs([labels[r.run_id] for r in rows], list(first.baselines["valid"]), metrics, metric)
     differences = []
     for a, b in pairs:
@@ -113,16 +116,9 @@ def paired_bootstrap(
 
 
 def _labels(rows: list[track.RunRow]) -> dict[str, str]:
-    """Names of runs, made unique by the beginning of the id where two are alike."""
-    names = [row.name for row in rows]
+    """Names of runs, made unique by the beginning of the id where two, or one and a baseline, are alike."""
+    names = [*(row.name for row in rows), *rows[0].baselines["valid"]]
     return {r.run_id: r.name if names.count(r.name) == 1 else f"{r.name} ({r.run_id[:6]})" for r in rows}
-
-
-def _spec(home: Path, row: track.RunRow) -> RunSpec:
-    path = track.artifacts(home, row.run_id) / "spec.yaml"
-    if not path.exists():
-        raise InputError(f"run {row.name} ({row.status.lower()}) has no results; let it finish, or resume it")
-    return RunSpec.load(path)
 
 
 def _ranks(home: Path, row: track.RunRow, name: str) -> NDArray[Any] | None:
