@@ -114,8 +114,12 @@ def learning_curves(home: Path, run_id: str, metric: str) -> dict[str, list[tupl
 
 @dataclass(frozen=True)
 class Case:
-    """A target of the validation part: the items before it, and where two rankings put it (1 is first)."""
+    """A target of the validation part: the items before it, and where two rankings put it (1 is first).
 
+    `digest` tells the data, `row` and `position` the place in its validation part.
+    """
+
+    digest: str
     session: str
     row: int
     position: int
@@ -152,6 +156,23 @@ def won_and_lost(
     import polars as pl
 
     asked = Recommender.open(run, home=home) if isinstance(run, str) else run
+    name, both = _ranked_twice(asked, other)
+    won = both.filter(pl.col("gain") > 0).head(n)
+    lost = both.filter(pl.col("gain") < 0).reverse().head(n)
+    return Cases(asked.row.name, name, _as_cases(asked, won), _as_cases(asked, lost))
+
+
+def draw_case(asked: Recommender, seed: int | None = None) -> Case:
+    """A case of the validation part by chance, ranked by the run and the better baseline."""
+    _, both = _ranked_twice(asked, None)
+    at = int(np.random.default_rng(seed).integers(len(both)))
+    return _as_cases(asked, both[at])[0]
+
+
+def _ranked_twice(asked: Recommender, other: str | None) -> tuple[str, pl.DataFrame]:
+    """Name of the other ranking, and all cases with both ranks, those first in which the run gains most."""
+    import polars as pl
+
     place, row = asked.home, asked.row
     baselines, metric = row.baselines["valid"], asked.spec.monitor
     if other is None:
@@ -166,11 +187,8 @@ def won_and_lost(
     both = own.join(theirs.rename({"rank": "other"}), on=key, validate="1:1")
     if len(both) < len(own):
         raise InputError(f"{row.name} and {other} were judged at different targets; choose another")
-    both = both.with_columns(gain=1 / pl.col("rank") - 1 / pl.col("other")).sort(
-        "gain", *key, descending=[True, False, False, False]
-    )
-    won, lost = both.filter(pl.col("gain") > 0).head(n), both.filter(pl.col("gain") < 0).reverse().head(n)
-    return Cases(row.name, other, _as_cases(asked, won), _as_cases(asked, lost))
+    gain = (1 / pl.col("rank") - 1 / pl.col("other")).alias("gain")
+    return other, both.with_columns(gain).sort("gain", *key, descending=[True, False, False, False])
 
 
 def _as_cases(asked: Recommender, frame: pl.DataFrame) -> list[Case]:
@@ -182,7 +200,7 @@ def _as_cases(asked: Recommender, frame: pl.DataFrame) -> list[Case]:
         *items, target = asked.items([*before, case["target"]])
         found.append(
             Case(
-                str(sessions.ids[case["session"]]), case["session"], case["position"], items, target,
+                asked.row.digest, str(sessions.ids[case["session"]]), case["session"], case["position"], items, target,
                 case["rank"], case["other"],
             )
         )  # fmt: skip

@@ -1,0 +1,184 @@
+"""Comparison: what lies beneath the ticked runs. A sentence first, then what differs, figures and plots."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import ipywidgets as w
+import traitlets as tr
+
+from t4r_lab.analysis import Analysis, is_ranked
+from t4r_lab.comparison import Difference
+from t4r_lab.widgets.background import Background
+from t4r_lab.widgets.figures import Drawn, draw, in_order
+from t4r_lab.widgets.text import escape, message, number
+from t4r_lab.widgets.theme import Theme
+
+ORDER = ("bars", "metric", "loss", "lengths", "popularity", "reliability", "knobs")
+WIDE = ("knobs",)
+SENTENCES = 6
+"""More are folded away."""
+
+
+class Plot(w.VBox):
+    """A plot under its title, with what it shows in words."""
+
+    def __init__(self) -> None:
+        self._title, self._output, self._words = w.HTML(), w.Output(), w.HTML()
+        super().__init__([self._title, self._output, self._words])
+        self.add_class("t4r-plot")
+
+    def show(self, drawn: Drawn) -> None:
+        data = {"application/vnd.plotly.v1+json": drawn.figure, "text/plain": drawn.words}
+        self._title.value = f'<div class="t4r-heading">{escape(drawn.title)}</div>'
+        self._output.outputs = ({"output_type": "display_data", "data": data, "metadata": {}},)
+        self._words.value = f'<div class="t4r-help">{escape(drawn.words)}</div>'
+
+
+class ComparisonView(w.VBox):
+    """An analysis of two or more runs. State: `found`, `drawn`, `doing`, `error`."""
+
+    found = tr.Instance(Analysis, allow_none=True)
+    drawn: tr.Dict[str, Drawn] = tr.Dict()
+    doing = tr.Unicode("")
+    error = tr.Unicode("")
+
+    def __init__(self) -> None:
+        self._message, self._sentences, self._tables = w.HTML(), w.HTML(), w.HTML()
+        self.plots: dict[str, Plot] = {}
+        self._plots = w.HBox()
+        self._plots.add_class("t4r-plots")
+        self.body = w.VBox([self._sentences, self._tables, self._plots])
+        super().__init__([self._message, self.body])
+        self.add_class("t4r-comparison")
+        self._show()
+
+    @tr.observe("doing", "error", "found")
+    def _show(self, change: Any = None) -> None:
+        text = message("error", self.error) if self.error else message("loading", self.doing)
+        self._message.value = text
+        self.body.layout.display = "" if self.found is not None else "none"
+        if self.found is not None and (change is None or change["name"] == "found"):
+            self._sentences.value = sentences(self.found)
+            self._tables.value = f'<div class="t4r-profile">{figures(self.found)}{differing(self.found)}</div>'
+
+    @tr.observe("drawn")
+    def _draw(self, change: Any = None) -> None:
+        """Plots stay where they are and get new content, so that nothing jumps when the theme changes."""
+        for name, drawn in in_order(self.drawn, ORDER):
+            if name not in self.plots:
+                self.plots[name] = Plot()
+                if name in WIDE:
+                    self.plots[name].add_class("t4r-wide")
+            self.plots[name].show(drawn)
+        self._plots.children = [self.plots[name] for name, _ in in_order(self.drawn, ORDER)]
+
+
+class Comparing:
+    """Keeps a `ComparisonView` up to what is ticked; the work is done on threads."""
+
+    def __init__(self, home: Path, background: Background, theme: Theme) -> None:
+        self.home, self.background, self.theme = home, background, theme
+        self.view = ComparisonView()
+        self._wanted: tuple[tuple[str, ...], str] = ((), "")
+        theme.observe(lambda _: self._draw(), "colors")
+
+    def compare(self, runs: Sequence[str], metric: str) -> None:
+        """Turn to `runs`, judged by `metric` where that allows pairing, else by what the first one monitors."""
+        wanted = (tuple(runs), metric)
+        if wanted == self._wanted:
+            return
+        self._wanted, self.view.error = wanted, ""
+        if len(runs) < 2:
+            self.view.found, self.view.doing = None, ""
+            return
+        self.view.doing = f"Comparing {len(runs)} runs, sessions drawn again 2,000 times …"
+        self.background.run(self._work(wanted), self._only(wanted, self._done), self._only(wanted, self._failed))
+
+    def _work(self, wanted: tuple[tuple[str, ...], str]) -> Callable[[], tuple[Analysis, dict[str, Drawn]]]:
+        from t4r_lab.widgets import source
+
+        runs, metric = wanted
+        colors = dict(self.theme.colors)
+        return lambda: (
+            found := source.analyze(self.home, runs, metric if is_ranked(metric) else None),
+            draw(found, colors),
+        )
+
+    def _only(self, wanted: Any, then: Callable[[Any], None]) -> Callable[[Any], None]:
+        """`then`, unless something else was asked for meanwhile."""
+        return lambda result: then(result) if wanted == self._wanted else None
+
+    def _done(self, result: tuple[Analysis, dict[str, Drawn]]) -> None:
+        self.view.found, self.view.drawn = result
+        self.view.doing = ""
+
+    def _failed(self, text: str) -> None:
+        self.view.found, self.view.doing, self.view.error = None, "", text
+
+    def _draw(self) -> None:
+        found, colors, wanted = self.view.found, dict(self.theme.colors), self._wanted
+        if found is not None:
+            show = lambda drawn: self.view.set_trait("drawn", drawn)  # noqa: E731
+            self.background.run(lambda: draw(found, colors), self._only(wanted, show), self._failed)
+
+
+# ── as HTML ─────────────────────────────────────────────────────────────────────────────────────
+
+
+def sentences(found: Analysis) -> str:
+    """Whether differences are more than noise, in words; between runs first."""
+    runs = set(found.labels)
+    ordered = sorted(found.comparison.differences, key=lambda d: not {d.better, d.other} <= runs)
+    lines = [_sentence(d) for d in ordered]
+    more = "".join(lines[SENTENCES:])
+    folded = f"<details><summary>{len(lines) - SENTENCES} more pairs</summary>{more}</details>" if more else ""
+    remarks = "".join(f'<p class="t4r-help">{escape(remark)}</p>' for remark in found.comparison.remarks)
+    return f'<div class="t4r-verdict" role="status">{"".join(lines[:SENTENCES])}{folded}{remarks}</div>'
+
+
+def _sentence(difference: Difference) -> str:
+    sign, kind = ("▲", "t4r-clear") if difference.low > 0 else ("=", "t4r-noise")
+    return f'<p class="{kind}"><span aria-hidden="true">{sign}</span> {escape(difference.sentence)}</p>'
+
+
+def figures(found: Analysis) -> str:
+    """Every metric of every run and baseline, the interval beneath; the one they are judged by stands first."""
+    metrics = found.comparison.metrics
+    names = list(dict.fromkeys(name for own in metrics.values() for name in own if is_ranked(name)))
+    names.sort(key=lambda name: (name != found.metric, name))
+    names = names[:6]
+    best = {name: max(metrics[run].get(name, 0.0) for run in found.labels) for name in names}
+    rows = ""
+    for label, own in metrics.items():
+        quiet = "" if label in found.labels else ' class="t4r-quiet"'
+        rows += f'<tr{quiet}><th scope="row">{escape(label)}</th>'
+        for name in names:
+            strong = " t4r-strong" if label in found.labels and own.get(name) == best[name] else ""
+            low, high = found.intervals.get(label, {}).get(name, (None, None))
+            under = f'<div class="t4r-under">{number(low)}–{number(high)}</div>' if low is not None else ""
+            rows += f'<td class="t4r-number{strong}">{number(own.get(name))}{under}</td>'
+        rows += "</tr>"
+    return f"<div>{_table('Metrics with 95 % intervals', ['run', *names], rows, numbers=True)}</div>"
+
+
+def differing(found: Analysis) -> str:
+    """What differs between the specs, and only that."""
+    if not found.comparison.specs:
+        return '<div><div class="t4r-heading">What differs</div><p class="t4r-help">Nothing: the specs are alike.</p></div>'
+    rows = ""
+    for path, own in found.comparison.specs.items():
+        cells = "".join(f"<td>{escape(own[run])}</td>" for run in found.labels)
+        rows += f'<tr><th scope="row">{escape(path)}</th>{cells}</tr>'
+    return f"<div>{_table('What differs', ['knob', *found.labels], rows)}</div>"
+
+
+def _table(caption: str, headings: Sequence[str], rows: str, *, numbers: bool = False) -> str:
+    right = ' class="t4r-number"' if numbers else ""
+    head = "".join(f'<th scope="col"{right if i else ""}>{escape(h)}</th>' for i, h in enumerate(headings))
+    return (
+        f'<div class="t4r-scroll" tabindex="0" role="region" aria-label="{escape(caption)}"><table class="t4r-plain">'
+        f"<caption>{escape(caption)}</caption><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>"
+    )
