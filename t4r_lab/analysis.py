@@ -114,7 +114,7 @@ def learning_curves(home: Path, run_id: str, metric: str) -> dict[str, list[tupl
 
 @dataclass(frozen=True)
 class Case:
-    """A target of the validation part: the items before it, and where two rankings put it (1 is first).
+    """A target of the validation part: the items before it, and where a run and `against` put it (1 is first).
 
     `digest` tells the data, `row` and `position` the place in its validation part.
     """
@@ -126,6 +126,7 @@ class Case:
     items: list[Item]
     target: Item
     rank: float
+    against: str
     other: float
 
 
@@ -159,14 +160,14 @@ def won_and_lost(
     name, both = _ranked_twice(asked, other)
     won = both.filter(pl.col("gain") > 0).head(n)
     lost = both.filter(pl.col("gain") < 0).reverse().head(n)
-    return Cases(asked.row.name, name, _as_cases(asked, won), _as_cases(asked, lost))
+    return Cases(asked.row.name, name, _as_cases(asked, name, won), _as_cases(asked, name, lost))
 
 
 def draw_case(asked: Recommender, seed: int | None = None) -> Case:
     """A case of the validation part by chance, ranked by the run and the better baseline."""
-    _, both = _ranked_twice(asked, None)
+    name, both = _ranked_twice(asked, None)
     at = int(np.random.default_rng(seed).integers(len(both)))
-    return _as_cases(asked, both[at])[0]
+    return _as_cases(asked, name, both[at])[0]
 
 
 def _ranked_twice(asked: Recommender, other: str | None) -> tuple[str, pl.DataFrame]:
@@ -191,7 +192,7 @@ def _ranked_twice(asked: Recommender, other: str | None) -> tuple[str, pl.DataFr
     return other, both.with_columns(gain).sort("gain", *key, descending=[True, False, False, False])
 
 
-def _as_cases(asked: Recommender, frame: pl.DataFrame) -> list[Case]:
+def _as_cases(asked: Recommender, against: str, frame: pl.DataFrame) -> list[Case]:
     sessions = asked.dataset.part("valid")
     found = []
     for case in frame.iter_rows(named=True):
@@ -201,7 +202,7 @@ def _as_cases(asked: Recommender, frame: pl.DataFrame) -> list[Case]:
         found.append(
             Case(
                 asked.row.digest, str(sessions.ids[case["session"]]), case["session"], case["position"], items, target,
-                case["rank"], case["other"],
+                case["rank"], against, case["other"],
             )
         )  # fmt: skip
     return found

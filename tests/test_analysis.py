@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import urllib.request
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ from t4r_lab.errors import InputError
 from t4r_lab.recommender import Item, Recommender
 from t4r_lab.report import silent
 from t4r_lab.reuse import promote, spec_to_repeat
+from t4r_lab.server import Server, page
 from tests.small import small_data, small_spec
 
 
@@ -145,3 +147,19 @@ def test_the_command_line_has_it_too(
     assert cli.main(["recommend", short]) == 2
     assert cli.main(["compare", long, short, "--cases", "2"]) == 0
     assert "long beats" in capsys.readouterr().out
+
+
+@pytest.mark.slow
+def test_mlflows_pages_answer_on_the_record_and_end_with_us(world: tuple[Path, str, str]) -> None:
+    home, long, _ = world
+    server = Server(home)
+    try:
+        address = server.address()
+        assert server.address() == address  # the same one, not a second
+        with urllib.request.urlopen(address, timeout=10) as answer:
+            assert answer.status == 200
+        assert page(home, address, long).endswith(f"/runs/{long}")
+    finally:
+        server.close()
+    with pytest.raises(OSError, match="refused"):
+        urllib.request.urlopen(address, timeout=10)

@@ -55,12 +55,12 @@ def test_a_filtered_row_stays_chosen_and_one_that_is_gone_does_not() -> None:
     table.fill([Heading("x", "x")], rows, ["a", "b", "c"])
     table.selected = ["c", "b"]
     table.wanted = "RED sho"
-    assert (table.keys, table.selected) == (["a"], ["c", "b"])
+    assert (table.row_keys, table.selected) == (["a"], ["c", "b"])
     table.wanted = "a1"
-    assert table.keys == ["a"]
+    assert table.row_keys == ["a"]
     table.wanted = ""
     table.fill([Heading("x", "x")], rows[:2], ["a", "b"])
-    assert (table.keys, table.selected) == (["a", "b"], ["b"])
+    assert (table.row_keys, table.selected) == (["a", "b"], ["b"])
 
 
 def test_a_thousand_runs_are_shown_sorted_and_filtered_at_once() -> None:
@@ -228,10 +228,10 @@ def test_the_comparison_says_it_in_words_and_escapes_names(analysis: Analysis) -
 
 def test_many_pairs_are_folded_away(analysis: Analysis) -> None:
     many = type(analysis.comparison)(
-        analysis.comparison.runs, analysis.comparison.metrics, {}, analysis.comparison.differences * 5, ["a < b"]
+        analysis.comparison.runs, analysis.comparison.metrics, {}, analysis.comparison.differences[:1] * 7, ["a < b"]
     )
     text = sentences(Analysis(many, "ndcg@5", analysis.labels, {}, {}, {}, {}))
-    assert f"{5 * len(analysis.comparison.differences) - 6} more pairs" in text
+    assert "2 more pairs" in text
     assert "a &lt; b" in text
 
 
@@ -355,7 +355,7 @@ def test_sessions_are_drawn_typed_picked_and_answered(lab: Lab) -> None:
     assert panel.table.rows
     panel.which.value = "loses to"
     worst = panel.listed[0]
-    panel.table.selected = panel.table.keys[:1]
+    panel.table.selected = panel.table.row_keys[:1]
     until(lambda: panel.case == worst and "Came next" in panel._answers.value)
     assert panel.session == worst.items
     panel.clear.click()

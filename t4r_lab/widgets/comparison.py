@@ -18,8 +18,8 @@ from t4r_lab.widgets.theme import Theme
 
 ORDER = ("bars", "metric", "loss", "lengths", "popularity", "reliability", "knobs")
 WIDE = ("knobs",)
-SENTENCES = 6
-"""More are folded away."""
+SENTENCES = 5
+"""More in a group are folded away."""
 
 
 class Plot(w.VBox):
@@ -46,11 +46,12 @@ class ComparisonView(w.VBox):
     error = tr.Unicode("")
 
     def __init__(self) -> None:
-        self._message, self._sentences, self._tables = w.HTML(), w.HTML(), w.HTML()
+        self._message, self._sentences, self._figures, self._differing = w.HTML(), w.HTML(), w.HTML(), w.HTML()
+        self._differing.add_class("t4r-wide")
         self.plots: dict[str, Plot] = {}
-        self._plots = w.HBox()
-        self._plots.add_class("t4r-plots")
-        self.body = w.VBox([self._sentences, self._tables, self._plots])
+        self._parts = w.VBox()
+        self._parts.add_class("t4r-plots")
+        self.body = w.VBox([self._sentences, self._parts])
         super().__init__([self._message, self.body])
         self.add_class("t4r-comparison")
         self._show()
@@ -62,7 +63,8 @@ class ComparisonView(w.VBox):
         self.body.layout.display = "" if self.found is not None else "none"
         if self.found is not None and (change is None or change["name"] == "found"):
             self._sentences.value = sentences(self.found)
-            self._tables.value = f'<div class="t4r-profile">{figures(self.found)}{differing(self.found)}</div>'
+            self._figures.value = figures(self.found)
+            self._differing.value = differing(self.found)
 
     @tr.observe("drawn")
     def _draw(self, change: Any = None) -> None:
@@ -73,7 +75,8 @@ class ComparisonView(w.VBox):
                 if name in WIDE:
                     self.plots[name].add_class("t4r-wide")
             self.plots[name].show(drawn)
-        self._plots.children = [self.plots[name] for name, _ in in_order(self.drawn, ORDER)]
+        plots = [self.plots[name] for name, _ in in_order(self.drawn, ORDER)]
+        self._parts.children = [*plots[:1], self._figures, *plots[1:3], self._differing, *plots[3:]]
 
 
 class Comparing:
@@ -131,25 +134,34 @@ class Comparing:
 def sentences(found: Analysis) -> str:
     """Whether differences are more than noise, in words; between runs first."""
     runs = set(found.labels)
-    ordered = sorted(found.comparison.differences, key=lambda d: not {d.better, d.other} <= runs)
-    lines = [_sentence(d) for d in ordered]
-    more = "".join(lines[SENTENCES:])
-    folded = f"<details><summary>{len(lines) - SENTENCES} more pairs</summary>{more}</details>" if more else ""
+    groups: dict[str, list[str]] = {"Between the runs": [], "Against the better baseline": []}
+    for difference in found.comparison.differences:
+        between = {difference.better, difference.other} <= runs
+        groups["Between the runs" if between else "Against the better baseline"].append(_sentence(difference))
+    parts = "".join(
+        f'<div><div class="t4r-heading">{name}</div>{_folded(own)}</div>' for name, own in groups.items() if own
+    )
     remarks = "".join(f'<p class="t4r-help">{escape(remark)}</p>' for remark in found.comparison.remarks)
-    return f'<div class="t4r-verdict" role="status">{"".join(lines[:SENTENCES])}{folded}{remarks}</div>'
+    return f'<div class="t4r-verdict" role="status">{parts}</div>{remarks}'
+
+
+def _folded(lines: Sequence[str]) -> str:
+    more = "".join(lines[SENTENCES:])
+    rest = f"<details><summary>{len(lines) - SENTENCES} more pairs</summary>{more}</details>" if more else ""
+    return "".join(lines[:SENTENCES]) + rest
 
 
 def _sentence(difference: Difference) -> str:
     sign, kind = ("▲", "t4r-clear") if difference.low > 0 else ("=", "t4r-noise")
-    return f'<p class="{kind}"><span aria-hidden="true">{sign}</span> {escape(difference.sentence)}</p>'
+    return f'<p class="{kind}"><span aria-hidden="true">{sign}</span>{escape(difference.sentence)}</p>'
 
 
 def figures(found: Analysis) -> str:
-    """Every metric of every run and baseline, the interval beneath; the one they are judged by stands first."""
+    """The metrics at the cutoff they are judged by, the interval beneath; the best of the runs in bold."""
     metrics = found.comparison.metrics
-    names = list(dict.fromkeys(name for own in metrics.values() for name in own if is_ranked(name)))
-    names.sort(key=lambda name: (name != found.metric, name))
-    names = names[:6]
+    every = dict.fromkeys(name for own in metrics.values() for name in own if is_ranked(name))
+    names = [name for name in every if name.partition("@")[2] == found.metric.partition("@")[2]]
+    names.sort(key=lambda name: name != found.metric)
     best = {name: max(metrics[run].get(name, 0.0) for run in found.labels) for name in names}
     rows = ""
     for label, own in metrics.items():

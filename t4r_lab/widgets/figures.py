@@ -124,7 +124,7 @@ def knobs(found: Analysis, colors: Colors) -> Drawn | None:
         go.Parcoords(
             dimensions=[axis("run", [str(run) for run in runs]), *axes, axis(found.metric, values)],
             line={"color": values, "colorscale": scale}, labelfont={"color": colors["text"], "size": 12},
-            tickfont={"color": colors["text"], "size": 11}, rangefont={"color": colors["quiet"], "size": 10},
+            tickfont={"color": colors["text"], "size": 11}, rangefont={"color": "rgba(0,0,0,0)", "size": 1},
             unselected={"line": {"opacity": 0.15}},
         )
     )  # fmt: skip
@@ -139,7 +139,11 @@ def knobs(found: Analysis, colors: Colors) -> Drawn | None:
 def axis(name: str, values: Sequence[Any]) -> dict[str, Any]:
     """An axis of parallel coordinates: numbers as they are, anything else one step a value."""
     if all(isinstance(v, (int, float)) and not isinstance(v, bool) for v in values):
-        return {"label": escape(name), "values": list(values)}
+        few = sorted(set(values)) if len(set(values)) <= 6 else []
+        ticks = (
+            {"tickvals": few, "ticktext": [number(v) if isinstance(v, float) else str(v) for v in few]} if few else {}
+        )
+        return {"label": escape(name), "values": list(values), **ticks}
     known = list(dict.fromkeys(str(v) for v in values))
     texts = [escape(text if len(text) <= 18 else f"{text[:17]}…") for text in known]
     return {
@@ -233,8 +237,8 @@ def finished(title: str, figure: go.Figure, words: str, colors: Colors) -> Drawn
         modebar={"bgcolor": "rgba(0,0,0,0)", "color": colors["quiet"], "activecolor": colors["text"]},
     )  # fmt: skip
     lines = {"gridcolor": colors["grid"], "linecolor": colors["grid"], "zerolinecolor": colors["grid"]}
-    figure.update_xaxes(**lines, automargin=True)
-    figure.update_yaxes(**lines, automargin=True)
+    figure.update_xaxes(**lines, automargin=True, title_font_size=12, title_standoff=6)
+    figure.update_yaxes(**lines, automargin=True, title_font_size=12, title_standoff=6)
     content: dict[str, Any] = json.loads(figure.to_json())
     content["config"] = {"displaylogo": False, "responsive": True, "displayModeBar": False}
     return Drawn(title, content, words)

@@ -280,7 +280,7 @@ def answers(runs: Sequence[RunSummary], found: Mapping[str, Answer], case: Case 
     if case is not None:
         came = (
             f'<p class="t4r-help">Session {escape(case.session)}. Came next: <b>{escape(case.target.title)}</b>, put at place '
-            f"{case.rank:g} by {escape(runs[0].name)}.</p>"
+            f"{case.rank:,g} by {escape(runs[0].name)}, at {case.other:,g} by {escape(case.against)}.</p>"
         )
     return f'{came}<div class="t4r-answers">{columns}</div>'
 

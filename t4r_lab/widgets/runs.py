@@ -136,7 +136,8 @@ def cells(run: RunSummary, metric: str) -> list[Cell]:
     known = [b for b in baselines.values() if b is not None]
     gain = (value / max(known) - 1) * 100 if value is not None and known and max(known) > 0 else None
     aliases = [name.rpartition("@")[2] for name in run.aliases]
-    started = time.strftime("%Y-%m-%d %H:%M", time.localtime(run.started))
+    then, year = time.localtime(run.started), time.localtime().tm_year
+    started = time.strftime("%m-%d %H:%M" if then.tm_year == year else "%Y-%m-%d", then)
     return [
         Cell(run.name, run.name.lower(), under=" · ".join([run.run_id[:8], *aliases])),
         Cell(started, run.started),

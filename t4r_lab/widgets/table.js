@@ -16,6 +16,7 @@ function render({ model, el }) {
     const active = model.get("sort_by") === column.key;
     const down = model.get("descending");
     cell.scope = "col";
+    cell.dataset.column = column.key;
     cell.className = column.number ? "t4r-number" : "";
     cell.setAttribute("aria-sort", active ? (down ? "descending" : "ascending") : "none");
     button.type = "button";
@@ -60,7 +61,7 @@ function render({ model, el }) {
 
   function rows() {
     const columns = model.get("columns");
-    const keys = model.get("keys");
+    const keys = model.get("row_keys");
     const focused = document.activeElement?.dataset?.row;
     body.replaceChildren(...model.get("rows").map((cells, at) => {
       const row = document.createElement("tr");
@@ -68,6 +69,7 @@ function render({ model, el }) {
       cells.forEach((cell, i) => {
         const made = document.createElement(i === 0 ? "th" : "td");
         if (i === 0) made.scope = "row";
+        made.dataset.column = columns[i]?.key ?? "";
         made.className = [columns[i]?.number ? "t4r-number" : "", cell.strong ? "t4r-strong" : "", cell.quiet ? "t4r-quiet" : ""].join(" ").trim();
         made.textContent = cell.text;
         if (cell.under) {

@@ -54,7 +54,7 @@ class Table(anywidget.AnyWidget):
     wanted = tr.Unicode("")
     choose = tr.Enum(["", "one", "many"], "").tag(sync=True)
     """whether rows have a radio button or a tick in front"""
-    keys: tr.List[str] = tr.List(trait=tr.Unicode()).tag(sync=True)
+    row_keys: tr.List[str] = tr.List(trait=tr.Unicode()).tag(sync=True)
     """of the rows that are shown"""
     selected: tr.List[str] = tr.List(trait=tr.Unicode()).tag(sync=True)
     """keys of the chosen rows in the order of choosing; a row that is filtered away stays chosen"""
@@ -82,7 +82,7 @@ class Table(anywidget.AnyWidget):
             known.sort(key=lambda row: row[1][at].sort, reverse=self.descending)  # type: ignore[arg-type, return-value]
             rows = known + unknown
         with self.hold_sync():
-            self.keys = [key for key, _ in rows]
+            self.row_keys = [key for key, _ in rows]
             self.rows = [[_sent(cell) for cell in row] for _, row in rows]
 
 
