@@ -354,6 +354,7 @@ def test_sessions_are_drawn_typed_picked_and_answered(lab: Lab) -> None:
     until(lambda: panel.cases or panel.cases_error)
     assert panel.table.rows
     panel.which.value = "loses to"
+    assert "loses to successors" in panel.table.caption
     worst = panel.listed[0]
     panel.table.selected = panel.table.row_keys[:1]
     until(lambda: panel.case == worst and "Came next" in panel._answers.value)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -137,7 +137,7 @@ def sentences(found: Analysis) -> str:
     groups: dict[str, list[str]] = {"Between the runs": [], "Against the better baseline": []}
     for difference in found.comparison.differences:
         between = {difference.better, difference.other} <= runs
-        groups["Between the runs" if between else "Against the better baseline"].append(_sentence(difference))
+        groups["Between the runs" if between else "Against the better baseline"].append(_sentence(difference, runs))
     parts = "".join(
         f'<div><div class="t4r-heading">{name}</div>{_folded(own)}</div>' for name, own in groups.items() if own
     )
@@ -151,8 +151,11 @@ def _folded(lines: Sequence[str]) -> str:
     return "".join(lines[:SENTENCES]) + rest
 
 
-def _sentence(difference: Difference) -> str:
-    sign, kind = ("▲", "t4r-clear") if difference.low > 0 else ("=", "t4r-noise")
+def _sentence(difference: Difference, runs: Container[str]) -> str:
+    """A sentence behind its sign: a run is better, a baseline is, or nobody can tell."""
+    clear = difference.low > 0
+    sign = "=" if not clear else "▲" if difference.better in runs else "▼"
+    kind = "t4r-clear" if clear else "t4r-noise"
     return f'<p class="{kind}"><span aria-hidden="true">{sign}</span>{escape(difference.sentence)}</p>'
 
 

@@ -105,7 +105,7 @@ def curves(found: Analysis, name: str, title: str, colors: Colors) -> Drawn | No
                 line={"color": colors["quiet"], "dash": "dash" if baseline == "popularity" else "dot", "width": 1.5},
             )  # fmt: skip
             words.append(f"{baseline} {number(value)}")
-    figure.update_xaxes(title="epoch", rangemode="tozero")
+    figure.update_xaxes(title="epoch", rangemode="tozero", dtick=1 if last <= 12 else None)
     return finished(title, figure, "; ".join(words), colors)
 
 

@@ -133,6 +133,7 @@ class RecommendPanel(w.VBox):
             "differ most by the reciprocal of the place at which they put what came next.</div>"
         )
         self.table.fill(headings(found), [case_cells(case) for case in self.listed], [key(c) for c in self.listed])
+        self.table.caption = f"{found.run} {self.which.value} {found.other}"
 
     @property
     def listed(self) -> list[Case]:
