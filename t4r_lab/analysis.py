@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from t4r_lab import homes, track
-from t4r_lab.comparison import RESAMPLES, Comparison, compare
+from t4r_lab.comparison import RESAMPLES, Comparison, best_baseline, compare, is_ranked
 from t4r_lab.errors import InputError
 from t4r_lab.recommender import Item, Recommender
 
@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     import polars as pl
 
 Interval = tuple[float, float]
-RANKED = ("ndcg", "recall", "mrr")
-"""Metrics that each case has one value of, so that sessions can be drawn again and runs be paired."""
 
 
 @dataclass(frozen=True)
@@ -44,11 +42,6 @@ class Analysis:
     curves: dict[str, dict[str, list[tuple[int, float]]]]
     slices: dict[str, list[dict[str, Any]]]
     reliability: dict[str, list[dict[str, Any]]]
-
-
-def is_ranked(metric: str) -> bool:
-    """Whether runs can be paired by `metric`."""
-    return metric.partition("@")[0] in RANKED and "@" in metric
 
 
 def analyze(
@@ -179,7 +172,7 @@ def _ranked_twice(asked: Recommender, other: str | None) -> tuple[str, pl.DataFr
     if other is None:
         if not baselines:
             raise InputError(f"run {row.name}: it has no baselines to compare with; name another run")
-        other = max(baselines, key=lambda name: baselines[name].get(metric, 0.0))
+        other = best_baseline(baselines, metric) or next(iter(baselines))
     own = _ranks(place, row, "model")
     theirs = _ranks(place, row, other) if other in baselines else _ranks(place, track.find(place, other), "model")
     if own is None or theirs is None:

@@ -34,7 +34,7 @@ class Popularity:
     name = "popularity"
 
     def __init__(self, sessions: Sessions, n_items: int) -> None:
-        self.counts = np.bincount(sessions.values["item_id"], minlength=n_items + 1)[1:].astype(np.float64)
+        self.counts = sessions.item_counts(n_items).astype(np.float64)
 
     def scores(self, batch: Batch) -> Tensor:
         return torch.from_numpy(self.counts).expand(len(batch.lengths), -1).clone()
@@ -82,8 +82,11 @@ class Successors:
 BASELINES: dict[str, Callable[[Sessions, int], Scorer]] = {"popularity": Popularity, "successors": Successors}
 
 
-def evaluate(scorer: Scorer, sessions: Sessions, evaluation: EvaluationSpec) -> Ranks:
-    """Rank every target of `sessions` by a scorer that sees the whole prefix."""
+def evaluate(
+    scorer: Scorer, sessions: Sessions, evaluation: EvaluationSpec,
+    watch: Callable[[Tensor, Tensor, Tensor | None], None] | None = None,
+) -> Ranks:  # fmt: skip
+    """Rank every target of `sessions` by a scorer that sees the whole prefix; `watch` sees its scores."""
     longest = int(np.diff(sessions.offsets).max(initial=1))
     windows = evaluation_windows(sessions, longest, evaluation.positions, causal=False)
     parts = []
@@ -91,7 +94,10 @@ def evaluate(scorer: Scorer, sessions: Sessions, evaluation: EvaluationSpec) -> 
         batch = make_batch(sessions, chunk)
         target = sessions.values["item_id"][sessions.offsets[chunk.row] + chunk.stop].astype(np.int64)
         seen = seen_items(sessions, chunk.row, chunk.stop) if evaluation.filter_seen else None
-        rank = ranks(scorer.scores(batch), torch.from_numpy(target), seen)
+        scores = scorer.scores(batch)
+        if watch:
+            watch(scores, torch.from_numpy(target), seen)
+        rank = ranks(scores, torch.from_numpy(target), seen)
         parts.append((chunk.row, chunk.stop, target, rank.numpy()))
     return Ranks.gather(parts, evaluation.cutoffs)
 

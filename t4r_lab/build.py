@@ -6,9 +6,18 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from t4r_lab.errors import InputError
-from t4r_lab.schema import Schema
-from t4r_lab.spec import RunSpec
+from t4r_lab.errors import InputError, did_you_mean
+from t4r_lab.schema import Column, Schema
+from t4r_lab.spec import (
+    Binary,
+    Categorical,
+    ModelSpec,
+    NextItem,
+    Regression,
+    RunSpec,
+    TowerSpec,
+    event_summary_refusal,
+)
 from t4r_lab.spec.features import resolve, width
 
 if TYPE_CHECKING:
@@ -26,6 +35,52 @@ def check(spec: RunSpec, schema: Schema) -> None:
         with the dotted path, what is wrong and a remedy.
     """
     resolve(spec.model.inputs, schema, spec.model.body.d_model)
+    for index, head in enumerate(spec.model.heads):
+        if not isinstance(head, NextItem):
+            label_column(head, schema, f"model.heads.{index}")
+    for index, tower in enumerate(spec.model.towers):
+        try:
+            resolve(tower.inputs, schema, tower.body.d_model)
+        except InputError as error:
+            raise InputError(str(error).replace("model.inputs", f"model.towers.{index}.inputs", 1)) from None
+
+
+def label_column(head: Binary | Categorical | Regression, schema: Schema, path: str) -> Column:
+    """The label column that a head at `path` of the spec predicts.
+
+    Raises
+    ------
+    InputError
+        if the data has no such label, or one of another kind.
+    """
+    targets = {c.name: c for c in schema.targets if c.kind != "timestamp" and c.scope != "item"}
+    if head.column not in targets:
+        remedy = did_you_mean(head.column, targets) if targets else f"prepare it with --targets {head.column}"
+        if head.column in schema:
+            word = "an attribute of items" if schema[head.column].role == "target" else "a feature"
+            remedy = f"it is {word}; prepare it with --targets {head.column}, or take another column"
+        raise InputError(f"{path}.column: the data has no label {head.column!r}; {remedy}")
+    column = targets[head.column]
+    fits = {
+        "binary": column.kind == "continuous" or column.classes == 2,
+        "categorical": column.kind == "categorical" and column.classes >= 2,
+        "regression": column.kind == "continuous",
+    }
+    if not fits[head.kind]:
+        has, other = (
+            ("numbers", "categorical") if column.kind == "continuous" else (f"{column.classes} classes", "continuous")
+        )
+        remedy = " or ".join(f"kind {kind}" for kind in fits if fits[kind]) or "another column"
+        remedy = f"use {remedy}, or prepare it with --kinds {column.source or column.name}={other}"
+        raise InputError(f"{path}.kind: {head.kind} is not for label {column.name!r}, which has {has}; {remedy}")
+    if label_level(head, column) == "event" and head.summary != "last":
+        raise InputError(f"{path}.summary: {event_summary_refusal(head.column, head.summary)}")
+    return column
+
+
+def label_level(head: Binary | Categorical | Regression, column: Column) -> str:
+    """``session`` or ``event``: as the head says, else as the column is."""
+    return head.level or ("session" if column.scope == "session" else "event")
 
 
 def build(
@@ -33,6 +88,7 @@ def build(
     schema: Schema,
     item_table: Mapping[str, Any] | None = None,
     vectors: Mapping[str, Any] | None = None,
+    item_counts: Any = None,
 ) -> Model:
     """The model of a spec, its weights drawn from ``train.seed``.
 
@@ -40,43 +96,85 @@ def build(
     ----------
     item_table: attributes by item id, (I+1,) or (I+1, K), for columns of scope ``item``.
     vectors: what the features' ``vectors`` name, (size, W) by feature, as `data.vectors.read_vectors` gives them.
+    item_counts: events of each item in training, (I,), by which a sampled loss draws its negatives.
     """
+    import torch
+
+    from t4r_lab.nn.heads import Head, Model
+    from t4r_lab.nn.towers import Towers
+
+    torch.manual_seed(spec.train.seed)
+    model = spec.model
+    parts: list[ModelSpec | TowerSpec] = [model, *model.towers]
+    towers = [_tower(part, spec, schema, item_table or {}, vectors or {}) for part in parts]
+    body = Towers(towers, model.merge) if model.towers else towers[0]
+    tasks = [_task(head, schema, f"model.heads.{index}") for index, head in enumerate(model.heads)]
+    built = Model(Head(body, tasks, [head.weight for head in model.heads]))
+    if item_counts is not None and built.predicts_items and built.next_item.sampled is not None:
+        built.next_item.sampled.counts.copy_(torch.as_tensor(item_counts))
+    return built
+
+
+def _task(head: Any, schema: Schema, path: str) -> Any:
+    """The task of a head spec."""
+    from t4r_lab.nn.heads import NextItemPredictionTask
+    from t4r_lab.nn.tasks import BinaryClassificationTask, CategoricalClassificationTask, RegressionTask
+
+    if isinstance(head, NextItem):
+        return NextItemPredictionTask(
+            head.weight_tying, temperature=head.temperature, loss=head.loss, fit_temperature=head.fit_temperature
+        )
+    column = label_column(head, schema, path)
+    shared: dict[str, Any] = {
+        "summary": head.summary, "level": label_level(head, column), "dropout": head.dropout,
+    }  # fmt: skip
+    if isinstance(head, Binary):
+        return BinaryClassificationTask(column.name, **shared)
+    if isinstance(head, Categorical):
+        return CategoricalClassificationTask(column.name, column.classes, **shared)
+    return RegressionTask(column.name, head.loss, mean=column.mean, std=column.std, **shared)
+
+
+def _tower(
+    part: ModelSpec | TowerSpec,
+    spec: RunSpec,
+    schema: Schema,
+    item_table: Mapping[str, Any],
+    vectors: Mapping[str, Any],
+) -> Any:
+    """Input block and body of one tower; the model itself is the first."""
     import torch
 
     from t4r_lab.nn.blocks import MLPBlock, SequentialBlock
     from t4r_lab.nn.features import TabularSequenceFeatures
-    from t4r_lab.nn.heads import Head, Model, NextItemPredictionTask
     from t4r_lab.nn.masking import make_masking
 
-    torch.manual_seed(spec.train.seed)
-    model, max_length = spec.model, spec.data.max_length
-    joined = width(resolve(model.inputs, schema, model.body.d_model), model.inputs.aggregation)
+    d_model, max_length = part.body.d_model, spec.data.max_length
+    joined = width(resolve(part.inputs, schema, d_model), part.inputs.aggregation)
     inputs = TabularSequenceFeatures.from_spec(
-        model.inputs,
+        part.inputs,
         schema,
-        model.body.d_model,
+        d_model,
         max_length,
-        make_masking(model.masking),
-        item_table={n: torch.as_tensor(v) for n, v in (item_table or {}).items()},
-        vectors={n: torch.as_tensor(v) for n, v in (vectors or {}).items()},
+        make_masking(spec.model.masking),
+        item_table={n: torch.as_tensor(v).clone() for n, v in item_table.items()},  # weights files share no buffers
+        vectors={n: torch.as_tensor(v).clone() for n, v in vectors.items()},
     )
-    body = _body(model.body, joined, max_length, inputs)
-    project = [] if joined == model.body.d_model else [MLPBlock([model.body.d_model], activation=None)]
-    head = model.heads[0]
-    task = NextItemPredictionTask(head.weight_tying, head.loss.label_smoothing, head.temperature)
-    return Model(Head(SequentialBlock(inputs, *project, body), task))
+    body = _body(part.body, max_length, inputs)
+    project = [] if joined == d_model else [MLPBlock([d_model], activation=None)]
+    return SequentialBlock(inputs, *project, body)
 
 
-def _body(spec: Any, d_in: int, max_length: int, inputs: Any) -> Any:
-    """The block of a body spec. An RNN reads the width of its input; a transformer's input is projected to d_model."""
+def _body(spec: Any, max_length: int, inputs: Any) -> Any:
+    """The block of a body spec, (B, T, d_model) to (B, T, d_model)."""
     from t4r_lab.nn.blocks import RNNBlock, TransformerBlock
     from t4r_lab.nn.transformers import TRANSFORMERS
 
     if spec.kind in ("gru", "lstm"):
         return RNNBlock(spec.kind, spec.d_model, spec.d_model, spec.n_layer, spec.dropout)
-    config = TRANSFORMERS[spec.kind].build(
+    config = TRANSFORMERS[spec.kind].config.build(
         d_model=spec.d_model, n_head=spec.n_head, n_layer=spec.n_layer, total_seq_length=max_length,
-        dropout=spec.dropout, activation=spec.activation,
+        dropout=spec.dropout, activation=spec.activation, initializer_range=spec.initializer_range,
     )  # fmt: skip
     return TransformerBlock(config, masking=inputs.masking)
 
@@ -125,9 +223,9 @@ def load(folder: str | Path) -> tuple[Model, RunSpec, Schema]:
         raise InputError(f"{folder / WEIGHTS}: there are no weights; train the run first")
     try:
         with safe_open(str(folder / WEIGHTS), "pt") as weights:
-            prefix = f"head.body.inputs.{ITEM_TABLE}"  # the item table travels with the weights
-            names = [n for n in weights.keys() if n.startswith(prefix)]  # noqa: SIM118 (not a mapping)
-            table = {n.removeprefix(prefix): weights.get_tensor(n) for n in names}
+            # the item table travels with the weights, in each tower that reads it
+            names = [n for n in weights.keys() if f".inputs.{ITEM_TABLE}" in n]  # noqa: SIM118 (not a mapping)
+            table = {n.partition(f".inputs.{ITEM_TABLE}")[2]: weights.get_tensor(n) for n in names}
     except Exception as error:
         raise InputError(f"{folder / WEIGHTS}: damaged ({str(error).splitlines()[0]}); train the run again") from None
     model = build(spec, schema, table)

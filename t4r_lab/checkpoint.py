@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ import torch
 from torch import Tensor
 
 from t4r_lab.errors import InputError
+from t4r_lab.files import replacing
 
 FILE = "checkpoint.safetensors"
 
@@ -20,6 +20,12 @@ FILE = "checkpoint.safetensors"
 def best_path(folder: Path) -> Path:
     """Weights of the best epoch so far."""
     return folder / "best.safetensors"
+
+
+def remove_torn(folder: Path) -> None:
+    """Remove what a writer that was killed left half written."""
+    for path in folder.glob(".*.safetensors.*"):
+        path.unlink(missing_ok=True)
 
 
 @dataclass
@@ -31,9 +37,9 @@ class State:
     best_epoch: int = 0
     best_value: float = -math.inf
     seconds: float = 0.0
-    loss_sum: float = 0.0
-    loss_count: int = 0
-    term_sums: dict[str, float] = field(default_factory=dict)
+    loss_sum: dict[str, float] = field(default_factory=dict)
+    """by task, of the epoch so far"""
+    loss_count: dict[str, int] = field(default_factory=dict)
     skipped: int = 0
 
     def step(self, steps_per_epoch: int) -> int:
@@ -46,8 +52,7 @@ class State:
         self.epoch += 1
         if best:
             self.best_epoch, self.best_value = self.epoch, value
-        self.batch, self.loss_sum, self.loss_count, self.seconds = 0, 0.0, 0, seconds
-        self.term_sums, self.skipped = {}, 0
+        self.batch, self.loss_sum, self.loss_count, self.skipped, self.seconds = 0, {}, {}, 0, seconds
 
     def out_of_patience(self, patience: int | None) -> bool:
         return patience is not None and self.epoch - self.best_epoch >= patience
@@ -80,6 +85,7 @@ def read_state(folder: Path, model: torch.nn.Module, optimizer: Any) -> State:
     """
     from safetensors import SafetensorError, safe_open
 
+    remove_torn(folder)
     path = folder / FILE
     if not path.exists():
         return State()
@@ -118,9 +124,5 @@ def _replace(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str]) -
     from safetensors.torch import save_file
 
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
+    with replacing(path) as temporary:
         save_file({n: t.detach().contiguous() for n, t in tensors.items()}, str(temporary), metadata)
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)

@@ -11,6 +11,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -304,11 +305,11 @@ def _promote(options: argparse.Namespace) -> None:
 def _table(rows: dict[str, dict[str, float]]) -> str:
     """Rows of metrics, numbers to the right."""
     names = list(dict.fromkeys(name for metrics in rows.values() for name in metrics))
-    first = max(len(label) for label in rows)
-    lines = [" " * first + "".join(f"  {name:>10}" for name in names)]
+    first, widths = max(len(label) for label in rows), {name: max(len(name), 10) for name in names}
+    lines = [" " * first + "".join(f"  {name:>{widths[name]}}" for name in names)]
     for label, metrics in rows.items():
-        cells = (f"{metrics[name]:.4f}" if name in metrics else "–" for name in names)
-        lines.append(f"{label:<{first}}" + "".join(f"  {cell:>10}" for cell in cells))
+        cells = {name: f"{metrics[name]:.4f}" if name in metrics else "–" for name in names}
+        lines.append(f"{label:<{first}}" + "".join(f"  {cells[name]:>{widths[name]}}" for name in names))
     return "\n".join(lines)
 
 
@@ -350,8 +351,9 @@ def _events(items: list[str]) -> Any:
 
 def _add_jobs(sub: argparse.ArgumentParser) -> None:
     sub.add_argument(
-        "action", nargs="?", choices=["list", "attach", "stop", "resume"], default="list", help="what to do"
-    )
+        "action", nargs="?", choices=["list", "attach", "pause", "stop", "resume", "cancel"], default="list",
+        help="pause and stop end after the batch and can be resumed; cancel is for good",
+    )  # fmt: skip
     sub.add_argument("id", nargs="?", help="a job's id or the beginning of it")
     _json(sub)
 
@@ -365,7 +367,8 @@ def _jobs(options: argparse.Namespace) -> None:
     if options.action == "list":
         rows = [job.status() for job in jobs.all_jobs(home)]
         text = (
-            "\n".join(f"{s.id}  {s.state:<9} {s.stage:<18} {_share(s)}  {s.name}" for s in rows) or f"no jobs in {home}"
+            "\n".join(f"{s.id}  {s.state:<9} {s.stage:<18} {_share(s)}  {_left(s)}  {s.name}" for s in rows)
+            or f"no jobs in {home}"
         )
         _print(options, {"jobs": [asdict(s) for s in rows]}, lambda: text)
         return
@@ -384,6 +387,13 @@ def _share(status: Any) -> str:
     return f"{100 * status.done // status.total:>3} %" if status.total else "     "
 
 
+def _left(status: Any) -> str:
+    """The time to the end, as h:mm:ss."""
+    from datetime import timedelta
+
+    return f"{timedelta(seconds=round(status.eta))!s:>8} left" if status.eta is not None else " " * 13
+
+
 def _attach(job: Any) -> None:
     """Show a job's reports until it ends; Ctrl-C leaves it running."""
     import time
@@ -399,7 +409,8 @@ def _attach(job: Any) -> None:
             events = job.events(seen)
             seen += len(events)
             for event in events:
-                console(from_event(event))
+                with suppress(KeyError):  # damaged, or of a later version
+                    console(from_event(event))
             if not active:
                 return
             time.sleep(0.5)
@@ -471,7 +482,7 @@ COMMANDS: dict[str, tuple[Callable[..., Any], str, str, Callable[..., None]]] = 
         _recommend, "give next items for new sessions", "recommend 3f2a9c1d --sessions new.csv --out top.csv",
         _add_recommend,
     ),
-    "jobs": (_jobs, "list, watch, stop or resume jobs", "jobs stop 20261124-1203", _add_jobs),
+    "jobs": (_jobs, "list, watch, pause, stop, resume or cancel jobs", "jobs stop 20261124-1203", _add_jobs),
     "ui": (_ui, "open the record in MLflow's pages", "ui --port 5000", _add_ui),
     "lab": (_lab, "open JupyterLab on the front end", "lab", _json),
 }  # fmt: skip

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,9 +12,11 @@ from numpy.typing import NDArray
 
 from t4r_lab import homes, track
 from t4r_lab.errors import InputError, did_you_mean
-from t4r_lab.spec import RunSpec
+from t4r_lab.spec import RunSpec, lower_is_better
 
 RESAMPLES = 2000
+RANKED = ("ndcg", "recall", "mrr")
+Cases = Mapping[str, NDArray[Any]]
 
 
 @dataclass(frozen=True)
@@ -62,57 +65,72 @@ def compare(runs: list[str], *, home: str | Path | None = None, seed: int = 0, m
     labels = _labels(rows)
     specs = {row.run_id: track.spec(place, row) for row in rows}
     metrics = {labels[row.run_id]: row.valid for row in rows}
-    ranks: dict[str, NDArray[Any]] = {}
+    cases: dict[str, Cases] = {}
     remarks, first = [], rows[0]
+    metric = metric or specs[first.run_id].monitor
     for row in rows:
         if row.digest != first.digest:
             remarks.append(f"{labels[row.run_id]} was trained on other data than {labels[first.run_id]}: not paired")
             continue
-        if (own := _ranks(place, row, "model")) is not None:
-            ranks[labels[row.run_id]] = own
+        if (own := _cases(place, row, "model", metric)) is not None:
+            cases[labels[row.run_id]] = own
+        else:
+            remarks.append(f"{labels[row.run_id]} has no cases of {metric}: not paired")
     for name, found in first.baselines["valid"].items():
         metrics[name] = found
-        if (own := _ranks(place, first, name)) is not None:
-            ranks[name] = own
-    if metric is not None and not any(metric in found for found in metrics.values()):
+        if (own := _cases(place, first, name, metric)) is not None:
+            cases[name] = own
+    if not any(metric in found for found in metrics.values()) and metric != specs[first.run_id].monitor:
         known = list(dict.fromkeys(name for found in metrics.values() for name in found))
         raise InputError(f"metric: {metric!r} is not in the record of these runs; {did_you_mean(metric, known)}")
-    metric = metric or specs[first.run_id].monitor
     pairs = _pairs([labels[r.run_id] for r in rows], list(first.baselines["valid"]), metrics, metric)
     differences = []
     for a, b in pairs:
-        if a in ranks and b in ranks:
-            if not _same_cases(ranks[a], ranks[b]):
+        if a in cases and b in cases:
+            if not _same_cases(cases[a], cases[b]):
                 remarks.append(f"{a} and {b} were judged at different targets: not paired")
                 continue
-            differences.append(paired_bootstrap(ranks[a], ranks[b], metric, a, b, seed))
+            differences.append(paired_bootstrap(cases[a], cases[b], metric, a, b, seed))
     return Comparison(rows, metrics, _differing(specs, labels), differences, remarks)
 
 
-def paired_bootstrap(
-    one: NDArray[Any], two: NDArray[Any], metric: str, name_one: str, name_two: str, seed: int = 0
-) -> Difference:
-    """Resample sessions with replacement and take the difference of the means each time (Efron, 1979).
+def paired_bootstrap(one: Cases, two: Cases, metric: str, name_one: str, name_two: str, seed: int = 0) -> Difference:
+    """Resample sessions with replacement and take the difference of the metrics each time (Efron, 1979).
 
     Parameters
     ----------
-    one, two: records with ``session`` and ``rank`` of the same cases in the same order.
+    one, two: columns of the same cases in the same order: ``session`` and ``rank`` or, for a metric of a label
+        such as ``purchase/auc``, ``label`` and ``prediction``.
     """
-    from t4r_lab.nn.metrics import PER_CASE
-
-    name, _, cutoff = metric.partition("@")
-    value = PER_CASE[name]
-    difference = value(one["rank"], int(cutoff)) - value(two["rank"], int(cutoff))
-    if difference.mean() < 0:
-        difference, name_one, name_two = -difference, name_two, name_one
+    sign = -1 if lower_is_better(metric) else 1
+    value_one, value_two = _metric(one, metric), _metric(two, metric)
+    once = np.ones(len(one["session"]))
+    mean = sign * (value_one(once) - value_two(once))
+    if mean < 0:
+        mean, sign, name_one, name_two = -mean, -sign, name_two, name_one
     _, session = np.unique(one["session"], return_inverse=True)
-    sums, counts = np.bincount(session, difference), np.bincount(session).astype(float)
+    n_sessions = int(session.max(initial=-1)) + 1
     rng, means = np.random.default_rng(seed), np.empty(RESAMPLES)
     for i in range(RESAMPLES):
-        weight = np.bincount(rng.integers(0, len(sums), len(sums)), minlength=len(sums))
-        means[i] = (weight @ sums) / (weight @ counts)
+        weight = np.bincount(rng.integers(0, n_sessions, n_sessions), minlength=n_sessions)[session].astype(float)
+        means[i] = sign * (value_one(weight) - value_two(weight))
     low, high = np.quantile(means, [0.025, 0.975])
-    return Difference(metric, name_one, name_two, float(difference.mean()), float(low), float(high))
+    return Difference(metric, name_one, name_two, float(mean), float(low), float(high))
+
+
+def _metric(cases: Cases, metric: str) -> Callable[[NDArray[np.float64]], float]:
+    """`metric` of the cases as a function of their weights, (N,)."""
+    name, _, cutoff = metric.partition("@")
+    if cutoff:
+        from t4r_lab.nn.metrics import PER_CASE
+
+        value = PER_CASE[name](cases["rank"], int(cutoff))
+        return lambda weight: float(weight @ value / weight.sum())
+    from t4r_lab.nn.label_metrics import METRICS
+
+    label, prediction = cases["label"], cases["prediction"]
+    own = METRICS["categorical" if prediction.ndim > 1 else "binary"] | METRICS["regression"]
+    return lambda weight: own[name.rpartition("/")[2]](label, prediction, weight)
 
 
 def _labels(rows: list[track.RunRow]) -> dict[str, str]:
@@ -121,24 +139,49 @@ def _labels(rows: list[track.RunRow]) -> dict[str, str]:
     return {r.run_id: r.name if names.count(r.name) == 1 else f"{r.name} ({r.run_id[:6]})" for r in rows}
 
 
-def _ranks(home: Path, row: track.RunRow, name: str) -> NDArray[Any] | None:
+def is_ranked(metric: str) -> bool:
+    """Whether each case has one value of `metric`, made of the rank of its target."""
+    return metric.partition("@")[0] in RANKED and "@" in metric
+
+
+def is_paired(metric: str) -> bool:
+    """Whether cases are recorded from which `metric` is made: of ranks, or of a label such as ``purchase/auc``."""
+    return is_ranked(metric) or "/" in metric
+
+
+def _cases(home: Path, row: track.RunRow, name: str, metric: str) -> Cases | None:
+    """The cases of the validation part that `metric` is made of, as the run (or its baseline) `name` has them."""
     import polars as pl
 
-    path = track.artifacts(home, row.run_id) / "ranks" / "valid" / f"{name}.parquet"
-    return pl.read_parquet(path).to_numpy(structured=True) if path.exists() else None
+    if not is_paired(metric):
+        return None
+    label, slash, _ = metric.rpartition("/")
+    folder = Path("labels", "valid", label) if slash else Path("ranks", "valid")
+    path = track.artifacts(home, row.run_id) / folder / f"{name}.parquet"
+    if not path.exists():
+        return None
+    return {column.name: column.to_numpy() for column in pl.read_parquet(path).iter_columns()}
 
 
-def _same_cases(one: NDArray[Any], two: NDArray[Any]) -> bool:
-    return len(one) == len(two) and all((one[c] == two[c]).all() for c in ("session", "position", "target"))
+def _same_cases(one: Cases, two: Cases) -> bool:
+    """Whether both hold the same cases, however they are ranked or predicted."""
+    return all(np.array_equal(one[c], two[c]) for c in one if c not in ("rank", "prediction"))
+
+
+def best_baseline(baselines: Mapping[str, Mapping[str, float]], metric: str) -> str | None:
+    """The baseline that is best at `metric`, of those that have it."""
+    sign = -1 if lower_is_better(metric) else 1
+    there = {name: sign * found[metric] for name, found in baselines.items() if metric in found}
+    return max(there, key=lambda name: there[name]) if there else None
 
 
 def _pairs(
     runs: list[str], baselines: list[str], metrics: dict[str, dict[str, float]], metric: str
 ) -> list[tuple[str, str]]:
     between = [(a, b) for i, a in enumerate(runs) for b in runs[i + 1 :]]
-    if not baselines:
+    best = best_baseline({name: metrics[name] for name in baselines}, metric)
+    if best is None:
         return between
-    best = max(baselines, key=lambda name: metrics[name].get(metric, 0.0))
     return [*between, *((run, best) for run in runs)]
 
 

@@ -1,9 +1,20 @@
 """Jobs: runs in processes of their own, which outlive the kernel and the browser that launched them.
 
-A job is a folder ``jobs/<id>/``: ``spec.json`` never changes; ``events.jsonl`` grows by one line a report;
-``status.json`` is replaced atomically; ``control.json`` says what is asked of the worker; ``log.txt`` has what
-it printed; ``lock`` is held by the worker while it lives, so that there is never a second one, and so that a dead
-worker is told from a living one whatever became of its process id.
+A job is a folder ``jobs/<id>/``:
+
+| file | what |
+|---|---|
+| ``spec.json`` | the run, never changed |
+| ``job.json`` | where it was launched, and by which version |
+| ``events.jsonl`` | grows by one line a report |
+| ``status.json`` | where it stands, replaced whole |
+| ``control.json`` | what was last asked of the worker: pause, resume, stop or cancel |
+| ``log.txt`` | what the worker printed |
+| ``checkpoints/`` | what a resume goes on from |
+| ``lock`` | held by the worker while it lives |
+
+The launcher takes the lock and the worker inherits it, so that from the first moment on there is at most one
+worker, and a dead one is told from a living one whatever became of its process id.
 """
 
 from __future__ import annotations
@@ -22,27 +33,28 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
-from t4r_lab import homes
+from t4r_lab import __version__, homes
 from t4r_lab.errors import InputError, did_you_mean
-from t4r_lab.report import Epoch, Progress, Report, Started, to_event
+from t4r_lab.files import replacing, write_json
 from t4r_lab.spec import RunSpec
 
-ACTIVE = ("starting", "running", "stopping")
-STARTING_SECONDS = 60
-"""A worker that has not taken its lock after so long will not come."""
-LOCK_SECONDS = 2.0
-"""How long a worker tries for its lock: a watcher holds it for the moment in which it looks."""
-PROGRESS_EVERY = 0.2
-"""Seconds between two progress reports of one stage that are kept."""
+ASKED = {"pause": "pausing", "stop": "stopping", "cancel": "canceling"}
+"""What can be asked of a worker → the state until it has been done, after the batch at hand."""
+ACTIVE = ("starting", "running", *ASKED.values())
+RESUMABLE = ("paused", "stopped", "failed", "lost")
+ENDED = ("finished", "canceled")
+LOCK_SECONDS = 0.5
+"""How long the lock is tried for: a watcher holds it for the moment in which it looks."""
+EVENTS, STATUS, CONTROL = "events.jsonl", "status.json", "control.json"
 
 
 @dataclass(frozen=True)
 class Status:
     """A job at one moment.
 
-    `state` is ``starting``, ``running`` or ``stopping``; then ``finished``, ``stopped``, ``failed`` or, where
-    the worker died, ``lost``. `eta` is in seconds; `launched`, `started` (of the worker `pid`) and `heartbeat`
-    (the latest report) are in seconds since 1970.
+    `state` is one of `ACTIVE`; then of `RESUMABLE`, where ``lost`` is a job whose worker died; or of `ENDED`.
+    `eta` is in seconds; `launched`, `started` (of the worker `pid`) and `heartbeat` (the latest report) are in
+    seconds since 1970.
     """
 
     id: str
@@ -75,81 +87,143 @@ class Job:
     def id(self) -> str:
         return self.folder.name
 
+    @property
+    def home(self) -> Path:
+        return self.folder.parent.parent
+
+    @property
+    def checkpoints(self) -> Path:
+        return self.folder / "checkpoints"
+
+    # watching -----------------------------------------------------------------------------------
+
     def spec(self) -> RunSpec:
-        return RunSpec.load(self.folder / "spec.json")
-
-    def status(self) -> Status:
-        """The present state; a worker that died without saying so shows as ``lost``."""
-        status = self._written()
-        if status.state not in ACTIVE or self._worker_lives():
-            return replace(status, state="stopping") if self._stop_asked() and status.state == "running" else status
-        if status.state == "starting" and time.time() - status.launched < STARTING_SECONDS:
-            return status
-        return replace(
-            status, state="lost", error=f"the worker is gone; resume it with `t4r-lab jobs resume {self.id}`"
-        )
-
-    def _written(self) -> Status:
-        """What ``status.json`` says; a damaged one is that of a lost job, what a newer version added is left out."""
-        try:
-            content = json.loads((self.folder / "status.json").read_text(encoding="utf-8"))
-            return Status(**{f.name: content[f.name] for f in fields(Status) if f.name in content})
-        except (OSError, ValueError, TypeError, KeyError) as error:
-            return Status(self.id, self.id, "lost", error=f"status.json can't be read ({type(error).__name__})")
-
-    def events(self, since: int = 0) -> list[dict[str, Any]]:
-        """Reports from number `since` on; a line that is still being written is left for the next call."""
-        try:
-            lines = (self.folder / "events.jsonl").read_text(encoding="utf-8").split("\n")[:-1]
-        except FileNotFoundError:
-            return []
-        return [json.loads(line) for line in lines[since:]]
-
-    def log(self, lines: int = 20) -> str:
-        """The end of what the worker printed."""
-        try:
-            return "\n".join(
-                (self.folder / "log.txt").read_text(encoding="utf-8", errors="replace").splitlines()[-lines:]
-            )
-        except FileNotFoundError:
-            return ""
-
-    def stop(self) -> None:
-        """Ask the worker to finish the batch, keep its state and end."""
-        write_atomically(self.folder / "control.json", {"action": "stop"})
-
-    def resume(self) -> None:
-        """Start a worker that goes on from the last checkpoint.
+        """What is trained.
 
         Raises
         ------
         InputError
-            while one still works, or when the job has finished.
+            if it can't be read, as that of a job of a later version may not.
         """
-        status = self.status()
-        if status.state in ACTIVE:
-            raise InputError(f"job {self.id}: it is {status.state}; stop it first")
-        if status.state == "finished":
-            raise InputError(f"job {self.id}: it has finished; train its spec again for a new run")
-        (self.folder / "control.json").unlink(missing_ok=True)
-        self.write(replace(status, state="starting", launched=time.time(), error="", stage="starting", eta=None))
-        self.start()
+        try:
+            return RunSpec.load(self.folder / "spec.json")
+        except InputError as error:
+            made_by = _read(self.folder / "job.json").get("version", __version__)
+            if made_by == __version__:
+                raise
+            raise InputError(
+                f"job {self.id}: of t4r-lab {made_by}, while this is {__version__} ({error}); use that version"
+            ) from None
 
-    def start(self) -> None:
-        """A worker in a session of its own, so that no interrupt or shutdown of this process reaches it."""
-        cwd = json.loads((self.folder / "job.json").read_text(encoding="utf-8"))["cwd"]
+    def status(self) -> Status:
+        """The present state; a worker that died without saying so shows as ``lost``."""
+        status = self.written()
+        if status.state not in ACTIVE:
+            return status
+        if self._worker_lives():
+            return replace(status, state=ASKED.get(self.asked(), status.state))
+        status = self.written()  # it may have ended between the two looks
+        if status.state not in ACTIVE:
+            return status
+        how = f"the worker is gone; resume it with `t4r-lab jobs resume {self.id}`"
+        return replace(status, state="lost", eta=None, error=how)
+
+    def written(self) -> Status:
+        """What ``status.json`` says; a damaged one is that of a lost job, what a later version added is left out."""
+        try:
+            content = json.loads((self.folder / STATUS).read_text(encoding="utf-8"))
+            return Status(**{f.name: content[f.name] for f in fields(Status) if f.name in content})
+        except (OSError, ValueError, TypeError, KeyError) as error:
+            return Status(self.id, self.id, "lost", error=f"{STATUS} can't be read ({type(error).__name__})")
+
+    def events(self, since: int = 0) -> list[dict[str, Any]]:
+        """Reports from number `since` on, a damaged one empty; a line still being written waits for the next call."""
+        try:
+            lines = (self.folder / EVENTS).read_text(encoding="utf-8", errors="replace").split("\n")[:-1]
+        except FileNotFoundError:
+            return []
+        return [_parsed(line) for line in lines[since:]]
+
+    def log(self, lines: int = 20) -> str:
+        """The end of what the worker printed."""
+        try:
+            text = (self.folder / "log.txt").read_text(encoding="utf-8", errors="replace")
+        except FileNotFoundError:
+            return ""
+        return "\n".join(text.splitlines()[-lines:])
+
+    def asked(self) -> str:
+        """What was last asked of the worker. A damaged file asks nothing: whoever asked sees that, and asks again."""
+        return str(_read(self.folder / CONTROL).get("action", ""))
+
+    # steering -----------------------------------------------------------------------------------
+
+    def pause(self) -> None:
+        """Finish the batch, keep the state and end the process, which leaves its memory to others until `resume`."""
+        self._ask("pause")
+
+    def stop(self) -> None:
+        """Finish the batch, keep the state and end. It differs from `pause` in what the job is shown as."""
+        self._ask("stop")
+
+    def cancel(self) -> None:
+        """End for good: after the batch if there is a worker. The run is marked KILLED, its checkpoints go."""
+        from t4r_lab import runner
+
+        try:
+            with self.lock():
+                self._refuse(ENDED, "there is nothing to cancel")
+                self.write(replace(self.written(), state="canceled", eta=None, error=""))
+                runner.discard(self.home, self.checkpoints)
+        except BlockingIOError:
+            self._ask("cancel")
+
+    def resume(self) -> None:
+        """Start a worker that goes on from the last checkpoint, to the same result as if it had never ended.
+
+        Raises
+        ------
+        InputError
+            while one still works, or when the job has ended for good.
+        """
+        try:
+            with self.lock() as lock:
+                self._refuse(ENDED, "train its spec again for a new run")
+                before, spec = self.written(), self.spec()
+                write_json(self.folder / CONTROL, {"action": "resume"})
+                self.write(replace(_new(self.id, spec, before.launched), run_id=before.run_id, metrics=before.metrics))
+                self.start(lock)
+        except BlockingIOError:
+            raise InputError(f"job {self.id}: it is {self.status().state}; stop it first, or wait for it") from None
+        except OSError as error:
+            raise InputError(f"job {self.id}: cannot be resumed ({error}); mend that and try again") from None
+
+    def _ask(self, action: str) -> None:
+        if (state := self.status().state) not in ACTIVE:
+            raise InputError(f"job {self.id}: it is {state}; there is nothing to {action}")
+        write_json(self.folder / CONTROL, {"action": action})
+
+    def _refuse(self, states: tuple[str, ...], remedy: str) -> None:
+        state = self.written().state
+        if state in states:
+            raise InputError(f"job {self.id}: it {'has finished' if state == 'finished' else f'is {state}'}; {remedy}")
+        if state not in (*ACTIVE, *RESUMABLE):
+            raise InputError(f"job {self.id}: its state {state!r} is of another version of t4r-lab; use that")
+
+    def start(self, lock: int) -> None:
+        """A worker with the `lock`, in a session of its own: no interrupt or shutdown of this process reaches it."""
+        package = str(Path(__file__).parent.parent)
+        cwd = _read(self.folder / "job.json").get("cwd", str(self.home))
         with (self.folder / "log.txt").open("ab") as log:
             subprocess.Popen(
-                [sys.executable, "-m", "t4r_lab.jobs", str(self.folder)],
+                [sys.executable, "-m", "t4r_lab.worker", str(self.folder), str(lock)], pass_fds=[lock],
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True, cwd=cwd,
-                env={**os.environ, "PYTHONPATH": os.pathsep.join([_package_root(), os.environ.get("PYTHONPATH", "")])},
+                env={**os.environ, "PYTHONPATH": os.pathsep.join([package, os.environ.get("PYTHONPATH", "")])},
             )  # fmt: skip
 
     def write(self, status: Status) -> None:
-        write_atomically(self.folder / "status.json", asdict(status))
-
-    def _stop_asked(self) -> bool:
-        return (self.folder / "control.json").exists()
+        # five times a second, so nothing waits for the disk: after a power cut a damaged one reads as lost
+        write_json(self.folder / STATUS, asdict(status), durable=False)
 
     def _worker_lives(self) -> bool:
         """Whether somebody holds the lock."""
@@ -163,15 +237,15 @@ class Job:
         return False
 
     @contextmanager
-    def lock(self, seconds: float = LOCK_SECONDS) -> Iterator[None]:
-        """Be the one worker.
+    def lock(self, seconds: float = LOCK_SECONDS) -> Iterator[int]:
+        """Be the only one; what is started with the descriptor that this yields goes on to be it.
 
         Raises
         ------
         BlockingIOError
             if another one still is after `seconds`.
         """
-        with (self.folder / "lock").open("w") as file:
+        with (self.folder / "lock").open("a") as file:
             deadline = time.monotonic() + seconds
             while True:
                 try:
@@ -181,7 +255,7 @@ class Job:
                     if time.monotonic() > deadline:
                         raise
                     time.sleep(0.02)
-            yield
+            yield file.fileno()
 
 
 def launch(spec: RunSpec, home: Path) -> Job:
@@ -192,24 +266,30 @@ def launch(spec: RunSpec, home: Path) -> Job:
     InputError
         if the home can't be written; nothing is left behind.
     """
-    started = time.time()
     folder = homes.ensure(home) / "jobs" / f"{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(2)}"
     job = Job(folder)
     try:
         folder.mkdir(parents=True)
-        (folder / "spec.json").write_text(spec.to_json(), encoding="utf-8")
-        write_atomically(folder / "job.json", {"cwd": os.getcwd()})
-        job.write(Status(job.id, spec.name, launched=started, epochs=spec.train.epochs, monitor=spec.monitor))
-        job.start()
+        with replacing(folder / "spec.json") as path:
+            path.write_text(spec.to_json(), encoding="utf-8")
+            path.chmod(0o444)
+        write_json(folder / "job.json", {"cwd": os.getcwd(), "version": __version__})
+        with job.lock() as lock:
+            job.write(_new(job.id, spec))
+            job.start(lock)
     except OSError as error:
         shutil.rmtree(folder, ignore_errors=True)
         raise InputError(f"{folder}: the job can't be written ({error.strerror}); free some space or mend it") from None
     return job
 
 
+def _new(id: str, spec: RunSpec, launched: float = 0.0) -> Status:
+    return Status(id, spec.name, launched=launched or time.time(), epochs=spec.train.epochs, monitor=spec.monitor)
+
+
 def all_jobs(home: Path) -> list[Job]:
     """The jobs of `home`, newest first."""
-    folders = sorted((home / "jobs").glob("*/status.json"), reverse=True)
+    folders = sorted((home / "jobs").glob(f"*/{STATUS}"), reverse=True)
     return [Job(path.parent) for path in folders]
 
 
@@ -231,104 +311,17 @@ def find(home: Path, id: str) -> Job:
     raise InputError(f"job {id!r}: no such job; {remedy}")
 
 
-def write_atomically(path: Path, content: Any) -> None:
-    """Replace `path` by JSON in one step, so that a reader sees the old or the new state."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+def _read(path: Path) -> dict[str, Any]:
+    """The JSON object in `path`; an empty one where there is none that can be read."""
     try:
-        temporary.write_text(json.dumps(content), encoding="utf-8")
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+        return _parsed(path.read_text(encoding="utf-8", errors="replace"))
+    except OSError:
+        return {}
 
 
-def _package_root() -> str:
-    return str(Path(__file__).parent.parent)
-
-
-# ── the worker ──────────────────────────────────────────────────────────────────────────────────
-
-
-class Reporter:
-    """Writes reports as events and keeps the status up to date; of progress within a stage at most 5 a second."""
-
-    def __init__(self, job: Job) -> None:
-        now = time.time()
-        self.job = job
-        self.status = replace(job.status(), state="running", pid=os.getpid(), started=now, heartbeat=now)
-        self._first: tuple[float, int] | None = None
-        self._wrote = 0.0
-        _cut_torn_line(job.folder / "events.jsonl")
-        job.write(self.status)
-
-    def __call__(self, report: Report) -> None:
-        now = time.time()
-        if isinstance(report, Progress):
-            more = report.stage == self.status.stage and report.done != report.total
-            if more and now - self._wrote < PROGRESS_EVERY:
-                return
-            self._wrote = now
-        with (self.job.folder / "events.jsonl").open("a", encoding="utf-8") as file:
-            file.write(json.dumps({"time": now, **to_event(report)}) + "\n")
-        self.status = self._next(report, now)
-        self.job.write(self.status)
-
-    def _next(self, report: Report, now: float) -> Status:
-        status = replace(self.status, heartbeat=now)
-        if isinstance(report, Started):
-            return replace(status, run_id=report.run_id)
-        if isinstance(report, Epoch):
-            return replace(status, metrics=report.valid)
-        if not isinstance(report, Progress):
-            return status
-        if report.stage != status.stage or self._first is None:
-            self._first = (now, report.done)
-        seconds, steps = now - self._first[0], report.done - self._first[1]
-        eta = seconds / steps * (report.total - report.done) if steps > 0 and report.total else None
-        return replace(status, stage=report.stage, done=report.done, total=report.total, unit=report.unit, eta=eta)
-
-
-def _cut_torn_line(path: Path) -> None:
-    """Take off the line in whose midst an earlier worker died: unread so far, it would spoil the next one."""
-    if not path.exists():
-        return
-    with path.open("rb+") as file:
-        content = file.read()
-        file.truncate(content.rfind(b"\n") + 1)
-
-
-def work(folder: Path) -> int:
-    """Run or resume the job in `folder`; the exit status."""
-    job = Job(folder)
+def _parsed(text: str) -> dict[str, Any]:
     try:
-        with job.lock():
-            return _work(job)
-    except BlockingIOError:
-        print(f"job {job.id} already has a worker", file=sys.stderr)
-        return 1
-
-
-def _work(job: Job) -> int:
-    from t4r_lab.runner import run
-
-    reporter, control = Reporter(job), job.folder / "control.json"
-    resume = reporter.status.run_id or None
-    try:
-        result = run(
-            job.spec(), home=job.folder.parent.parent, on_report=reporter, should_stop=control.exists,
-            folder=job.folder / "checkpoints", resume=resume,
-        )  # fmt: skip
-    except InputError as error:
-        print(f"error: {error}", file=sys.stderr)
-        job.write(replace(reporter.status, state="failed", error=str(error), eta=None))
-        return 2
-    except BaseException as error:
-        job.write(replace(reporter.status, state="failed", error=f"{type(error).__name__}: {error}", eta=None))
-        raise
-    done = result.status == "FINISHED"
-    metrics = result.valid or reporter.status.metrics
-    job.write(replace(reporter.status, state="finished" if done else "stopped", metrics=metrics, eta=None))
-    return 0
-
-
-if __name__ == "__main__":
-    raise SystemExit(work(Path(sys.argv[1])))
+        content = json.loads(text)
+    except ValueError:
+        return {}
+    return content if isinstance(content, dict) else {}

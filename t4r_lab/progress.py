@@ -6,6 +6,7 @@ import sys
 from typing import Any, Self
 
 from t4r_lab.report import Baseline, Epoch, Progress, Report, Stopped
+from t4r_lab.spec import lower_is_better
 
 
 class Console:
@@ -66,8 +67,11 @@ class Console:
         if not figures or not self._baselines:
             return figures
         first = figures.split(" ")[0]
-        name, best = max(((n, m[first]) for n, m in self._baselines.items() if first in m), key=lambda pair: pair[1])
-        return f"{figures}  ({name} {best:.4f})"
+        known = {name: found[first] for name, found in self._baselines.items() if first in found}
+        if not known:
+            return figures
+        name = (min if lower_is_better(first) else max)(known, key=lambda name: known[name])
+        return f"{figures}  ({name} {known[name]:.4f})"
 
     def _say(self, line: str) -> None:
         if self._bar is not None:
@@ -88,8 +92,7 @@ class Console:
 
 
 def _figures(metrics: dict[str, float]) -> str:
-    """Metrics at the last cutoff, three significant digits."""
-    if not metrics:
-        return ""
-    last = max(int(name.partition("@")[2]) for name in metrics)
-    return "  ".join(f"{name} {value:.4f}" for name, value in metrics.items() if name.endswith(f"@{last}"))
+    """Metrics at the last cutoff, and those without one, four decimals."""
+    cutoffs = [int(name.partition("@")[2]) for name in metrics if "@" in name]
+    shown = [name for name in metrics if "@" not in name or name.endswith(f"@{max(cutoffs)}")]
+    return "  ".join(f"{name} {metrics[name]:.4f}" for name in shown)

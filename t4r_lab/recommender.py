@@ -71,13 +71,16 @@ class Recommender:
         Raises
         ------
         InputError
-            if there is no such run, or it has no model.
+            if there is no such run, it has no model, or that predicts labels alone.
         """
         from t4r_lab.data.vocabulary import Vocabulary
 
         place = homes.ensure(home)
         row = track.find(place, run)
         model, spec, _ = load_model(place, row)
+        if spec.model.next_item is None:
+            labels = ", ".join(head.column for head in spec.model.labels)
+            raise InputError(f"run {row.name} predicts {labels} and no next item; train one with a next_item head")
         return cls(place, row, model, spec, Vocabulary.open(track.artifacts(place, row.run_id) / "data"))
 
     @cached_property

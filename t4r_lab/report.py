@@ -46,7 +46,7 @@ class Epoch:
     seconds: float
     best: bool
     losses: dict[str, float] = field(default_factory=dict)
-    """the terms of the training loss by name, where it has several, before their weights"""
+    """the training loss of each task by name, where there are several, before their weights"""
     skipped: int = 0
     """training sessions that nothing could be learned from, such as those of one event"""
 

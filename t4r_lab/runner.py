@@ -3,25 +3,26 @@
 from __future__ import annotations
 
 import fcntl
+import json
 import os
 import signal
 import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from t4r_lab import build, homes, track
 from t4r_lab.errors import InputError
 from t4r_lab.report import Baseline, OnReport, Progress, Report, Started, Stopped, silent
-from t4r_lab.spec import RunSpec
+from t4r_lab.spec import ModelSpec, RunSpec, TowerSpec
 
 if TYPE_CHECKING:
     from t4r_lab.data.dataset import Dataset
+    from t4r_lab.judge import Judged
     from t4r_lab.nn.heads import Model
-    from t4r_lab.nn.metrics import Ranks
 
 Metrics = dict[str, float]
 LOCK = "lock"
@@ -90,7 +91,9 @@ def run(
     from t4r_lab.train import make_accelerator
 
     make_accelerator(spec.train)  # refuses a precision that the device lacks before anything is written
-    record = _open_record(place, spec, dataset, resume)
+    _check_labels(spec, dataset)
+    on_report(Progress("opening the record"))
+    record = _open_record(place, spec, dataset, resume, Path(folder) if folder else None)
     run_id = _agree(record.run_id if record else "")
     checkpoints = Path(folder) if folder else place / "jobs" / f"run-{run_id[:12]}"
     try:
@@ -144,17 +147,19 @@ def _train(
     spec: RunSpec, dataset: Dataset, vectors: dict[str, Any], record: track.Record | None, home: Path, run_id: str,
     checkpoints: Path, test: bool, on_report: OnReport, should_stop: Callable[[], bool], resume: bool,
 ) -> RunResult:  # fmt: skip
-    from t4r_lab.train import evaluate, fit
+    from t4r_lab.judge import judge
+    from t4r_lab.train import figures, fit
 
     on_report(Progress("scoring baselines"))
     parts = (["valid"] if spec.train.fit_on == "train" else []) + (["test"] if test else [])
-    baselines: dict[str, dict[str, Ranks]] = {"valid": _baselines(spec, dataset, "valid")} if "valid" in parts else {}
+    baselines: dict[str, dict[str, Judged]] = {"valid": _baselines(spec, dataset, "valid")} if "valid" in parts else {}
     for name, found in baselines.get("valid", {}).items():
-        on_report(Baseline(name, found.metrics()))
+        on_report(Baseline(name, figures(found.ranks, found.labels)))
         if record:
             record.scores("valid", found.metrics(), name)
     on_report(Progress("building the model"))
-    model = build.build(spec, dataset.schema, dataset.item_table(), vectors)
+    counts = dataset.part(spec.train.fit_on).item_counts(dataset.schema.n_items)
+    model = build.build(spec, dataset.schema, dataset.item_table(), vectors, counts)
     stopped = Stopped("finished", 0, 0.0)
     with _interruptible(should_stop) as stop:
         for report in fit(model, dataset, spec, checkpoints, _together(stop), resume):
@@ -164,21 +169,26 @@ def _train(
             if isinstance(report, Stopped):
                 stopped = report
     interrupted = stopped.reason == "interrupted"
-    scored: dict[str, Ranks] = {}
+    scored: dict[str, Judged] = {}
+    fitted: Metrics = {}
+    if "valid" in parts and not interrupted and spec.model.fits_temperature:
+        fitted = _fit_temperature(model, spec, dataset, counts)
     for part in parts if not interrupted else []:
         if part == "test":
             baselines["test"] = _baselines(spec, dataset, "test")
-        scored[part] = evaluate(model, dataset.part(part), spec, on_report)
+        scored[part] = judge(model, dataset.part(part), spec, counts, on_report)
+    if fitted:
+        scored["valid"] = replace(scored["valid"], beside={**scored["valid"].beside, **fitted})
     if record and not interrupted:
         on_report(Progress("recording"))
         _write_results(record, scored, baselines, stopped.best_epoch, spec, dataset, model)
     status = "KILLED" if interrupted else "FINISHED"
     if record:
         record.finish(status, stopped.reason)
-    metrics = {part: ranks.metrics() for part, ranks in scored.items()}
+    metrics = {part: judged.metrics() for part, judged in scored.items()}
     return RunResult(
         run_id, spec.name, status, metrics.get("valid", {}), metrics.get("test"),
-        {part: {name: ranks.metrics() for name, ranks in found.items()} for part, found in baselines.items()},
+        {part: {name: judged.metrics() for name, judged in found.items()} for part, found in baselines.items()},
         stopped.best_epoch, stopped.seconds, home,
     )  # fmt: skip
 
@@ -192,7 +202,7 @@ def evaluate_run(
 
         with Console() as console:
             return evaluate_run(run, split, home=home, on_report=console)
-    from t4r_lab.train import evaluate
+    from t4r_lab.judge import judge
 
     place = homes.ensure(home)
     row = track.find(place, run)
@@ -201,16 +211,17 @@ def evaluate_run(
     if split == "valid" and spec.train.fit_on != "train":
         raise InputError(f"run {row.name}: it was fitted on the validation part too; evaluate it with --split test")
     dataset = data_of(row, spec)
-    ranks, baselines = evaluate(model, dataset.part(split), spec, on_report), _baselines(spec, dataset, split)
+    counts = dataset.part(spec.train.fit_on).item_counts(dataset.schema.n_items)
+    judged, baselines = judge(model, dataset.part(split), spec, counts, on_report), _baselines(spec, dataset, split)
     record = track.Record(place, row.run_id)
     if split == "test":
         record.look()
-    record.scores(split, ranks.metrics())
+    record.scores(split, judged.metrics())
     for name, found in baselines.items():
         record.scores(split, found.metrics(), name)
-    _write_ranks(record, {split: ranks}, {split: baselines})
+    _write_cases(record, {split: judged}, {split: baselines})
     scores = {split: {name: found.metrics() for name, found in baselines.items()}}
-    valid, test = (ranks.metrics(), None) if split == "valid" else (row.valid, ranks.metrics())
+    valid, test = (judged.metrics(), None) if split == "valid" else (row.valid, judged.metrics())
     return RunResult(row.run_id, row.name, row.status, valid, test, scores, 0, row.seconds, place)
 
 
@@ -241,20 +252,33 @@ def load_model(home: Path, row: track.RunRow) -> tuple[Model, RunSpec, Any]:
 
 
 def _vectors(spec: RunSpec, dataset: Dataset) -> dict[str, Any]:
-    """The vectors that the spec's features name, read and checked."""
+    """The vectors that the features of every tower name, read and checked."""
     from t4r_lab.data.vectors import read_vectors
 
-    return read_vectors(spec.model.inputs, dataset.vocabulary, spec.model.body.d_model)
+    found: dict[str, Any] = {}
+    files: dict[str, Any] = {}
+    parts: list[ModelSpec | TowerSpec] = [spec.model, *spec.model.towers]
+    for part in parts:
+        named = {name: f.vectors for name, f in (part.inputs.features or {}).items() if f.vectors is not None}
+        for name, vectors in named.items():
+            if files.setdefault(name, vectors) != vectors:
+                raise InputError(f"vectors of {name!r} differ between towers; give the second feature another name")
+        found |= read_vectors(part.inputs, dataset.vocabulary, part.body.d_model)
+    return found
 
 
-def _open_record(home: Path, spec: RunSpec, dataset: Dataset, resume: str | None) -> track.Record | None:
+def _open_record(
+    home: Path, spec: RunSpec, dataset: Dataset, resume: str | None, folder: Path | None
+) -> track.Record | None:
     """The record of the run; only the first of several processes has one."""
     if not _is_main():
         return None
     if resume is None:
-        return track.start(home, spec, dataset)
+        return track.start(home, spec, dataset, folder)
     _refuse_finished(track.find(home, resume))
-    return track.Record(home, resume)
+    record = track.Record(home, resume)
+    record.describe(spec, dataset)  # whoever opened it may have been killed before
+    return record
 
 
 def _refuse_finished(row: track.RunRow) -> None:
@@ -290,15 +314,40 @@ def _agree(run_id: str) -> str:
     return box[0]
 
 
-def _baselines(spec: RunSpec, dataset: Dataset, part: str) -> dict[str, Ranks]:
-    """Every baseline, fitted on what the model is fitted on, ranks the targets of `part`."""
-    from t4r_lab.baselines import BASELINES, evaluate
+def _check_labels(spec: RunSpec, dataset: Dataset) -> None:
+    """Refuse labels that can't be trained on or judged."""
+    from t4r_lab.labels import check_labels
 
-    fitted = dataset.part(spec.train.fit_on)
-    n_items = dataset.schema.n_items
-    return {
-        name: evaluate(make(fitted, n_items), dataset.part(part), spec.evaluation) for name, make in BASELINES.items()
-    }
+    if spec.model.labels:
+        for part in (spec.train.fit_on, *(["valid"] if spec.train.fit_on == "train" else [])):
+            check_labels(spec, dataset.part(part), part)
+
+
+def _baselines(spec: RunSpec, dataset: Dataset, part: str) -> dict[str, Judged]:
+    """Every baseline of what the spec predicts, fitted on what the model is fitted on, judged on `part`."""
+    from t4r_lab.baselines import BASELINES
+    from t4r_lab.judge import Judged, judge_baseline
+    from t4r_lab.labels import constant
+
+    fitted, sessions, n_items = dataset.part(spec.train.fit_on), dataset.part(part), dataset.schema.n_items
+    found = {}
+    if spec.model.next_item:
+        counts = fitted.item_counts(n_items)
+        for name, make in BASELINES.items():
+            found[name] = judge_baseline(make(fitted, n_items), sessions, spec.evaluation, counts)
+    if spec.model.labels:
+        found["constant"] = Judged(labels=constant(spec, dataset.schema, fitted, sessions))
+    return found
+
+
+def _fit_temperature(model: Model, spec: RunSpec, dataset: Dataset, counts: Any) -> Metrics:
+    """Fit the temperature of the scores on the validation part: its value, and the calibration there before it."""
+    from t4r_lab.judge import judge
+    from t4r_lab.train import fit_temperature
+
+    before = judge(model, dataset.part("valid"), spec, counts).beside
+    temperature = fit_temperature(model, dataset.part("valid"), spec)
+    return {"temperature": temperature, **{f"{name}_before": before[name] for name in ("ece", "brier", "nll")}}
 
 
 def _record_report(record: track.Record, report: Report) -> None:
@@ -309,12 +358,12 @@ def _record_report(record: track.Record, report: Report) -> None:
 
 
 def _write_results(
-    record: track.Record, scored: dict[str, Ranks], baselines: dict[str, dict[str, Ranks]], best_epoch: int,
+    record: track.Record, scored: dict[str, Judged], baselines: dict[str, dict[str, Judged]], best_epoch: int,
     spec: RunSpec, dataset: Dataset, model: Model,
 ) -> None:  # fmt: skip
-    """Final metrics, per-case ranks, model, spec, schema, vocabulary and environment."""
-    for part, ranks in scored.items():
-        record.scores(part, ranks.metrics(), step=best_epoch)
+    """Final metrics, ranks and labels of each case, model, spec, schema, vocabulary and environment."""
+    for part, judged in scored.items():
+        record.scores(part, judged.metrics(), step=best_epoch)
         for name, found in baselines[part].items():
             record.scores(part, found.metrics(), name, best_epoch)
         if part == "test":
@@ -327,18 +376,37 @@ def _write_results(
         dataset.schema.save(folder / "schema.json")
         dataset.vocabulary.copy_to(folder / "data")
         record.artifacts(folder)
-    _write_ranks(record, scored, baselines)
+    _write_cases(record, scored, baselines)
 
 
-def _write_ranks(record: track.Record, scored: dict[str, Ranks], baselines: dict[str, dict[str, Ranks]]) -> None:
-    """Rank of every target, of the model and of each baseline: what comparisons are made from."""
+def _write_cases(record: track.Record, scored: dict[str, Judged], baselines: dict[str, dict[str, Judged]]) -> None:
+    """Every case, of the model and of each baseline: what comparisons are made from.
+
+    Ranks of next items stand in ``ranks/PART/NAME.parquet``, labels in ``labels/PART/LABEL/NAME.parquet``, slices and
+    the reliability curve in ``detail/PART/NAME.json``.
+    """
     with tempfile.TemporaryDirectory(dir=record.home) as scratch:
-        for part, ranks in scored.items():
-            folder = Path(scratch) / "ranks" / part
-            folder.mkdir(parents=True)
-            for name, found in {"model": ranks, **baselines[part]}.items():
-                found.frame().write_parquet(folder / f"{name}.parquet")
+        for part, judged in scored.items():
+            for name, found in {"model": judged, **baselines[part]}.items():
+                frames = {f"labels/{part}/{label}": cases.frame() for label, cases in found.labels.items()}
+                if found.ranks is not None:
+                    frames[f"ranks/{part}"] = found.ranks.frame()
+                    detail = Path(scratch) / "detail" / part / f"{name}.json"
+                    detail.parent.mkdir(parents=True, exist_ok=True)
+                    content = {"slices": found.slices, "reliability": found.reliability}
+                    detail.write_text(json.dumps(content, indent=1), encoding="utf-8")
+                for folder, frame in frames.items():
+                    (Path(scratch) / folder).mkdir(parents=True, exist_ok=True)
+                    frame.write_parquet(Path(scratch) / folder / f"{name}.parquet")
         record.artifacts(Path(scratch))
+
+
+def discard(home: Path, folder: Path) -> None:
+    """Give up the unfinished run with its checkpoints in `folder`: they go, the run is marked KILLED."""
+    row = track.of_folder(home, folder)
+    if row is not None and row.status != "FINISHED":
+        track.Record(home, row.run_id).finish("KILLED", "canceled")
+    _clear(folder)
 
 
 class _Busy(InputError):
@@ -347,9 +415,10 @@ class _Busy(InputError):
 
 def _clear(folder: Path) -> None:
     """Remove what training wrote into `folder`, and the folder if that was all: it may be the user's."""
-    from t4r_lab.checkpoint import FILE, best_path
+    from t4r_lab.checkpoint import FILE, best_path, remove_torn
 
-    for path in (folder / FILE, best_path(folder), folder / LOCK, *folder.glob(".*.safetensors.*")):
+    remove_torn(folder)
+    for path in (folder / FILE, best_path(folder), folder / LOCK):
         path.unlink(missing_ok=True)
     with suppress(OSError):
         folder.rmdir()

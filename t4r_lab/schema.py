@@ -44,10 +44,17 @@ class Column(BaseModel):
         0, ge=0, description="categorical: number of ids, padding and unknown included (ids are 0 … size-1)"
     )
     multi: bool = Field(False, description="categorical, item scope: an item has a list of values")
-    mean: float = Field(0.0, description="continuous: mean over the training part; stored values have it taken off")
+    mean: float = Field(0.0, description="continuous: mean over the training part; stored features have it taken off")
     std: float = Field(
-        1.0, gt=0, description="continuous: deviation over the training part; stored values are divided by it"
+        1.0,
+        gt=0,
+        description="continuous: deviation over the training part; stored features are divided by it, targets aren't",
     )
+
+    @property
+    def classes(self) -> int:
+        """Categorical: number of values; value 0 has the id 2, behind padding and unknown."""
+        return max(self.size - UNKNOWN - 1, 0)
 
     @property
     def is_feature(self) -> bool:

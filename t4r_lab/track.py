@@ -136,12 +136,14 @@ def from_key(key: str) -> tuple[str | None, str, str] | None:
 
     >>> from_key("baseline.popularity/valid/ndcg_at_10")
     ('popularity', 'valid', 'ndcg@10')
+    >>> from_key("valid/purchase/auc")
+    (None, 'valid', 'purchase/auc')
     """
     baseline = None
     if key.startswith(BASELINE):
         baseline, _, key = key.removeprefix(BASELINE).partition("/")
     part, _, metric = key.partition("/")
-    return (baseline, part, metric.replace("_at_", "@")) if part in ("valid", "test") and metric else None
+    return (baseline, part, re.sub(r"_at_(\d+)$", r"@\1", metric)) if part in ("valid", "test") and metric else None
 
 
 # ── writing ─────────────────────────────────────────────────────────────────────────────────────
@@ -167,6 +169,19 @@ class Record:
             **{f"train/loss.{name}": value for name, value in report.losses.items()},
         }
         self.metrics(values, report.epoch)
+
+    def describe(self, spec: RunSpec, dataset: Dataset) -> None:
+        """Parameters, data and spec; no more than once."""
+        from mlflow.entities import Dataset as Input
+        from mlflow.entities import DatasetInput, Param
+
+        if self._client.list_artifacts(self.run_id):
+            return
+        parameters = [Param(path, str(value)) for path, value in spec.flat().items()]
+        source = Input(Path(spec.data.path).name, dataset.digest[:32], "local", str(dataset.path.absolute()))
+        self._client.log_batch(self.run_id, params=parameters)
+        self._client.log_inputs(self.run_id, [DatasetInput(source)])
+        self._client.log_text(self.run_id, spec.to_yaml(), "spec.yaml")  # the last, so that it tells of the others
 
     def metrics(self, values: Mapping[str, float], step: int = 0) -> None:
         from mlflow.entities import Metric
@@ -202,23 +217,18 @@ class Record:
         self.tag(FOLDER, str(folder.absolute()))
 
 
-def start(home: Path, spec: RunSpec, dataset: Dataset) -> Record:
-    """Open a run with its parameters, data, seed, commit and environment."""
-    from mlflow.entities import Dataset as Input
-    from mlflow.entities import DatasetInput, Param
-
+def start(home: Path, spec: RunSpec, dataset: Dataset, folder: Path | None = None) -> Record:
+    """Open a run with its parameters, data, seed and commit; `of_folder` finds it by its `folder`."""
     client, experiment = client_of(home)
     tags = {DATA: dataset.digest, "t4r.seed": str(spec.train.seed), LOOKS: "0", "mlflow.source.name": "t4r-lab"}
     if commit := git_commit():
         tags["mlflow.source.git.commit"] = commit
+    if folder:
+        tags[FOLDER] = str(folder.absolute())
     run = client.create_run(experiment, tags=tags, run_name=spec.name)
     record = Record(home, run.info.run_id)
-    parameters = [Param(path, str(value)) for path, value in spec.flat().items()]
-    source = Input(Path(spec.data.path).name, dataset.digest[:32], "local", str(dataset.path.absolute()))
     try:
-        client.log_batch(record.run_id, params=parameters)
-        client.log_inputs(record.run_id, [DatasetInput(source)])
-        client.log_text(record.run_id, spec.to_yaml(), "spec.yaml")
+        record.describe(spec, dataset)
     except BaseException as error:
         with suppress(Exception):
             record.finish("FAILED", f"{type(error).__name__}: {error}")
@@ -326,6 +336,15 @@ def find(home: Path, run: str) -> RunRow:
     raise InputError(f"run {run!r}: no such run in {home}; {did_you_mean(run, names)}")
 
 
+def of_folder(home: Path, folder: Path) -> RunRow | None:
+    """The latest run with its checkpoints in `folder`."""
+    client, experiment = client_of(home)
+    path = str(folder.absolute())
+    quote = '"' if "'" in path else "'"
+    found = client.search_runs([experiment], f"tags.`{FOLDER}` = {quote}{path}{quote}", max_results=1)
+    return _row(found[0]) if found else None
+
+
 def artifacts(home: Path, run_id: str) -> Path:
     """The run's artifacts as a local folder (a copy where the store is a server)."""
     import mlflow.artifacts
@@ -343,7 +362,8 @@ def tags(home: Path, run_id: str) -> dict[str, str]:
 def history(home: Path, run_id: str, names: Sequence[str]) -> dict[str, list[tuple[int, float]]]:
     """(epoch, value) of each recorded name, such as ``train/loss`` or ``epoch.valid/ndcg_at_10``."""
     client, _ = client_of(home)
-    return {name: [(m.step, m.value) for m in client.get_metric_history(run_id, name)] for name in names}
+    # by step, since an epoch in whose midst the process was killed may stand there twice
+    return {name: list({m.step: m.value for m in client.get_metric_history(run_id, name)}.items()) for name in names}
 
 
 def spec(home: Path, row: RunRow) -> RunSpec:

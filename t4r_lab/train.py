@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from t4r_lab.checkpoint import State, best_path, read_state, write_state, write_weights
 from t4r_lab.data.batches import (
@@ -26,16 +27,21 @@ from t4r_lab.data.batches import (
     whole_windows,
 )
 from t4r_lab.errors import InputError
-from t4r_lab.nn.heads import Loss
+from t4r_lab.labels import Labels, evaluate_labels
+from t4r_lab.nn.flow import Loss
 from t4r_lab.nn.losses import rows_per_chunk
 from t4r_lab.nn.metrics import Ranks, ranks
+from t4r_lab.nn.rtd import DISCRIMINATOR
 from t4r_lab.report import Epoch, OnReport, Progress, Report, Stopped, silent
-from t4r_lab.spec import EvaluationSpec, RunSpec, TrainSpec
+from t4r_lab.spec import NEXT_ITEM, EvaluationSpec, RunSpec, TrainSpec
 
 if TYPE_CHECKING:
     from t4r_lab.data.dataset import Dataset
     from t4r_lab.data.sessions import Sessions
     from t4r_lab.nn.heads import Model
+
+Watch = Callable[[Tensor, Tensor, Tensor | None], None]
+"""Is shown each chunk of scores (N, I) with its targets (N,) and the seen items (N, K) or None, and changes none."""
 
 EVALUATION_BATCH = 256
 REPORT_EVERY = 0.2
@@ -60,10 +66,10 @@ def fit(
     """Train on the training part and keep the best epoch by validation, yielding reports.
 
     After it the model has the weights of the best epoch, which also stand in ``folder/best.safetensors``.
-    The last state is checkpointed after each epoch and when `should_stop` ends training after a batch;
-    with `resume` training goes on from there to the same result as if it had never stopped, since order
-    and dropout depend on (seed, step) alone. Fit on ``train+valid`` there is nothing left to validate on:
-    the last epoch is kept and ``Epoch.valid`` is empty.
+    The state is checkpointed after each epoch, within it every ``train.checkpoint_seconds``, and when
+    `should_stop` ends training after a batch; with `resume` training goes on from there to the same result as
+    if it had never stopped, since order and dropout depend on (seed, step) alone. Fit on ``train+valid`` there
+    is nothing left to validate on: the last epoch is kept and ``Epoch.valid`` is empty.
 
     Raises
     ------
@@ -75,7 +81,8 @@ def fit(
     accelerator = make_accelerator(spec.train)
     train = dataset.part(spec.train.fit_on)
     valid = dataset.part("valid") if spec.train.fit_on == "train" else None
-    windows = training_windows(train, training_length(model.masking, spec.data.max_length))
+    shortest = 2 if model.predicts_items else 1
+    windows = training_windows(train, training_length(model.masking, spec.data.max_length), shortest)
     too_short = len(train) - len(windows)
     if not len(windows):
         raise InputError(f"{spec.data.path}: no training session has two events; prepare with longer sessions")
@@ -84,7 +91,8 @@ def fit(
     state = read_state(folder, model, optimizer) if resume else State()
     wrapped, optimizer = accelerator.prepare(model, optimizer)
     schedule = rate_factor(spec.train, spec.train.epochs * steps)
-    began, reason = time.monotonic() - state.seconds, "finished"
+    kept = time.monotonic()
+    began, reason = kept - state.seconds, "finished"
 
     while state.epoch < spec.train.epochs and not state.out_of_patience(spec.train.patience):
         epoch_began = time.monotonic()
@@ -92,36 +100,43 @@ def fit(
             windows, spec.train.batch_size, spec.train.seed, state.epoch,
             accelerator.process_index, accelerator.num_processes, state.batch,
         )  # fmt: skip
-        meter = _Meter(state, accelerator.device)
+        meter = _Meter(state, model.weights, accelerator.device)
         model.train()
         for window in batches:
             seed_step(spec.train.seed, state.step(steps), accelerator.process_index)
             rate = set_rate(optimizer, spec.train.learning_rate * schedule(state.step(steps)))
             batch = make_batch(train, window, dataset.schema.item.name).to(accelerator.device)
-            meter.add(train_step(accelerator, wrapped, optimizer, batch, spec.train.clip_norm), len(window))
+            sums = train_step(accelerator, wrapped, optimizer, batch, model.weights, spec.train.clip_norm)
+            meter.add(sums, len(window))
             state.batch += 1
             if meter.due() or state.batch == steps:
                 yield Progress("training", state.step(steps), spec.train.epochs * steps, "steps", meter.figures(rate))
-            if should_stop():
+            stop, late = should_stop(), time.monotonic() - kept > spec.train.checkpoint_seconds
+            if state.batch < steps and (stop or late):
+                meter.save(state)
+                state.seconds = time.monotonic() - began
+                write_state(folder, model, optimizer, state, accelerator.is_main_process)
+                kept = time.monotonic()
+            if stop:
                 break
-        meter.save(state)
         if state.batch < steps:
-            state.seconds = time.monotonic() - began
-            write_state(folder, model, optimizer, state, accelerator.is_main_process)
             reason = "interrupted"
             break
-        found = evaluate(model, valid, spec, accelerator=accelerator).metrics() if valid is not None else {}
-        best = valid is None or state.better(found[spec.monitor])
+        found = figures(*assess(model, valid, spec, accelerator=accelerator)) if valid is not None else {}
+        merit = spec.merit(found) if valid is not None else 0.0
+        best = valid is None or state.better(merit)
         meter.join(accelerator)
         if best:
             write_weights(best_path(folder), model, accelerator.is_main_process)
         report = Epoch(
             state.epoch + 1, spec.train.epochs, state.step(steps), meter.mean(), found, rate,
-            time.monotonic() - epoch_began, best, meter.terms(), too_short + meter.skipped,
+            time.monotonic() - epoch_began, best, meter.losses() if len(model.weights) > 1 else {},
+            too_short + meter.skipped,
         )  # fmt: skip
-        state.end_epoch(found.get(spec.monitor, 0.0), best, time.monotonic() - began)
+        yield report  # before it is kept: who is killed between the two reports the epoch again rather than never
+        state.end_epoch(merit, best, time.monotonic() - began)
         write_state(folder, model, optimizer, state, accelerator.is_main_process)
-        yield report
+        kept = time.monotonic()
         if should_stop() and state.epoch < spec.train.epochs:
             reason = "interrupted"
             break
@@ -138,23 +153,33 @@ def fit(
     yield Stopped(reason, state.best_epoch, time.monotonic() - began)
 
 
-def train_step(accelerator: Any, model: torch.nn.Module, optimizer: Any, batch: Any, clip_norm: float | None) -> Loss:
-    """One step on this process's share of a batch; none where no process has a target."""
+def train_step(
+    accelerator: Any,
+    model: torch.nn.Module,
+    optimizer: Any,
+    batch: Any,
+    weights: Mapping[str, float],
+    clip_norm: float | None,
+) -> dict[str, tuple[Tensor, int]]:
+    """One step on this process's share of a batch; (sum of the loss, targets) of each task."""
     with accelerator.autocast():
-        loss = model(batch)
-    everywhere = loss.targets
+        losses: dict[str, Loss] = model(batch)
+    everywhere = [loss.targets for loss in losses.values()]
     if accelerator.num_processes > 1:
-        total = torch.tensor(loss.targets, device=loss.mean.device)
-        everywhere = int(accelerator.reduce(total, "sum"))
-    if everywhere == 0:
-        return loss
-    # Processes average their gradients: weigh by targets so that the mean is over the whole batch.
-    accelerator.backward(loss.mean * (loss.targets * accelerator.num_processes / everywhere))
-    if clip_norm is not None:
-        accelerator.clip_grad_norm_(model.parameters(), clip_norm)
-    optimizer.step()
-    optimizer.zero_grad(set_to_none=True)
-    return loss
+        everywhere = accelerator.reduce(torch.tensor(everywhere, device=accelerator.device), "sum").tolist()
+    if any(everywhere):
+        # Processes average their gradients: weigh by targets so that each task's mean is over the whole batch.
+        accelerator.backward(
+            sum(
+                loss.mean * (weights[name] * loss.targets * accelerator.num_processes / max(total, 1))
+                for (name, loss), total in zip(losses.items(), everywhere, strict=True)
+            )
+        )
+        if clip_norm is not None:
+            accelerator.clip_grad_norm_(model.parameters(), clip_norm)
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
+    return {name: (loss.mean.detach() * loss.targets, loss.targets) for name, loss in losses.items()}
 
 
 def make_accelerator(train: TrainSpec) -> Any:
@@ -207,41 +232,42 @@ def seed_step(seed: int, step: int, rank: int) -> None:
 
 
 class _Meter:
-    """Sums of the loss and its terms over one epoch, kept on the device and read only to report."""
+    """Sums of losses and targets of one epoch by task, kept on the device and read only to report."""
 
-    def __init__(self, state: State, device: torch.device) -> None:
-        self.dtype = torch.float64 if device.type == "cpu" else torch.float32
-        self.sums = {
-            name: torch.tensor(value, dtype=self.dtype).to(device)
-            for name, value in {"": state.loss_sum, **state.term_sums}.items()
+    def __init__(self, state: State, weights: Mapping[str, float], device: torch.device) -> None:
+        self.weights, self.skipped, self.said = weights, state.skipped, -math.inf  # the first step is told at once
+        exact = torch.float64 if device.type == "cpu" else torch.float32
+        self.totals = {
+            n: torch.tensor(state.loss_sum.get(n, 0.0), dtype=torch.float64).to(device, exact) for n in weights
         }
-        self.count, self.skipped, self.said = state.loss_count, state.skipped, time.monotonic()
+        self.counts = {name: state.loss_count.get(name, 0) for name in weights}
 
-    def add(self, loss: Loss, sessions: int) -> None:
-        """Take in the loss of a step on so many `sessions`; its terms are weighed by targets as the whole is."""
-        if not loss.targets:
-            self.skipped += sessions
-            return
-        for name, mean in {"": loss.mean, **loss.terms}.items():
-            add = mean.detach().to(self.dtype) * loss.targets
-            self.sums[name] = self.sums[name] + add if name in self.sums else add
-        self.count += loss.targets
+    def add(self, found: Mapping[str, tuple[Tensor, int]], sessions: int) -> None:
+        """Take in a step on so many `sessions`, which count as skipped where there was no target."""
+        for name, (total, count) in found.items():
+            self.totals[name] += total
+            self.counts[name] += count
+        self.skipped += 0 if any(count for _, count in found.values()) else sessions
 
     def join(self, accelerator: Any) -> None:
         """Take in what the other processes have summed."""
         if accelerator.num_processes > 1:
-            counts = self.sums[""].new_tensor([self.count, self.skipped])
-            *sums, count, skipped = accelerator.reduce(torch.cat([torch.stack([*self.sums.values()]), counts]), "sum")
-            self.sums, self.count, self.skipped = dict(zip(self.sums, sums, strict=True)), int(count), int(skipped)
+            for name, total in self.totals.items():
+                both = accelerator.reduce(torch.stack([total, total.new_tensor(self.counts[name])]), "sum")
+                self.totals[name], self.counts[name] = both[0], int(both[1])
+            skipped = torch.tensor(self.skipped, device=accelerator.device)
+            self.skipped = int(accelerator.reduce(skipped, "sum"))
 
-    def mean(self, name: str = "") -> float:
-        value = float(self.sums[name]) / max(self.count, 1)
+    def losses(self) -> dict[str, float]:
+        """Mean loss of each task."""
+        return {name: float(total) / max(self.counts[name], 1) for name, total in self.totals.items()}
+
+    def mean(self) -> float:
+        """Weighted sum of the tasks' losses."""
+        value = sum(self.weights[name] * loss for name, loss in self.losses().items())
         if not math.isfinite(value):
             raise Diverged("the training loss is not finite; lower train.learning_rate, or set train.clip_norm")
         return value
-
-    def terms(self) -> dict[str, float]:
-        return {name: self.mean(name) for name in self.sums if name}
 
     def due(self) -> bool:
         if time.monotonic() - self.said < REPORT_EVERY:
@@ -253,21 +279,45 @@ class _Meter:
         return {"loss": self.mean(), "learning_rate": rate}
 
     def save(self, state: State) -> None:
-        state.loss_sum, state.loss_count, state.skipped = float(self.sums[""]), self.count, self.skipped
-        state.term_sums = {name: float(value) for name, value in self.sums.items() if name}
+        state.loss_sum = {name: float(total) for name, total in self.totals.items()}
+        state.loss_count = dict(self.counts)
+        state.skipped = self.skipped
 
 
 # ── Evaluate ────────────────────────────────────────────────────────────────────────────────────
 
 
+def assess(
+    model: Model, sessions: Sessions, spec: RunSpec, on_report: OnReport = silent, accelerator: Any = None,
+    watch: Watch | None = None,
+) -> tuple[Ranks | None, dict[str, Labels]]:  # fmt: skip
+    """Evaluate every task of `model`: `evaluate` for the next item, `evaluate_labels` for the others."""
+    ranks = evaluate(model, sessions, spec, on_report, accelerator, watch) if model.predicts_items else None
+    if set(model.weights) <= {NEXT_ITEM, DISCRIMINATOR}:
+        return ranks, {}
+    if accelerator is None or accelerator.num_processes == 1:
+        return ranks, evaluate_labels(model, sessions, spec, on_report)
+    from accelerate.utils import gather_object
+
+    share = accelerator.process_index, accelerator.num_processes
+    return ranks, evaluate_labels(model, sessions, spec, on_report, share, gather_object)
+
+
+def figures(ranks: Ranks | None, labels: Mapping[str, Labels]) -> dict[str, float]:
+    """Such as ``{"ndcg@10": …, "purchase/auc": …}``."""
+    found = ranks.metrics() if ranks else {}
+    return found | {name: value for cases in labels.values() for name, value in cases.metrics().items()}
+
+
 @torch.inference_mode()
 def evaluate(
-    model: Model, sessions: Sessions, spec: RunSpec, on_report: OnReport = silent, accelerator: Any = None
-) -> Ranks:
+    model: Model, sessions: Sessions, spec: RunSpec, on_report: OnReport = silent, accelerator: Any = None,
+    watch: Watch | None = None,
+) -> Ranks:  # fmt: skip
     """Rank every target of `sessions` among all items by what came before it.
 
     Exactly inference on each prefix: full ranking, ties by halves. With several processes each takes its
-    share and all get the whole.
+    share and all get the whole. `watch` sees the scores that the ranks are made from.
     """
     model.eval()
     device = next(model.parameters()).device
@@ -277,7 +327,7 @@ def evaluate(
     for index, chunk in enumerate(evaluation_batches(windows, EVALUATION_BATCH)):
         done += len(chunk)
         if index % world == rank:
-            parts.append(_rank_chunk(model, sessions, chunk, spec.evaluation, device))
+            parts.append(_rank_chunk(model, sessions, chunk, spec.evaluation, device, watch))
             on_report(Progress("evaluating", done, len(windows), "sessions"))
     if world > 1:
         from accelerate.utils import gather_object
@@ -292,10 +342,11 @@ def case_windows(model: Model, sessions: Sessions, spec: RunSpec) -> Windows:
     return evaluation_windows(sessions, longest, spec.evaluation.positions, model.masking.causal)
 
 
-def _rank_chunk(
-    model: Model, sessions: Sessions, chunk: Windows, evaluation: EvaluationSpec, device: torch.device
-) -> tuple[NDArray[Any], ...]:
-    batch = make_batch(sessions, chunk, model.head.body.inputs.item).to(device)
+def _read_chunk(
+    model: Model, sessions: Sessions, chunk: Windows, device: torch.device
+) -> tuple[Tensor, NDArray[Any], NDArray[Any], NDArray[Any]]:
+    """Body output (N, D), session row, position and target of every case of the windows."""
+    batch = make_batch(sessions, chunk, model.main.body.inputs.item).to(device)
     start = torch.from_numpy(chunk.read).to(device) if model.masking.causal else None
     queries = model.read(batch, start)
     count = chunk.stop - chunk.start - chunk.read
@@ -303,14 +354,41 @@ def _rank_chunk(
     step = np.arange(count.sum()) - np.repeat(np.cumsum(count) - count, count)
     position = np.repeat(chunk.start + chunk.read, count) + step + 1
     target = sessions.values["item_id"][sessions.offsets[row] + position].astype(np.int64)
+    return queries, row, position, target
+
+
+def _rank_chunk(
+    model: Model, sessions: Sessions, chunk: Windows, evaluation: EvaluationSpec, device: torch.device,
+    watch: Watch | None,
+) -> tuple[NDArray[Any], ...]:  # fmt: skip
+    queries, row, position, target = _read_chunk(model, sessions, chunk, device)
     labels, found = torch.from_numpy(target).to(device), []
-    size = rows_per_chunk(model.head.task.candidates.shape[0])
+    size = rows_per_chunk(model.next_item.candidates.shape[0])
     for at in range(0, len(queries), size):
         seen = None
         if evaluation.filter_seen:
             seen = seen_items(sessions, row[at : at + size], position[at : at + size]).to(device)
-        found.append(ranks(model.head.task.scores(queries[at : at + size]), labels[at : at + size], seen))
+        scores = model.next_item.scores(queries[at : at + size])
+        if watch:
+            watch(scores, labels[at : at + size], seen)
+        found.append(ranks(scores, labels[at : at + size], seen))
     return row, position, target, torch.cat(found).cpu().numpy()
+
+
+@torch.no_grad()
+def fit_temperature(model: Model, sessions: Sessions, spec: RunSpec) -> float:
+    """Fit the temperature of the model's scores to the targets of `sessions`; the order of the items stays.
+
+    Holds the body's output of every case, (N, D), never its scores.
+    """
+    model.eval()
+    device = next(model.parameters()).device
+    chunks = evaluation_batches(case_windows(model, sessions, spec), EVALUATION_BATCH)
+    read = [_read_chunk(model, sessions, chunk, device) for chunk in chunks]
+    if not read:
+        return 1.0
+    labels = torch.from_numpy(np.concatenate([target for *_, target in read])).to(device)
+    return model.next_item.fit_temperature(torch.cat([queries for queries, *_ in read]), labels)
 
 
 @torch.inference_mode()
@@ -326,9 +404,9 @@ def score(
     device = next(model.parameters()).device
     windows = whole_windows(sessions, inference_length(model.masking, spec.data.max_length))
     windows = windows.take(np.flatnonzero(windows.stop > 0))
-    size = min(EVALUATION_BATCH, rows_per_chunk(model.head.task.candidates.shape[0]))
+    size = min(EVALUATION_BATCH, rows_per_chunk(model.next_item.candidates.shape[0]))
     for chunk in evaluation_batches(windows, size):
-        scores = model.score(make_batch(sessions, chunk, model.head.body.inputs.item).to(device)).float()
+        scores = model.score(make_batch(sessions, chunk, model.main.body.inputs.item).to(device)).float()
         norm = scores.logsumexp(1, keepdim=True)
         if spec.evaluation.filter_seen:
             seen = seen_items(sessions, chunk.row, chunk.stop).to(device)

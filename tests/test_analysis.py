@@ -105,7 +105,7 @@ def test_promotion_looks_at_the_test_part_once_and_moves_the_alias(world: tuple[
     assert track.promoted(home) == {}
     first = promote(short, home=home, on_report=silent)
     assert (first.model, first.version, first.looks) == ("t4r-lab-shop", "1", 1)
-    assert first.test.keys() == first.baselines["popularity"].keys() >= {"ndcg@5"}
+    assert {"ndcg@5"} <= first.baselines["popularity"].keys() <= first.test.keys()
     assert promote(short, "second", home=home, on_report=silent).looks == 1
     assert sorted(track.promoted(home)[short]) == ["t4r-lab-shop@champion", "t4r-lab-shop@second"]
     assert promote(long, home=home, on_report=silent).version == "2"

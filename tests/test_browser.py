@@ -132,10 +132,10 @@ def test_choose_train_watch_and_find_the_run(page: Any, server: tuple[str, Path]
     shoot(page, "lab-architecture-light")
     # a body that is only for mlm changes the masking and says so; what is not offered is explained
     body = page.get_by_label("body", exact=True)
-    body.select_option(label="BERT")
+    body.select_option(label="ModernBERT")
     page.locator(".t4r-note", has_text="masking changed from clm to mlm").wait_for()
     masking = page.get_by_label("masking", exact=True)
-    assert masking.locator("option").all_inner_texts() == ["MLM"]
+    assert masking.locator("option").all_inner_texts() == ["MLM", "RTD"]
     assert page.locator(".t4r-help", has_text="Not offered").count() >= 1
     body.select_option(label="GPT2")
     page.locator(".t4r-copy pre", has_text="kind: gpt2").wait_for()

@@ -17,9 +17,13 @@ from t4r_lab.nn import blocks, two_stream
 from t4r_lab.nn.flow import Batch
 from t4r_lab.nn.heads import Model
 from t4r_lab.report import Epoch
+from t4r_lab.spec import BODY_MASKINGS, RunSpec
 from tests.toy import N_ITEMS, PAIRS, Toy, make_sessions, toy_spec
 
-pairs = pytest.mark.parametrize(("body", "masking"), PAIRS)
+TOWERS = [("sasrec+gru", "clm"), ("sasrec+bert", "mlm")]
+"""Towers are a body like any other."""
+
+pairs = pytest.mark.parametrize(("body", "masking"), [*PAIRS, *TOWERS])
 
 
 def make(body: str, masking: str, **changes: object) -> tuple[Model, Toy]:
@@ -79,8 +83,9 @@ def test_1_the_target_never_changes_its_own_prediction_in_training(body: str, ma
     assert leak_of(*make(body, masking)) < 1e-6
 
 
-def test_1_fails_when_the_causal_mask_is_removed(monkeypatch: pytest.MonkeyPatch) -> None:
-    model, toy = make("xlnet", "clm")
+@pytest.mark.parametrize("body", [b for b, masking in PAIRS if masking == "clm" and (b, "mlm") in PAIRS])
+def test_1_fails_when_the_causal_mask_is_removed(body: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    model, toy = make(body, "clm")
     output = blocks.sequence_output
     monkeypatch.setattr(blocks, "sequence_output", lambda m, kind, h, valid, causal: output(m, kind, h, valid, False))
     assert leak_of(model, toy) > 1e-3
@@ -176,6 +181,30 @@ def test_5_neither_padding_nor_the_rest_of_the_batch_changes_anything(body: str,
         alone = torch.cat([model.score(make_batch(short, windows.take(np.array([i])))) for i in range(12)])
         assert float((together - model.score(wider)).abs().max()) <= 1e-5
         assert float((together - alone).abs().max()) <= 1e-5
+
+
+def one_step(spec: RunSpec, toy: Toy) -> torch.Tensor:
+    """What the body gives and what it learns in one training step, as one vector."""
+    model = build.build(spec, toy.schema, toy.item_table()).train()
+    batch = make_batch(toy.part("train"), training_windows(toy.part("train"), 8).take(np.arange(16)))
+    torch.manual_seed(5)
+    loss = model.loss(batch).mean
+    loss.backward()
+    return torch.cat(
+        [loss.detach()[None], *(p.grad.flatten() for p in model.head.body.parameters() if p.requires_grad)]
+    )
+
+
+@pytest.mark.parametrize("body", BODY_MASKINGS)
+def test_6_every_knob_of_a_body_reaches_the_model(body: str) -> None:
+    toy = Toy(n=60)
+    spec = toy_spec(body, BODY_MASKINGS[body][0], model__body__n_layer=2, model__body__d_model=24)
+    before = one_step(spec, toy)  # fails if a parameter that is trained gets no gradient
+    assert torch.equal(before, one_step(spec, toy))
+    other = {"d_model": 32, "n_layer": 3, "n_head": 4, "dropout": 0.4, "activation": "relu", "initializer_range": 0.1}
+    for path in [p for p in spec.knobs() if p.startswith("model.body.") and not p.endswith("kind")]:
+        after = one_step(spec.override({path: other[path.removeprefix("model.body.")]}), toy)
+        assert before.shape != after.shape or float((before - after).abs().max()) > 1e-6, path
 
 
 @pairs

@@ -33,6 +33,10 @@ ELSEWHERE = {
     "train.monitor": "chooses the best epoch: test_train.py",
     "train.precision": "arithmetic of the body: test_train.py",
     "train.device": "where it runs",
+    "model.heads.0.fit_temperature": "after training: test_runner.py",
+    "model.towers": "a list: test_bodies.py",
+    "model.merge": "of towers: test_bodies.py",
+    "train.checkpoint_seconds": "when a state is kept: test_jobs.py",
     "train.fit_on": "the part that is read: test_train.py",
 }
 """Knobs that two epochs on a CPU can't show, and what tests them."""
@@ -43,6 +47,7 @@ FEATURES = ("item_id.dim", "category.dim", "category.table", "price.dim", "price
 
 NEEDS: dict[str, dict[str, Any]] = {
     "model.inputs.swap": {"model.inputs.swap_noise": 0.3},
+    "model.heads.0.loss.calibration": {"model.heads.0.loss.negatives": 8},  # at all items there is nothing to correct
     "model.inputs.continuous_projection": {"model.inputs.features": {"item_id": {}, "price": {}}},
     "model.inputs.features.category.table": {"model.inputs.features": {"category": {}, "genres": {"table": "shared"}}},
 }
@@ -87,7 +92,8 @@ def other_value(knob: Knob) -> Any:
     if knob.type is bool:
         return not knob.value
     if knob.type is int:
-        return knob.value + 2 if knob.value is not None else max(int(knob.low or 0), 3)
+        step = 4 if knob.path.endswith("d_model") else 2  # rotary heads are of even width
+        return knob.value + step if knob.value is not None else max(int(knob.low or 0), 3)
     if knob.low is not None and knob.high is not None:
         middle = (knob.low + knob.high) / 2
         return middle if middle != knob.value else (knob.low + middle) / 2

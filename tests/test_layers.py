@@ -13,13 +13,13 @@ import pytest
 PACKAGE = Path(__file__).parent.parent / "t4r_lab"
 
 FLOORS = {
-    "errors": 0, "schema": 0, "report": 0, "spec": 0, "merlin": 0,
+    "errors": 0, "files": 0, "schema": 0, "report": 0, "spec": 0, "merlin": 0,
     "data": 1, "nn": 1,
-    "build": 2, "checkpoint": 2, "baselines": 2,
-    "train": 3,
+    "build": 2, "checkpoint": 2, "baselines": 2, "labels": 2,
+    "train": 3, "judge": 3,
     "homes": 4, "track": 4,
     "runner": 5,
-    "jobs": 6, "recommender": 6, "comparison": 6, "describe": 6,
+    "jobs": 6, "worker": 6, "recommender": 6, "comparison": 6, "describe": 6,
     "demo": 7, "widgets": 7, "cli": 7,
     "__init__": 8, "__main__": 8,
     "progress": 1,

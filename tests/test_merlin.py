@@ -189,6 +189,18 @@ def test_rows_of_lists_need_no_schema_and_no_session_column(tmp_path: Path) -> N
         prepare(frame.with_columns(item_id=pl.lit([], dtype=pl.List(pl.Int64))), tmp_path / "none")
 
 
+def test_new_sessions_come_as_rows_too(tmp_path: Path) -> None:
+    sessions(200).write_parquet(tmp_path / "train.parquet")
+    options = PrepareOptions(merlin_schema=str(write(tmp_path)), split="leave_one_out")
+    data, new = prepare(tmp_path / "train.parquet", tmp_path / "data", options), sessions(20, seed=3)
+    rows = data.encode(new)
+    events = data.encode(new.explode("sku/list", "brand-list", "age.days-list"))
+    assert len(rows) == 20 and rows.ids.tolist() == [str(i) for i in new["session_id"]]
+    for name in ("item_id", "brand-list", "age_days-list"):
+        assert np.array_equal(rows.values[name], events.values[name])
+    assert np.array_equal(rows.context["country"], events.context["country"])
+
+
 def test_a_missing_schema_is_said(tmp_path: Path) -> None:
     sessions(20).write_parquet(tmp_path / "train.parquet")
     with pytest.raises(InputError, match=r"gone.pbtxt: cannot be read"):

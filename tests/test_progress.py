@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from t4r_lab.progress import Console
-from t4r_lab.report import Baseline, Epoch, Progress
+from t4r_lab.report import Baseline, Epoch, Progress, Stopped
 
 
 def epoch(**valid: float) -> Epoch:
@@ -26,3 +28,12 @@ def test_without_validation_there_is_no_baseline_to_show(capsys: pytest.CaptureF
         console(Baseline("popularity", {"ndcg@10": 0.1}))
         console(epoch())
     assert "no validation part  4.0 s\n" in capsys.readouterr().err
+
+
+def test_terms_of_the_loss_and_skipped_sessions_are_told(capsys: pytest.CaptureFixture[str]) -> None:
+    with Console() as console:
+        console(replace(epoch(), losses={"next_item": 2.5, "discriminator": 0.1}, skipped=1200))
+        console(Stopped("finished", 1, 4.0))
+    told = capsys.readouterr().err
+    assert "loss 3.5000 (next_item 2.5000, discriminator 0.1000)" in told
+    assert "4 s, 1,200 sessions without a target skipped\n" in told

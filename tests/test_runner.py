@@ -17,7 +17,6 @@ import pytest
 
 from t4r_lab import runner, track
 from t4r_lab.errors import InputError
-from t4r_lab.nn.heads import Loss
 from t4r_lab.report import Baseline, Epoch, Report, Started, silent
 from tests.small import small_data, small_spec
 
@@ -113,7 +112,7 @@ def test_baselines_are_told_before_training_begins(data: Path, home: Path) -> No
 def test_a_last_fit_on_train_and_valid_has_only_test_metrics(data: Path, home: Path) -> None:
     result = runner.run(small_spec(data, train__fit_on="train+valid"), home=home, test=True, on_report=silent)
     assert result.valid == {}
-    assert set(result.test or {}) == {"ndcg@5", "recall@5", "mrr@5"}
+    assert list(result.test or {})[:3] == ["ndcg@5", "recall@5", "mrr@5"]
     assert set(result.baselines) == {"test"}
     with pytest.raises(InputError, match="fitted on the validation part too"):
         runner.evaluate_run(result.run_id, home=home, on_report=silent)
@@ -204,7 +203,7 @@ def test_a_loss_that_is_no_number_fails_the_run_and_says_so(
 ) -> None:
     import torch
 
-    monkeypatch.setattr("t4r_lab.train.train_step", lambda *args: Loss(torch.tensor(float("nan")), 1))
+    monkeypatch.setattr("t4r_lab.train.train_step", lambda *args: {"next_item": (torch.tensor(float("nan")), 1)})
     with pytest.raises(RuntimeError, match=r"not finite; lower train\.learning_rate"):
         runner.run(small_spec(data), home=home, on_report=silent)
     assert newest(home).status == "FAILED"

@@ -39,8 +39,8 @@ DATA = {"data": {"path": "x"}}
             "model.body: n_head 3 does not divide d_model 64; choose n_head from [1, 2, 4",
         ),
         (
-            {**DATA, "model": {"body": {"kind": "bert"}}},
-            "model: masking 'clm' is not for body 'bert': use mlm or rtd with bert, or clm with xlnet, gpt2, gru, lstm",
+            {**DATA, "model": {"body": {"kind": "modernbert"}}},
+            "model: masking 'clm' is not for body 'modernbert': use mlm",
         ),
         (
             {**DATA, "model": {"masking": {"kind": "plm"}}},

@@ -81,6 +81,35 @@ def test_a_stop_finishes_the_batch_and_can_be_resumed(tmp_path: Path) -> None:
     assert resumed[-1].reason == "finished"
 
 
+def test_a_process_that_dies_within_an_epoch_goes_on_from_within_it(tmp_path: Path) -> None:
+    spec = toy_spec(train__checkpoint_seconds=0)
+    asked: list[int] = []  # after each batch and each epoch
+
+    def goes_on() -> bool:
+        asked.append(1)
+        return False
+
+    def dies() -> bool:
+        asked.append(1)
+        if len(asked) == 4:
+            raise KeyboardInterrupt
+        return False
+
+    whole, expected = fit(spec, Toy(), tmp_path / "whole", should_stop=goes_on)
+    undisturbed = len(asked)
+    asked.clear()
+
+    with pytest.raises(KeyboardInterrupt):
+        fit(spec, Toy(), tmp_path, should_stop=dies)
+    asked.clear()
+    resumed, model = fit(spec, Toy(), tmp_path, resume=True, should_stop=goes_on)
+    assert len(asked) == undisturbed - 3  # three batches had been kept, the fourth had not
+    curve = lambda reports: [(r.train_loss, r.valid) for r in reports if isinstance(r, Epoch)]  # noqa: E731
+    assert curve(resumed) == curve(whole)
+    kept = expected.state_dict()
+    assert all(torch.equal(value, kept[name]) for name, value in model.state_dict().items())
+
+
 def test_a_damaged_or_foreign_checkpoint_is_refused(tmp_path: Path) -> None:
     fit(toy_spec(), Toy(), tmp_path, should_stop=lambda: True)
     with pytest.raises(InputError, match="not a checkpoint of this run"):
@@ -205,7 +234,7 @@ def test_a_batch_without_targets_leaves_the_weights_as_they_are(tmp_path: Path) 
     single = make_batch(make_sessions(5, 0, longest=1), whole_windows(make_sessions(5, 0, longest=1), 8))
     before = [p.clone() for p in model.parameters()]
     accelerator = train.make_accelerator(TrainSpec(device="cpu"))
-    assert train.train_step(accelerator, model, optimizer, single, 1.0).targets == 0
+    assert train.train_step(accelerator, model, optimizer, single, model.weights, 1.0)["next_item"][1] == 0
     assert all(torch.equal(a, b) for a, b in zip(before, model.parameters(), strict=True))
 
 

@@ -102,6 +102,43 @@ def test_features_are_chosen_row_by_row() -> None:
     assert editor.rows["item_id"].tick.disabled
 
 
+def test_columns_share_a_table_by_its_name_and_vectors_of_items_stay() -> None:
+    d = draft()
+    d.set(
+        "model.inputs.features", {"item_id": {}, "category": {}, "genres": {}, "blog": {"vectors": {"path": "b.npy"}}}
+    )
+    editor = FeatureEditor(d, d.set)
+    assert editor.rows["price"].table.disabled and not editor.rows["price"].ticked
+    editor.rows["category"].table.value = editor.rows["genres"].table.value = "kinds"
+    features = d.spec.model.inputs.features
+    assert features is not None and features["category"].table == features["genres"].table == "kinds"
+    assert features["blog"].vectors is not None and features["blog"].vectors.path == "b.npy"
+    assert "vectors" in picture(d.spec, SCHEMA) and "blog" in picture(d.spec, SCHEMA)
+
+
+def test_the_picture_knows_every_aggregation_and_joint_projection() -> None:
+    spec = draft().spec.override({"model.inputs.aggregation": "element-wise-sum-item-multi"})
+    assert "element-wise-sum-item-multi" in picture(spec, SCHEMA) and "5 features B × 20 × 64" in picture(spec, SCHEMA)
+    joint = draft().spec.override({"model.inputs.continuous_projection": 6})
+    assert "all continuous" in picture(joint, SCHEMA) and "projected 6" in picture(joint, SCHEMA)
+
+
+def test_towers_are_drawn_and_edited() -> None:
+    d = draft()
+    form = SpecForm(d)
+    assert "model.merge" not in form.fields
+    d.replace(d.spec.override({"model.towers": [{"body": {"kind": "gru", "d_model": 32}}]}))
+    assert "GPT2 ×2 | GRU ×2" in picture(d.spec, SCHEMA)
+    assert "B × 20 × 96" in picture(d.spec, SCHEMA)
+    form.fields["model.towers.0.body.kind"].control.value = "bert"
+    assert {"clm"} == {kind for _, kind in form.fields["model.masking.kind"].control.options}
+    form.fields["model.merge"].control.value = "sum"
+    assert "needs towers of one width" in next(iter(d.errors.values()))
+    form.fields["model.towers.0.body.d_model"].control.value = 64
+    assert not d.errors
+    assert (d.spec.model.merge, d.spec.model.towers[0].body.d_model) == ("sum", 64)
+
+
 def test_the_picture_shows_shapes_and_escapes_names() -> None:
     text = picture(draft().spec, SCHEMA)
     assert "B × 20 × 64" in text
@@ -155,7 +192,7 @@ def test_the_picture_shows_what_is_hidden_and_the_discriminator() -> None:
 def test_a_card_extends_its_curves_and_escapes_its_name() -> None:
     card = JobCard(
         JobState("1", EVIL, "running", stage="training", done=5, total=10, eta=3.0, epochs=2, monitor="ndcg@5"),
-        lambda id: None,
+        lambda id, action: None,
     )
     card.consume(
         [
@@ -173,8 +210,25 @@ def test_a_card_extends_its_curves_and_escapes_its_name() -> None:
     assert "3 s left" in html
 
 
+def test_a_card_offers_what_can_be_done_and_asks_for_it() -> None:
+    asked: list[tuple[str, str]] = []
+    card = JobCard(JobState("1", "mine", "running"), lambda id, action: asked.append((id, action)))
+    offered = {
+        "running": ["pause", "stop"], "pausing": [], "canceling": [], "paused": ["resume"], "lost": ["resume"],
+        "stopped": ["resume"], "failed": ["resume"], "finished": [], "canceled": [],
+    }  # fmt: skip
+    for state, actions in offered.items():
+        card.state = JobState("1", "mine", state)
+        buttons = {action: getattr(card, action) for action in ("pause", "stop", "resume")}
+        assert [a for a, b in buttons.items() if b.layout.display != "none" and not b.disabled] == actions, state
+        for action in actions:
+            asked.clear()
+            buttons[action].click()
+            assert asked == [("1", action)]
+
+
 def test_panels_say_what_to_do_when_there_is_nothing() -> None:
-    panel = TrainPanel(lambda id: None)
+    panel = TrainPanel(lambda id, action: None)
     panel.show([], {})
     assert "press Train" in panel._message.value
     runs = RunsPanel(lambda: None)

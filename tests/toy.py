@@ -67,19 +67,24 @@ class Toy:
         return {"category": category, "genres": genres}
 
 
+def tiny(body: str) -> dict[str, object]:
+    """A body of 16 channels and one layer."""
+    return {"kind": body, "d_model": 16, "n_layer": 1, **({} if body in ("gru", "lstm") else {"n_head": 2})}
+
+
 def toy_spec(body: str = "gpt2", masking: str = "clm", **changes: object) -> RunSpec:
-    """A tiny spec; `changes` are dotted paths with ``__`` for the dot."""
+    """A tiny spec; towers are joined by ``+``, and `changes` are dotted paths with ``__`` for the dot."""
+    first, *others = body.split("+")
+    own: dict[str, object] = {
+        "features": {"item_id": {}, "price": {"encoding": "soft_one_hot", "dim": 4}, "genres": {}}
+    }
     spec = RunSpec.parse(
         {
             "data": {"path": "toy", "max_length": 8},
             "model": {
                 "masking": {"kind": masking},
-                "body": {
-                    "kind": body,
-                    "d_model": 16,
-                    "n_layer": 1,
-                    **({} if body in ("gru", "lstm") else {"n_head": 2}),
-                },
+                "body": tiny(first),
+                "towers": [{"inputs": own, "body": tiny(other)} for other in others],
             },
             "train": {"epochs": 2, "batch_size": 32, "learning_rate": 5e-3, "patience": None},
             "evaluation": {"cutoffs": [5]},

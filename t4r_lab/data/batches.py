@@ -35,10 +35,10 @@ class Windows:
         return Windows(self.row[index], self.start[index], self.stop[index], self.read[index])
 
 
-def training_windows(sessions: Sessions, longest: int) -> Windows:
-    """The newest `longest` events of each session that has at least two."""
+def training_windows(sessions: Sessions, longest: int, shortest: int = 2) -> Windows:
+    """The newest `longest` events of each session that has at least `shortest`."""
     length = np.diff(sessions.offsets)
-    row = np.flatnonzero(length >= 2)
+    row = np.flatnonzero(length >= shortest)
     stop = length[row]
     return Windows(row, np.maximum(stop - longest, 0), stop, np.zeros_like(row))
 
@@ -65,6 +65,27 @@ def evaluation_windows(sessions: Sessions, longest: int, positions: str, causal:
     length, first = length[row], first[row]
     if positions == "last":
         first = length - 1
+    return _cases(row, first, length, longest, causal)
+
+
+def label_windows(sessions: Sessions, longest: int, level: str, positions: str, causal: bool) -> Windows:
+    """Every case of an evaluation of labels: what may be seen for each one, its own event included.
+
+    A label of level ``session`` is judged once, by the whole session. One of level ``event`` is judged at the
+    session's last event or, with `positions` ``all``, at every event from ``target_start`` on, by the events up
+    to it. Where `read` isn't the last position, several events are read from one window (causal bodies).
+    """
+    length, first = np.diff(sessions.offsets), sessions.target_start.astype(np.int64)
+    row = np.flatnonzero((length > 0) if level == "session" else (first < length))
+    length, first = length[row], first[row]
+    if level == "session" or positions == "last":
+        first = length - 1
+    # the label of event t is read behind it: by the prefix that would predict event t + 1
+    return _cases(row, first + 1, length + 1, longest, causal)
+
+
+def _cases(row: Ints, first: Ints, length: Ints, longest: int, causal: bool) -> Windows:
+    """Windows that end before each position first … length-1 of each row, several in one where `causal`."""
     if causal:
         stop = np.minimum(length - 1, longest)
         together = first <= stop

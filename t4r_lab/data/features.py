@@ -236,7 +236,7 @@ def encode(feature: Feature, weight: NDArray[np.int64]) -> Encoded:
         assert feature.codes is not None and feature.values is not None
         there = feature.codes != MISSING
         count = np.bincount(feature.codes[there], weights=weight[there], minlength=len(feature.values))
-        table, ids = _category_table(feature.values, count)
+        table, ids = _category_table(feature.values, count, by_value=feature.role == "target")
         return Encoded(
             feature, Column(kind="categorical", size=len(table) + UNKNOWN + 1, **base), ids[feature.codes], table
         )
@@ -244,23 +244,29 @@ def encode(feature: Feature, weight: NDArray[np.int64]) -> Encoded:
     if feature.kind == "timestamp":
         return Encoded(feature, Column(kind="timestamp", **base), feature.numbers)
     mean, std = 0.0, 1.0
-    if feature.role != "target":
-        used = (weight > 0) & ~np.isnan(feature.numbers)
-        if used.any():
-            mean = float(np.average(feature.numbers[used], weights=weight[used]))
-            std = float(np.sqrt(np.average((feature.numbers[used] - mean) ** 2, weights=weight[used])))
-            std = std if std > 1e-9 * max(abs(mean), 1e-9) else 1.0  # a constant, but for rounding
-    stored = np.nan_to_num((feature.numbers - mean) / std, nan=0.0).astype(np.float32)
+    used = (weight > 0) & ~np.isnan(feature.numbers)
+    if used.any():
+        mean = float(np.average(feature.numbers[used], weights=weight[used]))
+        std = float(np.sqrt(np.average((feature.numbers[used] - mean) ** 2, weights=weight[used])))
+        std = std if std > 1e-9 * max(abs(mean), 1e-9) else 1.0  # a constant, but for rounding
+    if feature.role == "target":  # in its own unit, and a missing label stays missing
+        stored = feature.numbers.astype(np.float32)
+    else:
+        stored = np.nan_to_num((feature.numbers - mean) / std, nan=0.0).astype(np.float32)
     return Encoded(feature, Column(kind="continuous", mean=mean, std=std, **base), stored)
 
 
-def _category_table(values: pl.Series, count: NDArray[Any]) -> tuple[pl.DataFrame, NDArray[np.int32]]:
-    """``id, value`` of the values that training has, the most frequent first, and the id of each code (-1 too)."""
+def _category_table(
+    values: pl.Series, count: NDArray[Any], by_value: bool = False
+) -> tuple[pl.DataFrame, NDArray[np.int32]]:
+    """``id, value`` of the values that training has, and the id of each code (-1 too).
+
+    The most frequent value comes first; `by_value`, as classes have it, the least: 0 before 1, false before true.
+    """
     texts = values.cast(pl.String)
-    known = pl.DataFrame({"value": texts, "count": count, "code": np.arange(len(texts))})
-    known = known.filter((pl.col("count") > 0) & (pl.col("value") != "")).sort(
-        "count", "value", descending=[True, False]
-    )
+    known = pl.DataFrame({"own": values, "value": texts, "count": count, "code": np.arange(len(texts))})
+    known = known.filter((pl.col("count") > 0) & (pl.col("value") != ""))
+    known = known.sort("own") if by_value else known.sort("count", "value", descending=[True, False])
     ids = np.full(len(texts) + 1, UNKNOWN, np.int32)  # the last is that of code -1
     ids[known["code"].to_numpy()] = np.arange(len(known), dtype=np.int32) + UNKNOWN + 1
     table = known.select(pl.int_range(UNKNOWN + 1, pl.len() + UNKNOWN + 1, dtype=pl.Int32).alias("id"), "value")

@@ -121,7 +121,8 @@ def _feature(column: Column, train: Sessions, items: pl.DataFrame, table: pl.Dat
             "top": counts[UNKNOWN + 1 :][best].tolist(),
             "top_values": [name[:80] for name in names],
         }
-    raw = values.astype(np.float64) * column.std + column.mean
+    raw = values.astype(np.float64)
+    raw = raw[~np.isnan(raw)] if column.role == "target" else raw * column.std + column.mean
     quantiles = {str(q): float(f"{np.quantile(raw, q):.6g}") for q in QUANTILES} if len(raw) else {}
     return {**summary, "mean": column.mean, "std": column.std, "quantiles": quantiles}
 

@@ -41,6 +41,10 @@ class Sessions:
         """Events of each session, (S,)."""
         return np.diff(self.offsets)
 
+    def item_counts(self, n_items: int) -> NDArray[np.int64]:
+        """Events of each item 1..I, (I,)."""
+        return np.bincount(self.values["item_id"], minlength=n_items + 1)[1:]
+
     def take(self, rows: NDArray[np.integer[Any]]) -> Sessions:
         """The sessions at `rows`, in that order."""
         flat, offsets = ranges(self.offsets[rows], self.offsets[rows + 1])

@@ -16,10 +16,12 @@ from t4r_lab.data.coding import factorize
 from t4r_lab.data.columns import seconds
 from t4r_lab.data.frames import Frame, to_polars
 from t4r_lab.data.readers import Table
+from t4r_lab.data.sequences import unrolled
 from t4r_lab.data.sessionize import Log, find_sessions
 from t4r_lab.data.sessions import Sessions
 from t4r_lab.errors import InputError, did_you_mean
 from t4r_lab.schema import PADDING, UNKNOWN, Column, Schema
+from t4r_lab.spec.prepare import PrepareOptions
 
 FOLDER = "vocabulary"
 SESSIONS = "sessions.json"
@@ -88,7 +90,7 @@ class Vocabulary:
         return table
 
     def encode(self, events: Frame) -> Sessions:
-        """New events as sessions, by the user's own column names or the canonical ones.
+        """New events as sessions, by the user's own column names or the canonical ones; a row may be a whole session.
 
         Sessions are made as they were when the data was prepared: by the session column, else by user and, where
         one was set, inactivity gap; without either column all events are one session. They come in the order of
@@ -106,6 +108,9 @@ class Vocabulary:
         if "item_id" not in names:
             wanted = self.schema.item.source or "item_id"
             raise InputError(f"sessions: column {wanted!r} is missing; {did_you_mean(wanted, frame.columns)}")
+        keys = {role: names.get(f"{role}_id") for role in ("item", "session", "user")}
+        table = unrolled(table, PrepareOptions(**keys))
+        frame = table.frame
         log, ids = self._sessions(table, names)
         known = log.item > 0
         dropped = int((~known).sum())

@@ -6,19 +6,27 @@ Names are looked up when they are used, so that importing a torch-free module do
 from importlib import import_module
 from typing import Any
 
+_CONFIGURATIONS = (
+    "AlbertConfig", "BertConfig", "DebertaV2Config", "ElectraConfig", "GPT2Config", "LiGRConfig", "LlamaConfig",
+    "LongformerConfig", "ModernBertConfig", "Qwen3Config", "ReformerConfig", "RobertaConfig", "SASRecConfig",
+    "TransfoXLConfig", "XLNetConfig",
+)  # fmt: skip
+
 _HOME = {
     "Batch": "flow",
-    "BertConfig": "transformers",
-    "GPT2Config": "transformers",
+    "BinaryClassificationTask": "tasks",
+    "CategoricalClassificationTask": "tasks",
     "Head": "heads",
     "MLPBlock": "blocks",
     "Model": "heads",
     "NextItemPredictionTask": "heads",
     "RNNBlock": "blocks",
+    "RegressionTask": "tasks",
     "SequentialBlock": "blocks",
+    "Towers": "towers",
     "TabularSequenceFeatures": "features",
     "TransformerBlock": "blocks",
-    "XLNetConfig": "transformers",
+    **dict.fromkeys(_CONFIGURATIONS, "configurations"),
 }
 
 __all__ = list(_HOME)

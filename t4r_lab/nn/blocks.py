@@ -47,23 +47,23 @@ class MLPBlock(nn.Module):
 
 
 class TransformerBlock(nn.Module):
-    """A Hugging Face transformer over (B, T, d_model), made from its configuration.
+    """A transformer over (B, T, d_model), made from its configuration.
 
-    Padding is always masked. `masking` (a policy or its name) is checked against what the body supports.
+    `config` is what a configuration's ``build`` returns, or any configuration object of Hugging Face
+    `transformers`; what a model outside our table can do is found by trying it (`foreign.py`). Padding is always
+    masked. `masking` (a policy or its name) is checked against what the body supports.
 
     Raises
     ------
     InputError
-        for a pair that isn't allowed, naming what is.
+        for a pair that isn't allowed, naming what is; for a model that can't be a body, naming what it lacks.
     """
 
     def __init__(self, config: Any, masking: Masking | str | None = None) -> None:
         super().__init__()
-        self.kind: str = config.model_type
         self.masking = make_masking(masking) if isinstance(masking, str) else masking
-        if self.masking is not None and (refusal := pair_refusal(self.kind, self.masking.kind)):
-            raise InputError(refusal)
-        self.transformer = make_transformer(config)
+        self.transformer, self.maskings = make_transformer(config, self.masking.kind if self.masking else None)
+        self.kind: str = config.model_type
         if self.permutes:
             self.transformer.mask_emb.requires_grad_(True)  # the query stream starts from it
 
@@ -74,6 +74,8 @@ class TransformerBlock(nn.Module):
 
     def forward(self, hidden: Tensor, masked: Masked) -> Tensor:
         """(B, T, d_model); what stands at padding means nothing."""
+        if masked.causal not in {masking == "clm" for masking in self.maskings}:
+            raise InputError(f"{pair_refusal(self.kind, 'clm' if masked.causal else 'mlm', self.maskings)}")
         parts, rows = [], _by_length(masked.batch.lengths, hidden)
         for group in rows:
             longest = max(int(masked.batch.lengths[group].max()), 1)

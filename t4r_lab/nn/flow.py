@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -40,6 +41,25 @@ class Batch:
         keep = positions(self.ids)[:, :-1] < lengths[:, None]
         return replace(self, columns={n: c[:, :-1] * keep for n, c in self.columns.items()}, lengths=lengths)
 
+    def first(self, lengths: Tensor) -> Batch:
+        """The first `lengths` (B,) events of each session, (B, T). What stood behind them is zeroed."""
+        keep = positions(self.ids) < lengths[:, None]
+        return replace(
+            self,
+            columns={n: torch.where(_like(keep, c), c, c.new_zeros(())) for n, c in self.columns.items()},
+            lengths=lengths,
+        )
+
+    def newest(self, count: int) -> Batch:
+        """The last `count` events of each session that has more, (B, min(T, count))."""
+        if self.ids.shape[1] <= count:
+            return self
+        start = (self.lengths - count).clamp(min=0)
+        place = start[:, None] + torch.arange(count, device=start.device)
+        row = torch.arange(len(start), device=start.device)[:, None]
+        columns = {name: column[row, place] for name, column in self.columns.items()}
+        return replace(self, columns=columns, lengths=self.lengths.clamp(max=count))
+
     def with_empty_last(self) -> Batch:
         """Each session with one empty event appended, (B, T+1)."""
         return replace(self, columns={n: F.pad(c, (0, 1)) for n, c in self.columns.items()}, lengths=self.lengths + 1)
@@ -62,6 +82,18 @@ class Masked:
     order: Tensor | None = None
     """(B, T) place of each event in the order of permutation training: 0 is seen by all, and a predicted event sees
     those of a lower number, wherever they stand"""
+
+
+class Loss(NamedTuple):
+    """Mean loss over the `targets` of one batch."""
+
+    mean: Tensor
+    targets: int
+
+
+def _like(keep: Tensor, column: Tensor) -> Tensor:
+    """`keep` (B, T) with as many dimensions as `column` (B, T, …)."""
+    return keep.reshape(*keep.shape, *(1,) * (column.ndim - 2))
 
 
 def positions(ids: Tensor) -> Tensor:

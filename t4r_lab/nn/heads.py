@@ -2,27 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from types import MappingProxyType
-from typing import NamedTuple
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
 
 from t4r_lab.errors import InputError
 from t4r_lab.nn.blocks import SequentialBlock
-from t4r_lab.nn.flow import Batch, Masked
-from t4r_lab.nn.losses import linear_cross_entropy
+from t4r_lab.nn.calibration import fit_temperature
+from t4r_lab.nn.features import TabularSequenceFeatures
+from t4r_lab.nn.flow import Batch, Loss, Masked, positions
+from t4r_lab.nn.losses import linear_cross_entropy, rows_per_chunk
 from t4r_lab.nn.masking import Masking, ReplacedItems
-from t4r_lab.nn.rtd import ReplacedItemDetector
-
-
-class Loss(NamedTuple):
-    """Mean loss over the `targets` of one batch; where it is a weighted sum, its terms by name."""
-
-    mean: Tensor
-    targets: int
-    terms: Mapping[str, Tensor] = MappingProxyType({})
+from t4r_lab.nn.rtd import DISCRIMINATOR, ReplacedItemDetector
+from t4r_lab.nn.sampled import make_sampled
+from t4r_lab.nn.tasks import LEVELS, LabelTask
+from t4r_lab.nn.towers import Towers
+from t4r_lab.spec import NEXT_ITEM, CrossEntropy, LossSpec
 
 
 class NextItemPredictionTask(nn.Module):
@@ -30,18 +26,40 @@ class NextItemPredictionTask(nn.Module):
 
     With `weight_tying`, U is the item embedding of the input block (Inan et al., 2017); a body of another
     width gets one linear layer in between. Temperature acts on the loss and on the scores alike, label
-    smoothing on the loss alone.
+    smoothing on the loss alone. `hf_format` is the reference's; here every body has one format.
+
+    Parameters
+    ----------
+    loss: what is minimized, by its part of the spec; by default cross-entropy over all items.
+    fit_temperature: keep a second temperature, of the scores alone, that is fitted after training.
     """
 
-    def __init__(self, weight_tying: bool = True, label_smoothing: float = 0.0, temperature: float = 1.0) -> None:
+    name = NEXT_ITEM
+    fitted: Tensor | None
+
+    def __init__(
+        self,
+        weight_tying: bool = True,
+        label_smoothing: float = 0.0,
+        temperature: float = 1.0,
+        loss: LossSpec | None = None,
+        fit_temperature: bool = False,
+        *,
+        hf_format: bool = True,
+    ) -> None:
         super().__init__()
+        del hf_format
+        if isinstance(loss, CrossEntropy):
+            label_smoothing = loss.label_smoothing
         if not 0 <= label_smoothing < 1:
             raise InputError(f"label_smoothing {label_smoothing} must lie in [0, 1), for example 0.1")
         if temperature <= 0:
             raise InputError(f"temperature {temperature} must be above 0, for example 1.0")
         self.weight_tying, self.label_smoothing, self.temperature = weight_tying, label_smoothing, temperature
+        self._loss = loss or CrossEntropy()
+        self.register_buffer("fitted", torch.ones(()) if fit_temperature else None)
 
-    def build(self, body: SequentialBlock) -> None:
+    def build(self, body: SequentialBlock | Towers) -> None:
         """Make the parameters that fit `body`; `Head` calls it once."""
         table = body.inputs.item_embedding
         if not self.weight_tying:
@@ -52,6 +70,7 @@ class NextItemPredictionTask(nn.Module):
         width = table.embedding_dim
         self.project = nn.Identity() if width == body.output_dim else nn.Linear(body.output_dim, width)
         self.bias = nn.Parameter(torch.zeros(table.num_embeddings - 1))
+        self.sampled = make_sampled(self._loss, len(self.bias))
 
     @property
     def candidates(self) -> Tensor:
@@ -60,72 +79,258 @@ class NextItemPredictionTask(nn.Module):
 
     def loss(self, hidden: Tensor, labels: Tensor) -> Loss:
         """`hidden` (N, D) at real targets only, `labels` (N,) item ids."""
-        queries = self.project(hidden)
-        total = linear_cross_entropy(
-            queries, self.candidates, self.bias, labels - 1, self.label_smoothing, self.temperature
-        )
+        queries, classes = self.project(hidden), labels - 1
+        if self.sampled is not None:
+            total = self.sampled(queries, self.candidates, self.bias, classes, self.temperature)
+        else:
+            total = linear_cross_entropy(
+                queries, self.candidates, self.bias, classes, self.label_smoothing, self.temperature
+            )
         return Loss(total / max(len(labels), 1), len(labels))
 
     def scores(self, hidden: Tensor) -> Tensor:
-        """Logits over the items 1..I divided by the temperature, (N, I)."""
+        """Logits over the items 1..I divided by the temperatures, (N, I)."""
         queries = self.project(hidden).to(self.bias.dtype)
-        return torch.addmm(self.bias, queries, self.candidates.T) / self.temperature
+        temperature = self.temperature if self.fitted is None else self.temperature * self.fitted
+        return torch.addmm(self.bias, queries, self.candidates.T) / temperature
+
+    @torch.no_grad()
+    def fit_temperature(self, hidden: Tensor, labels: Tensor) -> float:
+        """Fit the temperature of the scores to the cases of `hidden` (N, D) and `labels` (N,) item ids."""
+        queries = self.project(hidden).to(self.bias.dtype) / self.temperature
+        bias, rows = self.bias / self.temperature, rows_per_chunk(len(self.bias))
+        fitted = fit_temperature(queries, self.candidates, bias, labels - 1, rows)
+        self.fitted = torch.full_like(self.bias[0], fitted)
+        return fitted
+
+
+Task = NextItemPredictionTask | LabelTask
 
 
 class Head(nn.Module):
-    """A body with the task that reads it and, where the masking replaces items, the detector of replaced ones."""
+    """A body with the tasks that read it, each under its name: ``next_item``, or the label's column.
 
-    def __init__(self, body: SequentialBlock, task: NextItemPredictionTask) -> None:
-        super().__init__()
-        self.body, self.task = body, task
-        task.build(body)
-        masking = body.inputs.masking
-        self.detector = ReplacedItemDetector(body, masking) if isinstance(masking, ReplacedItems) else None
+    The next item is predicted from what the body's masking shows; labels are predicted from a second pass in
+    which nothing is hidden, as at inference (see `t4r_lab.nn.tasks`). Where the masking replaces items, a detector of
+    replaced ones is trained too. A body that isn't causal sees later events
+    too, so for labels of events it reads sessions cut off behind a random event, and predicts that event's.
 
-    def loss(self, masked: Masked) -> Loss:
-        """The task's loss; with a detector, that plus the detector's times its weight."""
-        hidden = self.body(masked)[masked.predict]
-        loss = self.task.loss(hidden, masked.labels)
-        if self.detector is None:
-            return loss
-        found = self.detector.loss(self.body, self.task, masked, hidden)
-        return Loss(
-            loss.mean + self.detector.weight * found, loss.targets, {"next_item": loss.mean, "discriminator": found}
-        )
+    Parameters
+    ----------
+    tasks: one task or several. task_weights: a factor for the loss of each; 1 by default.
+    inputs: the input block of `body`, by which the reference's samples name it once more.
 
-
-class Model(nn.Module):
-    """The end-to-end model; `loss` to train, `score` to predict.
-
-    Both take a `Batch`. Calling the model gives the loss, which is what several processes need.
+    Raises
+    ------
+    InputError
+        for two tasks of one name, weights that don't fit the tasks, or the inputs of another body.
     """
 
-    def __init__(self, head: Head) -> None:
+    task: Task
+
+    def __init__(
+        self,
+        body: SequentialBlock | Towers,
+        tasks: Task | Sequence[Task],
+        task_weights: Sequence[float] | None = None,
+        inputs: TabularSequenceFeatures | None = None,
+    ) -> None:
         super().__init__()
-        self.head = head
+        self.body = body
+        self.tasks: tuple[Task, ...] = (tasks,) if isinstance(tasks, nn.Module) else tuple(tasks)
+        self.task_weights = _weights("task", len(self.tasks), task_weights)
+        _refuse_twins(self.tasks)
+        if inputs is not None and inputs is not body.inputs:
+            raise InputError("the head's inputs are not those of its body; leave inputs out")
+        for number, task in enumerate(self.tasks):
+            self.add_module(_numbered("task", number), task)
+            task.build(body)
+        self.detector: ReplacedItemDetector | None = None
+        masking = body.inputs.masking
+        if isinstance(masking, ReplacedItems) and any(isinstance(task, NextItemPredictionTask) for task in self.tasks):
+            self.detector = ReplacedItemDetector(body, masking)
+
+    @property
+    def weights(self) -> dict[str, float]:
+        """The factor of each loss by its name; the detector's goes with that of the next item, which it serves."""
+        found = {task.name: weight for task, weight in zip(self.tasks, self.task_weights, strict=True)}
+        return found if self.detector is None else found | {DISCRIMINATOR: found[NEXT_ITEM] * self.detector.weight}
 
     @property
     def masking(self) -> Masking:
-        return self.head.body.masking
+        return self.body.masking
 
     @property
     def max_length(self) -> int:
         """Positions that the body has."""
-        return self.head.body.inputs.max_sequence_length
+        return self.body.inputs.max_sequence_length
+
+    @property
+    def labels(self) -> tuple[LabelTask, ...]:
+        """The tasks that predict labels."""
+        return tuple(task for task in self.tasks if isinstance(task, LabelTask))
+
+    def losses(self, batch: Batch) -> dict[str, Loss]:
+        """Mean training loss of each task over its targets."""
+        found: dict[str, Loss] = {}
+        for task in self.tasks:
+            if isinstance(task, NextItemPredictionTask):
+                masked = self.masking.training(batch.newest(self.max_length + self.masking.training_extra))
+                hidden = self.body(masked)[masked.predict]
+                found[task.name] = task.loss(hidden, masked.labels)
+                if self.detector is not None:
+                    found[DISCRIMINATOR] = self.detector.loss(self.body, task, masked, hidden)
+        for shown, tasks in self._label_passes(batch.newest(self.max_length)):
+            hidden = self.body(self._observed(shown))
+            for task in tasks:
+                read = self._places(shown, task.level, torch.zeros_like(shown.lengths))
+                found[task.name] = task.loss(task.read(hidden, shown.valid, read), shown.columns[task.name][read])
+        return {name: found[name] for name in self.weights}
+
+    def predict(self, batch: Batch, level: str, start: Tensor | None = None) -> dict[str, Tensor]:
+        """What the label tasks of `level` predict: probability of yes (N,), numbers (N,), or probabilities (N, C).
+
+        A session gives one row, of its last event; with `start` (B,), for labels of events and a causal body,
+        one row for each event from there on.
+        """
+        hidden = self.body(self._observed(batch))
+        read = self._places(batch, level, batch.lengths - 1 if start is None else start)
+        return {t.name: t.predictions(t.read(hidden, batch.valid, read)) for t in self.labels if t.level == level}
+
+    def _label_passes(self, batch: Batch) -> list[tuple[Batch, list[LabelTask]]]:
+        """What the body reads to train labels, with the tasks that are read from it."""
+        of_sessions, of_events = ([t for t in self.labels if t.level == level] for level in LEVELS)
+        if self.masking.causal:
+            passes = [(batch, of_sessions + of_events)]
+        else:
+            draw = (torch.rand(len(batch.lengths), device=batch.ids.device) * batch.lengths).long() + 1
+            passes = [(batch, of_sessions), (batch.first(torch.minimum(draw, batch.lengths)), of_events)]
+        return [(shown, tasks) for shown, tasks in passes if tasks]
+
+    def _observed(self, batch: Batch) -> Masked:
+        """The batch with nothing hidden."""
+        return Masked(batch, None, batch.valid, batch.ids.new_empty(0), self.masking.causal)
+
+    def _places(self, batch: Batch, level: str, start: Tensor) -> Tensor:
+        """Where labels are read, (B, T): at the last event; labels of events from `start` on, if the body is causal."""
+        if level == "session" or not self.masking.causal:
+            start = batch.lengths - 1
+        return batch.valid & (positions(batch.ids) >= start[:, None])
+
+
+class Model(nn.Module):
+    """The end-to-end model: `loss` to train, `score` to predict the next item, `predict` to predict labels.
+
+    All take a `Batch`. Calling the model gives the losses by task, which is what several processes need. Heads
+    may share a body or have bodies, and maskings, of their own; one task at most predicts the next item.
+
+    Raises
+    ------
+    InputError
+        for two tasks of one name, or weights that don't fit the heads.
+    """
+
+    head: Head
+
+    def __init__(self, *heads: Head, head_weights: Sequence[float] | None = None) -> None:
+        super().__init__()
+        self.heads = heads
+        for number, head in enumerate(heads):
+            self.add_module(_numbered("head", number), head)
+        _refuse_twins([task for head in heads for task in head.tasks])
+        self.weights: dict[str, float] = {
+            name: weight * share
+            for head, weight in zip(heads, _weights("head", len(heads), head_weights), strict=True)
+            for name, share in head.weights.items()
+        }
+
+    @property
+    def main(self) -> Head:
+        """The head that predicts the next item, else the first."""
+        own = [h for h in self.heads if any(isinstance(t, NextItemPredictionTask) for t in h.tasks)]
+        return own[0] if own else self.heads[0]
+
+    @property
+    def next_item(self) -> NextItemPredictionTask:
+        """The task that predicts the next item.
+
+        Raises
+        ------
+        InputError
+            if the model predicts labels only.
+        """
+        for task in self.main.tasks:
+            if isinstance(task, NextItemPredictionTask):
+                return task
+        raise InputError(
+            f"the model predicts {', '.join(self.weights)} and no next item; train one with a next_item head"
+        )
+
+    @property
+    def predicts_items(self) -> bool:
+        return NEXT_ITEM in self.weights
+
+    @property
+    def masking(self) -> Masking:
+        """The masking of the `main` head."""
+        return self.main.masking
+
+    @property
+    def max_length(self) -> int:
+        """Positions that the body of the `main` head has."""
+        return self.main.max_length
+
+    def losses(self, batch: Batch) -> dict[str, Loss]:
+        """Mean training loss of each task over its targets."""
+        return {name: loss for head in self.heads for name, loss in head.losses(batch).items()}
 
     def loss(self, batch: Batch) -> Loss:
-        """Mean training loss over the targets that the masking chooses."""
-        return self.head.loss(self.masking.training(batch))
+        """Weighted sum of the tasks' mean losses, and the targets of all of them."""
+        losses = self.losses(batch)
+        mean = torch.stack([self.weights[name] * loss.mean for name, loss in losses.items()]).sum()
+        return Loss(mean, sum(loss.targets for loss in losses.values()))
 
-    def forward(self, batch: Batch) -> Loss:
-        return self.loss(batch)
+    def forward(self, batch: Batch) -> dict[str, Loss]:
+        return self.losses(batch)
 
     def read(self, batch: Batch, start: Tensor | None = None) -> Tensor:
         """Body output where inference reads: (B, D), or with `start` (B,) one row per position from there on."""
         masked = self.masking.inference(batch, start)
-        out: Tensor = self.head.body(masked)[masked.predict]
+        out: Tensor = self.main.body(masked)[masked.predict]
         return out
 
     def score(self, batch: Batch) -> Tensor:
         """Scores of the event after each session, (B, I); column j belongs to item id j+1."""
-        return self.head.task.scores(self.read(batch))
+        return self.next_item.scores(self.read(batch))
+
+    def predict(self, batch: Batch) -> dict[str, Tensor]:
+        """Predicted label of each session, or of its last event, by task; as `Head.predict` gives them."""
+        found: dict[str, Tensor] = {}
+        for head in self.heads:
+            for level in LEVELS:
+                found |= head.predict(batch.newest(head.max_length), level)
+        return {name: found[name] for name in self.weights if name in found}
+
+
+def _numbered(word: str, number: int) -> str:
+    """Names of modules: the first has no number, so that weights of models with one head and task keep theirs."""
+    return f"{word}_{number}" if number else word
+
+
+def _weights(word: str, count: int, given: Sequence[float] | None) -> tuple[float, ...]:
+    if not count:
+        raise InputError(f"there is no {word}; give one at least")
+    if given is not None and len(given) != count:
+        raise InputError(f"{word}_weights: {len(given)} weights for {count} {word}s; give one for each")
+    weights = (1.0,) * count if given is None else tuple(float(w) for w in given)
+    if min(weights) < 0 or not max(weights) > 0:
+        raise InputError(f"{word}_weights: {list(weights)} must be 0 or more, and one of them above 0")
+    return weights
+
+
+def _refuse_twins(tasks: Sequence[Task]) -> None:
+    names = [task.name for task in tasks]
+    for name in names:
+        if names.count(name) > 1:
+            what = "the next item" if name == NEXT_ITEM else f"the label {name!r}"
+            raise InputError(f"{names.count(name)} tasks predict {what}; keep one of them")

@@ -58,12 +58,19 @@ PER_CASE: dict[str, Callable[[Floats, int], Floats]] = {"ndcg": _ndcg, "recall":
 hit rate and equals P@k in the session-based literature."""
 
 
-def summarize(rank: Floats, cutoffs: list[int]) -> dict[str, float]:
+LIST_CASE: dict[str, Callable[[Floats, int], Floats]] = {"map": _mrr, "precision": lambda rank, k: _recall(rank, k) / k}
+"""What a case's list of k is worth. With one target a case, average precision is the reciprocal rank and precision
+is recall / k: said for comparison with others' tables, of no news beside `PER_CASE`."""
+
+
+def summarize(
+    rank: Floats, cutoffs: list[int], table: dict[str, Callable[[Floats, int], Floats]] = PER_CASE
+) -> dict[str, float]:
     """Means over all cases, such as ``{"ndcg@10": …}``."""
     return {
         f"{name}@{k}": float(metric(rank, k).mean()) if len(rank) else 0.0
         for k in cutoffs
-        for name, metric in PER_CASE.items()
+        for name, metric in table.items()
     }
 
 

@@ -12,9 +12,12 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from t4r_lab.nn.features import TabularSequenceFeatures
-from t4r_lab.nn.flow import Masked
+from t4r_lab.nn.flow import Loss, Masked
 from t4r_lab.nn.losses import rows_per_chunk
 from t4r_lab.nn.masking import ReplacedItems
+
+DISCRIMINATOR = "discriminator"
+"""Name of the detector's loss beside those of the tasks."""
 
 
 class Body(Protocol):
@@ -58,8 +61,8 @@ class ReplacedItemDetector(nn.Module):
         out: Tensor = self.judge((body if self.body is None else self.body)(masked))[..., 0]
         return out
 
-    def loss(self, body: Body, generator: Generator, masked: Masked, hidden: Tensor) -> Tensor:
-        """Mean binary cross-entropy over all real events, a scalar.
+    def loss(self, body: Body, generator: Generator, masked: Masked, hidden: Tensor) -> Loss:
+        """Mean binary cross-entropy over all real events.
 
         `masked` is the generator's batch and `hidden` (N, D) its output at the targets. No gradient passes through
         the draw.
@@ -67,7 +70,8 @@ class ReplacedItemDetector(nn.Module):
         corrupted = corrupt(masked, draw_items(generator, hidden.detach(), self.temperature))
         replaced = corrupted.batch.ids != masked.batch.ids  # a true item that was drawn is an original
         logits = self(body, corrupted)[corrupted.predict].float()
-        return F.binary_cross_entropy_with_logits(logits, replaced[corrupted.predict].float())
+        total = F.binary_cross_entropy_with_logits(logits, replaced[corrupted.predict].float(), reduction="sum")
+        return Loss(total / max(len(logits), 1), len(logits))
 
 
 def corrupt(masked: Masked, items: Tensor) -> Masked:

@@ -1,121 +1,136 @@
-"""Transformer bodies: Hugging Face models behind one adapter.
-
-A configuration class here has only ``build``, which returns a configuration of `transformers` sized for
-sessions. Every argument reaches the model. The item embedding lives in the input block, so the models get
-``inputs_embeds`` and their own word embedding is frozen at one unused row.
-"""
+"""Transformer bodies by kind: configuration, model and what of it stays unused, behind one adapter."""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
+from t4r_lab.errors import InputError
+from t4r_lab.nn import configurations as c
+from t4r_lab.nn.attention import AttentionStack, LiGRLayer, SASRecLayer
 from t4r_lab.nn.dropout import replace_dropouts
+from t4r_lab.spec.bodies import BODY_MASKINGS, pair_refusal
 
 
-class XLNetConfig:
-    """XLNet (Yang et al., 2019): relative positions, attention in either direction."""
+class Kind(NamedTuple):
+    """A row of the table."""
 
-    @staticmethod
-    def build(
-        d_model: int,
-        n_head: int,
-        n_layer: int,
-        total_seq_length: int,
-        dropout: float = 0.1,
-        activation: str = "gelu",
-        initializer_range: float = 0.02,
-    ) -> Any:
-        from transformers import XLNetConfig as Config
-
-        del total_seq_length  # relative positions have no longest length
-        return Config(
-            vocab_size=1, d_model=d_model, n_head=n_head, n_layer=n_layer, d_inner=4 * d_model, dropout=dropout,
-            ff_activation=activation, initializer_range=initializer_range, mem_len=None, use_mems_eval=False,
-            use_mems_train=False, attn_type="bi", pad_token_id=0, bos_token_id=0, eos_token_id=0,
-        )  # fmt: skip
+    config: c.Configuration
+    model: Callable[[Any], nn.Module]
+    unused: tuple[str, ...] = ()
+    """ends of the names of parameters that get no gradient: the word embedding gives way to the input block"""
 
 
-class GPT2Config:
-    """GPT-2 (Radford et al., 2019): causal attention, pre-norm."""
+def _named(name: str, **options: Any) -> Callable[[Any], nn.Module]:
+    """A model class of `transformers`, imported when a model is made."""
 
-    @staticmethod
-    def build(
-        d_model: int,
-        n_head: int,
-        n_layer: int,
-        total_seq_length: int,
-        dropout: float = 0.1,
-        activation: str = "gelu",
-        initializer_range: float = 0.02,
-    ) -> Any:
-        from transformers import GPT2Config as Config
+    def make(config: Any) -> nn.Module:
+        import transformers
 
-        return Config(
-            vocab_size=1, n_embd=d_model, n_head=n_head, n_layer=n_layer, n_positions=total_seq_length,
-            resid_pdrop=dropout, embd_pdrop=dropout, attn_pdrop=dropout, activation_function=activation,
-            initializer_range=initializer_range, use_cache=False, bos_token_id=0, eos_token_id=0,
-        )  # fmt: skip
+        model: nn.Module = getattr(transformers, name)(config, **options)
+        return model
+
+    return make
 
 
-class BertConfig:
-    """BERT (Devlin et al., 2019): attention both ways, post-norm."""
+def _reformer(config: Any) -> Any:
+    """Reformer repeats its dropout in the backward pass by a seed, which it takes from the clock: here from torch's
+    generator, so that a run can be repeated."""
+    if "lsh" in config.attn_layers:
+        raise InputError(
+            "body 'reformer': layers of kind 'lsh' hash by chance, so that padding and the rest of a batch would "
+            "change a session's scores; use attn_layers of 'local', as ReformerConfig.build does"
+        )
+    model: Any = _named("ReformerModel")(config)
 
-    @staticmethod
-    def build(
-        d_model: int,
-        n_head: int,
-        n_layer: int,
-        total_seq_length: int,
-        dropout: float = 0.1,
-        activation: str = "gelu",
-        initializer_range: float = 0.02,
-    ) -> Any:
-        from transformers import BertConfig as Config
+    def draw(layer: Any, name: str) -> None:
+        setattr(layer, name, int(torch.randint(2**62, ())))
+        torch.manual_seed(getattr(layer, name))
 
-        return Config(
-            vocab_size=1, hidden_size=d_model, num_attention_heads=n_head, num_hidden_layers=n_layer,
-            intermediate_size=4 * d_model, max_position_embeddings=total_seq_length, hidden_dropout_prob=dropout,
-            attention_probs_dropout_prob=dropout, hidden_act=activation, initializer_range=initializer_range,
-            type_vocab_size=1, pad_token_id=0,
-        )  # fmt: skip
-
-
-TRANSFORMERS: dict[str, Any] = {"xlnet": XLNetConfig, "gpt2": GPT2Config, "bert": BertConfig}
-
-
-def make_transformer(config: Any) -> nn.Module:
-    """The model of a configuration, its unused parameters frozen so that they get no gradient."""
-    from transformers import BertModel, GPT2Model, XLNetModel
-
-    # The word embedding gives way to the input block; in XLNet mask_emb and seg_embed serve permutation
-    # training and segments, and r_s_bias goes with segments.
-    model: nn.Module
-    unused: tuple[str, ...]
-    if config.model_type == "bert":
-        model, unused = BertModel(config, add_pooling_layer=False), ("word_embeddings.weight",)
-    elif config.model_type == "gpt2":
-        model, unused = GPT2Model(config), ("wte.weight",)
-    else:
-        model, unused = XLNetModel(config), ("word_embedding.weight", "mask_emb", "seg_embed", "r_s_bias")
-    for name, parameter in model.named_parameters():
-        if name.endswith(unused):
-            parameter.requires_grad_(False)
-    replace_dropouts(model)
+    for layer in model.encoder.layers:
+        layer._init_attention_seed = lambda layer=layer: draw(layer, "attention_seed")
+        layer._init_feed_forward_seed = lambda layer=layer: draw(layer, "feed_forward_seed")
     return model
+
+
+WORDS = ("word_embeddings.weight",)
+GLOBAL = tuple(f"{name}_global.{part}" for name in ("query", "key", "value") for part in ("weight", "bias"))
+
+TRANSFORMERS: dict[str, Kind] = {
+    # mask_emb and seg_embed serve permutation training and segments, and r_s_bias goes with segments
+    "xlnet": Kind(c.XLNetConfig, _named("XLNetModel"), ("word_embedding.weight", "mask_emb", "seg_embed", "r_s_bias")),
+    "gpt2": Kind(c.GPT2Config, _named("GPT2Model"), ("wte.weight",)),
+    "bert": Kind(c.BertConfig, _named("BertModel", add_pooling_layer=False), WORDS),
+    "roberta": Kind(c.RobertaConfig, _named("RobertaModel", add_pooling_layer=False), WORDS),
+    "electra": Kind(c.ElectraConfig, _named("ElectraModel"), WORDS),
+    "albert": Kind(c.AlbertConfig, _named("AlbertModel", add_pooling_layer=False), WORDS),
+    "deberta-v2": Kind(c.DebertaV2Config, _named("DebertaV2Model"), WORDS),
+    "modernbert": Kind(c.ModernBertConfig, _named("ModernBertModel"), ("tok_embeddings.weight",)),
+    "longformer": Kind(c.LongformerConfig, _named("LongformerModel", add_pooling_layer=False), (*WORDS, *GLOBAL)),
+    "reformer": Kind(c.ReformerConfig, _reformer, WORDS),
+    "llama": Kind(c.LlamaConfig, _named("LlamaModel"), ("embed_tokens.weight",)),
+    "qwen3": Kind(c.Qwen3Config, _named("Qwen3Model"), ("embed_tokens.weight",)),
+    "sasrec": Kind(c.SASRecConfig, lambda config: AttentionStack(config.sizes, SASRecLayer)),
+    "ligr": Kind(c.LiGRConfig, lambda config: AttentionStack(config.sizes, LiGRLayer)),
+}
+
+
+def make_transformer(config: Any, masking: str | None = None) -> tuple[nn.Module, tuple[str, ...]]:
+    """The model of a configuration and the maskings it supports, `masking` among them.
+
+    Its unused parameters are frozen, so that several processes don't wait for their gradients.
+
+    Raises
+    ------
+    InputError
+        if `masking` is not for this body, or a model outside the table can't read sessions.
+    """
+    name = getattr(config, "model_type", None)
+    if name in TRANSFORMERS:
+        _refuse(name, masking, BODY_MASKINGS[name])
+        model = TRANSFORMERS[name].model(config)
+        for path, parameter in model.named_parameters():
+            if path.endswith(TRANSFORMERS[name].unused):
+                parameter.requires_grad_(False)
+        replace_dropouts(model)
+        return model, BODY_MASKINGS[name]
+    if not hasattr(config, "to_dict") or name is None:
+        raise InputError(
+            f"{type(config).__name__} is no configuration of a transformer; give what XLNetConfig.build(…) or another "
+            "configuration's build returns, or a configuration object of Hugging Face transformers"
+        )
+    from t4r_lab.nn.foreign import make_foreign
+
+    model, maskings = make_foreign(config)
+    _refuse(name, masking, maskings)
+    return model, maskings
+
+
+def _refuse(kind: str, masking: str | None, supported: tuple[str, ...]) -> None:
+    if masking is not None and (refusal := pair_refusal(kind, masking, supported)):
+        raise InputError(refusal)
 
 
 def sequence_output(model: nn.Module, kind: str, hidden: Tensor, valid: Tensor, causal: bool) -> Tensor:
     """Run the model over `hidden` (B, T, D) with padding masked; (B, T, D) out."""
+    if isinstance(model, AttentionStack):
+        stacked: Tensor = model(hidden, valid, causal)
+        return stacked
     arguments: dict[str, Any] = {
         "inputs_embeds": hidden,
         "attention_mask": valid.to(hidden.dtype if kind == "xlnet" else torch.long),
     }
+    length = hidden.shape[1]
     if kind == "xlnet" and causal:
-        length = hidden.shape[1]
         later = torch.ones(length, length, device=hidden.device, dtype=hidden.dtype).triu(1)
         arguments["perm_mask"] = later.expand(len(hidden), -1, -1)  # 1: i may not attend to j
+    elif causal and "mlm" in BODY_MASKINGS.get(kind, ()):
+        earlier = torch.ones(length, length, device=hidden.device, dtype=torch.bool).tril()
+        arguments["attention_mask"] = earlier.expand(len(hidden), 1, -1, -1)  # padding stands on the right, unseen
     out: Tensor = model(**arguments, return_dict=True).last_hidden_state
+    if kind == "reformer":
+        out = out.unflatten(-1, (2, -1)).mean(-2)  # the two streams of reversible layers
     return out

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from t4r_lab.errors import InputError
+from t4r_lab.spec.bodies import GPT2, BodySpec, pair_refusal
 from t4r_lab.spec.knobs import Part, knob
 
 # ── Data ────────────────────────────────────────────────────────────────────────────────────────
@@ -139,79 +140,14 @@ class RTD(Part):
 
 MaskingSpec = Annotated[CLM | MLM | PLM | RTD, Field(discriminator="kind")]
 
-# ── Body ────────────────────────────────────────────────────────────────────────────────────────
+# ── Towers ──────────────────────────────────────────────────────────────────────────────────────
 
 
-class _Layers(Part):
-    d_model: int = knob(64, "width of the body", low=2, high=4096, search=(64, 448))
-    n_layer: int = knob(2, "number of layers", low=1, high=48, search=(1, 4))
-    dropout: float = knob(0.1, "dropout inside the body", low=0, high=0.95, search=(0, 0.5))
+class TowerSpec(Part):
+    """Another tower: features of its own and a body of its own."""
 
-
-class _Transformer(_Layers):
-    n_head: int = knob(4, "attention heads; must divide d_model", low=1, high=64, search=(1, 16))
-    activation: Literal["gelu", "relu", "silu"] = knob("gelu", "activation of the feed-forward layers")
-
-    @model_validator(mode="after")
-    def _heads_divide_width(self) -> _Transformer:
-        if self.d_model % self.n_head:
-            fits = [n for n in range(1, self.d_model + 1) if self.d_model % n == 0 and n <= 64]
-            raise InputError(f"n_head {self.n_head} does not divide d_model {self.d_model}; choose n_head from {fits}")
-        return self
-
-
-class XLNet(_Transformer):
-    """XLNet: relative positions, either direction of attention."""
-
-    kind: Literal["xlnet"] = "xlnet"
-
-
-class GPT2(_Transformer):
-    """GPT-2: causal attention, absolute positions."""
-
-    kind: Literal["gpt2"] = "gpt2"
-
-
-class BERT(_Transformer):
-    """BERT: attention both ways, absolute positions."""
-
-    kind: Literal["bert"] = "bert"
-
-
-class GRU(_Layers):
-    """Gated recurrent unit, as in GRU4Rec."""
-
-    kind: Literal["gru"] = "gru"
-
-
-class LSTM(_Layers):
-    """Long short-term memory."""
-
-    kind: Literal["lstm"] = "lstm"
-
-
-BodySpec = Annotated[XLNet | GPT2 | BERT | GRU | LSTM, Field(discriminator="kind")]
-
-BODY_MASKINGS: dict[str, tuple[str, ...]] = {
-    "xlnet": ("clm", "mlm", "plm", "rtd"),
-    "gpt2": ("clm",),
-    "bert": ("mlm", "rtd"),
-    "gru": ("clm",),
-    "lstm": ("clm",),
-}
-"""Which maskings each body supports: read by the validation, the forms, the blocks and the certificates."""
-
-
-def pair_refusal(body: str, masking: str) -> str | None:
-    """Why `masking` can't train `body`, with what can; None where it can."""
-    supported = BODY_MASKINGS[body]
-    if masking in supported:
-        return None
-    others = [name for name, maskings in BODY_MASKINGS.items() if masking in maskings]
-    return (
-        f"masking {masking!r} is not for body {body!r}: use {' or '.join(supported)} with {body}, "
-        f"or {masking} with {', '.join(others)}"
-    )
+    inputs: InputsSpec = Field(InputsSpec(), description="the tower's features and their aggregation")
+    body: BodySpec = Field(GPT2(), description="the tower's network over the sequence")
 
 
 # ── Heads ───────────────────────────────────────────────────────────────────────────────────────
@@ -226,21 +162,154 @@ class CrossEntropy(Part):
     )
 
 
-LossSpec = CrossEntropy
+class _Sampled(Part):
+    negatives: int = knob(
+        256, "items drawn for a batch, shared by its cases", low=1, high=65_536, search=(16, 4096), log=True
+    )
+    sampler: Literal["uniform", "log_uniform", "in_batch"] = knob(
+        "uniform", "how they are drawn: all alike, by Zipf's law in order of popularity, or other cases' targets"
+    )
+
+
+class SampledSoftmax(_Sampled):
+    """Softmax over the target and drawn items, with log Q correction: for large catalogs."""
+
+    kind: Literal["sampled_softmax"] = "sampled_softmax"
+
+
+class BCE(_Sampled):
+    """Binary cross-entropy of the target and drawn items, as in SASRec."""
+
+    kind: Literal["bce"] = "bce"
+
+
+class GBCE(_Sampled):
+    """Generalized BCE: undoes the overconfidence that drawing negatives brings (Petrov & Macdonald, 2023)."""
+
+    kind: Literal["gbce"] = "gbce"
+    calibration: float = knob(0.75, "t: 0 is BCE, 1 makes the scores calibrated", low=0, high=1, search=(0, 1))
+
+
+class BPR(_Sampled):
+    """Bayesian personalized ranking: the target above each drawn item."""
+
+    kind: Literal["bpr"] = "bpr"
+
+
+class TOP1(_Sampled):
+    """TOP1 of GRU4Rec: relative rank of the target, with regularized scores."""
+
+    kind: Literal["top1"] = "top1"
+
+
+class BPRMax(_Sampled):
+    """BPR against the highest drawn items (Hidasi & Karatzoglou, 2018)."""
+
+    kind: Literal["bpr_max"] = "bpr_max"
+    regularization: float = knob(1.0, "weight of the squared scores", low=0, high=100, search=(0, 3))
+
+
+class TOP1Max(_Sampled):
+    """TOP1 against the highest drawn items (Hidasi & Karatzoglou, 2018)."""
+
+    kind: Literal["top1_max"] = "top1_max"
+
+
+LossSpec = Annotated[
+    CrossEntropy | SampledSoftmax | BCE | GBCE | BPR | TOP1 | BPRMax | TOP1Max, Field(discriminator="kind")
+]
+
+
+NEXT_ITEM = "next_item"
+"""Name of the task that predicts the next item; a label's task is called by its column."""
+
+
+def _weight() -> float:
+    value: float = knob(1.0, "factor of this head's loss in the sum of all", low=0, high=1e6)
+    return value
 
 
 class NextItem(Part):
     """Predict the next item over the whole catalog."""
 
     kind: Literal["next_item"] = "next_item"
+    weight: float = _weight()
     loss: LossSpec = Field(CrossEntropy(), description="what is minimized")
     temperature: float = knob(
         1.0, "scores are divided by it, in the loss and in the scores", low=0.01, high=100, search=(0.1, 5), log=True
     )
+    fit_temperature: bool = knob(
+        False,
+        "after training, fit one more temperature of the scores to validation data (Guo et al., 2017)",
+    )
     weight_tying: bool = knob(True, "use the item embedding as output weights (Inan et al., 2017)")
 
+    @field_validator("loss", mode="before")
+    @classmethod
+    def _kind_may_be_left_out(cls, loss: Any) -> Any:
+        """Specs written when cross-entropy was the only loss name no kind."""
+        return {"kind": "cross_entropy", **loss} if isinstance(loss, dict) else loss
 
-HeadSpec = NextItem
+
+class _Label(Part):
+    column: str = Field(description="label column of the data, kept by `prepare --targets`", min_length=1)
+    level: Literal["session", "event"] | None = knob(
+        None, "one label for the session, or one for each event from the events up to it; empty: as the column is"
+    )
+    summary: Literal["last", "first", "mean", "attention"] = knob(
+        "last", "session label: how the events become one vector; an event's label is read at the event"
+    )
+    dropout: float = knob(0.0, "dropout before the output layer", low=0, high=0.95, search=(0, 0.5))
+    weight: float = _weight()
+
+    @model_validator(mode="after")
+    def _events_have_no_summary(self) -> _Label:
+        if self.level == "event" and self.summary != "last":
+            raise InputError(event_summary_refusal(self.column, self.summary))
+        return self
+
+
+def event_summary_refusal(column: str, summary: str) -> str:
+    """Why an event's label has no other summary than the last position."""
+    return (
+        f"summary {summary!r} is for labels of sessions, but {column!r} is predicted at each event; "
+        "use summary last, or level session"
+    )
+
+
+class Binary(_Label):
+    """Predict a yes/no label, such as whether the session ends in a purchase."""
+
+    kind: Literal["binary"] = "binary"
+
+
+class Categorical(_Label):
+    """Predict a label of several classes."""
+
+    kind: Literal["categorical"] = "categorical"
+
+
+class Regression(_Label):
+    """Predict a number."""
+
+    kind: Literal["regression"] = "regression"
+    loss: Literal["mse", "mae", "huber"] = knob(
+        "mse", "what is minimized: squared or absolute error, or Huber's with its bend at one standard deviation"
+    )
+
+
+HeadSpec = Annotated[NextItem | Binary | Categorical | Regression, Field(discriminator="kind")]
+LABEL_METRICS: dict[str, tuple[str, ...]] = {
+    "binary": ("auc", "average_precision", "accuracy"),
+    "categorical": ("auc", "average_precision", "accuracy"),
+    "regression": ("rmse", "mae"),
+}
+"""Metrics of each kind of label head, the one that decides by default first."""
+
+
+def lower_is_better(metric: str) -> bool:
+    """Whether a smaller value of `metric`, such as ``price/rmse``, is the better one."""
+    return metric.rpartition("/")[2] in ("rmse", "mae")
 
 
 class ModelSpec(Part):
@@ -249,13 +318,65 @@ class ModelSpec(Part):
     inputs: InputsSpec = Field(InputsSpec(), description="features and their aggregation")
     masking: MaskingSpec = Field(CLM(), description="what is hidden and what is predicted in training")
     body: BodySpec = Field(GPT2(), description="the network over the sequence")
-    heads: list[HeadSpec] = Field([NextItem()], description="what is predicted", min_length=1, max_length=1)
+    towers: list[TowerSpec] = Field(
+        [], description="further towers beside inputs and body; all share the masking", max_length=8
+    )
+    merge: Literal["concat", "sum", "gate"] = knob("concat", "how the outputs of several towers become one")
+    heads: list[HeadSpec] = Field([NextItem()], description="what is predicted", min_length=1, max_length=32)
 
     @model_validator(mode="after")
     def _pair_is_allowed(self) -> ModelSpec:
-        if refusal := pair_refusal(self.body.kind, self.masking.kind):
-            raise InputError(refusal)
+        for body in (self.body, *(tower.body for tower in self.towers)):
+            if refusal := pair_refusal(body.kind, self.masking.kind):
+                raise InputError(refusal)
         return self
+
+    @model_validator(mode="after")
+    def _towers_can_be_merged(self) -> ModelSpec:
+        widths = [self.body.d_model, *(tower.body.d_model for tower in self.towers)]
+        if self.merge != "concat" and len(set(widths)) > 1:
+            raise InputError(
+                f"merge {self.merge!r} needs towers of one width, but their d_model are {', '.join(map(str, widths))}; "
+                "give all one d_model, or merge by concat"
+            )
+        return self
+
+    @field_validator("heads", mode="before")
+    @classmethod
+    def _next_item_unless_said_otherwise(cls, heads: Any) -> Any:
+        if not isinstance(heads, list):
+            return heads
+        return [{"kind": NEXT_ITEM, **h} if isinstance(h, dict) and "kind" not in h else h for h in heads]
+
+    @model_validator(mode="after")
+    def _each_task_once(self) -> ModelSpec:
+        names = [head_name(head) for head in self.heads]
+        for index, name in enumerate(names):
+            if name in names[:index]:
+                what = "next item" if name == NEXT_ITEM else f"label {name!r}"
+                raise InputError(f"heads.{index} predicts the {what}, as heads.{names.index(name)} does; remove one")
+        if not any(head.weight for head in self.heads):
+            raise InputError("heads: every weight is 0, so nothing would be learned; set one above 0")
+        return self
+
+    @property
+    def next_item(self) -> NextItem | None:
+        """The head that predicts the next item."""
+        return next((head for head in self.heads if isinstance(head, NextItem)), None)
+
+    @property
+    def fits_temperature(self) -> bool:
+        return self.next_item is not None and self.next_item.fit_temperature
+
+    @property
+    def labels(self) -> list[Binary | Categorical | Regression]:
+        """The heads that predict labels."""
+        return [head for head in self.heads if not isinstance(head, NextItem)]
+
+
+def head_name(head: HeadSpec) -> str:
+    """What the task of a head is called in reports and metrics."""
+    return NEXT_ITEM if isinstance(head, NextItem) else head.column
 
 
 # ── Training and evaluation ─────────────────────────────────────────────────────────────────────
@@ -301,7 +422,10 @@ class TrainSpec(Part):
     warmup: float = knob(0.1, "share of all steps over which the learning rate rises", low=0, high=1, search=(0, 0.3))
     clip_norm: float | None = knob(1.0, "largest norm of the gradient; empty: no clipping", low=1e-6)
     patience: int | None = knob(3, "stop after so many epochs without a better validation metric; empty: never", low=1)
-    monitor: str | None = knob(None, "validation metric that decides; empty: ndcg at the last cutoff")
+    monitor: str | None = knob(
+        None, "validation metric that decides; empty: ndcg at the last cutoff, or the first label's first metric"
+    )
     seed: int = knob(0, "seed of initial weights, order and dropout", low=0, high=2**31 - 1)
     precision: Literal["float32", "bfloat16", "float16"] = knob("float32", "arithmetic of the body")
     device: Literal["auto", "cpu"] = knob("auto", "auto: an accelerator where there is one")
+    checkpoint_seconds: float = knob(60.0, "after so many seconds the state is kept within an epoch too", low=0)

@@ -12,7 +12,15 @@ from pydantic import Field, ValidationError, model_validator
 
 from t4r_lab.errors import InputError, did_you_mean
 from t4r_lab.spec.knobs import Knob, Part, element, variants, walk
-from t4r_lab.spec.parts import PLM, DataSpec, EvaluationSpec, ModelSpec, TrainSpec
+from t4r_lab.spec.parts import (
+    LABEL_METRICS,
+    PLM,
+    DataSpec,
+    EvaluationSpec,
+    ModelSpec,
+    TrainSpec,
+    lower_is_better,
+)
 
 
 class RunSpec(Part):
@@ -30,12 +38,18 @@ class RunSpec(Part):
     evaluation: EvaluationSpec = Field(EvaluationSpec())
 
     @model_validator(mode="after")
+    def _temperature_has_data(self) -> RunSpec:
+        for index, head in enumerate(self.model.heads):
+            if getattr(head, "fit_temperature", False) and self.train.fit_on != "train":
+                path = f"model.heads.{index}.fit_temperature"
+                raise InputError(f"{path}: there is no validation part to fit it on; set train.fit_on to train")
+        return self
+
+    @model_validator(mode="after")
     def _monitor_is_computed(self) -> RunSpec:
-        if self.train.monitor is not None and self.train.monitor not in self.evaluation.metrics:
-            raise InputError(
-                f"train.monitor: {self.train.monitor!r} is not computed; "
-                f"{did_you_mean(self.train.monitor, self.evaluation.metrics)}"
-            )
+        asked = self.train.monitor
+        if asked is not None and asked not in self.metrics:
+            raise InputError(f"train.monitor: {asked!r} is not computed; {did_you_mean(asked, self.metrics)}")
         return self
 
     @model_validator(mode="after")
@@ -49,9 +63,23 @@ class RunSpec(Part):
         return self
 
     @property
+    def metrics(self) -> list[str]:
+        """Names of everything that is computed: ``ndcg@10`` of the next item, ``purchase/auc`` of a label."""
+        return [
+            *(self.evaluation.metrics if self.model.next_item else []),
+            *(f"{head.column}/{metric}" for head in self.model.labels for metric in LABEL_METRICS[head.kind]),
+        ]
+
+    @property
     def monitor(self) -> str:
         """The validation metric that chooses the best epoch."""
-        return self.train.monitor or f"ndcg@{self.evaluation.cutoffs[-1]}"
+        if self.train.monitor is not None:
+            return self.train.monitor
+        return f"ndcg@{self.evaluation.cutoffs[-1]}" if self.model.next_item else self.metrics[0]
+
+    def merit(self, metrics: Mapping[str, float]) -> float:
+        """The monitored one of `metrics`, its sign turned where lower is better: the largest is the best."""
+        return metrics[self.monitor] * (-1 if lower_is_better(self.monitor) else 1)
 
     # reading ------------------------------------------------------------------------------------
 
@@ -221,7 +249,7 @@ def explain(root: type[Part], content: Any, error: ValidationError) -> str:
     loc, raw, owner = list(first["loc"]), content, root
     path: list[str] = []
     for i, key in enumerate(loc):
-        if isinstance(raw, Mapping) and key not in raw and raw.get("kind") == key:
+        if isinstance(raw, Mapping) and key not in raw and str(key) in variants(owner):
             continue  # pydantic names the variant of a union in the location; a person doesn't
         last = i == len(loc) - 1
         if first["type"] == "extra_forbidden" and last:

@@ -9,6 +9,7 @@ from typing import Any
 import ipywidgets as w
 import traitlets as tr
 
+from t4r_lab.comparison import is_paired
 from t4r_lab.reuse import ALIAS
 from t4r_lab.server import Server
 from t4r_lab.spec import RunSpec
@@ -80,7 +81,7 @@ def test_part(run: RunSummary) -> str:
     if not run.promoted:
         return f'<div class="t4r-help">{HIDDEN}{f" {looked}" if run.looks else ""}</div>'
     where = ", ".join(run.aliases) if run.aliases else "in the registry without an alias"
-    names = list(run.test)
+    names = [name for name in run.test if is_paired(name)]
     rows = {run.name: run.test, **run.test_baselines}
     head = "".join(f'<th scope="col" class="t4r-number">{escape(n)}</th>' for n in names)
     body = "".join(

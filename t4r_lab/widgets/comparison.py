@@ -9,10 +9,10 @@ from typing import Any
 import ipywidgets as w
 import traitlets as tr
 
-from t4r_lab.analysis import Analysis, is_ranked
-from t4r_lab.comparison import Difference
+from t4r_lab.analysis import Analysis
+from t4r_lab.comparison import Difference, is_paired, is_ranked
 from t4r_lab.widgets.background import Background
-from t4r_lab.widgets.figures import Drawn, draw, in_order
+from t4r_lab.widgets.figures import Drawn, draw, in_order, ranking
 from t4r_lab.widgets.text import escape, message, number
 from t4r_lab.widgets.theme import Theme
 
@@ -106,7 +106,7 @@ class Comparing:
         runs, metric = wanted
         colors = dict(self.theme.colors)
         return lambda: (
-            found := source.analyze(self.home, runs, metric if is_ranked(metric) else None),
+            found := source.analyze(self.home, runs, metric if is_paired(metric) else None),
             draw(found, colors),
         )
 
@@ -163,15 +163,15 @@ def figures(found: Analysis) -> str:
     """The metrics at the cutoff they are judged by, the interval beneath; the best of the runs in bold."""
     metrics = found.comparison.metrics
     every = dict.fromkeys(name for own in metrics.values() for name in own if is_ranked(name))
-    names = [name for name in every if name.partition("@")[2] == found.metric.partition("@")[2]]
-    names.sort(key=lambda name: name != found.metric)
-    best = {name: max(metrics[run].get(name, 0.0) for run in found.labels) for name in names}
+    cutoff = found.metric.partition("@")[2] or next((name.partition("@")[2] for name in every), "")
+    names = list(dict.fromkeys([found.metric, *(name for name in every if name.endswith(f"@{cutoff}"))]))
+    best = {name: ranking(found, name)[0] for name in names}
     rows = ""
     for label, own in metrics.items():
         quiet = "" if label in found.labels else ' class="t4r-quiet"'
         rows += f'<tr{quiet}><th scope="row">{escape(label)}</th>'
         for name in names:
-            strong = " t4r-strong" if label in found.labels and own.get(name) == best[name] else ""
+            strong = " t4r-strong" if label == best[name] else ""
             low, high = found.intervals.get(label, {}).get(name, (None, None))
             under = f'<div class="t4r-under">{number(low)}–{number(high)}</div>' if low is not None else ""
             rows += f'<td class="t4r-number{strong}">{number(own.get(name))}{under}</td>'

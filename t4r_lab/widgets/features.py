@@ -15,11 +15,13 @@ from t4r_lab.widgets.draft import FEATURES, Draft
 from t4r_lab.widgets.fields import NOTHING, as_text, offered
 from t4r_lab.widgets.text import escape
 
-HEAD = '<div class="t4r-feature-head"><span>column</span><span>encoding</span><span>width</span></div>'
+HEAD = (
+    '<div class="t4r-feature-head"><span>column</span><span>encoding</span><span>width</span><span>table</span></div>'
+)
 
 
 class FeatureEditor(w.VBox):
-    """Rows of tick, encoding and width; what isn't chosen follows the defaults of the schema."""
+    """Rows of tick, encoding, width and table; what isn't chosen follows the defaults of the schema."""
 
     def __init__(self, draft: Draft, edit: Callable[[str, Any], None]) -> None:
         self.draft, self._edit = draft, edit
@@ -57,11 +59,17 @@ class FeatureEditor(w.VBox):
         """Rows → the spec's dictionary; nothing at all where every row stands on its default."""
         chosen = {name: row.choice for name, row in self.rows.items() if row.ticked}
         plain = len(chosen) == len(self.rows) and not any(chosen.values())
-        self._edit(FEATURES, None if plain else chosen)
+        others = {name: f for name, f in self._asked().items() if name not in self.rows}  # pre-trained vectors
+        self._edit(FEATURES, None if plain and not others else {**chosen, **others})
+
+    def _asked(self) -> dict[str, Any]:
+        """The spec's dictionary as it was last asked for; empty where there is none."""
+        spec = self.draft.spec.to_dict()["model"]["inputs"]["features"]
+        return self.draft.pending.get(FEATURES, spec) or {}
 
 
 class FeatureRow(w.VBox):
-    """One column: whether it is read, its encoding, its width (empty: the default)."""
+    """One column: whether it is read, its encoding, width and embedding table (empty: the default)."""
 
     def __init__(self, column: Column, changed: Callable[[], None]) -> None:
         self.column, self._changed, self._quiet = column, changed, False
@@ -86,12 +94,20 @@ class FeatureRow(w.VBox):
             layout={"width": "auto"},
             tooltip=f"width of the vector of {column.name}; empty: default",
         )
+        self.table = w.Text(
+            description=f"table of {column.name}",
+            placeholder="own",
+            continuous_update=False,
+            disabled=column.kind != "categorical",
+            layout={"width": "auto"},
+            tooltip=FeatureSpec.model_fields["table"].description,
+        )
         self._error = w.HTML()
-        line = w.HBox([self.tick, self.encoding, self.dim])
+        line = w.HBox([self.tick, self.encoding, self.dim, self.table])
         line.add_class("t4r-feature-line")
         super().__init__([line, self._error])
         self.add_class("t4r-feature")
-        for part in (self.tick, self.encoding, self.dim):
+        for part in (self.tick, self.encoding, self.dim, self.table):
             part.observe(self._edited, "value")
 
     @property
@@ -102,7 +118,11 @@ class FeatureRow(w.VBox):
     def choice(self) -> dict[str, Any]:
         """What differs from the defaults, as the spec takes it."""
         dim = self.dim.value.strip()
-        chosen = {"encoding": self.encoding.value or None, "dim": (int(dim) if dim.isdigit() else dim) or None}
+        chosen = {
+            "encoding": self.encoding.value or None,
+            "dim": (int(dim) if dim.isdigit() else dim) or None,
+            "table": self.table.value.strip() or None,
+        }
         return {**self._kept, **{k: v for k, v in chosen.items() if v is not None}}
 
     def show(self, ticked: bool, asked: dict[str, Any], width: int | None, error: str) -> None:
@@ -110,7 +130,7 @@ class FeatureRow(w.VBox):
         self._quiet = True
         try:
             plain = FeatureSpec().model_dump()
-            self._kept = {k: v for k, v in asked.items() if k not in ("encoding", "dim") and v != plain.get(k)}
+            self._kept = {k: v for k, v in asked.items() if k not in ("encoding", "dim", "table") and v != plain.get(k)}
             self.tick.value = ticked
             encoding = asked.get("encoding") or NOTHING
             if encoding in dict(self.encoding.options).values():
@@ -118,6 +138,7 @@ class FeatureRow(w.VBox):
             self.dim.value = as_text(asked.get("dim"))
             self.dim.placeholder = "default" if width is None else f"default {width}"
             self.dim.disabled = not ticked
+            self.table.value = as_text(asked.get("table"))
             self._error.value = (
                 f'<div class="t4r-help t4r-error" role="alert">Error: {escape(error)}</div>' if error else ""
             )

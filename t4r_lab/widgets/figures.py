@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from t4r_lab.analysis import Analysis
+from t4r_lab.spec import lower_is_better
 from t4r_lab.widgets.fields import label
 from t4r_lab.widgets.text import escape, number
 
@@ -57,7 +58,7 @@ def bars(found: Analysis, colors: Colors) -> Drawn | None:
     metrics = {name: m[found.metric] for name, m in found.comparison.metrics.items() if found.metric in m}
     if not metrics:
         return None
-    names = sorted(metrics, key=lambda name: metrics[name])
+    names = ranking(found, found.metric, [*metrics])[::-1]
     ends = [found.intervals.get(n, {}).get(found.metric, (metrics[n], metrics[n])) for n in names]
     figure = go.Figure(
         go.Bar(
@@ -210,6 +211,13 @@ def reliability(found: Analysis, colors: Colors) -> Drawn | None:
 
 
 # ── how they look ───────────────────────────────────────────────────────────────────────────────
+
+
+def ranking(found: Analysis, metric: str, names: Sequence[str] = ()) -> list[str]:
+    """Labels, by default of the runs, from the best at `metric` to the worst; last those without it."""
+    sign = 1 if lower_is_better(metric) else -1
+    value = {name: sign * own[metric] for name, own in found.comparison.metrics.items() if metric in own}
+    return sorted(names or found.labels, key=lambda name: value.get(name, float("inf")))
 
 
 def color(found: Analysis, name: str, colors: Colors) -> str:

@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import ipywidgets as w
 import traitlets as tr
 
-from t4r_lab.spec import BODY_MASKINGS, Knob, RunSpec, pair_refusal
-from t4r_lab.spec.knobs import Part, variants
-from t4r_lab.widgets.draft import FEATURES, MASKING, Draft
+from t4r_lab.spec import BODY_MASKINGS, BodySpec, Knob, NextItem, RunSpec, pair_refusal
+from t4r_lab.spec.knobs import Part, element, variants
+from t4r_lab.widgets.draft import MASKING, Draft
 from t4r_lab.widgets.fields import Field
 from t4r_lab.widgets.text import escape
 
 SECTIONS: dict[str, tuple[str, ...]] = {
     "Inputs": ("data.max_length", "model.inputs."),
     "Masking": ("model.masking.",),
-    "Body": ("model.body.",),
+    "Body": ("model.body.", "model.towers.", "model.merge"),
     "Heads": ("model.heads.",),
     "Train": ("train.",),
     "Evaluation": ("evaluation.",),
@@ -34,22 +34,30 @@ def kinds(spec: RunSpec, path: str) -> dict[str, type[Part]]:
     """The parts a ``….kind`` chooses from, by kind."""
     owner: Any = spec
     *parents, name, _ = path.split(".")
-    if name.isdigit():
-        return {}
+    *parents, name = parents if name.isdigit() else [*parents, name]  # the kind of one part of a list
     for key in parents:
         owner = owner[int(key)] if key.isdigit() else getattr(owner, key)
-    return variants(type(owner).model_fields[name].annotation)
+    annotation = type(owner).model_fields[name].annotation
+    return variants(element(annotation) or annotation)
+
+
+def bodies(spec: RunSpec) -> list[BodySpec]:
+    """The body of every tower."""
+    return [spec.model.body, *(tower.body for tower in spec.model.towers)]
 
 
 def options(spec: RunSpec, knob: Knob) -> list[tuple[str, Any]] | None:
     """What can be chosen for a knob now; None where it isn't a choice or its own choices stand."""
     if knob.path == "train.monitor":
         return [(f"default ({spec.model_copy(update={'train': spec.train.model_copy(update={'monitor': None})}).monitor})", None),
-                *((m, m) for m in spec.evaluation.metrics)]  # fmt: skip
+                *((m, m) for m in spec.metrics)]  # fmt: skip
     if not knob.path.endswith("kind"):
         return None
     parts = kinds(spec, knob.path)
-    allowed = BODY_MASKINGS[spec.model.body.kind] if knob.path == MASKING else knob.choices
+    allowed: Sequence[Any] = knob.choices
+    if knob.path == MASKING:
+        first, *others = (BODY_MASKINGS[body.kind] for body in bodies(spec))
+        allowed = [masking for masking in first if all(masking in other for other in others)]
     return [(parts[k].__name__ if k in parts else str(k), k) for k in allowed]
 
 
@@ -58,7 +66,7 @@ def help_text(spec: RunSpec, knob: Knob) -> str:
     part = kinds(spec, knob.path).get(knob.value) if knob.path.endswith("kind") else None
     lines = [(part.__doc__ or knob.help).strip().splitlines()[0]] if part else [knob.help]
     if knob.path == MASKING:
-        refusals = (pair_refusal(spec.model.body.kind, masking) for masking in knob.choices)
+        refusals = (pair_refusal(body.kind, masking) for body in bodies(spec) for masking in knob.choices)
         lines += [f"Not offered: {refusal}." for refusal in refusals if refusal]
     return " ".join(lines)
 
@@ -111,7 +119,7 @@ class SpecForm(w.VBox):
     def _refresh(self, change: Any = None) -> None:
         spec = self.draft.spec
         shown: dict[str, list[Field]] = {name: [] for name in SECTIONS}
-        knobs = [k for k in spec.knobs().values() if section_of(k.path) and not self._elsewhere(k)]
+        knobs = [k for k in spec.knobs().values() if section_of(k.path) and not self._elsewhere(spec, k)]
         for knob in knobs:
             field = self._field(spec, knob)
             field.help = help_text(spec, knob)
@@ -128,9 +136,11 @@ class SpecForm(w.VBox):
         self.fields = {field.knob.path: field for fields in shown.values() for field in fields}
 
     @staticmethod
-    def _elsewhere(knob: Knob) -> bool:
-        """A choice of one is no choice; features have an editor of their own."""
-        return knob.path.startswith(FEATURES) or (knob.path.endswith("kind") and len(knob.choices) == 1)
+    def _elsewhere(spec: RunSpec, knob: Knob) -> bool:
+        """A choice of one is no choice; features have an editor of their own; one tower needs no merging."""
+        if knob.path == "model.merge":
+            return not spec.model.towers
+        return ".inputs.features" in knob.path or (knob.path.endswith("kind") and len(knob.choices) == 1)
 
     def _field(self, spec: RunSpec, knob: Knob) -> Field:
         """The field of a knob. Fields are kept, so that going from kind to kind and back makes no new ones."""
@@ -145,12 +155,17 @@ def summary(spec: RunSpec, section: str) -> str:
     model, train = spec.model, spec.train
     body: Any = model.body
     heads = f" · heads {body.n_head}" if hasattr(body, "n_head") else ""
-    head = model.heads[0]
+    tied = (
+        model.next_item
+        and f"{' · tied' if model.next_item.weight_tying else ''} · temperature {model.next_item.temperature:g}"
+    )
+    names = [f"next item{tied}" if isinstance(h, NextItem) else f"{h.column} ({h.kind})" for h in model.heads]
+    beside = "".join(f" | {type(tower.body).__name__}" for tower in model.towers)
     return {
         "Inputs": f"{model.inputs.aggregation} · newest {spec.data.max_length} events",
         "Masking": model.masking.kind,
-        "Body": f"{type(body).__name__} · d {body.d_model}{heads} · ×{body.n_layer}",
-        "Heads": f"next item{' · tied' if head.weight_tying else ''} · temperature {head.temperature:g}",
+        "Body": f"{type(body).__name__} · d {body.d_model}{heads} · ×{body.n_layer}{beside}",
+        "Heads": " · ".join(names),
         "Train": f"{train.epochs} epochs · batch {train.batch_size} · lr {train.learning_rate:g}",
         "Evaluation": f"{', '.join(f'@{k}' for k in spec.evaluation.cutoffs)} · {spec.evaluation.positions}",
     }[section]

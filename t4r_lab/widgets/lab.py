@@ -74,7 +74,7 @@ class Lab(w.VBox):
         self.draft = Draft(first_spec(self.home))
         self.data = DataPanel(self.choose, self.read, self.prepare)
         self.architecture = ArchitecturePanel(self.draft, self.edit, self.train)
-        self.jobs = TrainPanel(self.stop)
+        self.jobs = TrainPanel(self.ask)
         theme = Theme()
         self.acting = Acting(self.home, self.background, self.clone, self.refresh_runs, self._launched)
         self.comparing = Comparing(self.home, self.background, theme)
@@ -202,14 +202,16 @@ class Lab(w.VBox):
         self.tabs.selected_index = TABS.index("Train")
         self.background.wake()
 
-    def stop(self, id: str) -> None:
-        """Ask a job to end after this batch."""
+    def ask(self, id: str, action: str) -> None:
+        """Ask a job to pause, stop or resume."""
         from t4r_lab import jobs
 
         try:
-            jobs.find(self.home, id).stop()
+            getattr(jobs.find(self.home, id), action)()
         except (InputError, OSError) as error:
             self.jobs.refusal = sentence(error)
+        else:
+            self.jobs.refusal = ""
         self.background.wake()
 
     def _look(self) -> tuple[list[JobState], dict[str, list[dict[str, Any]]]]:

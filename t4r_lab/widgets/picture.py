@@ -6,7 +6,7 @@ from typing import Any
 
 from t4r_lab.errors import InputError
 from t4r_lab.schema import Schema
-from t4r_lab.spec import RunSpec
+from t4r_lab.spec import NextItem, RunSpec
 from t4r_lab.spec.features import resolve, width
 from t4r_lab.widgets.text import escape
 
@@ -49,18 +49,26 @@ def layers(spec: RunSpec, schema: Schema | None) -> list[tuple[str, str, str, li
     if joined and joined != body.d_model:
         rows.append(("linear", f"{joined} → {body.d_model}", f"B × {length} × {body.d_model}", []))
     rows.append(_masking(spec))
-    heads = f"{body.n_head} heads · " if hasattr(body, "n_head") else ""
-    rows.append(
-        (
-            type(body).__name__,
-            f"{heads}{body.n_layer} layer{'s' if body.n_layer > 1 else ''}",
-            f"B × {length} × {body.d_model}",
-            [],
-        )
-    )
-    tied = "tied" if model.heads[0].weight_tying else "own weights"
-    rows.append(("next item", tied, f"B × {schema.n_items:,}" if schema else "B × items", []))
-    return rows + _discriminator(spec)
+    bodies = [body, *(tower.body for tower in model.towers)]
+    if model.towers:
+        names = " | ".join(f"{type(b).__name__} ×{b.n_layer}" for b in bodies)
+        total = sum(b.d_model for b in bodies) if model.merge == "concat" else body.d_model
+        rows.append((f"{len(bodies)} towers", names, "", []))
+        rows.append((model.merge, "of the towers", f"B × {length} × {total}", []))
+    else:
+        heads = f"{body.n_head} heads · " if hasattr(body, "n_head") else ""
+        detail = f"{heads}{body.n_layer} layer{'s' if body.n_layer > 1 else ''}"
+        rows.append((type(body).__name__, detail, f"B × {length} × {body.d_model}", []))
+    return [*rows, *(_head(head, schema) for head in model.heads), *_discriminator(spec)]
+
+
+def _head(head: Any, schema: Schema | None) -> tuple[str, str, str, list[bool]]:
+    if isinstance(head, NextItem):
+        tied = "tied" if head.weight_tying else "own weights"
+        return "next item", tied, f"B × {schema.n_items:,}" if schema else "B × items", []
+    known = schema is not None and head.column in schema
+    classes = schema[head.column].classes if schema is not None and known else "classes"
+    return head.column, f"{head.kind} · {head.summary}", f"B × {classes}" if head.kind == "categorical" else "B", []
 
 
 def _features(spec: RunSpec, schema: Schema | None) -> dict[str, Any]:

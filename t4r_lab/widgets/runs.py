@@ -9,6 +9,7 @@ from typing import Any
 import ipywidgets as w
 import traitlets as tr
 
+from t4r_lab.spec import lower_is_better
 from t4r_lab.widgets.table import Cell, Heading, Table
 from t4r_lab.widgets.text import duration, message, number
 from t4r_lab.widgets.views import RunSummary
@@ -134,7 +135,10 @@ def cells(run: RunSummary, metric: str) -> list[Cell]:
     value = run.valid.get(metric)
     baselines = {key: run.baselines.get(key, {}).get(metric) for key in BASELINES}
     known = [b for b in baselines.values() if b is not None]
-    gain = (value / max(known) - 1) * 100 if value is not None and known and max(known) > 0 else None
+    lower = lower_is_better(metric)
+    best = (min if lower else max)(known, default=0.0)
+    gain = (value / best - 1) * 100 if value is not None and best > 0 else None
+    beats = value is not None and bool(known) and (value < best if lower else value > best)
     aliases = [name.rpartition("@")[2] for name in run.aliases]
     then, year = time.localtime(run.started), time.localtime().tm_year
     started = time.strftime("%m-%d %H:%M" if then.tm_year == year else "%Y-%m-%d", then)
@@ -144,7 +148,7 @@ def cells(run: RunSummary, metric: str) -> list[Cell]:
         Cell(run.body, run.body),
         Cell(run.masking, run.masking),
         Cell(run.data, run.data),
-        Cell(number(value), value, strong=bool(known) and value is not None and value > max(known)),
+        Cell(number(value), value, strong=beats),
         *(Cell(number(b), b, quiet=True) for b in baselines.values()),
         Cell("–" if gain is None else f"{gain:+.1f} %".replace("-", "−"), gain),
         Cell(duration(run.seconds), run.seconds),

@@ -18,24 +18,29 @@ SHOWN = 12
 
 EMPTY = "No jobs yet. Choose a body and a masking in Architecture, then press Train."
 
+ACTIONS = {
+    "pause": "hold {name} after this batch; its memory is free until it is resumed",
+    "stop": "stop {name} after this batch; what it learned is kept",
+    "resume": "go on with {name} where it ended",
+}
+"""What can be asked of a job → the button's help."""
 WAITING = "waiting for the first values"
 LABELS = {"popularity": "popularity", "successors": "successor counts"}
 
 
 class JobCard(w.VBox):
-    """One job: state, stage, progress, two curves, Stop."""
+    """One job: state, stage, progress, two curves, and what can be asked of it: `on_ask` gets its id and the action."""
 
     state = tr.Instance(JobState)
 
-    def __init__(self, state: JobState, on_stop: Callable[[str], None]) -> None:
+    def __init__(self, state: JobState, on_ask: Callable[[str, str], None]) -> None:
         self.seen = 0
         """events read so far"""
         self._head, self._progress = w.HTML(), w.HTML()
-        self.stop = w.Button(description="Stop", tooltip=f"stop {state.name} after this batch; what it learned is kept")
-        self.stop.on_click(lambda _: on_stop(self.state.id))
+        self.pause, self.stop, self.resume = (_button(action, state, on_ask) for action in ACTIONS)
         self.loss = Curves(title="training loss", end=float(state.epochs))
         self.metric = Curves(title=f"validation {state.monitor}", end=float(state.epochs), from_zero=True)
-        top = w.HBox([self._head, self.stop])
+        top = w.HBox([self._head, self.pause, self.stop, self.resume])
         top.add_class("t4r-card-head")
         curves = w.HBox([self.loss, self.metric])
         curves.add_class("t4r-card-curves")
@@ -74,10 +79,18 @@ class JobCard(w.VBox):
             f'<span class="t4r-state t4r-{"running" if state.running else state.state}">{escape(state.state)}</span>'
             f'<span class="t4r-quiet">{escape(state.what)}{started}</span>'
         )
-        self.stop.layout.display = "" if state.running else "none"
-        self.stop.disabled = state.state == "stopping"
+        for button in (self.pause, self.stop):
+            button.layout.display = "" if state.running else "none"
+            button.disabled = state.state not in ("starting", "running")
+        self.resume.layout.display = "" if state.resumable else "none"
         self.loss.waiting = self.metric.waiting = WAITING if state.running else "no values"
         self._progress.value = message("error", state.error) if state.error else progress(state)
+
+
+def _button(action: str, state: JobState, on_ask: Callable[[str, str], None]) -> w.Button:
+    button = w.Button(description=action.capitalize(), tooltip=ACTIONS[action].format(name=state.name))
+    button.on_click(lambda _: on_ask(state.id, action))
+    return button
 
 
 def progress(state: JobState) -> str:
@@ -101,11 +114,11 @@ class TrainPanel(w.VBox):
     error = tr.Unicode("")
     """why the jobs can't be seen; goes when they can"""
     refusal = tr.Unicode("")
-    """why the last launch or stop was refused; stays until the next"""
+    """why the last launch or action was refused; stays until the next"""
     loading = tr.Bool(True)
 
-    def __init__(self, on_stop: Callable[[str], None]) -> None:
-        self._on_stop = on_stop
+    def __init__(self, on_ask: Callable[[str, str], None]) -> None:
+        self._on_ask = on_ask
         self.cards: dict[str, JobCard] = {}
         self._message = w.HTML()
         self._cards = w.VBox()
@@ -123,7 +136,7 @@ class TrainPanel(w.VBox):
         wanted = shown(jobs)
         for job in wanted:
             if job.id not in self.cards:
-                self.cards[job.id] = JobCard(job, self._on_stop)
+                self.cards[job.id] = JobCard(job, self._on_ask)
             card = self.cards[job.id]
             card.consume(events.get(job.id, ()))
             card.state = job

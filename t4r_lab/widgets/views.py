@@ -9,7 +9,8 @@ from pathlib import Path
 from t4r_lab.recommender import Item
 from t4r_lab.schema import Schema
 
-RUNNING = ("starting", "running", "stopping")
+RUNNING = ("starting", "running", "pausing", "stopping", "canceling")
+RESUMABLE = ("paused", "stopped", "failed", "lost")
 
 
 @dataclass(frozen=True)
@@ -53,7 +54,7 @@ class JobState:
     id: str
     name: str
     state: str
-    """starting, running, stopping; finished, stopped, failed, lost"""
+    """one of `RUNNING`, of `RESUMABLE`, finished or canceled"""
     what: str = ""
     """body and masking, in words"""
     stage: str = ""
@@ -72,6 +73,10 @@ class JobState:
     @property
     def running(self) -> bool:
         return self.state in RUNNING
+
+    @property
+    def resumable(self) -> bool:
+        return self.state in RESUMABLE
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,188 @@
+"""Labels of a part of the data: checked before training, predicted by a model, judged by the metrics of their kind."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from t4r_lab.build import label_column, label_level
+from t4r_lab.data.batches import Windows, evaluation_batches, label_windows
+from t4r_lab.errors import InputError
+from t4r_lab.nn.label_metrics import METRICS
+from t4r_lab.report import OnReport, Progress, silent
+from t4r_lab.schema import UNKNOWN, Schema
+from t4r_lab.spec import LABEL_METRICS, NextItem, RunSpec
+
+if TYPE_CHECKING:
+    from t4r_lab.data.sessions import Sessions
+    from t4r_lab.nn.heads import Model
+
+BATCH = 256
+
+
+@dataclass(frozen=True)
+class Labels:
+    """The cases of one label: session row, position of the event in it (N,), label (N,) and prediction.
+
+    `prediction` is the probability of yes or a number, (N,), or the probability of each class, (N, C). Cases
+    without a label aren't here. Classes count from 0.
+    """
+
+    name: str
+    kind: str
+    names: tuple[str, ...]
+    """the metrics that are wanted"""
+    session: NDArray[np.int64]
+    position: NDArray[np.int64]
+    label: NDArray[np.float64]
+    prediction: NDArray[np.float64]
+
+    def metrics(self) -> dict[str, float]:
+        """Such as ``{"purchase/auc": …}``; empty where no case has a label."""
+        return {f"{self.name}/{metric}": self.metric(metric) for metric in self.names if len(self.label)}
+
+    def metric(self, name: str, weight: NDArray[np.float64] | None = None) -> float:
+        """One metric, each case with a weight, (N,)."""
+        return METRICS[self.kind][name](
+            self.label, self.prediction, np.ones(len(self.label)) if weight is None else weight
+        )
+
+    def frame(self) -> pl.DataFrame:
+        columns = {"session": self.session, "position": self.position, "label": self.label}
+        return pl.DataFrame({**columns, "prediction": self.prediction})
+
+
+def as_labels(values: NDArray[Any]) -> NDArray[np.float64]:
+    """Stored values as numbers, classes from 0; NaN where there is no label."""
+    if values.dtype.kind == "f":
+        return values.astype(np.float64)
+    return np.where(values > UNKNOWN, values - UNKNOWN - 1.0, np.nan)
+
+
+def check_labels(spec: RunSpec, sessions: Sessions, part: str) -> None:
+    """Refuse labels of a part that can't be trained on or judged, before anything is built.
+
+    Raises
+    ------
+    InputError
+        if a label is missing everywhere, of one class only, or not 0 or 1 where it should be.
+    """
+    for index, head in enumerate(spec.model.heads):
+        if isinstance(head, NextItem):
+            continue
+        found = np.unique(as_labels(_column(sessions, head.column)))
+        found = found[~np.isnan(found)]
+        where = f"model.heads.{index}.column: label {head.column!r}"
+        if not len(found):
+            raise InputError(f"{where} is missing in every session of the part {part}; take another column")
+        if head.kind == "binary" and not set(found) <= {0.0, 1.0}:
+            raise InputError(f"{where} holds {found[0]:g} to {found[-1]:g}, not 0 and 1; use kind regression")
+        if head.kind != "regression" and len(found) < 2 and part != "valid":
+            raise InputError(f"{where} has one class only in the part {part}; take another column")
+
+
+def evaluate_labels(
+    model: Model,
+    sessions: Sessions,
+    spec: RunSpec,
+    on_report: OnReport = silent,
+    share: tuple[int, int] = (0, 1),
+    gather: Callable[[list[Any]], list[Any]] = list,
+) -> dict[str, Labels]:
+    """The cases of every label task of `model` on `sessions`, exactly as inference would predict them.
+
+    Of several processes, `share` is (number of this one, how many), and `gather` joins what all have found.
+    """
+    import torch
+
+    with torch.inference_mode():
+        parts = gather(list(_predict(model.eval(), sessions, spec, on_report, *share)))
+    labels = {}
+    for task in (task for head in model.heads for task in head.labels):
+        found = [part for name, *part in parts if name == task.name] or [_nothing(task.answer)]
+        row, position, prediction = (np.concatenate(p) for p in zip(*found, strict=True))
+        label = _labels_at(sessions, task.name, row, position)
+        order = np.lexsort((position, row))
+        order = order[~np.isnan(label[order])]
+        labels[task.name] = Labels(
+            task.name, task.answer.kind, task.metrics, row[order], position[order], label[order], prediction[order]
+        )
+    return labels
+
+
+def _column(sessions: Sessions, name: str) -> NDArray[Any]:
+    """A label column as it is stored: one value for each session (S,), or for each event (N,)."""
+    return sessions.context[name] if name in sessions.context else sessions.values[name]
+
+
+def _labels_at(
+    sessions: Sessions, name: str, row: NDArray[np.int64], position: NDArray[np.int64]
+) -> NDArray[np.float64]:
+    """The labels of the events at `position` of the sessions in `row`, (N,)."""
+    return as_labels(_column(sessions, name)[row if name in sessions.context else sessions.offsets[row] + position])
+
+
+def _nothing(answer: Any) -> list[NDArray[Any]]:
+    """No cases: where there are no sessions."""
+    shape = (0, answer.width) if answer.kind == "categorical" else (0,)
+    return [np.empty(0, np.int64), np.empty(0, np.int64), np.empty(shape)]
+
+
+def _predict(
+    model: Model, sessions: Sessions, spec: RunSpec, on_report: OnReport, rank: int, world: int
+) -> Iterator[tuple[Any, ...]]:
+    """Task, session rows, positions and predictions of one batch after the other."""
+    import torch
+
+    from t4r_lab.data.batches import make_batch
+
+    device = next(model.parameters()).device
+    for head in model.heads:
+        for level in dict.fromkeys(task.level for task in head.labels):
+            causal, longest = head.masking.causal, min(head.max_length, spec.data.max_length)
+            windows, done = label_windows(sessions, longest, level, spec.evaluation.positions, causal), 0
+            for index, chunk in enumerate(evaluation_batches(windows, BATCH)):
+                done += len(chunk)
+                if index % world != rank:
+                    continue
+                row, position = _cases(chunk)
+                batch = make_batch(sessions, chunk, head.body.inputs.item).to(device)
+                for name, prediction in head.predict(batch, level, torch.from_numpy(chunk.read).to(device)).items():
+                    yield name, row, position, prediction.double().cpu().numpy()
+                on_report(Progress("evaluating labels", done, len(windows), "sessions"))
+
+
+def _cases(chunk: Windows) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Session row and position of every event that is read, in the order of reading."""
+    count = chunk.stop - chunk.start - chunk.read
+    step = np.arange(count.sum()) - np.repeat(np.cumsum(count) - count, count)
+    return np.repeat(chunk.row, count), np.repeat(chunk.start + chunk.read, count) + step
+
+
+def constant(spec: RunSpec, schema: Schema, fitted: Sessions, sessions: Sessions) -> dict[str, Labels]:
+    """The baseline of labels: every case of `sessions` gets the mean of the `fitted` ones, each class its share."""
+    found = {}
+    for index, head in enumerate(spec.model.heads):
+        if isinstance(head, NextItem):
+            continue
+        column = label_column(head, schema, f"model.heads.{index}")
+        cases = label_windows(sessions, 1, label_level(head, column), spec.evaluation.positions, causal=False)
+        row, position = cases.row, cases.stop - 1
+        label = _labels_at(sessions, head.column, row, position)
+        order = np.lexsort((position, row))
+        order = order[~np.isnan(label[order])]
+        known = as_labels(_column(fitted, head.column))
+        known = known[~np.isnan(known)]
+        guess = np.asarray(known.mean() if len(known) else 0.0)
+        if head.kind == "categorical":
+            guess = np.bincount(known.astype(np.int64), minlength=column.classes) / max(len(known), 1)
+        prediction = np.broadcast_to(guess, (len(order), *guess.shape))
+        found[head.column] = Labels(
+            head.column, head.kind, LABEL_METRICS[head.kind], row[order], position[order], label[order], prediction
+        )
+    return found

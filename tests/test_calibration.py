@@ -1,0 +1,131 @@
+"""Calibration, lists and slices beside brute force; the fitted temperature beside a grid."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from t4r_lab.nn.calibration import Calibration, fit_temperature
+from t4r_lab.nn.lists import Lists
+from t4r_lab.nn.metrics import Ranks, ranks
+from t4r_lab.nn.slices import popularity_group, slices
+
+N, ITEMS = 200, 30
+
+
+@pytest.fixture
+def case() -> tuple[Tensor, Tensor]:
+    torch.manual_seed(0)
+    return torch.randn(N, ITEMS) * 2, torch.randint(1, ITEMS + 1, (N,))
+
+
+def in_chunks(calibration: Calibration, scores: Tensor, targets: Tensor) -> Calibration:
+    for rows in torch.arange(len(scores)).split(37):
+        calibration.add(scores[rows], targets[rows])
+    return calibration
+
+
+def test_nll_and_brier_as_of_one_hot_labels(case: tuple[Tensor, Tensor]) -> None:
+    scores, targets = case
+    found = in_chunks(Calibration(), scores, targets).metrics()
+    probability, one_hot = torch.softmax(scores.double(), 1), torch.nn.functional.one_hot(targets - 1, ITEMS)
+    assert found["nll"] == pytest.approx(float(torch.nn.functional.cross_entropy(scores.double(), targets - 1)))
+    assert found["brier"] == pytest.approx(float((probability - one_hot).square().sum(1).mean()), rel=1e-5)
+
+
+def test_ece_and_curve_case_by_case(case: tuple[Tensor, Tensor]) -> None:
+    scores, targets = case
+    calibration = in_chunks(Calibration(bins=10), scores, targets)
+    boxes: dict[int, list[tuple[float, float]]] = {}
+    for row, target in zip(torch.softmax(scores, 1).tolist(), targets.tolist(), strict=True):
+        confidence = max(row)
+        boxes.setdefault(min(int(confidence * 10), 9), []).append(
+            (confidence, float(row.index(confidence) + 1 == target))
+        )
+    expected = sum(abs(sum(h - c for c, h in box)) for box in boxes.values()) / N
+    assert calibration.metrics()["ece"] == pytest.approx(expected, abs=1e-6)
+    curve = [
+        (np.mean([c for c, _ in boxes[b]]), np.mean([h for _, h in boxes[b]]), len(boxes[b])) for b in sorted(boxes)
+    ]
+    for found, (confidence, accuracy, cases) in zip(calibration.curve(), curve, strict=True):
+        assert (found["confidence"], found["accuracy"], found["cases"]) == pytest.approx((confidence, accuracy, cases))
+
+
+def test_ece_of_torchmetrics(case: tuple[Tensor, Tensor]) -> None:
+    metrics = pytest.importorskip("torchmetrics.functional.classification", reason="torchmetrics is not installed")
+    scores, targets = case
+    theirs = metrics.multiclass_calibration_error(torch.softmax(scores, 1), targets - 1, ITEMS, n_bins=15, norm="l1")
+    assert in_chunks(Calibration(), scores, targets).metrics()["ece"] == pytest.approx(float(theirs), abs=1e-5)
+
+
+def test_a_distribution_that_is_true_is_calibrated() -> None:
+    torch.manual_seed(1)
+    scores = torch.randn(20_000, 10) * 1.5
+    targets = torch.distributions.Categorical(logits=scores).sample() + 1
+    good, sharp = Calibration(), Calibration()
+    good.add(scores, targets)
+    sharp.add(scores * 3, targets)
+    assert good.metrics()["ece"] < 0.02 < 0.15 < sharp.metrics()["ece"]
+    assert good.metrics()["nll"] < sharp.metrics()["nll"]
+    assert good.metrics()["brier"] < sharp.metrics()["brier"]
+
+
+@pytest.mark.parametrize("true", [0.3, 1.0, 4.0])
+def test_the_fitted_temperature_is_the_best_of_a_grid(true: float) -> None:
+    torch.manual_seed(2)
+    queries, weight, bias = torch.randn(3000, 8), torch.randn(25, 8) * 0.7, torch.randn(25) * 0.1
+    scores = torch.addmm(bias, queries, weight.T)
+    labels = torch.distributions.Categorical(logits=scores / true).sample()
+    fitted = fit_temperature(queries, weight, bias, labels, rows=700)
+    grid = torch.logspace(-1.5, 1.5, 1501)
+    best = min(grid.tolist(), key=lambda t: float(torch.nn.functional.cross_entropy(scores / t, labels)))
+    assert fitted == pytest.approx(best, rel=0.005)
+    assert fitted == pytest.approx(true, rel=0.15)
+
+
+@pytest.mark.parametrize("filtered", [False, True])
+def test_lists_item_by_item(case: tuple[Tensor, Tensor], filtered: bool) -> None:
+    scores, _ = case
+    counts = np.arange(ITEMS, dtype=np.int64)  # the first item has no event
+    seen = torch.randint(0, ITEMS + 1, (N, 4)) if filtered else None
+    lists = Lists(counts, [3, 5])
+    for rows in torch.arange(N).split(64):
+        lists.add(scores[rows], seen[rows] if seen is not None else None)
+    share = counts / counts.sum()
+    for k in (3, 5):
+        listed = []
+        for row in range(N):
+            allowed = [j for j in range(ITEMS) if seen is None or j + 1 not in seen[row].tolist()]
+            listed += sorted(allowed, key=lambda j: -float(scores[row, j]))[:k]
+        found = lists.metrics()
+        assert found[f"coverage@{k}"] == len(set(listed)) / ITEMS
+        assert found[f"novelty@{k}"] == pytest.approx(np.mean([-np.log2(max(share[j], share[1])) for j in listed]))
+        assert found[f"popularity@{k}"] == pytest.approx(np.mean([share[j] for j in listed]))
+
+
+def test_slices_by_hand() -> None:
+    counts = np.array([50, 20, 20, 10, 0])
+    assert popularity_group(counts).tolist() == [0, 1, 1, 2, 2]  # 0, .5, .7, .9 and 1 of the events come before
+    found = Ranks(np.arange(4), np.array([1, 2, 3, 20]), np.array([1, 1, 2, 5]), np.array([1.0, 3.0, 1.0, 9.0]), (2,))
+    rows = {row["slice"]: row for row in slices(found, counts)}
+    assert {name: row["cases"] for name, row in rows.items()} == {
+        "1 event": 1, "2 to 3": 2, "16 and more": 1, "head": 2, "middle": 1, "tail": 1,
+    }  # fmt: skip
+    assert rows["2 to 3"]["recall@2"]["mean"] == 0.5
+    half = 1.96 * np.std([0.0, 1.0], ddof=1) / 2**0.5
+    assert rows["2 to 3"]["recall@2"]["high"] == pytest.approx(0.5 + half)
+    assert rows["tail"]["mrr@2"]["mean"] == 0.0
+
+
+def test_slices_join_to_the_whole(case: tuple[Tensor, Tensor]) -> None:
+    scores, targets = case
+    rank = ranks(scores, targets).numpy()
+    found = Ranks(np.arange(N), np.arange(N) % 20 + 1, targets.numpy(), rank, (5,))
+    rows = slices(found, np.arange(1, ITEMS + 1))
+    for by in ("length", "popularity"):
+        mine = [row for row in rows if row["by"] == by]
+        assert sum(row["cases"] for row in mine) == N
+        whole = sum(row["cases"] * row["ndcg@5"]["mean"] for row in mine) / N
+        assert whole == pytest.approx(found.metrics()["ndcg@5"])

@@ -1,0 +1,203 @@
+"""Label tasks and several heads: metrics against scikit-learn, leaks, and the whole way on synthetic data."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from t4r_lab import build, comparison, recommender, runner, track, train
+from t4r_lab.data.batches import label_windows, make_batch, whole_windows
+from t4r_lab.data.dataset import Dataset
+from t4r_lab.data.prepare import PrepareOptions, prepare
+from t4r_lab.data.synthetic import Generator
+from t4r_lab.errors import InputError
+from t4r_lab.nn.label_metrics import METRICS
+from t4r_lab.nn.tasks import SUMMARIES
+from t4r_lab.report import Epoch, silent
+from t4r_lab.spec import LABEL_METRICS, RunSpec
+from tests.small import small_spec
+from tests.toy import make_sessions
+
+HEADS = [{"kind": "next_item"}, {"kind": "binary", "column": "purchase"}, {"kind": "regression", "column": "price"}]
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
+    events = Generator(n_items=40).events(400)
+    return prepare(events, tmp_path_factory.mktemp("heads") / "d", PrepareOptions(targets=["purchase", "price"]))
+
+
+def spec_of(data: Dataset, heads: Any = HEADS, masking: str = "clm", **changes: Any) -> RunSpec:
+    body = {"kind": "xlnet" if masking == "mlm" else "gru", "d_model": 8, "n_layer": 1}
+    return small_spec(data.path, model__heads=heads, model__masking={"kind": masking}, model__body=body, **changes)
+
+
+# ── metrics and summaries ───────────────────────────────────────────────────────────────────────
+
+
+def test_metrics_are_those_of_scikit_learn() -> None:
+    sk = pytest.importorskip("sklearn.metrics")
+    rng = np.random.default_rng(0)
+    weight, label, score = (
+        rng.integers(0, 4, 300).astype(float),
+        rng.integers(0, 2, 300) * 1.0,
+        rng.random(300).round(1),
+    )
+    found = {name: metric(label, score, weight) for name, metric in METRICS["binary"].items()}
+    assert found["auc"] == pytest.approx(sk.roc_auc_score(label, score, sample_weight=weight))
+    assert found["average_precision"] == pytest.approx(sk.average_precision_score(label, score, sample_weight=weight))
+    assert found["accuracy"] == pytest.approx(sk.accuracy_score(label, score > 0.5, sample_weight=weight))
+    classes, shares = rng.integers(0, 3, 300), rng.dirichlet(np.ones(3), 300)
+    found = {name: metric(classes * 1.0, shares, weight) for name, metric in METRICS["categorical"].items()}
+    each = [
+        (sk.roc_auc_score(classes == c, shares[:, c], sample_weight=weight),
+         sk.average_precision_score(classes == c, shares[:, c], sample_weight=weight)) for c in range(3)
+    ]  # fmt: skip
+    assert (found["auc"], found["average_precision"]) == pytest.approx(tuple(np.mean(each, 0)))
+    assert found["accuracy"] == pytest.approx(sk.accuracy_score(classes, shares.argmax(1), sample_weight=weight))
+    found = {name: metric(score, label, weight) for name, metric in METRICS["regression"].items()}
+    assert found["rmse"] == pytest.approx(sk.mean_squared_error(score, label, sample_weight=weight) ** 0.5)
+    assert found["mae"] == pytest.approx(sk.mean_absolute_error(score, label, sample_weight=weight))
+    assert {kind: tuple(metrics) for kind, metrics in METRICS.items()} == LABEL_METRICS
+
+
+@pytest.mark.parametrize("summary", SUMMARIES)
+def test_summaries_leave_padding_out(summary: str) -> None:
+    torch.manual_seed(0)
+    module, hidden = SUMMARIES[summary](6), torch.randn(2, 5, 6)
+    valid = torch.tensor([[True, True, True, False, False], [True] * 5])
+    found = module(torch.where(valid[..., None], hidden, torch.inf), valid)
+    real = hidden[0, :3]
+    if summary == "attention":
+        by_hand = torch.softmax(module.score(real)[:, 0], 0) @ real
+    else:
+        by_hand = {"last": real[-1], "first": real[0], "mean": real.mean(0)}[summary]
+    torch.testing.assert_close(found[0], by_hand)
+
+
+@pytest.mark.parametrize("causal", [True, False])
+@pytest.mark.parametrize(("level", "positions"), [("session", "all"), ("event", "last"), ("event", "all")])
+def test_every_label_is_read_once_behind_its_own_event(causal: bool, level: str, positions: str) -> None:
+    sessions = make_sessions(60, 0)
+    sessions.target_start[:] = np.random.default_rng(0).integers(1, 5, 60)
+    expected = []
+    for row, n in enumerate(sessions.lengths):
+        start = sessions.target_start[row]
+        if level == "session":
+            expected.append((row, n - 1))
+        elif n > start:
+            expected += [(row, t) for t in (range(start, n) if positions == "all" else [n - 1])]
+    windows = label_windows(sessions, 4, level, positions, causal)
+    found = []
+    for row, start, stop, read in zip(windows.row, windows.start, windows.stop, windows.read, strict=True):
+        for position in range(start + read, stop):
+            found.append((row, position))
+            assert position + 1 - start == min(position + 1, 4)  # as much context as fits
+    assert sorted(found) == expected
+
+
+# ── leaks ───────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("masking", ["clm", "mlm"])
+def test_labels_and_later_events_never_change_a_prediction(data: Dataset, masking: str) -> None:
+    spec = spec_of(data, masking=masking, evaluation__positions="all")
+    model, sessions = build.build(spec, data.schema, data.item_table()), data.part("valid")
+    before = train.assess(model, sessions, spec)[1]
+    other = replace(sessions, values={**sessions.values, "price": sessions.values["price"] + 5})
+    other = replace(other, context={n: 5 - v if n == "purchase" else v for n, v in sessions.context.items()})
+    after = train.assess(model, other, spec)[1]
+    ids = sessions.values["item_id"].copy()
+    ids[sessions.offsets[1:] - 1] = ids[sessions.offsets[1:] - 1] % 40 + 1
+    later = train.assess(model, replace(sessions, values={**sessions.values, "item_id": ids}), spec)[1]["price"]
+    earlier = later.position < sessions.lengths[later.session] - 1
+    assert earlier.any() and not earlier.all()
+    for name, cases in before.items():
+        assert np.array_equal(cases.prediction, after[name].prediction)
+    assert np.array_equal(before["price"].prediction[earlier], later.prediction[earlier])
+    assert not np.array_equal(before["price"].prediction, later.prediction)
+
+
+@pytest.mark.parametrize("masking", ["clm", "mlm"])
+def test_evaluation_is_what_inference_predicts(data: Dataset, masking: str) -> None:
+    spec, sessions = spec_of(data, masking=masking), data.part("valid")
+    model = build.build(spec, data.schema, data.item_table())
+    found = train.assess(model, sessions, spec)[1]
+    with torch.no_grad():
+        predicted = model.predict(make_batch(sessions, whole_windows(sessions, spec.data.max_length)))
+    for name, cases in found.items():
+        np.testing.assert_allclose(cases.prediction, predicted[name].numpy()[cases.session], atol=1e-5)
+
+
+# ── the whole way ───────────────────────────────────────────────────────────────────────────────
+
+
+def test_three_heads_from_spec_to_record(data: Dataset, tmp_path: Path) -> None:
+    spec, reports = spec_of(data), []
+    result = runner.run(spec, home=tmp_path, on_report=reports.append)
+    assert set(result.valid) >= set(spec.metrics)
+    epochs = [r for r in reports if isinstance(r, Epoch)]
+    assert epochs[-1].train_loss == pytest.approx(sum(epochs[-1].losses.values()))
+    assert set(epochs[-1].losses) == {"next_item", "purchase", "price"}
+    assert all(epochs[-1].losses[name] < epochs[0].losses[name] for name in ("next_item", "price"))
+    assert result.baselines["valid"]["constant"]["purchase/auc"] == 0.5
+    assert result.valid["price/rmse"] < result.baselines["valid"]["constant"]["price/rmse"]
+    assert track.find(tmp_path, result.run_id).valid == pytest.approx(result.valid)
+    again = runner.evaluate_run(result.run_id, home=tmp_path, on_report=silent)
+    assert again.valid == pytest.approx(result.valid)  # saved and loaded: the same predictions
+    single = runner.run(spec_of(data, [{"kind": "next_item"}]), home=tmp_path, on_report=silent)
+    assert set(single.valid) >= {"ndcg@5", "recall@5", "mrr@5"}
+
+
+def test_a_model_of_labels_alone_is_judged_compared_and_recommends_nothing(data: Dataset, tmp_path: Path) -> None:
+    heads = [{"kind": "regression", "column": "price", "loss": "huber"}]
+    one = runner.run(spec_of(data, heads), home=tmp_path, on_report=silent)
+    two = runner.run(spec_of(data, heads, name="two", train__learning_rate=1e-6), home=tmp_path, on_report=silent)
+    found = comparison.compare([one.run_id, two.run_id], home=tmp_path)
+    assert found.differences[0].sentence.startswith("small beats two by")
+    assert found.differences[0].mean == pytest.approx(two.valid["price/rmse"] - one.valid["price/rmse"])
+    with pytest.raises(InputError, match="predicts price and no next item"):
+        recommender.recommend(one.run_id, Generator(n_items=40).events(3), home=tmp_path)
+
+
+@pytest.mark.parametrize("masking", ["clm", "mlm"])
+def test_training_with_several_heads_resumes_to_the_same(data: Dataset, tmp_path: Path, masking: str) -> None:
+    spec = spec_of(data, masking=masking)
+
+    def curve(folder: Path, stops: list[int]) -> list[Any]:
+        found = []
+        for stop in [*stops, 10**9]:
+            calls = iter(range(10**9))
+            model = build.build(spec, data.schema, data.item_table())
+            for report in train.fit(model, data, spec, folder, lambda c=calls, s=stop: next(c) >= s, resume=True):
+                found += [(report.train_loss, report.losses, report.valid)] if isinstance(report, Epoch) else []
+        return found
+
+    assert curve(tmp_path / "stopped", [3]) == curve(tmp_path / "whole", [])
+
+
+@pytest.mark.parametrize(
+    ("head", "words"),
+    [
+        ({"kind": "binary", "column": "purchse"}, "column: the data has no label 'purchse'; did you mean 'purchase'"),
+        ({"kind": "binary", "column": "category"}, "it is a feature; prepare it with --targets category"),
+        ({"kind": "regression", "column": "purchase"}, "regression is not for label 'purchase', which has 2 classes"),
+        ({"kind": "categorical", "column": "price"}, "categorical is not for label 'price', which has numbers"),
+        ({"kind": "regression", "column": "price", "summary": "mean"}, "summary: summary 'mean' is for labels of ses"),
+    ],
+)
+def test_heads_that_the_data_does_not_fit_are_refused(data: Dataset, head: dict[str, Any], words: str) -> None:
+    with pytest.raises(InputError, match=r"model\.heads\.0\.") as error:
+        build.check(spec_of(data, [head]), data.schema)
+    assert words in str(error.value)
+
+
+def test_numbers_that_are_not_yes_or_no_are_refused_before_training(data: Dataset, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="not 0 and 1; use kind regression"):
+        runner.run(spec_of(data, [{"kind": "binary", "column": "price"}]), home=tmp_path, on_report=silent)
+    assert track.runs(tmp_path) == []
