@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 from t4r_lab import track
@@ -77,4 +78,6 @@ class Server:
     def close(self) -> None:
         if self._process is not None:
             self._process.terminate()
+            with suppress(subprocess.TimeoutExpired):
+                self._process.wait(10)
             self._process = None

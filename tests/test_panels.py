@@ -306,7 +306,8 @@ def test_ticking_compares_and_clones(lab: Lab) -> None:
     lab.runs.table.selected = ids[:1]
     assert lab.comparing.view.found is None
     lab.acting.view.buttons["clone"].click()
-    until(lambda: lab.tabs.selected_index == 1 and not lab.acting.view.doing)
+    until(lambda: lab.draft.origin)
+    assert lab.tabs.selected_index == 1
     assert differences(lab.draft) == {}
     lab.edit("train.batch_size", 48)
     assert differences(lab.draft) == {"train.batch_size": (32, 48)}
