@@ -18,6 +18,8 @@ from t4r_lab.widgets.theme import Theme
 
 ORDER = ("bars", "metric", "loss", "lengths", "popularity", "reliability", "knobs")
 WIDE = ("knobs",)
+LONG = 240
+"""Words of a plot with more characters are folded away."""
 SENTENCES = 5
 """More in a group are folded away."""
 
@@ -34,7 +36,9 @@ class Plot(w.VBox):
         data = {"application/vnd.plotly.v1+json": drawn.figure, "text/plain": drawn.words}
         self._title.value = f'<div class="t4r-heading">{escape(drawn.title)}</div>'
         self._output.outputs = ({"output_type": "display_data", "data": data, "metadata": {}},)
-        self._words.value = f'<div class="t4r-help">{escape(drawn.words)}</div>'
+        words = escape(drawn.words)
+        folded = f"<details><summary>in words</summary>{words}</details>"
+        self._words.value = f'<div class="t4r-help">{folded if len(drawn.words) > LONG else words}</div>'
 
 
 class ComparisonView(w.VBox):

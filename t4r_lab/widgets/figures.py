@@ -187,11 +187,13 @@ def reliability(found: Analysis, colors: Colors) -> Drawn | None:
     if not found.reliability:
         return None
     figure, words = go.Figure(), []
+    most = max(r["cases"] for rows in found.reliability.values() for r in rows)
     for name, rows in found.reliability.items():
+        sizes = [4 + 10 * (r["cases"] / most) ** 0.5 for r in rows]  # a bin of few cases tells little
         figure.add_scatter(
             x=[r["confidence"] for r in rows], y=[r["accuracy"] for r in rows], name=escape(name), mode="lines+markers",
             line={"color": color(found, name, colors), "dash": turn(DASHES, found, name)},
-            marker={"symbol": turn(SYMBOLS, found, name), "size": 7},
+            marker={"symbol": turn(SYMBOLS, found, name), "size": sizes, "opacity": 1},
             customdata=[r["cases"] for r in rows],
             hovertemplate="said %{x:.1%}, hit %{y:.1%}, %{customdata:,} cases",
         )  # fmt: skip
