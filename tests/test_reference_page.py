@@ -68,4 +68,4 @@ def test_the_samples_build_and_train(masking: str) -> None:
         optimizer.step()
         losses.append(float(loss.detach()))
     assert sum(losses[-4:]) < sum(losses[:4])
-    assert model.eval().score(batch).shape == (len(sessions), N_ITEMS)
+    assert model.eval().score(batch).shape == (len(batch.lengths), N_ITEMS)
