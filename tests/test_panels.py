@@ -19,11 +19,12 @@ from t4r_lab.recommender import Item
 from t4r_lab.report import silent
 from t4r_lab.widgets import figures
 from t4r_lab.widgets.actions import HIDDEN, RunActions, test_part
+from t4r_lab.widgets.answers import answers
 from t4r_lab.widgets.comparison import ComparisonView, sentences
 from t4r_lab.widgets.diff import differences
 from t4r_lab.widgets.lab import Lab
 from t4r_lab.widgets.picker import Picker
-from t4r_lab.widgets.recommend import RecommendPanel, answers
+from t4r_lab.widgets.recommend import RecommendPanel
 from t4r_lab.widgets.runs import RunsPanel
 from t4r_lab.widgets.table import Cell, Heading, Table
 from t4r_lab.widgets.theme import LIGHT
@@ -350,7 +351,7 @@ def test_sessions_are_drawn_typed_picked_and_answered(lab: Lab) -> None:
     until(lambda: panel.picker.matches)
     assert panel.picker.matches[0]["id"] == panel.session[0].id
     before = panel.answers
-    panel.picker.chips = [panel.picker.matches[0]]
+    panel.picker.chips = [panel.picker.matches[0]] * 30  # no session is so long
     until(lambda: panel.answers and panel.answers is not before)
     assert panel.case is None
     probabilities = [p for _, p in panel.answers[long.run_id].items]
