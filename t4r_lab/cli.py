@@ -174,22 +174,24 @@ def _add_train(sub: argparse.ArgumentParser) -> None:
     sub.add_argument("--set", action="append", default=[], metavar="path=value", help="change one value; repeatable")
     sub.add_argument("--test", action="store_true", help="look at the test part too, once")
     sub.add_argument("--resume", metavar="RUN", help="go on with a stopped run instead of a spec")
+    sub.add_argument("--again", metavar="RUN", help="train the spec of a recorded run once more instead of a file's")
     _json(sub)
 
 
 def _train(options: argparse.Namespace) -> int:
+    from t4r_lab.reuse import spec_to_repeat
     from t4r_lab.runner import resume, run
     from t4r_lab.spec import RunSpec, parse_assignment
 
-    if bool(options.spec) == bool(options.resume):
-        raise InputError("train: give either a spec file or --resume RUN")
+    if sum(map(bool, (options.spec, options.resume, options.again))) != 1:
+        raise InputError("train: give either a spec file, --again RUN or --resume RUN")
     if options.resume:
         if options.set:
             raise InputError("--set: a resumed run keeps its spec; train a new run to change it")
         result = resume(options.resume, test=options.test)
     else:
-        spec = RunSpec.load(options.spec).override(dict(parse_assignment(text) for text in options.set))
-        result = run(spec, test=options.test)
+        spec = spec_to_repeat(options.again) if options.again else RunSpec.load(options.spec)
+        result = run(spec.override(dict(parse_assignment(text) for text in options.set)), test=options.test)
     _print(options, _result(result), lambda: _result_text(result))
     return 0 if result.status == "FINISHED" else 1
 
@@ -231,20 +233,32 @@ def _evaluate(options: argparse.Namespace) -> None:
 
 def _add_compare(sub: argparse.ArgumentParser) -> None:
     sub.add_argument("runs", nargs="+", metavar="RUN", help="ids or names of runs")
+    sub.add_argument("--metric", help="what they are judged by (default: what the first run monitors)")
+    sub.add_argument(
+        "--cases", type=int, default=0, metavar="N",
+        help="list the N cases that the first run wins and loses most against the second, or else a baseline",
+    )  # fmt: skip
     _json(sub)
 
 
 def _compare(options: argparse.Namespace) -> None:
     from dataclasses import asdict
 
-    from t4r_lab.comparison import compare
+    from t4r_lab.analysis import analyze, won_and_lost
 
-    found = compare(options.runs)
+    found = analyze(options.runs, options.metric)
+    compared = found.comparison
+    other = options.runs[1] if len(options.runs) > 1 else None
+    cases = won_and_lost(options.runs[0], other, options.cases) if options.cases else None
     content = {
-        "runs": [asdict(row) for row in found.runs], "valid": found.metrics, "specs": found.specs,
-        "differences": [{**asdict(d), "sentence": d.sentence} for d in found.differences], "remarks": found.remarks,
+        "runs": [asdict(row) for row in compared.runs], "valid": compared.metrics, "specs": compared.specs,
+        "differences": [{**asdict(d), "sentence": d.sentence} for d in compared.differences],
+        "remarks": compared.remarks, "intervals": found.intervals, "curves": found.curves, "slices": found.slices,
+        "reliability": found.reliability,
     }  # fmt: skip
-    _print(options, content, lambda: _comparison_text(found))
+    if cases:
+        content["cases"] = asdict(cases)
+    _print(options, content, lambda: "\n".join([_comparison_text(compared), *(_cases_text(cases) if cases else [])]))
 
 
 def _comparison_text(found: Any) -> str:
@@ -256,6 +270,36 @@ def _comparison_text(found: Any) -> str:
             *(f"  {p}: " + ", ".join(f"{k} {v}" for k, v in d.items()) for p, d in found.specs.items()),
         ]
     return "\n".join([*lines, "", *(d.sentence for d in found.differences), *found.remarks]).rstrip()
+
+
+def _cases_text(found: Any) -> list[str]:
+    lines = []
+    for word, cases in (("beats", found.won), ("loses to", found.lost)):
+        lines += ["", f"{found.run} {word} {found.other}"]
+        for case in cases:
+            begin = " → ".join(item.title for item in case.items[-3:])
+            lines.append(f"  {case.session}: {begin} → [{case.target.title}] place {case.rank:g}, not {case.other:g}")
+    return lines
+
+
+def _add_promote(sub: argparse.ArgumentParser) -> None:
+    from t4r_lab.reuse import ALIAS
+
+    sub.add_argument("run", help="id, beginning of an id, or name of a run")
+    sub.add_argument("--alias", default=ALIAS, help=f"name under which the registry gives it out (default {ALIAS})")
+    _json(sub)
+
+
+def _promote(options: argparse.Namespace) -> None:
+    from dataclasses import asdict
+
+    from t4r_lab.reuse import promote
+
+    found = promote(options.run, options.alias)
+    looks = f"the test part has been looked at {found.looks} time{'s' if found.looks != 1 else ''} with this run"
+    scores = {found.run_id[:8]: found.test, **found.baselines}
+    where = f"{found.model}@{found.alias} is version {found.version} now"
+    _print(options, asdict(found), lambda: "\n".join([where, "test part", _table(scores), looks]))
 
 
 def _table(rows: dict[str, dict[str, float]]) -> str:
@@ -274,7 +318,8 @@ def _table(rows: dict[str, dict[str, float]]) -> str:
 
 def _add_recommend(sub: argparse.ArgumentParser) -> None:
     sub.add_argument("run", help="id, beginning of an id, or name of a run")
-    sub.add_argument("--sessions", required=True, help="events of the new sessions: CSV, TSV or Parquet")
+    sub.add_argument("--sessions", help="events of the new sessions: CSV, TSV or Parquet")
+    sub.add_argument("--items", nargs="+", metavar="ITEM", help="ids of the items of one session instead, in order")
     sub.add_argument("-k", type=int, default=20, help="items per session (default 20)")
     sub.add_argument("--out", help="CSV, TSV or Parquet file; without it the first rows are printed")
     _json(sub)
@@ -284,7 +329,9 @@ def _recommend(options: argparse.Namespace) -> None:
     from t4r_lab.data.readers import read_table, write_table
     from t4r_lab.recommender import recommend
 
-    events = read_table(options.sessions)
+    if bool(options.sessions) == bool(options.items):
+        raise InputError("recommend: give either --sessions FILE or --items ITEM …")
+    events = _events(options.items) if options.items else read_table(options.sessions)
     if options.out:
         write_table(None, options.out)  # refuses a wrong ending or folder before anything is computed
     frame = recommend(options.run, events, options.k)
@@ -294,6 +341,12 @@ def _recommend(options: argparse.Namespace) -> None:
     content = {"sessions": int(frame["session"].nunique()), "rows": len(frame), "out": options.out}
     text = f"{len(frame)} rows in {options.out}" if options.out else frame.head(40).to_string(index=False)
     _print(options, {**content, "recommendations": rows} if rows else content, lambda: text)
+
+
+def _events(items: list[str]) -> Any:
+    import polars as pl
+
+    return pl.DataFrame({"item_id": items})
 
 
 def _add_jobs(sub: argparse.ArgumentParser) -> None:
@@ -384,20 +437,15 @@ def _add_ui(sub: argparse.ArgumentParser) -> None:
 
 
 def _ui(options: argparse.Namespace) -> int:
-    from t4r_lab import homes, track
+    from t4r_lab import homes, server
 
     home = homes.ensure()
-    if track.database(home).startswith("http"):
-        page = track.database(home)
-        _print(options, {"url": page}, lambda: f"the record is on a server: open {page}")
+    if (address := server.remote(home)) is not None:
+        _print(options, {"url": address}, lambda: f"the record is on a server: open {address}")
         return 0
-    _, experiment = track.client_of(home)
-    # the bare address would open on MLflow's pages for chat models
-    page = f"http://127.0.0.1:{options.port}/#/experiments/{experiment}/runs?workflowType=machine_learning"
+    page = server.page(home, f"http://127.0.0.1:{options.port}")
     _print(options, {"url": page}, lambda: f"in a moment, open {page}\nCtrl-C ends it")
-    server = ["mlflow", "ui", "--backend-store-uri", track.database(home), "--port", str(options.port)]
-    environment = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_DISABLE_TELEMETRY": "true", **os.environ}
-    return _start(server, environment)
+    return _start(server.command(home, options.port), server.environment())
 
 
 def _start(module: list[str], environment: dict[str, str] | None = None) -> int:
@@ -426,6 +474,10 @@ COMMANDS: dict[str, tuple[Callable[..., Any], str, str, Callable[..., None]]] = 
     "train": (_train, "train a spec and record the run", "train spec.yaml --set train.epochs=5", _add_train),
     "evaluate": (_evaluate, "score a recorded run", "evaluate 3f2a9c1d --split test", _add_evaluate),
     "compare": (_compare, "put runs side by side, with their baselines", "compare xlnet-mlm gpt2-clm", _add_compare),
+    "promote": (
+        _promote, "give a run an alias in the registry, with its score on the test part", "promote 3f2a9c1d",
+        _add_promote,
+    ),
     "recommend": (
         _recommend, "give next items for new sessions", "recommend 3f2a9c1d --sessions new.csv --out top.csv",
         _add_recommend,

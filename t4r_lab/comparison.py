@@ -11,10 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from t4r_lab import homes, track
-from t4r_lab.errors import InputError
+from t4r_lab.errors import InputError, did_you_mean
 from t4r_lab.spec import RunSpec, lower_is_better
 
 RESAMPLES = 2000
+RANKED = ("ndcg", "recall", "mrr")
 Cases = Mapping[str, NDArray[Any]]
 
 
@@ -53,20 +54,20 @@ class Comparison:
     remarks: list[str]
 
 
-def compare(runs: list[str], *, home: str | Path | None = None, seed: int = 0) -> Comparison:
+def compare(runs: list[str], *, home: str | Path | None = None, seed: int = 0, metric: str | None = None) -> Comparison:
     """Compare recorded runs on the validation part, the baselines beside them.
 
-    Every pair of runs, and each run with the better baseline, is judged at the first run's monitored metric.
-    Only runs on the same data, judged at the same targets, are paired.
+    Every pair of runs, and each run with the better baseline, is judged at `metric`, by default the first run's
+    monitored one. Only runs on the same data, judged at the same targets, are paired.
     """
     place = homes.ensure(home)
     rows = list({row.run_id: row for row in (track.find(place, run) for run in runs)}.values())
     labels = _labels(rows)
-    specs = {row.run_id: _spec(place, row) for row in rows}
+    specs = {row.run_id: track.spec(place, row) for row in rows}
     metrics = {labels[row.run_id]: row.valid for row in rows}
     cases: dict[str, Cases] = {}
     remarks, first = [], rows[0]
-    metric = specs[first.run_id].monitor
+    metric = metric or specs[first.run_id].monitor
     for row in rows:
         if row.digest != first.digest:
             remarks.append(f"{labels[row.run_id]} was trained on other data than {labels[first.run_id]}: not paired")
@@ -79,6 +80,9 @@ def compare(runs: list[str], *, home: str | Path | None = None, seed: int = 0) -
         metrics[name] = found
         if (own := _cases(place, first, name, metric)) is not None:
             cases[name] = own
+    if not any(metric in found for found in metrics.values()) and metric != specs[first.run_id].monitor:
+        known = list(dict.fromkeys(name for found in metrics.values() for name in found))
+        raise InputError(f"metric: {metric!r} is not in the record of these runs; {did_you_mean(metric, known)}")
     pairs = _pairs([labels[r.run_id] for r in rows], list(first.baselines["valid"]), metrics, metric)
     differences = []
     for a, b in pairs:
@@ -130,22 +134,27 @@ def _metric(cases: Cases, metric: str) -> Callable[[NDArray[np.float64]], float]
 
 
 def _labels(rows: list[track.RunRow]) -> dict[str, str]:
-    """Names of runs, made unique by the beginning of the id where two are alike."""
-    names = [row.name for row in rows]
+    """Names of runs, made unique by the beginning of the id where two, or one and a baseline, are alike."""
+    names = [*(row.name for row in rows), *rows[0].baselines["valid"]]
     return {r.run_id: r.name if names.count(r.name) == 1 else f"{r.name} ({r.run_id[:6]})" for r in rows}
 
 
-def _spec(home: Path, row: track.RunRow) -> RunSpec:
-    path = track.artifacts(home, row.run_id) / "spec.yaml"
-    if not path.exists():
-        raise InputError(f"run {row.name} ({row.status.lower()}) has no results; let it finish, or resume it")
-    return RunSpec.load(path)
+def is_ranked(metric: str) -> bool:
+    """Whether each case has one value of `metric`, made of the rank of its target."""
+    return metric.partition("@")[0] in RANKED and "@" in metric
+
+
+def is_paired(metric: str) -> bool:
+    """Whether cases are recorded from which `metric` is made: of ranks, or of a label such as ``purchase/auc``."""
+    return is_ranked(metric) or "/" in metric
 
 
 def _cases(home: Path, row: track.RunRow, name: str, metric: str) -> Cases | None:
     """The cases of the validation part that `metric` is made of, as the run (or its baseline) `name` has them."""
     import polars as pl
 
+    if not is_paired(metric):
+        return None
     label, slash, _ = metric.rpartition("/")
     folder = Path("labels", "valid", label) if slash else Path("ranks", "valid")
     path = track.artifacts(home, row.run_id) / folder / f"{name}.parquet"
@@ -159,15 +168,20 @@ def _same_cases(one: Cases, two: Cases) -> bool:
     return all(np.array_equal(one[c], two[c]) for c in one if c not in ("rank", "prediction"))
 
 
+def best_baseline(baselines: Mapping[str, Mapping[str, float]], metric: str) -> str | None:
+    """The baseline that is best at `metric`, of those that have it."""
+    sign = -1 if lower_is_better(metric) else 1
+    there = {name: sign * found[metric] for name, found in baselines.items() if metric in found}
+    return max(there, key=lambda name: there[name]) if there else None
+
+
 def _pairs(
     runs: list[str], baselines: list[str], metrics: dict[str, dict[str, float]], metric: str
 ) -> list[tuple[str, str]]:
     between = [(a, b) for i, a in enumerate(runs) for b in runs[i + 1 :]]
-    baselines = [name for name in baselines if metric in metrics[name]]
-    if not baselines:
+    best = best_baseline({name: metrics[name] for name in baselines}, metric)
+    if best is None:
         return between
-    sign = -1 if lower_is_better(metric) else 1
-    best = max(baselines, key=lambda name: sign * metrics[name][metric])
     return [*between, *((run, best) for run in runs)]
 
 

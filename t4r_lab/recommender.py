@@ -2,18 +2,36 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from t4r_lab import homes, track
 from t4r_lab.errors import InputError
-from t4r_lab.runner import load_model
+from t4r_lab.runner import data_of, load_model
 
 if TYPE_CHECKING:
     import pandas as pd
     import polars as pl
+
+    from t4r_lab.data.dataset import Dataset
+    from t4r_lab.data.sessions import Sessions
+    from t4r_lab.data.vocabulary import Vocabulary
+    from t4r_lab.nn.heads import Model
+    from t4r_lab.spec import RunSpec
+
+
+@dataclass(frozen=True)
+class Item:
+    """An item as its owner knows it: `id` as text, `title` the same where there is none."""
+
+    id: str
+    title: str
 
 
 def recommend(
@@ -34,37 +52,105 @@ def recommend(
     One row per session and rank: ``session``, ``rank`` (from 1), ``item`` (the user's own id), ``title``,
     ``score`` and ``probability`` (softmax over all items).
     """
-    import pandas as pd
-
-    from t4r_lab.data.vocabulary import Vocabulary
-    from t4r_lab.train import score
-
     if k < 1:
         raise InputError(f"k: {k} must be at least 1, for example 20")
-    place = homes.ensure(home)
-    row = track.find(place, run)
-    model, spec, _ = load_model(place, row)
-    if spec.model.next_item is None:
-        labels = ", ".join(head.column for head in spec.model.labels)
-        raise InputError(f"run {row.name} predicts {labels} and no next item; train one with a next_item head")
-    vocabulary = Vocabulary.open(track.artifacts(place, row.run_id) / "data")
-    encoded = vocabulary.encode(sessions)
-    k = min(k, vocabulary.schema.n_items)
-    shape = (len(encoded), k)
-    ids, scores, probabilities = _popular(vocabulary.items["count"].to_numpy(), shape)
-    for rows, best, values, shares in score(model, encoded, spec, k):
-        ids[rows], scores[rows], probabilities[rows] = best, values, shares
-    flat = ids.ravel()
-    return pd.DataFrame(
-        {
-            "session": np.repeat(np.asarray(encoded.ids), k),
-            "rank": np.tile(np.arange(1, k + 1), len(encoded)),
-            "item": vocabulary.own_ids(flat),
-            "title": vocabulary.titles(flat),
-            "score": scores.ravel(),
-            "probability": probabilities.ravel(),
-        }
-    )
+    asked = Recommender.open(run, home=home)
+    return asked.top(asked.vocabulary.encode(sessions), k)
+
+
+class Recommender:
+    """The model of a recorded run with its vocabulary, loaded once and asked often."""
+
+    def __init__(self, home: Path, row: track.RunRow, model: Model, spec: RunSpec, vocabulary: Vocabulary) -> None:
+        self.home, self.row, self.model, self.spec, self.vocabulary = home, row, model, spec, vocabulary
+
+    @classmethod
+    def open(cls, run: str, *, home: str | Path | None = None) -> Recommender:
+        """Load a run by its id, the beginning of its id, or its name.
+
+        Raises
+        ------
+        InputError
+            if there is no such run, it has no model, or that predicts labels alone.
+        """
+        from t4r_lab.data.vocabulary import Vocabulary
+
+        place = homes.ensure(home)
+        row = track.find(place, run)
+        model, spec, _ = load_model(place, row)
+        if spec.model.next_item is None:
+            labels = ", ".join(head.column for head in spec.model.labels)
+            raise InputError(f"run {row.name} predicts {labels} and no next item; train one with a next_item head")
+        return cls(place, row, model, spec, Vocabulary.open(track.artifacts(place, row.run_id) / "data"))
+
+    @cached_property
+    def dataset(self) -> Dataset:
+        """The data that the run was trained on, refused if they are not what they were."""
+        return data_of(self.row, self.spec)
+
+    def top(self, sessions: Sessions, k: int) -> pd.DataFrame:
+        """The k best next items of each session, as `recommend` returns them."""
+        import pandas as pd
+
+        from t4r_lab.train import score
+
+        k = min(k, self.vocabulary.schema.n_items)
+        ids, scores, probabilities = _popular(self.vocabulary.items["count"].to_numpy(), (len(sessions), k))
+        for rows, best, values, shares in score(self.model, sessions, self.spec, k):
+            ids[rows], scores[rows], probabilities[rows] = best, values, shares
+        flat = ids.ravel()
+        return pd.DataFrame(
+            {
+                "session": np.repeat(np.asarray(sessions.ids), k),
+                "rank": np.tile(np.arange(1, k + 1), len(sessions)),
+                "item": self.vocabulary.own_ids(flat),
+                "title": self.vocabulary.titles(flat),
+                "score": scores.ravel(),
+                "probability": probabilities.ravel(),
+            }
+        )
+
+    def session_of(self, items: Sequence[str]) -> Sessions:
+        """One session of items by their own ids; those that the run doesn't know are counted in ``dropped``."""
+        import polars as pl
+
+        return self.vocabulary.encode(pl.DataFrame({"item_id": list(items)}, schema={"item_id": pl.String}))
+
+    def beginning(self, row: int, length: int) -> Sessions:
+        """The first `length` events of session `row` of the validation part, with all their features."""
+        whole = self.dataset.part("valid").take(np.array([row]))
+        values = {name: column[:length] for name, column in whole.values.items()}
+        return replace(whole, values=values, offsets=np.array([0, length]))
+
+    def items(self, ids: Sequence[int] | NDArray[Any]) -> list[Item]:
+        """Items by our ids."""
+        own, titles = self.vocabulary.own_ids(ids), self.vocabulary.titles(ids)
+        return [Item(str(id), title) for id, title in zip(own, titles, strict=True)]
+
+    def search(self, text: str, limit: int = 8) -> list[Item]:
+        """Items whose title or id holds `text`: that very id first, then beginnings, each by popularity.
+
+        Without text, the most popular ones.
+        """
+        import polars as pl
+
+        wanted = text.strip().lower()
+        id, title = pl.col("id").str.to_lowercase(), pl.col("title").str.to_lowercase()
+        begins = id.str.starts_with(wanted) | title.str.starts_with(wanted)
+        found = (
+            self._names.filter(id.str.contains(wanted, literal=True) | title.str.contains(wanted, literal=True))
+            .with_columns(order=pl.when(id == wanted).then(0).when(begins).then(1).otherwise(2))
+            .sort("order", pl.col("count"), descending=[False, True], maintain_order=True)
+            .head(limit)
+        )
+        return [Item(row["id"], row["title"]) for row in found.iter_rows(named=True)]
+
+    @cached_property
+    def _names(self) -> pl.DataFrame:
+        import polars as pl
+
+        id = pl.col("item").cast(pl.String)
+        return self.vocabulary.items.select(id.alias("id"), pl.coalesce("title", id).alias("title"), "count")
 
 
 def _popular(count: np.ndarray, shape: tuple[int, int]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -202,7 +202,6 @@ def evaluate_run(
 
         with Console() as console:
             return evaluate_run(run, split, home=home, on_report=console)
-    from t4r_lab.data.dataset import Dataset
     from t4r_lab.judge import judge
 
     place = homes.ensure(home)
@@ -211,11 +210,7 @@ def evaluate_run(
     model, spec, _ = load_model(place, row)
     if split == "valid" and spec.train.fit_on != "train":
         raise InputError(f"run {row.name}: it was fitted on the validation part too; evaluate it with --split test")
-    dataset = Dataset.open(spec.data.path)
-    if dataset.digest != row.digest:
-        raise InputError(
-            f"{spec.data.path}: not the data that run {row.name} was trained on; prepare it as it was then"
-        )
+    dataset = data_of(row, spec)
     counts = dataset.part(spec.train.fit_on).item_counts(dataset.schema.n_items)
     judged, baselines = judge(model, dataset.part(split), spec, counts, on_report), _baselines(spec, dataset, split)
     record = track.Record(place, row.run_id)
@@ -228,6 +223,18 @@ def evaluate_run(
     scores = {split: {name: found.metrics() for name, found in baselines.items()}}
     valid, test = (judged.metrics(), None) if split == "valid" else (row.valid, judged.metrics())
     return RunResult(row.run_id, row.name, row.status, valid, test, scores, 0, row.seconds, place)
+
+
+def data_of(row: track.RunRow, spec: RunSpec) -> Dataset:
+    """The data that a run was trained on, refused if they are not what they were."""
+    from t4r_lab.data.dataset import Dataset
+
+    dataset = Dataset.open(spec.data.path)
+    if dataset.digest != row.digest:
+        raise InputError(
+            f"{spec.data.path}: not the data that run {row.name} was trained on; prepare it as it was then"
+        )
+    return dataset
 
 
 def load_model(home: Path, row: track.RunRow) -> tuple[Model, RunSpec, Any]:

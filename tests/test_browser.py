@@ -181,6 +181,104 @@ def test_choose_train_watch_and_find_the_run(page: Any, server: tuple[str, Path]
             shoot(page, f"lab-{name.lower()}-dark")
 
 
+@pytest.fixture(scope="module")
+def two_runs(server: tuple[str, Path]) -> tuple[str, str]:
+    """Two quick runs on the built-in data in the server's home; their names."""
+    from t4r_lab.data.synthetic import demo_dataset
+    from t4r_lab.report import silent
+    from t4r_lab.runner import run
+    from t4r_lab.spec import RunSpec
+
+    data = str(demo_dataset(server[1] / "data" / "demo").path)
+    names = (f"a {NASTY}", "b")
+    for name, epochs in zip(names, (3, 1), strict=True):
+        content = {
+            "name": name,
+            "data": {"path": data},
+            "model": {"body": {"kind": "gru", "d_model": 32, "n_layer": 1}},
+        }
+        spec = RunSpec.parse({**content, "train": {"epochs": epochs, "learning_rate": 1e-2}})
+        run(spec, home=server[1], on_report=silent)
+    return names
+
+
+def test_compare_two_runs(page: Any, server: tuple[str, Path], two_runs: tuple[str, str]) -> None:
+    lab = open_lab(page, server[0])
+    tab(page, "Runs")
+    for name in two_runs:
+        page.locator(".t4r-tall").get_by_label(f"choose {name}").first.check()
+    page.locator(".t4r-verdict p", has_text=re.compile("beats|no difference beyond noise")).first.wait_for()
+    page.locator(".t4r-plain th", has_text="train.epochs").wait_for()  # what differs
+    plots = page.locator(".t4r-plot .js-plotly-plot")
+    plots.nth(3).wait_for()
+    page.locator(".t4r-plot .parcoords").first.wait_for(state="attached")
+    assert page.locator(".t4r-plot", has_text="epoch").locator("path.js-line").count() >= 4  # curves and baselines
+    shoot(page, "lab-compare-light")
+    # plots take the notebook's colors, and no name of a run is markup in them
+    legend = page.locator(".t4r-plot .legendtext").first
+    assert NASTY in legend.text_content()
+    before = legend.evaluate("(e) => getComputedStyle(e).fill")
+    theme(page, "JupyterLab Dark")
+    page.wait_for_function(
+        "(was) => getComputedStyle(document.querySelector('.t4r-plot .legendtext')).fill !== was", arg=before
+    )
+    shoot(page, "lab-compare-dark")
+    assert page.locator(".t4r-lab img[src=x]").count() == 0  # plotly keeps pictures of its own
+    assert page.evaluate("window.hit") is None
+    # one run alone: its spec goes into Architecture, where a change is listed beside what it was
+    lab.get_by_role("button", name="Untick all").click()
+    page.locator(".t4r-verdict").wait_for(state="hidden")
+    page.locator(".t4r-tall").get_by_label(f"choose {two_runs[1]}").first.check()
+    page.locator(".t4r-help", has_text="The test part is hidden until").wait_for()
+    lab.get_by_role("button", name="Clone and edit").click()
+    page.locator(".t4r-help", has_text="nothing is changed yet").wait_for()
+    page.get_by_label("d_model", exact=True).fill("48")
+    page.get_by_label("d_model", exact=True).press("Tab")
+    page.locator(".t4r-plain tr", has_text="model.body.d_model").locator("td", has_text="48").wait_for()
+
+
+def test_recommend(page: Any, server: tuple[str, Path], two_runs: tuple[str, str]) -> None:
+    open_lab(page, server[0])
+    tab(page, "Recommend")
+    answer = page.locator(".t4r-answer")
+    answer.locator("tbody tr").nth(9).wait_for()
+    page.get_by_label("beside").select_option(index=1)
+    answer.nth(1).locator("tbody tr").nth(9).wait_for()
+    shoot(page, "lab-recommend-light")
+    # by keyboard: clear, search by title, take the second match, then by id
+    page.get_by_role("button", name="Clear").focus()
+    page.keyboard.press("Enter")
+    page.locator(".t4r-message", has_text="Add items by title or id").wait_for()
+    field = page.get_by_label("add an item")
+    field.focus()
+    page.keyboard.type("of category 3")
+    second = page.locator(".t4r-matches li").nth(1)
+    second.wait_for()
+    title = second.locator("span").first.inner_text()
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("Enter")
+    chips = page.locator(".t4r-session-item")
+    page.locator(".t4r-session-item", has_text=title).wait_for()
+    answer.first.locator("tbody tr").nth(9).wait_for()
+    page.keyboard.type("17")
+    page.locator(".t4r-matches li .t4r-under", has_text=re.compile("^17$")).wait_for()
+    page.keyboard.press("Enter")
+    chips.nth(1).wait_for()
+    page.keyboard.press("Backspace")
+    chips.nth(1).wait_for(state="detached")
+    # a session in which the baseline is better, chosen with the arrow keys
+    page.get_by_role("button", name=re.compile("Sessions where")).press("Enter")
+    page.get_by_role("button", name="loses to", exact=True).press("Enter")
+    page.locator(".t4r-table caption", has_text="b loses to successors").wait_for()
+    page.get_by_role("radio").first.focus()
+    page.keyboard.press("Space")
+    page.locator("p.t4r-help", has_text="Came next").wait_for()
+    assert page.locator(".t4r-lab img").count() == 0
+    if os.environ.get("T4R_LAB_SCREENSHOTS"):
+        theme(page, "JupyterLab Dark")
+        shoot(page, "lab-recommend-dark")
+
+
 def test_by_keyboard_alone_and_as_text(page: Any, server: tuple[str, Path]) -> None:
     lab = open_lab(page, server[0])
     page.locator(".t4r-lab .lm-TabBar-tab.lm-mod-current").focus()
@@ -218,7 +316,7 @@ def test_nothing_scrolls_sideways(page: Any, server: tuple[str, Path]) -> None:
     open_lab(page, server[0])
     for width in (760, 1600):
         page.set_viewport_size({"width": width, "height": 1200})
-        for name in ("Data", "Architecture", "Train", "Runs"):
+        for name in ("Data", "Architecture", "Train", "Runs", "Recommend"):
             tab(page, name)
             page.wait_for_timeout(100)  # the curves follow the width in the next frame
             wide = page.evaluate(

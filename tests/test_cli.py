@@ -217,7 +217,7 @@ def test_a_missing_events_file(tmp_path: Path, capsys: pytest.CaptureFixture[str
     ("arguments", "words"),
     [
         (["trian", "x"], "unknown command 'trian'; did you mean 'train'?"),
-        (["train"], "give either a spec file or --resume RUN"),
+        (["train"], "give either a spec file, --again RUN or --resume RUN"),
         (["train", "none.yaml"], "cannot be read"),
         (["train", "SPEC", "--set", "train.epoch=3"], "did you mean 'epochs'?"),
         (["train", "SPEC", "--set", "train.epochs=lots"], "train.epochs: 'lots' is wrong"),

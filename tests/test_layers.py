@@ -23,6 +23,7 @@ FLOORS = {
     "demo": 7, "widgets": 7, "cli": 7,
     "__init__": 8, "__main__": 8,
     "progress": 1,
+    "server": 5, "analysis": 6, "reuse": 6,
 }  # fmt: skip
 """Room → floor. A room is a module or a package directly under t4r_lab."""
 

@@ -19,7 +19,6 @@ ROOT = Path(__file__).parent.parent
 NOT_IMPORTED = {
     "jupyterlab": "started as a program by `t4r-lab lab`",
     "optuna": "asked for by the lab's plan: studies (tune.py) are its next part",
-    "plotly": "asked for by the lab's plan: analysis figures come with the studies",
 }
 """Dependencies that no module of the package names, each with the reason it is there."""
 

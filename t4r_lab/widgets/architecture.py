@@ -8,6 +8,7 @@ from typing import Any
 import ipywidgets as w
 
 from t4r_lab.widgets.copy import CopyText
+from t4r_lab.widgets.diff import diff
 from t4r_lab.widgets.draft import Draft
 from t4r_lab.widgets.features import FeatureEditor
 from t4r_lab.widgets.fields import Field
@@ -28,9 +29,9 @@ class ArchitecturePanel(w.VBox):
         self.yaml = CopyText(label="spec as YAML")
         self.train = w.Button(description="Train", button_style="primary", tooltip="start a job that trains this spec")
         self.train.on_click(lambda _: on_train())
-        self._status, self._note = w.HTML(), w.HTML()
+        self._status, self._note, self._diff = w.HTML(), w.HTML(), w.HTML()
         left = w.VBox([self.name, self.form, self._note])
-        right = w.VBox([self.picture, self.yaml])
+        right = w.VBox([self.picture, self._diff, self.yaml])
         left.add_class("t4r-left")
         right.add_class("t4r-right")
         columns, foot = w.HBox([left, right]), w.HBox([self._status, self.train])
@@ -46,6 +47,7 @@ class ArchitecturePanel(w.VBox):
         self.name.show(draft.pending.get("name", draft.spec.name))
         self.name.error = draft.errors.get("name", "")
         self.picture.value = picture(draft.spec, draft.schema)
+        self._diff.value = diff(draft)
         self.yaml.text = draft.spec.to_yaml()
         self.train.disabled = not draft.valid or draft.schema is None
         self._note.value = message("note", draft.note)

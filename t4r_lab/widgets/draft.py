@@ -36,6 +36,9 @@ class Draft(tr.HasTraits):
     """dotted path → what is wrong; '' for what belongs to no field"""
     note = tr.Unicode("")
     """what an edit changed beside itself, such as the masking of a new body"""
+    origin = tr.Instance(RunSpec, allow_none=True)
+    """the spec of the run that was cloned"""
+    origin_name = tr.Unicode("")
     revision = tr.Int(0)
     """counts changes of any kind: what a view observes, so that it draws once for an edit"""
 
@@ -69,6 +72,11 @@ class Draft(tr.HasTraits):
         """Edit another spec instead, such as a run's."""
         self.spec = spec
         self._try({}, [], "")
+
+    def clone(self, spec: RunSpec, name: str) -> None:
+        """Edit the spec of the run `name`, and remember what it was."""
+        self.origin, self.origin_name = spec, name
+        self.replace(spec)
 
     def use_data(self, path: str, schema: Schema) -> None:
         """Turn to the prepared data in `path`. Choices of features are kept where `schema` has them all."""

@@ -11,17 +11,21 @@ import ipywidgets as w
 from t4r_lab import homes
 from t4r_lab.errors import InputError
 from t4r_lab.spec import RunSpec
+from t4r_lab.widgets.actions import Acting
 from t4r_lab.widgets.architecture import ArchitecturePanel
 from t4r_lab.widgets.background import Background, sentence
+from t4r_lab.widgets.comparison import Comparing
 from t4r_lab.widgets.data import DataPanel
 from t4r_lab.widgets.draft import Draft
 from t4r_lab.widgets.profile import headline
+from t4r_lab.widgets.recommend import Recommending
 from t4r_lab.widgets.runs import RunsPanel
 from t4r_lab.widgets.text import escape, message
+from t4r_lab.widgets.theme import Theme
 from t4r_lab.widgets.train import TrainPanel, shown
 from t4r_lab.widgets.views import DataSummary, JobState
 
-TABS = ("Data", "Architecture", "Train", "Runs")
+TABS = ("Data", "Architecture", "Train", "Runs", "Recommend")
 BUSY, IDLE = 0.5, 2.0
 """Seconds between two looks at the jobs, while one runs and while none does."""
 STYLE = (Path(__file__).parent / "style.css").read_text(encoding="utf-8")
@@ -71,11 +75,18 @@ class Lab(w.VBox):
         self.data = DataPanel(self.choose, self.read, self.prepare)
         self.architecture = ArchitecturePanel(self.draft, self.edit, self.train)
         self.jobs = TrainPanel(self.ask)
-        self.runs = RunsPanel(self.refresh_runs)
+        theme = Theme()
+        self.acting = Acting(self.home, self.background, self.clone, self.refresh_runs, self._launched)
+        self.comparing = Comparing(self.home, self.background, theme)
+        self.runs = RunsPanel(self.refresh_runs, [self.acting.view, self.comparing.view])
+        self.recommending = Recommending(self.home, self.background)
         self._header = w.HTML()
-        panels = (self.data, self.architecture, self.jobs, self.runs)
+        panels = (self.data, self.architecture, self.jobs, self.runs, self.recommending.view)
         self.tabs = w.Tab(panels, titles=TABS, selected_index=1)
-        super().__init__([style, self._header, self.tabs])
+        self.tabs.observe(self._turned, "selected_index")
+        self.runs.observe(self._ticked, ["metric", "runs"])
+        self.runs.table.observe(self._ticked, "selected")
+        super().__init__([style, theme, self._header, self.tabs])
         self.add_class("t4r-lab")
         self._states: dict[str, tuple[str, str]] = {}
         self._show_header()
@@ -154,6 +165,25 @@ class Lab(w.VBox):
         with self.background.lock:
             self.draft.set(path, value)
 
+    def clone(self, spec: RunSpec, name: str) -> None:
+        """Take the spec of the run `name` into Architecture, on its own data where they are still there."""
+        from t4r_lab.widgets import source
+
+        def opened(summary: DataSummary) -> None:
+            self.draft.clone(spec, name)
+            self._use(summary)
+            self.tabs.selected_index = TABS.index("Architecture")
+
+        def gone(text: str) -> None:
+            self.draft.clone(spec, name)
+            if (here := self.data.summary) is not None:
+                self.draft.use_data(str(here.path), here.schema)
+            self.draft.note = f"the run's own data can't be opened, so these are used: {text}"
+            self.draft.revision += 1
+            self.tabs.selected_index = TABS.index("Architecture")
+
+        self.background.run(lambda: source.summarize(Path(spec.data.path)), opened, gone)
+
     # jobs ---------------------------------------------------------------------------------------
 
     def train(self) -> None:
@@ -166,6 +196,9 @@ class Lab(w.VBox):
             self.jobs.refusal = sentence(error)
         else:
             self.jobs.refusal = ""
+        self._launched()
+
+    def _launched(self) -> None:
         self.tabs.selected_index = TABS.index("Train")
         self.background.wake()
 
@@ -218,11 +251,14 @@ class Lab(w.VBox):
 
     def _show_runs(self, runs: list[Any]) -> None:
         self.runs.error, self.runs.runs = "", runs
+        self.recommending.offer(runs)
+        self._turned()
         self.tabs.set_title(TABS.index("Runs"), f"Runs {len(runs)}" if runs else "Runs")
         self._end_reading()
 
     def _runs_failed(self, text: str) -> None:
         self.runs.error = text
+        self.recommending.view.loading, self.recommending.view.error = False, text
         self._end_reading()
 
     def _end_reading(self) -> None:
@@ -231,6 +267,16 @@ class Lab(w.VBox):
             self.refresh_runs()
 
     _asked = False
+
+    def _ticked(self, change: Any) -> None:
+        """What lies beneath the table follows the ticks: one run can be acted on, several are compared."""
+        runs = self.runs.selected
+        self.acting.choose(runs[0] if len(runs) == 1 else None)
+        self.comparing.compare([run.run_id for run in runs], self.runs.metric)
+
+    def _turned(self, change: Any = None) -> None:
+        if self.tabs.selected_index == TABS.index("Recommend"):
+            self.recommending.open()
 
     # ---------------------------------------------------------------------------------------------
 
@@ -243,5 +289,7 @@ class Lab(w.VBox):
     def close(self) -> None:
         """Stop watching, and drop the view; jobs go on."""
         self.background.close()
+        if hasattr(self, "acting"):
+            self.acting.server.close()
         self._open.pop(getattr(self, "home", Path()), None)
         super().close()

@@ -1,4 +1,4 @@
-"""Runs panel: the table of recorded runs, every model beside its baselines."""
+"""Runs panel: the table of recorded runs, every model beside its baselines; what is ticked lies beneath."""
 
 from __future__ import annotations
 
@@ -30,8 +30,15 @@ class RunsPanel(w.VBox):
     """true until the record was first read"""
     reading = tr.Bool(False)
 
-    def __init__(self, on_refresh: Callable[[], None]) -> None:
-        self.table = Table(sort_by="started", descending=True, caption="Runs on the validation part")
+    def __init__(self, on_refresh: Callable[[], None], beneath: Sequence[w.Widget] = ()) -> None:
+        self.table = Table(sort_by="started", descending=True, caption="Runs on the validation part", choose="many")
+        self.table.add_class("t4r-tall")
+        self.filter = w.Text(
+            description="filter", placeholder="name, body, data, state …", style={"description_width": "initial"},
+            layout={"width": "18rem"}, tooltip="only runs that hold every word typed here",
+        )  # fmt: skip
+        self.clear = w.Button(description="Untick all", tooltip="choose no run")
+        self.clear.on_click(lambda _: self.table.set_trait("selected", []))
         self.choice = w.Dropdown(
             description="metric", options=[], style={"description_width": "initial"}, layout={"width": "14rem"},
             tooltip="the validation metric that is shown beside the baselines",
@@ -45,12 +52,26 @@ class RunsPanel(w.VBox):
             '<div class="t4r-help">Figures of the validation part, in bold where they beat both baselines. '
             "Runs on other data, or that predict other positions, don't compare.</div>"
         )
-        self._bar = w.HBox([self.choice, self.again])
+        left, right = w.HBox([self.filter, self.choice]), w.HBox([self.clear, self.again])
+        self._bar = w.HBox([left, right])
         self._bar.add_class("t4r-bar-of-controls")
-        super().__init__([self._message, self._bar, self.table, self._legend])
+        self._beneath = w.VBox(beneath)
+        super().__init__([self._message, self._bar, self.table, self._legend, self._beneath])
         self.add_class("t4r-panel")
         self.choice.observe(self._chosen, "value")
+        self.filter.observe(lambda change: self.table.set_trait("wanted", change["new"]), "value")
+        self.table.observe(self._ticked, "selected")
+        self._ticked()
         self._show()
+
+    @property
+    def selected(self) -> list[RunSummary]:
+        """The ticked runs in the order of ticking."""
+        by_id = {run.run_id: run for run in self.runs}
+        return [by_id[key] for key in self.table.selected if key in by_id]
+
+    def _ticked(self, change: Any = None) -> None:
+        self.clear.disabled = not self.table.selected
 
     def _chosen(self, change: Any) -> None:
         self.metric = change["new"] or ""
@@ -63,18 +84,19 @@ class RunsPanel(w.VBox):
     def _show(self, change: Any = None) -> None:
         text = message("loading", "Reading the record …") if self.loading else message("empty", EMPTY)
         self._message.value = message("error", self.error) if self.error else ("" if self.runs else text)
-        for part in (self._bar, self.table, self._legend):
+        for part in (self._bar, self.table, self._legend, self._beneath):
             part.layout.display = "" if self.runs else "none"
         metrics = metrics_of(self.runs)
-        if not metrics:
-            self.table.fill(headings(self.metric), [cells(run, self.metric) for run in self.runs])
+        metric = self.metric if self.metric in metrics else preferred(metrics) if metrics else ""
+        if metric != self.metric:
+            self.metric = metric  # comes back here
             return
-        metric = self.metric if self.metric in metrics else preferred(metrics)
         if tuple(self.choice.options) != tuple(metrics):
             self.choice.options = metrics
-        self.choice.value = metric
-        self.metric = metric
-        self.table.fill(headings(metric), [cells(run, metric) for run in self.runs])
+        if metric:
+            self.choice.value = metric
+        if change is None or change["name"] in ("runs", "metric"):
+            self.table.fill(headings(metric), [cells(r, metric) for r in self.runs], [r.run_id for r in self.runs])
 
 
 def metrics_of(runs: Sequence[RunSummary]) -> list[str]:
@@ -117,9 +139,11 @@ def cells(run: RunSummary, metric: str) -> list[Cell]:
     best = (min if lower else max)(known, default=0.0)
     gain = (value / best - 1) * 100 if value is not None and best > 0 else None
     beats = value is not None and bool(known) and (value < best if lower else value > best)
-    started = time.strftime("%Y-%m-%d %H:%M", time.localtime(run.started))
+    aliases = [name.rpartition("@")[2] for name in run.aliases]
+    then, year = time.localtime(run.started), time.localtime().tm_year
+    started = time.strftime("%m-%d %H:%M" if then.tm_year == year else "%Y-%m-%d", then)
     return [
-        Cell(run.name, run.name.lower(), under=run.run_id[:8]),
+        Cell(run.name, run.name.lower(), under=" · ".join([run.run_id[:8], *aliases])),
         Cell(started, run.started),
         Cell(run.body, run.body),
         Cell(run.masking, run.masking),

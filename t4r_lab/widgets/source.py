@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import suppress
+from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from t4r_lab import jobs, track
 from t4r_lab.data.dataset import Dataset
 from t4r_lab.errors import InputError
+from t4r_lab.recommender import Item, Recommender
+from t4r_lab.spec import RunSpec
 from t4r_lab.spec.prepare import PrepareOptions
 from t4r_lab.widgets.train import outcome
-from t4r_lab.widgets.views import DataSummary, JobState, Preview, RunSummary
+from t4r_lab.widgets.views import Answer, DataSummary, JobState, Preview, RunSummary
+
+if TYPE_CHECKING:
+    from t4r_lab.analysis import Analysis, Case, Cases
+    from t4r_lab.server import Server
 
 
 def datasets(home: Path) -> list[Path]:
@@ -103,10 +111,94 @@ def events(home: Path, id: str, since: int) -> list[dict[str, Any]]:
 
 
 def runs(home: Path) -> list[RunSummary]:
-    """Every recorded run, newest first, by its validation metrics."""
-    return [
-        RunSummary(
-            r.run_id, r.name, r.status, r.started, r.seconds, r.body, r.masking, r.valid, r.baselines["valid"], Path(r.data).name
-        )
-        for r in track.runs(home)
-    ]  # fmt: skip
+    """Every recorded run, newest first, by its validation metrics; of the test part only what promotion has shown."""
+    promoted = track.promoted(home)
+    return [_summary(row, promoted.get(row.run_id)) for row in track.runs(home)]
+
+
+def _summary(row: track.RunRow, aliases: list[str] | None) -> RunSummary:
+    shown = aliases is not None
+    return RunSummary(
+        row.run_id, row.name, row.status, row.started, row.seconds, row.body, row.masking, row.valid,
+        row.baselines["valid"], Path(row.data).name, shown, tuple(aliases or ()), row.test if shown else {},
+        row.baselines["test"] if shown else {}, row.looks,
+    )  # fmt: skip
+
+
+# ── runs used again ─────────────────────────────────────────────────────────────────────────────
+
+
+def analyze(home: Path, runs: Sequence[str], metric: str | None) -> Analysis:
+    from t4r_lab.analysis import analyze as run
+
+    return run(runs, metric, home=home)
+
+
+def spec(home: Path, run: str) -> RunSpec:
+    return track.spec(home, track.find(home, run))
+
+
+def repeat(home: Path, run: str) -> str:
+    """Launch a job with the spec of a recorded run; its id."""
+    from t4r_lab.reuse import spec_to_repeat
+
+    return jobs.launch(spec_to_repeat(run, home=home), home).id
+
+
+def promote(home: Path, run: str, alias: str) -> None:
+    from t4r_lab.report import silent
+    from t4r_lab.reuse import promote as register
+
+    register(run, alias, home=home, on_report=silent)
+
+
+def record_page(server: Server, home: Path, run: str) -> str:
+    """The address of a run in MLflow's pages, which are started if need be."""
+    from t4r_lab.server import page
+
+    return page(home, server.address(), run)
+
+
+# ── recommendations ─────────────────────────────────────────────────────────────────────────────
+
+
+@lru_cache(maxsize=4)
+def _recommender(home: Path, run: str) -> Recommender:
+    _loaded.add((home, run))
+    return Recommender.open(run, home=home)
+
+
+_loaded: set[tuple[Path, str]] = set()
+
+
+def is_loaded(home: Path, runs: Sequence[str]) -> bool:
+    """Whether asking `runs` is a matter of moments."""
+    return all((home, run) in _loaded for run in runs)
+
+
+def search(home: Path, run: str, text: str) -> list[Item]:
+    return _recommender(home, run).search(text)
+
+
+def answer(home: Path, run: str, items: Sequence[Item], case: Case | None, k: int) -> Answer:
+    """What `run` says comes next; of a recorded case it knows all features of the events."""
+    asked = _recommender(home, run)
+    if case is not None and case.digest == asked.row.digest:
+        session = asked.beginning(case.row, case.position)
+    else:
+        session = asked.session_of([item.id for item in items])
+    top = asked.top(session, k)
+    found = zip(top["item"], top["title"], top["probability"], strict=True)
+    return Answer(tuple((Item(str(id), title), float(p)) for id, title, p in found), session.dropped)
+
+
+def cases(home: Path, run: str) -> Cases:
+    from t4r_lab.analysis import won_and_lost
+
+    return won_and_lost(_recommender(home, run))
+
+
+def draw_case(home: Path, run: str) -> Case:
+    from t4r_lab.analysis import draw_case as draw
+
+    return draw(_recommender(home, run))

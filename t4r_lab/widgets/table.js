@@ -1,10 +1,13 @@
-// A table whose headings sort. Every text from data goes in as text, never as HTML.
+// A table to sort and choose from. Every text from data goes in as text, never as HTML.
+let tables = 0; // radio buttons of one table share a name of their own
+
 function render({ model, el }) {
   el.classList.add("t4r-table");
   const table = document.createElement("table");
   const head = table.createTHead().insertRow();
   const body = table.createTBody();
   const caption = table.createCaption();
+  const group = `t4r-table-${tables++}`;
   el.append(table);
 
   function heading(column) {
@@ -13,6 +16,7 @@ function render({ model, el }) {
     const active = model.get("sort_by") === column.key;
     const down = model.get("descending");
     cell.scope = "col";
+    cell.dataset.column = column.key;
     cell.className = column.number ? "t4r-number" : "";
     cell.setAttribute("aria-sort", active ? (down ? "descending" : "ascending") : "none");
     button.type = "button";
@@ -30,17 +34,42 @@ function render({ model, el }) {
 
   function headings() {
     const focused = document.activeElement?.dataset?.key; // a rebuilt heading keeps the keyboard's place
-    head.replaceChildren(...model.get("columns").map(heading));
+    const choice = document.createElement("th");
+    choice.scope = "col";
+    choice.setAttribute("aria-label", "choose");
+    head.replaceChildren(...(model.get("choose") ? [choice] : []), ...model.get("columns").map(heading));
     if (focused) [...head.querySelectorAll("button")].find((b) => b.dataset.key === focused)?.focus();
+  }
+
+  function choice(key, label) {
+    const cell = document.createElement("td");
+    const input = document.createElement("input");
+    const many = model.get("choose") === "many";
+    cell.className = "t4r-choice";
+    input.type = many ? "checkbox" : "radio";
+    input.name = many ? "" : group;
+    input.dataset.row = key;
+    input.setAttribute("aria-label", label);
+    input.addEventListener("change", () => {
+      const others = many ? model.get("selected").filter((k) => k !== key) : [];
+      model.set("selected", input.checked ? [...others, key] : others);
+      model.save_changes();
+    });
+    cell.append(input);
+    return cell;
   }
 
   function rows() {
     const columns = model.get("columns");
-    body.replaceChildren(...model.get("rows").map((cells) => {
+    const keys = model.get("row_keys");
+    const focused = document.activeElement?.dataset?.row;
+    body.replaceChildren(...model.get("rows").map((cells, at) => {
       const row = document.createElement("tr");
+      if (model.get("choose")) row.append(choice(keys[at], `choose ${cells[0].text} ${cells[0].under ?? ""}`.trim()));
       cells.forEach((cell, i) => {
         const made = document.createElement(i === 0 ? "th" : "td");
         if (i === 0) made.scope = "row";
+        made.dataset.column = columns[i]?.key ?? "";
         made.className = [columns[i]?.number ? "t4r-number" : "", cell.strong ? "t4r-strong" : "", cell.quiet ? "t4r-quiet" : ""].join(" ").trim();
         made.textContent = cell.text;
         if (cell.under) {
@@ -53,16 +82,28 @@ function render({ model, el }) {
       });
       return row;
     }));
+    chosen();
+    if (focused !== undefined && body.contains(document.activeElement) === false) inputs().find((i) => i.dataset.row === focused)?.focus();
+  }
+
+  const inputs = () => [...body.querySelectorAll("input")];
+  function chosen() {
+    const selected = new Set(model.get("selected"));
+    for (const input of inputs()) {
+      input.checked = selected.has(input.dataset.row);
+      input.closest("tr").classList.toggle("t4r-chosen", input.checked);
+    }
   }
 
   const captions = () => { caption.textContent = model.get("caption"); };
-  const whole = () => { headings(); rows(); };
-  model.on("change:columns change:sort_by change:descending", headings);
-  model.on("change:rows", rows);
-  model.on("change:caption", captions);
-  captions();
-  whole();
-  return () => { model.off("change:columns change:sort_by change:descending", headings); model.off("change:rows", rows); model.off("change:caption", captions); };
+  const changes = [
+    ["change:columns change:sort_by change:descending change:choose", headings],
+    ["change:rows change:choose", rows],
+    ["change:selected", chosen],
+    ["change:caption", captions],
+  ];
+  for (const [names, update] of changes) { model.on(names, update); update(); }
+  return () => { for (const [names, update] of changes) model.off(names, update); };
 }
 
 export default { render };

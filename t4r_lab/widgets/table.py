@@ -1,4 +1,4 @@
-"""A table whose headings sort; the sorting happens here, so that it can be tested without a browser."""
+"""A table to sort, filter and choose from; all of it happens here, so that it can be tested without a browser."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Heading:
 
 
 class Table(anywidget.AnyWidget):
-    """Rows of `Cell` under `Heading`, sorted by ``sort_by``.
+    """Rows of `Cell` under `Heading`, sorted by ``sort_by``, those that hold every word of ``wanted``.
 
     >>> table = Table()
     >>> table.fill([Heading("x", "x", number=True)], [[Cell("2", 2.0)], [Cell("–")], [Cell("10", 10.0)]])
@@ -51,21 +51,47 @@ class Table(anywidget.AnyWidget):
     sort_by = tr.Unicode("").tag(sync=True)
     descending = tr.Bool(True).tag(sync=True)
     caption = tr.Unicode("").tag(sync=True)
+    wanted = tr.Unicode("")
+    choose = tr.Enum(["", "one", "many"], "").tag(sync=True)
+    """whether rows have a radio button or a tick in front"""
+    row_keys: tr.List[str] = tr.List(trait=tr.Unicode()).tag(sync=True)
+    """of the rows that are shown"""
+    selected: tr.List[str] = tr.List(trait=tr.Unicode()).tag(sync=True)
+    """keys of the chosen rows in the order of choosing; a row that is filtered away stays chosen"""
 
-    def fill(self, headings: Sequence[Heading], rows: Sequence[Sequence[Cell]]) -> None:
+    def fill(self, headings: Sequence[Heading], rows: Sequence[Sequence[Cell]], keys: Sequence[str] = ()) -> None:
         """Show `rows` in the present order; as they come where nothing is chosen to sort by."""
-        self._cells = rows
+        self._cells = list(zip(keys or map(str, range(len(rows))), rows, strict=True))
         self.columns = [vars(h) for h in headings]
+        there = {key for key, _ in self._cells}
+        if any(key not in there for key in self.selected):
+            self.selected = [key for key in self.selected if key in there]
         self._sort()
 
-    @tr.observe("sort_by", "descending")
+    @tr.observe("sort_by", "descending", "wanted")
     def _sort(self, change: Any = None) -> None:
-        rows: list[Sequence[Cell]] = list(getattr(self, "_cells", []))
-        keys = [h["key"] for h in self.columns]
-        if self.sort_by in keys:
-            at = keys.index(self.sort_by)
-            known = [row for row in rows if row[at].sort is not None]
-            unknown = [row for row in rows if row[at].sort is None]
-            known.sort(key=lambda row: row[at].sort, reverse=self.descending)  # type: ignore[arg-type, return-value]
+        words = self.wanted.lower().split()
+        rows: list[tuple[str, Sequence[Cell]]] = [
+            (key, row) for key, row in getattr(self, "_cells", []) if not words or _holds(row, words)
+        ]
+        columns = [h["key"] for h in self.columns]
+        if self.sort_by in columns:
+            at = columns.index(self.sort_by)
+            known = [row for row in rows if row[1][at].sort is not None]
+            unknown = [row for row in rows if row[1][at].sort is None]
+            known.sort(key=lambda row: row[1][at].sort, reverse=self.descending)  # type: ignore[arg-type, return-value]
             rows = known + unknown
-        self.rows = [[{k: v for k, v in vars(cell).items() if k != "sort"} for cell in row] for row in rows]
+        with self.hold_sync():
+            self.row_keys = [key for key, _ in rows]
+            self.rows = [[_sent(cell) for cell in row] for _, row in rows]
+
+
+def _holds(row: Sequence[Cell], words: Sequence[str]) -> bool:
+    text = " ".join(f"{cell.text} {cell.under}" for cell in row).lower()
+    return all(word in text for word in words)
+
+
+def _sent(cell: Cell) -> dict[str, Any]:
+    """What the view needs of a cell, which is little for most of a thousand rows."""
+    marks = {"under": cell.under, "strong": cell.strong, "quiet": cell.quiet}
+    return {"text": cell.text, **{name: mark for name, mark in marks.items() if mark}}

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from t4r_lab.recommender import Item
 from t4r_lab.schema import Schema
 
 RUNNING = ("starting", "running", "pausing", "stopping", "canceling")
@@ -93,3 +94,29 @@ class RunSummary:
     baselines: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     data: str = ""
     """name of the prepared data"""
+    promoted: bool = False
+    """whether it is or was in the registry; the test part is shown only then"""
+    aliases: tuple[str, ...] = ()
+    test: Mapping[str, float] = field(default_factory=dict)
+    test_baselines: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    looks: int = 0
+    """how often the test part was scored with it"""
+
+    @property
+    def label(self) -> str:
+        """Name, the beginning of the id, and the data."""
+        return f"{self.name} · {self.run_id[:8]}{f' · {self.data}' if self.data else ''}"
+
+    @property
+    def finished(self) -> bool:
+        """Whether it has a model."""
+        return self.status == "FINISHED"
+
+
+@dataclass(frozen=True)
+class Answer:
+    """Next items with their probabilities, the best first."""
+
+    items: tuple[tuple[Item, float], ...]
+    unknown: int = 0
+    """items of the session that the run doesn't know"""

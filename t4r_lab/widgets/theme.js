@@ -1,0 +1,24 @@
+// Tells Python the theme's colors, now and whenever the theme changes.
+const NAMES = { text: "--jp-ui-font-color1", quiet: "--jp-ui-font-color2", grid: "--jp-border-color2", font: "--jp-ui-font-family" };
+
+function render({ model, el }) {
+  el.style.display = "none";
+
+  function tell() {
+    const style = getComputedStyle(document.body);
+    const found = Object.fromEntries(Object.entries(NAMES).map(([key, name]) => [key, style.getPropertyValue(name).trim()]));
+    if (!found.text) return; // not JupyterLab: what Python assumes may stand
+    const colors = { ...found, dark: document.body.dataset.jpThemeLight === "false" ? "yes" : "" };
+    if (JSON.stringify(colors) === JSON.stringify(model.get("colors"))) return;
+    model.set("colors", colors);
+    model.save_changes();
+  }
+
+  // The style sheet of a theme arrives before the attributes say its name.
+  const observer = new MutationObserver(tell);
+  observer.observe(document.body, { attributes: true, attributeFilter: ["data-jp-theme-light", "data-jp-theme-name"] });
+  tell();
+  return () => observer.disconnect();
+}
+
+export default { render };
