@@ -12,9 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from t4r_lab import homes, track
-from t4r_lab.comparison import RESAMPLES, Comparison, best_baseline, compare, is_ranked
+from t4r_lab.comparison import RESAMPLES, Comparison, compare, is_ranked
 from t4r_lab.errors import InputError
 from t4r_lab.recommender import Item, Recommender
+from t4r_lab.spec import best_baseline
 
 if TYPE_CHECKING:
     import polars as pl

@@ -15,7 +15,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, NoReturn
 
-from t4r_lab import __version__
+from t4r_lab import __version__, printing
 from t4r_lab.errors import InputError, did_you_mean
 
 
@@ -192,7 +192,7 @@ def _train(options: argparse.Namespace) -> int:
     else:
         spec = spec_to_repeat(options.again) if options.again else RunSpec.load(options.spec)
         result = run(spec.override(dict(parse_assignment(text) for text in options.set)), test=options.test)
-    _print(options, _result(result), lambda: _result_text(result))
+    _print(options, _result(result), lambda: printing.run_text(result))
     return 0 if result.status == "FINISHED" else 1
 
 
@@ -202,18 +202,6 @@ def _result(result: Any) -> dict[str, Any]:
         "baselines": result.baselines, "best_epoch": result.best_epoch, "seconds": round(result.seconds, 1),
     }  # fmt: skip
     return content if result.test is None else {**content, "test": result.test}
-
-
-def _result_text(result: Any) -> str:
-    if result.status != "FINISHED":
-        return f"run {result.run_id[:8]} was stopped; go on with: t4r-lab train --resume {result.run_id[:8]}"
-    parts = {"valid": result.valid, "test": result.test}
-    blocks = [
-        f"{part} part\n{_table({result.name: metrics, **result.baselines.get(part, {})})}"
-        for part, metrics in parts.items()
-        if metrics
-    ]
-    return "\n\n".join([f"run {result.run_id} ({result.name})", *blocks, f"recorded in {result.home}"])
 
 
 def _add_evaluate(sub: argparse.ArgumentParser) -> None:
@@ -228,7 +216,7 @@ def _evaluate(options: argparse.Namespace) -> None:
     from t4r_lab.runner import evaluate_run
 
     result = evaluate_run(options.run, options.split)
-    _print(options, _result(result), lambda: _result_text(result))
+    _print(options, _result(result), lambda: printing.run_text(result))
 
 
 def _add_compare(sub: argparse.ArgumentParser) -> None:
@@ -258,28 +246,11 @@ def _compare(options: argparse.Namespace) -> None:
     }  # fmt: skip
     if cases:
         content["cases"] = asdict(cases)
-    _print(options, content, lambda: "\n".join([_comparison_text(compared), *(_cases_text(cases) if cases else [])]))
-
-
-def _comparison_text(found: Any) -> str:
-    lines = ["validation part", _table(found.metrics)]
-    if found.specs:
-        lines += [
-            "",
-            "what differs",
-            *(f"  {p}: " + ", ".join(f"{k} {v}" for k, v in d.items()) for p, d in found.specs.items()),
-        ]
-    return "\n".join([*lines, "", *(d.sentence for d in found.differences), *found.remarks]).rstrip()
-
-
-def _cases_text(found: Any) -> list[str]:
-    lines = []
-    for word, cases in (("beats", found.won), ("loses to", found.lost)):
-        lines += ["", f"{found.run} {word} {found.other}"]
-        for case in cases:
-            begin = " → ".join(item.title for item in case.items[-3:])
-            lines.append(f"  {case.session}: {begin} → [{case.target.title}] place {case.rank:g}, not {case.other:g}")
-    return lines
+    _print(
+        options,
+        content,
+        lambda: printing.comparison_text(compared, cases),
+    )
 
 
 def _add_promote(sub: argparse.ArgumentParser) -> None:
@@ -296,21 +267,7 @@ def _promote(options: argparse.Namespace) -> None:
     from t4r_lab.reuse import promote
 
     found = promote(options.run, options.alias)
-    looks = f"the test part has been looked at {found.looks} time{'s' if found.looks != 1 else ''} with this run"
-    scores = {found.run_id[:8]: found.test, **found.baselines}
-    where = f"{found.model}@{found.alias} is version {found.version} now"
-    _print(options, asdict(found), lambda: "\n".join([where, "test part", _table(scores), looks]))
-
-
-def _table(rows: dict[str, dict[str, float]]) -> str:
-    """Rows of metrics, numbers to the right."""
-    names = list(dict.fromkeys(name for metrics in rows.values() for name in metrics))
-    first, widths = max(len(label) for label in rows), {name: max(len(name), 10) for name in names}
-    lines = [" " * first + "".join(f"  {name:>{widths[name]}}" for name in names)]
-    for label, metrics in rows.items():
-        cells = {name: f"{metrics[name]:.4f}" if name in metrics else "–" for name in names}
-        lines.append(f"{label:<{first}}" + "".join(f"  {cells[name]:>{widths[name]}}" for name in names))
-    return "\n".join(lines)
+    _print(options, asdict(found), lambda: printing.promotion_text(found))
 
 
 # ── recommend, jobs ─────────────────────────────────────────────────────────────────────────────
@@ -366,11 +323,7 @@ def _jobs(options: argparse.Namespace) -> None:
     home = homes.ensure()
     if options.action == "list":
         rows = [job.status() for job in jobs.all_jobs(home)]
-        text = (
-            "\n".join(f"{s.id}  {s.state:<9} {s.stage:<18} {_share(s)}  {_left(s)}  {s.name}" for s in rows)
-            or f"no jobs in {home}"
-        )
-        _print(options, {"jobs": [asdict(s) for s in rows]}, lambda: text)
+        _print(options, {"jobs": [asdict(s) for s in rows]}, lambda: printing.jobs_text(rows) or f"no jobs in {home}")
         return
     if not options.id:
         raise InputError(f"jobs {options.action}: which job? see `t4r-lab jobs`")
@@ -381,17 +334,6 @@ def _jobs(options: argparse.Namespace) -> None:
         getattr(job, options.action)()
     status = job.status()
     _print(options, {"job_id": job.id, **asdict(status)}, lambda: f"{job.id} {status.state} {status.error}".rstrip())
-
-
-def _share(status: Any) -> str:
-    return f"{100 * status.done // status.total:>3} %" if status.total else "     "
-
-
-def _left(status: Any) -> str:
-    """The time to the end, as h:mm:ss."""
-    from datetime import timedelta
-
-    return f"{timedelta(seconds=round(status.eta))!s:>8} left" if status.eta is not None else " " * 13
 
 
 def _attach(job: Any) -> None:

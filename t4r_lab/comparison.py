@@ -12,10 +12,9 @@ from numpy.typing import NDArray
 
 from t4r_lab import homes, track
 from t4r_lab.errors import InputError, did_you_mean
-from t4r_lab.spec import RunSpec, lower_is_better
+from t4r_lab.spec import METRICS, RunSpec, best_baseline, lower_is_better
 
 RESAMPLES = 2000
-RANKED = ("ndcg", "recall", "mrr")
 Cases = Mapping[str, NDArray[Any]]
 
 
@@ -141,7 +140,7 @@ def _labels(rows: list[track.RunRow]) -> dict[str, str]:
 
 def is_ranked(metric: str) -> bool:
     """Whether each case has one value of `metric`, made of the rank of its target."""
-    return metric.partition("@")[0] in RANKED and "@" in metric
+    return metric.partition("@")[0] in METRICS and "@" in metric
 
 
 def is_paired(metric: str) -> bool:
@@ -166,13 +165,6 @@ def _cases(home: Path, row: track.RunRow, name: str, metric: str) -> Cases | Non
 def _same_cases(one: Cases, two: Cases) -> bool:
     """Whether both hold the same cases, however they are ranked or predicted."""
     return all(np.array_equal(one[c], two[c]) for c in one if c not in ("rank", "prediction"))
-
-
-def best_baseline(baselines: Mapping[str, Mapping[str, float]], metric: str) -> str | None:
-    """The baseline that is best at `metric`, of those that have it."""
-    sign = -1 if lower_is_better(metric) else 1
-    there = {name: sign * found[metric] for name, found in baselines.items() if metric in found}
-    return max(there, key=lambda name: there[name]) if there else None
 
 
 def _pairs(

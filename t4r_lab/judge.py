@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from t4r_lab import baselines, train
+from t4r_lab import baselines, evaluation
 from t4r_lab.data.sessions import Sessions
 from t4r_lab.labels import Labels
 from t4r_lab.nn.calibration import Calibration
@@ -36,7 +36,7 @@ class Judged:
 
     def metrics(self) -> dict[str, float]:
         """Ranking first, such as ``ndcg@10``; labels'; then ``map@10`` and its like, ``ece``, ``brier``, ``nll``."""
-        found = train.figures(self.ranks, self.labels)
+        found = evaluation.figures(self.ranks, self.labels)
         if self.ranks is not None:
             found |= summarize(self.ranks.rank, list(self.ranks.cutoffs), LIST_CASE)
         return found | self.beside
@@ -52,7 +52,7 @@ def judge(
         lists.add(scores, seen)
         calibration.add(scores, targets)
 
-    ranks, labels = train.assess(model, sessions, spec, on_report, watch=watch)
+    ranks, labels = evaluation.assess(model, sessions, spec, on_report, watch=watch)
     if ranks is None:
         return Judged(labels=labels)
     beside = {**lists.metrics(), **calibration.metrics()}
@@ -60,9 +60,9 @@ def judge(
 
 
 def judge_baseline(
-    scorer: baselines.Scorer, sessions: Sessions, evaluation: EvaluationSpec, counts: NDArray[np.int64]
+    scorer: baselines.Scorer, sessions: Sessions, asked: EvaluationSpec, counts: NDArray[np.int64]
 ) -> Judged:
     """The same of a baseline, without calibration: its scores are no log-probabilities."""
-    lists = Lists(counts, evaluation.cutoffs)
-    ranks = baselines.evaluate(scorer, sessions, evaluation, lambda scores, _, seen: lists.add(scores, seen))
+    lists = Lists(counts, asked.cutoffs)
+    ranks = baselines.evaluate(scorer, sessions, asked, lambda scores, _, seen: lists.add(scores, seen))
     return Judged(ranks, {}, lists.metrics(), slices(ranks, counts))

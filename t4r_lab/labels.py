@@ -11,7 +11,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from t4r_lab.build import label_column, label_level
-from t4r_lab.data.batches import Windows, evaluation_batches, label_windows
+from t4r_lab.data.batches import evaluation_batches, label_windows
 from t4r_lab.errors import InputError
 from t4r_lab.nn.label_metrics import METRICS
 from t4r_lab.report import OnReport, Progress, silent
@@ -150,18 +150,11 @@ def _predict(
                 done += len(chunk)
                 if index % world != rank:
                     continue
-                row, position = _cases(chunk)
+                row, position = chunk.cases()
                 batch = make_batch(sessions, chunk, head.body.inputs.item).to(device)
                 for name, prediction in head.predict(batch, level, torch.from_numpy(chunk.read).to(device)).items():
                     yield name, row, position, prediction.double().cpu().numpy()
                 on_report(Progress("evaluating labels", done, len(windows), "sessions"))
-
-
-def _cases(chunk: Windows) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Session row and position of every event that is read, in the order of reading."""
-    count = chunk.stop - chunk.start - chunk.read
-    step = np.arange(count.sum()) - np.repeat(np.cumsum(count) - count, count)
-    return np.repeat(chunk.row, count), np.repeat(chunk.start + chunk.read, count) + step
 
 
 def constant(spec: RunSpec, schema: Schema, fitted: Sessions, sessions: Sessions) -> dict[str, Labels]:

@@ -6,7 +6,7 @@ import sys
 from typing import Any, Self
 
 from t4r_lab.report import Baseline, Epoch, Progress, Report, Stopped
-from t4r_lab.spec import lower_is_better
+from t4r_lab.spec import best_baseline
 
 
 class Console:
@@ -67,11 +67,8 @@ class Console:
         if not figures or not self._baselines:
             return figures
         first = figures.split(" ")[0]
-        known = {name: found[first] for name, found in self._baselines.items() if first in found}
-        if not known:
-            return figures
-        name = (min if lower_is_better(first) else max)(known, key=lambda name: known[name])
-        return f"{figures}  ({name} {known[name]:.4f})"
+        name = best_baseline(self._baselines, first)
+        return figures if name is None else f"{figures}  ({name} {self._baselines[name][first]:.4f})"
 
     def _say(self, line: str) -> None:
         if self._bar is not None:

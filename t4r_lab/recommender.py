@@ -92,7 +92,7 @@ class Recommender:
         """The k best next items of each session, as `recommend` returns them."""
         import pandas as pd
 
-        from t4r_lab.train import score
+        from t4r_lab.evaluation import score
 
         k = min(k, self.vocabulary.schema.n_items)
         ids, scores, probabilities = _popular(self.vocabulary.items["count"].to_numpy(), (len(sessions), k))

@@ -13,7 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from t4r_lab import files, runner, track
+from t4r_lab import files, guard, runner, track
 from t4r_lab.errors import InputError
 from t4r_lab.jobs import ASKED, EVENTS, Job, Status
 from t4r_lab.report import Epoch, Progress, Report, Started, to_event
@@ -113,7 +113,7 @@ def work(job: Job) -> int:
     try:
         earlier = track.of_folder(job.home, job.checkpoints) if again else None
         if earlier is not None and earlier.status == "FINISHED":  # the last worker died after the record
-            runner.clear(job.checkpoints)
+            guard.clear(job.checkpoints)
             reporter.end(state="finished", run_id=earlier.run_id, metrics=earlier.valid)
             return 0
         result = runner.run(

@@ -312,12 +312,14 @@ def test_by_keyboard_alone_and_as_text(page: Any, server: tuple[str, Path]) -> N
     assert page.evaluate("window.hit") is None
 
 
-def test_nothing_scrolls_sideways(page: Any, server: tuple[str, Path]) -> None:
+def test_nothing_scrolls_sideways(page: Any, server: tuple[str, Path], two_runs: tuple[str, str]) -> None:
     open_lab(page, server[0])
-    for width in (760, 1600):
+    for width in (700, 760, 1600):
         page.set_viewport_size({"width": width, "height": 1200})
         for name in ("Data", "Architecture", "Train", "Runs", "Recommend"):
             tab(page, name)
+            if name == "Runs":
+                page.locator(".t4r-tall tbody tr").first.wait_for()
             page.wait_for_timeout(100)  # the curves follow the width in the next frame
             wide = page.evaluate(
                 """() => [...document.querySelectorAll('.t4r-lab, .t4r-lab *')].filter(

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from t4r_lab import build, train
+from t4r_lab import build, evaluation, train
 from t4r_lab.data.batches import make_batch, training_length, training_windows, whole_windows
 from t4r_lab.data.sessions import Sessions
 from t4r_lab.nn import blocks, two_stream
@@ -110,7 +110,7 @@ def test_1_the_target_never_changes_its_own_evaluation(body: str, masking: str, 
         return scores[-1].clone()
 
     model.head.task.scores = spy  # type: ignore[method-assign]
-    train.evaluate(model, sessions, spec)
+    evaluation.evaluate(model, sessions, spec)
     before = torch.cat(scores)
     scores.clear()
     ids = sessions.values["item_id"].copy()
@@ -118,7 +118,7 @@ def test_1_the_target_never_changes_its_own_evaluation(body: str, masking: str, 
     ids[last] = ids[last] % N_ITEMS + 1
     price = sessions.values["price"].copy()
     price[last] += 3.0
-    train.evaluate(model, replace(sessions, values={"item_id": ids, "price": price}), spec)
+    evaluation.evaluate(model, replace(sessions, values={"item_id": ids, "price": price}), spec)
     assert torch.equal(before, torch.cat(scores))
 
 
@@ -127,7 +127,7 @@ def test_2_random_items_evaluate_at_chance(body: str, masking: str, tmp_path: Pa
     toy, spec = Toy(structure=0.0), toy_spec(body, masking, evaluation__positions="all")
     model = build.build(spec, toy.schema, toy.item_table())
     list(train.fit(model, toy, spec, tmp_path))  # type: ignore[arg-type]
-    found = train.evaluate(model, toy.part("test"), spec)
+    found = evaluation.evaluate(model, toy.part("test"), spec)
     chance = 5 / N_ITEMS
     deviation = (chance * (1 - chance) / len(found.rank)) ** 0.5
     assert abs(found.metrics()["recall@5"] - chance) < 4 * deviation
@@ -139,7 +139,7 @@ def test_2_random_items_evaluate_at_chance(body: str, masking: str, tmp_path: Pa
 def test_3_evaluation_is_inference_on_what_came_before(body: str, masking: str, positions: str) -> None:
     model, toy = make(body, masking)
     sessions, spec = toy.part("valid"), toy_spec(body, masking, evaluation__positions=positions)
-    found = train.evaluate(model, sessions, spec)
+    found = evaluation.evaluate(model, sessions, spec)
     lengths = np.diff(sessions.offsets)
     cases = [(r, p) for r, n in enumerate(lengths) for p in (range(1, n) if positions == "all" else [n - 1]) if p]
     assert [(r, p) for r, p in zip(found.session, found.position, strict=True)] == cases
@@ -243,8 +243,8 @@ def test_8_sessions_of_any_length_run(body: str, masking: str, length: int, tmp_
     model, toy = make(body, masking)
     sessions = make_sessions(6, 3, shortest=length, longest=length)
     spec = toy_spec(body, masking, evaluation__positions="all")
-    assert len(train.evaluate(model, sessions, spec).rank) == 6 * (length - 1)
-    (rows, ids, scores, probabilities), *_ = list(train.score(model, sessions, spec, 5))
+    assert len(evaluation.evaluate(model, sessions, spec).rank) == 6 * (length - 1)
+    (rows, ids, scores, probabilities), *_ = list(evaluation.score(model, sessions, spec, 5))
     assert ids.shape == (6, 5) and np.isfinite(scores).all() and (probabilities > 0).all() and len(rows) == 6
     mixed = replace(toy, parts={"train": sessions, "valid": toy.part("valid")})
     if length > 1:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from t4r_lab import build, comparison, recommender, runner, track, train
+from t4r_lab import build, comparison, evaluation, recommender, runner, track, train
 from t4r_lab.data.batches import label_windows, make_batch, whole_windows
 from t4r_lab.data.dataset import Dataset
 from t4r_lab.data.prepare import PrepareOptions, prepare
@@ -108,13 +108,13 @@ def test_every_label_is_read_once_behind_its_own_event(causal: bool, level: str,
 def test_labels_and_later_events_never_change_a_prediction(data: Dataset, masking: str) -> None:
     spec = spec_of(data, masking=masking, evaluation__positions="all")
     model, sessions = build.build(spec, data.schema, data.item_table()), data.part("valid")
-    before = train.assess(model, sessions, spec)[1]
+    before = evaluation.assess(model, sessions, spec)[1]
     other = replace(sessions, values={**sessions.values, "price": sessions.values["price"] + 5})
     other = replace(other, context={n: 5 - v if n == "purchase" else v for n, v in sessions.context.items()})
-    after = train.assess(model, other, spec)[1]
+    after = evaluation.assess(model, other, spec)[1]
     ids = sessions.values["item_id"].copy()
     ids[sessions.offsets[1:] - 1] = ids[sessions.offsets[1:] - 1] % 40 + 1
-    later = train.assess(model, replace(sessions, values={**sessions.values, "item_id": ids}), spec)[1]["price"]
+    later = evaluation.assess(model, replace(sessions, values={**sessions.values, "item_id": ids}), spec)[1]["price"]
     earlier = later.position < sessions.lengths[later.session] - 1
     assert earlier.any() and not earlier.all()
     for name, cases in before.items():
@@ -127,7 +127,7 @@ def test_labels_and_later_events_never_change_a_prediction(data: Dataset, maskin
 def test_evaluation_is_what_inference_predicts(data: Dataset, masking: str) -> None:
     spec, sessions = spec_of(data, masking=masking), data.part("valid")
     model = build.build(spec, data.schema, data.item_table())
-    found = train.assess(model, sessions, spec)[1]
+    found = evaluation.assess(model, sessions, spec)[1]
     with torch.no_grad():
         predicted = model.predict(make_batch(sessions, whole_windows(sessions, spec.data.max_length)))
     for name, cases in found.items():

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from t4r_lab import build, runner, track, train
+from t4r_lab import build, evaluation, runner, track, train
 from t4r_lab.errors import InputError
 from t4r_lab.judge import judge
 from t4r_lab.nn.heads import Model
@@ -32,7 +32,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Toy, RunSpec, Model,
 def whole_scores(toy: Toy, spec: RunSpec, model: Model) -> tuple[torch.Tensor, torch.Tensor]:
     """All scores at once, (N, I), and the targets' columns: what the judgement never holds."""
     seen: list[tuple[torch.Tensor, torch.Tensor]] = []
-    train.evaluate(model, toy.part("valid"), spec, watch=lambda s, t, _: seen.append((s.clone(), t - 1)))
+    evaluation.evaluate(model, toy.part("valid"), spec, watch=lambda s, t, _: seen.append((s.clone(), t - 1)))
     scores, targets = (torch.cat(parts) for parts in zip(*seen, strict=True))
     return scores.double(), targets
 
@@ -62,7 +62,7 @@ def test_a_fitted_temperature_is_the_best_and_keeps_the_order(
     toy, spec, model, counts = made
     scores, target = whole_scores(toy, spec, model)
     before = judge(model, toy.part("valid"), spec, counts)
-    fitted = train.fit_temperature(model, toy.part("valid"), spec)
+    fitted = evaluation.fit_temperature(model, toy.part("valid"), spec)
     after = judge(model, toy.part("valid"), spec, counts)
     grid = np.geomspace(fitted / 3, fitted * 3, 201)
     nll = [float(torch.nn.functional.cross_entropy(scores / t, target)) for t in grid]

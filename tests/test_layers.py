@@ -16,18 +16,23 @@ FLOORS = {
     "errors": 0, "files": 0, "schema": 0, "report": 0, "spec": 0, "merlin": 0,
     "data": 1, "nn": 1,
     "build": 2, "checkpoint": 2, "baselines": 2, "labels": 2,
-    "train": 3, "judge": 3,
-    "homes": 4, "track": 4,
-    "runner": 5,
+    "evaluation": 3, "train": 3, "judge": 3,
+    "guard": 4, "homes": 4, "track": 4,
+    "results": 5, "runner": 5,
     "jobs": 6, "worker": 6, "recommender": 6, "comparison": 6, "describe": 6,
-    "demo": 7, "widgets": 7, "cli": 7,
+    "printing": 6, "demo": 7, "widgets": 7, "cli": 7,
     "__init__": 8, "__main__": 8,
     "progress": 1,
     "server": 5, "analysis": 6, "reuse": 6,
 }  # fmt: skip
 """Room → floor. A room is a module or a package directly under t4r_lab."""
 
-ONLY_IMPORTER = {"mlflow": {"track"}, "optuna": {"tune"}, "accelerate": {"train", "runner"}, "anywidget": {"widgets"}}
+ONLY_IMPORTER = {
+    "mlflow": {"track"},
+    "optuna": {"tune"},
+    "accelerate": {"train", "evaluation", "guard"},
+    "anywidget": {"widgets"},
+}
 
 
 def modules() -> dict[str, Path]:

@@ -15,7 +15,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from t4r_lab import runner, track
+from t4r_lab import guard, runner, track
 from t4r_lab.errors import InputError
 from t4r_lab.report import Baseline, Epoch, Report, Started, silent
 from tests.small import small_data, small_spec
@@ -176,12 +176,12 @@ def test_only_one_process_trains_a_run_and_the_other_leaves_its_record_alone(dat
     on_report, should_stop = after(1)
     stopped = runner.run(small_spec(data), home=home, on_report=on_report, should_stop=should_stop)
     folder = Path(track.tags(home, stopped.run_id)[track.FOLDER])
-    with runner._only_trainer(folder):
+    with guard.only_trainer(folder):
         with pytest.raises(InputError, match="another process is training this run"):
             runner.resume(stopped.run_id, home=home, on_report=silent)
         row = track.find(home, stopped.run_id)
         assert (row.status, row.reason) == ("KILLED", "interrupted")
-        assert runner.can_resume(folder)
+        assert guard.can_resume(folder)
     assert runner.resume(stopped.run_id, home=home, on_report=silent).status == "FINISHED"
 
 

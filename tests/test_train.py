@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 
-from t4r_lab import build, checkpoint, train
+from t4r_lab import build, checkpoint, evaluation, train
 from t4r_lab.baselines import Popularity, evaluate
 from t4r_lab.data.batches import make_batch, whole_windows
 from t4r_lab.errors import InputError
@@ -32,7 +32,7 @@ def test_it_learns_what_a_rule_of_the_data_allows(tmp_path: Path) -> None:
     toy = Toy(n=600)
     spec = toy_spec(train__epochs=8, evaluation__positions="all")
     _, model = fit(spec, toy, tmp_path)
-    found = train.evaluate(model, toy.part("test"), spec).metrics()["recall@5"]
+    found = evaluation.evaluate(model, toy.part("test"), spec).metrics()["recall@5"]
     best = 0.8 + 0.2 * 5 / N_ITEMS  # the successor rule, and chance elsewhere
     popular = evaluate(Popularity(toy.part("train"), N_ITEMS), toy.part("test"), spec.evaluation).metrics()["recall@5"]
     assert popular < 0.25
@@ -58,7 +58,7 @@ def test_the_best_epoch_is_kept_and_training_stops_after_patience(
             return {"ndcg@5": next(self.values)}
 
     spec = toy_spec(train__epochs=5, train__patience=2)
-    monkeypatch.setattr(train, "evaluate", lambda *a, **k: Fixed())
+    monkeypatch.setattr(evaluation, "evaluate", lambda *a, **k: Fixed())
     reports, model = fit(spec, Toy(), tmp_path)
     epochs = [r for r in reports if isinstance(r, Epoch)]
     assert [e.best for e in epochs] == [True, True, False, False]
@@ -268,13 +268,13 @@ def test_scores_are_the_top_of_the_softmax_and_seen_items_can_be_filtered() -> N
     model = build.build(spec, toy.schema, toy.item_table()).eval()
     sessions = toy.part("test")
     rows, ids, scores, probabilities = (
-        np.concatenate(p) for p in zip(*train.score(model, sessions, spec, N_ITEMS), strict=True)
+        np.concatenate(p) for p in zip(*evaluation.score(model, sessions, spec, N_ITEMS), strict=True)
     )
     assert sorted(rows.tolist()) == list(range(len(sessions)))
     assert probabilities.sum(1) == pytest.approx(np.ones(len(rows)), abs=1e-5)
     assert (np.diff(scores, axis=1) <= 0).all()
     unseen = toy_spec(evaluation__filter_seen=True)
-    for rows, ids, _, _ in train.score(model, sessions, unseen, 5):
+    for rows, ids, _, _ in evaluation.score(model, sessions, unseen, 5):
         for row, best in zip(rows, ids, strict=True):
             seen = sessions.values["item_id"][sessions.offsets[row] : sessions.offsets[row + 1]]
             assert not set(best.tolist()) & set(seen.tolist())

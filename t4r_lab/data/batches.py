@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from t4r_lab.data.sessions import Sessions
+from t4r_lab.data.sessions import Sessions, ranges
 from t4r_lab.nn.flow import Batch
 from t4r_lab.nn.masking import Masking
 
@@ -33,6 +33,12 @@ class Windows:
 
     def take(self, index: Ints) -> Windows:
         return Windows(self.row[index], self.start[index], self.stop[index], self.read[index])
+
+    def cases(self) -> tuple[Ints, Ints]:
+        """Session row and position within the session of every event that is read, in the order of reading."""
+        first = self.start + self.read
+        place, offsets = ranges(first, self.stop)
+        return np.repeat(self.row, np.diff(offsets)), place
 
 
 def training_windows(sessions: Sessions, longest: int, shortest: int = 2) -> Windows:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from torch import Tensor
+
+from t4r_lab.nn.metrics import without_seen
 
 
 class Lists:
@@ -25,8 +26,7 @@ class Lists:
     def add(self, scores: Tensor, seen: Tensor | None = None) -> None:
         """`scores` (N, I); `seen` (N, K) item ids that are no candidates, 0 for none."""
         if seen is not None:
-            shifted = torch.cat([scores.new_zeros(len(scores), 1), scores], 1)
-            scores = shifted.scatter_(1, seen, float("-inf"))[:, 1:]
+            scores = without_seen(scores, seen)
         top = scores.topk(min(max(self.listed), scores.shape[1]), 1).indices.cpu().numpy()
         for k, listed in self.listed.items():
             listed += np.bincount(top[:, :k].ravel(), minlength=len(listed))

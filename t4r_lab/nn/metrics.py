@@ -41,6 +41,12 @@ def ranks(scores: Tensor, targets: Tensor, seen: Tensor | None = None) -> Tensor
     return torch.where(own[:, 0].isnan(), float(n_items), rank)
 
 
+def without_seen(scores: Tensor, seen: Tensor) -> Tensor:
+    """A copy of `scores` (N, I) in which `seen` (N, K) item ids, 0 for none, are no candidates."""
+    with_padding = torch.cat([scores.new_zeros(len(scores), 1), scores], 1)
+    return with_padding.scatter_(1, seen, float("-inf"))[:, 1:]
+
+
 def _ndcg(rank: Floats, k: int) -> Floats:
     return np.where(rank <= k, 1.0 / np.log2(rank + 1.0), 0.0)
 

@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from t4r_lab.nn.negatives import SAMPLERS
-from t4r_lab.spec.parts import GBCE, BPRMax, CrossEntropy, LossSpec, SampledSoftmax
+from t4r_lab.spec.heads import GBCE, BPRMax, CrossEntropy, LossSpec, SampledSoftmax
 
 PairLoss = Callable[[Tensor, Tensor, Tensor], Tensor]
 

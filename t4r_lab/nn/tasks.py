@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from t4r_lab.errors import InputError, did_you_mean
+from t4r_lab.nn.dropout import Dropout
 from t4r_lab.nn.flow import Loss
 from t4r_lab.nn.label_metrics import METRICS
 from t4r_lab.schema import UNKNOWN
@@ -183,7 +184,7 @@ class LabelTask(nn.Module):
                 )
         self.name, self.answer, self.level, self.summary_kind = column, answer, level, summary
         self.metrics = tuple(metrics or METRICS[answer.kind])
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
 
     def build(self, body: Any) -> None:
         """Make the parameters that fit `body`; `Head` calls it once."""

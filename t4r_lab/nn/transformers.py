@@ -106,6 +106,7 @@ def make_transformer(config: Any, masking: str | None = None) -> tuple[nn.Module
 
     model, maskings = make_foreign(config)
     _refuse(name, masking, maskings)
+    replace_dropouts(model)
     return model, maskings
 
 

@@ -1,40 +1,43 @@
 """Spec: one serializable description of a run; the single source of truth of every face."""
 
 from t4r_lab.spec.bodies import BERT, BODY_MASKINGS, GPT2, GRU, LSTM, BodySpec, XLNet, pair_refusal
-from t4r_lab.spec.knobs import Knob
-from t4r_lab.spec.parts import (
+from t4r_lab.spec.heads import (
     BCE,
     BPR,
-    CLM,
     GBCE,
     LABEL_METRICS,
-    METRICS,
-    MLM,
     NEXT_ITEM,
-    PLM,
-    RTD,
     TOP1,
     Binary,
     BPRMax,
     Categorical,
     CrossEntropy,
-    DataSpec,
-    EvaluationSpec,
-    FeatureSpec,
-    InputsSpec,
     LossSpec,
-    MaskingSpec,
-    ModelSpec,
     NextItem,
     Regression,
     SampledSoftmax,
     TOP1Max,
-    TowerSpec,
-    TrainSpec,
-    VectorsSpec,
+    best_baseline,
     event_summary_refusal,
     head_name,
     lower_is_better,
+)
+from t4r_lab.spec.knobs import Knob
+from t4r_lab.spec.parts import (
+    CLM,
+    METRICS,
+    MLM,
+    PLM,
+    RTD,
+    DataSpec,
+    EvaluationSpec,
+    FeatureSpec,
+    InputsSpec,
+    MaskingSpec,
+    ModelSpec,
+    TowerSpec,
+    TrainSpec,
+    VectorsSpec,
 )
 from t4r_lab.spec.run import RunSpec, parse_assignment
 
@@ -77,6 +80,7 @@ __all__ = [
     "TrainSpec",
     "VectorsSpec",
     "XLNet",
+    "best_baseline",
     "event_summary_refusal",
     "head_name",
     "lower_is_better",

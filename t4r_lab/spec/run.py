@@ -11,16 +11,9 @@ import yaml
 from pydantic import Field, ValidationError, model_validator
 
 from t4r_lab.errors import InputError, did_you_mean
+from t4r_lab.spec.heads import LABEL_METRICS, lower_is_better
 from t4r_lab.spec.knobs import Knob, Part, element, variants, walk
-from t4r_lab.spec.parts import (
-    LABEL_METRICS,
-    PLM,
-    DataSpec,
-    EvaluationSpec,
-    ModelSpec,
-    TrainSpec,
-    lower_is_better,
-)
+from t4r_lab.spec.parts import PLM, DataSpec, EvaluationSpec, ModelSpec, TrainSpec
 
 
 class RunSpec(Part):

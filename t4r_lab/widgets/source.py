@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import suppress
-from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -162,13 +161,18 @@ def record_page(server: Server, home: Path, run: str) -> str:
 # ── recommendations ─────────────────────────────────────────────────────────────────────────────
 
 
-@lru_cache(maxsize=4)
 def _recommender(home: Path, run: str) -> Recommender:
-    _loaded.add((home, run))
-    return Recommender.open(run, home=home)
+    if (home, run) not in _loaded:
+        found = Recommender.open(run, home=home)
+        while len(_loaded) >= MODELS:
+            _loaded.pop(next(iter(_loaded)), None)
+        _loaded[home, run] = found
+    return _loaded[home, run]
 
 
-_loaded: set[tuple[Path, str]] = set()
+MODELS = 4
+"""Models that are kept in memory."""
+_loaded: dict[tuple[Path, str], Recommender] = {}
 
 
 def is_loaded(home: Path, runs: Sequence[str]) -> bool:

@@ -1,0 +1,81 @@
+"""Results as plain text for a terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from t4r_lab.analysis import Cases
+    from t4r_lab.comparison import Comparison
+    from t4r_lab.jobs import Status
+    from t4r_lab.reuse import Promotion
+    from t4r_lab.runner import RunResult
+
+
+def run_text(result: RunResult) -> str:
+    if result.status != "FINISHED":
+        return f"run {result.run_id[:8]} was stopped; go on with: t4r-lab train --resume {result.run_id[:8]}"
+    parts = {"valid": result.valid, "test": result.test}
+    blocks = [
+        f"{part} part\n{table({result.name: metrics, **result.baselines.get(part, {})})}"
+        for part, metrics in parts.items()
+        if metrics
+    ]
+    return "\n\n".join([f"run {result.run_id} ({result.name})", *blocks, f"recorded in {result.home}"])
+
+
+def comparison_text(found: Comparison, cases: Cases | None = None) -> str:
+    lines = ["validation part", table(found.metrics)]
+    if found.specs:
+        lines += [
+            "",
+            "what differs",
+            *(f"  {p}: " + ", ".join(f"{k} {v}" for k, v in d.items()) for p, d in found.specs.items()),
+        ]
+    lines += ["", *(d.sentence for d in found.differences), *found.remarks]
+    return "\n".join([*lines, *(_cases(cases) if cases else [])]).rstrip()
+
+
+def _cases(found: Cases) -> list[str]:
+    lines = []
+    for word, cases in (("beats", found.won), ("loses to", found.lost)):
+        lines += ["", f"{found.run} {word} {found.other}"]
+        for case in cases:
+            begin = " → ".join(item.title for item in case.items[-3:])
+            lines.append(f"  {case.session}: {begin} → [{case.target.title}] place {case.rank:g}, not {case.other:g}")
+    return lines
+
+
+def table(rows: dict[str, dict[str, float]]) -> str:
+    """Rows of metrics, numbers to the right."""
+    names = list(dict.fromkeys(name for metrics in rows.values() for name in metrics))
+    first, widths = max(len(label) for label in rows), {name: max(len(name), 10) for name in names}
+    lines = [" " * first + "".join(f"  {name:>{widths[name]}}" for name in names)]
+    for label, metrics in rows.items():
+        cells = {name: f"{metrics[name]:.4f}" if name in metrics else "–" for name in names}
+        lines.append(f"{label:<{first}}" + "".join(f"  {cells[name]:>{widths[name]}}" for name in names))
+    return "\n".join(lines)
+
+
+def _share(status: Status) -> str:
+    return f"{100 * status.done // status.total:>3} %" if status.total else "     "
+
+
+def _left(status: Status) -> str:
+    """The time to the end, as h:mm:ss."""
+    return f"{timedelta(seconds=round(status.eta))!s:>8} left" if status.eta is not None else " " * 13
+
+
+def jobs_text(rows: Sequence[Status]) -> str:
+    """A line a job."""
+    return "\n".join(f"{s.id}  {s.state:<9} {s.stage:<18} {_share(s)}  {_left(s)}  {s.name}" for s in rows)
+
+
+def promotion_text(found: Promotion) -> str:
+    """Where the model stands in the registry, and how it and its baselines do on the test part."""
+    looks = f"the test part has been looked at {found.looks} time{'s' if found.looks != 1 else ''} with this run"
+    scores = {found.run_id[:8]: found.test, **found.baselines}
+    where = f"{found.model}@{found.alias} is version {found.version} now"
+    return "\n".join([where, "test part", table(scores), looks])

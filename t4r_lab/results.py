@@ -1,0 +1,60 @@
+"""What a finished run leaves in its record: metrics, every case, the model and what it takes to use it."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from t4r_lab import build, track
+from t4r_lab.spec import RunSpec
+
+if TYPE_CHECKING:
+    from t4r_lab.data.dataset import Dataset
+    from t4r_lab.judge import Judged
+    from t4r_lab.nn.heads import Model
+
+
+def write_results(
+    record: track.Record, scored: dict[str, Judged], baselines: dict[str, dict[str, Judged]], best_epoch: int,
+    spec: RunSpec, dataset: Dataset, model: Model,
+) -> None:  # fmt: skip
+    """Final metrics, ranks and labels of each case, model, spec, schema, vocabulary and environment."""
+    for part, judged in scored.items():
+        record.scores(part, judged.metrics(), step=best_epoch)
+        for name, found in baselines[part].items():
+            record.scores(part, found.metrics(), name, best_epoch)
+        if part == "test":
+            record.look()
+    record.metrics({"train/best_epoch": best_epoch})
+    with tempfile.TemporaryDirectory(dir=record.home) as scratch:
+        folder = Path(scratch)
+        build.save(model, folder / "model", spec, dataset.schema)
+        (folder / "environment.txt").write_text(track.environment(), encoding="utf-8")
+        dataset.schema.save(folder / "schema.json")
+        dataset.vocabulary.copy_to(folder / "data")
+        record.artifacts(folder)
+    write_cases(record, scored, baselines)
+
+
+def write_cases(record: track.Record, scored: dict[str, Judged], baselines: dict[str, dict[str, Judged]]) -> None:
+    """Every case, of the model and of each baseline: what comparisons are made from.
+
+    Ranks of next items stand in ``ranks/PART/NAME.parquet``, labels in ``labels/PART/LABEL/NAME.parquet``, slices and
+    the reliability curve in ``detail/PART/NAME.json``.
+    """
+    with tempfile.TemporaryDirectory(dir=record.home) as scratch:
+        for part, judged in scored.items():
+            for name, found in {"model": judged, **baselines[part]}.items():
+                frames = {f"labels/{part}/{label}": cases.frame() for label, cases in found.labels.items()}
+                if found.ranks is not None:
+                    frames[f"ranks/{part}"] = found.ranks.frame()
+                    detail = Path(scratch) / "detail" / part / f"{name}.json"
+                    detail.parent.mkdir(parents=True, exist_ok=True)
+                    content = {"slices": found.slices, "reliability": found.reliability}
+                    detail.write_text(json.dumps(content, indent=1), encoding="utf-8")
+                for folder, frame in frames.items():
+                    (Path(scratch) / folder).mkdir(parents=True, exist_ok=True)
+                    frame.write_parquet(Path(scratch) / folder / f"{name}.parquet")
+        record.artifacts(Path(scratch))
