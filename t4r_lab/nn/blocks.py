@@ -18,7 +18,7 @@ from t4r_lab.nn.transformers import make_transformer, sequence_output
 from t4r_lab.nn.two_stream import query_stream
 from t4r_lab.spec import pair_refusal
 
-GROUPS, ROWS_PER_GROUP = 3, 16
+GROUPS, ROWS_PER_GROUP = 2, 16
 """Groups of like length in which a transformer reads a batch, at most, and the fewest rows of one."""
 
 
