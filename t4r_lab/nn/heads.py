@@ -84,7 +84,7 @@ class NextItemPredictionTask(nn.Module):
             total = self.sampled(queries, self.candidates, self.bias, classes, self.temperature)
         else:
             total = linear_cross_entropy(
-                queries, self.candidates, self.bias, classes, self.label_smoothing, self.temperature
+                queries, self.items.weight, self.bias, classes, self.label_smoothing, self.temperature
             )
         return Loss(total / max(len(labels), 1), len(labels))
 
