@@ -67,8 +67,9 @@ def _forward(
         total -= smoothing * (queries @ mean_weight + tempered_bias.mean()).sum()
     needs_grad = any(ctx.needs_input_grad[:3])
     if needs_grad:
-        d_hidden, d_table, d_bias = torch.empty_like(queries), torch.zeros_like(table), torch.zeros_like(bias)
+        d_hidden, d_table, d_bias = torch.empty_like(queries), torch.empty_like(table), torch.zeros_like(bias)
         d_weight = d_table[len(table) - len(bias) :]
+        d_table[: len(table) - len(bias) if len(queries) else None] = 0  # what the loop doesn't fill
     buffer = weight.new_empty(min(rows, len(queries)), len(weight))
     for start in range(0, len(queries), rows):
         chunk = queries[start : start + rows]
@@ -78,7 +79,7 @@ def _forward(
         total += (peak - softmax.amax(1).log()).sum()  # the largest probability is 1 / Σ exp(logit - peak)
         if needs_grad:
             torch.mm(softmax, weight, out=d_hidden[start : start + rows])
-            d_weight.addmm_(softmax.T, chunk)
+            d_weight.addmm_(softmax.T, chunk, beta=min(start, 1))  # the first chunk fills it
             d_bias += softmax.sum(0)
     if needs_grad:
         d_hidden -= (1.0 - smoothing) * weight[labels]

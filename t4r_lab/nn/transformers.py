@@ -56,6 +56,14 @@ def _reformer(config: Any) -> Any:
     return model
 
 
+def _shift(scores: Tensor, klen: int) -> Tensor:
+    """Scores by relative position (B, H, Q, R) to scores by key (B, H, Q, klen): the next query's row starts one
+    later (Dai et al., 2019, appendix B). As in `transformers`, with a slice in place of its index."""
+    batch, heads, queries, positions = scores.shape
+    rows = scores.reshape(batch, heads, positions, queries)[:, :, 1:]
+    return rows.reshape(batch, heads, queries, positions - 1)[..., :klen]
+
+
 def _xlnet(config: Any) -> nn.Module:
     """XLNet, its relative positions encoded once for all sessions of a batch, not again for each: the same scores,
     and dropout drops a position's channel in all of them."""
@@ -64,6 +72,8 @@ def _xlnet(config: Any) -> nn.Module:
     if config.bi_data:  # two directions of the data share a batch, each with positions of its own
         return cast(nn.Module, model)
     model.relative_positional_encoding = lambda qlen, klen, bsz, device: encode(qlen, klen, device=device)
+    for layer in model.layer:
+        layer.rel_attn.rel_shift_bnij = _shift
     return model
 
 
