@@ -220,7 +220,22 @@ def test_values_come_from_other_real_events() -> None:
     assert bool((source[~real] == places[~real]).all()) and bool(real.flatten()[source[real]].all())
     share = float((source[real] != places[real]).float().mean())
     assert abs(share - 0.3) < 4 * (0.21 / int(real.sum())) ** 0.5
-    assert not bool((donors(real, 1.0).view_as(real)[real] == places[real]).any())
+    rows = torch.arange(50)[:, None].expand_as(real)
+    moved = donors(real, 1.0).view_as(real)
+    assert bool((moved[real] // 40 != rows[real]).all())  # none of its own session: it could be the target
+
+
+def test_every_event_of_the_other_sessions_gives_alike_and_a_session_alone_keeps_its_own() -> None:
+    torch.manual_seed(0)
+    real = torch.tensor([[True, True, False], [True, False, False], [True, True, True]])
+    drawn = torch.stack([donors(real, 1.0) for _ in range(6000)])
+    for place, others in ((0, [3, 6, 7, 8]), (3, [0, 1, 6, 7, 8]), (7, [0, 1, 3])):
+        count = torch.bincount(drawn[:, place], minlength=9)
+        assert count.nonzero().flatten().tolist() == others
+        expected = 6000 / len(others)
+        assert bool(((count[others] - expected).abs() < 5 * expected**0.5).all())
+    assert torch.equal(donors(real[2:], 1.0), torch.arange(3))
+    assert torch.equal(donors(real[:0], 1.0), torch.arange(0))
 
 
 def test_an_event_is_swapped_whole_or_value_by_value() -> None:
