@@ -12,23 +12,17 @@ from typing import Any
 import pytest
 import torch
 
+from t4r_lab import track
 from t4r_lab.data.batches import make_batch
+from t4r_lab.data.prepare import PrepareOptions, prepare
+from t4r_lab.data.synthetic import Generator
 from tests.processes import SAME_AS_ONE, SPECS, TOY, Outcome, case, fitted, in_turn, windows_of
+from tests.small import small_spec
 
-LAUNCH = [
-    "accelerate.commands.launch",
-    "--multi_gpu",
-    "--num_processes",
-    "2",
-    "--num_machines",
-    "1",
-    "--mixed_precision",
-    "no",
-    "--dynamo_backend",
-    "no",
-    "--main_process_port",
-    "0",
-]
+LAUNCH = (
+    "accelerate.commands.launch --multi_gpu --num_processes 2 --num_machines 1 --mixed_precision no "
+    "--dynamo_backend no --main_process_port 0"
+)
 
 
 @pytest.mark.parametrize("name", SPECS)
@@ -43,15 +37,21 @@ def test_every_trained_parameter_gets_a_gradient_even_from_no_session(name: str)
         assert count or not any(bool(p.grad.any()) for p in trained.values() if p.grad is not None)
 
 
+def launch(module: list[str], **environment: str) -> str:
+    """Run a module with its arguments in two processes; what they print."""
+    root = Path(__file__).parent.parent
+    environment = {**os.environ, "PYTHONPATH": str(root), "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1", **environment}
+    command = [sys.executable, "-m", *LAUNCH.split(), "-m", *module]
+    done = subprocess.run(command, env=environment, cwd=root, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr[-3000:]
+    return done.stdout
+
+
 @pytest.fixture(scope="module")
 def two(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Outcome]]:
     """What each of two processes has found."""
     folder = tmp_path_factory.mktemp("two")
-    root = Path(__file__).parent.parent
-    environment = {**os.environ, "PYTHONPATH": str(root), "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
-    command = [sys.executable, "-m", *LAUNCH, "-m", "tests.processes", str(folder)]
-    done = subprocess.run(command, env=environment, cwd=root, capture_output=True, text=True, timeout=300)
-    assert done.returncode == 0, done.stderr[-3000:]
+    launch(["tests.processes", str(folder)])
     return [json.loads((folder / f"process-{rank}.json").read_text()) for rank in (0, 1)]
 
 
@@ -75,3 +75,16 @@ def test_two_processes_come_to_what_one_does_that_takes_their_shares_in_turn(nam
 @pytest.mark.parametrize("name", SAME_AS_ONE)
 def test_without_random_numbers_two_processes_come_to_what_one_does(name: str, two: Any, tmp_path: Path) -> None:
     compare(two[0][name], fitted(name, tmp_path))
+
+
+@pytest.mark.slow
+def test_the_command_in_two_processes_records_one_run_with_every_head(tmp_path: Path) -> None:
+    options = PrepareOptions(targets=["purchase", "price"])
+    data = prepare(Generator(n_items=40).events(200), tmp_path / "data", options)
+    labels = [{"kind": "binary", "column": "purchase"}, {"kind": "regression", "column": "price"}]
+    spec = small_spec(data.path, model__heads=[{"kind": "next_item"}, *labels], train__device="cpu")
+    (tmp_path / "spec.yaml").write_text(spec.to_yaml())
+    printed = launch(["t4r_lab", "train", str(tmp_path / "spec.yaml"), "--json"], T4R_LAB_HOME=str(tmp_path / "home"))
+    (run,) = track.runs(tmp_path / "home")
+    assert run.status == "FINISHED" and json.loads(printed)["run_id"] == run.run_id
+    assert {"ndcg@5", "purchase/auc", "price/rmse"} <= set(run.valid)
