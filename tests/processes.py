@@ -84,7 +84,7 @@ def in_turn(name: str, world: int = 2) -> Outcome:
             summed = sum(losses[task].mean * losses[task].targets for losses in found)
             targets = sum(losses[task].targets for losses in found)
             total = total + weight * summed / max(targets, 1)
-            sums[task], counts[task] = sums.get(task, 0.0) + float(summed), counts.get(task, 0) + targets
+            sums[task], counts[task] = sums.get(task, 0.0) + float(summed.detach()), counts.get(task, 0) + targets
         optimizer.zero_grad()
         total.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), spec.train.clip_norm)

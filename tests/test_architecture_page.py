@@ -64,7 +64,7 @@ def values(field: Any) -> str:
     elif "str" in text:
         found = "text"
     else:
-        low, high = (f"{bounds[key]:,g}" if key in bounds else "" for key in ("ge", "le"))
+        low, high = (f"{bounds[key]:,.10g}" if key in bounds else "" for key in ("ge", "le"))
         found = f"{low} to {high}" if high else f"{low} and more"
     return found + (", empty" if "None" in text else "")
 
@@ -113,13 +113,14 @@ def test_the_tables_are_those_of_the_spec() -> None:
 
 def test_every_knob_of_a_model_stands_in_a_table() -> None:
     heads = [{"kind": "next_item"}, *({"kind": k, "column": k} for k in ("binary", "categorical", "regression"))]
-    vectors = {"features": {"item_id": {}, "text": {"vectors": {"path": "x.npy"}}}}
-    tables = {name: table(path) for path, name in ((p, p.replace("NAME", "text")) for p in KINDS)}
+    vectors = {"features": {"text": {"vectors": {"path": "x.npy"}}}}
+    tables = {path: table(path) for path in KINDS}
     content = {"data": {"path": "x"}, "model": {"heads": heads, "inputs": vectors}}
     for path in RunSpec.parse(content).knobs():
         if path.startswith(("model.", "evaluation.")):
-            part, _, name = re.sub(r"heads\.\d", "heads.N", path).rpartition(".")
-            assert name == "kind" or f"| `{name}` |" in tables[part], path
+            path = re.sub(r"features\.\w+", "features.NAME", re.sub(r"heads\.\d", "heads.N", path))
+            part, _, name = path.rpartition(".")
+            assert name in ("kind", "towers") or f"| `{name}` |" in tables[part], path
 
 
 def test_every_body_masking_and_public_name_is_named() -> None:
