@@ -138,7 +138,7 @@ class FeatureRow(w.VBox):
         self.dim = _text(f"width of {name}", "default", f"width of the vector of {name}; empty: default")
         self.table = _text(f"table of {name}", "own", FeatureSpec.model_fields["table"].description or "")
         self.table.disabled = kind != "categorical"
-        self.more = w.ToggleButton(description="…", tooltip=f"more of {name}: {self._what_more()}")
+        self.more = w.ToggleButton(description="more", tooltip=f"more of {name}: {self._what_more()}")
         self._more, self._error = w.VBox(), w.HTML()
         self._more.add_class("t4r-feature-more")
         line = w.HBox([self.tick, self.encoding, self.dim, self.table, self.more])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import ipywidgets as w
@@ -51,7 +52,7 @@ class SpecLoader(w.VBox):
     def _uploaded(self, change: Any) -> None:
         for file in self.upload.value:
             name, content = str(file["name"]), bytes(file["content"])
-            self._try(lambda name=name, content=content: RunSpec.loads(_decoded(content, name), name), name)
+            self._try(partial(_parse, content, name), name)
 
     def _try(self, read: Callable[[], RunSpec], name: str) -> None:
         try:
@@ -67,8 +68,9 @@ class SpecLoader(w.VBox):
         self._message.value = message("error", self.error)
 
 
-def _decoded(content: bytes, name: str) -> str:
+def _parse(content: bytes, name: str) -> RunSpec:
+    """The spec in the file `name`."""
     try:
-        return content.decode("utf-8")
+        return RunSpec.loads(content.decode("utf-8"), name)
     except UnicodeDecodeError:
         raise InputError(f"{name}: not a text file; give a YAML or JSON spec") from None

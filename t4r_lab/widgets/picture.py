@@ -51,10 +51,10 @@ def picture(spec: RunSpec, schema: Schema | None, found: Estimate | None = None)
     wide = max(WIDTH, shown * (NARROW + BETWEEN) - BETWEEN + 2 * MARGIN)
     costs = {cost.path: cost for cost in found.costs} if found else {}
     drawing = _Drawing(wide, costs, max(found.memory, 1) if found else 1)
-    for number, row in enumerate(rows):
-        drawing.row(row, last=number == len(rows) - 1)
+    for row in rows:
+        drawing.row(row)
     return (
-        f'<svg class="t4r-picture" style="max-width:{round(wide * 1.15)}px" viewBox="0 0 {wide} {drawing.y + MARGIN}" '
+        f'<svg class="t4r-picture" style="max-width:{round(wide * 1.15)}px" viewBox="0 0 {wide} {max(drawing.bottoms) + MARGIN:.0f}" '
         f'role="img" aria-labelledby="t4r-picture-title t4r-picture-desc"><title id="t4r-picture-title">What the spec builds'
         f'</title><desc id="t4r-picture-desc">{escape(described(rows, costs))}</desc>{"".join(drawing.parts)}</svg>'
     )
@@ -213,27 +213,30 @@ class _Drawing:
     def __init__(self, wide: int, costs: Mapping[str, Cost], memory: int) -> None:
         self.wide, self.costs, self.memory = wide, costs, memory
         self.parts: list[str] = []
-        self.y = MARGIN
+        self.bottoms: list[float] = []
+        """lower edge of what was drawn last in each column"""
 
-    def row(self, row: Row, last: bool) -> None:
-        """Draw the columns of a row side by side, and arrows from there to the next row."""
-        step = (self.wide - 2 * MARGIN + BETWEEN) / len(row)
-        bottoms = []
-        for number, column in enumerate(row):
-            left, right = MARGIN + number * step, MARGIN + (number + 1) * step - BETWEEN
-            bottoms.append(self._column(column, left, right))
-        top, self.y = self.y, max([*bottoms, self.y])
-        if last:
-            return
-        for number in range(len(row)):
-            middle = MARGIN + (number + 0.5) * step - BETWEEN / 2
-            self.parts.append(_arrow(middle, bottoms[number] if row[number] else top - GAP, self.y + GAP))
-        self.y += GAP
+    def row(self, row: Row) -> None:
+        """Draw the columns of a row side by side, with an arrow to each from what was drawn above it."""
+        top = max(self.bottoms) + GAP if self.bottoms else MARGIN
+        above = self.bottoms or [top]
+        lanes = max(len(row), len(above))
+        for lane in range(lanes if self.bottoms else 0):
+            if row[min(lane, len(row) - 1)]:
+                left, right = self._edges(lane, lanes)
+                self.parts.append(_arrow((left + right) / 2, above[min(lane, len(above) - 1)], top))
+        self.bottoms = [
+            self._column(column, *self._edges(number, len(row)), top) if column else above[min(number, len(above) - 1)]
+            for number, column in enumerate(row)
+        ]
 
-    def _column(self, boxes: list[Box], left: float, right: float) -> float:
-        """Draw `boxes` beneath one another, chips beside one another; returns the lower edge."""
-        y: float = self.y
-        if boxes and boxes[0].chip:
+    def _edges(self, number: int, columns: int) -> tuple[float, float]:
+        step = (self.wide - 2 * MARGIN + BETWEEN) / columns
+        return MARGIN + number * step, MARGIN + (number + 1) * step - BETWEEN
+
+    def _column(self, boxes: list[Box], left: float, right: float, y: float) -> float:
+        """Draw `boxes` beneath one another from `y` on, chips beside one another; returns the lower edge."""
+        if boxes[0].chip:
             per_row = max(1, int((right - left) // 120)) if len(boxes) > 1 else 1
             for start in range(0, len(boxes), per_row):
                 line = boxes[start : start + per_row]
@@ -245,7 +248,7 @@ class _Drawing:
         for box in boxes:
             self._box(box, left, right, y)
             y += box.height + BETWEEN
-        return max(y - BETWEEN, self.y)
+        return y - BETWEEN
 
     def _box(self, box: Box, left: float, right: float, y: float) -> None:
         cost = _cost(box, self.costs)
