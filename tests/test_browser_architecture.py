@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +33,9 @@ def test_put_a_model_together_from_a_preset(page: Any, server: tuple[str, Path])
     page.get_by_role("button", name="Add tower").press("Enter")
     page.locator(".t4r-heading", has_text="tower 2 · GRU").wait_for()
     page.locator(".t4r-element + .t4r-features").get_by_label("price", exact=True).uncheck()
-    page.locator(".t4r-picture desc", has_text="GPT2 ×2 1 head B × 20 × 192 | GRU ×2").wait_for(state="attached")
+    page.locator(".t4r-picture desc", has_text=re.compile(r"GPT2 ×2 1 head B × 20 × 192.* \| GRU ×2")).wait_for(
+        state="attached"
+    )
     # a head for a label of the data
     lab.get_by_role("button", name="▸ Heads").click()
     page.get_by_label("another head").select_option(label="purchase · binary")
