@@ -63,8 +63,8 @@ class ArchitecturePanel(w.VBox):
         self.train.on_click(lambda _: on_train())
         self._status, self._note, self._diff = w.HTML(), w.HTML(), w.HTML()
         preset = w.VBox([self.preset, self._source])
-        preset.add_class("t4r-field")
-        preset.add_class("t4r-long")
+        for name in ("t4r-field", "t4r-long", "t4r-preset"):
+            preset.add_class(name)
         left = w.VBox([preset, self.name, self.form, Section("Load a spec", above=self.loader), self._note])
         right = w.VBox([self.picture, self._costs, self._diff, w.VBox([self.language, self.text])])
         left.add_class("t4r-left")

@@ -128,7 +128,7 @@ def _narrow_text(box: Box, figure: str, left: float, right: float, y: float) -> 
     beneath = " · ".join(part for part in (box.detail, box.shape) if part)
     return (
         f'<text class="t4r-name" x="{left + 9:.1f}" y="{y + 17:.1f}">{escape(_short(box.name, room - len(figure) - 1))}</text>'
-        f'<text class="t4r-shape t4r-figure" x="{right - 9:.1f}" y="{y + 17:.1f}" text-anchor="end">{figure}</text>'
+        f'<text class="t4r-shape" x="{right - 9:.1f}" y="{y + 17:.1f}" text-anchor="end"><tspan class="t4r-figure">{figure}</tspan></text>'
         f'<text class="t4r-detail" x="{left + 9:.1f}" y="{y + 31:.1f}">{escape(_short(beneath, round(room * 1.25)))}</text>'
     )
 

@@ -93,8 +93,9 @@ class Adder(w.VBox):
 
     def show(self, offers: Sequence[Offer], why: str = "") -> None:
         """Take over what can be added; `why` is said where nothing can."""
-        if list(offers) != self.offers:
-            self.offers = list(offers)
-            self.choice.options = [text for text, _ in self.offers]
+        self.offers, texts = list(offers), [text for text, _ in offers]
+        if texts != list(self.choice.options):
+            self.choice.options = texts
+            self.choice.index = 0 if texts else None
         self._line.layout.display = "" if self.offers else "none"
         self._why.value = "" if self.offers else f'<div class="t4r-help">{escape(why)}</div>'

@@ -92,8 +92,8 @@ def help_text(spec: RunSpec, knob: Knob) -> str:
     part = kinds(spec, knob.path).get(knob.value) if knob.path.endswith("kind") else None
     lines = [(part.__doc__ or knob.help).strip().splitlines()[0]] if part else [knob.help]
     if knob.path == MASKING:
-        refusals = (pair_refusal(body.kind, masking) for body in bodies(spec) for masking in knob.choices)
-        lines += [f"Not offered: {refusal}." for refusal in refusals if refusal]
+        refused = {m: r for body in bodies(spec)[::-1] for m in knob.choices if (r := pair_refusal(body.kind, m))}
+        lines += [f"Not offered: {refusal}." for refusal in refused.values()]  # each once, by the first such body
     return " ".join(lines)
 
 

@@ -100,7 +100,7 @@ def _chips(prefix: str, features: dict[str, Feature]) -> list[Box]:
 
 def _aggregation(prefix: str, part: ModelSpec | TowerSpec, features: dict[str, Feature], length: int) -> Box:
     joined = width(features, part.inputs.aggregation) if features else "…"
-    detail = f"{len(features) or ''} features".strip()
+    detail = f"{len(features) or ''} feature{'' if len(features) == 1 else 's'}".strip()
     return Box(part.inputs.aggregation, detail, f"B × {length} × {joined}", (f"{prefix}.inputs",))
 
 
@@ -125,7 +125,7 @@ def _head(head: Any, schema: Schema | None, path: str) -> Box:
         return Box("next item", tied, f"B × {schema.n_items:,}" if schema else "B × items", (path,))
     known = schema is not None and head.column in schema
     classes = schema[head.column].classes if schema is not None and known else "classes"
-    shape = f"B × {classes}" if head.kind == "categorical" else "B"
+    shape = f"B × {classes}" if head.kind == "categorical" else "B × 1"
     return Box(head.column, f"{head.kind} · {head.summary}", shape, (path,))
 
 
