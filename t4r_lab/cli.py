@@ -441,7 +441,8 @@ def _lab(options: argparse.Namespace) -> int:
             kernel = {"kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"}}
             notebook.write_text(json.dumps({"cells": [cell], "metadata": kernel, "nbformat": 4, "nbformat_minor": 5}))
     _print(options, {"notebook": str(notebook.resolve())}, lambda: f"JupyterLab opens on {notebook}; Ctrl-C ends it")
-    return _start(["jupyterlab", str(notebook)])
+    root = hasattr(os, "geteuid") and os.geteuid() == 0  # as in a container, where JupyterLab would refuse to start
+    return _start(["jupyterlab", str(notebook), *(["--allow-root"] if root else [])])
 
 
 COMMANDS: dict[str, tuple[Callable[..., Any], str, str, Callable[..., None]]] = {

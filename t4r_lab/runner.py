@@ -85,7 +85,7 @@ def run(
     from t4r_lab.train import make_accelerator
 
     make_accelerator(spec.train)  # refuses a precision that the device lacks before anything is written
-    _check_labels(spec, dataset)
+    _check_sessions(spec, dataset)
     on_report(Progress("opening the record"))
     record = _open_record(place, spec, dataset, resume, Path(folder) if folder else None)
     run_id = guard.agree(record.run_id if record else "")
@@ -258,10 +258,13 @@ def _refuse_finished(row: track.RunRow) -> None:
         raise InputError(f"run {row.name} ({row.run_id[:8]}) has finished; train its spec again for a new run")
 
 
-def _check_labels(spec: RunSpec, dataset: Dataset) -> None:
-    """Refuse labels that can't be trained on or judged."""
-    from t4r_lab.labels import check_labels
+def _check_sessions(spec: RunSpec, dataset: Dataset) -> None:
+    """Refuse sessions and labels that can't be trained on or judged."""
+    from t4r_lab.labels import check_labels, check_split
+    from t4r_lab.train import check_sessions
 
+    check_sessions(dataset.part(spec.train.fit_on), spec.data.path, 2 if spec.model.next_item else 1)
+    check_split(spec, dataset.schema, dataset.manifest.split)
     if spec.model.labels:
         for part in (spec.train.fit_on, *(["valid"] if spec.train.fit_on == "train" else [])):
             check_labels(spec, dataset.part(part), part)

@@ -90,7 +90,7 @@ class InputsSpec(Part):
     )
     swap_noise: float = knob(
         0.0,
-        "stochastic swap noise: chance in training that a value is that of another event of the batch",
+        "stochastic swap noise: chance in training that a value is that of an event of another session of the batch",
         low=0,
         high=1,
         search=(0, 0.3),
