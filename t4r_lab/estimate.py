@@ -120,10 +120,11 @@ def estimate(spec: RunSpec) -> Estimate:
         found = train_step(accelerator, wrapped, optimizer, batch, model.weights, spec.train.clip_norm)
         float(next(iter(found.values()))[0])  # waits for an accelerator
         times.append(time.perf_counter() - start)
-        if len(times) > MOST_STEPS or time.perf_counter() - began > BUDGET:
+        enough = BUDGET if len(times) > 1 else 10 * BUDGET  # the first step also sets things up
+        if len(times) > MOST_STEPS or time.perf_counter() - began > enough:
             break
     steps = math.ceil(len(windows) / spec.train.batch_size)
-    step = statistics.median(times[1:] or times)  # the first one also sets things up
+    step = statistics.median(times[1:] or times)
     targets = max((n for name, (_, n) in found.items() if name == NEXT_ITEM), default=0)
     seconds = step * steps + _validation_seconds(model, dataset, spec)
     return Estimate(tuple(_costs(model, held, targets)), seconds, steps)
