@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from t4r_lab import build, guard, homes, results, track
 from t4r_lab.errors import InputError
 from t4r_lab.report import Baseline, Epoch, OnReport, Progress, Started, Stopped, silent
-from t4r_lab.spec import ModelSpec, RunSpec, TowerSpec
+from t4r_lab.spec import RunSpec
 
 if TYPE_CHECKING:
     from t4r_lab.data.dataset import Dataset
@@ -76,10 +76,11 @@ def run(
     on_report(Progress("loading data"))
     place = homes.ensure(home)
     from t4r_lab.data.dataset import Dataset
+    from t4r_lab.data.vectors import read_all_vectors
 
     dataset = Dataset.open(spec.data.path)
     build.check(spec, dataset.schema)
-    vectors = _vectors(spec, dataset)
+    vectors = read_all_vectors(spec.model, dataset.vocabulary)
     on_report(Progress("importing torch"))
     from t4r_lab.train import make_accelerator
 
@@ -236,22 +237,6 @@ def load_model(home: Path, row: track.RunRow) -> tuple[Model, RunSpec, Any]:
 
 
 # ── pieces ──────────────────────────────────────────────────────────────────────────────────────
-
-
-def _vectors(spec: RunSpec, dataset: Dataset) -> dict[str, Any]:
-    """The vectors that the features of every tower name, read and checked."""
-    from t4r_lab.data.vectors import read_vectors
-
-    found: dict[str, Any] = {}
-    files: dict[str, Any] = {}
-    parts: list[ModelSpec | TowerSpec] = [spec.model, *spec.model.towers]
-    for part in parts:
-        named = {name: f.vectors for name, f in (part.inputs.features or {}).items() if f.vectors is not None}
-        for name, vectors in named.items():
-            if files.setdefault(name, vectors) != vectors:
-                raise InputError(f"vectors of {name!r} differ between towers; give the second feature another name")
-        found |= read_vectors(part.inputs, dataset.vocabulary, part.body.d_model)
-    return found
 
 
 def _open_record(
