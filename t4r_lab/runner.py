@@ -84,7 +84,7 @@ def run(
     from t4r_lab.train import check_processes, make_accelerator
 
     accelerator = make_accelerator(spec.train)  # refuses a precision that the device lacks before anything is written
-    check_processes([part.body.kind for part in (spec.model, *spec.model.towers)], accelerator.num_processes)
+    check_processes([body.kind for body in spec.model.bodies], accelerator.num_processes)
     _check_sessions(spec, dataset)
     on_report(Progress("opening the record"))
     record = _open_record(place, spec, dataset, resume, Path(folder) if folder else None)
