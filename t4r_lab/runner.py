@@ -82,9 +82,10 @@ def run(
     build.check(spec, dataset.schema)
     vectors = read_all_vectors(spec.model, dataset.vocabulary)
     on_report(Progress("importing torch"))
-    from t4r_lab.train import make_accelerator
+    from t4r_lab.train import check_processes, make_accelerator
 
-    make_accelerator(spec.train)  # refuses a precision that the device lacks before anything is written
+    accelerator = make_accelerator(spec.train)  # refuses a precision that the device lacks before anything is written
+    check_processes([body.kind for body in spec.model.bodies], accelerator.num_processes)
     _check_sessions(spec, dataset)
     on_report(Progress("opening the record"))
     record = _open_record(place, spec, dataset, resume, Path(folder) if folder else None)
