@@ -206,7 +206,7 @@ def _train(options: argparse.Namespace) -> int:
     from t4r_lab.spec import RunSpec, parse_assignment
 
     if sum(map(bool, (options.spec or options.preset, options.resume, options.again))) != 1:
-        raise InputError("train: give either a spec file, --preset NAME, --again RUN or --resume RUN")
+        raise InputError("train: give either a spec file, --again RUN or --resume RUN, or else --preset NAME")
     changes = dict(parse_assignment(text) for text in options.set)
     if options.resume:
         if changes:

@@ -129,6 +129,7 @@ def theme(page: Any, name: str) -> None:
 
 def test_choose_train_watch_and_find_the_run(page: Any, server: tuple[str, Path]) -> None:
     lab = open_lab(page, server[0])
+    page.locator(".t4r-estimate", has_text="per epoch").wait_for()
     shoot(page, "lab-architecture-light")
     # a body that is only for mlm changes the masking and says so; what is not offered is explained
     body = page.get_by_label("body", exact=True)
