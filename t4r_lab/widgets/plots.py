@@ -9,8 +9,8 @@ from typing import Any
 
 from t4r_lab.widgets.text import count, escape, number
 
-WIDTH, HEIGHT = 340, 170
-LEFT, RIGHT, TOP, BASE = 42, 334, 34, 142
+WIDTH, HEIGHT = 340, 184
+LEFT, RIGHT, TOP, BASE = 42, 334, 48, 156
 """The frame of a plot: what lies outside of it is text."""
 PARTS = {"train": "training", "valid": "validation", "test": "test"}
 
@@ -148,7 +148,7 @@ def summary_words(found: Mapping[str, Any]) -> str:
 def _svg(title: str, detail: str, words: str, shapes: Sequence[str]) -> str:
     return (
         f'<svg class="t4r-histogram" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{escape(words)}">'
-        f'<text class="t4r-caption" x="4" y="12">{title}</text>{_text(RIGHT, 12, detail, "end")}{"".join(shapes)}</svg>'
+        f'<text class="t4r-caption" x="4" y="12">{title}</text>{_text(4, 28, detail)}{"".join(shapes)}</svg>'
     )
 
 

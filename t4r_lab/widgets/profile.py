@@ -7,7 +7,7 @@ from t4r_lab.widgets import plots
 from t4r_lab.widgets.text import count, escape, without_flags
 from t4r_lab.widgets.views import DataSummary
 
-MARKS = {"ok": "✓", "note": "·", "warning": "⚠"}
+MARKS = {"ok": "✓", "note": "•", "warning": "⚠"}
 
 
 def profile(data: DataSummary) -> str:
