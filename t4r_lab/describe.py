@@ -1,4 +1,4 @@
-"""A prepared folder in words and small bars, for the terminal."""
+"""A prepared folder, or what a spec builds, in words and small bars, for the terminal."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from typing import Any
 
 from t4r_lab.data.checks import findings
 from t4r_lab.data.dataset import Dataset
+from t4r_lab.estimate import Estimate
+from t4r_lab.spec import RunSpec
 
 BARS = " ▁▂▃▄▅▆▇█"
 
@@ -51,6 +53,20 @@ def left_out(profile: Mapping[str, Any]) -> list[str]:
     """
     dropped = [f"{n:,} {key.replace('_', ' ')}" for key, n in profile["left_out"].items() if n]
     return dropped + [f"column {name!r}: {why}" for name, why in profile["columns_left_out"].items()]
+
+
+def describe_spec(spec: RunSpec, found: Estimate) -> str:
+    """Parameters and memory of every part that `spec` builds, and the time of an epoch."""
+    kinds = ("weights", "gradients", "optimizer", "activations", "logits")
+    lines = [f"{spec.name}  ({spec.model.body.kind} · {spec.model.masking.kind}, data {spec.data.path})", ""]
+    lines += [f"{'part':<34}{'parameters':>14}{'MB':>10}"]
+    lines += [f"{cost.path:<34}{cost.parameters:>14,}{cost.memory / 1e6:>10,.1f}" for cost in found.costs]
+    lines += [f"{'together':<34}{found.parameters:>14,}{found.memory / 1e6:>10,.1f}", ""]
+    lines += ["memory in training, MB  " + " · ".join(f"{kind} {found.total(kind) / 1e6:,.1f}" for kind in kinds)]
+    lines += [
+        f"an epoch                {found.steps:,} steps, about {found.seconds:.3g} s with validation, as timed here"
+    ]
+    return "\n".join(lines)
 
 
 def _column(column: Any, profile: dict[str, Any]) -> str:
