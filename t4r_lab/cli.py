@@ -159,14 +159,20 @@ def _add_describe(sub: argparse.ArgumentParser) -> None:
 
 
 def _describe(options: argparse.Namespace) -> None:
+    from dataclasses import asdict
+
     if Path(options.what).is_file():
         return _describe_spec(options)
+    from t4r_lab.data.checks import findings
     from t4r_lab.data.dataset import Dataset
     from t4r_lab.describe import describe
 
     dataset = Dataset.open(options.what)
-    schema = json.loads(dataset.schema.to_json())
-    content = {"path": str(dataset.path), "digest": dataset.digest, "schema": schema, "profile": dataset.profile}
+    checks = [asdict(found) for found in findings(dataset.profile)]
+    content = {
+        "path": str(dataset.path), "digest": dataset.digest, "schema": json.loads(dataset.schema.to_json()),
+        "profile": dataset.profile, "checks": checks,
+    }  # fmt: skip
     _print(options, content, lambda: describe(dataset))
 
 

@@ -18,6 +18,7 @@ from t4r_lab.widgets.comparison import Comparing
 from t4r_lab.widgets.data import DataPanel
 from t4r_lab.widgets.draft import Draft
 from t4r_lab.widgets.estimating import Estimating
+from t4r_lab.widgets.preparing import Preparing
 from t4r_lab.widgets.profile import headline
 from t4r_lab.widgets.recommend import Recommending
 from t4r_lab.widgets.runs import RunsPanel
@@ -73,7 +74,8 @@ class Lab(w.VBox):
             return
         self._open[self.home] = self
         self.draft = Draft(first_spec(self.home))
-        self.data = DataPanel(self.choose, self.read, self.prepare)
+        self.preparing = Preparing(self.home, self.background, self._prepared)
+        self.data = DataPanel(self.choose, self.preparing.form)
         self.estimating = Estimating(self.draft, self.background)
         self.architecture = ArchitecturePanel(
             self.draft, self.edit, self.train, self.clone, self.start, self.estimating
@@ -118,38 +120,9 @@ class Lab(w.VBox):
         self.data.doing, self.data.error = f"Opening {path.name} …", ""
         self.background.run(lambda: source.summarize(path), self._use, self._data_failed)
 
-    def read(self, events: str) -> None:
-        """Show the columns of a file of events in the form."""
-        from t4r_lab.widgets import source
-
-        form = self.data.form
-        form.doing, form.refusal, form.preview = f"Reading {events} …", "", None
-
-        def done(preview: Any) -> None:
-            form.preview, form.doing = preview, ""
-
-        self.background.run(lambda: source.preview(events), done, self._prepare_failed)
-
-    def prepare(self, events: str, name: str, options: dict[str, Any]) -> None:
-        """Prepare a file of events and turn to it."""
-        from t4r_lab.widgets import source
-
-        form = self.data.form
-        if not events or not name or Path(name).name != name or name.startswith("."):
-            form.refusal = "events and save as: give the path of a file and a plain name for the prepared data"
-            return
-        form.doing, form.refusal = f"Preparing {events} …", ""
-
-        def done(summary: DataSummary) -> None:
-            form.doing, self.data.section.opened = "", False
-            self._use(summary)
-
-        self.background.run(
-            lambda: source.summarize(source.prepare(self.home, events, name, options)), done, self._prepare_failed
-        )
-
-    def _prepare_failed(self, text: str) -> None:
-        self.data.form.doing, self.data.form.refusal = "", text
+    def _prepared(self, summary: DataSummary) -> None:
+        self.data.section.opened = False
+        self._use(summary)
 
     def _use(self, summary: DataSummary) -> None:
         from t4r_lab.widgets import source
@@ -299,6 +272,7 @@ class Lab(w.VBox):
         """Stop watching, and drop the view; jobs go on."""
         self.background.close()
         if hasattr(self, "acting"):
+            self.preparing.close()
             self.acting.server.close()
         self._open.pop(getattr(self, "home", Path()), None)
         super().close()
