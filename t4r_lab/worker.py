@@ -15,7 +15,7 @@ from typing import Any
 
 from t4r_lab import files, guard, runner, track
 from t4r_lab.errors import InputError
-from t4r_lab.jobs import ASKED, EVENTS, Job, Status
+from t4r_lab.jobs import ASKED, EVENTS, STATUS, Job, Status
 from t4r_lab.progress import Sentences
 from t4r_lab.report import Epoch, Progress, Report, Started, to_event
 
@@ -67,6 +67,8 @@ class Reporter:
                 print(time.strftime("%Y-%m-%d %H:%M:%S"), line, flush=True)
 
     def _write(self) -> None:
+        if not (self.job.folder / STATUS).exists():  # who deleted the job doesn't want half of it back
+            return
         with suppress(OSError):  # not even told: the log lies on the same disk
             if self._waiting:
                 files.append(self.job.folder / EVENTS, self._waiting)

@@ -158,7 +158,7 @@ def test_a_disk_that_fills_in_the_midst_of_training_leaves_a_job_that_resumes_to
     failed = job.written()
     assert failed.state == "failed"
     assert "the disk is full; free some space, then resume" in failed.error
-    assert "the disk is full" in track.find(job.home, failed.run_id).reason
+    assert "No space left" in track.find(job.home, failed.run_id).reason
     assert worker.work(job) == 0
     assert (job.written().run_id, job.written().metrics) == (failed.run_id, whole.written().metrics)
     assert [e["epoch"] for e in job.events() if e["event"] == "epoch"] == [1, 2, 2, 3]  # the unkept one again

@@ -76,7 +76,7 @@ def test_one_control_smooths_every_card_and_those_to_come() -> None:
 def test_what_came_since_the_last_look_is_one_message_a_curve(monkeypatch: pytest.MonkeyPatch) -> None:
     card = JobCard(state(1, state="running"), lambda id, action: None)
     sent: list[w.Widget] = []
-    monkeypatch.setattr(Curves, "send_state", lambda self, key=None: sent.append(self))
+    monkeypatch.setattr(Curves, "send_state", lambda self, key=None: sent.append(self) if key else None)
     events = [
         {"event": "baseline", "name": "popularity", "metrics": {"ndcg@5": 0.1}},
         {"event": "baseline", "name": "successors", "metrics": {"ndcg@5": 0.15}},
@@ -172,7 +172,7 @@ def test_fifty_running_jobs_are_shown_at_once_and_cost_nothing_while_nothing_hap
     news = {job.id: News([EPOCH] * 20, 10) for job in many}
     panel.show(many, news)
     sent: list[w.Widget] = []
-    monkeypatch.setattr(w.Widget, "send_state", lambda self, key=None: sent.append(self))
+    monkeypatch.setattr(w.Widget, "send_state", lambda self, key=None: sent.append(self) if key else None)
     began = time.thread_time()
     panel.show(many, {job.id: News(read=10) for job in many})
     assert time.thread_time() - began < 0.15
@@ -275,11 +275,11 @@ def test_jobs_of_a_later_version_are_shown_in_words(fifty: Path) -> None:
         content = json.loads((folder / "spec.json").read_text())
         (folder / "spec.json").write_text(json.dumps({**content, "quantum": True}))
         write_json(folder / "job.json", {"version": "99.0"})
+    (folders[3] / "spec.json").write_text("{half")
     states = {s.id: s for s in source.job_states(fifty)}
     working, finished = (states[folder.name] for folder in folders[1:3])
     assert (working.state, working.error) == ("running", "")  # its progress can be watched all the same
     assert finished.state == "finished"
     assert "of t4r-lab 99.0" in finished.error
     assert "use that version" in finished.error
-    (folders[3] / "spec.json").write_text("{half")
-    assert "remove the folder" in {s.id: s for s in source.job_states(fifty)}[folders[3].name].error
+    assert "remove the folder" in states[folders[3].name].error
