@@ -118,8 +118,11 @@ def shoot(page: Any, name: str) -> None:
     """A picture where ``T4R_LAB_SCREENSHOTS`` names a folder."""
     if folder := os.environ.get("T4R_LAB_SCREENSHOTS"):
         Path(folder).mkdir(parents=True, exist_ok=True)
-        page.wait_for_timeout(400)  # lets transitions end, for the picture alone
+        size = page.viewport_size
+        page.set_viewport_size({**size, "height": 2800})  # room for the whole panel
+        page.wait_for_timeout(600)  # lets transitions end, for the picture alone
         page.locator(".t4r-lab").first.screenshot(path=str(Path(folder) / f"{name}.png"))
+        page.set_viewport_size(size)
 
 
 def theme(page: Any, name: str) -> None:
