@@ -26,6 +26,7 @@ from t4r_lab.nn import (
     Towers,
     TransformerBlock,
     TransfoXLConfig,
+    XLNetConfig,
 )
 from t4r_lab.nn.flow import Batch
 from t4r_lab.spec import FeatureSpec, RunSpec
@@ -263,3 +264,19 @@ def test_a_feature_that_a_tower_lacks_is_named_by_its_tower() -> None:
     spec = RunSpec.parse({"data": {"path": "x"}, "model": {"towers": towers}})
     with pytest.raises(InputError, match=r"model\.towers\.0\.inputs\.features\.prise: the data has no such feature"):
         check(spec, SCHEMA)
+
+
+def test_xlnet_encodes_its_positions_once_with_the_scores_of_transformers() -> None:
+    from transformers import XLNetModel
+
+    config = XLNetConfig.build(d_model=16, n_head=2, n_layer=2, total_seq_length=9)
+    ours = TransformerBlock(config, "mlm").transformer.eval()
+    theirs = XLNetModel(config).eval()
+    theirs.load_state_dict(ours.state_dict())
+    hidden, valid = torch.randn(4, 7, 16), torch.ones(4, 7)
+    valid[1, 3:] = 0
+    assert ours.relative_positional_encoding(7, 7, bsz=4, device=hidden.device).shape == (14, 1, 16)
+    torch.testing.assert_close(
+        ours(inputs_embeds=hidden, attention_mask=valid).last_hidden_state,
+        theirs(inputs_embeds=hidden, attention_mask=valid).last_hidden_state,
+    )

@@ -36,6 +36,18 @@ def test_value_and_gradients_equal_torch(
         torch.testing.assert_close(got, want)
 
 
+def test_rows_of_padding_before_the_classes_take_no_part() -> None:
+    hidden, table, bias, labels = inputs(23, 11, 5)
+    bias = bias[2:].detach().requires_grad_()
+    labels = labels.clamp(max=8)
+    plain = F.cross_entropy(hidden @ table[2:].T + bias, labels, label_smoothing=0.2, reduction="sum")
+    ours = linear_cross_entropy(hidden, table, bias, labels, 0.2)
+    torch.testing.assert_close(ours, plain)
+    wanted = torch.autograd.grad(plain, (hidden, table, bias))
+    for got, want in zip(torch.autograd.grad(ours, (hidden, table, bias)), wanted, strict=True):
+        torch.testing.assert_close(got, want)
+
+
 def test_gradcheck() -> None:
     hidden, weight, bias, labels = inputs(4, 6, 3)
     assert torch.autograd.gradcheck(

@@ -18,7 +18,7 @@ from t4r_lab.nn.transformers import make_transformer, sequence_output
 from t4r_lab.nn.two_stream import query_stream
 from t4r_lab.spec import pair_refusal
 
-GROUPS, ROWS_PER_GROUP = 3, 16
+GROUPS, ROWS_PER_GROUP = 2, 16
 """Groups of like length in which a transformer reads a batch, at most, and the fewest rows of one."""
 
 
@@ -72,25 +72,39 @@ class TransformerBlock(nn.Module):
         """Whether it is made for permutation training."""
         return self.masking is not None and self.masking.kind == "plm"
 
+    @property
+    def placeholder(self) -> nn.Parameter | None:
+        """The learned vector that a query stream starts from."""
+        return self.transformer.mask_emb if self.permutes else None  # type: ignore[return-value]
+
     def forward(self, hidden: Tensor, masked: Masked) -> Tensor:
         """(B, T, d_model); what stands at padding means nothing."""
         if masked.causal not in {masking == "clm" for masking in self.maskings}:
             raise InputError(f"{pair_refusal(self.kind, 'clm' if masked.causal else 'mlm', self.maskings)}")
-        parts, rows = [], _by_length(masked.batch.lengths, hidden)
-        for group in rows:
-            longest = max(int(masked.batch.lengths[group].max()), 1)
-            events, valid = hidden[group, :longest], masked.batch.valid[group, :longest]
-            if masked.order is None:
-                part = sequence_output(self.transformer, self.kind, events, valid, masked.causal)
-            else:
-                order, predict = masked.order[group, :longest], masked.predict[group, :longest]
-                part = query_stream(self.transformer, events, valid, order, predict)
-            parts.append(F.pad(part, (0, 0, 0, hidden.shape[1] - longest)))
-        return parts[0] if len(parts) == 1 else torch.cat(parts)[torch.cat(rows).argsort()]
+        groups = _by_length(masked.batch.lengths, hidden)
+        if not groups:
+            return self._read(hidden, masked, slice(None))
+        rows = torch.cat(groups)
+        ordered = hidden.index_select(0, rows).split(
+            [len(group) for group in groups]
+        )  # slices: quick to go back through
+        parts = [self._read(events, masked, group) for events, group in zip(ordered, groups, strict=True)]
+        return torch.cat(parts).index_select(0, rows.argsort())
+
+    def _read(self, hidden: Tensor, masked: Masked, rows: Tensor | slice) -> Tensor:
+        """(b, T, d_model) of these `rows` of `masked`, read up to the longest; `hidden` (b, T, D) is theirs."""
+        longest = max(int(masked.batch.lengths[rows].max()), 1)
+        events, valid = hidden[:, :longest], masked.batch.valid[rows, :longest]
+        if masked.order is None:
+            part = sequence_output(self.transformer, self.kind, events, valid, masked.causal)
+        else:
+            order, predict = masked.order[rows, :longest], masked.predict[rows, :longest]
+            part = query_stream(self.transformer, events, valid, order, predict)
+        return F.pad(part, (0, 0, 0, hidden.shape[1] - longest))
 
 
 def _by_length(lengths: Tensor, hidden: Tensor) -> list[Tensor]:
-    """The rows of a batch in groups of like length, so that short sessions aren't padded to the longest.
+    """The rows of a batch in groups of like length, so that short sessions aren't padded to the longest; or none.
 
     Only on a CPU, where time goes with the positions, and where much of (B, T) is padding. The result is the
     same, since padding is masked; the batch stays mixed, as learning wants it.
@@ -98,7 +112,7 @@ def _by_length(lengths: Tensor, hidden: Tensor) -> list[Tensor]:
     count, longest = hidden.shape[:2]
     groups = min(GROUPS, count // ROWS_PER_GROUP)
     if groups < 2 or hidden.device.type != "cpu" or int(lengths.sum()) > 0.8 * count * longest:
-        return [torch.arange(count, device=hidden.device)]
+        return []
     return list(lengths.argsort(stable=True).chunk(groups))
 
 

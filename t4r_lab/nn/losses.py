@@ -26,7 +26,9 @@ def linear_cross_entropy(
 
     Parameters
     ----------
-    hidden: (N, D). weight: (C, D). bias: (C,). labels: (N,) classes 0..C-1.
+    hidden: (N, D). bias: (C,). labels: (N,) classes 0..C-1.
+    weight: (C, D), or with more rows: the last C are the classes', so that a table with padding needs no slice,
+    whose backward pass would go over the whole of it twice more.
     """
     out: Tensor = _LinearCrossEntropy.apply(hidden, weight, bias, labels, label_smoothing, temperature)
     return out
@@ -55,7 +57,8 @@ def _forward(
     its sums. What targets and smoothing take off the softmax is linear in W and h and is taken off the products:
     with p the softmax, ε the smoothing and w̄ the mean row of W, dh = p·W - ε·w̄ - (1-ε)·W[y].
     """
-    rows, tempered_bias = rows_per_chunk(weight.shape[0]), bias / temperature
+    table, weight = weight, weight[len(weight) - len(bias) :]
+    rows, tempered_bias = rows_per_chunk(len(weight)), bias / temperature
     queries = hidden.to(weight.dtype) / temperature
     at_target = (queries * weight[labels]).sum(1) + tempered_bias[labels]
     total = (smoothing - 1.0) * at_target.sum()
@@ -64,7 +67,9 @@ def _forward(
         total -= smoothing * (queries @ mean_weight + tempered_bias.mean()).sum()
     needs_grad = any(ctx.needs_input_grad[:3])
     if needs_grad:
-        d_hidden, d_weight, d_bias = torch.empty_like(queries), torch.zeros_like(weight), torch.zeros_like(bias)
+        d_hidden, d_table, d_bias = torch.empty_like(queries), torch.empty_like(table), torch.zeros_like(bias)
+        d_weight = d_table[len(table) - len(bias) :]
+        d_table[: len(table) - len(bias) if len(queries) else None] = 0  # what the loop doesn't fill
     buffer = weight.new_empty(min(rows, len(queries)), len(weight))
     for start in range(0, len(queries), rows):
         chunk = queries[start : start + rows]
@@ -74,7 +79,7 @@ def _forward(
         total += (peak - softmax.amax(1).log()).sum()  # the largest probability is 1 / Σ exp(logit - peak)
         if needs_grad:
             torch.mm(softmax, weight, out=d_hidden[start : start + rows])
-            d_weight.addmm_(softmax.T, chunk)
+            d_weight.addmm_(softmax.T, chunk, beta=min(start, 1))  # the first chunk fills it
             d_bias += softmax.sum(0)
     if needs_grad:
         d_hidden -= (1.0 - smoothing) * weight[labels]
@@ -84,5 +89,5 @@ def _forward(
             d_hidden -= smoothing * mean_weight
             d_weight -= queries.sum(0) * (smoothing / len(weight))
             d_bias -= smoothing * len(queries) / len(weight)
-        ctx.save_for_backward((d_hidden / temperature).to(hidden.dtype), d_weight, d_bias / temperature)
+        ctx.save_for_backward((d_hidden / temperature).to(hidden.dtype), d_table, d_bias / temperature)
     return total

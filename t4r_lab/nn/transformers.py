@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
@@ -56,12 +56,33 @@ def _reformer(config: Any) -> Any:
     return model
 
 
+def _shift(scores: Tensor, klen: int) -> Tensor:
+    """Scores by relative position (B, H, Q, R) to scores by key (B, H, Q, klen): the next query's row starts one
+    later (Dai et al., 2019, appendix B). As in `transformers`, with a slice in place of its index."""
+    batch, heads, queries, positions = scores.shape
+    rows = scores.reshape(batch, heads, positions, queries)[:, :, 1:]
+    return rows.reshape(batch, heads, queries, positions - 1)[..., :klen]
+
+
+def _xlnet(config: Any) -> nn.Module:
+    """XLNet, its relative positions encoded once for all sessions of a batch, not again for each: the same scores,
+    and dropout drops a position's channel in all of them."""
+    model: Any = _named("XLNetModel")(config)
+    encode = model.relative_positional_encoding
+    if config.bi_data:  # two directions of the data share a batch, each with positions of its own
+        return cast(nn.Module, model)
+    model.relative_positional_encoding = lambda qlen, klen, bsz, device: encode(qlen, klen, device=device)
+    for layer in model.layer:
+        layer.rel_attn.rel_shift_bnij = _shift
+    return model
+
+
 WORDS = ("word_embeddings.weight",)
 GLOBAL = tuple(f"{name}_global.{part}" for name in ("query", "key", "value") for part in ("weight", "bias"))
 
 TRANSFORMERS: dict[str, Kind] = {
     # mask_emb and seg_embed serve permutation training and segments, and r_s_bias goes with segments
-    "xlnet": Kind(c.XLNetConfig, _named("XLNetModel"), ("word_embedding.weight", "mask_emb", "seg_embed", "r_s_bias")),
+    "xlnet": Kind(c.XLNetConfig, _xlnet, ("word_embedding.weight", "mask_emb", "seg_embed", "r_s_bias")),
     "gpt2": Kind(c.GPT2Config, _named("GPT2Model"), ("wte.weight",)),
     "bert": Kind(c.BertConfig, _named("BertModel", add_pooling_layer=False), WORDS),
     "roberta": Kind(c.RobertaConfig, _named("RobertaModel", add_pooling_layer=False), WORDS),
