@@ -19,10 +19,9 @@ SECONDS = 60
 
 
 def page(home: Path, address: str, run_id: str | None = None) -> str:
-    """The address of all runs, or of one. (The bare address would open on MLflow's pages for chat models.)"""
+    """The address of all runs, or of one. (Without the type they would open among MLflow's pages for chat models.)"""
     _, experiment = track.client_of(home)
-    where = f"runs/{run_id}" if run_id else "runs?workflowType=machine_learning"
-    return f"{address}/#/experiments/{experiment}/{where}"
+    return f"{address}/#/experiments/{experiment}/runs{f'/{run_id}' if run_id else ''}?workflowType=machine_learning"
 
 
 def remote(home: Path) -> str | None:

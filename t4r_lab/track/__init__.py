@@ -29,6 +29,8 @@ __all__ = [
     "to_key",
 ]  # fmt: skip
 LOOKS, FOLDER, DATA, REASON = "t4r.test_looks", "t4r.folder", "t4r.dataset_digest", "t4r.reason"
+NOTE = "mlflow.note.content"
+"""What MLflow's pages show as the description of a run."""
 BASELINE = "baseline."
 
 
@@ -135,6 +137,7 @@ def start(home: Path, spec: RunSpec, dataset: Dataset, folder: Path | None = Non
     """Open a run with its parameters, data, seed and commit; `of_folder` finds it by its `folder`."""
     client, experiment = writer_of(home)
     tags = {DATA: dataset.digest, "t4r.seed": str(spec.train.seed), LOOKS: "0", "mlflow.source.name": "t4r-lab"}
+    tags[NOTE] = f"{spec.model.body.kind} · {spec.model.masking.kind} on {Path(spec.data.path).name}"
     if commit := git_commit():
         tags["mlflow.source.git.commit"] = commit
     if folder:
