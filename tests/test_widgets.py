@@ -12,13 +12,14 @@ from typing import Any
 import pytest
 
 from t4r_lab.spec import BODY_MASKINGS, RunSpec
+from t4r_lab.widgets.card import JobCard
 from t4r_lab.widgets.draft import Draft
 from t4r_lab.widgets.features import FeatureEditor
 from t4r_lab.widgets.forms import SpecForm
 from t4r_lab.widgets.lab import Lab
 from t4r_lab.widgets.picture import picture
 from t4r_lab.widgets.runs import RunsPanel
-from t4r_lab.widgets.train import JobCard, TrainPanel
+from t4r_lab.widgets.train import TrainPanel
 from t4r_lab.widgets.views import JobState, RunSummary
 from tests.toy import SCHEMA
 

@@ -24,8 +24,8 @@ from t4r_lab.widgets.recommend import Recommending
 from t4r_lab.widgets.runs import RunsPanel
 from t4r_lab.widgets.text import escape, message
 from t4r_lab.widgets.theme import Theme
-from t4r_lab.widgets.train import TrainPanel, shown
-from t4r_lab.widgets.views import DataSummary, JobState
+from t4r_lab.widgets.train import TrainPanel, with_card
+from t4r_lab.widgets.views import DataSummary, JobState, News
 
 TABS = ("Data", "Architecture", "Train", "Runs", "Recommend")
 BUSY, IDLE = 0.5, 2.0
@@ -80,7 +80,7 @@ class Lab(w.VBox):
         self.architecture = ArchitecturePanel(
             self.draft, self.edit, self.train, self.clone, self.start, self.estimating
         )
-        self.jobs = TrainPanel(self.ask)
+        self.jobs = TrainPanel(self.ask, self.background.wake)
         theme = Theme()
         self.acting = Acting(self.home, self.background, self.clone, self.refresh_runs, self._launched)
         self.comparing = Comparing(self.home, self.background, theme)
@@ -196,19 +196,22 @@ class Lab(w.VBox):
             self.jobs.refusal = ""
         self.background.wake()
 
-    def _look(self) -> tuple[list[JobState], dict[str, list[dict[str, Any]]]]:
+    def _look(self) -> tuple[list[JobState], dict[str, News]]:
         from t4r_lab.widgets import source
 
         with self.background.lock:
-            seen = {id: (card.seen, card.state.running) for id, card in self.jobs.cards.items()}
+            cards, wanted = dict(self.jobs.cards), self.jobs.wanted
+            read = {id: card.read for id, card in cards.items()}
+            logs = {id for id, card in cards.items() if card.log_wanted}
+            ended = {id for id, card in cards.items() if not card.state.running} - logs
         states = source.job_states(self.home)
         # A card of a job that had ended has all its events: they are written before the state.
-        fresh = [s for s in shown(states) if s.running or seen.get(s.id, (0, True))[1]]
-        return states, {s.id: source.events(self.home, s.id, seen.get(s.id, (0, True))[0]) for s in fresh}
+        fresh = [s.id for s in with_card(states, wanted) if s.running or s.id not in ended]
+        return states, {id: source.news(self.home, id, read.get(id, 0), id in logs) for id in fresh}
 
-    def _show_jobs(self, found: tuple[list[JobState], dict[str, list[dict[str, Any]]]]) -> None:
-        states, events = found
-        self.jobs.show(states, events)
+    def _show_jobs(self, found: tuple[list[JobState], dict[str, News]]) -> None:
+        states, news = found
+        self.jobs.show(states, news)
         before, self._states = self._states, {s.id: (s.state, s.run_id) for s in states}
         if self.data.summary is not None and before != self._states:
             self.refresh_runs()

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from t4r_lab import jobs, track
+from t4r_lab import guard, jobs, track
 from t4r_lab.data.dataset import Dataset
 from t4r_lab.errors import InputError
 from t4r_lab.recommender import Item, Recommender
@@ -16,7 +18,7 @@ from t4r_lab.report import OnReport
 from t4r_lab.spec import RunSpec
 from t4r_lab.spec.prepare import PrepareOptions
 from t4r_lab.widgets.train import outcome
-from t4r_lab.widgets.views import Answer, DataSummary, JobState, Preview, Raw, RunSummary
+from t4r_lab.widgets.views import Answer, DataSummary, JobState, News, Preview, Raw, RunSummary
 
 if TYPE_CHECKING:
     from t4r_lab.analysis import Analysis, Case, Cases
@@ -113,31 +115,44 @@ def job_states(home: Path) -> list[JobState]:
 
 def _job_state(job: jobs.Job) -> JobState:
     try:
-        status, spec = job.status(), job.spec()
-    except (InputError, OSError, ValueError, TypeError) as error:  # one damaged folder must not hide the others
-        return JobState(job.id, job.id, "lost", error=f"jobs/{job.id} can't be read ({error}); remove the folder")
-    stage = status.stage
-    if status.state not in jobs.ACTIVE:
-        stage = outcome(status.metrics, status.monitor)
+        status = job.status()
+    except (OSError, ValueError, TypeError) as found:  # one damaged folder must not hide the others
+        return JobState(job.id, job.id, "lost", error=f"jobs/{job.id} can't be read ({found}); remove the folder")
+    active = status.state in jobs.ACTIVE
+    stage, error = status.stage if active else outcome(status.metrics, status.monitor), status.error
+    try:
+        what = _what(job.folder)
+    except InputError as refusal:  # damaged, or of a later version, whose worker may well be running
+        what, error = "", error if active else str(refusal)
     return JobState(
-        id=job.id, name=status.name, state=status.state, what=f"{spec.model.body.kind} · {spec.model.masking.kind}",
-        stage=stage, done=status.done, total=status.total, unit=status.unit, eta=status.eta, error=status.error,
-        monitor=status.monitor, epochs=status.epochs, launched=status.launched, run_id=status.run_id,
+        id=job.id, name=status.name, state=status.state, what=what, stage=stage, done=status.done, total=status.total,
+        unit=status.unit, eta=status.eta, error=error, monitor=status.monitor, epochs=status.epochs,
+        launched=status.launched, run_id=status.run_id,
+        silent=time.time() - status.heartbeat if active and status.heartbeat else 0.0,
     )  # fmt: skip
 
 
-def events(home: Path, id: str, since: int) -> list[dict[str, Any]]:
-    """What a job has reported from number `since` on; nothing where its folder is gone or damaged."""
+@lru_cache(maxsize=1024)
+def _what(folder: Path) -> str:
+    """Body and masking of a job; read once, since its spec never changes."""
+    model = jobs.Job(folder).spec().model
+    return f"{model.body.kind} · {model.masking.kind}"
+
+
+def news(home: Path, id: str, read: int, log: bool) -> News:
+    """What a job has reported from byte `read` on, and its `log` if asked for; nothing where its folder is gone."""
+    job = jobs.Job(home / "jobs" / id)
     try:
-        return jobs.Job(home / "jobs" / id).events(since)
-    except (OSError, ValueError):
-        return []
+        events, read = job.follow(read)
+        return News(events, read, job.log() if log else "")
+    except OSError:
+        return News(read=read)
 
 
 def runs(home: Path) -> list[RunSummary]:
     """Every recorded run, newest first, by its validation metrics; of the test part only what promotion has shown."""
     promoted = track.promoted(home)
-    return [_summary(row, promoted.get(row.run_id)) for row in track.runs(home)]
+    return [_summary(row, promoted.get(row.run_id)) for row in guard.runs(home)]
 
 
 def _summary(row: track.RunRow, aliases: list[str] | None) -> RunSummary:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 import math
 import re
+import time
 from typing import Any, Literal
 
 State = Literal["empty", "loading", "error", "note"]
@@ -70,6 +71,14 @@ def without_flags(text: str) -> str:
     'name it with “time”, or use “split” leave_one_out; or lower “min item support”'
     """
     return re.sub(r"--([a-z][a-z-]*)", lambda found: f"“{found[1].replace('-', ' ')}”", text)
+
+
+def clock(seconds: float) -> str:
+    """A moment, in seconds since 1970, by local time: today's as hour and minute, an earlier one with its date."""
+    then, now = time.localtime(seconds), time.localtime()
+    if then[:3] == now[:3]:
+        return time.strftime("%H:%M", then)
+    return time.strftime("%m-%d %H:%M" if then.tm_year == now.tm_year else "%Y-%m-%d %H:%M", then)
 
 
 def message(state: State, text: str) -> str:

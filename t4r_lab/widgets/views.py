@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -93,6 +93,8 @@ class JobState:
     launched: float = 0.0
     """seconds since 1970"""
     run_id: str = ""
+    silent: float = 0.0
+    """seconds since the last report, while it runs"""
 
     @property
     def running(self) -> bool:
@@ -101,6 +103,17 @@ class JobState:
     @property
     def resumable(self) -> bool:
         return self.state in RESUMABLE
+
+
+@dataclass(frozen=True)
+class News:
+    """What a job has said since it was last looked at."""
+
+    events: Sequence[Mapping[str, Any]] = ()
+    read: int = 0
+    """the byte up to which its reports have been read"""
+    log: str = ""
+    """the end of its log, where that was asked for"""
 
 
 @dataclass(frozen=True)
