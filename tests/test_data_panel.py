@@ -237,7 +237,7 @@ def test_a_frame_that_came_later_is_offered_and_one_that_went_is_not(lab: Lab, n
 def test_a_frame_is_read_corrected_prepared_and_used(lab: Lab, name: str) -> None:
     made = lab.data.form
     made.frame.value = name
-    until(lambda: made.preview)
+    until(lambda: made.preview and made.columns.rows)
     assert made.name.value == name
     assert made.source.layout.display == "none"
     began = time.perf_counter()
@@ -284,7 +284,7 @@ def test_a_file_is_prepared_and_a_failure_leaves_nothing(lab: Lab, tmp_path: Pat
     events().write_csv(tmp_path / "clicks.csv")
     made = lab.data.form
     made.source.value = str(tmp_path / "clicks.csv")
-    until(lambda: made.preview)
+    until(lambda: made.preview and made.columns.rows)
     made.columns.rows["visit"].role.value, made.columns.rows["thing"].role.value = "session", "item"
     until(lambda: made.preview is not None and made.preview.refusal == "")
     made.name.value = "../mine"
