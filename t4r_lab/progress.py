@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from typing import Any, Self
 
-from t4r_lab.report import Baseline, Epoch, Progress, Report, Stopped
+from t4r_lab.report import Baseline, Epoch, Progress, Remark, Report, Stopped, TrialEnded
 from t4r_lab.spec import best_baseline
 
 
@@ -41,6 +41,11 @@ class Console:
             self._close()
             skipped = f", {self._skipped:,} sessions without a target skipped" if self._skipped else ""
             self._say(f"training {report.reason}: best epoch {report.best_epoch}, {report.seconds:.0f} s{skipped}")
+
+        elif isinstance(report, TrialEnded):
+            self._say(_trial(report))
+        elif isinstance(report, Remark):
+            self._say(report.words)
 
     def _progress(self, report: Progress) -> None:
         from tqdm.auto import tqdm
@@ -86,6 +91,12 @@ class Console:
         if self._bar is not None:
             self._bar.close()
         self._bar, self._stage = None, ""
+
+
+def _trial(report: TrialEnded) -> str:
+    found = "  ".join(f"{name} {value:.4g}" for name, value in report.values.items())
+    words = found if report.state == "finished" else f"{report.state}: {report.reason}".rstrip(": ")
+    return f"trial {report.number}  {words}  {report.seconds:.1f} s{' *' if report.best else ''}"
 
 
 def _figures(metrics: dict[str, float]) -> str:

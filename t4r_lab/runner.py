@@ -79,7 +79,7 @@ def run(
 
     dataset = Dataset.open(spec.data.path)
     build.check(spec, dataset.schema)
-    vectors = _vectors(spec, dataset)
+    vectors = vectors_of(spec, dataset)
     on_report(Progress("importing torch"))
     from t4r_lab.train import make_accelerator
 
@@ -238,7 +238,7 @@ def load_model(home: Path, row: track.RunRow) -> tuple[Model, RunSpec, Any]:
 # ── pieces ──────────────────────────────────────────────────────────────────────────────────────
 
 
-def _vectors(spec: RunSpec, dataset: Dataset) -> dict[str, Any]:
+def vectors_of(spec: RunSpec, dataset: Dataset) -> dict[str, Any]:
     """The vectors that the features of every tower name, read and checked."""
     from t4r_lab.data.vectors import read_vectors
 

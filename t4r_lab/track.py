@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
 EXPERIMENT = "t4r-lab"
 LOOKS, FOLDER, DATA, REASON = "t4r.test_looks", "t4r.folder", "t4r.dataset_digest", "t4r.reason"
+STUDY, TRIAL, PARENT = "t4r.study", "t4r.trial", "mlflow.parentRunId"
 BASELINE = "baseline."
 PAGE = 1000
 
@@ -197,6 +198,10 @@ class Record:
         """Everything in `folder`, by its own paths."""
         self._client.log_artifacts(self.run_id, str(folder))
 
+    def text(self, text: str, path: str) -> None:
+        """`text` as the artifact `path`."""
+        self._client.log_text(self.run_id, text, path)
+
     def tag(self, key: str, value: str) -> None:
         self._client.set_tag(self.run_id, key, value)
 
@@ -211,9 +216,13 @@ class Record:
         self.tag(REASON, reason[:500])
         self._client.set_terminated(self.run_id, status)
 
+    def reopen(self) -> None:
+        """The run goes on, whatever it ended as."""
+        self._client.update_run(self.run_id, status="RUNNING")
+
     def begin(self, folder: Path) -> None:
         """The run, new or stopped before, is being trained, with its checkpoints in `folder`."""
-        self._client.update_run(self.run_id, status="RUNNING")
+        self.reopen()
         self.tag(FOLDER, str(folder.absolute()))
 
 
@@ -278,7 +287,7 @@ class RunRow:
 
 
 def runs(home: Path) -> list[RunRow]:
-    """Every run of the home, newest first."""
+    """Every run of the home, newest first; studies and their trials, which keep no model, are none."""
     client, experiment = client_of(home)
     rows: list[RunRow] = []
     token = None
@@ -286,7 +295,7 @@ def runs(home: Path) -> list[RunRow]:
         page = client.search_runs(
             [experiment], max_results=PAGE, order_by=["attributes.start_time DESC"], page_token=token
         )
-        rows += [_row(run) for run in page]
+        rows += [_row(run) for run in page if STUDY not in run.data.tags]
         token = page.token
         if not token:
             return rows
@@ -372,6 +381,69 @@ def spec(home: Path, row: RunRow) -> RunSpec:
     if not path.exists():
         raise InputError(f"run {row.name} ({row.status.lower()}) has no spec in its record; choose another run")
     return RunSpec.load(path)
+
+
+# ── studies ─────────────────────────────────────────────────────────────────────────────────────
+
+
+@dataclass(frozen=True)
+class TrialRow:
+    """A trial that has ended, as it is recorded. `curve` has the metrics of each epoch, by their names in the record."""
+
+    number: int
+    status: str
+    reason: str
+    began: float
+    ended: float
+    parameters: dict[str, Any]
+    metrics: dict[str, float]
+    curve: list[dict[str, float]]
+
+
+def start_study(home: Path, name: str, digest: str, parameters: Mapping[str, Any], storage: str) -> Record:
+    """Open the run of a study, under which its trials stand."""
+    from mlflow.entities import Param
+
+    client, experiment = client_of(home)
+    tags = {STUDY: name, DATA: digest, LOOKS: "0", "t4r.storage": storage, "mlflow.source.name": "t4r-lab"}
+    run = client.create_run(experiment, tags=tags, run_name=name)
+    client.log_batch(run.info.run_id, params=[Param(key, str(value)[:6000]) for key, value in parameters.items()])
+    return Record(home, run.info.run_id)
+
+
+def recorded_trials(home: Path, parent: str) -> set[int]:
+    """Numbers of the trials that have been recorded completely."""
+    client, experiment = client_of(home)
+    found: set[int] = set()
+    token = None
+    while True:
+        page = client.search_runs([experiment], f"tags.`{PARENT}` = '{parent}'", max_results=PAGE, page_token=token)
+        found |= {int(r.data.tags[TRIAL]) for r in page if TRIAL in r.data.tags and r.info.status != "RUNNING"}
+        token = page.token
+        if not token:
+            return found
+
+
+def write_trial(home: Path, parent: str, study: str, row: TrialRow) -> None:
+    """Record a trial that has ended as a run under its study's."""
+    from mlflow.entities import Metric, Param
+
+    client, experiment = client_of(home)
+    tags = {PARENT: parent, STUDY: study, TRIAL: str(row.number), REASON: row.reason[:500]}
+    began, ended = int(row.began * 1000), int(row.ended * 1000)
+    run = client.create_run(experiment, began, tags, f"{study}-{row.number}")
+    metrics = [Metric(key, value, ended, 0) for key, value in row.metrics.items()]
+    for epoch, values in enumerate(row.curve, 1):
+        metrics += [Metric(key, value, ended, epoch) for key, value in values.items()]
+    client.log_batch(run.info.run_id, params=[Param(key, str(value)) for key, value in row.parameters.items()])
+    for at in range(0, len(metrics), PAGE):
+        client.log_batch(run.info.run_id, metrics=metrics[at : at + PAGE])
+    client.set_terminated(run.info.run_id, row.status, ended)
+
+
+def put_under(home: Path, run_id: str, parent: str) -> None:
+    """Show a run under its study's."""
+    client_of(home)[0].set_tag(run_id, PARENT, parent)
 
 
 # ── registry ────────────────────────────────────────────────────────────────────────────────────
