@@ -122,7 +122,11 @@ def _task(head: Any, schema: Schema, path: str) -> Any:
 
     if isinstance(head, NextItem):
         return NextItemPredictionTask(
-            head.weight_tying, temperature=head.temperature, loss=head.loss, fit_temperature=head.fit_temperature
+            head.weight_tying,
+            temperature=head.temperature,
+            loss=head.loss,
+            fit_temperature=head.fit_temperature,
+            dropout=head.dropout,
         )
     column = label_column(head, schema, path)
     shared: dict[str, Any] = {

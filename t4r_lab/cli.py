@@ -152,25 +152,47 @@ def _pair(text: str, name: str) -> tuple[str, str]:
 
 
 def _add_describe(sub: argparse.ArgumentParser) -> None:
-    sub.add_argument("data", help="prepared folder")
+    sub.add_argument(
+        "what", metavar="DATA|SPEC", help="prepared folder, or a spec: its parts, memory and seconds per epoch"
+    )
     _json(sub)
 
 
 def _describe(options: argparse.Namespace) -> None:
+    if Path(options.what).is_file():
+        return _describe_spec(options)
     from t4r_lab.data.dataset import Dataset
     from t4r_lab.describe import describe
 
-    dataset = Dataset.open(options.data)
+    dataset = Dataset.open(options.what)
     schema = json.loads(dataset.schema.to_json())
     content = {"path": str(dataset.path), "digest": dataset.digest, "schema": schema, "profile": dataset.profile}
     _print(options, content, lambda: describe(dataset))
+
+
+def _describe_spec(options: argparse.Namespace) -> None:
+    from t4r_lab.describe import describe_spec
+    from t4r_lab.estimate import estimate, to_json
+    from t4r_lab.spec import RunSpec
+
+    spec = RunSpec.load(options.what)
+    found = estimate(spec)
+    content = {**to_json(found), "parameters": found.parameters, "memory": found.memory}
+    _print(options, content, lambda: describe_spec(spec, found))
 
 
 # ── train, evaluate, compare ────────────────────────────────────────────────────────────────────
 
 
 def _add_train(sub: argparse.ArgumentParser) -> None:
+    from t4r_lab.spec.presets import PRESETS
+
     sub.add_argument("spec", nargs="?", help="YAML or JSON spec")
+    sub.add_argument(
+        "--preset",
+        metavar="NAME",
+        help=f"a published model on the spec's data, or on --set data.path=…: {', '.join(PRESETS)}",
+    )
     sub.add_argument("--set", action="append", default=[], metavar="path=value", help="change one value; repeatable")
     sub.add_argument("--test", action="store_true", help="look at the test part too, once")
     sub.add_argument("--resume", metavar="RUN", help="go on with a stopped run instead of a spec")
@@ -183,17 +205,30 @@ def _train(options: argparse.Namespace) -> int:
     from t4r_lab.runner import resume, run
     from t4r_lab.spec import RunSpec, parse_assignment
 
-    if sum(map(bool, (options.spec, options.resume, options.again))) != 1:
-        raise InputError("train: give either a spec file, --again RUN or --resume RUN")
+    if sum(map(bool, (options.spec or options.preset, options.resume, options.again))) != 1:
+        raise InputError("train: give either a spec file, --preset NAME, --again RUN or --resume RUN")
+    changes = dict(parse_assignment(text) for text in options.set)
     if options.resume:
-        if options.set:
+        if changes:
             raise InputError("--set: a resumed run keeps its spec; train a new run to change it")
         result = resume(options.resume, test=options.test)
+    elif options.preset:
+        result = run(_preset(options, changes).override(changes), test=options.test)
     else:
         spec = spec_to_repeat(options.again) if options.again else RunSpec.load(options.spec)
-        result = run(spec.override(dict(parse_assignment(text) for text in options.set)), test=options.test)
+        result = run(spec.override(changes), test=options.test)
     _print(options, _result(result), lambda: printing.run_text(result))
     return 0 if result.status == "FINISHED" else 1
+
+
+def _preset(options: argparse.Namespace, changes: dict[str, Any]) -> Any:
+    """The spec of ``--preset``, on the data of the spec file or of ``--set data.path=…``."""
+    from t4r_lab.spec import RunSpec, presets
+
+    if not options.spec and "data.path" not in changes:
+        raise InputError("--preset: on which data? give a spec file too, or --set data.path=FOLDER")
+    base = RunSpec.load(options.spec) if options.spec else {"data": {"path": changes["data.path"]}}
+    return presets.start(options.preset, base)
 
 
 def _result(result: Any) -> dict[str, Any]:
@@ -413,7 +448,10 @@ def _lab(options: argparse.Namespace) -> int:
 COMMANDS: dict[str, tuple[Callable[..., Any], str, str, Callable[..., None]]] = {
     "demo": (_demo, "prepare, train, evaluate, compare and recommend on built-in data", "demo", _json),
     "prepare": (_prepare, "turn raw events into a prepared folder", "prepare clicks.csv --out data/shop", _add_prepare),
-    "describe": (_describe, "show what a prepared folder holds", "describe mlruns/data/shop", _add_describe),
+    "describe": (
+        _describe, "show what a prepared folder holds, or what a spec builds and takes", "describe mlruns/data/shop",
+        _add_describe,
+    ),
     "train": (_train, "train a spec and record the run", "train spec.yaml --set train.epochs=5", _add_train),
     "evaluate": (_evaluate, "score a recorded run", "evaluate 3f2a9c1d --split test", _add_evaluate),
     "compare": (_compare, "put runs side by side, with their baselines", "compare xlnet-mlm gpt2-clm", _add_compare),

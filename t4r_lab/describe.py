@@ -1,4 +1,4 @@
-"""A prepared folder in words and small bars, for the terminal."""
+"""A prepared folder, or what a spec builds, in words and small bars, for the terminal."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 from t4r_lab.data.dataset import Dataset
+from t4r_lab.estimate import Estimate
+from t4r_lab.spec import RunSpec
 
 BARS = " ▁▂▃▄▅▆▇█"
 
@@ -33,6 +35,20 @@ def describe(dataset: Dataset) -> str:
         lines += [f"events over time    {spark(total)}  {_day(time['edges'][0])} to {_day(time['edges'][-1])}"]
     notes = {**{k: v for k, v in profile["left_out"].items() if v}, **profile["checks"]}
     lines += ["", "left out and checked", *(f"  {k.replace('_', ' ')}: {v:,}" for k, v in notes.items())]
+    return "\n".join(lines)
+
+
+def describe_spec(spec: RunSpec, found: Estimate) -> str:
+    """Parameters and memory of every part that `spec` builds, and the time of an epoch."""
+    kinds = ("weights", "gradients", "optimizer", "activations", "logits")
+    lines = [f"{spec.name}  ({spec.model.body.kind} · {spec.model.masking.kind}, data {spec.data.path})", ""]
+    lines += [f"{'part':<34}{'parameters':>14}{'MB':>10}"]
+    lines += [f"{cost.path:<34}{cost.parameters:>14,}{cost.memory / 1e6:>10,.1f}" for cost in found.costs]
+    lines += [f"{'together':<34}{found.parameters:>14,}{found.memory / 1e6:>10,.1f}", ""]
+    lines += ["memory in training, MB  " + " · ".join(f"{kind} {found.total(kind) / 1e6:,.1f}" for kind in kinds)]
+    lines += [
+        f"an epoch                {found.steps:,} steps, about {found.seconds:.3g} s with validation, as timed here"
+    ]
     return "\n".join(lines)
 
 

@@ -86,6 +86,48 @@ def check_labels(spec: RunSpec, sessions: Sessions, part: str) -> None:
             raise InputError(f"{where} has one class only in the part {part}; take another column")
 
 
+def check_split(spec: RunSpec, schema: Schema, split: str) -> None:
+    """Refuse labels of whole sessions where a session is in every part: what is asked was learned in training.
+
+    Raises
+    ------
+    InputError
+        for leave-one-out data, whose sessions have the same label in training, validation and test.
+    """
+    for index, head in enumerate(spec.model.heads):
+        if isinstance(head, NextItem) or split != "leave_one_out":
+            continue
+        path = f"model.heads.{index}"
+        if label_column(head, schema, path).scope == "session":
+            raise InputError(
+                f"{path}.column: label {head.column!r} is of the whole session, and leave-one-out puts each of them "
+                "with its label into training, validation and test; prepare with --split time, or use a label of events"
+            )
+
+
+def check_tasks(model: Model, sessions: Sessions, part: str) -> None:
+    """Refuse label tasks that the data of a part doesn't have, or has more classes for, before any training.
+
+    Raises
+    ------
+    InputError
+        as said; of a model built from a spec the schema has said so before.
+    """
+    for task in (task for head in model.heads for task in head.labels):
+        if task.name not in sessions.context and task.name not in sessions.values:
+            raise InputError(f"label {task.name!r} is no column of the data; prepare them with --targets {task.name}")
+        if task.answer.kind != "categorical":
+            continue
+        found = as_labels(_column(sessions, task.name))
+        found = found[~np.isnan(found)]
+        low, high = int(found.min(initial=0)), int(found.max(initial=0))
+        if low < 0 or high >= task.answer.width:
+            raise InputError(
+                f"label {task.name!r} has classes {low} to {high} in the part {part}, but its task has "
+                f"{task.answer.width}, from 0; give the task classes={high + 1 - min(low, 0)}"
+            )
+
+
 def evaluate_labels(
     model: Model,
     sessions: Sessions,

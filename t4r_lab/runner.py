@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from t4r_lab import build, guard, homes, results, track
 from t4r_lab.errors import InputError
 from t4r_lab.report import Baseline, Epoch, OnReport, Progress, Started, Stopped, silent
-from t4r_lab.spec import ModelSpec, RunSpec, TowerSpec
+from t4r_lab.spec import RunSpec
 
 if TYPE_CHECKING:
     from t4r_lab.data.dataset import Dataset
@@ -76,15 +76,16 @@ def run(
     on_report(Progress("loading data"))
     place = homes.ensure(home)
     from t4r_lab.data.dataset import Dataset
+    from t4r_lab.data.vectors import read_all_vectors
 
     dataset = Dataset.open(spec.data.path)
     build.check(spec, dataset.schema)
-    vectors = vectors_of(spec, dataset)
+    vectors = read_all_vectors(spec.model, dataset.vocabulary)
     on_report(Progress("importing torch"))
     from t4r_lab.train import make_accelerator
 
     make_accelerator(spec.train)  # refuses a precision that the device lacks before anything is written
-    _check_labels(spec, dataset)
+    _check_sessions(spec, dataset)
     on_report(Progress("opening the record"))
     record = _open_record(place, spec, dataset, resume, Path(folder) if folder else None)
     run_id = guard.agree(record.run_id if record else "")
@@ -238,22 +239,6 @@ def load_model(home: Path, row: track.RunRow) -> tuple[Model, RunSpec, Any]:
 # ── pieces ──────────────────────────────────────────────────────────────────────────────────────
 
 
-def vectors_of(spec: RunSpec, dataset: Dataset) -> dict[str, Any]:
-    """The vectors that the features of every tower name, read and checked."""
-    from t4r_lab.data.vectors import read_vectors
-
-    found: dict[str, Any] = {}
-    files: dict[str, Any] = {}
-    parts: list[ModelSpec | TowerSpec] = [spec.model, *spec.model.towers]
-    for part in parts:
-        named = {name: f.vectors for name, f in (part.inputs.features or {}).items() if f.vectors is not None}
-        for name, vectors in named.items():
-            if files.setdefault(name, vectors) != vectors:
-                raise InputError(f"vectors of {name!r} differ between towers; give the second feature another name")
-        found |= read_vectors(part.inputs, dataset.vocabulary, part.body.d_model)
-    return found
-
-
 def _open_record(
     home: Path, spec: RunSpec, dataset: Dataset, resume: str | None, folder: Path | None
 ) -> track.Record | None:
@@ -273,10 +258,13 @@ def _refuse_finished(row: track.RunRow) -> None:
         raise InputError(f"run {row.name} ({row.run_id[:8]}) has finished; train its spec again for a new run")
 
 
-def _check_labels(spec: RunSpec, dataset: Dataset) -> None:
-    """Refuse labels that can't be trained on or judged."""
-    from t4r_lab.labels import check_labels
+def _check_sessions(spec: RunSpec, dataset: Dataset) -> None:
+    """Refuse sessions and labels that can't be trained on or judged."""
+    from t4r_lab.labels import check_labels, check_split
+    from t4r_lab.train import check_sessions
 
+    check_sessions(dataset.part(spec.train.fit_on), spec.data.path, 2 if spec.model.next_item else 1)
+    check_split(spec, dataset.schema, dataset.manifest.split)
     if spec.model.labels:
         for part in (spec.train.fit_on, *(["valid"] if spec.train.fit_on == "train" else [])):
             check_labels(spec, dataset.part(part), part)

@@ -16,12 +16,14 @@ from t4r_lab.checkpoint import State, best_path, read_state, write_state, write_
 from t4r_lab.data.batches import make_batch, training_batches, training_length, training_windows
 from t4r_lab.errors import InputError
 from t4r_lab.evaluation import assess, figures
+from t4r_lab.labels import check_tasks
 from t4r_lab.nn.flow import Loss
 from t4r_lab.report import Epoch, Progress, Report, Stopped
 from t4r_lab.spec import RunSpec, TrainSpec
 
 if TYPE_CHECKING:
     from t4r_lab.data.dataset import Dataset
+    from t4r_lab.data.sessions import Sessions
     from t4r_lab.nn.heads import Model
 
 REPORT_EVERY = 0.2
@@ -54,7 +56,7 @@ def fit(
     Raises
     ------
     InputError
-        if no session can be trained on.
+        if no session can be trained on, or the data lacks a label of the model.
     Diverged
         if the loss stops being finite.
     """
@@ -62,10 +64,10 @@ def fit(
     train = dataset.part(spec.train.fit_on)
     valid = dataset.part("valid") if spec.train.fit_on == "train" else None
     shortest = 2 if model.predicts_items else 1
+    check_sessions(train, spec.data.path, shortest)
+    check_tasks(model, train, spec.train.fit_on)
     windows = training_windows(train, training_length(model.masking, spec.data.max_length), shortest)
     too_short = len(train) - len(windows)
-    if not len(windows):
-        raise InputError(f"{spec.data.path}: no training session has two events; prepare with longer sessions")
     steps = math.ceil(len(windows) / spec.train.batch_size)
     optimizer = make_optimizer(model, spec.train)
     state = read_state(folder, model, optimizer) if resume else State()
@@ -131,6 +133,13 @@ def fit(
         load_weights(model, best_path(folder))
     model.eval()
     yield Stopped(reason, state.best_epoch, time.monotonic() - began)
+
+
+def check_sessions(train: Sessions, path: str, shortest: int) -> None:
+    """Refuse training data at `path` of which no session has the `shortest` length that something is learned from."""
+    if train.lengths.max(initial=0) < shortest:
+        events = {1: "an event", 2: "two events"}[shortest]
+        raise InputError(f"{path}: no training session has {events}; prepare with longer sessions, or split by time")
 
 
 def train_step(

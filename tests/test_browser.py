@@ -282,7 +282,8 @@ def test_recommend(page: Any, server: tuple[str, Path], two_runs: tuple[str, str
 def test_by_keyboard_alone_and_as_text(page: Any, server: tuple[str, Path]) -> None:
     lab = open_lab(page, server[0])
     page.locator(".t4r-lab .lm-TabBar-tab.lm-mod-current").focus()
-    page.keyboard.press("Tab")  # from the tabs into the panel: the run's name
+    page.keyboard.press("Tab")  # from the tabs into the panel: the preset
+    page.keyboard.press("Tab")  # the run's name
     page.keyboard.press("Control+a")
     page.keyboard.type(NASTY)
     page.keyboard.press("Tab")

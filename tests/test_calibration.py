@@ -53,11 +53,24 @@ def test_ece_and_curve_case_by_case(case: tuple[Tensor, Tensor]) -> None:
         assert (found["confidence"], found["accuracy"], found["cases"]) == pytest.approx((confidence, accuracy, cases))
 
 
-def test_ece_of_torchmetrics(case: tuple[Tensor, Tensor]) -> None:
-    metrics = pytest.importorskip("torchmetrics.functional.classification", reason="torchmetrics is not installed")
+def test_the_curve_the_error_and_the_likelihood_of_scikit_learn(case: tuple[Tensor, Tensor]) -> None:
+    """scikit-learn comes with mlflow; it has no ECE, which is the mean distance of its curve from the diagonal."""
+    from sklearn.calibration import calibration_curve
+    from sklearn.metrics import log_loss
+
     scores, targets = case
-    theirs = metrics.multiclass_calibration_error(torch.softmax(scores, 1), targets - 1, ITEMS, n_bins=15, norm="l1")
-    assert in_chunks(Calibration(), scores, targets).metrics()["ece"] == pytest.approx(float(theirs), abs=1e-5)
+    calibration = in_chunks(Calibration(), scores, targets)
+    probability = torch.softmax(scores.double(), 1)
+    confidence, top = probability.max(1)
+    hit = (top + 1 == targets).numpy()
+    accuracy, mean = calibration_curve(hit, confidence.numpy(), n_bins=15)
+    cases = np.histogram(confidence.numpy(), np.linspace(0, 1, 16))[0]
+    curve = calibration.curve()
+    assert [row["accuracy"] for row in curve] == pytest.approx(accuracy.tolist())
+    assert [row["confidence"] for row in curve] == pytest.approx(mean.tolist(), rel=1e-5)
+    found = calibration.metrics()
+    assert found["ece"] == pytest.approx(np.abs(accuracy - mean) @ cases[cases > 0] / N, abs=1e-6)
+    assert found["nll"] == pytest.approx(log_loss(targets.numpy(), probability.numpy(), labels=range(1, ITEMS + 1)))
 
 
 def test_a_distribution_that_is_true_is_calibrated() -> None:

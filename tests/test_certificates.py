@@ -13,7 +13,7 @@ import torch
 from t4r_lab import build, evaluation, train
 from t4r_lab.data.batches import make_batch, training_length, training_windows, whole_windows
 from t4r_lab.data.sessions import Sessions
-from t4r_lab.nn import blocks, two_stream
+from t4r_lab.nn import blocks, noise, two_stream
 from t4r_lab.nn.flow import Batch
 from t4r_lab.nn.heads import Model
 from t4r_lab.report import Epoch
@@ -78,6 +78,19 @@ def leak_of(model: Model, toy: Toy) -> float:
     return worst
 
 
+def leak_within(model: Model, batch: Batch) -> float:
+    """As `leak_of`, one event of one session at a time: what is drawn from other sessions stays as it is."""
+    shift = model.masking.training_extra
+    before, worst = training_reads(model, batch), 0.0
+    for row, place in batch.valid.nonzero().tolist():
+        if place >= shift:
+            where = torch.zeros_like(batch.valid)
+            where[row, place] = True
+            after = training_reads(model, swap_items(batch, where))
+            worst = max(worst, float((after - before)[row, place - shift].abs().max()))
+    return worst
+
+
 @pairs
 def test_1_the_target_never_changes_its_own_prediction_in_training(body: str, masking: str) -> None:
     assert leak_of(*make(body, masking)) < 1e-6
@@ -89,6 +102,66 @@ def test_1_fails_when_the_causal_mask_is_removed(body: str, monkeypatch: pytest.
     output = blocks.sequence_output
     monkeypatch.setattr(blocks, "sequence_output", lambda m, kind, h, valid, causal: output(m, kind, h, valid, False))
     assert leak_of(model, toy) > 1e-3
+
+
+@pytest.mark.parametrize("body", ["gpt2", "llama", "qwen3"])
+def test_1_fails_when_a_causal_model_is_told_that_all_may_attend_to_all(
+    body: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Their own causal mask gives way to a 4-D one of the caller."""
+    model, toy = make(body, "clm")
+    transformer = model.head.body.blocks[-1].transformer
+    forward = transformer.forward
+
+    def open_to_all(inputs_embeds: torch.Tensor, attention_mask: torch.Tensor, **more: object) -> object:
+        count, length = attention_mask.shape
+        everything = torch.ones(count, 1, length, length, dtype=torch.bool)
+        return forward(inputs_embeds=inputs_embeds, attention_mask=everything, **more)
+
+    monkeypatch.setattr(transformer, "forward", open_to_all)
+    assert leak_of(model, toy) > 1e-3
+
+
+def test_1_fails_when_reformer_is_no_decoder() -> None:
+    model, toy = make("reformer", "clm")
+    for layer in model.head.body.blocks[-1].transformer.encoder.layers:
+        layer.attention.self_attention.is_decoder = False
+    assert leak_of(model, toy) > 1e-3
+
+
+@pytest.mark.parametrize("body", ["gru", "lstm"])
+def test_1_fails_when_a_recurrent_body_reads_backwards(body: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    model, toy = make(body, "clm")
+    rnn = model.head.body.blocks[-1].rnn
+    forward = rnn.forward
+    monkeypatch.setattr(rnn, "forward", lambda hidden: (forward(hidden.flip(1))[0].flip(1), None))
+    assert leak_of(model, toy) > 1e-3
+
+
+def test_1_is_shown_to_fail_for_every_body_that_trains_causally() -> None:
+    shown = [b for b, masking in PAIRS if masking == "clm" and (b, "mlm") in PAIRS]
+    shown += ["gpt2", "llama", "qwen3", "reformer", "gru", "lstm"]
+    assert sorted(shown) == sorted(body for body, masking in PAIRS if masking == "clm")
+
+
+@pytest.mark.parametrize(("body", "masking"), [("gpt2", "clm"), ("xlnet", "clm"), ("xlnet", "plm"), ("gru", "clm")])
+@pytest.mark.parametrize("swap", ["feature", "event"])
+def test_1_swap_noise_hands_no_session_its_own_target(body: str, masking: str, swap: str) -> None:
+    """Every value is another's, and still what is to be predicted changes nothing where it is predicted."""
+    model, toy = make(body, masking, model__inputs__swap_noise=1.0, model__inputs__swap=swap)
+    model.head.body.inputs.noise.train()  # the noise alone: no dropout
+    sessions = toy.part("train")
+    batch = make_batch(sessions, training_windows(sessions, 8).take(np.arange(6)))
+    assert leak_within(model, batch) < 1e-6
+
+
+def test_1_fails_when_values_are_swapped_within_a_session(monkeypatch: pytest.MonkeyPatch) -> None:
+    model, toy = make("gpt2", "clm", model__inputs__swap_noise=1.0)
+    model.head.body.inputs.noise.train()
+    sessions = toy.part("train")
+    batch = make_batch(sessions, training_windows(sessions, 8).take(np.arange(6)))
+    monkeypatch.setattr(noise, "donors", lambda real, probability: torch.arange(real.numel()).view_as(real).roll(-1, 1))
+    assert leak_within(model, batch) > 1e-3
 
 
 def test_1_fails_when_the_order_of_a_permutation_is_ignored(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,12 +16,13 @@ from t4r_lab.data.dataset import Dataset
 from t4r_lab.data.prepare import PrepareOptions, prepare
 from t4r_lab.data.synthetic import Generator
 from t4r_lab.errors import InputError
+from t4r_lab.nn import BinaryClassificationTask, Head, Model, NextItemPredictionTask, RegressionTask
 from t4r_lab.nn.label_metrics import METRICS
 from t4r_lab.nn.tasks import SUMMARIES
 from t4r_lab.report import Epoch, silent
 from t4r_lab.spec import LABEL_METRICS, RunSpec
 from tests.small import small_spec
-from tests.toy import make_sessions
+from tests.toy import SCHEMA, Toy, make_sessions, toy_spec, with_labels
 
 HEADS = [{"kind": "next_item"}, {"kind": "binary", "column": "purchase"}, {"kind": "regression", "column": "price"}]
 
@@ -99,6 +100,42 @@ def test_every_label_is_read_once_behind_its_own_event(causal: bool, level: str,
             found.append((row, position))
             assert position + 1 - start == min(position + 1, 4)  # as much context as fits
     assert sorted(found) == expected
+
+
+@pytest.mark.parametrize("tied", [True, False])
+def test_scores_of_items_follow_the_formula(tied: bool) -> None:
+    """l = (h·Uᵀ + b) / τ: temperature acts on the scores too, smoothing on the loss alone."""
+    toy = Toy()
+
+    def made(**head: Any) -> Model:
+        return build.build(toy_spec(model__heads=[{"kind": "next_item", "weight_tying": tied, **head}]), SCHEMA, toy.item_table()).eval()  # fmt: skip
+
+    plain = made()
+    batch, task = make_batch(toy.part("train"), whole_windows(toy.part("train"), 8)), plain.next_item
+    torch.nn.init.normal_(task.bias)
+    hidden = plain.read(batch)
+    table = plain.head.body.inputs.item_embedding.weight if tied else task.items.weight
+    expected = hidden @ table[1:].T + task.bias
+    torch.testing.assert_close(plain.score(batch), expected)
+    assert (task.items is plain.head.body.inputs.item_embedding) == tied
+    for head, scale in (({"temperature": 0.5}, 2.0), ({"loss": {"label_smoothing": 0.3}}, 1.0)):
+        other = made(**head)
+        other.load_state_dict(plain.state_dict())
+        torch.testing.assert_close(other.score(batch), expected * scale)
+        assert float((other.loss(batch).mean - plain.loss(batch).mean).abs().detach()) > 1e-3
+
+
+def test_weights_of_heads_and_of_tasks_multiply() -> None:
+    toy = with_labels(Toy())
+    spec = toy_spec("gru", model__body__dropout=0.0)
+    body = build.build(spec, toy.schema, toy.item_table()).head.body
+    items = Head(body, [NextItemPredictionTask(), RegressionTask("spend")], task_weights=[1.0, 3.0])
+    model = Model(items, Head(body, BinaryClassificationTask("bought")), head_weights=[2.0, 0.5])
+    assert model.weights == {"next_item": 2.0, "spend": 6.0, "bought": 0.5}
+    batch = make_batch(toy.part("train"), whole_windows(toy.part("train"), 8).take(np.arange(20)))
+    losses = {name: float(loss.mean.detach()) for name, loss in model.losses(batch).items()}
+    total = 2 * losses["next_item"] + 6 * losses["spend"] + 0.5 * losses["bought"]
+    assert float(model.loss(batch).mean.detach()) == pytest.approx(total, rel=1e-5)
 
 
 # ── leaks ───────────────────────────────────────────────────────────────────────────────────────

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import numpy as np
@@ -70,7 +71,34 @@ def test_unlike_widths_are_refused_by_name(aggregation: str) -> None:
         make({"aggregation": aggregation, "continuous_projection": 5})
 
 
+def test_concatenation_puts_the_item_first_and_widths_come_from_cardinalities() -> None:
+    inputs, events = make({"features": {"category": {}, "device": {}}}), batch()
+    x = parts(inputs, events)
+    torch.testing.assert_close(inputs(masked(events)), torch.cat([x["item_id"], x["category"], x["device"]], -1))
+    assert x["category"].shape[-1] == 4 == math.ceil(7**0.25 * 2) and x["device"].shape[-1] == 3  # of 7 ids and of 4
+
+
 # ── Continuous, layer norm ──────────────────────────────────────────────────────────────────────
+
+
+def test_continuous_encodings_follow_their_formulas() -> None:
+    events = batch()
+    price = events.columns["price"].tolist()
+    scalar, projected, soft = (
+        make({"features": {"price": {"encoding": name, "dim": 3, "bins": 4}}}).eval()
+        for name in ("scalar", "projected", "soft_one_hot")
+    )
+    found = [inputs(masked(events))[..., 16:] for inputs in (scalar, projected, soft)]
+    w, b = (p.flatten().tolist() for p in projected.encoders["price"].linear.parameters())
+    encoder = soft.encoders["price"]
+    weight, bias, table = encoder.linear.weight[:, 0].tolist(), encoder.linear.bias.tolist(), encoder.table.tolist()
+    for row, place in ((0, 0), (3, 1), (19, 0)):
+        x = price[row][place]
+        assert found[0][row, place].tolist() == pytest.approx([x])
+        assert found[1][row, place].tolist() == pytest.approx([w[k] * x + b[k] for k in range(3)], rel=1e-5, abs=1e-6)
+        power = [math.exp(weight[k] * x + bias[k]) for k in range(4)]
+        mixed = [sum(power[k] / sum(power) * table[k][d] for k in range(4)) for d in range(3)]
+        assert found[2][row, place].tolist() == pytest.approx(mixed, rel=1e-5, abs=1e-6)
 
 
 def test_continuous_columns_are_projected_together() -> None:
@@ -220,7 +248,22 @@ def test_values_come_from_other_real_events() -> None:
     assert bool((source[~real] == places[~real]).all()) and bool(real.flatten()[source[real]].all())
     share = float((source[real] != places[real]).float().mean())
     assert abs(share - 0.3) < 4 * (0.21 / int(real.sum())) ** 0.5
-    assert not bool((donors(real, 1.0).view_as(real)[real] == places[real]).any())
+    rows = torch.arange(50)[:, None].expand_as(real)
+    moved = donors(real, 1.0).view_as(real)
+    assert bool((moved[real] // 40 != rows[real]).all())  # none of its own session: it could be the target
+
+
+def test_every_event_of_the_other_sessions_gives_alike_and_a_session_alone_keeps_its_own() -> None:
+    torch.manual_seed(0)
+    real = torch.tensor([[True, True, False], [True, False, False], [True, True, True]])
+    drawn = torch.stack([donors(real, 1.0) for _ in range(6000)])
+    for place, others in ((0, [3, 6, 7, 8]), (3, [0, 1, 6, 7, 8]), (7, [0, 1, 3])):
+        count = torch.bincount(drawn[:, place], minlength=9)
+        assert count.nonzero().flatten().tolist() == others
+        expected = 6000 / len(others)
+        assert bool(((count[others] - expected).abs() < 5 * expected**0.5).all())
+    assert torch.equal(donors(real[2:], 1.0), torch.arange(3))
+    assert torch.equal(donors(real[:0], 1.0), torch.arange(0))
 
 
 def test_an_event_is_swapped_whole_or_value_by_value() -> None:

@@ -299,8 +299,8 @@ def test_ticking_compares_and_clones(lab: Lab) -> None:
     lab.runs.table.selected = ids[:2]
     assert time.thread_time() - began < 0.15
     assert "Comparing 2 runs" in lab.comparing.view._message.value
-    until(lambda: lab.comparing.view.found or lab.comparing.view.error)
-    assert lab.comparing.view.plots
+    until(lambda: lab.comparing.view.plots or lab.comparing.view.error)  # plots come last
+    assert lab.comparing.view.found
     assert lab.acting.view.run is None
     lab.runs.choice.value = "recall@5"
     until(lambda: lab.comparing.view.found is not None and lab.comparing.view.found.metric == "recall@5")

@@ -128,7 +128,7 @@ def test_towers_are_drawn_and_edited() -> None:
     form = SpecForm(d)
     assert "model.merge" not in form.fields
     d.replace(d.spec.override({"model.towers": [{"body": {"kind": "gru", "d_model": 32}}]}))
-    assert "GPT2 ×2 | GRU ×2" in picture(d.spec, SCHEMA)
+    assert "GPT2 ×2 4 heads B × 20 × 64 | GRU ×2 B × 20 × 32" in picture(d.spec, SCHEMA)
     assert "B × 20 × 96" in picture(d.spec, SCHEMA)
     form.fields["model.towers.0.body.kind"].control.value = "bert"
     assert {"clm"} == {kind for _, kind in form.fields["model.masking.kind"].control.options}

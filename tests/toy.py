@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -65,6 +65,30 @@ class Toy:
         category = np.concatenate([[0], rng.integers(1, 7, N_ITEMS)]).astype(np.int32)
         genres = np.concatenate([np.zeros((1, 3)), rng.integers(0, 9, (N_ITEMS, 3))]).astype(np.int32)
         return {"category": category, "genres": genres}
+
+
+LABELS = (
+    Column(name="bought", kind="categorical", role="target", scope="session", size=4),
+    Column(name="mood", kind="categorical", role="target", size=5),
+    Column(name="spend", kind="continuous", role="target", mean=2.0, std=1.2),
+)
+LABEL_HEADS = [
+    {"kind": "binary", "column": "bought", "summary": "attention"},
+    {"kind": "categorical", "column": "mood"},
+    {"kind": "regression", "column": "spend", "loss": "huber"},
+]
+
+
+def with_labels(toy: Toy) -> Toy:
+    """`toy` with a label of each kind, of sessions and of events; some of the events have no mood."""
+    parts = {}
+    for name in ("train", "valid", "test"):
+        sessions = toy.part(name)
+        ids = sessions.values["item_id"]
+        labels = {"mood": (ids % 4 + 1).astype(np.int32), "spend": (ids / 10).astype(np.float32)}
+        bought = {"bought": (2 + ids[sessions.offsets[1:] - 1] % 2).astype(np.int32)}
+        parts[name] = replace(sessions, values=sessions.values | labels, context=sessions.context | bought)
+    return replace(toy, schema=Schema(columns=(*toy.schema, *LABELS)), parts=parts)
 
 
 def tiny(body: str) -> dict[str, object]:

@@ -131,10 +131,17 @@ def evaluation_batches(windows: Windows, batch_size: int) -> Iterator[Windows]:
 
 
 def make_batch(sessions: Sessions, windows: Windows, item: str = "item_id") -> Batch:
-    """The columns of the windows' events, (B, T) with T the longest, padded on the right with zeros."""
+    """The columns of the windows' events, (B, T) with T the longest, padded on the right with zeros.
+
+    Without a window it is one session without events, (1, 2): of several processes, one that has no share of a batch
+    must still take the step that the others take.
+    """
+    shortest = 1
+    if not len(windows):
+        windows, shortest = Windows(*np.zeros((4, 1), np.int64)), 2
     begin = sessions.offsets[windows.row] + windows.start
     length = windows.stop - windows.start
-    steps = np.arange(max(int(length.max(initial=0)), 1))
+    steps = np.arange(max(int(length.max()), shortest))
     real = steps < length[:, None]
     index = np.where(real, begin[:, None] + steps, 0)
     columns = {}

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from t4r_lab.data.vocabulary import Vocabulary, as_text
 from t4r_lab.errors import InputError
-from t4r_lab.spec import InputsSpec, VectorsSpec
+from t4r_lab.spec import InputsSpec, ModelSpec, TowerSpec, VectorsSpec
 from t4r_lab.spec.features import PATH, Feature, resolve
 
 Vectors = NDArray[np.float32]
@@ -30,6 +30,24 @@ def read_vectors(inputs: InputsSpec, vocabulary: Vocabulary, d_model: int) -> di
         for name, feature in resolved.items()
         if feature.vectors is not None
     }
+
+
+def read_all_vectors(model: ModelSpec, vocabulary: Vocabulary) -> dict[str, Vectors]:
+    """As `read_vectors`, of every tower; features of one name must name the same vectors."""
+    found: dict[str, Vectors] = {}
+    files: dict[str, VectorsSpec] = {}
+    parts: list[ModelSpec | TowerSpec] = [model, *model.towers]
+    for number, part in enumerate(parts):
+        named = {name: f.vectors for name, f in (part.inputs.features or {}).items() if f.vectors is not None}
+        for name, vectors in named.items():
+            if files.setdefault(name, vectors) != vectors:
+                raise InputError(f"vectors of {name!r} differ between towers; give the second feature another name")
+        try:
+            found |= read_vectors(part.inputs, vocabulary, part.body.d_model)
+        except InputError as error:
+            where = f"model.towers.{number - 1}.inputs" if number else "model.inputs"
+            raise InputError(str(error).replace("model.inputs", where, 1)) from None
+    return found
 
 
 def _read(path: str, feature: Feature, spec: VectorsSpec, name: str, vocabulary: Vocabulary) -> Vectors:

@@ -72,6 +72,11 @@ class TransformerBlock(nn.Module):
         """Whether it is made for permutation training."""
         return self.masking is not None and self.masking.kind == "plm"
 
+    @property
+    def placeholder(self) -> nn.Parameter | None:
+        """The learned vector that a query stream starts from."""
+        return self.transformer.mask_emb if self.permutes else None  # type: ignore[return-value]
+
     def forward(self, hidden: Tensor, masked: Masked) -> Tensor:
         """(B, T, d_model); what stands at padding means nothing."""
         if masked.causal not in {masking == "clm" for masking in self.maskings}:

@@ -55,7 +55,17 @@ class Configuration:
         """A configuration for sessions of up to `total_seq_length` events, every argument passed on.
 
         `dropout` acts wherever the model has dropout; Llama and Qwen have it on attention weights alone.
+
+        Raises
+        ------
+        InputError
+            for a dropout that is no probability, or heads that don't divide the width.
         """
+        if not 0 <= dropout <= 1:
+            raise InputError(f"dropout {dropout} must lie in [0, 1], for example 0.1")
+        if n_head < 1 or d_model % n_head:
+            fits = [n for n in range(1, d_model + 1) if d_model % n == 0]
+            raise InputError(f"n_head {n_head} does not divide d_model {d_model}; choose n_head from {fits}")
         return self.make(Sizes(d_model, n_head, n_layer, total_seq_length, dropout, activation, initializer_range))
 
 

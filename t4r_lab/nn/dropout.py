@@ -6,6 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from t4r_lab.errors import InputError
+
 
 class Dropout(nn.Dropout):
     """Inverted dropout (Srivastava et al., 2014), any shape in and out.
@@ -13,6 +15,11 @@ class Dropout(nn.Dropout):
     On a CPU torch draws a Bernoulli number for each element, which is a fifth of an XLNet step at the sizes of
     sessions. Here one random word decides for four elements, 16 bits each, so `p` is met to 1/65,536.
     """
+
+    def __init__(self, p: float = 0.5) -> None:
+        if not 0 <= p <= 1:
+            raise InputError(f"dropout {p} must lie in [0, 1], for example 0.1")
+        super().__init__(p)
 
     def forward(self, input: Tensor) -> Tensor:
         if not self.training or self.p == 0:

@@ -106,7 +106,7 @@ def make_encoders(
             if key not in tables:
                 tables[key] = embedding_table(feature.size, feature.dim, init_std)
             if feature.vectors is not None:
-                _start(tables[key], name, vectors.get(name), feature.vectors.trainable)
+                _start(tables[key], name, feature, vectors.get(name))
             encoders[name] = CategoricalFeature(tables[key], feature.multi)
         elif feature.encoding == "projected":
             encoders[name] = ProjectedFeature(feature.dim, len(feature.columns))
@@ -120,13 +120,15 @@ def make_encoders(
 
 
 @torch.no_grad()
-def _start(table: nn.Embedding, name: str, vectors: Tensor | None, trainable: bool) -> None:
-    """Put given vectors into the first rows of a table. Without them it waits for saved weights."""
+def _start(table: nn.Embedding, name: str, feature: Feature, vectors: Tensor | None) -> None:
+    """Put given vectors into the rows of a table, the first ones if it is shared. Without them it waits for weights."""
+    assert feature.vectors is not None
     if vectors is not None:
-        if len(vectors) > table.num_embeddings or vectors.shape[1:] != table.weight.shape[1:]:
+        rows = len(vectors) if feature.table and len(vectors) <= feature.size else feature.size
+        if vectors.shape != (rows, feature.dim):
             raise InputError(
                 f"model.inputs.features.{name}.vectors: are {tuple(vectors.shape)}, but the embedding is "
-                f"{tuple(table.weight.shape)}; set dim to {vectors.shape[-1]} and give a row per id"
+                f"{(rows, feature.dim)}; set dim to {vectors.shape[-1]} and give a row per id, padding first"
             )
-        table.weight[1 : len(vectors)] = vectors[1:].to(table.weight.dtype)
-    table.weight.requires_grad_(trainable)
+        table.weight[1:rows] = vectors[1:].to(table.weight.dtype)
+    table.weight.requires_grad_(feature.vectors.trainable)

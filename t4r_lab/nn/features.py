@@ -14,7 +14,7 @@ from t4r_lab.errors import InputError
 from t4r_lab.nn.dropout import Dropout
 from t4r_lab.nn.encoders import CategoricalFeature, make_encoders
 from t4r_lab.nn.flow import Masked
-from t4r_lab.nn.masking import Masking, make_masking
+from t4r_lab.nn.masking import Masking, PermutationLM, make_masking
 from t4r_lab.nn.noise import InputNoise
 from t4r_lab.schema import PADDING, Schema
 from t4r_lab.spec import FeatureSpec, InputsSpec
@@ -71,6 +71,11 @@ class TabularSequenceFeatures(nn.Module):
         noise: nn.Module | None = None,
     ) -> None:
         super().__init__()
+        if isinstance(masking, PermutationLM) and masking.max_span_length >= max_sequence_length:
+            raise InputError(
+                f"max_span_length {masking.max_span_length} must be below max_sequence_length {max_sequence_length}, "
+                f"so that something of a session stays visible; lower it to {max_sequence_length - 1}"
+            )
         self._encoders = nn.ModuleDict({f"feature_{name}": encoder for name, encoder in encoders.items()})
         self._norms = nn.ModuleDict({f"feature_{name}": norm for name, norm in (norms or {}).items()})
         self._names = tuple(encoders)
@@ -85,7 +90,7 @@ class TabularSequenceFeatures(nn.Module):
                 self.register_buffer(f"{ITEM_TABLE}{name}", values)
         self.noise = noise or InputNoise({})
         self.projection = projection or nn.Identity()
-        self.hidden_vector = None
+        self.hidden_vector: nn.Parameter | None = None
         if masking is not None and masking.hides:
             self.hidden_vector = nn.Parameter(torch.empty(output_dim).normal_(std=init_std))
         self.dropout = Dropout(dropout)
@@ -94,6 +99,11 @@ class TabularSequenceFeatures(nn.Module):
     def encoders(self) -> dict[str, nn.Module]:
         """The module of each column. (A column may be called like an attribute of a module, ``type`` or ``keys``.)"""
         return dict(zip(self._names, self._encoders.values(), strict=True))
+
+    @property
+    def placeholder(self) -> nn.Parameter | None:
+        """The learned vector that stands for a hidden event, (output_dim,)."""
+        return self.hidden_vector
 
     @property
     def item_embedding(self) -> nn.Embedding:

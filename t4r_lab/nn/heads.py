@@ -8,8 +8,9 @@ import torch
 from torch import Tensor, nn
 
 from t4r_lab.errors import InputError
-from t4r_lab.nn.blocks import SequentialBlock
+from t4r_lab.nn.blocks import SequentialBlock, TransformerBlock
 from t4r_lab.nn.calibration import fit_temperature
+from t4r_lab.nn.dropout import Dropout
 from t4r_lab.nn.features import TabularSequenceFeatures
 from t4r_lab.nn.flow import Batch, Loss, Masked, positions
 from t4r_lab.nn.losses import linear_cross_entropy, rows_per_chunk
@@ -32,6 +33,7 @@ class NextItemPredictionTask(nn.Module):
     ----------
     loss: what is minimized, by its part of the spec; by default cross-entropy over all items.
     fit_temperature: keep a second temperature, of the scores alone, that is fitted after training.
+    dropout: on what is read from the body, in training.
     """
 
     name = NEXT_ITEM
@@ -44,6 +46,7 @@ class NextItemPredictionTask(nn.Module):
         temperature: float = 1.0,
         loss: LossSpec | None = None,
         fit_temperature: bool = False,
+        dropout: float = 0.0,
         *,
         hf_format: bool = True,
     ) -> None:
@@ -56,7 +59,7 @@ class NextItemPredictionTask(nn.Module):
         if temperature <= 0:
             raise InputError(f"temperature {temperature} must be above 0, for example 1.0")
         self.weight_tying, self.label_smoothing, self.temperature = weight_tying, label_smoothing, temperature
-        self._loss = loss or CrossEntropy()
+        self._loss, self.dropout = loss or CrossEntropy(), Dropout(dropout)
         self.register_buffer("fitted", torch.ones(()) if fit_temperature else None)
 
     def build(self, body: SequentialBlock | Towers) -> None:
@@ -79,7 +82,7 @@ class NextItemPredictionTask(nn.Module):
 
     def loss(self, hidden: Tensor, labels: Tensor) -> Loss:
         """`hidden` (N, D) at real targets only, `labels` (N,) item ids."""
-        queries, classes = self.project(hidden), labels - 1
+        queries, classes = self.project(self.dropout(hidden)), labels - 1
         if self.sampled is not None:
             total = self.sampled(queries, self.candidates, self.bias, classes, self.temperature)
         else:
@@ -147,7 +150,7 @@ class Head(nn.Module):
             task.build(body)
         self.detector: ReplacedItemDetector | None = None
         masking = body.inputs.masking
-        if isinstance(masking, ReplacedItems) and any(isinstance(task, NextItemPredictionTask) for task in self.tasks):
+        if isinstance(masking, ReplacedItems) and self.predicts_items:
             self.detector = ReplacedItemDetector(body, masking)
 
     @property
@@ -164,6 +167,10 @@ class Head(nn.Module):
     def max_length(self) -> int:
         """Positions that the body has."""
         return self.body.inputs.max_sequence_length
+
+    @property
+    def predicts_items(self) -> bool:
+        return any(isinstance(task, NextItemPredictionTask) for task in self.tasks)
 
     @property
     def labels(self) -> tuple[LabelTask, ...]:
@@ -184,7 +191,7 @@ class Head(nn.Module):
             hidden = self.body(self._observed(shown))
             for task in tasks:
                 read = self._places(shown, task.level, torch.zeros_like(shown.lengths))
-                found[task.name] = task.loss(task.read(hidden, shown.valid, read), shown.columns[task.name][read])
+                found[task.name] = task.loss(task.read(hidden, shown.valid, read), _label(shown, task.name)[read])
         return {name: found[name] for name in self.weights}
 
     def predict(self, batch: Batch, level: str, start: Tensor | None = None) -> dict[str, Tensor]:
@@ -238,6 +245,7 @@ class Model(nn.Module):
         for number, head in enumerate(heads):
             self.add_module(_numbered("head", number), head)
         _refuse_twins([task for head in heads for task in head.tasks])
+        _freeze_placeholders(heads)
         self.weights: dict[str, float] = {
             name: weight * share
             for head, weight in zip(heads, _weights("head", len(heads), head_weights), strict=True)
@@ -247,8 +255,7 @@ class Model(nn.Module):
     @property
     def main(self) -> Head:
         """The head that predicts the next item, else the first."""
-        own = [h for h in self.heads if any(isinstance(t, NextItemPredictionTask) for t in h.tasks)]
-        return own[0] if own else self.heads[0]
+        return next((head for head in self.heads if head.predicts_items), self.heads[0])
 
     @property
     def next_item(self) -> NextItemPredictionTask:
@@ -310,6 +317,25 @@ class Model(nn.Module):
             for level in LEVELS:
                 found |= head.predict(batch.newest(head.max_length), level)
         return {name: found[name] for name in self.weights if name in found}
+
+
+def _label(batch: Batch, name: str) -> Tensor:
+    """A label column, (B, T)."""
+    if name not in batch.columns:
+        raise InputError(
+            f"label {name!r} is not among the batch's columns {list(batch.columns)}; prepare the data with "
+            f"--targets {name}, or leave its task out"
+        )
+    return batch.columns[name]
+
+
+def _freeze_placeholders(heads: Sequence[Head]) -> None:
+    """Where no next item is predicted nothing is hidden: the vector that would stand there gets no gradient, and
+    several processes would wait for it."""
+    trained = {id(module) for head in heads if head.predicts_items for module in head.body.modules()}
+    for module in (m for head in heads for m in head.body.modules() if id(m) not in trained):
+        if isinstance(module, (TabularSequenceFeatures, TransformerBlock)) and module.placeholder is not None:
+            module.placeholder.requires_grad_(False)
 
 
 def _numbered(word: str, number: int) -> str:

@@ -21,7 +21,7 @@ class InputNoise(nn.Module):
     ----------
     sizes: rows of the embedding table of each categorical column.
     shared_embeddings: chance that an id is replaced by any other of its table (SSE-SE of Wu et al., 2019).
-    swap_noise: chance that a value is replaced by the same column's at another real event of the batch.
+    swap_noise: chance that a value is replaced by the same column's at a real event of another session of the batch.
     swap: ``feature``: each column's values on their own; ``event``: all values of an event together.
     """
 
@@ -61,16 +61,19 @@ def swap_ids(ids: Tensor, size: int, probability: float) -> Tensor:
 
 
 def donors(real: Tensor, probability: float) -> Tensor:
-    """For each event of a batch (B, T), flat, the event whose value it takes: with `probability` another real one."""
+    """For each event of a batch (B, T), flat, that whose value it takes: with `probability` one of another session.
+
+    Never one of its own session: that may be the event which is to be predicted from here.
+    """
     source = torch.arange(real.numel(), device=real.device)
     places = real.flatten().nonzero().squeeze(1)
-    if len(places) < 2:
-        return source
-    order = torch.arange(len(places), device=real.device)
-    other = torch.randint(0, len(places) - 1, order.shape, device=real.device)
-    other = other + (other >= order)
-    taken = torch.rand(order.shape, device=real.device) < probability
-    source[places] = places[torch.where(taken, other, order)]
+    row, count = places // real.shape[1], real.sum(1)
+    own, first = count[row], (count.cumsum(0) - count)[row]  # events of its session, and where they begin in `places`
+    others = len(places) - own
+    other = (torch.rand(places.shape, device=real.device) * others).long().clamp(max=others - 1)
+    other = other + own * (other >= first)  # skips the session itself
+    taken = (torch.rand(places.shape, device=real.device) < probability) & (others > 0)
+    source[places] = torch.where(taken, places[other], places)
     return source
 
 

@@ -106,7 +106,7 @@ class SampledLoss(nn.Module):
     def forward(self, queries: Tensor, weight: Tensor, bias: Tensor, labels: Tensor, temperature: float) -> Tensor:
         """Sum over cases, a scalar. `queries` (N, D), `weight` (I, D), `bias` (I,), `labels` (N,) classes 0..I-1."""
         if not len(labels):
-            return (queries.sum() + bias.sum()) * 0.0
+            return (queries.sum() + weight.sum() + bias.sum()) * 0.0  # every parameter has a gradient, if none at all
         sampler = SAMPLERS[self.kind](self.counts)
         drawn = sampler.draw(self.count, labels)
         target = ((queries * weight[labels]).sum(1) + bias[labels]) / temperature

@@ -89,6 +89,11 @@ def _weight() -> float:
     return value
 
 
+def _head_dropout() -> float:
+    value: float = knob(0.0, "dropout before the output layer", low=0, high=0.95, search=(0, 0.5))
+    return value
+
+
 class NextItem(Part):
     """Predict the next item over the whole catalog."""
 
@@ -103,6 +108,7 @@ class NextItem(Part):
         "after training, fit one more temperature of the scores to validation data (Guo et al., 2017)",
     )
     weight_tying: bool = knob(True, "use the item embedding as output weights (Inan et al., 2017)")
+    dropout: float = _head_dropout()
 
     @field_validator("loss", mode="before")
     @classmethod
@@ -119,7 +125,7 @@ class _Label(Part):
     summary: Literal["last", "first", "mean", "attention"] = knob(
         "last", "session label: how the events become one vector; an event's label is read at the event"
     )
-    dropout: float = knob(0.0, "dropout before the output layer", low=0, high=0.95, search=(0, 0.5))
+    dropout: float = _head_dropout()
     weight: float = _weight()
 
     @model_validator(mode="after")

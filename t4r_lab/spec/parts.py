@@ -41,6 +41,13 @@ class VectorsSpec(Part):
     )
     missing: Literal["refuse", "zero"] = knob("refuse", "ids without a vector: refuse them, or give them zeros")
 
+    @field_validator("path")
+    @classmethod
+    def _path_is_there(cls, path: str) -> str:
+        if not path.strip():
+            raise InputError("is empty; give the path of a .parquet or .npy file")
+        return path
+
 
 class FeatureSpec(Part):
     """How one column enters the model. A feature with `vectors` may have any name: it belongs to the item."""
@@ -83,7 +90,7 @@ class InputsSpec(Part):
     )
     swap_noise: float = knob(
         0.0,
-        "stochastic swap noise: chance in training that a value is that of another event of the batch",
+        "stochastic swap noise: chance in training that a value is that of an event of another session of the batch",
         low=0,
         high=1,
         search=(0, 0.3),

@@ -84,7 +84,7 @@ def tune(
     record = recording.open_record(study, place)
     on_report(Started(record.run_id))
     try:
-        for words in [*plan.remarks, *_too_many(options.workers), _estimate(study, dataset, options.workers)]:
+        for words in [*plan.remarks, *_too_many(options.workers), _estimate(study, options.workers)]:
             on_report(Remark(words))
         until = began + 60 * options.minutes if options.minutes else None
         with guard.interruptible(should_stop) as asked:
@@ -130,11 +130,11 @@ def summary(study: Study, home: Path, seconds: float = 0.0) -> StudyResult:
 def _checked(plan: Plan) -> Dataset:
     """The data of the study; the starting spec must fit them."""
     from t4r_lab import build
-    from t4r_lab.runner import vectors_of
+    from t4r_lab.data.vectors import read_all_vectors
 
     dataset = Dataset.open(plan.spec.data.path)
     build.check(plan.spec, dataset.schema)
-    vectors_of(plan.spec, dataset)
+    read_all_vectors(plan.spec.model, dataset.vocabulary)
     return dataset
 
 
@@ -145,13 +145,13 @@ def _too_many(workers: int) -> list[str]:
     return [f"{workers} workers share {cores} cores, so each is slower than alone; --workers {cores} is enough"]
 
 
-def _estimate(study: Study, dataset: Dataset, workers: int) -> str:
+def _estimate(study: Study, workers: int) -> str:
     """How long it will take, by the trials there are or a look at the first steps of the starting spec."""
-    from t4r_lab.tuning.estimate import seconds_of
+    from t4r_lab.estimate import estimate
 
     trials, wanted = study.trials(), study.attribute(WANTED)
     known = [t.seconds for t in trials if t.state in COUNTED]
-    each = mean(known) if known else seconds_of(study.plan.spec, dataset)
+    each = mean(known) if known else study.plan.spec.train.epochs * estimate(study.plan.spec).seconds
     if wanted is None:
         return f"about {_time(each)} a trial, as many as the minutes allow"
     left = max(wanted - sum(t.state in COUNTED for t in trials), 0)
@@ -177,7 +177,8 @@ def _lead(
             recording.write_trials(study, record, trials, there)
             if study.ended() or study.attribute(STOP):
                 break
-            if workers and not any([worker.lives() for worker in crew]):
+            living = [worker.lives() for worker in crew]  # each is looked after
+            if workers and not any(living):
                 break
             if not workers and until is not None and time.time() > until:
                 break

@@ -11,10 +11,10 @@ from typing import Any
 
 from t4r_lab import build, evaluation
 from t4r_lab.data.dataset import Dataset
+from t4r_lab.data.vectors import read_all_vectors
 from t4r_lab.judge import judge
 from t4r_lab.nn.heads import Model
 from t4r_lab.report import Epoch, Stopped
-from t4r_lab.runner import vectors_of
 from t4r_lab.spec import RunSpec
 from t4r_lab.spec.heads import COSTS
 from t4r_lab.spec.study import Plan
@@ -51,7 +51,8 @@ def train(
     """
     build.check(spec, dataset.schema)
     counts = dataset.part("train").item_counts(dataset.schema.n_items)
-    model = build.build(spec, dataset.schema, dataset.item_table(), vectors_of(spec, dataset), counts)
+    vectors = read_all_vectors(spec.model, dataset.vocabulary)
+    model = build.build(spec, dataset.schema, dataset.item_table(), vectors, counts)
     best: dict[str, float] = {}
     for report in fit(model, dataset, spec, folder, should_stop):
         if isinstance(report, Epoch):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import traitlets as tr
@@ -9,10 +10,12 @@ import traitlets as tr
 from t4r_lab import build
 from t4r_lab.errors import InputError
 from t4r_lab.schema import Schema
-from t4r_lab.spec import BODY_MASKINGS, RunSpec, pair_refusal
+from t4r_lab.spec import BODY_MASKINGS, InputsSpec, RunSpec, pair_refusal, presets
 
 BODY, MASKING = "model.body.kind", "model.masking.kind"
 FEATURES = "model.inputs.features"
+FEATURE = re.compile(r"model\.(towers\.\d+\.)?inputs\.features\.")
+"""How the path of anything of a single feature begins."""
 
 
 class Draft(tr.HasTraits):
@@ -36,6 +39,8 @@ class Draft(tr.HasTraits):
     """dotted path → what is wrong; '' for what belongs to no field"""
     note = tr.Unicode("")
     """what an edit changed beside itself, such as the masking of a new body"""
+    preset = tr.Unicode("")
+    """the preset that the spec is, until something of it is edited"""
     origin = tr.Instance(RunSpec, allow_none=True)
     """the spec of the run that was cloned"""
     origin_name = tr.Unicode("")
@@ -56,12 +61,13 @@ class Draft(tr.HasTraits):
 
     def update(self, edits: dict[str, Any]) -> None:
         """Edit several values that are to be checked together."""
+        if not {"name", "data.path"}.issuperset(edits):
+            self.preset = ""
         changes = {**self.pending, **edits}
         note = ""
-        for path in edits:
-            if path.endswith("kind"):  # the new kind has knobs of its own: edits of the old one's are void
-                part = path.removesuffix("kind")
-                changes = {p: v for p, v in changes.items() if p in edits or not p.startswith(part)}
+        for path in edits:  # a new kind has knobs of its own, and a new list elements: edits of the old ones are void
+            part = path.removesuffix("kind") if path.endswith("kind") else f"{path}."
+            changes = {p: v for p, v in changes.items() if p in edits or not p.startswith(part)}
         body, masking = changes.get(BODY, self.spec.model.body.kind), changes.get(MASKING, self.spec.model.masking.kind)
         if BODY in edits and body in BODY_MASKINGS and pair_refusal(body, masking):
             changes[MASKING] = BODY_MASKINGS[body][0]
@@ -73,18 +79,29 @@ class Draft(tr.HasTraits):
         self.spec = spec
         self._try({}, [], "")
 
+    def start(self, preset: str) -> None:
+        """Edit the preset of that name, on the present data."""
+        self.preset = preset
+        self.replace(presets.start(preset, self.spec))
+
     def clone(self, spec: RunSpec, name: str) -> None:
         """Edit the spec of the run `name`, and remember what it was."""
-        self.origin, self.origin_name = spec, name
+        self.origin, self.origin_name, self.preset = spec, name, ""
         self.replace(spec)
+
+    def refuse(self, text: str) -> None:
+        """Take up an error that only the data could show, such as vectors that don't fit."""
+        self.errors = dict([place(text, {}, [], list(self.spec.knobs()))])
+        self.revision += 1
 
     def use_data(self, path: str, schema: Schema) -> None:
         """Turn to the prepared data in `path`. Choices of features are kept where `schema` has them all."""
         self.schema = schema
         edits: dict[str, Any] = {"data.path": path}
-        chosen = self.spec.model.inputs.features
-        if chosen is not None and any(name not in schema for name in chosen):
-            edits[FEATURES] = None
+        for prefix, inputs in inputs_of(self.spec).items():
+            chosen = inputs.features
+            if chosen is not None and any(name not in schema and f.vectors is None for name, f in chosen.items()):
+                edits[f"{prefix}.features"] = None
         self.update(edits)
 
     def _try(self, changes: dict[str, Any], edited: list[str], note: str) -> None:
@@ -101,6 +118,12 @@ class Draft(tr.HasTraits):
         self.revision += 1
 
 
+def inputs_of(spec: RunSpec) -> dict[str, InputsSpec]:
+    """The input block of the model and of each further tower, by its path."""
+    further = {f"model.towers.{n}.inputs": tower.inputs for n, tower in enumerate(spec.model.towers)}
+    return {"model.inputs": spec.model.inputs, **further}
+
+
 def place(text: str, changes: dict[str, Any], edited: list[str], known: list[str]) -> tuple[str, str]:
     """The field an error belongs to, and the error without that path.
 
@@ -110,7 +133,7 @@ def place(text: str, changes: dict[str, Any], edited: list[str], known: list[str
     path, colon, rest = text.partition(": ")
     if not colon or " " in path:
         path, rest = "", text
-    if path.startswith(f"{FEATURES}."):
+    if FEATURE.match(path):
         return path, rest  # features are edited row by row, not knob by knob
     field = path
     while field and field not in known and field not in changes:

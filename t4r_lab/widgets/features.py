@@ -1,4 +1,4 @@
-"""Which columns the model reads, and how: one row a feature."""
+"""Which columns the model, or a further tower, reads, and how: one row a feature."""
 
 from __future__ import annotations
 
@@ -9,106 +9,149 @@ import ipywidgets as w
 
 from t4r_lab.errors import InputError
 from t4r_lab.schema import Column
-from t4r_lab.spec import FeatureSpec
+from t4r_lab.spec import BodySpec, FeatureSpec, InputsSpec, VectorsSpec
 from t4r_lab.spec.features import ENCODINGS, resolve
-from t4r_lab.widgets.draft import FEATURES, Draft
-from t4r_lab.widgets.fields import NOTHING, as_text, offered
+from t4r_lab.spec.knobs import walk
+from t4r_lab.widgets.draft import Draft, inputs_of
+from t4r_lab.widgets.fields import NOTHING, Field, as_text, offered
 from t4r_lab.widgets.text import escape
 
 HEAD = (
     '<div class="t4r-feature-head"><span>column</span><span>encoding</span><span>width</span><span>table</span></div>'
 )
+IN_LINE = ("encoding", "dim", "table")
+"""Knobs of a feature that stand in its row; the others open beneath it."""
 
 
 class FeatureEditor(w.VBox):
-    """Rows of tick, encoding, width and table; what isn't chosen follows the defaults of the schema."""
+    """Rows of tick, encoding, width and table; what isn't chosen follows the defaults of the schema.
 
-    def __init__(self, draft: Draft, edit: Callable[[str, Any], None]) -> None:
-        self.draft, self._edit = draft, edit
+    `prefix` is the path of the input block whose features they are. Pre-trained vectors of the items have rows too,
+    under names of their own.
+    """
+
+    def __init__(self, draft: Draft, edit: Callable[[str, Any], None], prefix: str = "model.inputs") -> None:
+        self.draft, self._edit, self.prefix = draft, edit, prefix
+        self.path = f"{prefix}.features"
         self.rows: dict[str, FeatureRow] = {}
+        self.name = w.Text(
+            placeholder="name, for example text", description="further vectors", layout={"width": "auto"},
+            style={"description_width": "8.5rem"},
+            tooltip="a name for pre-trained vectors of the items, such as embeddings of their texts or pictures",
+        )  # fmt: skip
+        self.add = w.Button(description="Add vectors", tooltip="add pre-trained vectors of the items under this name")
+        self.add.on_click(lambda _: self._add())
+        self._foot = w.HBox([self.name, self.add])
+        self._foot.add_class("t4r-adder")
         super().__init__()
         self.add_class("t4r-features")
         draft.observe(self._show, "revision")
         self._show()
 
+    @property
+    def _block(self) -> tuple[InputsSpec, BodySpec] | None:
+        """The input block and its body; None where its tower is gone."""
+        model, number = self.draft.spec.model, list(inputs_of(self.draft.spec))
+        if self.prefix not in number:
+            return None
+        part: Any = [model, *model.towers][number.index(self.prefix)]
+        return part.inputs, part.body
+
     def _show(self, change: Any = None) -> None:
-        schema, spec = self.draft.schema, self.draft.spec
-        columns = schema.features if schema else ()
-        if [row.column for row in self.rows.values()] != list(columns):
-            for row in self.rows.values():
-                row.close()
-            self.rows = {c.name: FeatureRow(c, self._changed) for c in columns}
-            self.children = (w.HTML(HEAD), *self.rows.values())
-        if schema is None:
+        schema, block = self.draft.schema, self._block
+        if schema is None or block is None:
             return
-        asked = self.draft.pending.get(FEATURES, spec.to_dict()["model"]["inputs"]["features"])
+        inputs, body = block
+        asked = self._asked()
+        self._make_rows(asked or {})
         try:
-            widths = {name: f.dim for name, f in resolve(spec.model.inputs, schema, spec.model.body.d_model).items()}
+            widths = {name: f.dim for name, f in resolve(inputs, schema, body.d_model).items()}
         except InputError:
             widths = {}
         for name, row in self.rows.items():
-            chosen = asked is None or name in asked or row.column.role == "item"
-            prefix = f"{FEATURES}.{name}"
+            chosen = asked is None or name in asked or row.item
+            prefix = f"{self.path}.{name}"
             error = next(
                 (text for path, text in self.draft.errors.items() if path == prefix or path.startswith(f"{prefix}.")),
                 "",
             )
             row.show(chosen, (asked or {}).get(name) or {}, widths.get(name), error)
 
+    def _make_rows(self, asked: dict[str, Any]) -> None:
+        """A row for each feature of the schema, and for each of `asked` that names vectors instead."""
+        schema = self.draft.schema
+        columns: dict[str, Column | None] = {c.name: c for c in schema.features} if schema else {}
+        columns |= {name: None for name in asked if name not in columns}
+        if {name: row.column for name, row in self.rows.items()} != columns:
+            kept = {name: row for name, row in self.rows.items() if columns.get(name, row) == row.column}
+            self.rows = {name: kept.get(name) or FeatureRow(name, c, self._changed) for name, c in columns.items()}
+            self.children = (w.HTML(HEAD), *self.rows.values(), self._foot)
+
     def _changed(self) -> None:
         """Rows → the spec's dictionary; nothing at all where every row stands on its default."""
         chosen = {name: row.choice for name, row in self.rows.items() if row.ticked}
         plain = len(chosen) == len(self.rows) and not any(chosen.values())
-        others = {name: f for name, f in self._asked().items() if name not in self.rows}  # pre-trained vectors
-        self._edit(FEATURES, None if plain and not others else {**chosen, **others})
+        self._edit(self.path, None if plain else chosen)
 
-    def _asked(self) -> dict[str, Any]:
-        """The spec's dictionary as it was last asked for; empty where there is none."""
-        spec = self.draft.spec.to_dict()["model"]["inputs"]["features"]
-        return self.draft.pending.get(FEATURES, spec) or {}
+    def _add(self) -> None:
+        name = self.name.value.strip()
+        if not name or name in self.rows:
+            return
+        self.name.value = ""
+        chosen = {n: row.choice for n, row in self.rows.items() if row.ticked}
+        self._edit(self.path, {**chosen, name: {"vectors": {"path": ""}}})
+        if name in self.rows:
+            self.rows[name].more.value = True
+
+    def _asked(self) -> dict[str, Any] | None:
+        """The spec's dictionary as it was last asked for; None where every feature is read by default."""
+        block = self._block
+        features = block[0].model_dump(mode="json")["features"] if block else None
+        asked: dict[str, Any] | None = self.draft.pending.get(self.path, features)
+        return asked
 
 
 class FeatureRow(w.VBox):
-    """One column: whether it is read, its encoding, width and embedding table (empty: the default)."""
+    """One feature: whether it is read, its encoding, width and embedding table (empty: the default), and more beneath.
 
-    def __init__(self, column: Column, changed: Callable[[], None]) -> None:
+    Without a `column` it is made of pre-trained vectors.
+    """
+
+    def __init__(self, name: str, column: Column | None, changed: Callable[[], None]) -> None:
         self.column, self._changed, self._quiet = column, changed, False
-        self._kept: dict[str, Any] = {}
-        """knobs of the feature that have no control here, such as bins"""
-        item = column.role == "item"
+        self._beneath: dict[str, Any] = {}
+        """what is asked for beneath the row: bins, vectors"""
+        self.fields: dict[str, Field] = {}
+        kind = column.kind if column else "vectors"
+        what = f"{kind}, by {column.scope}" if column else "pre-trained vectors of the items"
         self.tick = w.Checkbox(
-            value=True, description=column.name, indent=False, disabled=item,
-            tooltip="the item is always read" if item else f"whether the model reads {column.name} ({column.kind}, by {column.scope})",
+            value=True, description=name, indent=False, disabled=self.item,
+            tooltip="the item is always read" if self.item else f"whether the model reads {name} ({what})",
         )  # fmt: skip
-        encodings = ENCODINGS[column.kind]
-        default = encodings[0]
+        encodings = ENCODINGS.get(kind, ("vectors",))
+        default = [(f"{encodings[0]} (default)" if column else encodings[0], None)]
         self.encoding = w.Dropdown(
-            options=offered([(f"{default} (default)", None), *((e, e) for e in encodings if e != default)]), value=NOTHING,
-            disabled=len(encodings) == 1, description=f"encoding of {column.name}", layout={"width": "auto"},
-            tooltip=f"how {column.name} becomes a vector",
+            options=offered([*default, *((e, e) for e in encodings[1:])]), value=NOTHING,
+            disabled=len(encodings) == 1, description=f"encoding of {name}", layout={"width": "auto"},
+            tooltip=f"how {name} becomes a vector",
         )  # fmt: skip
-        self.dim = w.Text(
-            description=f"width of {column.name}",
-            placeholder="default",
-            continuous_update=False,
-            layout={"width": "auto"},
-            tooltip=f"width of the vector of {column.name}; empty: default",
-        )
-        self.table = w.Text(
-            description=f"table of {column.name}",
-            placeholder="own",
-            continuous_update=False,
-            disabled=column.kind != "categorical",
-            layout={"width": "auto"},
-            tooltip=FeatureSpec.model_fields["table"].description,
-        )
-        self._error = w.HTML()
-        line = w.HBox([self.tick, self.encoding, self.dim, self.table])
+        self.dim = _text(f"width of {name}", "default", f"width of the vector of {name}; empty: default")
+        self.table = _text(f"table of {name}", "own", FeatureSpec.model_fields["table"].description or "")
+        self.table.disabled = kind != "categorical"
+        self.more = w.ToggleButton(description="more", tooltip=f"more of {name}: {self._what_more()}")
+        self._more, self._error = w.VBox(), w.HTML()
+        self._more.add_class("t4r-feature-more")
+        line = w.HBox([self.tick, self.encoding, self.dim, self.table, self.more])
         line.add_class("t4r-feature-line")
-        super().__init__([line, self._error])
+        super().__init__([line, self._error, self._more])
         self.add_class("t4r-feature")
         for part in (self.tick, self.encoding, self.dim, self.table):
             part.observe(self._edited, "value")
+        self.more.observe(self._open, "value")
+
+    @property
+    def item(self) -> bool:
+        return self.column is not None and self.column.role == "item"
 
     @property
     def ticked(self) -> bool:
@@ -123,14 +166,14 @@ class FeatureRow(w.VBox):
             "dim": (int(dim) if dim.isdigit() else dim) or None,
             "table": self.table.value.strip() or None,
         }
-        return {**self._kept, **{k: v for k, v in chosen.items() if v is not None}}
+        return {**self._beneath, **{k: v for k, v in chosen.items() if v is not None}}
 
     def show(self, ticked: bool, asked: dict[str, Any], width: int | None, error: str) -> None:
         """Take over what the spec asks for, without reporting an edit."""
         self._quiet = True
         try:
             plain = FeatureSpec().model_dump()
-            self._kept = {k: v for k, v in asked.items() if k not in ("encoding", "dim", "table") and v != plain.get(k)}
+            self._beneath = {k: v for k, v in asked.items() if k not in IN_LINE and v != plain.get(k)}
             self.tick.value = ticked
             encoding = asked.get("encoding") or NOTHING
             if encoding in dict(self.encoding.options).values():
@@ -139,12 +182,54 @@ class FeatureRow(w.VBox):
             self.dim.placeholder = "default" if width is None else f"default {width}"
             self.dim.disabled = not ticked
             self.table.value = as_text(asked.get("table"))
+            for path, field in self.fields.items():
+                field.show(self._value(path))
             self._error.value = (
                 f'<div class="t4r-help t4r-error" role="alert">Error: {escape(error)}</div>' if error else ""
             )
         finally:
             self._quiet = False
 
+    def _what_more(self) -> str:
+        return "bins" if self.column is not None and self.column.kind == "continuous" else "vectors it starts from"
+
+    def _open(self, change: Any) -> None:
+        """Show or hide what stands beneath; its fields are made when they are first wanted."""
+        if self.more.value and not self.fields:
+            if self.column is not None and self.column.kind == "continuous":
+                knobs = [k for k in walk(FeatureSpec()) if k.path == "bins"]
+            else:
+                knobs = list(walk(VectorsSpec(path="-"), "vectors."))
+            self.fields = {k.path: Field(k, self._set) for k in knobs}
+            for path, field in self.fields.items():
+                field.show(self._value(path))
+        self._more.children = tuple(self.fields.values()) if self.more.value else ()
+
+    def _value(self, path: str) -> Any:
+        """The value of a knob beneath the row, such as ``vectors.path``."""
+        part, _, name = path.partition(".")
+        given = self._beneath.get(part)
+        if not name:
+            return FeatureSpec.model_fields[part].get_default() if given is None else given
+        default = "" if name == "path" else VectorsSpec.model_fields[name].get_default()
+        return (given or {}).get(name, default)
+
+    def _set(self, path: str, value: Any) -> None:
+        part, _, name = path.partition(".")
+        if name:
+            value = {**(self._beneath.get(part) or {"path": ""}), name: value}
+            if self.column is not None and not value["path"].strip():
+                value = None  # a column has an embedding without vectors too
+        self._beneath = {k: v for k, v in {**self._beneath, part: value}.items() if v is not None}
+        self._changed()
+
     def _edited(self, change: Any) -> None:
         if not self._quiet:
             self._changed()
+
+
+def _text(description: str, placeholder: str, tooltip: str) -> w.Text:
+    return w.Text(
+        description=description, placeholder=placeholder, continuous_update=False, layout={"width": "auto"},
+        tooltip=tooltip,
+    )  # fmt: skip

@@ -30,7 +30,7 @@ def offered(options: Sequence[tuple[str, Any]]) -> tuple[tuple[str, Any], ...]:
 
 
 def label(path: str) -> str:
-    """The name of a knob in a form: the last word of its path, a kind by what it is the kind of.
+    """The name of a knob in a form: the last word of its path, a kind or path by what it is that of.
 
     >>> label("model.heads.0.loss.label_smoothing"), label("model.body.kind"), label("model.body.n_head")
     ('label smoothing', 'body', 'n_head')
@@ -42,7 +42,7 @@ def label(path: str) -> str:
         words.pop()
         if words[-1].isdigit():
             return words[-2].removesuffix("s")
-    last = words[-1]
+    last = words[-2] if words[-1] == "path" and len(words) > 1 else words[-1]
     return last if len(last.split("_")[0]) == 1 else last.replace("_", " ")
 
 

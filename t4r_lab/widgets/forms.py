@@ -8,9 +8,22 @@ from typing import Any
 import ipywidgets as w
 import traitlets as tr
 
-from t4r_lab.spec import BODY_MASKINGS, BodySpec, Knob, NextItem, RunSpec, pair_refusal
+from t4r_lab.schema import Schema
+from t4r_lab.spec import BODY_MASKINGS, NEXT_ITEM, BodySpec, Knob, NextItem, RunSpec, pair_refusal
 from t4r_lab.spec.knobs import Part, element, variants
 from t4r_lab.widgets.draft import MASKING, Draft
+from t4r_lab.widgets.elements import (
+    HEADS,
+    NO_LABELS,
+    TOWERS,
+    Adder,
+    ElementHead,
+    fits_label,
+    head_offers,
+    title,
+    tower_offers,
+)
+from t4r_lab.widgets.features import FeatureEditor
 from t4r_lab.widgets.fields import Field
 from t4r_lab.widgets.text import escape
 
@@ -46,8 +59,21 @@ def bodies(spec: RunSpec) -> list[BodySpec]:
     return [spec.model.body, *(tower.body for tower in spec.model.towers)]
 
 
-def options(spec: RunSpec, knob: Knob) -> list[tuple[str, Any]] | None:
+def options(spec: RunSpec, knob: Knob, schema: Schema | None = None) -> list[tuple[str, Any]] | None:
     """What can be chosen for a knob now; None where it isn't a choice or its own choices stand."""
+    if knob.path.startswith(f"{HEADS}."):
+        head = spec.model.heads[int(knob.path.split(".")[2])]
+        if knob.path.endswith(".column") and schema is not None:
+            fitting = [c.name for c in schema.targets if fits_label(type(head), c.name, schema)]
+            return [(name, name) for name in dict.fromkeys([*fitting, knob.value])]
+        if knob.path.count(".") == 3 and knob.path.endswith(".kind"):
+            if isinstance(head, NextItem):
+                return [("next item", NEXT_ITEM)]
+            parts = kinds(spec, knob.path)
+            fits = (
+                k for k in parts if k == head.kind or (k != NEXT_ITEM and fits_label(parts[k], head.column, schema))
+            )
+            return [(parts[k].__name__, k) for k in fits]
     if knob.path == "train.monitor":
         return [(f"default ({spec.model_copy(update={'train': spec.train.model_copy(update={'monitor': None})}).monitor})", None),
                 *((m, m) for m in spec.metrics)]  # fmt: skip
@@ -66,8 +92,8 @@ def help_text(spec: RunSpec, knob: Knob) -> str:
     part = kinds(spec, knob.path).get(knob.value) if knob.path.endswith("kind") else None
     lines = [(part.__doc__ or knob.help).strip().splitlines()[0]] if part else [knob.help]
     if knob.path == MASKING:
-        refusals = (pair_refusal(body.kind, masking) for body in bodies(spec) for masking in knob.choices)
-        lines += [f"Not offered: {refusal}." for refusal in refusals if refusal]
+        refused = {m: r for body in bodies(spec)[::-1] for m in knob.choices if (r := pair_refusal(body.kind, m))}
+        lines += [f"Not offered: {refusal}." for refusal in refused.values()]  # each once, by the first such body
     return " ".join(lines)
 
 
@@ -110,6 +136,15 @@ class SpecForm(w.VBox):
         above = above or {}
         self.fields: dict[str, Field] = {}
         self._made: dict[Any, Field] = {}
+        self._heads: dict[tuple[str, int], ElementHead] = {}
+        self.towers: dict[int, FeatureEditor] = {}
+        """editors of the further towers' features"""
+        self.adders = {
+            HEADS: Adder("head", "what the model shall predict too", lambda new: self._add(HEADS, new)),
+            TOWERS: Adder(
+                "tower", "a body with features of its own beside the first", lambda new: self._add(TOWERS, new)
+            ),
+        }
         self.sections = {name: Section(name, name in ("Masking", "Body"), above.get(name)) for name in SECTIONS}
         super().__init__(list(self.sections.values()))
         self.add_class("t4r-form")
@@ -118,35 +153,74 @@ class SpecForm(w.VBox):
 
     def _refresh(self, change: Any = None) -> None:
         spec = self.draft.spec
-        shown: dict[str, list[Field]] = {name: [] for name in SECTIONS}
+        shown: dict[str, list[w.Widget]] = {name: [] for name in SECTIONS}
+        fields: dict[str, Field] = {}
         knobs = [k for k in spec.knobs().values() if section_of(k.path) and not self._elsewhere(spec, k)]
         for knob in knobs:
-            field = self._field(spec, knob)
+            choices = options(spec, knob, self.draft.schema)
+            section = shown[section_of(knob.path) or ""]
+            section += [part for part in self._above(spec, knob.path) if part not in section]
+            if knob.path.startswith(HEADS) and knob.path.endswith("kind") and len(choices or ()) == 1:
+                continue  # a choice of one is no choice
+            field = self._field(spec, knob, choices)
             field.help = help_text(spec, knob)
-            field.show(self.draft.pending.get(knob.path, knob.value), options(spec, knob))
+            field.show(self.draft.pending.get(knob.path, knob.value), choices)
             field.error = self.draft.errors.get(knob.path, "")
-            shown[section_of(knob.path) or ""].append(field)
-        for name, fields in shown.items():
-            section = self.sections[name]
-            if tuple(fields) != section.fields.children:
-                section.fields.children = fields
-            section.summary = summary(spec, name)
+            section.append(field)
+            fields[knob.path] = field
+        self.adders[HEADS].show(head_offers(spec, self.draft.schema), NO_LABELS if not spec.model.labels else "")
+        self.adders[TOWERS].show(tower_offers(spec, self.draft.schema))
+        shown["Heads"].append(self.adders[HEADS])
+        shown["Body"].append(self.adders[TOWERS])
+        for name, parts in shown.items():
+            section_view = self.sections[name]
+            if tuple(parts) != section_view.fields.children:
+                section_view.fields.children = parts
+            section_view.summary = summary(spec, name)
             if any(section_of(path) == name for path in self.draft.errors):
-                section.opened = True
-        self.fields = {field.knob.path: field for fields in shown.values() for field in fields}
+                section_view.opened = True
+        self.fields = fields
 
     @staticmethod
     def _elsewhere(spec: RunSpec, knob: Knob) -> bool:
-        """A choice of one is no choice; features have an editor of their own; one tower needs no merging."""
+        """Features have an editor of their own, an empty list its adder; one tower needs no merging."""
         if knob.path == "model.merge":
             return not spec.model.towers
-        return ".inputs.features" in knob.path or (knob.path.endswith("kind") and len(knob.choices) == 1)
+        return ".inputs.features" in knob.path or knob.path == TOWERS
 
-    def _field(self, spec: RunSpec, knob: Knob) -> Field:
+    def _above(self, spec: RunSpec, path: str) -> list[w.Widget]:
+        """What stands above the first field of the element that `path` lies in: its name, a tower's features."""
+        place = next((p for p in (HEADS, TOWERS) if path.startswith(f"{p}.")), None)
+        if place is None:
+            return []
+        index = int(path.removeprefix(f"{place}.").split(".")[0])
+        if (place, index) not in self._heads:
+            self._heads[place, index] = ElementHead(lambda: self._remove(place, index))
+        head = self._heads[place, index]
+        head.show(title(spec, place, index), place == TOWERS or len(spec.model.heads) > 1)
+        if place == HEADS:
+            return [head]
+        if index not in self.towers:
+            self.towers[index] = FeatureEditor(self.draft, self._edit, f"{TOWERS}.{index}.inputs")
+        return [head, self.towers[index]]
+
+    def _content(self, place: str) -> list[Any]:
+        """The list at `place` as plain content."""
+        content: list[Any] = self.draft.spec.to_dict()["model"][place.rpartition(".")[2]]
+        return content
+
+    def _add(self, place: str, new: dict[str, Any]) -> None:
+        self._edit(place, [*self._content(place), new])
+
+    def _remove(self, place: str, index: int) -> None:
+        content = self._content(place)
+        self._edit(place, content[:index] + content[index + 1 :])
+
+    def _field(self, spec: RunSpec, knob: Knob, choices: Sequence[tuple[str, Any]] | None) -> Field:
         """The field of a knob. Fields are kept, so that going from kind to kind and back makes no new ones."""
         nature = (knob.path, knob.type, knob.optional, knob.low, knob.high, knob.choices)
         if nature not in self._made:
-            self._made[nature] = Field(knob, self._edit, options(spec, knob), help_text(spec, knob))
+            self._made[nature] = Field(knob, self._edit, choices, help_text(spec, knob))
         return self._made[nature]
 
 

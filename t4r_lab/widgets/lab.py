@@ -17,6 +17,7 @@ from t4r_lab.widgets.background import Background, sentence
 from t4r_lab.widgets.comparison import Comparing
 from t4r_lab.widgets.data import DataPanel
 from t4r_lab.widgets.draft import Draft
+from t4r_lab.widgets.estimating import Estimating
 from t4r_lab.widgets.profile import headline
 from t4r_lab.widgets.recommend import Recommending
 from t4r_lab.widgets.runs import RunsPanel
@@ -73,7 +74,10 @@ class Lab(w.VBox):
         self._open[self.home] = self
         self.draft = Draft(first_spec(self.home))
         self.data = DataPanel(self.choose, self.read, self.prepare)
-        self.architecture = ArchitecturePanel(self.draft, self.edit, self.train)
+        self.estimating = Estimating(self.draft, self.background)
+        self.architecture = ArchitecturePanel(
+            self.draft, self.edit, self.train, self.clone, self.start, self.estimating
+        )
         self.jobs = TrainPanel(self.ask)
         theme = Theme()
         self.acting = Acting(self.home, self.background, self.clone, self.refresh_runs, self._launched)
@@ -165,8 +169,13 @@ class Lab(w.VBox):
         with self.background.lock:
             self.draft.set(path, value)
 
+    def start(self, preset: str) -> None:
+        """Take a preset into Architecture, on the present data."""
+        with self.background.lock:
+            self.draft.start(preset)
+
     def clone(self, spec: RunSpec, name: str) -> None:
-        """Take the spec of the run `name` into Architecture, on its own data where they are still there."""
+        """Take a spec, of the run or file `name`, into Architecture, on its own data where they are still there."""
         from t4r_lab.widgets import source
 
         def opened(summary: DataSummary) -> None:
@@ -178,7 +187,7 @@ class Lab(w.VBox):
             self.draft.clone(spec, name)
             if (here := self.data.summary) is not None:
                 self.draft.use_data(str(here.path), here.schema)
-            self.draft.note = f"the run's own data can't be opened, so these are used: {text}"
+            self.draft.note = f"its own data can't be opened, so these are used: {text}"
             self.draft.revision += 1
             self.tabs.selected_index = TABS.index("Architecture")
 

@@ -1,0 +1,165 @@
+"""What the draft costs, kept up to date by a process of its own."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import traitlets as tr
+
+from t4r_lab.errors import InputError
+from t4r_lab.estimate import Estimate, from_json
+from t4r_lab.spec import RunSpec
+from t4r_lab.widgets.background import Background
+from t4r_lab.widgets.draft import Draft
+from t4r_lab.widgets.text import count, duration, escape
+
+KEPT = 50
+"""Answers that are remembered."""
+SHORT = "Timed in a few steps on your data, not a training. Bars show where the memory goes."
+HELP = (
+    "Measured, not trained: a process of its own builds the model and takes a few steps on your data. Parameters are "
+    "exact; memory is weights, gradients, optimizer, activations of a batch and a chunk of logits; time includes the validation."
+)
+
+
+class Unanswered(RuntimeError):
+    """The process that estimates gave no answer."""
+
+
+class Asking:
+    """A process that estimates specs, started when first asked. It ends with this one.
+
+    A model that is built here would take the kernel's memory, and its steps the random numbers of whatever trains in
+    the notebook.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._child: subprocess.Popen[str] | None = None
+
+    def __call__(self, spec: RunSpec) -> Estimate:
+        """The estimate of `spec`.
+
+        Raises
+        ------
+        InputError
+            for what the data don't fit.
+        Unanswered
+            for anything else, such as a model that doesn't fit into memory.
+        """
+        with self._lock:
+            line = self._answer(json.dumps(spec.to_dict()))
+        if not line:
+            raise Unanswered("its process ended early, so the model may not fit into memory; make it smaller")
+        answer: dict[str, Any] = json.loads(line)
+        if "error" in answer:
+            raise InputError(answer["error"])
+        if "failed" in answer:
+            raise Unanswered(answer["failed"])
+        return from_json(answer)
+
+    def _answer(self, question: str) -> str:
+        if self._child is None or self._child.poll() is not None:
+            self._child = subprocess.Popen(
+                [sys.executable, "-m", "t4r_lab.estimate"], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL, text=True, encoding="utf-8",
+            )  # fmt: skip
+        child = self._child
+        assert child.stdin is not None and child.stdout is not None
+        try:
+            child.stdin.write(question + "\n")
+            child.stdin.flush()
+            return child.stdout.readline()
+        except OSError:
+            return ""
+
+
+ask = Asking()
+"""One process serves every Lab of a kernel."""
+
+
+class Estimating(tr.HasTraits):
+    """The estimate of a draft: one question at a time, and the newest spec next."""
+
+    found = tr.Instance(Estimate, allow_none=True)
+    doing = tr.Bool(False)
+    error = tr.Unicode("")
+
+    def __init__(self, draft: Draft, background: Background, ask: Callable[[RunSpec], Estimate] = ask) -> None:
+        super().__init__()
+        self.draft, self._background, self._ask = draft, background, ask
+        self._known: dict[str, Estimate] = {}
+        draft.observe(self._look, "revision")
+        self._look()
+
+    def _look(self, change: Any = None) -> None:
+        """Take up what is known of the present spec, else ask for it."""
+        if self.draft.schema is None or not self.draft.valid:
+            return
+        spec, key = self.draft.spec, _key(self.draft.spec)
+        if key in self._known:
+            self.error, self.found = "", self._known[key]
+        elif not self.doing:
+            self.doing = True
+            self._background.run(
+                lambda: self._try(spec), lambda answer: self._done(key, answer), lambda text: self._done(key, text)
+            )
+
+    def _try(self, spec: RunSpec) -> Estimate | InputError | str:
+        """The estimate, the user's mistake, or why there is none."""
+        try:
+            return self._ask(spec)
+        except InputError as error:
+            return error
+        except Unanswered as error:
+            return str(error)
+
+    def _done(self, key: str, answer: Estimate | InputError | str) -> None:
+        self.doing = False
+        if isinstance(answer, Estimate):
+            while len(self._known) >= KEPT:
+                self._known.pop(next(iter(self._known)))
+            self._known[key] = answer
+        if key != _key(self.draft.spec) or isinstance(answer, Estimate):
+            self._look()  # the draft may have changed meanwhile
+        elif isinstance(answer, InputError):
+            self.draft.refuse(str(answer))
+        else:
+            self.error = answer
+
+    @property
+    def line(self) -> str:
+        """HTML of one line under the picture."""
+        text = summary(self.found) if self.found else ""
+        if self.error:
+            text = f"no estimate: {self.error}"
+        elif self.doing:
+            text = f"{text} · estimating …" if text else "estimating parameters, memory and time …"
+        if not text:
+            return ""
+        return (
+            f'<div title="{escape(HELP)}"><div class="t4r-estimate" role="status">{escape(text)}</div>'
+            f'<div class="t4r-help">{escape(SHORT)}</div></div>'
+        )
+
+
+def _key(spec: RunSpec) -> str:
+    """What an estimate depends on: all but the name, and how long is trained."""
+    content = spec.to_dict()
+    for name in ("epochs", "patience", "monitor", "learning_rate", "schedule", "warmup"):
+        del content["train"][name]
+    return json.dumps({**content, "name": ""})
+
+
+def summary(found: Estimate) -> str:
+    """Such as ``0.35M parameters · 0.2 GB · ~6 s per epoch``."""
+    big = found.parameters >= 1e5
+    size = f"{found.parameters / 1e6:.2f}M" if big else count(found.parameters)
+    memory = f"{found.memory / 1e9:.1f} GB" if found.memory >= 1e8 else f"{found.memory / 1e6:.0f} MB"
+    seconds = duration(found.seconds) if found.seconds >= 1 else "1 s"
+    return f"{size} parameters · {memory} · ~{seconds} per epoch"
