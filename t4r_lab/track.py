@@ -388,7 +388,7 @@ def spec(home: Path, row: RunRow) -> RunSpec:
 
 @dataclass(frozen=True)
 class TrialRow:
-    """A trial that has ended, as it is recorded. `curve` has the metrics of each epoch, by their names in the record."""
+    """A trial that has ended, as it is recorded. `curve` has the metrics of each epoch, by their recorded names."""
 
     number: int
     status: str

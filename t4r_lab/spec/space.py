@@ -111,7 +111,7 @@ class Domain:
             found = [min(max(math.exp(x) if self.log else x, self.low), self.high) for x in spread]
             if step:
                 found = [self.low + round((x - self.low) / step) * step for x in found]
-        return list(dict.fromkeys(int(round(x)) for x in found)) if self.whole else found
+        return list(dict.fromkeys(round(x) for x in found)) if self.whole else found
 
     @property
     def words(self) -> str:
@@ -124,7 +124,7 @@ class Domain:
 
 HEAD = "HEAD"
 """Stands for the head that predicts the next item."""
-PRESETS: dict[str, tuple[str, ...]] = {
+SEARCH_PRESETS: dict[str, tuple[str, ...]] = {
     "regularizers": (
         f"{HEAD}.loss.label_smoothing", f"{HEAD}.temperature", "model.inputs.dropout", "model.body.dropout",
         "train.weight_decay", "model.inputs.shared_embeddings", "model.inputs.swap_noise", "model.inputs.layer_norm",
@@ -157,7 +157,7 @@ def search_space(spec: RunSpec, presets: list[str], ranges: Mapping[str, Range |
         for an unknown path, one that can't be searched, or a range outside the knob's bounds.
     """
     head = next((i for i, h in enumerate(spec.model.heads) if isinstance(h, NextItem)), None)
-    preset = [path.replace(HEAD, f"model.heads.{head}") for name in presets for path in PRESETS[name]]
+    preset = [path.replace(HEAD, f"model.heads.{head}") for name in presets for path in SEARCH_PRESETS[name]]
     asked: dict[str, Range | None] = {**dict.fromkeys(preset), **ranges}
     kinds = {path: _kind_domain(spec, path, asked) for path in asked if path.endswith(".kind")}
     known = _reachable(spec, kinds)
@@ -258,7 +258,8 @@ def _domain(path: str, known: Mapping[str, Knob], given: Range | None) -> Domain
     if knob.type not in (int, float):
         raise InputError(f"search {path}: its values are no numbers; give choices, for example {path}={_example(knob)}")
     low, high = float(given.low or 0), float(given.high or 0)
-    _within(knob, low), _within(knob, high)
+    _within(knob, low)
+    _within(knob, high)
     whole = knob.type is int
     if whole and (low % 1 or high % 1):
         raise InputError(f"search {path}: whole numbers only, but the range is {low:g} to {high:g}; round its ends")

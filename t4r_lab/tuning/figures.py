@@ -19,7 +19,7 @@ MOST_AXES = 4
 
 def page(study: Study) -> str:
     """All figures that the study has enough trials for."""
-    plan, name = study.plan, html.escape(study.name)
+    plan, title = study.plan, html.escape(study.name)
     parts = [
         figure for index, objective in enumerate(plan.objectives) for figure in _of_objective(study, index, objective)
     ]
@@ -29,15 +29,17 @@ def page(study: Study) -> str:
     if plan.prunes:
         parts.append(("Value after each epoch", _made(lambda: draw.plot_intermediate_values(study.optuna))))
     body, library = [], True
-    for title, figure in parts:
-        body.append(f"<h2>{html.escape(title)}</h2>")
+    for heading, figure in parts:
+        body.append(f"<h2>{html.escape(heading)}</h2>")
         if figure is None:
             body.append("<p>Too few finished trials, or all alike.</p>")
             continue
         body.append(figure.to_html(full_html=False, include_plotlyjs=library, config={"displaylogo": False}))
         library = False  # once is enough for all
-    head = f'<meta charset="utf-8"><title>{name}</title><style>body{{font-family:sans-serif;margin:2em}}</style>'
-    return f'<!doctype html><html lang="en"><head>{head}</head><body><h1>Study {name}</h1>{"".join(body)}</body></html>'
+    head = f'<meta charset="utf-8"><title>{title}</title><style>body{{font-family:sans-serif;margin:2em}}</style>'
+    return (
+        f'<!doctype html><html lang="en"><head>{head}</head><body><h1>Study {title}</h1>{"".join(body)}</body></html>'
+    )
 
 
 def _of_objective(study: Study, index: int, objective: str) -> list[tuple[str, Any]]:
@@ -45,22 +47,23 @@ def _of_objective(study: Study, index: int, objective: str) -> list[tuple[str, A
     several = len(study.plan.objectives) > 1
     target = (lambda trial: trial.values[index]) if several else None
     importance = study.importance(objective)
-    few = list(importance)[:MOST_AXES]
+    paths = list(importance) or None
+    few = list(importance)[:MOST_AXES] if len(importance) > 1 else None
     shared: dict[str, Any] = {"target": target, "target_name": objective}
     return [
         (f"History of {objective}", _made(lambda: draw.plot_optimization_history(study.optuna, **shared))),
         (f"What mattered for {objective}", _bars(importance)),
         (
             f"{objective} by each value",
-            _made(lambda: draw.plot_slice(study.optuna, list(importance) or None, **shared)),
+            _made(lambda: draw.plot_slice(study.optuna, paths, **shared)),
         ),
         (
             f"{objective} by pairs",
-            _made(lambda: draw.plot_contour(study.optuna, few, **shared)) if len(few) > 1 else None,
+            _made(lambda: draw.plot_contour(study.optuna, few, **shared)),
         ),
         (
             f"{objective} by all values",
-            _made(lambda: draw.plot_parallel_coordinate(study.optuna, list(importance) or None, **shared)),
+            _made(lambda: draw.plot_parallel_coordinate(study.optuna, paths, **shared)),
         ),
     ]
 

@@ -22,7 +22,7 @@ from t4r_lab.spec import RunSpec
 from t4r_lab.spec.study import Plan, StudyOptions
 from t4r_lab.tuning import record as recording
 from t4r_lab.tuning.storage import address, connect, shown
-from t4r_lab.tuning.study import COUNTED, STOP, WANTED, Study, Trial, begin, load
+from t4r_lab.tuning.study import COUNTED, STOP, WANTED, Study, Trial, all_names, begin, load
 from t4r_lab.tuning.worker import Orders, command, name_worker
 
 POLL = 0.25
@@ -105,7 +105,12 @@ def stop(name: str, *, home: str | Path | None = None, storage: str | None = Non
     load(name, connect(address(homes.ensure(home), storage))).keep(STOP, True)
 
 
-def show(name: str, *, home: str | Path | None = None, storage: str | None = None) -> tuple[StudyResult, list[Trial]]:
+def names(*, home: str | Path | None = None, storage: str | None = None) -> list[str]:
+    """The studies that there are."""
+    return all_names(connect(address(homes.ensure(home), storage)))
+
+
+def report(name: str, *, home: str | Path | None = None, storage: str | None = None) -> tuple[StudyResult, list[Trial]]:
     """What a study has found so far, and every trial."""
     place = homes.ensure(home)
     study = load(name, connect(address(place, storage)))

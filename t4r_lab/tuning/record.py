@@ -61,10 +61,9 @@ def _row(study: Study, trial: Trial) -> track.TrialRow:
     except InputError:  # it fits no model
         parameters = dict(trial.params)
     metrics = {track.to_key("valid", name): value for name, value in trial.metrics.items()}
-    ended = trial.began + trial.seconds
+    reason, ended = f"{trial.state}: {trial.reason}".rstrip(": "), trial.began + trial.seconds
     return track.TrialRow(
-        trial.number, STATUS[trial.state], f"{trial.state}: {trial.reason}".rstrip(": "), trial.began, ended, parameters,
-        metrics, curve,
+        trial.number, STATUS[trial.state], reason, trial.began, ended, parameters, metrics, curve
     )  # fmt: skip
 
 

@@ -76,7 +76,7 @@ def address(home: Path, storage: str | None) -> str:
     url = re.sub(r"^postgres(ql)?://", "postgresql+psycopg://", storage)
     if not url.startswith(("sqlite:///", "postgresql+psycopg://")):
         raise InputError(
-            f"storage {shown(storage)}: expected postgresql://user:password@host/database, or nothing for a file in {home}"
+            f"storage {shown(storage)}: expected postgresql://user:password@host/database, or nothing for a file"
         )
     return url
 
@@ -105,7 +105,7 @@ def connect(url: str) -> Store:
         raise InputError(f"storage {shown(url)}: its driver is missing; pip install 't4r-lab[postgresql]'") from None
     except OSError as error:
         raise InputError(
-            f"{path.parent}: cannot be written ({error.strerror}); mend that, or set T4R_LAB_HOME"
+            f"{path.parent}: cannot be written ({error.strerror}); mend that, or set {homes.VARIABLE}"
         ) from None
     except ValueError as error:
         if isinstance(error, InputError):

@@ -13,6 +13,8 @@ from typing import Any
 
 import numpy as np
 import optuna
+from optuna import study as optuna_study
+from optuna import trial as optuna_trial
 from optuna.trial import FrozenTrial, TrialState
 
 from t4r_lab.errors import InputError, did_you_mean
@@ -66,7 +68,7 @@ class Study:
     store: Store
     plan: Plan
     digest: str
-    optuna: optuna.Study
+    optuna: optuna_study.Study
 
     # reading ------------------------------------------------------------------------------------
 
@@ -88,7 +90,7 @@ class Study:
 
     # giving out ---------------------------------------------------------------------------------
 
-    def claim(self, worker: str) -> optuna.Trial | None:
+    def claim(self, worker: str) -> optuna_trial.Trial | None:
         """The next trial, which is `worker`'s from now on; None while there is none to try."""
         with self.store.one_at_a_time(self.name):
             self._recover()
@@ -149,11 +151,9 @@ class Study:
         merits = np.array([self._merits(t) for t in there])  # (trials, objectives)
         if merits.shape[1] == 1:
             return [there[int(merits[:, 0].argmax())]]
-        better = (merits[:, None] >= merits).all(2) & (merits[:, None] > merits).any(2)  # row beats column
-        found = [
-            (merit, trial) for merit, trial, beaten in zip(merits, there, better.any(0), strict=True) if not beaten
-        ]
-        return [trial for _, trial in sorted(found, key=lambda pair: (-pair[0][0], pair[1].number))]
+        beats = (merits[:, None] >= merits).all(2) & (merits[:, None] > merits).any(2)  # row beats column
+        found = [trial for trial, beaten in zip(there, np.any(beats, axis=0), strict=True) if not beaten]
+        return sorted(found, key=lambda trial: (-self._merits(trial)[0], trial.number))
 
     def _merits(self, trial: Trial) -> list[float]:
         return [trial.values[name] * (-1 if self.plan.lower(name) else 1) for name in self.plan.objectives]
@@ -204,6 +204,10 @@ def begin(name: str, plan: Plan, digest: str, store: Store) -> Study:
     return Study(name, store, plan, digest, found)
 
 
+def all_names(store: Store) -> list[str]:
+    return patiently(store.url, lambda: optuna.get_all_study_names(store.backend))
+
+
 def load(name: str, store: Store, sampler_seed: Sequence[int] | None = None) -> Study:
     """An existing study; with the sampler and pruner of its plan where it is to be worked on.
 
@@ -212,7 +216,7 @@ def load(name: str, store: Store, sampler_seed: Sequence[int] | None = None) -> 
     InputError
         if there is none of that name.
     """
-    known = patiently(store.url, lambda: optuna.get_all_study_names(store.backend))
+    known = all_names(store)
     if name not in known:
         remedy = did_you_mean(name, known) if known else "there are none yet; begin one with `t4r-lab tune`"
         raise InputError(f"study {name!r}: no such study; {remedy}")
@@ -284,7 +288,7 @@ def _pruner(plan: Plan) -> optuna.pruners.BasePruner:
 # ── trials ──────────────────────────────────────────────────────────────────────────────────────
 
 
-def suggest(trial: optuna.Trial, path: str, domain: Domain) -> Any:
+def suggest(trial: optuna_trial.Trial, path: str, domain: Domain) -> Any:
     """The value that the sampler chooses."""
     if domain.choices:
         return trial.suggest_categorical(path, domain.choices)
