@@ -64,13 +64,20 @@ def test_knobs_of_a_kind_that_is_searched_can_be_searched_too() -> None:
     assert space["model.masking.probability"] == Domain((), 0.05, 0.7)
     with pytest.raises(InputError, match="unknown path"):
         plan({"space": {"model.masking.probability": None}})  # clm has none
-    spec = changed(spec_of(), {"model.masking.kind": "mlm", "model.body.kind": "bert", "model.masking.probability": 0.4})
+    spec = changed(
+        spec_of(), {"model.masking.kind": "mlm", "model.body.kind": "bert", "model.masking.probability": 0.4}
+    )
     assert spec.flat()["model.masking.probability"] == 0.4
     assert "model.masking.probability" not in changed(spec_of(), {"model.masking.probability": 0.4}).flat()
 
 
 def test_text_and_yaml_say_the_same(tmp_path: Path) -> None:
-    texts = [f"{SMOOTHING}=0:0.5", "train.learning_rate=1e-4:1e-2:log", "model.body.kind=gpt2,gru", "train.weight_decay"]
+    texts = [
+        f"{SMOOTHING}=0:0.5",
+        "train.learning_rate=1e-4:1e-2:log",
+        "model.body.kind=gpt2,gru",
+        "train.weight_decay",
+    ]
     (tmp_path / "s.yaml").write_text(
         f"data: {{path: x}}\nsearch:\n  trials: 7\n  space:\n    {SMOOTHING}: {{low: 0, high: 0.5}}\n"
         "    train.learning_rate: {low: 1.0e-4, high: 1.0e-2, log: true}\n"

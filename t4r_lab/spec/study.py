@@ -139,12 +139,12 @@ class Plan:
         """What two plans must share so that their trials belong to one study."""
         spec = self.spec.to_dict()
         return {
-            "spec": {**spec, "data": {**spec["data"], "path": ""}},
             "space": {path: domain.words for path, domain in self.space.items()},
             "objectives": list(self.objectives),
             "constraints": [c.text for c in self.constraints],
             "sampler": self.options.sampler,
             "pruner": self.options.pruner,
+            "spec": {**spec, "data": {**spec["data"], "path": ""}},
         }
 
 

@@ -267,7 +267,7 @@ def _sampler(options: StudyOptions, seed: Sequence[int]) -> optuna.samplers.Base
     """`seed` differs between workers, and between a worker and the one that goes on after it."""
     own = int(np.random.SeedSequence([options.seed, *seed]).generate_state(1)[0])
     if options.sampler == "tpe":
-        return optuna.samplers.TPESampler(seed=own, warn_independent_sampling=False)
+        return optuna.samplers.TPESampler(seed=own)
     if options.sampler == "gp":
         return optuna.samplers.GPSampler(seed=own, warn_independent_sampling=False)
     if options.sampler == "qmc":  # all workers walk along one sequence
