@@ -10,7 +10,7 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from statistics import mean
 
@@ -34,7 +34,7 @@ MOST_STARTS = 3
 class StudyResult:
     """What a study has found so far.
 
-    `status` is ``finished``, or ``stopped`` where trials are left to try. `front` are the best trials, see
+    `status` is ``finished`` where the budget is used up, or ``stopped`` where trials are left to try. `front` are the best trials, see
     `Study.front`; `start` is the trial of the starting spec.
     """
 
@@ -88,16 +88,16 @@ def tune(
             on_report(Remark(words))
         until = began + 60 * options.minutes if options.minutes else None
         with guard.interruptible(should_stop) as asked:
-            _lead(study, record, options.workers, until, on_report, asked)
+            stopped = _lead(study, record, options.workers, until, on_report, asked)
         on_report(Progress("recording"))
         recording.write_summary(study, record, study.trials())
     except BaseException as error:
         with suppress(Exception):  # the record may be what failed; the first error is what counts
             record.finish("FAILED", f"{type(error).__name__}: {error}")
         raise
-    result = summary(study, place, time.time() - began)
-    record.finish("FINISHED" if result.status == "finished" else "KILLED", result.status)
-    return result
+    status = "stopped" if stopped else "finished"
+    record.finish("KILLED" if stopped else "FINISHED", status)
+    return replace(summary(study, place), status=status, seconds=time.time() - began)
 
 
 def stop(name: str, *, home: str | Path | None = None, storage: str | None = None) -> None:
@@ -117,14 +117,14 @@ def report(name: str, *, home: str | Path | None = None, storage: str | None = N
     return summary(study, place), study.trials()
 
 
-def summary(study: Study, home: Path, seconds: float = 0.0) -> StudyResult:
+def summary(study: Study, home: Path) -> StudyResult:
     trials, front = study.trials(), study.front()
     counts = Counter(trial.state for trial in trials)
     starts = [t for t in trials if t.start and t.state != "lost"]
     return StudyResult(
         study.name, shown(study.store.url), study.attribute("run_id", ""), "finished" if study.ended() else "stopped",
         dict(counts), study.plan.objectives, front, starts[0] if starts else None,
-        {o: study.importance(o) for o in study.plan.objectives}, seconds,
+        {o: study.importance(o) for o in study.plan.objectives}, 0.0,
         study.spec_of(front[0]) if front else None, home,
     )  # fmt: skip
 
@@ -170,17 +170,22 @@ def _time(seconds: float) -> str:
 
 def _lead(
     study: Study, record: track.Record, workers: int, until: float | None, on_report: OnReport, stop: Callable[[], bool]
-) -> None:
-    """Watch until the study has ended, the time is over or somebody asks to stop; dead workers are replaced."""
+) -> bool:
+    """Watch until the study has ended, the time is over or somebody asks to stop, which is returned.
+
+    Dead workers are replaced.
+    """
+    stopped = False
     crew = [_Worker(study, record.home, index, workers, until) for index in range(workers)]
     there, told = track.recorded_trials(record.home, record.run_id), set[int]()
     told |= {t.number for t in study.trials() if t.state in recording.STATUS}
     try:
-        while not stop():
+        while True:
             trials = study.trials()
             _tell(study, trials, told, on_report)
             recording.write_trials(study, record, trials, there)
-            if study.ended() or study.attribute(STOP):
+            stopped = stop() or study.attribute(STOP)
+            if stopped or study.ended():
                 break
             living = [worker.lives() for worker in crew]  # each is looked after
             if workers and not any(living):
@@ -196,6 +201,7 @@ def _lead(
     trials = study.trials()
     _tell(study, trials, told, on_report)
     recording.write_trials(study, record, trials, there)
+    return stopped
 
 
 def _tell(study: Study, trials: list[Trial], told: set[int], on_report: OnReport) -> None:
