@@ -412,13 +412,17 @@ def start_study(home: Path, name: str, digest: str, parameters: Mapping[str, Any
 
 
 def recorded_trials(home: Path, parent: str) -> set[int]:
-    """Numbers of the trials that have been recorded completely."""
+    """Numbers of the trials that have been recorded; those whose writer was killed in the midst are removed."""
     client, experiment = client_of(home)
     found: set[int] = set()
     token = None
     while True:
         page = client.search_runs([experiment], f"tags.`{PARENT}` = '{parent}'", max_results=PAGE, page_token=token)
-        found |= {int(r.data.tags[TRIAL]) for r in page if TRIAL in r.data.tags and r.info.status != "RUNNING"}
+        for run in page:
+            if run.info.status == "RUNNING" and TRIAL in run.data.tags:
+                client.delete_run(run.info.run_id)
+            elif TRIAL in run.data.tags:
+                found.add(int(run.data.tags[TRIAL]))
         token = page.token
         if not token:
             return found

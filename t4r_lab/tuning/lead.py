@@ -34,8 +34,8 @@ MOST_STARTS = 3
 class StudyResult:
     """What a study has found so far.
 
-    `status` is ``finished`` where the budget is used up, or ``stopped`` where trials are left to try. `front` are the best trials, see
-    `Study.front`; `start` is the trial of the starting spec.
+    `status` is ``finished`` where the budget is used up, or ``stopped`` where trials are left to try. `front` are the
+    best trials, see `Study.front`; `start` is the trial of the starting spec.
     """
 
     name: str
@@ -177,8 +177,10 @@ def _lead(
     """
     stopped = False
     crew = [_Worker(study, record.home, index, workers, until) for index in range(workers)]
-    there, told = track.recorded_trials(record.home, record.run_id), set[int]()
-    told |= {t.number for t in study.trials() if t.state in recording.STATUS}
+    there: set[int] = set()
+    trials = study.trials()
+    told = {t.number for t in trials if t.state in recording.STATUS}
+    on_report(_progress(study, trials))
     try:
         while True:
             trials = study.trials()
@@ -201,20 +203,25 @@ def _lead(
     trials = study.trials()
     _tell(study, trials, told, on_report)
     recording.write_trials(study, record, trials, there)
-    return stopped
+    return bool(stopped)
 
 
 def _tell(study: Study, trials: list[Trial], told: set[int], on_report: OnReport) -> None:
     """Report the trials that have ended since, and where the study stands."""
+    news = [t for t in trials if t.state in recording.STATUS and t.number not in told]
+    if not news:
+        return
     best = {t.number for t in study.front()}
-    for trial in trials:
-        if trial.state in recording.STATUS and trial.number not in told:
-            told.add(trial.number)
-            on_report(
-                TrialEnded(trial.number, trial.state, trial.values, trial.reason, trial.seconds, trial.number in best)
-            )
-    done = sum(t.state in COUNTED for t in trials)
-    on_report(Progress("searching", done, study.attribute(WANTED) or 0, "trials"))
+    for trial in news:
+        told.add(trial.number)
+        on_report(
+            TrialEnded(trial.number, trial.state, trial.values, trial.reason, trial.seconds, trial.number in best)
+        )
+    on_report(_progress(study, trials))
+
+
+def _progress(study: Study, trials: list[Trial]) -> Progress:
+    return Progress("searching", sum(t.state in COUNTED for t in trials), study.attribute(WANTED) or 0, "trials")
 
 
 class _Worker:
@@ -280,4 +287,5 @@ class _Worker:
     def wait(self) -> None:
         self.process.wait()
         self.said.close()
-        self.study.lose(self.name, stopped=True)
+        with suppress(Exception):  # a storage that is away: the trial will be given up for want of signs of life
+            self.study.lose(self.name, stopped=True)

@@ -41,11 +41,15 @@ def open_record(study: Study, home: Path) -> track.Record:
 
 
 def write_trials(study: Study, record: track.Record, trials: list[Trial], there: set[int]) -> None:
-    """Record the trials that have ended and aren't `there` yet, which grows by them."""
-    for trial in trials:
-        if trial.state in STATUS and trial.number not in there:
-            track.write_trial(record.home, record.run_id, study.name, _row(study, trial))
-            there.add(trial.number)
+    """Record the trials that have ended and aren't `there` yet, as far as is known; it grows by them."""
+    if all(trial.state not in STATUS or trial.number in there for trial in trials):
+        return
+    with study.store.one_at_a_time(f"{study.name}, record"):  # somebody else may lead the same study
+        there |= track.recorded_trials(record.home, record.run_id)
+        for trial in trials:
+            if trial.state in STATUS and trial.number not in there:
+                track.write_trial(record.home, record.run_id, study.name, _row(study, trial))
+                there.add(trial.number)
 
 
 def _row(study: Study, trial: Trial) -> track.TrialRow:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import hashlib
 import re
 import sqlite3
 import threading
@@ -26,7 +27,8 @@ TRIES, PAUSE = 4, 1.0
 T = TypeVar("T")
 
 warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
-warnings.filterwarnings("ignore", message="Heartbeat of storage is supposed")
+for _words in ("Heartbeat of storage is supposed", "PedAnovaImportanceEvaluator computes"):
+    warnings.filterwarnings("ignore", message=_words)  # both are said of what is done on purpose
 optuna.logging.set_verbosity(optuna.logging.ERROR)
 
 
@@ -48,19 +50,18 @@ class Store:
 
     url: str
     backend: optuna.storages.RDBStorage
-    lock: Path | None
-    """the file that is locked while a trial is given out; None: the server has locks of its own"""
+    folder: Path | None
+    """where files are locked, of a storage that is one; a server has locks of its own"""
 
     @contextmanager
-    def one_at_a_time(self, study: str) -> Iterator[None]:
-        """Only one process at a time counts and gives out the trials of `study`; whoever dies lets go of it."""
-        if self.lock is not None:
-            with self.lock.open("w") as file:
-                fcntl.flock(file, fcntl.LOCK_EX)
+    def one_at_a_time(self, what: str) -> Iterator[None]:
+        """Only one process at a time does `what`, such as to give out the trials of a study; a dead one lets go."""
+        if self.folder is not None:
+            with _locked(self.folder / f"{hashlib.sha256(what.encode()).hexdigest()[:16]}.lock"):
                 yield
             return
         with self.backend.engine.begin() as connection:
-            connection.exec_driver_sql("SELECT pg_advisory_xact_lock(hashtext(%s))", (study,))
+            connection.exec_driver_sql("SELECT pg_advisory_xact_lock(hashtext(%s))", (what,))
             yield
 
     @contextmanager
@@ -136,10 +137,15 @@ def _open(url: str, arguments: dict[str, Any], path: Path | None) -> Store:
 
     if path is None:
         return Store(url, made(), None)
-    lock = path.with_suffix(".lock")
-    with lock.open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)  # two processes must not both make the tables
-        return Store(url, made(), lock)
+    with _locked(path.with_suffix(".lock")):  # two processes must not both make the tables
+        return Store(url, made(), path.parent)
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    with path.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
 
 
 def patiently(url: str, call: Callable[[], T]) -> T:

@@ -76,9 +76,11 @@ def work(orders: Orders) -> int:
     dataset = Dataset.open(study.plan.spec.data.path)
     if dataset.digest != study.digest:
         raise InputError(f"{study.plan.spec.data.path}: not the data of study {study.name}; prepare it as it was there")
-    if orders.threads:
-        import torch
+    import torch
 
+    import t4r_lab.tuning.trial  # noqa: F401 (now, so that no trial's time has it)
+
+    if orders.threads:
         torch.set_num_threads(orders.threads)
     scratch = Path(orders.home) / "studies" / "scratch" / orders.name
     done = 0
