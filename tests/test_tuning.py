@@ -271,11 +271,11 @@ def test_a_dead_worker_s_trial_is_tried_again_with_the_same_values(
     found = study.load("s", found.store, [0])
     claimed = found.claim("dead")
     assert claimed is not None
-    worker._spec(claimed, found.plan)  # it has its values when its worker dies
+    worker.choose(claimed, found.plan)  # it has its values when its worker dies
     found.lose("dead")
     again = found.claim("dead")
     assert again is not None
-    value = worker._spec(again, found.plan)
+    value = worker.choose(again, found.plan)
     assert value == found.plan.spec  # trial 0 stays the starting spec
     found.lose("dead")
     assert worker.work(orders(tmp_path)) == 3

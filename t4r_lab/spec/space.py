@@ -117,7 +117,8 @@ class Domain:
     def words(self) -> str:
         if self.choices:
             return ", ".join(map(str, self.choices))
-        return f"{self.low:g} to {self.high:g}{', log' if self.log else ''}"
+        how = ", log" if self.log else f" by {self.step:g}" if self.step else ""
+        return f"{self.low:g} to {self.high:g}{how}"
 
 
 # ── presets ─────────────────────────────────────────────────────────────────────────────────────

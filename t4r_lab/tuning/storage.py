@@ -32,6 +32,10 @@ for _words in ("Heartbeat of storage is supposed", "PedAnovaImportanceEvaluator 
 optuna.logging.set_verbosity(optuna.logging.ERROR)
 
 
+class Unreachable(InputError):
+    """The storage can't be reached, after some tries."""
+
+
 class _File(sqlite3.Connection):
     """A connection to the file whose commits don't wait for the disk: a kill loses nothing, a power cut the last ones.
 
@@ -153,27 +157,27 @@ def patiently(url: str, call: Callable[[], T]) -> T:
 
     Raises
     ------
-    InputError
+    Unreachable
         if it still can't be after `TRIES`.
     """
     for attempt in range(TRIES):
         try:
             return call()
         except Exception as error:
-            if not unreachable(error):
+            if not _is_of_storage(error):
                 raise
             last = error
         if attempt + 1 < TRIES:
             time.sleep(PAUSE * 2**attempt)
     if homes.disk_is_full(last):
-        raise InputError(f"{shown(url)}: the disk is full; free some space, then start the study again") from None
+        raise Unreachable(f"{shown(url)}: the disk is full; free some space, then start the study again") from None
     why = str(last.__cause__ or last).strip().splitlines()[0]
-    raise InputError(
+    raise Unreachable(
         f"storage {shown(url)}: it can't be reached ({why}); what is finished is kept: start the server, then go on"
     ) from None
 
 
-def unreachable(error: Exception) -> bool:
+def _is_of_storage(error: Exception) -> bool:
     """Whether it is the storage that failed; SQLAlchemy's errors are told by name, since it is Optuna's dependency."""
     return isinstance(error, optuna.exceptions.StorageInternalError) or type(error).__name__ in (
         "OperationalError", "InterfaceError", "DBAPIError",

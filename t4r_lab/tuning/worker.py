@@ -28,7 +28,7 @@ from t4r_lab import guard
 from t4r_lab.errors import InputError
 from t4r_lab.spec import RunSpec
 from t4r_lab.spec.study import Plan
-from t4r_lab.tuning.storage import connect, patiently, unreachable
+from t4r_lab.tuning.storage import Unreachable, connect, patiently
 from t4r_lab.tuning.study import COUNTED, FOUND, REASON, REFUSED, START, STOP, Study, load, suggest
 
 POLL = 0.5
@@ -96,9 +96,8 @@ def work(orders: Orders) -> int:
                     time.sleep(POLL)  # the trials of others may come back
                     continue
                 with store.heartbeat(trial._trial_id):
-                    _try(study, trial, dataset, scratch, should_stop)
+                    done += _try(study, trial, dataset, scratch, should_stop)
                 shutil.rmtree(scratch, ignore_errors=True)
-                done += 1
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
         with suppress(Exception):
@@ -106,8 +105,8 @@ def work(orders: Orders) -> int:
     return done
 
 
-def _try(study: Study, trial: optuna.Trial, dataset: Any, folder: Path, should_stop: Callable[[], bool]) -> None:
-    """Run a trial and tell the storage how it ended. Whatever goes wrong in it is its own affair."""
+def _try(study: Study, trial: optuna.Trial, dataset: Any, folder: Path, should_stop: Callable[[], bool]) -> bool:
+    """Run a trial and tell the storage how it ended, if it did. Whatever goes wrong in it is its own affair."""
     from t4r_lab.tuning.trial import Interrupted, Pruned, reason, train
 
     plan, url = study.plan, study.store.url
@@ -116,48 +115,56 @@ def _try(study: Study, trial: optuna.Trial, dataset: Any, folder: Path, should_s
     state, attributes = TrialState.COMPLETE, {}
 
     def prune(epoch: int, value: float) -> bool:
-        trial.report(value, epoch)
-        return trial.should_prune()
+        patiently(url, lambda: trial.report(value, epoch))
+        return patiently(url, trial.should_prune)
 
     try:
-        spec = _spec(trial, plan)
-        if spec is None:
-            attributes = {REFUSED: True, REASON: trial.user_attrs[REASON]}
-            state = TrialState.PRUNED
-        else:
-            found = train(spec, plan, dataset, folder, epochs, should_stop, prune)
-    except Interrupted:
-        return  # the worker gives it back
+        spec = patiently(url, lambda: choose(trial, plan))
+        found = train(spec, plan, dataset, folder, epochs, should_stop, prune)
+    except (Interrupted, optuna.exceptions.UpdateFinishedTrialError):
+        return False  # given back, or long without a sign of life and another worker's by now
+    except Unreachable:
+        raise
+    except Refused as error:
+        state, attributes = TrialState.PRUNED, {REFUSED: True, REASON: str(error)}
     except Pruned as error:
         state, attributes = TrialState.PRUNED, {REASON: str(error)}
-    except optuna.exceptions.UpdateFinishedTrialError:
-        return  # too long without a sign of life: another worker has it
     except Exception as error:
-        if unreachable(error):
-            raise
         state, attributes = TrialState.FAIL, {REASON: reason(error)}
     with suppress(optuna.exceptions.UpdateFinishedTrialError):
-        _tell(study, trial, state, found, {**attributes, FOUND: {"metrics": found, "epochs": epochs}}, url)
+        _tell(study, trial, state, found, {**attributes, FOUND: {"metrics": found, "epochs": epochs}})
+    return True
 
 
-def _spec(trial: optuna.Trial, plan: Plan) -> RunSpec | None:
-    """The spec that the sampler asks for; None, with the reason kept, where its values fit no model."""
-    kinds = [path for path in plan.space if path.endswith(".kind")]
-    start = trial.user_attrs.get(START)
-    flat = plan.spec.flat()
+class Refused(Exception):
+    """The values that the sampler chose fit no model."""
+
+
+def choose(trial: optuna.Trial, plan: Plan) -> RunSpec:
+    """The spec that a trial tries: the starting one, or one of the sampler's values, kinds first.
+
+    Raises
+    ------
+    Refused
+        where the values fit no model.
+    """
+    flat, kinds = plan.spec.flat(), [path for path in plan.space if path.endswith(".kind")]
+    if trial.user_attrs.get(START):
+        for path, domain in plan.space.items():
+            if path in flat and flat[path] in domain:
+                suggest(trial, path, domain)  # its values are fixed; so they are known to the sampler
+        return plan.spec
     try:
-        values = {p: suggest(trial, p, plan.space[p]) for p in kinds if not start or flat[p] in plan.space[p]}
-        known = plan.spec.override(values).knobs() if not start else flat
-        rest = [p for p in plan.space if p not in kinds and p in known]
-        values |= {p: suggest(trial, p, plan.space[p]) for p in rest if not start or flat[p] in plan.space[p]}
-        return plan.spec if start else plan.spec.override(values)
+        values = {path: suggest(trial, path, plan.space[path]) for path in kinds}
+        known = plan.spec.override(values).knobs()
+        values |= {p: suggest(trial, p, domain) for p, domain in plan.space.items() if p in known and p not in kinds}
+        return plan.spec.override(values)
     except InputError as error:
-        trial.set_user_attr(REASON, str(error))
-        return None
+        raise Refused(str(error)) from None
 
 
 def _tell(
-    study: Study, trial: optuna.Trial, state: TrialState, found: dict[str, float], attributes: dict[str, Any], url: str
+    study: Study, trial: optuna.Trial, state: TrialState, found: dict[str, float], attributes: dict[str, Any]
 ) -> None:
     """The attributes first: a trial with a state has all of them."""
 
@@ -171,7 +178,7 @@ def _tell(
                 trial.set_constraint(constraint.text, constraint.excess(found))
         study.optuna.tell(trial, values, None if values else state, skip_if_finished=True)
 
-    patiently(url, tell)
+    patiently(study.store.url, tell)
 
 
 def _asked(study: Study, until: float | None) -> Callable[[], bool]:
