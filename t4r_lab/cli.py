@@ -137,14 +137,20 @@ def _add_describe(sub: argparse.ArgumentParser) -> None:
 
 
 def _describe(options: argparse.Namespace) -> None:
+    from dataclasses import asdict
+
     if Path(options.what).is_file():
         return _describe_spec(options)
+    from t4r_lab.data.checks import findings
     from t4r_lab.data.dataset import Dataset
     from t4r_lab.describe import describe
 
     dataset = Dataset.open(options.what)
-    schema = json.loads(dataset.schema.to_json())
-    content = {"path": str(dataset.path), "digest": dataset.digest, "schema": schema, "profile": dataset.profile}
+    checks = [asdict(found) for found in findings(dataset.profile)]
+    content = {
+        "path": str(dataset.path), "digest": dataset.digest, "schema": json.loads(dataset.schema.to_json()),
+        "profile": dataset.profile, "checks": checks,
+    }  # fmt: skip
     show(options, content, lambda: describe(dataset))
 
 
@@ -184,7 +190,7 @@ def _train(options: argparse.Namespace) -> int:
     from t4r_lab.spec import RunSpec, parse_assignment
 
     if sum(map(bool, (options.spec or options.preset, options.resume, options.again))) != 1:
-        raise InputError("train: give either a spec file, --preset NAME, --again RUN or --resume RUN")
+        raise InputError("train: give either a spec file, --again RUN or --resume RUN, or else --preset NAME")
     changes = dict(parse_assignment(text) for text in options.set)
     if options.resume:
         if changes:
@@ -331,12 +337,15 @@ def _add_jobs(sub: argparse.ArgumentParser) -> None:
 def _jobs(options: argparse.Namespace) -> None:
     from dataclasses import asdict
 
-    from t4r_lab import homes, jobs
+    from t4r_lab import guard, homes, jobs
 
     home = homes.ensure()
     if options.action == "list":
         rows = [job.status() for job in jobs.all_jobs(home)]
         show(options, {"jobs": [asdict(s) for s in rows]}, lambda: printing.jobs_text(rows) or f"no jobs in {home}")
+        if any(status.state == "lost" for status in rows):
+            with suppress(InputError):
+                guard.runs(home)  # the record too says then that they don't run
         return
     if not options.id:
         raise InputError(f"jobs {options.action}: which job? see `t4r-lab jobs`")
@@ -357,12 +366,11 @@ def _attach(job: Any) -> None:
     from t4r_lab.progress import Console
     from t4r_lab.report import from_event
 
-    console, seen = Console(), 0
+    console, offset = Console(), 0
     try:
         while True:
             active = job.status().state in jobs.ACTIVE
-            events = job.events(seen)
-            seen += len(events)
+            events, offset = job.follow(offset)
             for event in events:
                 with suppress(KeyError):  # damaged, or of a later version
                     console(from_event(event))
@@ -392,14 +400,15 @@ def _add_ui(sub: argparse.ArgumentParser) -> None:
 
 
 def _ui(options: argparse.Namespace) -> int:
-    from t4r_lab import homes, server
+    from t4r_lab import guard, homes, server
 
     home = homes.ensure()
     if (address := server.remote(home)) is not None:
         show(options, {"url": address}, lambda: f"the record is on a server: open {address}")
         return 0
+    guard.runs(home)  # so that the pages show no run as running whose process died
     page = server.page(home, f"http://127.0.0.1:{options.port}")
-    show(options, {"url": page}, lambda: f"in a moment, open {page}\nCtrl-C ends it")
+    show(options, {"url": page}, lambda: f"in a moment, open {page}\nIt {server.elsewhere(page)}\nCtrl-C ends it")
     return _start(server.command(home, options.port), server.environment())
 
 

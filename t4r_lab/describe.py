@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
+from t4r_lab.data.checks import findings
 from t4r_lab.data.dataset import Dataset
 from t4r_lab.estimate import Estimate
 from t4r_lab.spec import RunSpec
@@ -13,7 +15,7 @@ BARS = " ▁▂▃▄▅▆▇█"
 
 
 def describe(dataset: Dataset) -> str:
-    """Parts, columns, session lengths, popularity, what was left out and what to know of the split."""
+    """Parts, columns, session lengths, popularity, what was left out, and the checks of the split."""
     profile = dataset.profile
     lines = [f"{dataset.path}  ({dataset.schema.n_items:,} items, digest {dataset.digest[:12]})", ""]
     lines += [f"{'part':<8}{'sessions':>12}{'events':>14}{'items':>10}"]
@@ -33,9 +35,24 @@ def describe(dataset: Dataset) -> str:
     if time := profile["time"]:
         total = [sum(parts) for parts in zip(*time["events"].values(), strict=True)]
         lines += [f"events over time    {spark(total)}  {_day(time['edges'][0])} to {_day(time['edges'][-1])}"]
-    notes = {**{k: v for k, v in profile["left_out"].items() if v}, **profile["checks"]}
-    lines += ["", "left out and checked", *(f"  {k.replace('_', ' ')}: {v:,}" for k, v in notes.items())]
+    repeats = profile["checks"]
+    lines += [f"repeated items      {repeats['repeat_share']:.1%} of a session's later events, "
+              f"{repeats['consecutive_repeat_share']:.1%} right after each other"]  # fmt: skip
+    lines += ["", "left out", *(f"  {line}" for line in left_out(profile) or ["nothing"])]
+    lines += ["", "checks of the split"]
+    for found in findings(profile):
+        lines += [f"  {found.level:<8} {found.words}", *([f"{'':11}{found.remedy}"] if found.remedy else [])]
     return "\n".join(lines)
+
+
+def left_out(profile: Mapping[str, Any]) -> list[str]:
+    """What preparing dropped, columns too.
+
+    >>> left_out({"left_out": {"rare_item_events": 1200, "repeats": 0}, "columns_left_out": {"note": "holds Object"}})
+    ['1,200 rare item events', "column 'note': holds Object"]
+    """
+    dropped = [f"{n:,} {key.replace('_', ' ')}" for key, n in profile["left_out"].items() if n]
+    return dropped + [f"column {name!r}: {why}" for name, why in profile["columns_left_out"].items()]
 
 
 def describe_spec(spec: RunSpec, found: Estimate) -> str:

@@ -1,15 +1,23 @@
-"""Files that change in one step: whoever reads, and whoever is killed or finds the disk full, meets old or new."""
+"""Files that change in one step: whoever reads, and whoever is killed or finds the disk full, meets old or new.
+
+And locks, of which the system frees those of a process that dies.
+"""
 
 from __future__ import annotations
 
 import errno
+import fcntl
 import json
 import os
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
+
+LOCK_SECONDS = 0.5
+"""How long a lock is tried for: a watcher holds it for the moment in which it looks."""
 
 
 @contextmanager
@@ -55,3 +63,25 @@ def append(path: Path, text: str) -> None:
         except OSError:
             file.truncate(end)
             raise
+
+
+@contextmanager
+def locked(path: Path, seconds: float = LOCK_SECONDS) -> Iterator[IO[str]]:
+    """Hold the lock of `path`, a file that is made if need be; yields it open, for a child to hold on to.
+
+    Raises
+    ------
+    BlockingIOError
+        if another process still holds it after `seconds`.
+    """
+    with path.open("a") as file:
+        deadline = time.monotonic() + seconds
+        while True:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(0.02)
+        yield file

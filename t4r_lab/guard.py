@@ -1,19 +1,25 @@
-"""What keeps a training safe from others and the user's own haste: its folder, Ctrl-C, and several processes."""
+"""What keeps a training safe from others and the user's own haste: its folder, Ctrl-C, and several processes.
+
+A run that the record has as RUNNING has a folder of checkpoints, whose lock its process holds: when that process
+dies without a word, the system frees the lock, and whoever reads the record next can tell.
+"""
 
 from __future__ import annotations
 
-import fcntl
 import os
 import signal
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
+from t4r_lab import track
 from t4r_lab.errors import InputError
+from t4r_lab.files import locked
 
 LOCK = "lock"
+DIED = "its process died"
 
 # ── the folder of checkpoints ───────────────────────────────────────────────────────────────────
 
@@ -29,9 +35,9 @@ def only_trainer(folder: Path | None) -> Iterator[None]:
         yield
         return
     folder.mkdir(parents=True, exist_ok=True)
-    with (folder / LOCK).open("w") as lock:
+    with ExitStack() as held:
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            held.enter_context(locked(folder / LOCK))
         except BlockingIOError:
             raise Busy(f"{folder}: another process is training this run; wait for it or stop it") from None
         yield
@@ -53,6 +59,31 @@ def clear(folder: Path) -> None:
         path.unlink(missing_ok=True)
     with suppress(OSError):
         folder.rmdir()
+
+
+def discard(home: Path, folder: Path) -> None:
+    """Give up the unfinished run with its checkpoints in `folder`: they go, the run is marked KILLED."""
+    row = track.of_folder(home, folder)
+    if row is not None and row.status != "FINISHED":
+        track.Record(home, row.run_id).finish("KILLED", "canceled")
+    clear(folder)
+
+
+def runs(home: Path) -> list[track.RunRow]:
+    """Every run of the home, newest first; one whose process died is first marked KILLED, by whoever may write."""
+    rows = track.runs(home)
+    dead = [_mark_if_dead(home, row) for row in rows if row.status == "RUNNING" and row.folder]
+    return track.runs(home) if any(dead) else rows
+
+
+def _mark_if_dead(home: Path, row: track.RunRow) -> bool:
+    lock = Path(row.folder) / LOCK
+    gone = lock.is_relative_to(home) and not lock.exists()  # nobody can go on with it
+    try:
+        with nullcontext() if gone else locked(lock, 0):
+            return track.end(home, row.run_id, "KILLED", DIED)
+    except (OSError, InputError):  # it lives, its folder is another machine's, or this one has no right to write
+        return False
 
 
 # ── the end asked for ───────────────────────────────────────────────────────────────────────────

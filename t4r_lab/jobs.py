@@ -35,7 +35,7 @@ from typing import Any
 
 from t4r_lab import __version__, homes
 from t4r_lab.errors import InputError, did_you_mean
-from t4r_lab.files import replacing, write_json
+from t4r_lab.files import LOCK_SECONDS, locked, replacing, write_json
 from t4r_lab.spec import RunSpec
 
 ASKED = {"pause": "pausing", "stop": "stopping", "cancel": "canceling"}
@@ -43,9 +43,9 @@ ASKED = {"pause": "pausing", "stop": "stopping", "cancel": "canceling"}
 ACTIVE = ("starting", "running", *ASKED.values())
 RESUMABLE = ("paused", "stopped", "failed", "lost")
 ENDED = ("finished", "canceled")
-LOCK_SECONDS = 0.5
-"""How long the lock is tried for: a watcher holds it for the moment in which it looks."""
 EVENTS, STATUS, CONTROL = "events.jsonl", "status.json", "control.json"
+LOG_BYTES = 16_384
+"""Of a log no more than its end is read: a worker may have printed gigabytes."""
 
 
 @dataclass(frozen=True)
@@ -110,7 +110,7 @@ class Job:
         except InputError as error:
             made_by = _read(self.folder / "job.json").get("version", __version__)
             if made_by == __version__:
-                raise
+                raise InputError(f"job {self.id}: its spec can't be read ({error}); remove the folder") from None
             raise InputError(
                 f"job {self.id}: of t4r-lab {made_by}, while this is {__version__} ({error}); use that version"
             ) from None
@@ -134,20 +134,29 @@ class Job:
             content = json.loads((self.folder / STATUS).read_text(encoding="utf-8"))
             return Status(**{f.name: content[f.name] for f in fields(Status) if f.name in content})
         except (OSError, ValueError, TypeError, KeyError) as error:
-            return Status(self.id, self.id, "lost", error=f"{STATUS} can't be read ({type(error).__name__})")
+            how = f"{STATUS} can't be read ({type(error).__name__}); resume it with `t4r-lab jobs resume {self.id}`"
+            return Status(self.id, self.id, "lost", error=how)
 
-    def events(self, since: int = 0) -> list[dict[str, Any]]:
-        """Reports from number `since` on, a damaged one empty; a line still being written waits for the next call."""
+    def events(self) -> list[dict[str, Any]]:
+        """Every report, a damaged one empty; without a line that is still being written."""
+        return self.follow()[0]
+
+    def follow(self, offset: int = 0) -> tuple[list[dict[str, Any]], int]:
+        """The reports from byte `offset` of their file on, and the offset at which the next ones will stand."""
         try:
-            lines = (self.folder / EVENTS).read_text(encoding="utf-8", errors="replace").split("\n")[:-1]
+            with (self.folder / EVENTS).open("rb") as file:
+                file.seek(offset)
+                *lines, torn = file.read().split(b"\n")
+                return [_parsed(line.decode(errors="replace")) for line in lines], file.tell() - len(torn)
         except FileNotFoundError:
-            return []
-        return [_parsed(line) for line in lines[since:]]
+            return [], offset
 
     def log(self, lines: int = 20) -> str:
-        """The end of what the worker printed."""
+        """The last lines that the worker printed, of its last `LOG_BYTES`."""
         try:
-            text = (self.folder / "log.txt").read_text(encoding="utf-8", errors="replace")
+            with (self.folder / "log.txt").open("rb") as file:
+                file.seek(max(file.seek(0, os.SEEK_END) - LOG_BYTES, 0))
+                text = file.read().decode(errors="replace")
         except FileNotFoundError:
             return ""
         return "\n".join(text.splitlines()[-lines:])
@@ -168,13 +177,13 @@ class Job:
 
     def cancel(self) -> None:
         """End for good: after the batch if there is a worker. The run is marked KILLED, its checkpoints go."""
-        from t4r_lab import runner
+        from t4r_lab import guard
 
         try:
             with self.lock():
                 self._refuse(ENDED, "there is nothing to cancel")
                 self.write(replace(self.written(), state="canceled", eta=None, error=""))
-                runner.discard(self.home, self.checkpoints)
+                guard.discard(self.home, self.checkpoints)
         except BlockingIOError:
             self._ask("cancel")
 
@@ -201,7 +210,11 @@ class Job:
     def _ask(self, action: str) -> None:
         if (state := self.status().state) not in ACTIVE:
             raise InputError(f"job {self.id}: it is {state}; there is nothing to {action}")
-        write_json(self.folder / CONTROL, {"action": action})
+        try:
+            write_json(self.folder / CONTROL, {"action": action})
+        except OSError as error:
+            how = f"mend that, or end it with `kill -INT {self.written().pid}`"
+            raise InputError(f"job {self.id}: can't be asked to {action} ({error}); {how}") from None
 
     def _refuse(self, states: tuple[str, ...], remedy: str) -> None:
         state = self.written().state
@@ -245,16 +258,7 @@ class Job:
         BlockingIOError
             if another one still is after `seconds`.
         """
-        with (self.folder / "lock").open("a") as file:
-            deadline = time.monotonic() + seconds
-            while True:
-                try:
-                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                    break
-                except BlockingIOError:
-                    if time.monotonic() > deadline:
-                        raise
-                    time.sleep(0.02)
+        with locked(self.folder / "lock", seconds) as file:
             yield file.fileno()
 
 

@@ -1,4 +1,4 @@
-"""Reports on a terminal or in a notebook: a bar with ETA, a line for each epoch."""
+"""Reports as sentences, and on a terminal or in a notebook with a bar and the time left."""
 
 from __future__ import annotations
 
@@ -9,62 +9,41 @@ from t4r_lab.report import Baseline, Epoch, Progress, Remark, Report, Stopped, T
 from t4r_lab.spec import best_baseline
 
 
-class Console:
-    """An `OnReport` that draws on standard error.
-
-    Lines are plain sentences; the bar is tqdm's, with the time left, and goes when its stage ends.
-    """
+class Sentences:
+    """Puts reports into lines of plain text; of progress, only that a stage begins."""
 
     def __init__(self) -> None:
-        self._bar: Any = None
         self._stage = ""
         self._skipped = 0
         self._baselines: dict[str, dict[str, float]] = {}
 
-    def __call__(self, report: Report) -> None:
+    def __call__(self, report: Report) -> str | None:
+        """The line of `report`; None where there is nothing new to say."""
         if isinstance(report, Progress):
-            self._progress(report)
-            return
+            before, self._stage = self._stage, report.stage
+            return f"{report.stage} …" if report.stage != before else None
         if isinstance(report, Baseline):
             self._baselines[report.name] = report.metrics
-            self._say(f"baseline {report.name}: {_figures(report.metrics)}")
-        elif isinstance(report, Epoch):
+            return f"baseline {report.name}: {_figures(report.metrics)}"
+        if isinstance(report, Epoch):
             self._skipped = report.skipped
-            found = self._beside_baseline(report.valid) or "no validation part"
-            mark = " *" if report.best and report.valid else ""
-            terms = f" ({', '.join(f'{n} {v:.4f}' for n, v in report.losses.items())})" if report.losses else ""
-            self._say(
-                f"epoch {report.epoch}/{report.epochs}  loss {report.train_loss:.4f}{terms}  {found}  "
-                f"{report.seconds:.1f} s{mark}"
-            )
-        elif isinstance(report, Stopped):
-            self._close()
+            return self._epoch(report)
+        if isinstance(report, Stopped):
+            self._stage = ""
             skipped = f", {self._skipped:,} sessions without a target skipped" if self._skipped else ""
-            self._say(f"training {report.reason}: best epoch {report.best_epoch}, {report.seconds:.0f} s{skipped}")
+            return f"training {report.reason}: best epoch {report.best_epoch}, {report.seconds:.0f} s{skipped}"
+        if isinstance(report, TrialEnded):
+            return _trial(report)
+        return report.words if isinstance(report, Remark) else None
 
-        elif isinstance(report, TrialEnded):
-            self._say(_trial(report))
-        elif isinstance(report, Remark):
-            self._say(report.words)
-
-    def _progress(self, report: Progress) -> None:
-        from tqdm.auto import tqdm
-
-        if report.stage != self._stage:
-            self._close()
-            self._stage = report.stage
-            if not report.total:
-                self._say(f"{report.stage} …")
-        if not report.total:
-            return
-        if self._bar is None:
-            self._bar = tqdm(
-                total=report.total, desc=report.stage, unit=f" {report.unit}", leave=False, file=sys.stderr,
-                dynamic_ncols=True, initial=report.done,
-            )  # fmt: skip
-        self._bar.update(report.done - self._bar.n)
-        if "loss" in report.figures:
-            self._bar.set_postfix_str(f"loss {report.figures['loss']:.3f}", refresh=False)
+    def _epoch(self, report: Epoch) -> str:
+        found = self._beside_baseline(report.valid) or "no validation part"
+        mark = " *" if report.best and report.valid else ""
+        terms = f" ({', '.join(f'{n} {v:.4f}' for n, v in report.losses.items())})" if report.losses else ""
+        return (
+            f"epoch {report.epoch}/{report.epochs}  loss {report.train_loss:.4f}{terms}  {found}  "
+            f"{report.seconds:.1f} s{mark}"
+        )
 
     def _beside_baseline(self, metrics: dict[str, float]) -> str:
         """The figures, and the first of them as the best baseline has it."""
@@ -74,6 +53,42 @@ class Console:
         first = figures.split(" ")[0]
         name = best_baseline(self._baselines, first)
         return figures if name is None else f"{figures}  ({name} {self._baselines[name][first]:.4f})"
+
+
+class Console:
+    """An `OnReport` that draws on standard error.
+
+    Lines are plain sentences; the bar is tqdm's, with the time left, and goes when its stage ends.
+    """
+
+    def __init__(self) -> None:
+        self._bar: Any = None
+        self._sentences = Sentences()
+
+    def __call__(self, report: Report) -> None:
+        line = self._sentences(report)
+        if isinstance(report, Progress):
+            if line:
+                self._close()
+            if report.total:
+                self._draw(report)
+                return
+        if isinstance(report, Stopped):
+            self._close()
+        if line:
+            self._say(line)
+
+    def _draw(self, report: Progress) -> None:
+        from tqdm.auto import tqdm
+
+        if self._bar is None:
+            self._bar = tqdm(
+                total=report.total, desc=report.stage, unit=f" {report.unit}", leave=False, file=sys.stderr,
+                dynamic_ncols=True, initial=report.done,
+            )  # fmt: skip
+        self._bar.update(report.done - self._bar.n)
+        if "loss" in report.figures:
+            self._bar.set_postfix_str(f"loss {report.figures['loss']:.3f}", refresh=False)
 
     def _say(self, line: str) -> None:
         if self._bar is not None:
@@ -90,7 +105,7 @@ class Console:
     def _close(self) -> None:
         if self._bar is not None:
             self._bar.close()
-        self._bar, self._stage = None, ""
+        self._bar = None
 
 
 def _trial(report: TrialEnded) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -82,33 +83,33 @@ def run(
     build.check(spec, dataset.schema)
     vectors = read_all_vectors(spec.model, dataset.vocabulary)
     on_report(Progress("importing torch"))
-    from t4r_lab.train import make_accelerator
+    from t4r_lab.train import check_processes, make_accelerator
 
-    make_accelerator(spec.train)  # refuses a precision that the device lacks before anything is written
+    accelerator = make_accelerator(spec.train)  # refuses a precision that the device lacks before anything is written
+    check_processes([body.kind for body in spec.model.bodies], accelerator.num_processes)
     _check_sessions(spec, dataset)
     on_report(Progress("opening the record"))
-    record = _open_record(place, spec, dataset, resume, Path(folder) if folder else None)
-    run_id = guard.agree(record.run_id if record else "")
-    checkpoints = Path(folder) if folder else place / "jobs" / f"run-{run_id[:12]}"
+    checkpoints = Path(folder) if folder else place / "jobs" / guard.agree(f"run-{secrets.token_hex(6)}")
+    record = None
     try:
-        with guard.only_trainer(checkpoints if record else None):
-            if record:
-                record.begin(checkpoints)
-                on_report(Started(run_id))
+        with guard.only_trainer(checkpoints if guard.is_main() else None):  # before there is a run that counts on it
+            record = _open_record(place, spec, dataset, resume, checkpoints)
+            run_id = guard.agree(record.run_id if record else "")
+            on_report(Started(run_id))
             result = _train(
                 spec, dataset, vectors, record, place, run_id, checkpoints, test, on_report, should_stop, bool(resume)
             )
     except guard.Busy:
         raise  # the run is another process's
     except BaseException as error:
-        if record:
+        if record and not isinstance(error, track.Away):
             killed = isinstance(error, KeyboardInterrupt)
             with suppress(Exception):  # the record may be what failed; the first error is what counts
                 record.finish("KILLED" if killed else "FAILED", f"{type(error).__name__}: {error}")
-            if not guard.can_resume(checkpoints):
-                guard.clear(checkpoints)
+        if guard.is_main() and not guard.can_resume(checkpoints):
+            guard.clear(checkpoints)
         if homes.disk_is_full(error):
-            remedy = f"resume run {run_id[:12]}" if guard.can_resume(checkpoints) else "train again"
+            remedy = f"resume run {record.run_id[:12]}" if record and guard.can_resume(checkpoints) else "train again"
             raise InputError(f"{place}: the disk is full; free some space, then {remedy}") from None
         raise
     if result.status == "FINISHED" and record:
@@ -239,16 +240,15 @@ def load_model(home: Path, row: track.RunRow) -> tuple[Model, RunSpec, Any]:
 # ── pieces ──────────────────────────────────────────────────────────────────────────────────────
 
 
-def _open_record(
-    home: Path, spec: RunSpec, dataset: Dataset, resume: str | None, folder: Path | None
-) -> track.Record | None:
-    """The record of the run; only the first of several processes has one."""
+def _open_record(home: Path, spec: RunSpec, dataset: Dataset, resume: str | None, folder: Path) -> track.Record | None:
+    """The record of the run, which is RUNNING from now on; only the first of several processes has one."""
     if not guard.is_main():
         return None
     if resume is None:
         return track.start(home, spec, dataset, folder)
     _refuse_finished(track.find(home, resume))
     record = track.Record(home, resume)
+    record.begin(folder)
     record.describe(spec, dataset)  # whoever opened it may have been killed before
     return record
 
@@ -295,11 +295,3 @@ def _fit_temperature(model: Model, spec: RunSpec, dataset: Dataset, counts: Any)
     before = judge(model, dataset.part("valid"), spec, counts).beside
     temperature = fit_temperature(model, dataset.part("valid"), spec)
     return {"temperature": temperature, **{f"{name}_before": before[name] for name in ("ece", "brier", "nll")}}
-
-
-def discard(home: Path, folder: Path) -> None:
-    """Give up the unfinished run with its checkpoints in `folder`: they go, the run is marked KILLED."""
-    row = track.of_folder(home, folder)
-    if row is not None and row.status != "FINISHED":
-        track.Record(home, row.run_id).finish("KILLED", "canceled")
-    guard.clear(folder)

@@ -9,6 +9,7 @@ import sys
 import time
 from contextlib import suppress
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from t4r_lab import track
 from t4r_lab.errors import InputError
@@ -18,16 +19,24 @@ SECONDS = 60
 
 
 def page(home: Path, address: str, run_id: str | None = None) -> str:
-    """The address of all runs, or of one. (The bare address would open on MLflow's pages for chat models.)"""
+    """The address of all runs, or of one. (Without the type they would open among MLflow's pages for chat models.)"""
     _, experiment = track.client_of(home)
-    where = f"runs/{run_id}" if run_id else "runs?workflowType=machine_learning"
-    return f"{address}/#/experiments/{experiment}/{where}"
+    return f"{address}/#/experiments/{experiment}/runs{f'/{run_id}' if run_id else ''}?workflowType=machine_learning"
 
 
 def remote(home: Path) -> str | None:
     """The server that holds the record, where one does."""
     address = track.database(home)
     return address if address.startswith("http") else None
+
+
+def elsewhere(page: str) -> str:
+    """What to do where the browser is on another machine than the `page`; nothing for a server that all reach."""
+    where = urlsplit(page)
+    if where.hostname != "127.0.0.1":
+        return ""
+    tunnel = f"ssh -N -L {where.port}:127.0.0.1:{where.port} {socket.gethostname()}"
+    return f"answers on this machine alone: where the browser is on another one, first run there: {tunnel}"
 
 
 def command(home: Path, port: int) -> list[str]:

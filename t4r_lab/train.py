@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +17,7 @@ from t4r_lab.data.batches import make_batch, training_batches, training_length, 
 from t4r_lab.errors import InputError
 from t4r_lab.evaluation import assess, figures
 from t4r_lab.labels import check_tasks
+from t4r_lab.nn.blocks import TransformerBlock
 from t4r_lab.nn.flow import Loss
 from t4r_lab.report import Epoch, Progress, Report, Stopped
 from t4r_lab.spec import RunSpec, TrainSpec
@@ -61,6 +62,7 @@ def fit(
         if the loss stops being finite.
     """
     accelerator = make_accelerator(spec.train)
+    check_processes({m.kind for m in model.modules() if isinstance(m, TransformerBlock)}, accelerator.num_processes)
     train = dataset.part(spec.train.fit_on)
     valid = dataset.part("valid") if spec.train.fit_on == "train" else None
     shortest = 2 if model.predicts_items else 1
@@ -140,6 +142,18 @@ def check_sessions(train: Sessions, path: str, shortest: int) -> None:
     if train.lengths.max(initial=0) < shortest:
         events = {1: "an event", 2: "two events"}[shortest]
         raise InputError(f"{path}: no training session has {events}; prepare with longer sessions, or split by time")
+
+
+def check_processes(bodies: Collection[str], processes: int) -> None:
+    """Refuse bodies that several processes can't train.
+
+    Reformer's reversible layers go backward by themselves, once for each time that a step reads them, and torch takes
+    the second for a mistake.
+    """
+    if processes > 1 and "reformer" in bodies:
+        raise InputError(
+            "model.body.kind: reformer can't be trained in several processes; start one alone, or use gpt2 or llama"
+        )
 
 
 def train_step(

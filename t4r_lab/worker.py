@@ -15,7 +15,8 @@ from typing import Any
 
 from t4r_lab import files, guard, runner, track
 from t4r_lab.errors import InputError
-from t4r_lab.jobs import ASKED, EVENTS, Job, Status
+from t4r_lab.jobs import ASKED, EVENTS, STATUS, Job, Status
+from t4r_lab.progress import Sentences
 from t4r_lab.report import Epoch, Progress, Report, Started, to_event
 
 PROGRESS_EVERY = 0.2
@@ -27,7 +28,7 @@ STATE_OF = {"pause": "paused", "cancel": "canceled"}
 
 
 class Reporter:
-    """Writes reports as events and keeps the status up to date.
+    """Writes reports as events, keeps the status up to date, and prints a line of what a person would want to read.
 
     While the disk is full the old status stays, and events wait in memory.
     """
@@ -39,6 +40,7 @@ class Reporter:
         self._first: tuple[float, int] | None = None
         self._wrote, self._kept = 0.0, 0
         self._waiting = ""
+        self._sentences = Sentences()
         _cut_torn_line(job.folder / EVENTS)
         self._write()
 
@@ -50,13 +52,23 @@ class Reporter:
         if self._is_event(report, before):
             self._waiting += json.dumps({"time": now, **to_event(report)}) + "\n"
         self._write()
+        self._say(self._sentences(report))
 
     def end(self, **changes: Any) -> None:
         """The last status."""
         self.status = replace(self.status, eta=None, **changes)
         self._write()
+        self._say(self.status.state)
+
+    def _say(self, line: str | None) -> None:
+        """Into the job's log, where this process has its output."""
+        if line:
+            with suppress(OSError):
+                print(time.strftime("%Y-%m-%d %H:%M:%S"), line, flush=True)
 
     def _write(self) -> None:
+        if not (self.job.folder / STATUS).exists():  # who deleted the job doesn't want half of it back
+            return
         with suppress(OSError):  # not even told: the log lies on the same disk
             if self._waiting:
                 files.append(self.job.folder / EVENTS, self._waiting)
@@ -139,7 +151,7 @@ def _ended_early(job: Job, reporter: Reporter) -> int:
     state = STATE_OF.get(job.asked(), "stopped")
     reporter.end(state=state)
     if state == "canceled":
-        runner.discard(job.home, job.checkpoints)
+        guard.discard(job.home, job.checkpoints)
     return 0
 
 

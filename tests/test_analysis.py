@@ -158,7 +158,7 @@ def test_mlflows_pages_answer_on_the_record_and_end_with_us(world: tuple[Path, s
         assert server.address() == address  # the same one, not a second
         with urllib.request.urlopen(address, timeout=10) as answer:
             assert answer.status == 200
-        assert page(home, address, long).endswith(f"/runs/{long}")
+        assert page(home, address, long).endswith(f"/runs/{long}?workflowType=machine_learning")
     finally:
         server.close()
     with pytest.raises(OSError, match="refused"):

@@ -118,8 +118,11 @@ def shoot(page: Any, name: str) -> None:
     """A picture where ``T4R_LAB_SCREENSHOTS`` names a folder."""
     if folder := os.environ.get("T4R_LAB_SCREENSHOTS"):
         Path(folder).mkdir(parents=True, exist_ok=True)
-        page.wait_for_timeout(400)  # lets transitions end, for the picture alone
+        size = page.viewport_size
+        page.set_viewport_size({**size, "height": 2800})  # room for the whole panel
+        page.wait_for_timeout(600)  # lets transitions end, for the picture alone
         page.locator(".t4r-lab").first.screenshot(path=str(Path(folder) / f"{name}.png"))
+        page.set_viewport_size(size)
 
 
 def theme(page: Any, name: str) -> None:
@@ -129,6 +132,7 @@ def theme(page: Any, name: str) -> None:
 
 def test_choose_train_watch_and_find_the_run(page: Any, server: tuple[str, Path]) -> None:
     lab = open_lab(page, server[0])
+    page.locator(".t4r-estimate", has_text="per epoch").wait_for()
     shoot(page, "lab-architecture-light")
     # a body that is only for mlm changes the masking and says so; what is not offered is explained
     body = page.get_by_label("body", exact=True)
@@ -158,10 +162,22 @@ def test_choose_train_watch_and_find_the_run(page: Any, server: tuple[str, Path]
     page.evaluate("path => { path.dataset.first = 'yes'; }", path.element_handle())
     card.locator("svg[aria-label*='at epoch 2,']").first.wait_for(timeout=90_000)
     shoot(page, "lab-train-running-light")
+    # its log, which grows while it is open; and smoothing by keyboard, drawn as it is said
+    card.get_by_role("button", name="Log").press("Enter")
+    card.locator(".t4r-log", has_text="epoch 3/12").wait_for(timeout=90_000)
+    page.locator(".t4r-lab .t4r-actions-bar .noUi-handle").first.focus()
+    for _ in range(12):
+        page.keyboard.press("ArrowRight")
+    smooth = card.locator("svg[aria-label*='training loss'][aria-label*='smoothed']")
+    smooth.wait_for()
     card.locator(".t4r-state", has_text="finished").wait_for(timeout=180_000)
     card.locator("svg[aria-label*='at epoch 12']").first.wait_for()
     assert path.get_attribute("data-first") == "yes"  # extended, not drawn anew
     assert card.locator("svg path.t4r-curve").count() == 2
+    assert len(card.locator("svg path.t4r-raw").first.get_attribute("d")) > 100  # the values stay, behind
+    said = re.search(r"smoothed [\d.]+", smooth.get_attribute("aria-label"))
+    assert said is not None
+    assert smooth.locator(".t4r-now").text_content().endswith(said[0])
     assert card.locator("svg line.t4r-line").count() == 2  # both baselines
     shoot(page, "lab-train-light")
     tab(page, "Runs")
@@ -361,3 +377,12 @@ def test_reload_and_restart_find_the_running_job_again(page: Any, server: tuple[
     card.locator("svg path.t4r-curve").first.wait_for(state="attached")
     card.get_by_role("button", name="Stop").click()
     card.locator(".t4r-state", has_text="stopped").wait_for(timeout=60_000)
+    # and goes on where it was
+    before = int(re.search(r"at epoch (\d+)", card.locator("svg").nth(1).get_attribute("aria-label"))[1])
+    card.get_by_role("button", name="Resume").click()
+    page.wait_for_function(
+        "(before) => document.querySelectorAll('.t4r-card svg')[1].ariaLabel.match(/at epoch (\\d+)/)[1] > before + 1",
+        arg=before, timeout=90_000,
+    )  # fmt: skip
+    card.get_by_role("button", name="Pause").click()
+    card.locator(".t4r-state", has_text="paused").wait_for(timeout=60_000)

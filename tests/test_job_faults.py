@@ -130,6 +130,60 @@ def test_a_damaged_request_asks_nothing_and_the_next_one_is_heard(content: str, 
             assert (job.asked(), job.status().state) == (action, state)
 
 
+def test_a_disk_that_fills_in_the_midst_of_training_leaves_a_job_that_resumes_to_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import errno
+
+    from t4r_lab import checkpoint
+
+    def made(name: str) -> jobs.Job:
+        job = jobs.Job(tmp_path / name / "jobs" / "x")
+        job.folder.mkdir(parents=True)
+        (job.folder / "spec.json").write_text(spec.to_json())
+        job.write(jobs.Status("x", "x"))
+        return job
+
+    def fills(folder: Path, *more: object) -> None:
+        if (folder / checkpoint.FILE).exists():
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(folder))
+        write(folder, *more)  # type: ignore[arg-type]
+
+    spec, write = small_spec(small_data(tmp_path / "d"), train__epochs=3), checkpoint.write_state
+    whole, job = made("a"), made("b")
+    assert worker.work(whole) == 0
+    with monkeypatch.context() as patch:
+        patch.setattr("t4r_lab.train.write_state", fills)
+        assert worker.work(job) == 2
+    failed = job.written()
+    assert failed.state == "failed"
+    assert "the disk is full; free some space, then resume" in failed.error
+    assert "No space left" in track.find(job.home, failed.run_id).reason
+    assert worker.work(job) == 0
+    assert (job.written().run_id, job.written().metrics) == (failed.run_id, whole.written().metrics)
+    assert [e["epoch"] for e in job.events() if e["event"] == "epoch"] == [1, 2, 2, 3]  # the unkept one again
+
+
+def test_a_worker_whose_folder_is_deleted_still_finishes_its_run(tmp_path: Path) -> None:
+    class Vandal(worker.Reporter):
+        def __call__(self, report: object) -> None:
+            super().__call__(report)  # type: ignore[arg-type]
+            if isinstance(report, Epoch) and report.epoch == 1:
+                shutil.rmtree(self.job.folder)
+
+    job = jobs.Job(tmp_path / "jobs" / "x")
+    job.folder.mkdir(parents=True)
+    spec = small_spec(small_data(tmp_path / "d"))
+    job.write(jobs.Status("x", "x"))
+    from t4r_lab import runner
+
+    result = runner.run(spec, home=tmp_path, on_report=Vandal(job), folder=job.checkpoints)
+    row = track.find(tmp_path, result.run_id)
+    assert (row.status, row.valid) == ("FINISHED", result.valid)
+    assert track.history(tmp_path, row.run_id, ["train/loss"])["train/loss"][-1][0] == 2
+    assert jobs.all_jobs(tmp_path) == []  # and no half of it stands in the list
+
+
 def test_a_damaged_event_is_empty_and_those_around_it_are_read(job: jobs.Job) -> None:
     (job.folder / "events.jsonl").write_bytes(b'{"event": "a"}\n\xff\x00{\n[1]\n{"event": "b"}\n')
     assert job.events() == [{"event": "a"}, {}, {}, {"event": "b"}]

@@ -7,17 +7,21 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
 
-from t4r_lab import track
+from t4r_lab import build, runner, track, train
 from t4r_lab.data.batches import make_batch
 from t4r_lab.data.prepare import PrepareOptions, prepare
 from t4r_lab.data.synthetic import Generator
+from t4r_lab.errors import InputError
+from t4r_lab.report import silent
 from tests.processes import SAME_AS_ONE, SPECS, TOY, Outcome, case, fitted, in_turn, windows_of
 from tests.small import small_spec
+from tests.toy import toy_spec
 
 LAUNCH = (
     "accelerate.commands.launch --multi_gpu --num_processes 2 --num_machines 1 --mixed_precision no "
@@ -88,3 +92,18 @@ def test_the_command_in_two_processes_records_one_run_with_every_head(tmp_path: 
     (run,) = track.runs(tmp_path / "home")
     assert run.status == "FINISHED" and json.loads(printed)["run_id"] == run.run_id
     assert {"ndcg@5", "purchase/auc", "price/rmse"} <= set(run.valid)
+
+
+def test_a_body_that_several_processes_cannot_train_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(train, "make_accelerator", lambda asked: SimpleNamespace(num_processes=2))
+    spec = toy_spec("reformer")
+    model = build.build(spec, TOY.schema, TOY.item_table())
+    with pytest.raises(
+        InputError, match=r"reformer can't be trained in several processes; start one alone, or use gpt2"
+    ):
+        list(train.fit(model, TOY, spec, tmp_path))  # type: ignore[arg-type]
+    data = prepare(Generator(n_items=40).events(50), tmp_path / "data", PrepareOptions())
+    other = small_spec(data.path).override({"model.body": {"kind": "reformer", "d_model": 8}})
+    with pytest.raises(InputError, match=r"model\.body\.kind: reformer"):
+        runner.run(other, home=tmp_path / "home", on_report=silent)
+    assert track.runs(tmp_path / "home") == []

@@ -46,6 +46,7 @@ def test_a_run_is_recorded_whole(home: Path, data: Dataset) -> None:
     tags = dict(rows(home, "SELECT key, value FROM tags WHERE run_uuid = ?", record.run_id))
     assert tags["t4r.dataset_digest"] == data.digest
     assert tags["t4r.seed"] == "7"
+    assert tags["mlflow.note.content"] == "gru · clm on d"  # the description in MLflow's pages
     query = "SELECT step, value FROM metrics WHERE run_uuid = ? AND key = ? ORDER BY step"
     assert rows(home, query, record.run_id, "valid/ndcg_at_5") == [(1, 0.1), (2, 0.2)]
     assert rows(home, query, record.run_id, "train/loss") == [(1, 3.5), (2, 2.5)]
@@ -106,7 +107,7 @@ def test_a_database_left_half_made_is_made_anew(tmp_path: Path, data: Dataset) -
     (tmp_path / ".mlflow.making").touch()
     run_id = track.start(tmp_path, small_spec(data.path), data).run_id
     assert not (tmp_path / ".mlflow.making").exists()
-    track._client.cache_clear()  # another process opens the same home: a whole database is never touched
+    track.client._client.cache_clear()  # another process opens the same home: a whole database is never touched
     assert [row.run_id for row in track.runs(tmp_path)] == [run_id]
 
 
@@ -144,6 +145,7 @@ def test_what_the_user_can_mend_is_said_in_a_line(
     from mlflow import MlflowClient
 
     record = track.start(home, small_spec(data.path), data)
+    monkeypatch.setattr(track.client, "PATIENCE", 0.0)
     monkeypatch.setattr(MlflowClient, "log_batch", raising(RuntimeError(error)))
     with pytest.raises(InputError, match=words) as told:
         record.metrics({"train/loss": 1.0})

@@ -471,6 +471,7 @@ def test_tune_leads_workers_and_records(data: Path, tmp_path: Path) -> None:
 
 def test_what_was_not_recorded_is_made_up_for(data: Path, tmp_path: Path, formula: list[RunSpec]) -> None:
     from t4r_lab import track
+    from t4r_lab.track import studies
 
     found = begin(data, tmp_path, trials=4, pruner="none")
     worker.work(orders(tmp_path))
@@ -478,10 +479,10 @@ def test_what_was_not_recorded_is_made_up_for(data: Path, tmp_path: Path, formul
     assert record.open_record(found, tmp_path).run_id == opened.run_id
     there: set[int] = set()
     record.write_trials(found, opened, found.trials()[:2], there)
-    there = track.recorded_trials(tmp_path, opened.run_id)
+    there = studies.recorded_trials(tmp_path, opened.run_id)
     assert there == {0, 1}
     record.write_trials(found, opened, found.trials(), there)
-    assert track.recorded_trials(tmp_path, opened.run_id) == {0, 1, 2, 3}
+    assert studies.recorded_trials(tmp_path, opened.run_id) == {0, 1, 2, 3}
     client, experiment = track.client_of(tmp_path)
     assert len(client.search_runs([experiment])) == 5
 

@@ -12,14 +12,14 @@ from typing import Any
 import pytest
 
 from t4r_lab.spec import BODY_MASKINGS, RunSpec
+from t4r_lab.widgets.card import JobCard
 from t4r_lab.widgets.draft import Draft
 from t4r_lab.widgets.features import FeatureEditor
 from t4r_lab.widgets.forms import SpecForm
 from t4r_lab.widgets.lab import Lab
 from t4r_lab.widgets.picture import picture
-from t4r_lab.widgets.prepare import PrepareForm
 from t4r_lab.widgets.runs import RunsPanel
-from t4r_lab.widgets.train import JobCard, TrainPanel
+from t4r_lab.widgets.train import TrainPanel
 from t4r_lab.widgets.views import JobState, RunSummary
 from tests.toy import SCHEMA
 
@@ -316,48 +316,6 @@ def test_callbacks_are_quick(lab: Lab) -> None:
         lab.architecture.form.fields["model.body.kind"].control.value = body
         slowest = max(slowest, time.perf_counter() - began)
     assert slowest < 0.15
-
-
-def test_a_wrong_file_is_refused_in_the_panel(lab: Lab, tmp_path: Path) -> None:
-    form = lab.data.form
-    form.source.value = str(tmp_path / "none.csv")
-    until(lambda: form.refusal)
-    assert "no such file" in form._message.value
-    form.name.value = "../mine"
-    form.button.click()
-    assert "plain name" in form.refusal
-    form.fields["min_item_support"].control.value = 2
-    assert form.refusal == ""
-
-
-def test_a_file_is_read_prepared_and_used(lab: Lab, tmp_path: Path) -> None:
-    rows = "".join(f"{s},{EVIL if i == 3 else (s + i) % 7},{1000 + s * 10 + i}\n" for s in range(40) for i in range(4))
-    (tmp_path / "clicks.csv").write_text("visit,thing,timestamp\n" + rows)
-    form = lab.data.form
-    form.source.value = str(tmp_path / "clicks.csv")
-    until(lambda: form.preview)
-    assert form.name.value == "clicks"
-    assert form.preview is not None
-    assert form.preview.roles == {"time": "timestamp"}
-    assert "<img" not in form._table.value
-    assert "&lt;img" in form._table.value
-    assert form.fields["time"].control.options[0] == ("automatic: timestamp", "")
-    form.fields["session"].control.value, form.fields["item"].control.value = "visit", "thing"
-    form.fields["min_session_length"].control.value = 3
-    form.button.click()
-    until(lambda: (lab.data.summary is not None and lab.data.summary.name == "clicks") or form.refusal)
-    assert form.refusal == ""
-    assert lab.draft.spec.data.path.endswith("clicks")
-    assert [p.name for p in lab.data.paths] == ["clicks", "demo"]
-
-
-def test_options_are_checked_beside_their_fields() -> None:
-    form = PrepareForm(lambda path: None, lambda *asked: None)
-    form.fields["valid_days"].control.value = "-1"
-    assert "-1" in form.fields["valid_days"].error
-    form.fields["valid_days"].control.value = ""
-    assert not any(field.error for field in form.fields.values())
-    assert form.options == {}
 
 
 @pytest.mark.slow

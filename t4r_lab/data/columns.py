@@ -58,9 +58,11 @@ def find_roles(table: Table, options: PrepareOptions, given: bool = False) -> Ro
     InputError
         for a column that is asked for and missing, or needed and not found, or where several could be meant.
     """
-    if (item := find(table, options.item, "item")) is None:
+    if (item := find(table, options.item, "item", options.ignore)) is None:
         raise InputError(f"{table.where}: no item column among {_list(table)}; {_name(table, 'name it with --item')}")
-    session, user = find(table, options.session, "session"), find(table, options.user, "user")
+    taken = {n for n in (options.session, options.item, options.time, options.user, options.title) if n is not None}
+    taken |= {*options.ignore, *options.targets}
+    session, user = find(table, options.session, "session", taken), find(table, options.user, "user", taken)
     if options.gap_minutes is not None:
         if user is None:
             raise InputError(
@@ -75,22 +77,22 @@ def find_roles(table: Table, options: PrepareOptions, given: bool = False) -> Ro
             f"{table.where}: no session or user column among {_list(table)}; "
             f"{_name(table, 'name one with --session or --user')}"
         )
-    time = find(table, options.time, "time")
+    time = find(table, options.time, "time", taken)
     if time is None and ((options.split == "time" and not given) or options.gap_minutes is not None):
         raise InputError(
             f"{table.where}: no time column among {_list(table)}; name it with --time, or use --split leave_one_out "
             "for events that are in order"
         )
     asked = [options.item, options.session, options.time, options.user]
-    taken = [name for name in (item, session, time, user) if name is not None]
-    for name in taken:
-        if taken.count(name) > 1 and name in asked:
+    found = [name for name in (item, session, time, user) if name is not None]
+    for name in found:
+        if found.count(name) > 1 and name in asked:
             raise InputError(f"{table.where}: column {name!r} can't play two parts; name a column for each")
     return Roles(item, session, time, user)
 
 
-def find(table: Table, asked: str | None, role: str) -> str | None:
-    """The column asked for, or the one with a usual name.
+def find(table: Table, asked: str | None, role: str, taken: Collection[str] = ()) -> str | None:
+    """The column asked for, or the one with a usual name among those that aren't `taken` for something else.
 
     Raises
     ------
@@ -103,7 +105,7 @@ def find(table: Table, asked: str | None, role: str) -> str | None:
             raise InputError(f"{table.where}: column {asked!r} (--{role}) is missing; {did_you_mean(asked, columns)}")
         return asked
     usual = [_plain(name) for name in USUAL[role]]
-    found = [c for c in columns if _plain(c) in usual]
+    found = [c for c in columns if _plain(c) in usual and c not in taken]
     own = [c for c in found if _plain(c) == usual[0]]
     if len(own) == 1 or role == "title":
         return min(found, key=lambda c: usual.index(_plain(c)), default=None)

@@ -62,8 +62,9 @@ def find_features(
     and users are brought into the order of `item_values` and `group_values`.
     """
     columns, first = Columns(), _first_rows(log, len(item_values))
-    title = find(table, options.title if options.title in table.frame.columns else None, "title")
-    if title is not None and title not in (*options.targets, *roles.names()):
+    asked = options.title if options.title in table.frame.columns else None
+    title = find(table, asked, "title", (*options.ignore, *options.targets, *roles.names()))
+    if title is not None:
         columns.titles = table.frame[title].gather(first)
     side = {c for t in (items, users) if t is not None for c in t.frame.columns}
     wanted = [c for c in table.frame.columns if c not in roles.names() and c != title]

@@ -12,6 +12,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from t4r_lab.data.checks import split_figures
 from t4r_lab.data.coding import factorize
 from t4r_lab.data.columns import Roles, check_ids, check_names, find_roles, seconds
 from t4r_lab.data.dataset import Dataset
@@ -103,13 +104,14 @@ def prepare(
     with written_whole(out, split.kind) as folder:
         schema, parts, item_table, tables = _encode(folder, raw, split, columns)
         report()
+        checks = split_figures(split, raw.time, _users(raw, options))
         del raw
         for name, sessions in parts.items():
             write_sessions(sessions, folder / f"{name}.parquet")
         schema.save(folder / "schema.json")
         sessions_as = {"gap_minutes": options.gap_minutes, "drop_repeats": options.drop_repeats}
         (folder / FOLDER / SESSIONS).write_text(json.dumps(sessions_as) + "\n", encoding="utf-8")
-        profile = make_profile(schema, parts, item_table, split, columns.left_out, tables, options)
+        profile = make_profile(schema, parts, item_table, split, columns.left_out, tables, options, checks)
         (folder / "profile.json").write_text(json.dumps(profile, indent=1) + "\n", encoding="utf-8")
     on_report(Progress(STAGES[-1], len(STAGES), len(STAGES), "stages"))
     return Dataset.open(out)
@@ -163,6 +165,13 @@ def _read(events: Any, test: Any, options: PrepareOptions, side: Sequence[Table 
     item, item_values = factorize(whole.frame[roles.item])
     time = np.concatenate(times) if len(times) > 1 else times[0] if times else None
     return Events(whole, roles, group, group_values, item, item_values, time, len(table.frame))
+
+
+def _users(raw: Events, options: PrepareOptions) -> NDArray[np.int32] | None:
+    """(R,) code of each row's user; None where there is none, or where a session is all of a user."""
+    if raw.roles.session is None:
+        return None if options.gap_minutes is None else raw.group
+    return None if raw.roles.user is None else factorize(raw.table.frame[raw.roles.user])[0]
 
 
 def _with_users(table: Table, users: Table, roles: Roles) -> Table:

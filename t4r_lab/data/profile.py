@@ -25,10 +25,12 @@ TOP = 20
 def make_profile(
     schema: Schema, parts: Mapping[str, Sessions], items: pl.DataFrame, split: Split,
     columns_left_out: Mapping[str, str], tables: Mapping[str, pl.DataFrame], options: PrepareOptions,
+    split_checks: Mapping[str, Any],
 ) -> dict[str, Any]:  # fmt: skip
     """The content of ``profile.json``: plain, and small whatever the size of the data.
 
-    `items` is the item table, `tables` the ``id, value`` of each category column.
+    `items` is the item table, `tables` the ``id, value`` of each category column, `split_checks` what
+    `split_figures` has counted.
     """
     described = [c for c in schema if c.role in ("feature", "target") and c.kind != "timestamp"]
     return {
@@ -44,6 +46,7 @@ def make_profile(
         "cuts": split.cuts,
         "checks": _checks(parts, items, split),
         "leakage": _leakage(parts, split),
+        "split_checks": split_checks,
         "options": options.model_dump(mode="json"),
     }
 
@@ -117,6 +120,7 @@ def _feature(column: Column, train: Sessions, items: pl.DataFrame, table: pl.Dat
         return {
             **summary,
             "values": column.size - UNKNOWN - 1,
+            "rows": total,
             "unknown_share": round(float(counts[UNKNOWN] / total), 4),
             "top": counts[UNKNOWN + 1 :][best].tolist(),
             "top_values": [name[:80] for name in names],

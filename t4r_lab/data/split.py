@@ -26,6 +26,8 @@ class Split:
     """time, given or leave_one_out"""
     cuts: dict[str, float]
     left_out: dict[str, int]
+    came: Log
+    """all events, before the filters"""
 
     @property
     def leave_one_out(self) -> bool:
@@ -74,8 +76,8 @@ def split_sessions(
         kind = "given" if given else "time"
         assert time is not None or given
         log, cuts = _by_time(log, time, options, given)
-    log = _filter(log, options, kind, left_out)
-    split = Split(log, kind, cuts, left_out)
+    came, log = log, _filter(log, options, kind, left_out)
+    split = Split(log, kind, cuts, left_out, came)
     if not len(log):
         raise InputError(
             f"no session has {options.min_session_length} events or more of items with enough support; "

@@ -175,14 +175,14 @@ class ModelSpec(Part):
 
     @model_validator(mode="after")
     def _pair_is_allowed(self) -> ModelSpec:
-        for body in (self.body, *(tower.body for tower in self.towers)):
+        for body in self.bodies:
             if refusal := pair_refusal(body.kind, self.masking.kind):
                 raise InputError(refusal)
         return self
 
     @model_validator(mode="after")
     def _towers_can_be_merged(self) -> ModelSpec:
-        widths = [self.body.d_model, *(tower.body.d_model for tower in self.towers)]
+        widths = [body.d_model for body in self.bodies]
         if self.merge != "concat" and len(set(widths)) > 1:
             raise InputError(
                 f"merge {self.merge!r} needs towers of one width, but their d_model are {', '.join(map(str, widths))}; "
@@ -207,6 +207,11 @@ class ModelSpec(Part):
         if not any(head.weight for head in self.heads):
             raise InputError("heads: every weight is 0, so nothing would be learned; set one above 0")
         return self
+
+    @property
+    def bodies(self) -> list[BodySpec]:
+        """The body of every tower, the model's own first."""
+        return [self.body, *(tower.body for tower in self.towers)]
 
     @property
     def next_item(self) -> NextItem | None:

@@ -15,6 +15,7 @@ from t4r_lab.comparison import Cases, Difference, cases_of, is_paired, paired_bo
 from t4r_lab.errors import InputError
 from t4r_lab.report import OnReport, Remark
 from t4r_lab.spec import RunSpec, best_baseline
+from t4r_lab.track import studies
 from t4r_lab.tuning.record import open_record
 from t4r_lab.tuning.storage import address, connect
 from t4r_lab.tuning.study import FINAL, Study, Trial, load
@@ -129,7 +130,7 @@ def _train(
 ) -> track.RunRow:
     named = spec.override({"name": f"{study.name}-{variant}-{seed}", "train.seed": spec.train.seed + seed})
     result = runner.run(named, home=home, test=True, on_report=on_report)
-    track.put_under(home, result.run_id, parent)
+    studies.put_under(home, result.run_id, parent)
     if result.status != "FINISHED":
         raise KeyboardInterrupt
     study.keep(FINAL, {**study.attribute(FINAL, {}), _key(chosen, variant, seed): result.run_id})

@@ -14,6 +14,7 @@ from typing import Any
 
 from t4r_lab import track
 from t4r_lab.errors import InputError
+from t4r_lab.track import studies
 from t4r_lab.tuning.figures import page
 from t4r_lab.tuning.storage import shown
 from t4r_lab.tuning.study import RECORD, Study, Trial
@@ -35,7 +36,7 @@ def open_record(study: Study, home: Path) -> track.Record:
         "sampler": plan.options.sampler, "pruner": plan.options.pruner if plan.prunes else "none",
         "data.path": plan.spec.data.path, **{f"search {p}": domain.words for p, domain in plan.space.items()},
     }  # fmt: skip
-    record = track.start_study(home, study.name, study.digest, parameters, shown(study.store.url))
+    record = studies.start_study(home, study.name, study.digest, parameters, shown(study.store.url))
     study.keep(RECORD, record.run_id)
     return record
 
@@ -45,14 +46,14 @@ def write_trials(study: Study, record: track.Record, trials: list[Trial], there:
     if all(trial.state not in STATUS or trial.number in there for trial in trials):
         return
     with study.store.one_at_a_time(f"{study.name}, record"):  # somebody else may lead the same study
-        there |= track.recorded_trials(record.home, record.run_id)
+        there |= studies.recorded_trials(record.home, record.run_id)
         for trial in trials:
             if trial.state in STATUS and trial.number not in there:
-                track.write_trial(record.home, record.run_id, study.name, _row(study, trial))
+                studies.write_trial(record.home, record.run_id, study.name, _row(study, trial))
                 there.add(trial.number)
 
 
-def _row(study: Study, trial: Trial) -> track.TrialRow:
+def _row(study: Study, trial: Trial) -> studies.TrialRow:
     curve = [
         {
             "train/loss": epoch["loss"], "train/epoch_seconds": epoch["seconds"],
@@ -66,7 +67,7 @@ def _row(study: Study, trial: Trial) -> track.TrialRow:
         parameters = dict(trial.params)
     metrics = {track.to_key("valid", name): value for name, value in trial.metrics.items()}
     reason, ended = f"{trial.state}: {trial.reason}".rstrip(": "), trial.began + trial.seconds
-    return track.TrialRow(
+    return studies.TrialRow(
         trial.number, STATUS[trial.state], reason, trial.began, ended, parameters, metrics, curve
     )  # fmt: skip
 

@@ -11,7 +11,7 @@ import traitlets as tr
 
 from t4r_lab.comparison import is_paired
 from t4r_lab.reuse import ALIAS
-from t4r_lab.server import Server
+from t4r_lab.server import Server, elsewhere
 from t4r_lab.spec import RunSpec
 from t4r_lab.widgets.background import Background
 from t4r_lab.widgets.text import escape, message, number
@@ -65,13 +65,18 @@ class RunActions(w.VBox):
         self._bar.layout.display = "" if run else "none"
         for action, button in self.buttons.items():
             button.disabled = bool(self.doing) or (action == "promote" and run is not None and not run.finished)
-        link = (
-            f'<div class="t4r-message t4r-note" role="status"><a href="{escape(self.link)}" target="_blank" rel="noopener">'
-            f"{escape(self.link)}</a></div>"
-        )
-        said = message("loading", self.doing) if self.doing else link if self.link else ""
+        said = message("loading", self.doing) if self.doing else opened(self.link) if self.link else ""
         self._message.value = message("error", self.error) if self.error else said
         self._test.value = test_part(run) if run else f'<div class="t4r-help">{HINT}</div>'
+
+
+def opened(link: str) -> str:
+    """HTML of a page that answers now, with what to do where the browser can't reach it."""
+    words = f'<div class="t4r-help">It {escape(elsewhere(link))}</div>' if elsewhere(link) else ""
+    return (
+        f'<div class="t4r-message t4r-note" role="status"><a href="{escape(link)}" target="_blank" rel="noopener">'
+        f"{escape(link)}</a>{words}</div>"
+    )
 
 
 def test_part(run: RunSummary) -> str:

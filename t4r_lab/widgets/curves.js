@@ -4,6 +4,7 @@ const SVG = "http://www.w3.org/2000/svg";
 const PAD = { left: 46, right: 12, top: 26, bottom: 24 };
 const DASHES = ["6 4", "2 3", "10 4 2 4", "1 4"];
 const HEIGHT = 168;
+const nothing = () => ({ last: undefined, averages: [], total: 0, mass: 0, values: "", line: "" }); // of a curve is drawn
 
 function node(name, attributes, parent) {
   const made = document.createElementNS(SVG, name);
@@ -37,9 +38,9 @@ function render({ model, el }) {
   const now = node("text", { class: "t4r-now", y: 12, "text-anchor": "end" }, svg);
   const wait = node("text", { class: "t4r-wait", y: HEIGHT / 2, "text-anchor": "middle" }, svg);
   const cursor = node("line", { class: "t4r-cursor", y1: PAD.top, y2: HEIGHT - PAD.bottom, visibility: "hidden" }, svg);
-  const paths = new Map(); // name → {path, point, drawn, d}
+  const paths = new Map(); // name → what `curve` has drawn of it
   const marks = new Map(); // name → {line, text}
-  let width = 0, scale = null, key = "", hover = null;
+  let width = 0, scale = null, key = "", hover = null, weight = 0;
 
   function axes() {
     const series = model.get("series"), lines = model.get("lines");
@@ -93,36 +94,66 @@ function render({ model, el }) {
     });
   }
 
+  // The values as they are, and over them their average: an exponential moving one, each divided by the weight it has
+  // so far (`smoothed` in curves.py says the same in words). Without smoothing the two lie on each other.
   function curve(name, points, whole) {
-    if (!paths.has(name)) paths.set(name, { path: node("path", { class: "t4r-curve" }, svg), point: node("circle", { class: "t4r-point", r: 3 }, svg), drawn: 0, d: "" });
+    if (!paths.has(name)) paths.set(name, { ...nodes(paths.size ? "t4r-further" : ""), ...nothing() });
     const drawing = paths.get(name);
-    if (whole || drawing.drawn > points.length) { drawing.drawn = 0; drawing.d = ""; }
-    for (const [epoch, value] of points.slice(drawing.drawn)) drawing.d += `${drawing.d ? "L" : "M"}${x(epoch).toFixed(1)} ${y(value).toFixed(1)}`;
-    drawing.drawn = points.length;
-    drawing.path.setAttribute("d", drawing.d);
-    const [epoch, value] = points.at(-1);
-    drawing.point.setAttribute("cx", x(epoch));
-    drawing.point.setAttribute("cy", y(value));
+    const thinned = points[drawing.averages.length - 1]?.[0] !== drawing.last;
+    if (whole || thinned) Object.assign(drawing, nothing());
+    for (const [epoch, value] of points.slice(drawing.averages.length)) {
+      const to = `${drawing.line ? "L" : "M"}${x(epoch).toFixed(1)} `;
+      drawing.total = weight * drawing.total + value;
+      drawing.mass = weight * drawing.mass + 1;
+      drawing.averages.push(drawing.total / drawing.mass);
+      drawing.values += to + y(value).toFixed(1);
+      drawing.line += to + y(drawing.averages.at(-1)).toFixed(1);
+    }
+    drawing.last = points.at(-1)[0];
+    drawing.raw.setAttribute("d", weight ? drawing.values : "");
+    drawing.path.setAttribute("d", drawing.line);
+    const [right, down] = [x(drawing.last), y(drawing.averages.at(-1))];
+    drawing.point.setAttribute("cx", right);
+    drawing.point.setAttribute("cy", down);
+    const late = right > width / 2;
+    drawing.label.setAttribute("x", right + (late ? 0 : 7));
+    drawing.label.setAttribute("y", down + (late ? -7 : 4));
+    drawing.label.setAttribute("text-anchor", late ? "end" : "start");
+    drawing.label.textContent = Object.keys(model.get("series")).length > 1 ? name : "";
   }
 
+  const nodes = (kind) => ({
+    raw: node("path", { class: `t4r-raw ${kind}` }, svg),
+    path: node("path", { class: `t4r-curve ${kind}` }, svg),
+    point: node("circle", { class: `t4r-point ${kind}`, r: 3 }, svg),
+    label: node("text", { class: "t4r-label" }, svg),
+  });
+
   function readout() {
-    const named = Object.entries(model.get("series")).filter(([, points]) => points.length);
-    const nearest = (points) => points.reduce((a, b) => (Math.abs(b[0] - hover) < Math.abs(a[0] - hover) ? b : a));
-    const shown = named.map(([, points]) => (hover === null ? points.at(-1) : nearest(points)));
-    now.textContent = shown.map((p) => `${hover === null ? "" : `epoch ${+p[0].toFixed(2)}  `}${figure(p[1])}`).join("  ");
+    const named = Object.entries(model.get("series")).filter(([name]) => paths.has(name));
+    const nearest = (points) => points.reduce((best, p, i) => (Math.abs(p[0] - hover) < Math.abs(points[best][0] - hover) ? i : best), 0);
+    const shown = named.map(([name, points]) => {
+      const at = hover === null ? points.length - 1 : nearest(points);
+      const [epoch, value] = points[at];
+      const average = weight ? ` smoothed ${figure(paths.get(name).averages[at] ?? value)}` : "";
+      return { epoch, text: `${named.length > 1 && hover !== null ? `${name} ` : ""}${figure(value)}${average}` };
+    });
+    const where = hover !== null && shown.length ? `epoch ${+shown[0].epoch.toFixed(2)}  ` : "";
+    now.textContent = where + shown.map((s) => s.text).join("  ");
+    title.textContent = shown.length > 1 && hover !== null ? "" : model.get("title"); // makes room for them all
     now.setAttribute("x", width - PAD.right);
-    cursor.setAttribute("visibility", hover !== null && shown.length && scale ? "visible" : "hidden");
-    if (hover !== null && shown.length && scale) for (const k of ["x1", "x2"]) cursor.setAttribute(k, x(shown[0][0]));
+    cursor.setAttribute("visibility", hover !== null && shown.length ? "visible" : "hidden");
+    if (hover !== null && shown.length) for (const k of ["x1", "x2"]) cursor.setAttribute(k, x(shown[0].epoch));
   }
 
   function update() {
-    title.textContent = model.get("title");
     svg.setAttribute("aria-label", model.get("alternative"));
     wait.setAttribute("x", width / 2);
     if (!width) return;
     scale = axes();
+    weight = model.get("smoothing");
     if (scale) {
-      const fresh = JSON.stringify([scale.low, scale.high, scale.end, width]);
+      const fresh = JSON.stringify([scale.low, scale.high, scale.end, width, weight]);
       const whole = fresh !== key;
       if (whole) { key = fresh; frame(); }
       references();

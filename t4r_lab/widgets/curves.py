@@ -36,6 +36,8 @@ class Curves(anywidget.AnyWidget):
     end = tr.Float(1.0).tag(sync=True)
     """right end of the axis: the epochs that were planned"""
     from_zero = tr.Bool(False).tag(sync=True)
+    smoothing = tr.Float(0.0, min=0.0, max=0.99).tag(sync=True)
+    """0 draws the values; above, their moving average (see `smoothed`) with the values faint behind"""
     waiting = tr.Unicode("").tag(sync=True)
     """what stands in place of curves while there are none"""
     alternative = tr.Unicode("").tag(sync=True)
@@ -49,17 +51,37 @@ class Curves(anywidget.AnyWidget):
             curve = [*curve[:-1:2], curve[-1]]
         self.series = {**self.series, name: curve}
 
-    @tr.observe("series", "lines", "title")
+    @tr.observe("series", "lines", "title", "smoothing")
     def _put_into_words(self, change: Any = None) -> None:
-        self.alternative = describe(self.title, self.series, self.lines, highest=self.from_zero)
+        self.alternative = describe(
+            self.title, self.series, self.lines, highest=self.from_zero, smoothing=self.smoothing
+        )
 
 
-def describe(title: str, series: Mapping[str, Sequence[Any]], lines: Mapping[str, float], *, highest: bool) -> str:
-    """The curves in one sentence: latest value, best value, reference lines."""
+def smoothed(values: Sequence[float], weight: float) -> list[float]:
+    """The exponential moving average, each divided by the weight it has so far, so that the first isn't held at 0.
+
+    `curves.js` draws the same.
+
+    >>> smoothed([4.0, 2.0, 1.0], 0.5)
+    [4.0, 2.6666666666666665, 1.7142857142857142]
+    """
+    total, mass, found = 0.0, 0.0, []
+    for value in values:
+        total, mass = weight * total + value, weight * mass + 1
+        found.append(total / mass)
+    return found
+
+
+def describe(
+    title: str, series: Mapping[str, Sequence[Any]], lines: Mapping[str, float], *, highest: bool, smoothing: float = 0
+) -> str:
+    """The curves in one sentence: latest value, its average where there is one, best value, reference lines."""
     parts = []
     for name, curve in series.items():
-        best = (max if highest else min)(y for _, y in curve)
-        word = "highest" if highest else "lowest"
-        parts.append(f"{name} {number(curve[-1][1])} at epoch {curve[-1][0]:g}, {word} {number(best)}")
+        values = [y for _, y in curve]
+        word, best = ("highest", max(values)) if highest else ("lowest", min(values))
+        average = f", smoothed {number(smoothed(values, smoothing)[-1])}" if smoothing else ""
+        parts.append(f"{name} {number(values[-1])} at epoch {curve[-1][0]:g}{average}, {word} {number(best)}")
     parts += [f"{name} {number(value)}" for name, value in lines.items()]
     return f"{title}: {'; '.join(parts) if parts else 'no values yet'}"

@@ -16,7 +16,7 @@ from t4r_lab.widgets.profile import profile
 from t4r_lab.widgets.text import message
 from t4r_lab.widgets.views import DataSummary
 
-EMPTY = "No prepared data yet. Give the path of a file of events below, or wait for the built-in data."
+EMPTY = "No prepared data yet. Prepare a data frame or a file of events below, or wait for the built-in data."
 
 
 class DataPanel(w.VBox):
@@ -27,20 +27,15 @@ class DataPanel(w.VBox):
     doing = tr.Unicode("")
     error = tr.Unicode("")
 
-    def __init__(
-        self,
-        on_choose: Callable[[Path], None],
-        on_read: Callable[[str], None],
-        on_prepare: Callable[[str, str, dict[str, Any]], None],
-    ) -> None:
+    def __init__(self, on_choose: Callable[[Path], None], form: PrepareForm) -> None:
         self._on_choose, self._quiet = on_choose, False
         self.choice = w.Dropdown(
             description="dataset", options=[], tooltip="prepared data under the home",
             style={"description_width": LABEL_WIDTH}, layout={"width": "28rem", "max_width": "100%"},
         )  # fmt: skip
-        self.form = PrepareForm(on_read, on_prepare)
-        self.section = Section("Prepare a file of events")
-        self.section.summary = "CSV, TSV, Parquet, RecBole"
+        self.form = form
+        self.section = Section("Prepare raw events")
+        self.section.summary = "a data frame of this notebook, CSV, TSV, Parquet, RecBole"
         self.section.fields.children = [self.form]
         self._message, self._profile = w.HTML(), w.HTML()
         super().__init__([self._message, self.choice, self._profile, self.section])
@@ -65,6 +60,7 @@ class DataPanel(w.VBox):
         finally:
             self._quiet = False
         self.choice.layout.display = "" if self.paths else "none"
+        self.form.taken = [path.name for path in self.paths]
         self._profile.value = profile(self.summary) if self.summary else ""
         state = message("loading", self.doing) if self.doing else "" if self.summary else message("empty", EMPTY)
         self._message.value = message("error", self.error) if self.error else state

@@ -18,13 +18,14 @@ from t4r_lab.widgets.comparison import Comparing
 from t4r_lab.widgets.data import DataPanel
 from t4r_lab.widgets.draft import Draft
 from t4r_lab.widgets.estimating import Estimating
+from t4r_lab.widgets.preparing import Preparing
 from t4r_lab.widgets.profile import headline
 from t4r_lab.widgets.recommend import Recommending
 from t4r_lab.widgets.runs import RunsPanel
 from t4r_lab.widgets.text import escape, message
 from t4r_lab.widgets.theme import Theme
-from t4r_lab.widgets.train import TrainPanel, shown
-from t4r_lab.widgets.views import DataSummary, JobState
+from t4r_lab.widgets.train import TrainPanel, with_card
+from t4r_lab.widgets.views import DataSummary, JobState, News
 
 TABS = ("Data", "Architecture", "Train", "Runs", "Recommend")
 BUSY, IDLE = 0.5, 2.0
@@ -73,12 +74,13 @@ class Lab(w.VBox):
             return
         self._open[self.home] = self
         self.draft = Draft(first_spec(self.home))
-        self.data = DataPanel(self.choose, self.read, self.prepare)
+        self.preparing = Preparing(self.home, self.background, self._prepared)
+        self.data = DataPanel(self.choose, self.preparing.form)
         self.estimating = Estimating(self.draft, self.background)
         self.architecture = ArchitecturePanel(
             self.draft, self.edit, self.train, self.clone, self.start, self.estimating
         )
-        self.jobs = TrainPanel(self.ask)
+        self.jobs = TrainPanel(self.ask, self.background.wake)
         theme = Theme()
         self.acting = Acting(self.home, self.background, self.clone, self.refresh_runs, self._launched)
         self.comparing = Comparing(self.home, self.background, theme)
@@ -118,38 +120,9 @@ class Lab(w.VBox):
         self.data.doing, self.data.error = f"Opening {path.name} …", ""
         self.background.run(lambda: source.summarize(path), self._use, self._data_failed)
 
-    def read(self, events: str) -> None:
-        """Show the columns of a file of events in the form."""
-        from t4r_lab.widgets import source
-
-        form = self.data.form
-        form.doing, form.refusal, form.preview = f"Reading {events} …", "", None
-
-        def done(preview: Any) -> None:
-            form.preview, form.doing = preview, ""
-
-        self.background.run(lambda: source.preview(events), done, self._prepare_failed)
-
-    def prepare(self, events: str, name: str, options: dict[str, Any]) -> None:
-        """Prepare a file of events and turn to it."""
-        from t4r_lab.widgets import source
-
-        form = self.data.form
-        if not events or not name or Path(name).name != name or name.startswith("."):
-            form.refusal = "events and save as: give the path of a file and a plain name for the prepared data"
-            return
-        form.doing, form.refusal = f"Preparing {events} …", ""
-
-        def done(summary: DataSummary) -> None:
-            form.doing, self.data.section.opened = "", False
-            self._use(summary)
-
-        self.background.run(
-            lambda: source.summarize(source.prepare(self.home, events, name, options)), done, self._prepare_failed
-        )
-
-    def _prepare_failed(self, text: str) -> None:
-        self.data.form.doing, self.data.form.refusal = "", text
+    def _prepared(self, summary: DataSummary) -> None:
+        self.data.section.opened = False
+        self._use(summary)
 
     def _use(self, summary: DataSummary) -> None:
         from t4r_lab.widgets import source
@@ -223,19 +196,22 @@ class Lab(w.VBox):
             self.jobs.refusal = ""
         self.background.wake()
 
-    def _look(self) -> tuple[list[JobState], dict[str, list[dict[str, Any]]]]:
+    def _look(self) -> tuple[list[JobState], dict[str, News]]:
         from t4r_lab.widgets import source
 
         with self.background.lock:
-            seen = {id: (card.seen, card.state.running) for id, card in self.jobs.cards.items()}
+            cards, wanted = dict(self.jobs.cards), self.jobs.wanted
+            read = {id: card.read for id, card in cards.items()}
+            logs = {id for id, card in cards.items() if card.log_wanted}
+            ended = {id for id, card in cards.items() if not card.state.running} - logs
         states = source.job_states(self.home)
         # A card of a job that had ended has all its events: they are written before the state.
-        fresh = [s for s in shown(states) if s.running or seen.get(s.id, (0, True))[1]]
-        return states, {s.id: source.events(self.home, s.id, seen.get(s.id, (0, True))[0]) for s in fresh}
+        fresh = [s.id for s in with_card(states, wanted) if s.running or s.id not in ended]
+        return states, {id: source.news(self.home, id, read.get(id, 0), id in logs) for id in fresh}
 
-    def _show_jobs(self, found: tuple[list[JobState], dict[str, list[dict[str, Any]]]]) -> None:
-        states, events = found
-        self.jobs.show(states, events)
+    def _show_jobs(self, found: tuple[list[JobState], dict[str, News]]) -> None:
+        states, news = found
+        self.jobs.show(states, news)
         before, self._states = self._states, {s.id: (s.state, s.run_id) for s in states}
         if self.data.summary is not None and before != self._states:
             self.refresh_runs()
@@ -299,6 +275,7 @@ class Lab(w.VBox):
         """Stop watching, and drop the view; jobs go on."""
         self.background.close()
         if hasattr(self, "acting"):
+            self.preparing.close()
             self.acting.server.close()
         self._open.pop(getattr(self, "home", Path()), None)
         super().close()

@@ -1,4 +1,4 @@
-"""Prepare form: a file of events, its columns with their roles, and how it becomes sessions."""
+"""Prepare form: a file or data frame of events, its columns with their roles, and how it becomes sessions."""
 
 from __future__ import annotations
 
@@ -9,121 +9,190 @@ from typing import Any
 import ipywidgets as w
 import traitlets as tr
 
+from t4r_lab.data.inspection import KEYS
 from t4r_lab.errors import InputError
+from t4r_lab.report import Progress
 from t4r_lab.spec.knobs import walk
 from t4r_lab.spec.prepare import PrepareOptions
 from t4r_lab.widgets.fields import LABEL_WIDTH, Field
-from t4r_lab.widgets.text import escape, message
-from t4r_lab.widgets.views import Preview
+from t4r_lab.widgets.roles import ColumnRoles, with_kind, with_role
+from t4r_lab.widgets.text import escape, message, without_flags
+from t4r_lab.widgets.views import Preview, Raw
 
-ROLES = ("session", "item", "time", "user", "title")
-"""Options that name one column."""
-OTHERS = (
-    "gap_minutes", "min_item_support", "min_session_length", "drop_repeats", "targets", "ignore",
-    "split", "valid_days", "test_days", "valid_share", "test_share",
-)  # fmt: skip
-"""The further options of the form; the rest stand on the command line and in Python."""
+BY_COLUMN = (*KEYS, "targets", "ignore", "kinds")
+"""Options that the rows of columns set."""
+ELSEWHERE = ("features", "merlin_schema", "layout")
+"""Options for the command line and Python."""
+FILE = ""
 
 
 class PrepareForm(w.VBox):
-    """State: `preview` of the file, `refusal` of what is asked for, `doing` while it is read or prepared."""
+    """State: `frames` to choose from, `preview` of what was chosen, `doing` and `progress` while there is work,
+    `refusal` of what is asked for, `taken` names of prepared data."""
 
+    frames = tr.Dict(value_trait=tr.Unicode(), key_trait=tr.Unicode())
+    """name of a data frame of the notebook → what it is, in words"""
     preview = tr.Instance(Preview, allow_none=True)
     refusal = tr.Unicode("")
     doing = tr.Unicode("")
+    progress = tr.Instance(Progress, allow_none=True)
+    taken = tr.List(trait=tr.Unicode())
 
-    def __init__(self, on_read: Callable[[str], None], on_prepare: Callable[[str, str, dict[str, Any]], None]) -> None:
-        self._on_read = on_read
+    def __init__(
+        self,
+        on_read: Callable[[Raw], None],
+        on_options: Callable[[dict[str, Any]], None],
+        on_prepare: Callable[[Raw, str, dict[str, Any]], None],
+    ) -> None:
+        self._on_read, self._on_options, self._quiet, self._named = on_read, on_options, False, ""
         self.options: dict[str, Any] = {}
         """what differs from the defaults, as `PrepareOptions` takes it"""
-        style: dict[str, Any] = {
-            "style": {"description_width": LABEL_WIDTH}, "layout": {"width": "auto"}, "continuous_update": False
-        }  # fmt: skip
+        style: dict[str, Any] = {"style": {"description_width": LABEL_WIDTH}, "layout": {"width": "auto"}}
+        self.frame = w.Dropdown(
+            description="events from", options=[("a file", FILE)], value=FILE,
+            tooltip="a file, or a pandas or polars data frame of this notebook", **style,
+        )  # fmt: skip
         self.source = w.Text(
-            description="events", placeholder="path of a CSV, TSV, Parquet or RecBole file",
+            description="file", placeholder="path of a CSV, TSV, Parquet or RecBole file", continuous_update=False,
             tooltip="path of a file with one row per event", **style,
         )  # fmt: skip
         self.name = w.Text(
-            description="save as", placeholder="name of the prepared data", tooltip="its folder under data/", **style
-        )
+            description="save as", placeholder="name of the prepared data", tooltip="its folder under data/",
+            continuous_update=False, **style,
+        )  # fmt: skip
+        self.columns = ColumnRoles(self._role, self._kind)
         self.fields = {
-            k.path: Field(k, self.edit, [("automatic", None)] if k.path in ROLES else None)
-            for k in walk(PrepareOptions())
-            if k.path in (*ROLES, *OTHERS)
+            k.path: Field(k, self.edit) for k in walk(PrepareOptions()) if k.path not in (*BY_COLUMN, *ELSEWHERE)
         }
-        self.button = w.Button(description="Prepare", button_style="primary", tooltip="turn the file into sessions")
-        self.button.on_click(
-            lambda _: on_prepare(self.source.value.strip(), self.name.value.strip(), dict(self.options))
-        )
-        self._table, self._message = w.HTML(), w.HTML()
-        self.source.observe(self._chosen, "value")
+        self.button = w.Button(description="Prepare", button_style="primary", tooltip="turn the events into sessions")
+        self.button.on_click(lambda _: on_prepare(self.raw, self.name.value.strip(), dict(self.options)))
+        self._table, self._message, self._name_note = w.HTML(), w.HTML(), w.HTML()
+        self._choices = w.VBox([*self.fields.values()])
         foot = w.HBox([self._message, self.button])
         foot.add_class("t4r-foot")
-        super().__init__([self.source, self.name, self._table, *self.fields.values(), foot])
+        top = [self.frame, self.source, w.VBox([self.name, self._name_note])]
+        super().__init__([*top, self._table, self.columns, self._choices, foot])
         self.add_class("t4r-prepare")
+        self.frame.observe(self._chosen, "value")
+        self.source.observe(self._chosen, "value")
+        self.name.observe(self._show_name, "value")
         self._show()
 
+    @property
+    def raw(self) -> Raw:
+        """Where the events come from, as chosen."""
+        return Raw(frame=self.frame.value) if self.frame.value else Raw(path=self.source.value.strip())
+
     def _chosen(self, change: Any) -> None:
-        path = change["new"].strip()
-        if path:
-            self.name.value = self.name.value or Path(path).stem
-            self._on_read(path)
+        if self._quiet:
+            return
+        self.source.layout.display = "none" if self.frame.value else ""
+        self.preview, self.refusal = None, ""
+        self.options = {key: value for key, value in self.options.items() if key not in BY_COLUMN}
+        if raw := self.raw:
+            if self.name.value in ("", self._named):  # a name that was typed stays
+                self._named = self.name.value = raw.name
+            self._on_read(raw)
 
     def edit(self, path: str, value: Any) -> None:
         """Set one option; a value that is wrong in itself is refused beside its field at once."""
-        if value in (None, "", []):
-            self.options.pop(path, None)
+        rest = {key: own for key, own in self.options.items() if key != path}
+        self._set(rest if value in (None, "", []) else {**rest, path: value})
+
+    def _role(self, column: str, role: str) -> None:
+        row = self.columns.rows[column]
+        now = row.reading.role
+        if role == "feature" and now in KEYS and self.options.get(now) != column:
+            row.show(row.reading)
+            row.mark(f"its name says {now}: give that role to another column, or ignore this one")
         else:
-            self.options[path] = value
-        for field in self.fields.values():
-            field.error = ""
-        self.refusal = ""
+            self._set(with_role(self.options, column, role))
+
+    def _kind(self, column: str, kind: str) -> None:
+        self._set(with_kind(self.options, column, kind))
+
+    def _set(self, options: dict[str, Any]) -> None:
+        self.options = options
         try:
-            PrepareOptions.parse(self.options)
+            PrepareOptions.parse(options)
         except InputError as error:
-            at, _, text = str(error).partition(": ")
-            at = at.split(".")[0]
-            if at in self.fields:
-                self.fields[at].error = text
-            else:
-                self.refusal = str(error)
+            self.refuse(str(error))
+        else:
+            self.refuse("")
+            self._on_options(dict(options))
 
-    @tr.observe("preview")
-    def _offer_columns(self, change: Any) -> None:
-        """Every column of the file for every role; the one found by its usual name comes first."""
-        columns = self.preview.columns if self.preview else ()
-        found = self.preview.roles if self.preview else {}
-        for role in ROLES:
-            if self.options.get(role) not in (None, *columns):
-                self.options.pop(role)  # a column of another file
-            automatic = f"automatic: {found[role]}" if role in found else "automatic: none" if columns else "automatic"
-            self.fields[role].show(self.options.get(role), [(automatic, None), *((c, c) for c in columns)])
+    def refuse(self, text: str) -> None:
+        """Say what is wrong beside the field or column that it names, or else beneath; nothing where `text` is empty."""
+        at, _, words = text.partition(": ")
+        at = at.split(".")[0]
+        for path, field in self.fields.items():
+            field.error = words if path == at else ""
+        self.refusal = "" if at in self.fields else text
+        self.columns.mark(without_flags(text))
 
-    @tr.observe("preview", "refusal", "doing")
+    @tr.observe("frames")
+    def _offer_frames(self, change: Any) -> None:
+        options = (("a file", FILE), *((f"{name} · {words}", name) for name, words in self.frames.items()))
+        if options == tuple(self.frame.options):
+            return
+        chosen, self._quiet = self.frame.value, True
+        try:
+            self.frame.options = options
+            self.frame.value = chosen if chosen in self.frames else FILE
+        finally:
+            self._quiet = False
+        if self.frame.value != chosen:
+            self._chosen(None)
+
+    @tr.observe("taken")
+    def _show_name(self, change: Any = None) -> None:
+        again = self.name.value.strip() in self.taken
+        note = "replaces the prepared data of that name; runs trained on them can then not be repeated"
+        self._name_note.value = f'<div class="t4r-help t4r-indent">{note}</div>' if again else ""
+
+    @tr.observe("preview", "refusal", "doing", "progress")
     def _show(self, change: Any = None) -> None:
-        self.button.disabled = bool(self.doing)
-        self._table.value = rows(self.preview) if self.preview else ""
-        if self.refusal:
-            self._message.value = message("error", self.refusal)
-        elif self.doing:
-            self._message.value = message("loading", self.doing)
-        elif self.preview:
-            self._message.value = message("note", "Correct the roles of the columns where need be, then prepare.")
+        preview = self.preview
+        if change is None or change["name"] == "preview":
+            self._table.value = rows(preview) if preview else ""
+            self.columns.show(preview.columns if preview else ())
+            self.columns.mark(without_flags(preview.refusal) if preview else "")
+            self._choices.layout.display = "" if preview else "none"
+        refusal = self.refusal or (preview.refusal if preview else "")
+        self.button.disabled = bool(self.doing) or preview is None or bool(preview.refusal)
+        if self.doing:
+            self._message.value = message("loading", self.doing) + bar(self.progress)
+        elif refusal:
+            self._message.value = message("error", without_flags(refusal))
+        elif preview:
+            self._message.value = message("note", "Correct roles and kinds where need be, then prepare.")
         else:
             self._message.value = message(
-                "note", "Give the path of a file; its columns are read, and their roles found."
+                "empty", "Choose a data frame or give the path of a file: its columns are read, and their roles found."
             )
+
+
+def bar(progress: Progress | None) -> str:
+    """How far the work is."""
+    if progress is None or not progress.total:
+        return ""
+    share = 100 * progress.done / progress.total
+    return (
+        f'<div class="t4r-bar" role="progressbar" aria-label="{escape(progress.stage)}" aria-valuenow="{share:.0f}" '
+        f'aria-valuemin="0" aria-valuemax="100"><div style="width: {share:.0f}%"></div></div>'
+    )
 
 
 def rows(preview: Preview) -> str:
     """The first rows as an HTML table that scrolls by itself; every text of the file is escaped."""
-    by_column = {column: role for role, column in preview.roles.items()}
-    head = "".join(
-        f'<th scope="col">{escape(c)}<div class="t4r-under">{escape(by_column.get(c, ""))}</div></th>'
-        for c in preview.columns
-    )
+    head = "".join(f'<th scope="col">{escape(c.name)}</th>' for c in preview.columns)
     body = "".join(f"<tr>{''.join(f'<td>{escape(cell)}</td>' for cell in row)}</tr>" for row in preview.rows)
     return (
-        f'<div class="t4r-scroll" tabindex="0" role="region" aria-label="first rows of the file"><table class="t4r-plain">'
+        f'<div class="t4r-scroll" tabindex="0" role="region" aria-label="first rows of the events"><table class="t4r-plain">'
         f"<caption>First rows of {preview.events:,}</caption><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
     )
+
+
+def plain_name(name: str) -> bool:
+    """Whether `name` can be that of a folder of prepared data."""
+    return bool(name) and Path(name).name == name and not name.startswith(".")

@@ -1,21 +1,21 @@
-"""A prepared dataset at a glance: parts, columns and session lengths, as HTML."""
+"""A prepared dataset at a glance: parts, checks of the split, plots and columns, as HTML."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
-from t4r_lab.widgets.text import count, escape
+from t4r_lab.schema import Column
+from t4r_lab.widgets import plots
+from t4r_lab.widgets.text import count, escape, without_flags
 from t4r_lab.widgets.views import DataSummary
 
-LONGEST = 20
-"""Sessions at least this long share the last bar."""
+MARKS = {"ok": "✓", "note": "•", "warning": "⚠"}
 
 
 def profile(data: DataSummary) -> str:
     """The summary as HTML; every text from the data is escaped."""
     return (
         f'<div class="t4r-profile"><div>{_parts(data)}{_remarks(data)}</div>'
-        f"<div>{histogram(data.lengths)}</div><div>{_columns(data)}</div></div>"
+        f'<div class="t4r-checks">{_checks(data)}</div></div>'
+        f'<div class="t4r-data-plots">{_plots(data)}</div>{_columns(data)}'
     )
 
 
@@ -40,51 +40,55 @@ def _parts(data: DataSummary) -> str:
     )
 
 
-def _columns(data: DataSummary) -> str:
-    rows = "".join(
-        f'<tr><th scope="row">{escape(c.name)}</th><td>{escape(c.role)}</td><td>{escape(c.kind)}</td><td>{escape(c.scope)}</td>'
-        f'<td class="t4r-number">{count(c.size) if c.size else ""}</td></tr>'
-        for c in data.schema
-    )
-    return (
-        '<table class="t4r-plain"><caption>Columns</caption><thead><tr><th scope="col">column</th><th scope="col">role</th>'
-        '<th scope="col">kind</th><th scope="col">by</th><th scope="col" class="t4r-number">ids</th></tr></thead>'
-        f"<tbody>{rows}</tbody></table>"
-    )
-
-
 def _remarks(data: DataSummary) -> str:
-    return "".join(f'<div class="t4r-help">{escape(remark)}</div>' for remark in data.remarks)
+    return "".join(f'<div class="t4r-help">left out: {escape(remark)}</div>' for remark in data.remarks)
 
 
-def histogram(lengths: Mapping[int, int]) -> str:
-    """Bars of the number of sessions by length, the long ones together."""
-    if not lengths:
-        return ""
-    bars = dict.fromkeys(range(min(min(lengths), LONGEST), min(max(lengths), LONGEST) + 1), 0)
-    for length, sessions in lengths.items():
-        bars[min(length, LONGEST)] += sessions
-    width, height, base, top = 340, 150, 126, 26
-    step, highest = (width - 8) / len(bars), max(bars.values())
-    longest = max(lengths) > LONGEST
-    parts = []
-    for i, (length, sessions) in enumerate(bars.items()):
-        tall = (base - top) * sessions / highest
-        label = f"{length}+" if length == LONGEST and longest else str(length)
-        parts.append(
-            f'<rect class="t4r-visible" x="{4 + i * step:.1f}" y="{base - tall:.1f}" width="{max(step - 2, 1):.1f}" height="{tall:.1f}">'
-            f"<title>{label} events: {sessions:,} sessions</title></rect>"
-        )
-        if i == 0 or i == len(bars) - 1 or (length % 5 == 0 and i < len(bars) - 2):
-            parts.append(
-                f'<text class="t4r-detail" x="{4 + (i + 0.5) * step:.1f}" y="{base + 16}" text-anchor="middle">{label}</text>'
-            )
-    total = sum(lengths.values())
-    mean = sum(length * sessions for length, sessions in lengths.items()) / total
-    words = f"Training sessions by length: {total:,} sessions, {mean:.1f} events on average, longest {max(lengths)}"
+def _checks(data: DataSummary) -> str:
+    """A line for each check: what was found, and what to do; the mark has a word for those who don't see it."""
+    lines = "".join(
+        f'<li class="t4r-{found.level}"><span role="img" aria-label="{found.level}">{MARKS[found.level]}</span>'
+        f"<div>{escape(without_flags(found.words))}"
+        + (f'<div class="t4r-help">{escape(without_flags(found.remedy))}</div>' if found.remedy else "")
+        + "</div></li>"
+        for found in data.checks
+    )
+    return f'<div class="t4r-heading">Checks of the split</div><ul>{lines}</ul>'
+
+
+def _plots(data: DataSummary) -> str:
+    """Every plot that the profile has figures for; what it lacks is said in words."""
+    known = data.profile
+    drawn = [
+        plots.lengths(known["lengths"]) if known.get("lengths") else "",
+        plots.popularity(known["popularity"]) if known.get("popularity") else "",
+        plots.over_time(known["time"], known.get("cuts", {})) if known.get("time") else "",
+    ]
+    lacks = [
+        name
+        for name, svg in zip(("session lengths", "item popularity", "events over time"), drawn, strict=True)
+        if not svg
+    ]
+    note = f'<div class="t4r-help">Not known of these data: {", ".join(lacks)}.</div>' if lacks else ""
+    return "".join(f"<div>{svg}</div>" for svg in drawn if svg) + note
+
+
+def _columns(data: DataSummary) -> str:
+    rows = "".join(_column(column, data) for column in data.schema)
     return (
-        f'<svg class="t4r-histogram" viewBox="0 0 {width} {height}" role="img" aria-label="{escape(words)}">'
-        f'<text class="t4r-caption" x="4" y="12">Session length</text>'
-        f'<text class="t4r-detail" x="{width - 4}" y="12" text-anchor="end">mean {mean:.1f} · longest {max(lengths):,} events</text>'
-        f"{''.join(parts)}</svg>"
+        '<div class="t4r-scroll" tabindex="0" role="region" aria-label="columns of the data"><table class="t4r-plain t4r-columns-table"><caption>Columns</caption>'
+        '<thead><tr><th scope="col">column</th><th scope="col">role</th><th scope="col">kind</th><th scope="col">depends on</th>'
+        '<th scope="col" class="t4r-number">values</th><th scope="col" colspan="2">what it holds</th></tr></thead>'
+        f"<tbody>{rows}</tbody></table></div>"
+    )
+
+
+def _column(column: Column, data: DataSummary) -> str:
+    found = data.profile.get("features", {}).get(column.name)
+    size = data.schema.n_items if column.role == "item" else column.classes if column.size else 0
+    picture, words = (plots.summary(found), plots.summary_words(found)) if found else ("", "")
+    kind = "several values" if column.multi else column.kind
+    return (
+        f'<tr><th scope="row">{escape(column.name)}</th><td>{escape(column.role)}</td><td>{kind}</td><td>{column.scope}</td>'
+        f'<td class="t4r-number">{count(size) if size else ""}</td><td>{picture}</td><td>{escape(words)}</td></tr>'
     )

@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import sys
+import time
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from t4r_lab import jobs, track
+from t4r_lab import guard, jobs, track
 from t4r_lab.data.dataset import Dataset
 from t4r_lab.errors import InputError
 from t4r_lab.recommender import Item, Recommender
+from t4r_lab.report import OnReport
 from t4r_lab.spec import RunSpec
 from t4r_lab.spec.prepare import PrepareOptions
 from t4r_lab.widgets.train import outcome
-from t4r_lab.widgets.views import Answer, DataSummary, JobState, Preview, RunSummary
+from t4r_lab.widgets.views import Answer, DataSummary, JobState, News, Preview, Raw, RunSummary
 
 if TYPE_CHECKING:
     from t4r_lab.analysis import Analysis, Case, Cases
+    from t4r_lab.data.frames import Frame
+    from t4r_lab.data.readers import Table
     from t4r_lab.server import Server
 
 
@@ -28,39 +34,58 @@ def datasets(home: Path) -> list[Path]:
 
 def summarize(path: Path) -> DataSummary:
     """Open prepared data and put it into figures."""
+    from t4r_lab.data.checks import findings
+    from t4r_lab.describe import left_out
+
     data = Dataset.open(path)
-    profile = data.profile
-    lengths = {int(n): count for n, count in profile["lengths"]["histogram"].items()}
-    left_out = [f"left out · {_remark(key, value)}" for key, value in profile["left_out"].items() if value]
-    checks = [_remark(key, value) for key, value in profile["checks"].items() if value]
-    return DataSummary(data.path, data.schema, profile["parts"], lengths, (*left_out, *checks))
+    return DataSummary(data.path, data.schema, data.profile, tuple(left_out(data.profile)), findings(data.profile))
 
 
-def _remark(key: str, value: Any) -> str:
-    """One line of a profile, a share as percent.
+def namespace() -> Mapping[str, Any]:
+    """The names of the notebook; none outside of one."""
+    shell = sys.modules["IPython"].get_ipython() if "IPython" in sys.modules else None
+    return {} if shell is None else shell.user_ns
 
-    >>> _remark("rare_item_events", 1200), _remark("valid_last_items_without_training", 0.04)
-    ('rare item events: 1,200', 'valid last items without training: 4.0 %')
+
+def frames(names: Mapping[str, Any]) -> dict[str, str]:
+    """Data frames among `names` that could hold events, with their sizes in words.
+
+    >>> import polars as pl
+    >>> frames({"clicks": pl.DataFrame({"a": [1, 2], "b": [3, 4]}), "_": 3})
+    {'clicks': 'polars, 2 × 2'}
     """
-    shown = (
-        f"{value:.1%}".replace("%", " %")
-        if isinstance(value, float)
-        else f"{value:,}"
-        if isinstance(value, int)
-        else value
-    )
-    return f"{key.replace('_', ' ')}: {shown}"
+    found = {}
+    for name, value in list(names.items()):
+        kind = type(value).__module__.partition(".")[0]
+        if kind in ("pandas", "polars") and type(value).__name__ == "DataFrame" and not name.startswith("_"):
+            rows, columns = value.shape
+            if rows and columns > 1:
+                found[name] = f"{kind}, {rows:,} × {columns}"
+    return found
 
 
-def preview(path: str) -> Preview:
-    """The columns of a raw file, the roles their names suggest, and its first rows."""
-    from t4r_lab.data.columns import USUAL, find
-    from t4r_lab.data.readers import read_file
+def read(raw: Raw) -> Table:
+    """The raw events of a file, or of a data frame of the notebook."""
+    from t4r_lab.data.readers import read_events
 
-    table = read_file(Path(path).expanduser())
-    roles = {role: column for role in USUAL if (column := find(table, None, role)) is not None}
-    rows = tuple(tuple("" if v is None else str(v)[:40] for v in row) for row in table.frame.head(5).iter_rows())
-    return Preview(tuple(table.frame.columns), rows, roles, len(table.frame))
+    if not raw.frame:
+        return read_events(Path(raw.path).expanduser())
+    names = namespace()
+    if raw.frame not in names:
+        raise InputError(f"{raw.frame}: the notebook has no such data frame any more; run its cell again")
+    table = read_events(names[raw.frame])
+    table.where = raw.frame
+    return table
+
+
+def preview(table: Table, options: Mapping[str, Any]) -> Preview:
+    """The columns as they would be prepared by `options`, and the first rows."""
+    from t4r_lab.data.inspection import inspect
+
+    columns, refusal = inspect(table, PrepareOptions.parse(options))
+    frame = table.frame.select([c.name for c in columns if c.name in table.frame.columns]).head(5)
+    rows = tuple(tuple("" if v is None else str(v)[:40] for v in row) for row in frame.iter_rows())
+    return Preview(columns, rows, len(table.frame), refusal)
 
 
 def first(home: Path) -> Path:
@@ -74,11 +99,13 @@ def first(home: Path) -> Path:
     return demo_dataset(home / "data" / "demo").path
 
 
-def prepare(home: Path, source: str, name: str, options: dict[str, Any]) -> Path:
-    """Prepare a file into the home's data folder."""
+def prepare(home: Path, events: str | Frame, name: str, options: Mapping[str, Any], on_report: OnReport) -> Path:
+    """Prepare a file or frame into the home's data folder."""
     from t4r_lab.data.prepare import prepare as run
 
-    return run(str(Path(source).expanduser()), home / "data" / name, PrepareOptions.parse(options)).path
+    if isinstance(events, str):
+        events = str(Path(events).expanduser())
+    return run(events, home / "data" / name, PrepareOptions.parse(options), on_report=on_report).path
 
 
 def job_states(home: Path) -> list[JobState]:
@@ -88,31 +115,44 @@ def job_states(home: Path) -> list[JobState]:
 
 def _job_state(job: jobs.Job) -> JobState:
     try:
-        status, spec = job.status(), job.spec()
-    except (InputError, OSError, ValueError, TypeError) as error:  # one damaged folder must not hide the others
-        return JobState(job.id, job.id, "lost", error=f"jobs/{job.id} can't be read ({error}); remove the folder")
-    stage = status.stage
-    if status.state not in jobs.ACTIVE:
-        stage = outcome(status.metrics, status.monitor)
+        status = job.status()
+    except (OSError, ValueError, TypeError) as found:  # one damaged folder must not hide the others
+        return JobState(job.id, job.id, "lost", error=f"jobs/{job.id} can't be read ({found}); remove the folder")
+    active = status.state in jobs.ACTIVE
+    stage, error = status.stage if active else outcome(status.metrics, status.monitor), status.error
+    try:
+        what = _what(job.folder)
+    except InputError as refusal:  # damaged, or of a later version, whose worker may well be running
+        what, error = "", error if active else str(refusal)
     return JobState(
-        id=job.id, name=status.name, state=status.state, what=f"{spec.model.body.kind} · {spec.model.masking.kind}",
-        stage=stage, done=status.done, total=status.total, unit=status.unit, eta=status.eta, error=status.error,
-        monitor=status.monitor, epochs=status.epochs, launched=status.launched, run_id=status.run_id,
+        id=job.id, name=status.name, state=status.state, what=what, stage=stage, done=status.done, total=status.total,
+        unit=status.unit, eta=status.eta, error=error, monitor=status.monitor, epochs=status.epochs,
+        launched=status.launched, run_id=status.run_id,
+        silent=time.time() - status.heartbeat if active and status.heartbeat else 0.0,
     )  # fmt: skip
 
 
-def events(home: Path, id: str, since: int) -> list[dict[str, Any]]:
-    """What a job has reported from number `since` on; nothing where its folder is gone or damaged."""
+@lru_cache(maxsize=1024)
+def _what(folder: Path) -> str:
+    """Body and masking of a job; read once, since its spec never changes."""
+    model = jobs.Job(folder).spec().model
+    return f"{model.body.kind} · {model.masking.kind}"
+
+
+def news(home: Path, id: str, read: int, log: bool) -> News:
+    """What a job has reported from byte `read` on, and its `log` if asked for; nothing where its folder is gone."""
+    job = jobs.Job(home / "jobs" / id)
     try:
-        return jobs.Job(home / "jobs" / id).events(since)
-    except (OSError, ValueError):
-        return []
+        events, read = job.follow(read)
+        return News(events, read, job.log() if log else "")
+    except OSError:
+        return News(read=read)
 
 
 def runs(home: Path) -> list[RunSummary]:
     """Every recorded run, newest first, by its validation metrics; of the test part only what promotion has shown."""
     promoted = track.promoted(home)
-    return [_summary(row, promoted.get(row.run_id)) for row in track.runs(home)]
+    return [_summary(row, promoted.get(row.run_id)) for row in guard.runs(home)]
 
 
 def _summary(row: track.RunRow, aliases: list[str] | None) -> RunSummary:

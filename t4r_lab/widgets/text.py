@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import html
 import math
+import re
+import time
 from typing import Any, Literal
 
 State = Literal["empty", "loading", "error", "note"]
@@ -60,6 +62,23 @@ def duration(seconds: float | None) -> str:
     if whole < 3600:
         return f"{whole // 60} min {whole % 60} s" if whole % 60 else f"{whole // 60} min"
     return f"{whole // 3600} h {whole % 3600 // 60} min"
+
+
+def without_flags(text: str) -> str:
+    """`text` with the options of the command line as a form calls them.
+
+    >>> without_flags("name it with --time, or use --split leave_one_out; or lower --min-item-support")
+    'name it with “time”, or use “split” leave_one_out; or lower “min item support”'
+    """
+    return re.sub(r"--([a-z][a-z-]*)", lambda found: f"“{found[1].replace('-', ' ')}”", text)
+
+
+def clock(seconds: float) -> str:
+    """A moment, in seconds since 1970, by local time: today's as hour and minute, an earlier one with its date."""
+    then, now = time.localtime(seconds), time.localtime()
+    if then[:3] == now[:3]:
+        return time.strftime("%H:%M", then)
+    return time.strftime("%m-%d %H:%M" if then.tm_year == now.tm_year else "%Y-%m-%d %H:%M", then)
 
 
 def message(state: State, text: str) -> str:

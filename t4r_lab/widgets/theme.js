@@ -1,4 +1,4 @@
-// Tells Python the theme's colors, now and whenever the theme changes.
+// Tells Python the theme's colors, now and whenever the theme changes, and keeps the notebook's shortcuts out of the Lab.
 const NAMES = { text: "--jp-ui-font-color1", quiet: "--jp-ui-font-color2", grid: "--jp-border-color2", font: "--jp-ui-font-family" };
 
 function render({ model, el }) {
@@ -14,11 +14,20 @@ function render({ model, el }) {
     model.save_changes();
   }
 
+  // A letter typed into a drop-down picks a choice; to the notebook, m makes the cell text and d d deletes it.
+  let shown = true;
+  function shield() {
+    const lab = el.closest(".t4r-lab");
+    if (lab) lab.setAttribute("data-lm-suppress-shortcuts", "true");
+    else if (shown) requestAnimationFrame(shield);
+  }
+  shield();
+
   // The style sheet of a theme arrives before the attributes say its name.
   const observer = new MutationObserver(tell);
   observer.observe(document.body, { attributes: true, attributeFilter: ["data-jp-theme-light", "data-jp-theme-name"] });
   tell();
-  return () => observer.disconnect();
+  return () => { shown = false; observer.disconnect(); };
 }
 
 export default { render };

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
+from t4r_lab.data.checks import Finding
+from t4r_lab.data.inspection import Reading
 from t4r_lab.recommender import Item
 from t4r_lab.schema import Schema
 
@@ -19,12 +22,18 @@ class DataSummary:
 
     path: Path
     schema: Schema
-    parts: Mapping[str, Mapping[str, int]]
-    """part → sessions, events, items"""
-    lengths: Mapping[int, int] = field(default_factory=dict)
-    """training sessions by number of events"""
+    profile: Mapping[str, Any]
+    """what ``profile.json`` holds"""
     remarks: tuple[str, ...] = ()
     """what preparing dropped, in words"""
+    checks: tuple[Finding, ...] = ()
+    """leakage and cold start of the split, in words"""
+
+    @property
+    def parts(self) -> Mapping[str, Mapping[str, int]]:
+        """part → sessions, events, items"""
+        parts: Mapping[str, Mapping[str, int]] = self.profile["parts"]
+        return parts
 
     @property
     def name(self) -> str:
@@ -36,15 +45,30 @@ class DataSummary:
 
 
 @dataclass(frozen=True)
-class Preview:
-    """A raw file at a glance."""
+class Raw:
+    """Where raw events come from: a file, or a data frame of the notebook by its name. Without either, nothing."""
 
-    columns: tuple[str, ...]
+    path: str = ""
+    frame: str = ""
+
+    def __bool__(self) -> bool:
+        return bool(self.path or self.frame)
+
+    @property
+    def name(self) -> str:
+        return self.frame or Path(self.path).stem
+
+
+@dataclass(frozen=True)
+class Preview:
+    """Raw events at a glance."""
+
+    columns: tuple[Reading, ...]
     rows: tuple[tuple[str, ...], ...]
     """the first ones, as text"""
-    roles: Mapping[str, str]
-    """role → the column that has a usual name for it"""
     events: int
+    refusal: str = ""
+    """what is in the way of preparing them"""
 
 
 @dataclass(frozen=True)
@@ -69,6 +93,8 @@ class JobState:
     launched: float = 0.0
     """seconds since 1970"""
     run_id: str = ""
+    silent: float = 0.0
+    """seconds since the last report, while it runs"""
 
     @property
     def running(self) -> bool:
@@ -77,6 +103,17 @@ class JobState:
     @property
     def resumable(self) -> bool:
         return self.state in RESUMABLE
+
+
+@dataclass(frozen=True)
+class News:
+    """What a job has said since it was last looked at."""
+
+    events: Sequence[Mapping[str, Any]] = ()
+    read: int = 0
+    """the byte up to which its reports have been read"""
+    log: str = ""
+    """the end of its log, where that was asked for"""
 
 
 @dataclass(frozen=True)

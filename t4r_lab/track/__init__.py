@@ -1,122 +1,39 @@
-"""The record of runs in MLflow, whose only importer this is.
-
-One experiment holds all runs. The store is SQLite under the home, or ``MLFLOW_TRACKING_URI``.
-"""
+"""The record of runs in MLflow, whose only importer this is. One experiment holds all runs."""
 
 from __future__ import annotations
 
-import fcntl
 import importlib.metadata
-import logging
-import os
 import platform
 import re
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext, suppress
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
-from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
-from t4r_lab import homes
 from t4r_lab.errors import InputError, did_you_mean
 from t4r_lab.report import Epoch
 from t4r_lab.spec import RunSpec
+from t4r_lab.track.client import EXPERIMENT, PAGE, Away, client_of, database, writer_of
+from t4r_lab.track.registry import check_alias, model_name, promoted, register
 
 if TYPE_CHECKING:
-    from mlflow import MlflowClient
-
     from t4r_lab.data.dataset import Dataset
 
-EXPERIMENT = "t4r-lab"
+__all__ = [
+    "EXPERIMENT", "Away", "Record", "RunRow", "artifacts", "check_alias", "client_of", "database", "end", "environment",
+    "find", "from_key", "history", "model_name", "of_folder", "promoted", "register", "runs", "spec", "start", "tags",
+    "to_key",
+]  # fmt: skip
 LOOKS, FOLDER, DATA, REASON = "t4r.test_looks", "t4r.folder", "t4r.dataset_digest", "t4r.reason"
-STUDY, TRIAL, PARENT = "t4r.study", "t4r.trial", "mlflow.parentRunId"
+STUDY = "t4r.study"
+"""On the runs of a study and its trials, which `t4r_lab.track.studies` writes: they aren't runs of the Lab."""
+NOTE = "mlflow.note.content"
+"""What MLflow's pages show as the description of a run."""
 BASELINE = "baseline."
-PAGE = 1000
-
-
-def database(home: Path) -> str:
-    """The tracking URI: a server where ``MLFLOW_TRACKING_URI`` names one, else SQLite under `home`."""
-    return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{home / 'mlflow.db'}"
-
-
-@lru_cache(maxsize=8)
-def _client(home: Path, uri: str) -> tuple[MlflowClient, str]:
-    """A client and the id of the experiment; both are made at the first use."""
-    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
-    for name in ("mlflow", "alembic"):
-        logging.getLogger(name).setLevel(logging.WARNING)
-    from mlflow import MlflowClient
-
-    local = not os.environ.get("MLFLOW_TRACKING_URI")
-    with _only_one(home), _made_whole(home) if local else nullcontext():
-        client = cast("MlflowClient", _Client(lambda: MlflowClient(tracking_uri=uri), home, uri))
-        experiment = client.get_experiment_by_name(EXPERIMENT)
-        if experiment is not None:
-            return client, experiment.experiment_id
-        place = (home / "artifacts").as_uri() if local else None
-        kind = {"mlflow.experimentKind": "custom_model_development"}  # else its pages offer tools for chat models first
-        return client, client.create_experiment(EXPERIMENT, artifact_location=place, tags=kind)
-
-
-@contextmanager
-def _only_one(home: Path) -> Iterator[None]:
-    """Two processes must not both create the tables."""
-    with (home / ".mlflow.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
-
-
-@contextmanager
-def _made_whole(home: Path) -> Iterator[None]:
-    """The database is made in hundreds of steps; one that was left halfway can't be opened, and is made anew."""
-    making, path = home / ".mlflow.making", home / "mlflow.db"
-    if making.exists():
-        path.unlink(missing_ok=True)
-    elif not path.exists():
-        making.touch()
-    yield
-    making.unlink(missing_ok=True)
-
-
-class _Client:
-    """An `MlflowClient` whose refusals that the user can mend are said in a line, instead of in SQL."""
-
-    def __init__(self, make: Callable[[], MlflowClient], home: Path, uri: str) -> None:
-        self._home, self._uri = home, uri
-        self._client = self._told(make)
-
-    def __getattr__(self, name: str) -> Any:
-        method = getattr(self._client, name)
-        return lambda *args, **named: self._told(lambda: method(*args, **named))
-
-    def _told(self, call: Callable[[], Any]) -> Any:
-        try:
-            return call()
-        except Exception as error:
-            if words := _refusal(error, self._home, self._uri):
-                raise InputError(words) from error
-            raise
-
-
-def _refusal(error: Exception, home: Path, uri: str) -> str | None:
-    said = str(error)
-    if homes.disk_is_full(error):
-        return f"{home}: the disk is full; free some space and try again"
-    if "database is locked" in said:
-        return f"{home / 'mlflow.db'}: another program keeps it locked; close that and try again"
-    if "readonly database" in said or "unable to open database file" in said:
-        return f"{home / 'mlflow.db'}: cannot be written; mend its permissions, or set {homes.VARIABLE}"
-    if "Max retries exceeded" in said:
-        return f"{uri}: no MLflow server answers; start it, or unset MLFLOW_TRACKING_URI"
-    return None
-
-
-def client_of(home: Path) -> tuple[MlflowClient, str]:
-    return _client(home, database(home))
 
 
 # ── names: MLflow allows no @ ───────────────────────────────────────────────────────────────────
@@ -155,7 +72,7 @@ class Record:
 
     def __init__(self, home: Path, run_id: str) -> None:
         self.home, self.run_id = home, run_id
-        self._client, _ = client_of(home)
+        self._client, _ = writer_of(home)
 
     def epoch(self, report: Epoch) -> None:
         """The figures of one epoch in one write: the curve, and as the run's own metrics those of the best epoch."""
@@ -221,15 +138,16 @@ class Record:
         self._client.update_run(self.run_id, status="RUNNING")
 
     def begin(self, folder: Path) -> None:
-        """The run, new or stopped before, is being trained, with its checkpoints in `folder`."""
+        """The run, which had been stopped or lost, goes on with its checkpoints in `folder`."""
         self.reopen()
         self.tag(FOLDER, str(folder.absolute()))
 
 
 def start(home: Path, spec: RunSpec, dataset: Dataset, folder: Path | None = None) -> Record:
     """Open a run with its parameters, data, seed and commit; `of_folder` finds it by its `folder`."""
-    client, experiment = client_of(home)
+    client, experiment = writer_of(home)
     tags = {DATA: dataset.digest, "t4r.seed": str(spec.train.seed), LOOKS: "0", "mlflow.source.name": "t4r-lab"}
+    tags[NOTE] = f"{spec.model.body.kind} · {spec.model.masking.kind} on {Path(spec.data.path).name}"
     if commit := git_commit():
         tags["mlflow.source.git.commit"] = commit
     if folder:
@@ -243,6 +161,16 @@ def start(home: Path, spec: RunSpec, dataset: Dataset, folder: Path | None = Non
             record.finish("FAILED", f"{type(error).__name__}: {error}")
         raise
     return record
+
+
+def end(home: Path, run_id: str, status: str, reason: str) -> bool:
+    """End a run from outside, unless it has ended; whether that was so. Doesn't wait for a record that is away."""
+    client, _ = client_of(home)
+    if client.get_run(run_id).info.status != "RUNNING":
+        return False
+    client.set_tag(run_id, REASON, reason)
+    client.set_terminated(run_id, status)
+    return True
 
 
 def git_commit() -> str | None:
@@ -284,6 +212,8 @@ class RunRow:
     """part → baseline → metrics"""
     looks: int = 0
     reason: str = ""
+    folder: str = ""
+    """of its checkpoints"""
 
 
 def runs(home: Path) -> list[RunRow]:
@@ -309,12 +239,13 @@ def _row(run: Any) -> RunRow:
         if found := from_key(key):
             baseline, part, metric = found
             (baselines[part].setdefault(baseline, {}) if baseline else scores[part])[metric] = value
-    started, ended = info.start_time / 1000, (info.end_time or time.time() * 1000) / 1000
+    going = info.status == "RUNNING" or not info.end_time  # a run that was resumed still has the end it had
+    started, ended = info.start_time / 1000, time.time() if going else info.end_time / 1000
     return RunRow(
         info.run_id, info.run_name or info.run_id[:8], info.status, started, ended - started,
         parameters.get("model.body.kind", ""), parameters.get("model.masking.kind", ""),
         parameters.get("data.path", ""), tags.get(DATA, ""), scores["valid"], scores["test"], baselines,
-        int(tags.get(LOOKS, "0")), tags.get(REASON, ""),
+        int(tags.get(LOOKS, "0")), tags.get(REASON, ""), tags.get(FOLDER, ""),
     )  # fmt: skip
 
 
@@ -381,119 +312,3 @@ def spec(home: Path, row: RunRow) -> RunSpec:
     if not path.exists():
         raise InputError(f"run {row.name} ({row.status.lower()}) has no spec in its record; choose another run")
     return RunSpec.load(path)
-
-
-# ── studies ─────────────────────────────────────────────────────────────────────────────────────
-
-
-@dataclass(frozen=True)
-class TrialRow:
-    """A trial that has ended, as it is recorded. `curve` has the metrics of each epoch, by their recorded names."""
-
-    number: int
-    status: str
-    reason: str
-    began: float
-    ended: float
-    parameters: dict[str, Any]
-    metrics: dict[str, float]
-    curve: list[dict[str, float]]
-
-
-def start_study(home: Path, name: str, digest: str, parameters: Mapping[str, Any], storage: str) -> Record:
-    """Open the run of a study, under which its trials stand."""
-    from mlflow.entities import Param
-
-    client, experiment = client_of(home)
-    tags = {STUDY: name, DATA: digest, LOOKS: "0", "t4r.storage": storage, "mlflow.source.name": "t4r-lab"}
-    run = client.create_run(experiment, tags=tags, run_name=name)
-    client.log_batch(run.info.run_id, params=[Param(key, str(value)[:6000]) for key, value in parameters.items()])
-    return Record(home, run.info.run_id)
-
-
-def recorded_trials(home: Path, parent: str) -> set[int]:
-    """Numbers of the trials that have been recorded; those whose writer was killed in the midst are removed."""
-    client, experiment = client_of(home)
-    found: set[int] = set()
-    token = None
-    while True:
-        page = client.search_runs([experiment], f"tags.`{PARENT}` = '{parent}'", max_results=PAGE, page_token=token)
-        for run in page:
-            if run.info.status == "RUNNING" and TRIAL in run.data.tags:
-                client.delete_run(run.info.run_id)
-            elif TRIAL in run.data.tags:
-                found.add(int(run.data.tags[TRIAL]))
-        token = page.token
-        if not token:
-            return found
-
-
-def write_trial(home: Path, parent: str, study: str, row: TrialRow) -> None:
-    """Record a trial that has ended as a run under its study's."""
-    from mlflow.entities import Metric, Param
-
-    client, experiment = client_of(home)
-    tags = {PARENT: parent, STUDY: study, TRIAL: str(row.number), REASON: row.reason[:500]}
-    began, ended = int(row.began * 1000), int(row.ended * 1000)
-    run = client.create_run(experiment, began, tags, f"{study}-{row.number}")
-    metrics = [Metric(key, value, ended, 0) for key, value in row.metrics.items()]
-    for epoch, values in enumerate(row.curve, 1):
-        metrics += [Metric(key, value, ended, epoch) for key, value in values.items()]
-    client.log_batch(run.info.run_id, params=[Param(key, str(value)) for key, value in row.parameters.items()])
-    for at in range(0, len(metrics), PAGE):
-        client.log_batch(run.info.run_id, metrics=metrics[at : at + PAGE])
-    client.set_terminated(run.info.run_id, row.status, ended)
-
-
-def put_under(home: Path, run_id: str, parent: str) -> None:
-    """Show a run under its study's."""
-    client_of(home)[0].set_tag(run_id, PARENT, parent)
-
-
-# ── registry ────────────────────────────────────────────────────────────────────────────────────
-
-
-def check_alias(alias: str) -> None:
-    """Refuse what MLflow doesn't take for an alias."""
-    if not re.fullmatch(r"[\w-]{1,255}", alias, re.ASCII) or alias == "latest" or re.fullmatch(r"v\d+", alias):
-        raise InputError(
-            f"alias: {alias!r} can't be one; use letters, digits, - and _, for example champion (not latest or v1)"
-        )
-
-
-def model_name(row: RunRow) -> str:
-    """The registered model that holds the runs on the same data, by the data's name.
-
-    MLflow allows no ``/``, ``:``, ``.``, ``%``, quotes or backslashes in it, and we allow what is left of ASCII.
-    """
-    return f"t4r-lab-{re.sub(r'[^0-9A-Za-z _-]', '-', Path(row.data).name) or 'data'}"
-
-
-def register(home: Path, row: RunRow, alias: str) -> tuple[str, str]:
-    """Give the run's model a version in the registry, unless it has one, and `alias` to that; (model, version)."""
-    from mlflow.exceptions import MlflowException
-
-    client, _ = client_of(home)
-    name = model_name(row)
-    with suppress(MlflowException):  # it is there already
-        client.create_registered_model(name, description="next-item models of T4R Lab on these data")
-    own = [v for v in client.search_model_versions(f"run_id = '{row.run_id}'") if v.name == name]
-    if own:
-        version = str(own[0].version)
-    else:
-        source = f"{client.get_run(row.run_id).info.artifact_uri}/model"
-        version = str(client.create_model_version(name, source, row.run_id).version)
-    client.set_registered_model_alias(name, alias, version)
-    return name, version
-
-
-def promoted(home: Path) -> dict[str, list[str]]:
-    """Run in the registry → its aliases there, such as ``t4r-lab-shop@champion``; none once others have them."""
-    client, _ = client_of(home)
-    versions = {(v.name, str(v.version)): str(v.run_id) for v in client.search_model_versions(max_results=PAGE)}
-    found: dict[str, list[str]] = {run: [] for run in versions.values()}
-    for model in client.search_registered_models() if versions else ():
-        for alias, version in model.aliases.items():
-            if (run := versions.get((model.name, str(version)))) is not None:
-                found[run].append(f"{model.name}@{alias}")
-    return found

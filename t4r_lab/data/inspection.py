@@ -1,0 +1,105 @@
+"""What `prepare` would make of each raw column, told before it is done."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from t4r_lab.data.coding import factorize
+from t4r_lab.data.columns import USUAL, check_ids, check_names, find, find_roles, kind_of, seconds
+from t4r_lab.data.features import Columns, find_features
+from t4r_lab.data.readers import Table
+from t4r_lab.data.sequences import by_schema, unrolled
+from t4r_lab.data.sessionize import find_sessions
+from t4r_lab.errors import InputError
+from t4r_lab.spec.prepare import PrepareOptions
+
+KEYS = tuple(USUAL)
+"""Roles that one column plays: session, item, time, user, title."""
+
+
+@dataclass(frozen=True)
+class Reading:
+    """One raw column as it would be taken."""
+
+    name: str
+    role: str
+    """one of `KEYS`, feature, label or ignore"""
+    kind: str = ""
+    """of features and labels: categorical, continuous, timestamp, or multi (several values)"""
+    of: str = ""
+    """what a feature depends on: event, item or session; empty where that isn't known yet"""
+    note: str = ""
+    """why it is left out though nobody asked for that"""
+
+
+def inspect(table: Table, options: PrepareOptions) -> tuple[tuple[Reading, ...], str]:
+    """Every column of `table` in its order, and in one line what is still in the way of preparing it.
+
+    The columns are read as `prepare` reads them; where that can't be, their kinds are told by their values alone.
+    """
+    try:
+        options = by_schema(options)
+        table = unrolled(table, options)
+        check_names(options, table, [])
+        roles, columns = _as_prepared(table, options)
+        refusal = ""
+    except InputError as error:
+        roles, columns, refusal = _by_name(table, options), Columns(), str(error)
+    played = {name: role for role, name in roles.items()}
+    features = {f.source: f for f in columns.features}
+    readings = []
+    for name in table.frame.columns:
+        if name in played:
+            readings.append(Reading(name, played[name]))
+        elif name in options.ignore:
+            readings.append(Reading(name, "ignore"))
+        elif name in columns.left_out:
+            readings.append(Reading(name, "ignore", note=columns.left_out[name]))
+        else:
+            role = "label" if name in options.targets else "feature"
+            found = features.get(name)
+            kind = found.kind if found else _kind(name, table, options)
+            readings.append(Reading(name, role, kind, found.scope if found else ""))
+    return tuple(readings), refusal
+
+
+def _as_prepared(table: Table, options: PrepareOptions) -> tuple[dict[str, str], Columns]:
+    """The roles and features that `prepare` finds.
+
+    Raises
+    ------
+    InputError
+        as `prepare` does, for roles, ids, times and values.
+    """
+    roles = find_roles(table, options)
+    check_ids(table, roles.item, "item")
+    check_ids(table, roles.group, "session" if roles.session else "user")
+    time = None if roles.time is None else seconds(table, roles.time).to_numpy()
+    group, group_values = factorize(table.frame[roles.group])
+    item, item_values = factorize(table.frame[roles.item])
+    gap = None if options.gap_minutes is None else options.gap_minutes * 60
+    log = find_sessions(group, item, time, len(table.frame), gap)
+    columns = find_features(table, log, roles, options, item_values, group_values, None, None)
+    keys = {role: getattr(roles, role) for role in ("session", "item", "time", "user")}
+    title = find(table, options.title, "title", (*options.ignore, *options.targets, *roles.names()))
+    return {role: name for role, name in {**keys, "title": title}.items() if name is not None}, columns
+
+
+def _by_name(table: Table, options: PrepareOptions) -> dict[str, str]:
+    """Roles by the options and usual names, where something is wrong with one of them."""
+    asked = {role: name for role in KEYS if (name := getattr(options, role)) in table.frame.columns}
+    taken = {*asked.values(), *options.ignore, *options.targets}
+    for role in KEYS:
+        try:
+            found = find(table, None, role, taken) if role not in asked else None
+        except InputError:  # several could be meant
+            continue
+        if found is not None:
+            asked[role] = found
+            taken.add(found)
+    return asked
+
+
+def _kind(name: str, table: Table, options: PrepareOptions) -> str:
+    values = table.frame[name]
+    return kind_of(name, values, values.n_unique() if values.dtype.is_integer() else 0, table, options)

@@ -1,0 +1,96 @@
+"""Preparing: the form put to work. Reading, inspecting and preparing happen on threads."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from t4r_lab.report import Progress
+from t4r_lab.widgets import source
+from t4r_lab.widgets.background import Background
+from t4r_lab.widgets.prepare import PrepareForm, plain_name
+from t4r_lab.widgets.views import Preview, Raw
+
+
+class Preparing:
+    """Reads what is chosen in `form`, and tells `on_prepared` of new prepared data."""
+
+    def __init__(self, home: Path, background: Background, on_prepared: Callable[[Any], None]) -> None:
+        self.home, self.background, self._on_prepared = home, background, on_prepared
+        self.form = PrepareForm(self.read, self.inspect, self.prepare)
+        self._table: Any = None
+        """the raw events that the preview is of"""
+        self._shell = sys.modules["IPython"].get_ipython() if "IPython" in sys.modules else None
+        if self._shell is not None:
+            self._shell.events.register("post_run_cell", self.offer)
+        self.offer()
+
+    def offer(self, result: Any = None) -> None:
+        """Offer the data frames that the notebook has now; called after each of its cells."""
+        with self.background.lock:
+            self.form.frames = source.frames(source.namespace())
+
+    def read(self, raw: Raw) -> None:
+        """Show the columns and first rows of what was chosen."""
+        form, options = self.form, dict(self.form.options)
+        form.doing, form.progress, self._table = f"Reading {raw.name} …", None, None
+
+        def work() -> tuple[Any, Preview]:
+            table = source.read(raw)
+            return table, source.preview(table, options)
+
+        def done(found: tuple[Any, Preview]) -> None:
+            if form.raw == raw:  # else another was chosen meanwhile
+                self._table, form.preview = found
+                form.doing = ""
+
+        def failed(text: str) -> None:
+            if form.raw == raw:
+                self._failed(text)
+
+        self.background.run(work, done, failed)
+
+    def inspect(self, options: dict[str, Any]) -> None:
+        """Look at the columns again, by corrected options."""
+        table, form = self._table, self.form
+        if table is None:
+            return
+
+        def done(preview: Preview) -> None:
+            if self._table is table and form.options == options:
+                form.preview = preview
+
+        self.background.run(lambda: source.preview(table, options), done, self._failed)
+
+    def prepare(self, raw: Raw, name: str, options: dict[str, Any]) -> None:
+        """Prepare the events and turn to them."""
+        form, table = self.form, self._table
+        if not plain_name(name):
+            form.refuse("save as: give a plain name for the prepared data")
+            return
+        form.refuse("")
+        form.doing = f"Preparing {raw.name} …"
+
+        def report(now: Any) -> None:
+            if isinstance(now, Progress):
+                with self.background.lock:
+                    form.doing, form.progress = f"Preparing {raw.name}: {now.stage} …", now
+
+        def done(summary: Any) -> None:
+            form.doing, form.progress = "", None
+            self._on_prepared(summary)
+
+        events = raw.path or table.frame
+        self.background.run(
+            lambda: source.summarize(source.prepare(self.home, events, name, options, report)), done, self._failed
+        )
+
+    def _failed(self, text: str) -> None:
+        self.form.doing, self.form.progress = "", None
+        self.form.refuse(text)
+
+    def close(self) -> None:
+        if self._shell is not None:
+            self._shell.events.unregister("post_run_cell", self.offer)
