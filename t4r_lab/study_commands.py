@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import signal
 from collections.abc import Callable
 from typing import Any
 
@@ -48,6 +49,8 @@ def _tune(options: argparse.Namespace) -> int:
     section["space"] = {**(section.get("space") or {}), **dict(parse_search(text) for text in options.search)}
     asked = StudyOptions.parse(section)
     spec = spec.override(dict(parse_assignment(text) for text in options.set))
+    # else whoever ends this process alone, as `timeout` does, would leave its workers working
+    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
     result = tune(spec, asked, options.study, storage=options.storage)
     show(options, _study(result), lambda: printing.study_text(result))
     return 0 if result.status == "finished" and result.front else 1
