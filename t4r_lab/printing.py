@@ -103,7 +103,7 @@ def study_text(result: StudyResult, trials: Sequence[Trial] = ()) -> str:
         if shares:
             words = ", ".join(f"{path} {100 * share:.0f} %" for path, share in list(shares.items())[:5])
             lines.append(f"what mattered for {objective}: {words}")
-    if result.status != "finished":
+    if result.status == "stopped":
         lines.append("go on with the same command")
     return "\n".join([*lines, f"test it with: t4r-lab finalize {result.name}", f"recorded in {result.home}"])
 

@@ -34,8 +34,8 @@ MOST_STARTS = 3
 class StudyResult:
     """What a study has found so far.
 
-    `status` is ``finished`` where the budget is used up, or ``stopped`` where trials are left to try. `front` are the
-    best trials, see `Study.front`; `start` is the trial of the starting spec.
+    `status` is ``finished`` where the budget is used up, ``running``, or ``stopped`` where trials are left to try.
+    `front` are the best trials, see `Study.front`; `start` is the trial of the starting spec.
     """
 
     name: str
@@ -121,8 +121,9 @@ def summary(study: Study, home: Path) -> StudyResult:
     trials, front = study.trials(), study.front()
     counts = Counter(trial.state for trial in trials)
     starts = [t for t in trials if t.start and t.state != "lost"]
+    status = "finished" if study.ended() else "running" if counts["running"] else "stopped"
     return StudyResult(
-        study.name, shown(study.store.url), study.attribute("run_id", ""), "finished" if study.ended() else "stopped",
+        study.name, shown(study.store.url), study.attribute("run_id", ""), status,
         dict(counts), study.plan.objectives, front, starts[0] if starts else None,
         {o: study.importance(o) for o in study.plan.objectives}, 0.0,
         study.spec_of(front[0]) if front else None, home,
