@@ -75,7 +75,8 @@ def page(server: tuple[str, Path]) -> Iterator[Any]:
             executable_path=CHROMIUM,
             args=["--no-sandbox", "--disable-dev-shm-usage", "--disable-background-networking"],
         )
-        page = browser.new_page(viewport={"width": 1280, "height": 1400})
+        height = 2800 if os.environ.get("T4R_LAB_SCREENSHOTS") else 1400  # pictures hold the whole panel
+        page = browser.new_page(viewport={"width": 1280, "height": height})
         page.set_default_timeout(60_000)
         yield page
         browser.close()
@@ -98,6 +99,7 @@ def open_lab(page: Any, address: str) -> Any:
     page.evaluate("window.jupyterapp.commands.execute('application:toggle-left-area')")  # the notebook gets the room
     page.evaluate(RESTART)
     page.wait_for_function(CONNECTED)
+    theme(page, "JupyterLab Light")  # the server remembers what the last one chose
     return run_first_cell(page)
 
 
@@ -118,11 +120,8 @@ def shoot(page: Any, name: str) -> None:
     """A picture where ``T4R_LAB_SCREENSHOTS`` names a folder."""
     if folder := os.environ.get("T4R_LAB_SCREENSHOTS"):
         Path(folder).mkdir(parents=True, exist_ok=True)
-        size = page.viewport_size
-        page.set_viewport_size({**size, "height": 2800})  # room for the whole panel
         page.wait_for_timeout(600)  # lets transitions end, for the picture alone
         page.locator(".t4r-lab").first.screenshot(path=str(Path(folder) / f"{name}.png"))
-        page.set_viewport_size(size)
 
 
 def theme(page: Any, name: str) -> None:
@@ -206,8 +205,10 @@ def two_runs(server: tuple[str, Path]) -> tuple[str, str]:
     from t4r_lab.spec import RunSpec
 
     data = str(demo_dataset(server[1] / "data" / "demo").path)
-    names = (f"a {NASTY}", "b")
-    for name, epochs in zip(names, (3, 1), strict=True):
+    names, both = (f"a {NASTY}", "gru-clm"), (3, 1)
+    if os.environ.get("T4R_LAB_SCREENSHOTS"):  # pictures are for people
+        names, both = ("gru-clm, longer", "gru-clm"), (10, 4)
+    for name, epochs in zip(names, both, strict=True):
         content = {
             "name": name,
             "data": {"path": data},
@@ -232,7 +233,7 @@ def test_compare_two_runs(page: Any, server: tuple[str, Path], two_runs: tuple[s
     shoot(page, "lab-compare-light")
     # plots take the notebook's colors, and no name of a run is markup in them
     legend = page.locator(".t4r-plot .legendtext").first
-    assert NASTY in legend.text_content()
+    assert two_runs[0] in legend.text_content()
     before = legend.evaluate("(e) => getComputedStyle(e).fill")
     theme(page, "JupyterLab Dark")
     page.wait_for_function(
@@ -285,7 +286,7 @@ def test_recommend(page: Any, server: tuple[str, Path], two_runs: tuple[str, str
     # a session in which the baseline is better, chosen with the arrow keys
     page.get_by_role("button", name=re.compile("Sessions where")).press("Enter")
     page.get_by_role("button", name="loses to", exact=True).press("Enter")
-    page.locator(".t4r-table caption", has_text="b loses to successors").wait_for()
+    page.locator(".t4r-table caption", has_text="gru-clm loses to successors").wait_for()
     page.get_by_role("radio").first.focus()
     page.keyboard.press("Space")
     page.locator("p.t4r-help", has_text="Came next").wait_for()
