@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from t4r_lab.runner import run as run
     from t4r_lab.schema import Schema as Schema
     from t4r_lab.spec import RunSpec as RunSpec
+    from t4r_lab.spec.study import StudyOptions as StudyOptions
+    from t4r_lab.tuning.finalize import finalize as finalize
+    from t4r_lab.tuning.lead import tune as tune
     from t4r_lab.widgets.lab import Lab as Lab
 
 _HOME = {
@@ -28,11 +31,14 @@ _HOME = {
     "PrepareOptions": "data.prepare",
     "RunSpec": "spec",
     "Schema": "schema",
+    "StudyOptions": "spec.study",
     "compare": "comparison",
     "evaluate_run": "runner",
+    "finalize": "tuning.finalize",
     "prepare": "data.prepare",
     "recommend": "recommender",
     "run": "runner",
+    "tune": "tuning.lead",
 }
 
 __all__ = ["__version__", *_HOME]

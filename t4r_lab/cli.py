@@ -17,6 +17,8 @@ from typing import Any, NoReturn
 
 from t4r_lab import __version__, printing
 from t4r_lab.errors import InputError, did_you_mean
+from t4r_lab.options import add_flag, add_json, show
+from t4r_lab.study_commands import STUDY_COMMANDS
 
 
 class Parser(argparse.ArgumentParser):
@@ -82,15 +84,6 @@ def make_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _json(sub: argparse.ArgumentParser) -> None:
-    sub.add_argument("--json", action="store_true", help="print one JSON document on standard output")
-
-
-def _print(options: argparse.Namespace, content: Any, text: Callable[[], str]) -> None:
-    if os.environ.get("RANK", "0") == "0":  # of several processes one speaks
-        print(json.dumps(content, indent=2, default=str) if options.json else text(), flush=True)
-
-
 # ── prepare, describe ───────────────────────────────────────────────────────────────────────────
 
 
@@ -104,23 +97,8 @@ def _add_prepare(sub: argparse.ArgumentParser) -> None:
     sub.add_argument("--items", help="table of item attributes")
     sub.add_argument("--users", help="table of user attributes")
     for knob in walk(PrepareOptions()):
-        _add_flag(sub, knob)
-    _json(sub)
-
-
-def _add_flag(sub: argparse.ArgumentParser, knob: Any) -> None:
-    """An option of the command line from a knob's own name, type, choices and help."""
-    flag = f"--{knob.path.replace('_', '-')}"
-    if knob.type is bool:
-        sub.add_argument(flag, action=argparse.BooleanOptionalAction, default=None, help=knob.help)
-    elif knob.type in (list, tuple):
-        sub.add_argument(flag, nargs="+", default=None, help=knob.help)
-    elif knob.type is dict:
-        sub.add_argument(flag, nargs="+", default=None, metavar="COLUMN=VALUE", help=knob.help)
-    else:
-        default = "" if knob.default is None else f" (default {knob.default})"
-        spelled = (lambda text: text.replace("-", "_")) if knob.choices else str  # leave-one-out is understood too
-        sub.add_argument(flag, default=None, type=spelled, choices=knob.choices or None, help=f"{knob.help}{default}")
+        add_flag(sub, knob)
+    add_json(sub)
 
 
 def _prepare(options: argparse.Namespace) -> None:
@@ -141,7 +119,7 @@ def _prepare(options: argparse.Namespace) -> None:
     from t4r_lab.describe import describe
 
     content = {"path": str(dataset.path), "digest": dataset.digest, "profile": dataset.profile}
-    _print(options, content, lambda: describe(dataset))
+    show(options, content, lambda: describe(dataset))
 
 
 def _pair(text: str, name: str) -> tuple[str, str]:
@@ -155,7 +133,7 @@ def _add_describe(sub: argparse.ArgumentParser) -> None:
     sub.add_argument(
         "what", metavar="DATA|SPEC", help="prepared folder, or a spec: its parts, memory and seconds per epoch"
     )
-    _json(sub)
+    add_json(sub)
 
 
 def _describe(options: argparse.Namespace) -> None:
@@ -173,7 +151,7 @@ def _describe(options: argparse.Namespace) -> None:
         "path": str(dataset.path), "digest": dataset.digest, "schema": json.loads(dataset.schema.to_json()),
         "profile": dataset.profile, "checks": checks,
     }  # fmt: skip
-    _print(options, content, lambda: describe(dataset))
+    show(options, content, lambda: describe(dataset))
 
 
 def _describe_spec(options: argparse.Namespace) -> None:
@@ -184,7 +162,7 @@ def _describe_spec(options: argparse.Namespace) -> None:
     spec = RunSpec.load(options.what)
     found = estimate(spec)
     content = {**to_json(found), "parameters": found.parameters, "memory": found.memory}
-    _print(options, content, lambda: describe_spec(spec, found))
+    show(options, content, lambda: describe_spec(spec, found))
 
 
 # ── train, evaluate, compare ────────────────────────────────────────────────────────────────────
@@ -203,7 +181,7 @@ def _add_train(sub: argparse.ArgumentParser) -> None:
     sub.add_argument("--test", action="store_true", help="look at the test part too, once")
     sub.add_argument("--resume", metavar="RUN", help="go on with a stopped run instead of a spec")
     sub.add_argument("--again", metavar="RUN", help="train the spec of a recorded run once more instead of a file's")
-    _json(sub)
+    add_json(sub)
 
 
 def _train(options: argparse.Namespace) -> int:
@@ -223,7 +201,7 @@ def _train(options: argparse.Namespace) -> int:
     else:
         spec = spec_to_repeat(options.again) if options.again else RunSpec.load(options.spec)
         result = run(spec.override(changes), test=options.test)
-    _print(options, _result(result), lambda: printing.run_text(result))
+    show(options, _result(result), lambda: printing.run_text(result))
     return 0 if result.status == "FINISHED" else 1
 
 
@@ -250,14 +228,14 @@ def _add_evaluate(sub: argparse.ArgumentParser) -> None:
     sub.add_argument(
         "--split", choices=["valid", "test"], default="valid", help="part of the data; each look at test is counted"
     )
-    _json(sub)
+    add_json(sub)
 
 
 def _evaluate(options: argparse.Namespace) -> None:
     from t4r_lab.runner import evaluate_run
 
     result = evaluate_run(options.run, options.split)
-    _print(options, _result(result), lambda: printing.run_text(result))
+    show(options, _result(result), lambda: printing.run_text(result))
 
 
 def _add_compare(sub: argparse.ArgumentParser) -> None:
@@ -267,7 +245,7 @@ def _add_compare(sub: argparse.ArgumentParser) -> None:
         "--cases", type=int, default=0, metavar="N",
         help="list the N cases that the first run wins and loses most against the second, or else a baseline",
     )  # fmt: skip
-    _json(sub)
+    add_json(sub)
 
 
 def _compare(options: argparse.Namespace) -> None:
@@ -287,7 +265,7 @@ def _compare(options: argparse.Namespace) -> None:
     }  # fmt: skip
     if cases:
         content["cases"] = asdict(cases)
-    _print(
+    show(
         options,
         content,
         lambda: printing.comparison_text(compared, cases),
@@ -299,7 +277,7 @@ def _add_promote(sub: argparse.ArgumentParser) -> None:
 
     sub.add_argument("run", help="id, beginning of an id, or name of a run")
     sub.add_argument("--alias", default=ALIAS, help=f"name under which the registry gives it out (default {ALIAS})")
-    _json(sub)
+    add_json(sub)
 
 
 def _promote(options: argparse.Namespace) -> None:
@@ -308,7 +286,7 @@ def _promote(options: argparse.Namespace) -> None:
     from t4r_lab.reuse import promote
 
     found = promote(options.run, options.alias)
-    _print(options, asdict(found), lambda: printing.promotion_text(found))
+    show(options, asdict(found), lambda: printing.promotion_text(found))
 
 
 # ── recommend, jobs ─────────────────────────────────────────────────────────────────────────────
@@ -320,7 +298,7 @@ def _add_recommend(sub: argparse.ArgumentParser) -> None:
     sub.add_argument("--items", nargs="+", metavar="ITEM", help="ids of the items of one session instead, in order")
     sub.add_argument("-k", type=int, default=20, help="items per session (default 20)")
     sub.add_argument("--out", help="CSV, TSV or Parquet file; without it the first rows are printed")
-    _json(sub)
+    add_json(sub)
 
 
 def _recommend(options: argparse.Namespace) -> None:
@@ -338,7 +316,7 @@ def _recommend(options: argparse.Namespace) -> None:
     rows = json.loads(frame.to_json(orient="records")) if options.json and not options.out else []
     content = {"sessions": int(frame["session"].nunique()), "rows": len(frame), "out": options.out}
     text = f"{len(frame)} rows in {options.out}" if options.out else frame.head(40).to_string(index=False)
-    _print(options, {**content, "recommendations": rows} if rows else content, lambda: text)
+    show(options, {**content, "recommendations": rows} if rows else content, lambda: text)
 
 
 def _events(items: list[str]) -> Any:
@@ -353,7 +331,7 @@ def _add_jobs(sub: argparse.ArgumentParser) -> None:
         help="pause and stop end after the batch and can be resumed; cancel is for good",
     )  # fmt: skip
     sub.add_argument("id", nargs="?", help="a job's id or the beginning of it")
-    _json(sub)
+    add_json(sub)
 
 
 def _jobs(options: argparse.Namespace) -> None:
@@ -364,7 +342,7 @@ def _jobs(options: argparse.Namespace) -> None:
     home = homes.ensure()
     if options.action == "list":
         rows = [job.status() for job in jobs.all_jobs(home)]
-        _print(options, {"jobs": [asdict(s) for s in rows]}, lambda: printing.jobs_text(rows) or f"no jobs in {home}")
+        show(options, {"jobs": [asdict(s) for s in rows]}, lambda: printing.jobs_text(rows) or f"no jobs in {home}")
         if any(status.state == "lost" for status in rows):
             with suppress(InputError):
                 guard.runs(home)  # the record too says then that they don't run
@@ -377,7 +355,7 @@ def _jobs(options: argparse.Namespace) -> None:
     else:
         getattr(job, options.action)()
     status = job.status()
-    _print(options, {"job_id": job.id, **asdict(status)}, lambda: f"{job.id} {status.state} {status.error}".rstrip())
+    show(options, {"job_id": job.id, **asdict(status)}, lambda: f"{job.id} {status.state} {status.error}".rstrip())
 
 
 def _attach(job: Any) -> None:
@@ -418,7 +396,7 @@ def _demo(options: argparse.Namespace) -> None:
 
 def _add_ui(sub: argparse.ArgumentParser) -> None:
     sub.add_argument("--port", type=int, default=5000, help="port on this machine (default 5000)")
-    _json(sub)
+    add_json(sub)
 
 
 def _ui(options: argparse.Namespace) -> int:
@@ -426,11 +404,11 @@ def _ui(options: argparse.Namespace) -> int:
 
     home = homes.ensure()
     if (address := server.remote(home)) is not None:
-        _print(options, {"url": address}, lambda: f"the record is on a server: open {address}")
+        show(options, {"url": address}, lambda: f"the record is on a server: open {address}")
         return 0
     guard.runs(home)  # so that the pages show no run as running whose process died
     page = server.page(home, f"http://127.0.0.1:{options.port}")
-    _print(options, {"url": page}, lambda: f"in a moment, open {page}\nIt {server.elsewhere(page)}\nCtrl-C ends it")
+    show(options, {"url": page}, lambda: f"in a moment, open {page}\nIt {server.elsewhere(page)}\nCtrl-C ends it")
     return _start(server.command(home, options.port), server.environment())
 
 
@@ -449,13 +427,13 @@ def _lab(options: argparse.Namespace) -> int:
             cell |= {"outputs": [], "source": "import t4r_lab as t4r\n\nt4r.Lab()"}
             kernel = {"kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"}}
             notebook.write_text(json.dumps({"cells": [cell], "metadata": kernel, "nbformat": 4, "nbformat_minor": 5}))
-    _print(options, {"notebook": str(notebook.resolve())}, lambda: f"JupyterLab opens on {notebook}; Ctrl-C ends it")
+    show(options, {"notebook": str(notebook.resolve())}, lambda: f"JupyterLab opens on {notebook}; Ctrl-C ends it")
     root = hasattr(os, "geteuid") and os.geteuid() == 0  # as in a container, where JupyterLab would refuse to start
     return _start(["jupyterlab", str(notebook), *(["--allow-root"] if root else [])])
 
 
 COMMANDS: dict[str, tuple[Callable[..., Any], str, str, Callable[..., None]]] = {
-    "demo": (_demo, "prepare, train, evaluate, compare and recommend on built-in data", "demo", _json),
+    "demo": (_demo, "prepare, train, evaluate, compare and recommend on built-in data", "demo", add_json),
     "prepare": (_prepare, "turn raw events into a prepared folder", "prepare clicks.csv --out data/shop", _add_prepare),
     "describe": (
         _describe, "show what a prepared folder holds, or what a spec builds and takes", "describe mlruns/data/shop",
@@ -468,12 +446,13 @@ COMMANDS: dict[str, tuple[Callable[..., Any], str, str, Callable[..., None]]] = 
         _promote, "give a run an alias in the registry, with its score on the test part", "promote 3f2a9c1d",
         _add_promote,
     ),
+    **STUDY_COMMANDS,
     "recommend": (
         _recommend, "give next items for new sessions", "recommend 3f2a9c1d --sessions new.csv --out top.csv",
         _add_recommend,
     ),
     "jobs": (_jobs, "list, watch, pause, stop, resume or cancel jobs", "jobs stop 20261124-1203", _add_jobs),
     "ui": (_ui, "open the record in MLflow's pages", "ui --port 5000", _add_ui),
-    "lab": (_lab, "open JupyterLab on the front end", "lab", _json),
+    "lab": (_lab, "open JupyterLab on the front end", "lab", add_json),
 }  # fmt: skip
 """Command → what it calls, its help, an example, and what adds its options."""

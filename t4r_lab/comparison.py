@@ -71,13 +71,13 @@ def compare(runs: list[str], *, home: str | Path | None = None, seed: int = 0, m
         if row.digest != first.digest:
             remarks.append(f"{labels[row.run_id]} was trained on other data than {labels[first.run_id]}: not paired")
             continue
-        if (own := _cases(place, row, "model", metric)) is not None:
+        if (own := cases_of(place, row, "model", metric)) is not None:
             cases[labels[row.run_id]] = own
         else:
             remarks.append(f"{labels[row.run_id]} has no cases of {metric}: not paired")
     for name, found in first.baselines["valid"].items():
         metrics[name] = found
-        if (own := _cases(place, first, name, metric)) is not None:
+        if (own := cases_of(place, first, name, metric)) is not None:
             cases[name] = own
     if not any(metric in found for found in metrics.values()) and metric != specs[first.run_id].monitor:
         known = list(dict.fromkeys(name for found in metrics.values() for name in found))
@@ -148,14 +148,14 @@ def is_paired(metric: str) -> bool:
     return is_ranked(metric) or "/" in metric
 
 
-def _cases(home: Path, row: track.RunRow, name: str, metric: str) -> Cases | None:
-    """The cases of the validation part that `metric` is made of, as the run (or its baseline) `name` has them."""
+def cases_of(home: Path, row: track.RunRow, name: str, metric: str, part: str = "valid") -> Cases | None:
+    """The cases of a part that `metric` is made of, as the run (``model``) or its baseline `name` has them."""
     import polars as pl
 
     if not is_paired(metric):
         return None
     label, slash, _ = metric.rpartition("/")
-    folder = Path("labels", "valid", label) if slash else Path("ranks", "valid")
+    folder = Path("labels", part, label) if slash else Path("ranks", part)
     path = track.artifacts(home, row.run_id) / folder / f"{name}.parquet"
     if not path.exists():
         return None

@@ -12,6 +12,9 @@ if TYPE_CHECKING:
     from t4r_lab.jobs import Status
     from t4r_lab.reuse import Promotion
     from t4r_lab.runner import RunResult
+    from t4r_lab.tuning.finalize import Final
+    from t4r_lab.tuning.lead import StudyResult
+    from t4r_lab.tuning.study import Trial
 
 
 def run_text(result: RunResult) -> str:
@@ -79,3 +82,50 @@ def promotion_text(found: Promotion) -> str:
     scores = {found.run_id[:8]: found.test, **found.baselines}
     where = f"{found.model}@{found.alias} is version {found.version} now"
     return "\n".join([where, "test part", table(scores), looks])
+
+
+def study_text(result: StudyResult, trials: Sequence[Trial] = ()) -> str:
+    """What a study has found, and a line for each of `trials`."""
+    counts = ", ".join(f"{n} {state}" for state, n in result.counts.items())
+    lines = [f"study {result.name}, {result.status}: {counts}"]
+    lines += [f"  {t.number:>4}  {_values(t.values) or f'{t.state}: {t.reason}'.rstrip(': ')}" for t in trials]
+    if not result.front:
+        failed = next((t.reason for t in trials if t.reason), "see `t4r-lab studies show`")
+        return "\n".join([*lines, f"no trial has finished within the constraints ({failed})"])
+    if result.start is not None and result.start.values:
+        lines.append(f"starting spec: {_values(result.start.values)}")
+    word = "best" if len(result.objectives) == 1 else f"of {len(result.front)} that no other beats, best at the first"
+    best = result.front[0]
+    lines.append(f"trial {best.number}, {word}: {_values(best.values)}")
+    lines += [f"  {path}: {value:.4g}" if isinstance(value, float) else f"  {path}: {value}"
+              for path, value in best.params.items()]  # fmt: skip
+    for objective, shares in result.importance.items():
+        if shares:
+            words = ", ".join(f"{path} {100 * share:.0f} %" for path, share in list(shares.items())[:5])
+            lines.append(f"what mattered for {objective}: {words}")
+    if result.status == "stopped":
+        lines.append("go on with the same command")
+    return "\n".join([*lines, f"test it with: t4r-lab finalize {result.name}", f"recorded in {result.home}"])
+
+
+def _values(values: dict[str, float]) -> str:
+    return "  ".join(f"{name} {value:.4g}" for name, value in values.items())
+
+
+def final_text(final: Final) -> str:
+    """Test metrics of both specs with their intervals, the baselines, and what the differences are worth."""
+    seeds = f"{final.seeds} seed{'s' if final.seeds > 1 else ''}"
+    lines = [f"study {final.name}, trial {final.trial}, {seeds}; test part", ""]
+    labels = list(final.test)
+    lines.append(" " * 14 + "".join(f"  {label:>17}" for label in labels))
+    for name in final.test["tuned"]:
+        cells = []
+        for label in labels:
+            value, half = final.test[label].get(name), final.interval.get(label, {}).get(name)
+            cell = "–" if value is None else f"{value:.4f}"
+            cells.append(f"{cell} ± {half:.4f}" if half is not None and value is not None else cell)
+        lines.append(f"{name:<14}" + "".join(f"  {cell:>17}" for cell in cells))
+    if final.seeds > 1:
+        lines.append("± is half of the 95 % interval of the mean over seeds")
+    looks = f"{final.looks} time{'s' if final.looks != 1 else ''}"
+    return "\n".join([*lines, "", *(d.sentence for d in final.differences), f"the test part was looked at {looks}"])

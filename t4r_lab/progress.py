@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from typing import Any, Self
 
-from t4r_lab.report import Baseline, Epoch, Progress, Report, Stopped
+from t4r_lab.report import Baseline, Epoch, Progress, Remark, Report, Stopped, TrialEnded
 from t4r_lab.spec import best_baseline
 
 
@@ -32,7 +32,9 @@ class Sentences:
             self._stage = ""
             skipped = f", {self._skipped:,} sessions without a target skipped" if self._skipped else ""
             return f"training {report.reason}: best epoch {report.best_epoch}, {report.seconds:.0f} s{skipped}"
-        return None
+        if isinstance(report, TrialEnded):
+            return _trial(report)
+        return report.words if isinstance(report, Remark) else None
 
     def _epoch(self, report: Epoch) -> str:
         found = self._beside_baseline(report.valid) or "no validation part"
@@ -104,6 +106,12 @@ class Console:
         if self._bar is not None:
             self._bar.close()
         self._bar = None
+
+
+def _trial(report: TrialEnded) -> str:
+    found = "  ".join(f"{name} {value:.4g}" for name, value in report.values.items())
+    words = found if report.state == "finished" else f"{report.state}: {report.reason}".rstrip(": ")
+    return f"trial {report.number}  {words}  {report.seconds:.1f} s{' *' if report.best else ''}"
 
 
 def _figures(metrics: dict[str, float]) -> str:

@@ -60,7 +60,26 @@ class Stopped:
     seconds: float
 
 
-Report = Progress | Started | Baseline | Epoch | Stopped
+@dataclass(frozen=True)
+class TrialEnded:
+    """A trial of a study has ended. `state` is ``finished``, ``pruned``, ``failed``, ``refused`` or ``lost``."""
+
+    number: int
+    state: str
+    values: dict[str, float]
+    reason: str
+    seconds: float
+    best: bool
+
+
+@dataclass(frozen=True)
+class Remark:
+    """Something the user should know."""
+
+    words: str
+
+
+Report = Progress | Started | Baseline | Epoch | Stopped | TrialEnded | Remark
 OnReport = Callable[[Report], None]
 
 
@@ -75,6 +94,6 @@ def to_event(report: Report) -> dict[str, Any]:
 
 def from_event(event: dict[str, Any]) -> Report:
     """The report that `to_event` made an event of; keys it doesn't know, such as the time, are left out."""
-    kinds = {kind.__name__.lower(): kind for kind in (Progress, Started, Baseline, Epoch, Stopped)}
+    kinds = {kind.__name__.lower(): kind for kind in (Progress, Started, Baseline, Epoch, Stopped, TrialEnded, Remark)}
     kind = kinds[event["event"]]
     return kind(**{f.name: event[f.name] for f in fields(kind) if f.name in event})

@@ -100,6 +100,16 @@ def test_heads_are_added_by_the_labels_they_fit_edited_and_removed() -> None:
     assert "next item" in dict(adder.offers)
 
 
+def test_edits_of_a_head_that_wait_go_when_the_heads_are_others() -> None:
+    d = draft()
+    d.set("model.body.n_head", 5)  # everything waits for this
+    d.set("model.heads", [{"kind": "next_item"}, {"kind": "binary", "column": "bought"}])
+    d.set("model.heads.1.weight", 0.5)
+    d.set("model.heads", [{"kind": "next_item"}])
+    d.set("model.body.n_head", 8)
+    assert d.valid and len(d.spec.model.heads) == 1
+
+
 def test_only_columns_that_fit_are_offered_for_a_head() -> None:
     d = draft(heads=[{"kind": "regression", "column": "rating"}])
     form = SpecForm(d)

@@ -50,7 +50,7 @@ def test_a_frame_of_the_notebook_is_corrected_and_prepared(page: Any, server: tu
     for column, role in (("article", "item"), ("visit", "session"), ("bought", "label")):
         page.get_by_label(f"role of {column}", exact=True).focus()
         page.keyboard.type(role)
-        page.keyboard.press("Enter")
+        page.keyboard.press("Tab")
     page.locator(".t4r-prepare .t4r-note", has_text="Correct roles").wait_for()
     page.locator(".t4r-column-line", has_text="device").locator(".t4r-help", has_text="the session").wait_for()
     shoot(page, "lab-data-prepare-light")

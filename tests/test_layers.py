@@ -23,13 +23,13 @@ FLOORS = {
     "printing": 6, "demo": 7, "widgets": 7, "cli": 7,
     "__init__": 8, "__main__": 8,
     "progress": 1,
-    "server": 5, "analysis": 6, "reuse": 6, "estimate": 4, "script": 3,
+    "server": 5, "analysis": 6, "reuse": 6, "tuning": 6, "study_commands": 7, "options": 7, "estimate": 4, "script": 3,
 }  # fmt: skip
 """Room → floor. A room is a module or a package directly under t4r_lab."""
 
 ONLY_IMPORTER = {
     "mlflow": {"track"},
-    "optuna": {"tune"},
+    "optuna": {"tuning"},
     "accelerate": {"train", "evaluation", "guard"},
     "anywidget": {"widgets"},
 }

@@ -18,7 +18,6 @@ ROOT = Path(__file__).parent.parent
 
 NOT_IMPORTED = {
     "jupyterlab": "started as a program by `t4r-lab lab`",
-    "optuna": "asked for by the lab's plan: studies (tune.py) are its next part",
 }
 """Dependencies that no module of the package names, each with the reason it is there."""
 

@@ -7,8 +7,10 @@ from pathlib import Path
 import pytest
 
 from t4r_lab.spec import RunSpec
+from t4r_lab.spec.study import Plan, StudyOptions, load_study
 
-RECIPES = sorted((Path(__file__).parent.parent / "recipes").glob("*.yaml"))
+FOLDER = Path(__file__).parent.parent / "recipes"
+RECIPES, STUDIES = sorted(FOLDER.glob("*.yaml")), sorted(FOLDER.glob("studies/*.yaml"))
 
 
 def test_there_are_recipes() -> None:
@@ -21,3 +23,11 @@ def test_recipe_is_valid_and_named_after_what_it_is(path: Path) -> None:
     assert spec.name == path.stem
     assert path.stem.endswith(f"-{spec.model.body.kind}-{spec.model.masking.kind}")
     assert path.stem.startswith(Path(spec.data.path).name)
+
+
+@pytest.mark.parametrize("path", STUDIES, ids=lambda p: p.stem)
+def test_recipe_of_a_study_is_valid_and_named_after_what_it_searches(path: Path) -> None:
+    spec, section = load_study(path)
+    plan = Plan.of(spec, StudyOptions.parse(section))
+    assert spec.name == path.stem == f"{Path(spec.data.path).name}-{plan.options.presets[0]}"
+    assert plan.options.wanted == 40

@@ -11,13 +11,13 @@ from t4r_lab.spec.knobs import Part, knob
 
 
 class _Layers(Part):
-    d_model: int = knob(64, "width of the body", low=2, high=4096, search=(64, 448))
+    d_model: int = knob(64, "width of the body", low=2, high=4096, search=(64, 448), step=64)
     n_layer: int = knob(2, "number of layers", low=1, high=48, search=(1, 4))
     dropout: float = knob(0.1, "dropout inside the body", low=0, high=0.95, search=(0, 0.5))
 
 
 class _Transformer(_Layers):
-    n_head: int = knob(4, "attention heads; must divide d_model", low=1, high=64, search=(1, 16))
+    n_head: int = knob(4, "attention heads; must divide d_model", low=1, high=64, search=[1, 2, 4, 8, 16])
     activation: Literal["gelu", "relu", "silu"] = knob("gelu", "activation of the feed-forward layers")
     initializer_range: float = knob(0.02, "standard deviation of the initial weights", low=1e-4, high=1)
 

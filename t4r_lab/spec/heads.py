@@ -173,9 +173,15 @@ LABEL_METRICS: dict[str, tuple[str, ...]] = {
 """Metrics of each kind of label head, the one that decides by default first."""
 
 
+CALIBRATION = ("ece", "brier", "nll")
+"""How far the probabilities of the next item are from the truth, judged after training."""
+COSTS = ("parameters", "epoch_seconds", "latency_ms")
+"""What a model costs: weights, seconds of an epoch's training, milliseconds to recommend to one session."""
+
+
 def lower_is_better(metric: str) -> bool:
     """Whether a smaller value of `metric`, such as ``price/rmse`` or ``nll``, is the better one."""
-    return metric.rpartition("/")[2] in ("rmse", "mae", "ece", "brier", "nll")
+    return metric.rpartition("/")[2] in ("rmse", "mae", *CALIBRATION, *COSTS)
 
 
 def best_baseline(baselines: Mapping[str, Mapping[str, float]], metric: str) -> str | None:

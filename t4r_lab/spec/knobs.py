@@ -26,11 +26,16 @@ def knob(
     *,
     low: float | None = None,
     high: float | None = None,
-    search: tuple[float, float] | None = None,
+    search: tuple[float, float] | list[Any] | None = None,
     log: bool = False,
+    step: float | None = None,
 ) -> Any:
-    """A pydantic field with bounds (inclusive), help text and the range a search covers by default."""
-    extra: dict[str, Any] = {"search": {"low": search[0], "high": search[1], "log": log}} if search else {}
+    """A pydantic field with bounds (inclusive), help text and what a search covers by default: a range or choices."""
+    extra: dict[str, Any] = {}
+    if isinstance(search, tuple):
+        extra["search"] = {"low": search[0], "high": search[1], "log": log, "step": step}
+    elif search:
+        extra["search"] = {"choices": search}
     return Field(default, description=help, ge=low, le=high, json_schema_extra=extra)
 
 

@@ -209,15 +209,20 @@ def _index(here: list[Any], key: str, path: str) -> int:
 
 def _keep_known(here: dict[str, Any], trail: str, kind: Any, changes: Mapping[str, Any]) -> None:
     """Drop what the new kind doesn't know, unless the same change sets it (then it is an error to show)."""
-    annotation: Any = RunSpec
-    for key in trail.rstrip(".").split("."):
-        annotation = _annotation(annotation, key, {})
-    known = variants(annotation).get(str(kind))
+    known = kinds_at(trail.rstrip(".")).get(str(kind))
     if known is None:
         return
     for key in list(here):
         if key not in known.model_fields and f"{trail}{key}" not in changes:
             del here[key]
+
+
+def kinds_at(path: str) -> dict[str, type[Part]]:
+    """The parts that may stand at a dotted path such as ``model.body``, by kind."""
+    annotation: Any = RunSpec
+    for key in path.split("."):
+        annotation = _annotation(annotation, key, {})
+    return variants(annotation)
 
 
 # explaining -------------------------------------------------------------------------------------

@@ -29,6 +29,8 @@ __all__ = [
     "to_key",
 ]  # fmt: skip
 LOOKS, FOLDER, DATA, REASON = "t4r.test_looks", "t4r.folder", "t4r.dataset_digest", "t4r.reason"
+STUDY = "t4r.study"
+"""On the runs of a study and its trials, which `t4r_lab.track.studies` writes: they aren't runs of the Lab."""
 NOTE = "mlflow.note.content"
 """What MLflow's pages show as the description of a run."""
 BASELINE = "baseline."
@@ -113,6 +115,10 @@ class Record:
         """Everything in `folder`, by its own paths."""
         self._client.log_artifacts(self.run_id, str(folder))
 
+    def text(self, text: str, path: str) -> None:
+        """`text` as the artifact `path`."""
+        self._client.log_text(self.run_id, text, path)
+
     def tag(self, key: str, value: str) -> None:
         self._client.set_tag(self.run_id, key, value)
 
@@ -127,9 +133,13 @@ class Record:
         self.tag(REASON, reason[:500])
         self._client.set_terminated(self.run_id, status)
 
+    def reopen(self) -> None:
+        """The run goes on, whatever it ended as."""
+        self._client.update_run(self.run_id, status="RUNNING")
+
     def begin(self, folder: Path) -> None:
         """The run, which had been stopped or lost, goes on with its checkpoints in `folder`."""
-        self._client.update_run(self.run_id, status="RUNNING")
+        self.reopen()
         self.tag(FOLDER, str(folder.absolute()))
 
 
@@ -207,7 +217,7 @@ class RunRow:
 
 
 def runs(home: Path) -> list[RunRow]:
-    """Every run of the home, newest first."""
+    """Every run of the home, newest first; studies and their trials, which keep no model, are none."""
     client, experiment = client_of(home)
     rows: list[RunRow] = []
     token = None
@@ -215,7 +225,7 @@ def runs(home: Path) -> list[RunRow]:
         page = client.search_runs(
             [experiment], max_results=PAGE, order_by=["attributes.start_time DESC"], page_token=token
         )
-        rows += [_row(run) for run in page]
+        rows += [_row(run) for run in page if STUDY not in run.data.tags]
         token = page.token
         if not token:
             return rows

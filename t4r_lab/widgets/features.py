@@ -179,7 +179,7 @@ class FeatureRow(w.VBox):
             if encoding in dict(self.encoding.options).values():
                 self.encoding.value = encoding
             self.dim.value = as_text(asked.get("dim"))
-            self.dim.placeholder = "default" if width is None else f"default {width}"
+            self.dim.placeholder = "default" if width is None else str(width)
             self.dim.disabled = not ticked
             self.table.value = as_text(asked.get("table"))
             for path, field in self.fields.items():

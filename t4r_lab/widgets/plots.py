@@ -55,9 +55,7 @@ def popularity(found: Mapping[str, Any]) -> str:
         shapes.append(_text(x(10**power), BASE + 14, count(10**power), "middle"))
     for power in range(int(tall) + 1):
         shapes += [_rule(y(10**power)), _text(LEFT - 6, y(10**power) + 4, count(10**power), "end")]
-    detail = f"top 1 % of items: {found['top_1_percent_share']:.0%} of events · Gini {found['gini']:.2f}".replace(
-        "%:", " %:"
-    )
+    detail = f"top 1 % of items: {100 * found['top_1_percent_share']:.0f} % of events · Gini {found['gini']:.2f}"
     words = f"Events of the items in training, from the most frequent to the least: {points[0][1]:,} to {points[-1][1]:,}; {detail}"
     return _svg("Item popularity", detail, words, [*shapes, _x_title("rank of the item (both axes logarithmic)")])
 
@@ -123,7 +121,7 @@ def summary_words(found: Mapping[str, Any]) -> str:
     """What a column holds, in words.
 
     >>> summary_words({"kind": "categorical", "values": 2, "unknown_share": 0.0, "rows": 4, "top": [3, 1], "top_values": ["a", "b"]})
-    'a 75 %, b 25 %'
+    'a (75 %), b (25 %)'
     >>> summary_words({"kind": "continuous", "quantiles": {"0.0": 1, "0.25": 2, "0.5": 3.5, "0.75": 4, "0.95": 8, "1.0": 9}})
     'median 3.50, middle half 2.00 to 4.00, 1.00 to 9.00 in all'
     """
@@ -132,13 +130,13 @@ def summary_words(found: Mapping[str, Any]) -> str:
         return f"median {q[0.5]}, middle half {q[0.25]} to {q[0.75]}, {q[0.0]} to {q[1.0]} in all" if q else "no values"
     rows = found.get("rows")  # folders of earlier versions lack it
     shown = [
-        f"{name} {100 * n / rows:.0f} %" if rows else f"{name} {n:,}"
+        f"{name} ({100 * n / rows:.0f} %)" if rows else f"{name} ({n:,})"
         for name, n in list(zip(found["top_values"], found["top"], strict=False))[:3]
     ]
     if len(found["top"]) > 3:
         shown.append("…")
     if found["unknown_share"]:
-        shown.append(f"missing {100 * found['unknown_share']:.1f} %")
+        shown.append(f"missing ({100 * found['unknown_share']:.1f} %)")
     return ", ".join(shown) or "no values"
 
 

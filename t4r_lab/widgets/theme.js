@@ -15,19 +15,20 @@ function render({ model, el }) {
   }
 
   // A letter typed into a drop-down picks a choice; to the notebook, m makes the cell text and d d deletes it.
-  let shown = true;
-  function shield() {
-    const lab = el.closest(".t4r-lab");
-    if (lab) lab.setAttribute("data-lm-suppress-shortcuts", "true");
-    else if (shown) requestAnimationFrame(shield);
+  // JupyterLab asks the focused element itself whether it takes shortcuts.
+  function shield({ target }) {
+    if (target.closest(".t4r-lab") && target.matches("select, input, [role=slider]")) target.setAttribute("data-lm-suppress-shortcuts", "true");
   }
-  shield();
+  document.addEventListener("focusin", shield);
 
   // The style sheet of a theme arrives before the attributes say its name.
   const observer = new MutationObserver(tell);
   observer.observe(document.body, { attributes: true, attributeFilter: ["data-jp-theme-light", "data-jp-theme-name"] });
   tell();
-  return () => { shown = false; observer.disconnect(); };
+  return () => {
+    document.removeEventListener("focusin", shield);
+    observer.disconnect();
+  };
 }
 
 export default { render };

@@ -1,0 +1,317 @@
+"""Where a search looks: every knob's own range, or the user's, checked against the spec it starts from."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import yaml
+from pydantic import Field, ValidationError, model_validator
+
+from t4r_lab.errors import InputError, did_you_mean
+from t4r_lab.spec.bodies import pair_refusal
+from t4r_lab.spec.heads import NextItem
+from t4r_lab.spec.knobs import Knob, Part, knob, walk
+from t4r_lab.spec.run import RunSpec, kinds_at
+
+GRID_POINTS = 5
+"""Values of a range that a grid tries; give choices for others."""
+NOT_SEARCHED = {
+    "name": "it is only a name",
+    "data.path": "trials on other data can't be compared",
+    "evaluation.": "trials judged in another way can't be compared",
+    "train.fit_on": "trials are judged on the validation part",
+    "train.monitor": "a study monitors its objective",
+    "train.seed": "a lucky seed is no better model; `t4r-lab finalize` trains several",
+    "train.device": "it changes no result",
+}
+"""Paths (ending in a dot: all below) that can't be searched, and why."""
+
+
+class Range(Part):
+    """What the user says of one path: the ends of a range, or choices."""
+
+    low: float | None = knob(None, "lower end, included")
+    high: float | None = knob(None, "upper end, included")
+    log: bool = knob(False, "drawn on a log scale")
+    step: float | None = knob(None, "distance of the values from each other", low=1e-12)
+    choices: list[Any] | None = Field(None, description="values instead of a range", min_length=1)
+
+    @model_validator(mode="after")
+    def _range_or_choices(self) -> Range:
+        if self.choices is not None:
+            if (self.low, self.high, self.log, self.step) != (None, None, False, None):
+                raise InputError("choices have no low, high, log or step; leave those out")
+            return self
+        if self.low is None or self.high is None:
+            raise InputError("a range needs low and high, for example {low: 0, high: 0.5}; or give choices")
+        if not self.low < self.high:
+            empty = "is empty" if self.low == self.high else "is the wrong way round"
+            raise InputError(f"the range {self.low:g} to {self.high:g} {empty}; give the smaller end first")
+        if self.log and self.low <= 0:
+            raise InputError(f"a log scale can't reach {self.low:g}; start above 0, for example at 1e-6, or leave log")
+        if self.log and self.step is not None:
+            raise InputError("a log scale has no step; leave one of them out")
+        return self
+
+
+def parse_search(text: str) -> tuple[str, dict[str, Any] | None]:
+    """``path``, ``path=low:high[:log]`` or ``path=a,b,c`` of the command line as path and content of a `Range`.
+
+    >>> parse_search("train.learning_rate=1e-4:1e-2:log")
+    ('train.learning_rate', {'low': 0.0001, 'high': 0.01, 'log': True})
+    >>> parse_search("model.body.kind=gpt2,sasrec")
+    ('model.body.kind', {'choices': ['gpt2', 'sasrec']})
+    """
+    path, equals, value = (part.strip() for part in text.partition("="))
+    if not path or (equals and not value):
+        raise InputError(f"--search {text!r}: expected path, path=low:high[:log] or path=a,b,c")
+    if not equals:
+        return path, None
+    low, colon, rest = value.partition(":")
+    if not colon:
+        return path, {"choices": [yaml.safe_load(choice) for choice in value.split(",")]}
+    high, _, scale = rest.partition(":")
+    if scale not in ("", "log"):
+        raise InputError(f"--search {text!r}: after the range stands log or nothing, not {scale!r}")
+    try:
+        return path, {"low": float(low), "high": float(high), "log": bool(scale)}
+    except ValueError:
+        raise InputError(f"--search {text!r}: the ends of a range are numbers, for example {path}=0:0.5") from None
+
+
+@dataclass(frozen=True)
+class Domain:
+    """Where one knob is searched: `choices`, or else numbers from `low` to `high`, both included."""
+
+    choices: tuple[Any, ...] = ()
+    low: float = 0.0
+    high: float = 1.0
+    log: bool = False
+    step: float | None = None
+    whole: bool = False
+
+    def __contains__(self, value: Any) -> bool:
+        if self.choices:
+            return value in self.choices
+        return isinstance(value, (int, float)) and not isinstance(value, bool) and self.low <= value <= self.high
+
+    def points(self) -> list[Any]:
+        """The values that a grid tries: every choice, every step of a short range, or some evenly spread."""
+        if self.choices:
+            return list(self.choices)
+        step = self.step or (1 if self.whole else None)
+        if step and not self.log and (self.high - self.low) / step < GRID_POINTS:
+            found = [self.low + i * step for i in range(int((self.high - self.low) / step + 1e-9) + 1)]
+        else:
+            ends = (math.log(self.low), math.log(self.high)) if self.log else (self.low, self.high)
+            spread = [ends[0] + (ends[1] - ends[0]) * i / (GRID_POINTS - 1) for i in range(GRID_POINTS)]
+            found = [min(max(math.exp(x) if self.log else x, self.low), self.high) for x in spread]
+            if step:
+                found = [self.low + round((x - self.low) / step) * step for x in found]
+        return list(dict.fromkeys(round(x) for x in found)) if self.whole else found
+
+    @property
+    def words(self) -> str:
+        if self.choices:
+            return ", ".join(map(str, self.choices))
+        how = ", log" if self.log else f" by {self.step:g}" if self.step else ""
+        return f"{self.low:g} to {self.high:g}{how}"
+
+
+# ── presets ─────────────────────────────────────────────────────────────────────────────────────
+
+HEAD = "HEAD"
+"""Stands for the head that predicts the next item."""
+SEARCH_PRESETS: dict[str, tuple[str, ...]] = {
+    "regularizers": (
+        f"{HEAD}.loss.label_smoothing", f"{HEAD}.temperature", "model.inputs.dropout", "model.body.dropout",
+        "train.weight_decay", "model.inputs.shared_embeddings", "model.inputs.swap_noise", "model.inputs.layer_norm",
+    ),
+    "paper": (
+        "model.body.d_model", "model.body.n_layer", "model.body.n_head", "model.body.dropout", "model.inputs.dropout",
+        "train.learning_rate", "train.weight_decay", "train.batch_size", f"{HEAD}.loss.label_smoothing",
+        "model.inputs.init_std", "model.inputs.shared_embeddings", "model.masking.probability",
+        "model.masking.max_span_length", "model.masking.weight",
+    ),
+    "architecture": (
+        "model.body.kind", "model.body.d_model", "model.body.n_layer", "model.body.n_head", f"{HEAD}.weight_tying",
+    ),
+}  # fmt: skip
+"""Paths that are searched together, each over its knob's own range; those that a spec lacks are left out.
+``paper``: the space of de Souza Pereira Moreira et al. (2021), tables of the appendix."""
+
+
+# ── the space of a study ────────────────────────────────────────────────────────────────────────
+
+
+def search_space(spec: RunSpec, presets: list[str], ranges: Mapping[str, Range | None]) -> dict[str, Domain]:
+    """Every searched path with its domain; `ranges` come on top of the presets, None for the knob's own range.
+
+    A path need not exist in `spec`: ``model.body.n_head`` may belong to one of the bodies that are searched.
+
+    Raises
+    ------
+    InputError
+        for an unknown path, one that can't be searched, or a range outside the knob's bounds.
+    """
+    head = next((i for i, h in enumerate(spec.model.heads) if isinstance(h, NextItem)), None)
+    preset = [path.replace(HEAD, f"model.heads.{head}") for name in presets for path in SEARCH_PRESETS[name]]
+    asked: dict[str, Range | None] = {**dict.fromkeys(preset), **ranges}
+    kinds = {path: _kind_domain(spec, path, asked) for path in asked if path.endswith(".kind")}
+    known = _reachable(spec, kinds)
+    found = dict(kinds)
+    for path, given in asked.items():
+        if path in kinds or (path not in known and path not in ranges):
+            continue
+        found[path] = _domain(path, known, given)
+    if not found:
+        raise InputError("search: nothing is searched; name a preset or a path, for example --presets regularizers")
+    return found
+
+
+def changed(spec: RunSpec, values: Mapping[str, Any]) -> RunSpec:
+    """`spec` with the values of a trial; a path that the chosen kinds lack is left out."""
+    spec = spec.override({path: value for path, value in values.items() if path.endswith(".kind")})
+    known = spec.knobs()
+    return spec.override({path: value for path, value in values.items() if path in known})
+
+
+def grid_size(space: Mapping[str, Domain]) -> int:
+    return math.prod(len(domain.points()) for domain in space.values())
+
+
+def grid(spec: RunSpec, space: Mapping[str, Domain]) -> list[dict[str, Any]]:
+    """Every point of the grid that makes a valid spec, once, without the paths that its kinds lack."""
+    found: dict[str, dict[str, Any]] = {}
+    for values in _products(space):
+        try:
+            known = changed(spec, values).knobs()
+        except InputError:
+            continue  # such as heads that don't divide a width
+        point = {path: value for path, value in values.items() if path in known}
+        found.setdefault(repr(point), point)
+    return list(found.values())
+
+
+def _products(space: Mapping[str, Domain]) -> Iterator[dict[str, Any]]:
+    import itertools
+
+    for values in itertools.product(*(domain.points() for domain in space.values())):
+        yield dict(zip(space, values, strict=True))
+
+
+def _reachable(spec: RunSpec, kinds: Mapping[str, Domain]) -> dict[str, Knob]:
+    """The knobs of `spec` and those of every kind that is searched."""
+    known = spec.knobs()
+    for path, domain in kinds.items():
+        parent = path.removesuffix(".kind")
+        for kind in domain.choices:
+            try:
+                part = kinds_at(parent)[kind]()
+            except ValidationError:
+                raise InputError(f"{path}: {kind!r} needs values of its own and can't be searched") from None
+            known |= {k.path: k for k in walk(part, f"{parent}.") if k.path not in known}
+    return known
+
+
+def _kind_domain(spec: RunSpec, path: str, asked: Mapping[str, Range | None]) -> Domain:
+    """The kinds that are searched at `path`: those asked for or, where body or masking stays, all that go with it."""
+    knobs = spec.knobs()
+    if path not in knobs:
+        raise InputError(
+            f"search {path}: unknown path; {did_you_mean(path, [p for p in knobs if p.endswith('.kind')])}"
+        )
+    choices, given = list(knobs[path].choices), asked[path]
+    body, masking = spec.model.body.kind, spec.model.masking.kind
+    refusals: dict[str, str | None] = {}
+    if path == "model.body.kind" and "model.masking.kind" not in asked:
+        refusals = {kind: pair_refusal(kind, masking) for kind in choices}
+    elif path == "model.masking.kind" and "model.body.kind" not in asked:
+        refusals = {kind: pair_refusal(body, kind) for kind in choices}
+    if given is None:
+        return Domain(tuple(kind for kind in choices if not refusals.get(kind)))
+    if given.choices is None:
+        raise InputError(
+            f"search {path}: kinds are no range; give choices, for example {path}={choices[0]},{choices[1]}"
+        )
+    for kind in given.choices:
+        if kind not in choices:
+            raise InputError(f"search {path}: unknown kind {kind!r}; {did_you_mean(str(kind), choices)}")
+        if refusal := refusals.get(kind):
+            raise InputError(f"search {path}: {refusal}")
+    return Domain(tuple(given.choices))
+
+
+def _domain(path: str, known: Mapping[str, Knob], given: Range | None) -> Domain:
+    for name, reason in NOT_SEARCHED.items():
+        if path == name or (name.endswith(".") and path.startswith(name)):
+            raise InputError(f"search {path}: it can't be searched, since {reason}; leave it out")
+    if path not in known:
+        raise InputError(f"search {path}: unknown path; {did_you_mean(path, known)}")
+    knob = known[path]
+    if given is None:
+        return _own_domain(knob)
+    if given.choices is not None:
+        return Domain(tuple(_choice(knob, choice) for choice in given.choices))
+    if knob.type not in (int, float):
+        raise InputError(f"search {path}: its values are no numbers; give choices, for example {path}={_example(knob)}")
+    low, high = float(given.low or 0), float(given.high or 0)
+    _within(knob, low)
+    _within(knob, high)
+    whole = knob.type is int
+    if whole and (low % 1 or high % 1):
+        raise InputError(f"search {path}: whole numbers only, but the range is {low:g} to {high:g}; round its ends")
+    return Domain((), low, high, given.log, given.step, whole)
+
+
+def _own_domain(knob: Knob) -> Domain:
+    """What the knob's own metadata say."""
+    if knob.choices or knob.type is bool:
+        return Domain(knob.choices or (False, True))
+    if not knob.search:
+        raise InputError(f"search {knob.path}: it has no range of its own; give one, as in --search {_example(knob)}")
+    if "choices" in knob.search:
+        return Domain(tuple(knob.search["choices"]))
+    return Domain((), **knob.search, whole=knob.type is int)
+
+
+def _choice(knob: Knob, choice: Any) -> Any:
+    """A choice as the knob's own type."""
+    if choice is None and knob.optional:
+        return None
+    if knob.choices or knob.type is bool:
+        allowed = knob.choices or (False, True)
+        if choice not in allowed:
+            raise InputError(
+                f"search {knob.path}: {choice!r} is not a choice; {did_you_mean(str(choice), map(str, allowed))}"
+            )
+        return choice
+    if knob.type in (int, float):
+        try:
+            number = knob.type(choice)
+            if isinstance(choice, bool) or number != float(choice):
+                raise ValueError
+        except (ValueError, TypeError):
+            kind = "a whole number" if knob.type is int else "a number"
+            raise InputError(f"search {knob.path}: {choice!r} is not {kind}; change it") from None
+        _within(knob, number)
+        return number
+    if knob.type is str:
+        return str(choice)
+    raise InputError(f"search {knob.path}: its values are lists or parts, which can't be searched; leave it out")
+
+
+def _within(knob: Knob, value: float) -> None:
+    if knob.low is not None and value < knob.low:
+        raise InputError(f"search {knob.path}: {value:g} is below its smallest value {knob.low:g}; raise it")
+    if knob.high is not None and value > knob.high:
+        raise InputError(f"search {knob.path}: {value:g} is above its largest value {knob.high:g}; lower it")
+
+
+def _example(knob: Knob) -> str:
+    if knob.choices:
+        return f"{knob.path}={','.join(map(str, knob.choices[:2]))}"
+    return f"{knob.path}=false,true" if knob.type is bool else f"{knob.path}=1:5"

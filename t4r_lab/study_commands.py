@@ -1,0 +1,163 @@
+"""The commands of studies: tune, worker, studies, finalize. Thin, as the others in `t4r_lab.cli`."""
+
+from __future__ import annotations
+
+import argparse
+import signal
+from collections.abc import Callable
+from typing import Any
+
+from t4r_lab import printing
+from t4r_lab.errors import InputError
+from t4r_lab.options import add_flag, add_json, show
+
+
+def _storage(sub: argparse.ArgumentParser) -> None:
+    sub.add_argument(
+        "--storage", metavar="URL", help="postgresql://user:password@host/database, for workers on several machines; "
+        "default: one file under the home",
+    )  # fmt: skip
+
+
+def _add_tune(sub: argparse.ArgumentParser) -> None:
+    from t4r_lab.spec.knobs import walk
+    from t4r_lab.spec.study import StudyOptions
+
+    sub.add_argument("spec", help="YAML or JSON spec, the one that trial 0 tries; may have a section `search:`")
+    sub.add_argument("--study", metavar="NAME", help="name of the study, an existing one goes on (default: the spec's)")
+    sub.add_argument(
+        "--search", action="append", default=[], metavar="path[=low:high[:log]]",
+        help="search a path over its own range, another one, or choices: path=a,b,c; repeatable",
+    )  # fmt: skip
+    sub.add_argument("--set", action="append", default=[], metavar="path=value", help="change the spec; repeatable")
+    for knob in walk(StudyOptions()):
+        if knob.path != "space":
+            add_flag(sub, knob)
+    _storage(sub)
+    add_json(sub)
+
+
+def _tune(options: argparse.Namespace) -> int:
+    from t4r_lab.spec import parse_assignment
+    from t4r_lab.spec.space import parse_search
+    from t4r_lab.spec.study import StudyOptions, load_study
+    from t4r_lab.tuning.lead import tune
+
+    spec, section = load_study(options.spec)
+    given = {name: getattr(options, name, None) for name in StudyOptions.model_fields}
+    section |= {name: value for name, value in given.items() if value is not None}
+    section["space"] = {**(section.get("space") or {}), **dict(parse_search(text) for text in options.search)}
+    asked = StudyOptions.parse(section)
+    spec = spec.override(dict(parse_assignment(text) for text in options.set))
+    # else whoever ends this process alone, as `timeout` does, would leave its workers working
+    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
+    result = tune(spec, asked, options.study, storage=options.storage)
+    show(options, _study(result), lambda: printing.study_text(result))
+    return 0 if result.status == "finished" and result.front else 1
+
+
+def _study(result: Any) -> dict[str, Any]:
+    best = result.front[0] if result.front else None
+    trial = lambda t: {"trial": t.number, "values": t.values, "params": t.params, "metrics": t.metrics}  # noqa: E731
+    return {
+        "study": result.name, "run_id": result.run_id, "status": result.status, "storage": result.storage,
+        "trials": result.counts, "objectives": list(result.objectives), "best": trial(best) if best else None,
+        "valid": best.metrics if best else {}, "start": trial(result.start) if result.start else None,
+        "front": [trial(t) for t in result.front], "importance": result.importance,
+        "spec": result.best.to_dict() if result.best else None, "seconds": round(result.seconds, 1),
+    }  # fmt: skip
+
+
+def _add_worker(sub: argparse.ArgumentParser) -> None:
+    sub.add_argument("--study", required=True, metavar="NAME", help="name of a study that `t4r-lab tune` has begun")
+    sub.add_argument("--minutes", type=float, help="begin no trial that would not end within so many minutes")
+    sub.add_argument("--threads", type=int, default=0, help="threads of this worker (default: all)")
+    _storage(sub)
+    add_json(sub)
+
+
+def _worker(options: argparse.Namespace) -> None:
+    import time
+
+    from t4r_lab import homes
+    from t4r_lab.tuning.storage import address
+    from t4r_lab.tuning.worker import Orders, name_worker, own_seed, work
+
+    for name, low in (("minutes", 0.01), ("threads", 0)):
+        if (value := getattr(options, name)) is not None and value < low:
+            raise InputError(f"worker --{name}: {value:g} is too small; give {low:g} or more")
+    home = homes.ensure()
+    until = time.time() + 60 * options.minutes if options.minutes else None
+    orders = Orders(
+        options.study, address(home, options.storage), str(home), name_worker(), own_seed(), until, options.threads
+    )
+    done = work(orders)
+    show(options, {"study": options.study, "trials": done}, lambda: f"study {options.study}: {done} trials tried here")
+
+
+def _add_studies(sub: argparse.ArgumentParser) -> None:
+    sub.add_argument(
+        "action", nargs="?", choices=["list", "show", "stop"], default="list",
+        help="show: every trial with its reason; stop: all workers end after the batch, `tune` goes on later",
+    )  # fmt: skip
+    sub.add_argument("study", nargs="?", help="name of the study")
+    _storage(sub)
+    add_json(sub)
+
+
+def _studies(options: argparse.Namespace) -> None:
+    from dataclasses import asdict
+
+    from t4r_lab.tuning import lead
+
+    if options.action == "list":
+        names = lead.names(storage=options.storage)
+        show(options, {"studies": names}, lambda: "\n".join(names) or "no studies; begin one with `t4r-lab tune`")
+        return
+    if not options.study:
+        raise InputError(f"studies {options.action}: which study? see `t4r-lab studies`")
+    if options.action == "stop":
+        lead.stop(options.study, storage=options.storage)
+    result, trials = lead.report(options.study, storage=options.storage)
+    show(
+        options, {**_study(result), "table": [asdict(trial) for trial in trials]},
+        lambda: printing.study_text(result, trials),
+    )  # fmt: skip
+
+
+def _add_finalize(sub: argparse.ArgumentParser) -> None:
+    sub.add_argument("study", help="name of the study")
+    sub.add_argument("--seeds", type=int, default=3, help="trainings of the best spec and of the first one (default 3)")
+    sub.add_argument("--trial", type=int, metavar="N", help="take the spec of this trial instead of the best one's")
+    _storage(sub)
+    add_json(sub)
+
+
+def _finalize(options: argparse.Namespace) -> None:
+    from dataclasses import asdict
+
+    from t4r_lab.tuning.finalize import finalize
+
+    final = finalize(options.study, options.seeds, options.trial, storage=options.storage)
+    content = asdict(final)
+    content["study"], content["differences"] = content.pop("name"), [
+        {**asdict(d), "sentence": d.sentence} for d in final.differences
+    ]  # fmt: skip
+    show(options, content, lambda: printing.final_text(final))
+
+
+STUDY_COMMANDS: dict[str, tuple[Callable[..., Any], str, str, Callable[..., None]]] = {
+    "tune": (
+        _tune, "search for a better spec", "tune spec.yaml --presets regularizers --trials 40 --workers 2", _add_tune,
+    ),
+    "worker": (
+        _worker, "try specs of a study begun elsewhere", "worker --study shop --storage postgresql://lab@host/studies",
+        _add_worker,
+    ),
+    "studies": (_studies, "list, show or stop studies", "studies show shop", _add_studies),
+    "finalize": (
+        _finalize, "train the best spec of a study anew and look at the test part", "finalize shop --seeds 3",
+        _add_finalize,
+    ),
+}  # fmt: skip
+"""Command → what it calls, its help, an example, and what adds its options."""

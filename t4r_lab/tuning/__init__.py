@@ -1,0 +1,1 @@
+"""Studies: searches over specs with Optuna, whose only importer this is."""

@@ -1,0 +1,292 @@
+"""Lead a study: begin it or go on with it, start workers here, watch them, record, and say what was found."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from statistics import mean
+
+from t4r_lab import guard, homes, track
+from t4r_lab.data.dataset import Dataset
+from t4r_lab.errors import InputError
+from t4r_lab.report import OnReport, Progress, Remark, Started, TrialEnded
+from t4r_lab.spec import RunSpec
+from t4r_lab.spec.study import Plan, StudyOptions
+from t4r_lab.tuning import record as recording
+from t4r_lab.tuning.storage import address, connect, shown
+from t4r_lab.tuning.study import COUNTED, STOP, WANTED, Study, Trial, all_names, begin, load
+from t4r_lab.tuning.worker import Orders, command, name_worker
+
+POLL = 0.25
+MOST_STARTS = 3
+"""A worker is started again so often without having ended a trial; then something is wrong with all of them."""
+
+
+@dataclass(frozen=True)
+class StudyResult:
+    """What a study has found so far.
+
+    `status` is ``finished`` where the budget is used up, ``running``, or ``stopped`` where trials are left to try.
+    `front` are the best trials, see `Study.front`; `start` is the trial of the starting spec.
+    """
+
+    name: str
+    storage: str
+    run_id: str
+    status: str
+    counts: dict[str, int]
+    objectives: tuple[str, ...]
+    front: list[Trial]
+    start: Trial | None
+    importance: dict[str, dict[str, float]]
+    seconds: float
+    best: RunSpec | None = field(repr=False)
+    home: Path = field(repr=False)
+
+
+def tune(
+    spec: RunSpec, options: StudyOptions, name: str | None = None, *, home: str | Path | None = None,
+    storage: str | None = None, on_report: OnReport | None = None, should_stop: Callable[[], bool] = lambda: False,
+) -> StudyResult:  # fmt: skip
+    """Search for a better spec than `spec`; an existing study of the same plan goes on.
+
+    Parameters
+    ----------
+    name: of the study; by default the spec's.
+    storage: URL of a PostgreSQL server, for workers on several machines; by default a file under the home.
+    should_stop: asked all the time. Ctrl-C does the same: running trials end after the batch and are tried again
+        when the study goes on.
+
+    Raises
+    ------
+    InputError
+        for anything the user can mend, before anything is written.
+    """
+    if on_report is None:
+        from t4r_lab.progress import Console
+
+        with Console() as console:
+            return tune(spec, options, name, home=home, storage=storage, on_report=console, should_stop=should_stop)
+    began = time.time()
+    plan = Plan.of(spec, options)
+    place = homes.ensure(home)
+    dataset = _checked(plan)
+    store = connect(address(place, storage))
+    study = begin(name or spec.name, plan, dataset.digest, store)
+    record = recording.open_record(study, place)
+    on_report(Started(record.run_id))
+    try:
+        for words in [*plan.remarks, *_too_many(options.workers), _estimate(study, options.workers)]:
+            on_report(Remark(words))
+        until = began + 60 * options.minutes if options.minutes else None
+        with guard.interruptible(should_stop) as asked:
+            stopped = _lead(study, record, options.workers, until, on_report, asked)
+        on_report(Progress("recording"))
+        recording.write_summary(study, record, study.trials())
+    except BaseException as error:
+        with suppress(Exception):  # the record may be what failed; the first error is what counts
+            record.finish("FAILED", f"{type(error).__name__}: {error}")
+        raise
+    status = "stopped" if stopped else "finished"
+    record.finish("KILLED" if stopped else "FINISHED", status)
+    return replace(summary(study, place), status=status, seconds=time.time() - began)
+
+
+def stop(name: str, *, home: str | Path | None = None, storage: str | None = None) -> None:
+    """Ask every worker of a study, on every machine, to stop after its batch; `tune` goes on later."""
+    load(name, connect(address(homes.ensure(home), storage))).keep(STOP, True)
+
+
+def names(*, home: str | Path | None = None, storage: str | None = None) -> list[str]:
+    """The studies that there are."""
+    return all_names(connect(address(homes.ensure(home), storage)))
+
+
+def report(name: str, *, home: str | Path | None = None, storage: str | None = None) -> tuple[StudyResult, list[Trial]]:
+    """What a study has found so far, and every trial."""
+    place = homes.ensure(home)
+    study = load(name, connect(address(place, storage)))
+    return summary(study, place), study.trials()
+
+
+def summary(study: Study, home: Path) -> StudyResult:
+    trials, front = study.trials(), study.front()
+    counts = Counter(trial.state for trial in trials)
+    starts = [t for t in trials if t.start and t.state != "lost"]
+    status = "finished" if study.ended() else "running" if counts["running"] else "stopped"
+    return StudyResult(
+        study.name, shown(study.store.url), study.attribute("run_id", ""), status,
+        dict(counts), study.plan.objectives, front, starts[0] if starts else None,
+        {o: study.importance(o) for o in study.plan.objectives}, 0.0,
+        study.spec_of(front[0]) if front else None, home,
+    )  # fmt: skip
+
+
+# ── pieces ──────────────────────────────────────────────────────────────────────────────────────
+
+
+def _checked(plan: Plan) -> Dataset:
+    """The data of the study; the starting spec must fit them."""
+    from t4r_lab import build
+    from t4r_lab.data.vectors import read_all_vectors
+
+    dataset = Dataset.open(plan.spec.data.path)
+    build.check(plan.spec, dataset.schema)
+    read_all_vectors(plan.spec.model, dataset.vocabulary)
+    return dataset
+
+
+def _too_many(workers: int) -> list[str]:
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1)
+    if workers <= cores:
+        return []
+    return [f"{workers} workers share {cores} cores, so each is slower than alone; --workers {cores} is enough"]
+
+
+def _estimate(study: Study, workers: int) -> str:
+    """How long it will take, by the trials there are or a look at the first steps of the starting spec."""
+    from t4r_lab.estimate import estimate
+
+    trials, wanted = study.trials(), study.attribute(WANTED)
+    known = [t.seconds for t in trials if t.state in COUNTED]
+    each = mean(known) if known else study.plan.spec.train.epochs * estimate(study.plan.spec).seconds
+    if wanted is None:
+        return f"about {_time(each)} a trial, as many as the minutes allow"
+    left = max(wanted - sum(t.state in COUNTED for t in trials), 0)
+    crew = f"{max(workers, 1)} worker{'s' if workers > 1 else ''}"
+    return f"{left} trials of about {_time(each)} each: about {_time(each * left / max(workers, 1))} with {crew}"
+
+
+def _time(seconds: float) -> str:
+    return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min"
+
+
+def _lead(
+    study: Study, record: track.Record, workers: int, until: float | None, on_report: OnReport, stop: Callable[[], bool]
+) -> bool:
+    """Watch until the study has ended, the time is over or somebody asks to stop, which is returned.
+
+    Dead workers are replaced.
+    """
+    stopped = False
+    crew = [_Worker(study, record.home, index, workers, until) for index in range(workers)]
+    there: set[int] = set()
+    trials = study.trials()
+    told = {t.number for t in trials if t.state in recording.STATUS}
+    on_report(_progress(study, trials))
+    try:
+        while True:
+            trials = study.trials()
+            _tell(study, trials, told, on_report)
+            recording.write_trials(study, record, trials, there)
+            stopped = stop() or study.attribute(STOP)
+            if stopped or study.ended():
+                break
+            living = [worker.lives() for worker in crew]  # each is looked after
+            if workers and not any(living):
+                break
+            if not workers and until is not None and time.time() > until:
+                break
+            time.sleep(POLL)
+    finally:
+        for worker in crew:
+            worker.end()
+        for worker in crew:
+            worker.wait()
+    trials = study.trials()
+    _tell(study, trials, told, on_report)
+    recording.write_trials(study, record, trials, there)
+    return bool(stopped)
+
+
+def _tell(study: Study, trials: list[Trial], told: set[int], on_report: OnReport) -> None:
+    """Report the trials that have ended since, and where the study stands."""
+    news = [t for t in trials if t.state in recording.STATUS and t.number not in told]
+    if not news:
+        return
+    best = {t.number for t in study.front()}
+    for trial in news:
+        told.add(trial.number)
+        on_report(
+            TrialEnded(trial.number, trial.state, trial.values, trial.reason, trial.seconds, trial.number in best)
+        )
+    on_report(_progress(study, trials))
+
+
+def _progress(study: Study, trials: list[Trial]) -> Progress:
+    return Progress("searching", sum(t.state in COUNTED for t in trials), study.attribute(WANTED) or 0, "trials")
+
+
+class _Worker:
+    """A worker process here, started again when it is killed."""
+
+    def __init__(self, study: Study, home: Path, index: int, crew: int, until: float | None) -> None:
+        self.study, self.home, self.index, self.until = study, home, index, until
+        self.threads = max((os.cpu_count() or 1) // crew, 1)
+        self.starts = self.ended = 0
+        self._start()
+
+    def _start(self) -> None:
+        self.name = name_worker()
+        self.ended = self._ended()
+        seed = [self.index, len(self.study.trials())]
+        orders = Orders(
+            self.study.name, self.study.store.url, str(self.home), self.name, seed, self.until, self.threads
+        )
+        package = str(Path(__file__).parent.parent.parent)
+        threads = {name: str(self.threads) for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS")}
+        path = os.pathsep.join([package, os.environ.get("PYTHONPATH", "")])
+        self.said = tempfile.TemporaryFile("w+")  # noqa: SIM115 (closed when the worker has ended)
+        self.process = subprocess.Popen(
+            command(orders), stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=self.said,
+            start_new_session=True, env={**os.environ, **threads, "PYTHONPATH": path},
+        )  # fmt: skip
+        self.starts += 1
+
+    def lives(self) -> bool:
+        """Whether it works; one that was killed gives its trial back and is started again.
+
+        Raises
+        ------
+        InputError
+            with what it said, if it ended by a fault.
+        """
+        code = self.process.poll()
+        if code is None:
+            return True
+        if code == 0:
+            return False
+        self.study.lose(self.name)
+        self.said.seek(0)
+        said = self.said.read().strip().splitlines()
+        if code == 2 and said:
+            raise InputError(said[-1].removeprefix("error: "))
+        if self._ended() > self.ended:
+            self.starts = 0
+        if self.starts >= MOST_STARTS or code > 0:
+            raise RuntimeError(f"worker {self.index} died ({said[-1] if said else f'signal {-code}'})")
+        self._start()
+        return True
+
+    def _ended(self) -> int:
+        return sum(t.state in COUNTED for t in self.study.trials())
+
+    def end(self) -> None:
+        """Ask it to stop after its batch."""
+        with suppress(ProcessLookupError):
+            if self.process.poll() is None:
+                self.process.send_signal(signal.SIGTERM)
+
+    def wait(self) -> None:
+        self.process.wait()
+        self.said.close()
+        with suppress(Exception):  # a storage that is away: the trial will be given up for want of signs of life
+            self.study.lose(self.name, stopped=True)

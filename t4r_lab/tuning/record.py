@@ -1,0 +1,100 @@
+"""The record of a study in MLflow: a mirror of what the storage holds.
+
+Only the process that leads a study writes it, so that workers neither import MLflow nor wait for it. Whatever it
+missed, since it was killed or the server was away, the next one makes up for.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from t4r_lab import track
+from t4r_lab.errors import InputError
+from t4r_lab.track import studies
+from t4r_lab.tuning.figures import page
+from t4r_lab.tuning.storage import shown
+from t4r_lab.tuning.study import RECORD, Study, Trial
+
+STATUS = {"finished": "FINISHED", "pruned": "KILLED", "refused": "FAILED", "failed": "FAILED", "lost": "KILLED"}
+"""State of a trial that has ended → status of its run."""
+
+
+def open_record(study: Study, home: Path) -> track.Record:
+    """The run of the study: the one it has, or a new one."""
+    run_id = study.attribute(RECORD)
+    if run_id is not None:
+        record = track.Record(home, run_id)
+        record.reopen()
+        return record
+    plan = study.plan
+    parameters = {
+        "objectives": ", ".join(plan.objectives), "constraints": ", ".join(c.text for c in plan.constraints) or "none",
+        "sampler": plan.options.sampler, "pruner": plan.options.pruner if plan.prunes else "none",
+        "data.path": plan.spec.data.path, **{f"search {p}": domain.words for p, domain in plan.space.items()},
+    }  # fmt: skip
+    record = studies.start_study(home, study.name, study.digest, parameters, shown(study.store.url))
+    study.keep(RECORD, record.run_id)
+    return record
+
+
+def write_trials(study: Study, record: track.Record, trials: list[Trial], there: set[int]) -> None:
+    """Record the trials that have ended and aren't `there` yet, as far as is known; it grows by them."""
+    if all(trial.state not in STATUS or trial.number in there for trial in trials):
+        return
+    with study.store.one_at_a_time(f"{study.name}, record"):  # somebody else may lead the same study
+        there |= studies.recorded_trials(record.home, record.run_id)
+        for trial in trials:
+            if trial.state in STATUS and trial.number not in there:
+                studies.write_trial(record.home, record.run_id, study.name, _row(study, trial))
+                there.add(trial.number)
+
+
+def _row(study: Study, trial: Trial) -> studies.TrialRow:
+    curve = [
+        {
+            "train/loss": epoch["loss"], "train/epoch_seconds": epoch["seconds"],
+            **{f"epoch.{track.to_key('valid', name)}": value for name, value in epoch["valid"].items()},
+        }
+        for epoch in trial.epochs
+    ]  # fmt: skip
+    try:
+        parameters: dict[str, Any] = study.spec_of(trial).flat()
+    except InputError:  # it fits no model
+        parameters = dict(trial.params)
+    metrics = {track.to_key("valid", name): value for name, value in trial.metrics.items()}
+    reason, ended = f"{trial.state}: {trial.reason}".rstrip(": "), trial.began + trial.seconds
+    return studies.TrialRow(
+        trial.number, STATUS[trial.state], reason, trial.began, ended, parameters, metrics, curve
+    )  # fmt: skip
+
+
+def write_summary(study: Study, record: track.Record, trials: list[Trial]) -> None:
+    """Best spec, table of trials and figures as artifacts; the best trial's metrics as the study's own."""
+    front = study.front()
+    with tempfile.TemporaryDirectory(dir=record.home) as scratch:
+        folder = Path(scratch)
+        (folder / "study.csv").write_text(table(study, trials), encoding="utf-8")
+        (folder / "figures.html").write_text(page(study), encoding="utf-8")
+        (folder / "start.yaml").write_text(study.plan.spec.to_yaml(), encoding="utf-8")
+        if front:
+            (folder / "best.yaml").write_text(study.spec_of(front[0]).to_yaml(), encoding="utf-8")
+            record.scores("valid", front[0].metrics)
+            record.metrics({"best_trial": front[0].number})
+        record.artifacts(folder)
+
+
+def table(study: Study, trials: list[Trial]) -> str:
+    """One line a trial as CSV: number, state, reason, seconds, metrics and searched values."""
+    metrics = list(dict.fromkeys(name for trial in trials for name in trial.metrics))
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(["trial", "state", "reason", "feasible", "epochs", "seconds", *metrics, *study.plan.space])
+    for t in trials:
+        found = [t.metrics.get(name, "") for name in metrics]
+        values = [t.params.get(path, "") for path in study.plan.space]
+        writer.writerow([t.number, t.state, t.reason, t.feasible, len(t.epochs), f"{t.seconds:.2f}", *found, *values])
+    return out.getvalue()

@@ -1,0 +1,320 @@
+"""A study while it runs: which trials there are, who tries the next one, and which is the best.
+
+Everything stands in the storage, so that any process on any machine can go on with it: the plan as attributes of the
+study, what a trial found as attributes of the trial.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import optuna
+from optuna import study as optuna_study
+from optuna import trial as optuna_trial
+from optuna.trial import FrozenTrial, TrialState
+
+from t4r_lab.errors import InputError, did_you_mean
+from t4r_lab.spec import RunSpec
+from t4r_lab.spec.space import Domain, changed, grid, grid_size
+from t4r_lab.spec.study import Plan, StudyOptions
+from t4r_lab.tuning.storage import Store, patiently
+
+MOST_RETRIES = 2
+"""How often a trial whose worker died is tried again: then it may be the trial that kills."""
+MOST_GRID = 1000
+MOST_REFUSED = 1000
+"""Values that fit no model may come up so often; then the search itself must be wrong."""
+COUNTED = ("finished", "pruned", "failed")
+"""States of trials that the budget pays for. Refused ones never trained, lost ones are tried again."""
+# attributes
+PLAN, WANTED, STOP, RECORD, FINAL = "plan", "wanted", "stop", "run_id", "final"
+START, WORKER, REASON, REFUSED, RETRY_OF, RETRIES, STOPPED = (
+    "start", "worker", "reason", "refused", "retry_of", "retries", "stopped",
+)  # fmt: skip
+FOUND = "found"
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One trial as the storage has it.
+
+    `state` is ``waiting``, ``running``, one of `COUNTED`, ``refused`` (its values fit no model) or ``lost`` (its
+    worker died or was stopped; it is tried again). `values` are those of the objectives, by name.
+    """
+
+    number: int
+    state: str
+    params: dict[str, Any]
+    values: dict[str, float]
+    metrics: dict[str, float]
+    reason: str
+    seconds: float
+    began: float
+    epochs: list[dict[str, Any]] = field(repr=False)
+    feasible: bool = True
+    start: bool = False
+    worker: str = ""
+
+
+@dataclass(frozen=True)
+class Study:
+    """An open study."""
+
+    name: str
+    store: Store
+    plan: Plan
+    digest: str
+    optuna: optuna_study.Study
+
+    # reading ------------------------------------------------------------------------------------
+
+    def trials(self) -> list[Trial]:
+        """Every trial by number."""
+        rows = patiently(self.store.url, lambda: self.optuna.get_trials(deepcopy=False))
+        retried = {t.user_attrs[RETRY_OF]: t.number for t in rows if RETRY_OF in t.user_attrs}
+        return [_view(row, self.plan, retried) for row in rows]
+
+    def attribute(self, name: str, default: Any = None) -> Any:
+        return patiently(self.store.url, lambda: self.optuna.user_attrs).get(name, default)
+
+    def keep(self, name: str, value: Any) -> None:
+        patiently(self.store.url, lambda: self.optuna.set_user_attr(name, value))
+
+    def spec_of(self, trial: Trial) -> RunSpec:
+        """The whole spec that a trial trained."""
+        return self.plan.spec if trial.start else changed(self.plan.spec, trial.params)
+
+    # giving out ---------------------------------------------------------------------------------
+
+    def claim(self, worker: str) -> optuna_trial.Trial | None:
+        """The next trial, which is `worker`'s from now on; None while there is none to try."""
+        with self.store.one_at_a_time(self.name):
+            self._recover()
+            wanted = self.attribute(WANTED)
+            counts = Counter(trial.state for trial in self.trials())
+            if wanted is not None and sum(counts[s] for s in (*COUNTED, "running")) >= wanted:
+                return None
+            if self.plan.options.sampler == "grid" and not counts["waiting"]:
+                return None
+            if counts["refused"] >= MOST_REFUSED:
+                raise InputError(f"study {self.name}: {MOST_REFUSED:,} trials fitted no model; narrow the search")
+            trial = self.optuna.ask()
+            self.store.backend.record_heartbeat(trial._trial_id)
+            trial.set_user_attr(WORKER, worker)  # last: who lacks it died in its claim
+            return trial
+
+    def ended(self) -> bool:
+        """Whether there is nothing left to try, nor running."""
+        counts, wanted = Counter(trial.state for trial in self.trials()), self.attribute(WANTED)
+        full = wanted is not None and sum(counts[s] for s in COUNTED) >= wanted
+        exhausted = self.plan.options.sampler == "grid" and not counts["waiting"]
+        return (full or exhausted) and not counts["running"]
+
+    def lose(self, worker: str, stopped: bool = False) -> None:
+        """Give back what a worker that has died, or was `stopped`, was trying."""
+        with self.store.one_at_a_time(self.name):
+            for row in self.optuna.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
+                if row.user_attrs.get(WORKER) == worker:
+                    if stopped:
+                        self.store.backend.set_trial_user_attr(row._trial_id, STOPPED, True)
+                    self.optuna.tell(row.number, state=TrialState.FAIL, skip_if_finished=True)
+            self._recover()
+
+    def _recover(self) -> None:
+        """Mark the trials of dead workers as failed, and put each back into the queue once."""
+        optuna.storages.fail_stale_trials(self.optuna)
+        for row in self.optuna.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
+            if WORKER not in row.user_attrs:  # claims are made one at a time, so this one's claimer is gone
+                self.optuna.tell(row.number, state=TrialState.FAIL, skip_if_finished=True)
+        rows = self.optuna.get_trials(deepcopy=False)
+        retried = {row.user_attrs.get(RETRY_OF) for row in rows}
+        for row in rows:
+            died = row.state == TrialState.FAIL and REASON not in row.user_attrs
+            retries = row.user_attrs.get(RETRIES, 0) + (0 if row.user_attrs.get(STOPPED) else 1)
+            if died and row.number not in retried and retries <= MOST_RETRIES:
+                values = {**row.system_attrs.get("fixed_params", {}), **row.params}
+                attributes = {START: True} if row.user_attrs.get(START) else {}
+                self.optuna.enqueue_trial(values, {**attributes, RETRY_OF: row.number, RETRIES: retries})
+
+    # judging ------------------------------------------------------------------------------------
+
+    def front(self) -> list[Trial]:
+        """The finished trials that keep the constraints and that no other one beats at every objective, the best at
+        the first objective first. With one objective it is the best trial alone."""
+        there = [t for t in self.trials() if t.state == "finished" and t.feasible]
+        if not there:
+            return []
+        merits = np.array([self._merits(t) for t in there])  # (trials, objectives)
+        if merits.shape[1] == 1:
+            return [there[int(merits[:, 0].argmax())]]
+        beats = (merits[:, None] >= merits).all(2) & (merits[:, None] > merits).any(2)  # row beats column
+        found = [trial for trial, beaten in zip(there, np.any(beats, axis=0), strict=True) if not beaten]
+        return sorted(found, key=lambda trial: (-self._merits(trial)[0], trial.number))
+
+    def _merits(self, trial: Trial) -> list[float]:
+        return [trial.values[name] * (-1 if self.plan.lower(name) else 1) for name in self.plan.objectives]
+
+    def importance(self, objective: str) -> dict[str, float]:
+        """The share of each path in what made an objective good (PED-ANOVA; Watanabe et al., 2023), largest first."""
+        index, sign = self.plan.objectives.index(objective), 1 if self.plan.lower(objective) else -1
+        try:
+            return optuna.importance.get_param_importances(self.optuna, target=lambda trial: sign * trial.values[index])
+        except (ValueError, RuntimeError):  # too few trials, or all alike
+            return {}
+
+
+# ── opening ─────────────────────────────────────────────────────────────────────────────────────
+
+
+def begin(name: str, plan: Plan, digest: str, store: Store) -> Study:
+    """The study called `name`, made if there is none.
+
+    Raises
+    ------
+    InputError
+        if there is one with another plan or other data, or the grid is too large.
+    """
+    points = _grid(plan)
+    with store.one_at_a_time(name):
+        found = optuna.create_study(
+            study_name=name, storage=store.backend, load_if_exists=True,
+            directions=["minimize" if plan.lower(o) else "maximize" for o in plan.objectives],
+            sampler=optuna.samplers.RandomSampler(),
+        )  # fmt: skip
+        if PLAN in found.user_attrs:
+            _refuse_another(name, found.user_attrs[PLAN], plan, digest)
+        else:
+            flat = plan.spec.flat()
+            start = {path: flat[path] for path, domain in plan.space.items() if path in flat and flat[path] in domain}
+            found.enqueue_trial(start, {START: True}, skip_if_exists=True)
+            for point in points:
+                if point != start:
+                    found.enqueue_trial(point, skip_if_exists=True)
+            found.set_user_attr(PLAN, {
+                "spec": plan.spec.to_dict(), "options": plan.options.model_dump(mode="json"), "digest": digest,
+                "comparable": plan.comparable(),
+            })  # fmt: skip
+        grid_trials = len(found.get_trials(deepcopy=False)) if points else None
+        found.set_user_attr(WANTED, plan.options.trials or grid_trials or plan.options.wanted)
+        found.set_user_attr(STOP, False)
+    return Study(name, store, plan, digest, found)
+
+
+def all_names(store: Store) -> list[str]:
+    return patiently(store.url, lambda: optuna.get_all_study_names(store.backend))
+
+
+def load(name: str, store: Store, sampler_seed: Sequence[int] | None = None) -> Study:
+    """An existing study; with the sampler and pruner of its plan where it is to be worked on.
+
+    Raises
+    ------
+    InputError
+        if there is none of that name.
+    """
+    known = all_names(store)
+    if name not in known:
+        remedy = did_you_mean(name, known) if known else "there are none yet; begin one with `t4r-lab tune`"
+        raise InputError(f"study {name!r}: no such study; {remedy}")
+    found = optuna.load_study(study_name=name, storage=store.backend, sampler=optuna.samplers.RandomSampler())
+    content = found.user_attrs.get(PLAN)
+    if content is None:
+        raise InputError(f"study {name!r}: it was left half made; begin it again with `t4r-lab tune`")
+    options = StudyOptions.parse(content["options"])
+    plan = Plan.of(RunSpec.parse(content["spec"]), options)
+    if sampler_seed is not None:
+        found.sampler, found.pruner = _sampler(options, sampler_seed), _pruner(plan)
+    return Study(name, store, plan, content["digest"], found)
+
+
+def _refuse_another(name: str, content: dict[str, Any], plan: Plan, digest: str) -> None:
+    before, now = content["comparable"], plan.comparable()
+    for key in before:
+        if before[key] != now[key]:
+            remedy = "give another --study name, or what it was begun with"
+            raise InputError(
+                f"study {name!r}: it was begun with another {key} ({_difference(before[key], now[key])}); {remedy}"
+            )
+    if content["digest"] != digest:
+        raise InputError(f"study {name!r}: it was begun on other data; give another --study name")
+
+
+def _difference(before: Any, now: Any, path: str = "") -> str:
+    """The first place where two plain contents differ."""
+    if isinstance(before, dict) and isinstance(now, dict):
+        for key in dict.fromkeys((*before, *now)):
+            if before.get(key) != now.get(key):
+                return _difference(before.get(key), now.get(key), f"{path}.{key}".lstrip("."))
+    return f"{path or 'before'}: {before}, not {now}"
+
+
+def _grid(plan: Plan) -> list[dict[str, Any]]:
+    if plan.options.sampler != "grid":
+        return []
+    size, most = grid_size(plan.space), plan.options.trials or MOST_GRID
+    if size > max(most, 1):
+        words = f"more than {most:,} trials" if plan.options.trials else f"more than {MOST_GRID:,}"
+        remedy = "give fewer values (--search path=a,b,c), or another sampler"
+        raise InputError(f"sampler grid: the grid has {size:,} points, {words}; {remedy}")
+    return grid(plan.spec, plan.space)
+
+
+def _sampler(options: StudyOptions, seed: Sequence[int]) -> optuna.samplers.BaseSampler:
+    """`seed` differs between workers, and between a worker and the one that goes on after it."""
+    own = int(np.random.SeedSequence([options.seed, *seed]).generate_state(1)[0])
+    if options.sampler == "tpe":
+        return optuna.samplers.TPESampler(seed=own)
+    if options.sampler == "gp":
+        return optuna.samplers.GPSampler(seed=own, warn_independent_sampling=False)
+    if options.sampler == "qmc":  # all workers walk along one sequence
+        return optuna.samplers.QMCSampler(
+            seed=options.seed, scramble=True, warn_asynchronous_seeding=False, warn_independent_sampling=False
+        )
+    return optuna.samplers.RandomSampler(seed=own)
+
+
+def _pruner(plan: Plan) -> optuna.pruners.BasePruner:
+    if not plan.prunes:
+        return optuna.pruners.NopPruner()
+    if plan.options.pruner == "hyperband":
+        return optuna.pruners.HyperbandPruner(min_resource=1, max_resource=plan.spec.train.epochs)
+    return optuna.pruners.MedianPruner(n_startup_trials=5, n_warmup_steps=1)
+
+
+# ── trials ──────────────────────────────────────────────────────────────────────────────────────
+
+
+def suggest(trial: optuna_trial.Trial, path: str, domain: Domain) -> Any:
+    """The value that the sampler chooses."""
+    if domain.choices:
+        return trial.suggest_categorical(path, domain.choices)
+    if domain.whole:
+        step = 1 if domain.log else int(domain.step or 1)
+        return trial.suggest_int(path, int(domain.low), int(domain.high), step=step, log=domain.log)
+    return trial.suggest_float(path, domain.low, domain.high, step=domain.step, log=domain.log)
+
+
+def _view(row: FrozenTrial, plan: Plan, retried: dict[int, int]) -> Trial:
+    attributes = row.user_attrs
+    found = attributes.get(FOUND, {})
+    metrics = found.get("metrics", {})
+    state = {TrialState.WAITING: "waiting", TrialState.RUNNING: "running", TrialState.COMPLETE: "finished",
+             TrialState.PRUNED: "refused" if attributes.get(REFUSED) else "pruned",
+             TrialState.FAIL: "failed" if REASON in attributes else "lost"}[row.state]  # fmt: skip
+    reason = attributes.get(REASON, "")
+    if state == "lost":
+        how = "it was stopped" if attributes.get(STOPPED) else "its worker died"
+        again = f"tried again as trial {retried[row.number]}" if row.number in retried else "not tried again"
+        reason = f"{how}; {again}"
+    values = dict(zip(plan.objectives, row.values, strict=True)) if row.values and state == "finished" else {}
+    began = row.datetime_start.timestamp() if row.datetime_start else 0.0
+    seconds = row.duration.total_seconds() if row.duration else 0.0
+    feasible = bool(metrics) and all(c.excess(metrics) <= 0 for c in plan.constraints if c.metric in metrics)
+    return Trial(
+        row.number, state, dict(row.params), values, metrics, reason, seconds, began, found.get("epochs", []), feasible,
+        bool(attributes.get(START)), attributes.get(WORKER, ""),
+    )  # fmt: skip

@@ -1,0 +1,102 @@
+"""One trial: its spec is trained as every run is, and judged by what the study asks for."""
+
+from __future__ import annotations
+
+import math
+import statistics
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from t4r_lab import build, evaluation
+from t4r_lab.data.dataset import Dataset
+from t4r_lab.data.vectors import read_all_vectors
+from t4r_lab.judge import judge
+from t4r_lab.nn.heads import Model
+from t4r_lab.report import Epoch, Stopped
+from t4r_lab.spec import RunSpec
+from t4r_lab.spec.heads import COSTS
+from t4r_lab.spec.study import Plan
+from t4r_lab.train import Diverged, fit
+
+TIMED = 20
+"""Sessions by which the latency is measured, one at a time."""
+Epochs = list[dict[str, Any]]
+
+
+class Pruned(Exception):
+    """The trial is not worth another epoch."""
+
+
+class Interrupted(Exception):
+    """The worker has been asked to stop."""
+
+
+def train(
+    spec: RunSpec, plan: Plan, dataset: Dataset, folder: Path, epochs: Epochs,
+    should_stop: Callable[[], bool] = lambda: False, prune: Callable[[int, float], bool] = lambda epoch, value: False,
+) -> dict[str, float]:  # fmt: skip
+    """Train `spec` and return what `plan` judges by, and more: metrics of the best epoch, calibration, costs.
+
+    Parameters
+    ----------
+    folder: where checkpoints go meanwhile.
+    epochs: grows by one entry an epoch: its number, training loss, seconds and validation metrics.
+    prune: asked after each epoch with its number and its value of the objective.
+
+    Raises
+    ------
+    Pruned, Interrupted, Diverged, InputError
+    """
+    build.check(spec, dataset.schema)
+    counts = dataset.part("train").item_counts(dataset.schema.n_items)
+    vectors = read_all_vectors(spec.model, dataset.vocabulary)
+    model = build.build(spec, dataset.schema, dataset.item_table(), vectors, counts)
+    best: dict[str, float] = {}
+    for report in fit(model, dataset, spec, folder, should_stop):
+        if isinstance(report, Epoch):
+            epochs.append({"loss": report.train_loss, "seconds": report.seconds, "valid": report.valid})
+            best = report.valid if report.best else best
+            if report.epoch < report.epochs and plan.prunes and prune(report.epoch, report.valid[plan.objectives[0]]):
+                raise Pruned(f"worse than others after epoch {report.epoch} of {report.epochs}")
+        elif isinstance(report, Stopped) and report.reason == "interrupted":
+            raise Interrupted
+    asked = {*plan.objectives, *(c.metric for c in plan.constraints)}
+    found = dict(best)
+    if asked - set(spec.metrics) - set(COSTS):
+        if spec.model.fits_temperature:
+            evaluation.fit_temperature(model, dataset.part("valid"), spec)
+        found |= judge(model, dataset.part("valid"), spec, counts).metrics()
+    found["parameters"] = float(sum(p.numel() for p in model.parameters()))
+    found["epoch_seconds"] = statistics.mean(e["seconds"] for e in epochs)
+    if "latency_ms" in asked:
+        found["latency_ms"] = latency(model, dataset, spec)
+    for name in asked:
+        if not math.isfinite(found[name]):
+            raise Diverged(f"{name} is not a finite number; narrow the search")
+    return found
+
+
+def latency(model: Model, dataset: Dataset, spec: RunSpec) -> float:
+    """Milliseconds to recommend to one session: the median over some sessions of the validation part."""
+    import numpy as np
+
+    sessions, times = dataset.part("valid"), []
+    for row in range(min(TIMED, len(sessions))):
+        one = sessions.take(np.array([row]))
+        began = time.perf_counter()
+        list(evaluation.score(model, one, spec, max(spec.evaluation.cutoffs)))
+        times.append(1000 * (time.perf_counter() - began))
+    return statistics.median(times)
+
+
+def reason(error: BaseException) -> str:
+    """Why a trial failed, in one line."""
+    said = " ".join(str(error).split()) or type(error).__name__
+    lowered = said.lower()
+    if isinstance(error, MemoryError) or "out of memory" in lowered or "can't allocate memory" in lowered:
+        return f"out of memory: {said}"[:300]
+    if isinstance(error, Diverged):
+        return f"diverged: {said}"[:300]
+    return f"{type(error).__name__}: {said}"[:300]

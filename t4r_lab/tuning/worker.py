@@ -1,0 +1,222 @@
+"""The worker of a study: a process that tries one spec after another until the study has ended.
+
+Imports and data are loaded once. Any number of workers on any number of machines share a study; each only knows its
+name and the address of its storage.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import shutil
+import signal
+import socket
+import sys
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import optuna
+from optuna.trial import TrialState
+
+from t4r_lab import guard
+from t4r_lab.errors import InputError
+from t4r_lab.spec import RunSpec
+from t4r_lab.spec.study import Plan
+from t4r_lab.tuning.storage import Unreachable, connect, patiently
+from t4r_lab.tuning.study import COUNTED, FOUND, REASON, REFUSED, START, STOP, Study, load, suggest
+
+POLL = 0.5
+"""Seconds between two looks at whether the study goes on."""
+
+
+@dataclass(frozen=True)
+class Orders:
+    """What a worker is told.
+
+    `seed` makes its sampler's numbers its own; `until` is in seconds since 1970; `threads` 0: as many as there are.
+    """
+
+    study: str
+    storage: str
+    home: str
+    name: str
+    seed: list[int]
+    until: float | None = None
+    threads: int = 0
+
+
+def own_seed() -> list[int]:
+    """A seed for a worker that nobody counts."""
+    return [secrets.randbits(32)]
+
+
+def name_worker() -> str:
+    """A name that no other worker has."""
+    return f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(3)}"
+
+
+def work(orders: Orders) -> int:
+    """Try specs until the study has ended, the time is over or somebody asks to stop; how many were tried.
+
+    Raises
+    ------
+    InputError
+        if there is no such study, its data are not there, or its storage can't be reached.
+    """
+    from t4r_lab.data.dataset import Dataset
+
+    store = connect(orders.storage)
+    study = load(orders.study, store, orders.seed)
+    dataset = Dataset.open(study.plan.spec.data.path)
+    if dataset.digest != study.digest:
+        raise InputError(f"{study.plan.spec.data.path}: not the data of study {study.name}; prepare it as it was there")
+    import torch
+
+    import t4r_lab.tuning.trial  # noqa: F401 (now, so that no trial's time has it)
+
+    if orders.threads:
+        torch.set_num_threads(orders.threads)
+    scratch = Path(orders.home) / "studies" / "scratch" / orders.name
+    done = 0
+    try:
+        with guard.interruptible(_asked(study, orders.until)) as should_stop:
+            while not should_stop():
+                trial = None if _too_late(study, orders.until) else patiently(
+                    store.url, lambda: study.claim(orders.name)
+                )  # fmt: skip
+                if trial is None:
+                    if study.ended() or _too_late(study, orders.until):
+                        break
+                    time.sleep(POLL)  # the trials of others may come back
+                    continue
+                with store.heartbeat(trial._trial_id):
+                    done += _try(study, trial, dataset, scratch, should_stop)
+                shutil.rmtree(scratch, ignore_errors=True)
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+        with suppress(Exception):
+            study.lose(orders.name, stopped=True)
+    return done
+
+
+def _try(study: Study, trial: optuna.Trial, dataset: Any, folder: Path, should_stop: Callable[[], bool]) -> bool:
+    """Run a trial and tell the storage how it ended, if it did. Whatever goes wrong in it is its own affair."""
+    from t4r_lab.tuning.trial import Interrupted, Pruned, reason, train
+
+    plan, url = study.plan, study.store.url
+    epochs: list[dict[str, Any]] = []
+    found: dict[str, float] = {}
+    state, attributes = TrialState.COMPLETE, {}
+
+    def prune(epoch: int, value: float) -> bool:
+        patiently(url, lambda: trial.report(value, epoch))
+        return patiently(url, trial.should_prune)
+
+    try:
+        spec = patiently(url, lambda: choose(trial, plan))
+        found = train(spec, plan, dataset, folder, epochs, should_stop, prune)
+    except (Interrupted, optuna.exceptions.UpdateFinishedTrialError):
+        return False  # given back, or long without a sign of life and another worker's by now
+    except Unreachable:
+        raise
+    except Refused as error:
+        state, attributes = TrialState.PRUNED, {REFUSED: True, REASON: str(error)}
+    except Pruned as error:
+        state, attributes = TrialState.PRUNED, {REASON: str(error)}
+    except Exception as error:
+        state, attributes = TrialState.FAIL, {REASON: reason(error)}
+    with suppress(optuna.exceptions.UpdateFinishedTrialError):
+        _tell(study, trial, state, found, {**attributes, FOUND: {"metrics": found, "epochs": epochs}})
+    return True
+
+
+class Refused(Exception):
+    """The values that the sampler chose fit no model."""
+
+
+def choose(trial: optuna.Trial, plan: Plan) -> RunSpec:
+    """The spec that a trial tries: the starting one, or one of the sampler's values, kinds first.
+
+    Raises
+    ------
+    Refused
+        where the values fit no model.
+    """
+    flat, kinds = plan.spec.flat(), [path for path in plan.space if path.endswith(".kind")]
+    if trial.user_attrs.get(START):
+        for path, domain in plan.space.items():
+            if path in flat and flat[path] in domain:
+                suggest(trial, path, domain)  # its values are fixed; so they are known to the sampler
+        return plan.spec
+    try:
+        values = {path: suggest(trial, path, plan.space[path]) for path in kinds}
+        known = plan.spec.override(values).knobs()
+        values |= {p: suggest(trial, p, domain) for p, domain in plan.space.items() if p in known and p not in kinds}
+        return plan.spec.override(values)
+    except InputError as error:
+        raise Refused(str(error)) from None
+
+
+def _tell(
+    study: Study, trial: optuna.Trial, state: TrialState, found: dict[str, float], attributes: dict[str, Any]
+) -> None:
+    """The attributes first: a trial with a state has all of them."""
+
+    def tell() -> None:
+        for name, value in attributes.items():
+            trial.set_user_attr(name, value)
+        values = None
+        if state == TrialState.COMPLETE:
+            values = [found[name] for name in study.plan.objectives]
+            for constraint in study.plan.constraints:
+                trial.set_constraint(constraint.text, constraint.excess(found))
+        study.optuna.tell(trial, values, None if values else state, skip_if_finished=True)
+
+    patiently(study.store.url, tell)
+
+
+def _asked(study: Study, until: float | None) -> Callable[[], bool]:
+    """Whether somebody has asked the study to stop, or the time is over; looked up no more often than `POLL`."""
+    looked, answer = 0.0, False
+
+    def asked() -> bool:
+        nonlocal looked, answer
+        now = time.time()
+        if not answer and now - looked > POLL:
+            looked, answer = now, bool(study.attribute(STOP)) or (until is not None and now > until)
+        return answer
+
+    return asked
+
+
+def _too_late(study: Study, until: float | None) -> bool:
+    """Whether a trial as long as the others would not end in time."""
+    if until is None:
+        return False
+    seconds = [t.seconds for t in study.trials() if t.state in COUNTED]
+    return time.time() + (median(seconds) if seconds else 0.0) > until
+
+
+def command(orders: Orders) -> list[str]:
+    """What starts a worker process."""
+    return [sys.executable, "-m", "t4r_lab.tuning.worker", json.dumps(asdict(orders))]
+
+
+def main(text: str) -> int:
+    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))  # a shutdown too stops after the batch
+    try:
+        work(Orders(**json.loads(text)))
+    except InputError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main(sys.argv[1]))

@@ -1,0 +1,216 @@
+"""Studies as processes: workers killed at random moments, Ctrl-C, and a real PostgreSQL server."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from t4r_lab.data.dataset import Dataset
+from t4r_lab.errors import InputError
+from t4r_lab.spec.study import Plan, StudyOptions
+from t4r_lab.tuning import lead, storage, study
+from t4r_lab.tuning.storage import address, connect
+from tests.small import small_data, small_spec
+
+KILLS = 6
+DROPOUT = "model.body.dropout"
+TUNE = [sys.executable, "-m", "t4r_lab", "tune"]
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return small_data(tmp_path_factory.mktemp("data") / "d")
+
+
+@pytest.mark.slow
+def test_workers_killed_at_random_lose_nothing(data: Path, tmp_path: Path) -> None:
+    plan = Plan.of(small_spec(data), StudyOptions.parse({"space": {DROPOUT: None}, "trials": 8, "pruner": "none"}))
+    study.begin("s", plan, Dataset.open(data).digest, connect(address(tmp_path, None)))
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.killing_workers", str(tmp_path), "s", "0", str(KILLS)],
+        capture_output=True, text=True, check=True, timeout=120,
+    )  # fmt: skip
+    found = json.loads(done.stdout)
+    assert found["status"] == 0, done.stderr
+    result, trials = lead.report("s", home=tmp_path)
+    states = Counter(t.state for t in trials)
+    assert result.status == "finished"
+    assert states["finished"] == 8  # exactly what was asked for
+    assert states["lost"] == found["stages"].count("running") > 0  # each kill in midst of a trial is one, marked
+    assert set(states) <= {"finished", "lost"}
+    retried = [t for t in trials if t.state == "lost" and "tried again as trial" in t.reason]
+    assert len(retried) == states["lost"]
+    for t in retried:
+        again = trials[int(t.reason.rpartition(" ")[2])]
+        assert t.params.items() <= again.params.items()
+    assert [t.start for t in trials if t.state == "finished"].count(True) == 1
+
+
+@pytest.mark.slow
+def test_a_killed_worker_is_replaced_and_ctrl_c_can_be_gone_on_from(data: Path, tmp_path: Path) -> None:
+    spec = tmp_path / "s.yaml"
+    spec.write_text(small_spec(data, train__epochs=40).to_yaml())
+    command = [*TUNE, str(spec), "--presets", "regularizers", "--trials", "4", "--pruner", "none", "--json"]
+    environment = {**os.environ, "T4R_LAB_HOME": str(tmp_path / "home"), "OMP_NUM_THREADS": "1"}
+    process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    worker = _running_worker(tmp_path / "home", process)
+    os.kill(int(worker.split("-")[-2]), signal.SIGKILL)
+    assert _running_worker(tmp_path / "home", process, but=worker) != worker
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 1, err
+    stopped = json.loads(out)
+    assert stopped["status"] == "stopped"
+    assert stopped["trials"]["lost"] >= 2
+    done = subprocess.run(
+        [*command, "--set", "train.epochs=40"], env=environment, capture_output=True, text=True, timeout=110
+    )
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert found["trials"] == {"lost": stopped["trials"]["lost"], "finished": 4}
+    assert found["run_id"] == stopped["run_id"]
+
+
+def _running_worker(home: Path, process: subprocess.Popen[str], but: str = "") -> str:
+    """The worker of a running trial, other than `but`."""
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        assert process.poll() is None, process.communicate()[1]
+        try:
+            _, trials = lead.report("small", home=home)
+        except InputError:
+            trials = []
+        names = [t.worker for t in trials if t.state == "running" and t.worker and t.worker != but]
+        if names:
+            return names[0]
+        time.sleep(0.1)
+    raise AssertionError("no worker began a trial")
+
+
+# ── PostgreSQL ──────────────────────────────────────────────────────────────────────────────────
+
+
+def _binary(name: str) -> str | None:
+    """PostgreSQL's programs stand outside the path on Debian."""
+    places = sorted(Path("/usr/lib/postgresql").glob(f"*/bin/{name}"), reverse=True)
+    return shutil.which(name) or (str(places[0]) if places else None)
+
+
+class Server:
+    """A PostgreSQL server of its own, on a free port."""
+
+    def __init__(self, folder: Path) -> None:
+        # it refuses to run as root
+        self.user = {"user": "nobody", "group": "nogroup", "extra_groups": []} if os.geteuid() == 0 else {}
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            self.port = free.getsockname()[1]
+        self.folder = folder
+        if self.user:
+            shutil.chown(folder, "nobody")
+        self._run("initdb", "-D", str(folder / "db"), "-U", "lab", "-A", "trust", "-N")
+        self.start()
+
+    @property
+    def url(self) -> str:
+        return f"postgresql://lab@127.0.0.1:{self.port}/postgres"
+
+    def start(self) -> None:
+        options = f"-p {self.port} -c listen_addresses=127.0.0.1 -c unix_socket_directories='' -c fsync=off"
+        self._run("pg_ctl", "-D", str(self.folder / "db"), "-l", str(self.folder / "log"), "-o", options, "-w", "start")
+
+    def stop(self) -> None:
+        self._run("pg_ctl", "-D", str(self.folder / "db"), "-m", "immediate", "-w", "stop")
+
+    def _run(self, name: str, *arguments: str) -> None:
+        program = _binary(name)
+        assert program is not None
+        subprocess.run(
+            [program, *arguments], check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, timeout=60,
+            cwd=self.folder, **self.user,
+        )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Server]:
+    pytest.importorskip(
+        "psycopg", reason="the driver of PostgreSQL is not installed: pip install 't4r-lab[postgresql]'"
+    )
+    if _binary("initdb") is None or _binary("pg_ctl") is None:
+        pytest.skip("no PostgreSQL server is installed here: initdb and pg_ctl are missing")
+    import tempfile
+
+    folder = Path(tempfile.mkdtemp(prefix="t4r-pg-", dir="/tmp"))  # whoever runs the server must get there
+    running = Server(folder)
+    try:
+        yield running
+    finally:
+        running.stop()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.mark.slow
+def test_workers_of_two_homes_share_a_study_on_postgresql(data: Path, tmp_path: Path, server: Server) -> None:
+    plan = Plan.of(small_spec(data, train__epochs=1), StudyOptions.parse({"space": {DROPOUT: None}, "trials": 8}))
+    study.begin("shared", plan, Dataset.open(data).digest, connect(address(tmp_path, server.url)))
+    workers = [
+        subprocess.Popen(
+            [sys.executable, "-m", "t4r_lab", "worker", "--study", "shared", "--storage", server.url, "--threads", "1",
+             "--json"], env={**os.environ, "T4R_LAB_HOME": str(tmp_path / f"home{i}")}, stdout=subprocess.PIPE, text=True,
+        )
+        for i in range(2)
+    ]  # fmt: skip
+    done = [json.loads(worker.communicate(timeout=110)[0])["trials"] for worker in workers]
+    assert sum(done) == 8
+    result, trials = lead.report("shared", home=tmp_path, storage=server.url)
+    assert result.status == "finished"
+    assert Counter(t.state for t in trials)["finished"] + Counter(t.state for t in trials)["pruned"] == 8
+    assert result.storage == server.url
+    assert lead.names(home=tmp_path, storage=server.url) == ["shared"]
+
+
+def test_a_server_that_goes_and_comes_back_loses_nothing(
+    data: Path, tmp_path: Path, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(storage, "PAUSE", 0.05)
+    plan = Plan.of(small_spec(data), StudyOptions.parse({"space": {DROPOUT: None}, "trials": 8}))
+    found = study.begin("away", plan, Dataset.open(data).digest, connect(address(tmp_path, server.url)))
+    assert len(found.trials()) == 1
+    server.stop()
+    try:
+        with pytest.raises(InputError, match=r"storage postgresql://lab@127.*can't be reached \(.*start the server"):
+            found.trials()
+        with pytest.raises(InputError, match="can't be reached"):
+            connect(address(tmp_path, server.url))
+    finally:
+        server.start()
+    assert len(found.trials()) == 1  # the same object goes on
+
+
+@pytest.mark.parametrize(
+    ("url", "words"),
+    [
+        ("mysql://root@localhost/db", "expected postgresql://"),
+        ("studies.db", "expected postgresql://"),
+        ("postgresql://lab:secret@127.0.0.1:1/db", "can't be reached"),
+    ],
+)
+def test_a_storage_that_is_none(url: str, words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    if url.startswith("postgresql"):
+        pytest.importorskip("psycopg", reason="the driver of PostgreSQL is not installed")
+    monkeypatch.setattr(storage, "PAUSE", 0.01)
+    with pytest.raises(InputError, match=words) as error:
+        lead.report("s", home=tmp_path, storage=url)
+    assert "secret" not in str(error.value)
+    assert "\n" not in str(error.value)
