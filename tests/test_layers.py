@@ -14,16 +14,15 @@ PACKAGE = Path(__file__).parent.parent / "t4r_lab"
 
 FLOORS = {
     "errors": 0, "files": 0, "schema": 0, "report": 0, "spec": 0, "merlin": 0,
-    "data": 1, "nn": 1,
+    "data": 1, "nn": 1, "progress": 1,
     "build": 2, "checkpoint": 2, "baselines": 2, "labels": 2,
-    "evaluation": 3, "train": 3, "judge": 3,
-    "guard": 4, "homes": 4, "track": 4,
-    "results": 5, "runner": 5,
-    "jobs": 6, "worker": 6, "recommender": 6, "comparison": 6, "describe": 6,
-    "printing": 6, "demo": 7, "widgets": 7, "cli": 7,
+    "evaluation": 3, "train": 3, "judge": 3, "script": 3,
+    "guard": 4, "homes": 4, "track": 4, "estimate": 4,
+    "results": 5, "runner": 5, "server": 5,
+    "jobs": 6, "worker": 6, "recommender": 6, "comparison": 6, "analysis": 6, "reuse": 6, "tuning": 6,
+    "describe": 6, "printing": 6,
+    "demo": 7, "widgets": 7, "cli": 7, "study_commands": 7, "options": 7,
     "__init__": 8, "__main__": 8,
-    "progress": 1,
-    "server": 5, "analysis": 6, "reuse": 6, "tuning": 6, "study_commands": 7, "options": 7, "estimate": 4, "script": 3,
 }  # fmt: skip
 """Room → floor. A room is a module or a package directly under t4r_lab."""
 
