@@ -40,7 +40,7 @@ def main(home: Path, study: str, seed: int, kills: int) -> None:
     dice, stages = random.Random(seed), []
     for number in range(kills):
         pid = fork(home, study, number)
-        time.sleep(dice.uniform(0.1, 1.5))
+        time.sleep(dice.uniform(0.2, 3.0))
         os.kill(pid, signal.SIGKILL)
         os.waitpid(pid, 0)
         found = load(study, connect(address(home, None)))

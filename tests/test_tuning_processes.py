@@ -50,11 +50,12 @@ def test_workers_killed_at_random_lose_nothing(data: Path, tmp_path: Path) -> No
     assert states["lost"] == found["stages"].count("running") > 0  # each kill in midst of a trial is one, marked
     assert set(states) <= {"finished", "lost"}
     retried = [t for t in trials if t.state == "lost" and "tried again as trial" in t.reason]
-    assert len(retried) == states["lost"]
+    given_up = states["lost"] - len(retried)  # which takes several kills in midst of one trial
+    assert given_up <= states["lost"] // (study.MOST_RETRIES + 1)
     for t in retried:
         again = trials[int(t.reason.rpartition(" ")[2])]
         assert t.params.items() <= again.params.items()
-    assert [t.start for t in trials if t.state == "finished"].count(True) == 1
+    assert given_up or [t.start for t in trials if t.state == "finished"].count(True) == 1
 
 
 @pytest.mark.slow
@@ -65,7 +66,9 @@ def test_a_killed_worker_is_replaced_and_ctrl_c_can_be_gone_on_from(data: Path, 
     environment = {**os.environ, "T4R_LAB_HOME": str(tmp_path / "home"), "OMP_NUM_THREADS": "1"}
     process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     worker = _running_worker(tmp_path / "home", process)
-    os.kill(int(worker.split("-")[-2]), signal.SIGKILL)
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+    (pid,) = [p for p in children if b"t4r_lab.tuning.worker" in Path(f"/proc/{p}/cmdline").read_bytes()]
+    os.kill(int(pid), signal.SIGKILL)
     assert _running_worker(tmp_path / "home", process, but=worker) != worker
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=60)

@@ -7,7 +7,6 @@ name and the address of its storage.
 from __future__ import annotations
 
 import json
-import os
 import secrets
 import shutil
 import signal
@@ -58,7 +57,7 @@ def own_seed() -> list[int]:
 
 def name_worker() -> str:
     """A name that no other worker has."""
-    return f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(3)}"
+    return f"{socket.gethostname()}-{secrets.token_hex(4)}"
 
 
 def work(orders: Orders) -> int:
