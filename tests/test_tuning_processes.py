@@ -61,8 +61,8 @@ def test_workers_killed_at_random_lose_nothing(data: Path, tmp_path: Path) -> No
 @pytest.mark.slow
 def test_a_killed_worker_is_replaced_and_ctrl_c_can_be_gone_on_from(data: Path, tmp_path: Path) -> None:
     spec = tmp_path / "s.yaml"
-    spec.write_text(small_spec(data, train__epochs=40).to_yaml())
-    command = [*TUNE, str(spec), "--presets", "regularizers", "--trials", "4", "--pruner", "none", "--json"]
+    spec.write_text(small_spec(data, train__epochs=20).to_yaml())
+    command = [*TUNE, str(spec), "--presets", "regularizers", "--trials", "2", "--pruner", "none", "--json"]
     environment = {**os.environ, "T4R_LAB_HOME": str(tmp_path / "home"), "OMP_NUM_THREADS": "1"}
     process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     worker = _running_worker(tmp_path / "home", process)
@@ -76,12 +76,10 @@ def test_a_killed_worker_is_replaced_and_ctrl_c_can_be_gone_on_from(data: Path, 
     stopped = json.loads(out)
     assert stopped["status"] == "stopped"
     assert stopped["trials"]["lost"] >= 2
-    done = subprocess.run(
-        [*command, "--set", "train.epochs=40"], env=environment, capture_output=True, text=True, timeout=110
-    )
+    done = subprocess.run([*command], env=environment, capture_output=True, text=True, timeout=110)
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)
-    assert found["trials"] == {"lost": stopped["trials"]["lost"], "finished": 4}
+    assert found["trials"] == {"lost": stopped["trials"]["lost"], "finished": 2}
     assert found["run_id"] == stopped["run_id"]
 
 
