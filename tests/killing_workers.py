@@ -1,4 +1,4 @@
-"""Kill workers of a study at random moments: ``python -m tests.killing_workers HOME STUDY SEED KILLS``.
+"""Kill workers of a study at random moments of their trials: ``python -m tests.killing_workers HOME STUDY SEED KILLS``.
 
 Workers are forks of this process, which has imported everything but used nothing, so that kills fall where they work
 instead of where they import. Prints JSON: in which state each kill left the trial that its worker had.
@@ -12,6 +12,7 @@ import random
 import signal
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import t4r_lab.train
@@ -40,10 +41,13 @@ def main(home: Path, study: str, seed: int, kills: int) -> None:
     dice, stages = random.Random(seed), []
     for number in range(kills):
         pid = fork(home, study, number)
-        time.sleep(dice.uniform(0.2, 3.0))
-        os.kill(pid, signal.SIGKILL)
-        os.waitpid(pid, 0)
         found = load(study, connect(address(home, None)))
+        while not any(t.worker == f"fork{number}" for t in found.trials()) and os.waitpid(pid, os.WNOHANG)[0] == 0:
+            time.sleep(0.01)
+        time.sleep(dice.uniform(0.0, 0.5))
+        with suppress(ProcessLookupError):  # it may have used up the budget
+            os.kill(pid, signal.SIGKILL)
+            os.waitpid(pid, 0)
         mine = [t.state for t in found.trials() if t.worker == f"fork{number}"]
         found.lose(f"fork{number}")  # as the process that leads the study does
         found.optuna._storage.remove_session()

@@ -35,7 +35,9 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.slow
 def test_workers_killed_at_random_lose_nothing(data: Path, tmp_path: Path) -> None:
-    plan = Plan.of(small_spec(data), StudyOptions.parse({"space": {DROPOUT: None}, "trials": 8, "pruner": "none"}))
+    plan = Plan.of(
+        small_spec(data, train__epochs=6), StudyOptions.parse({"space": {DROPOUT: None}, "trials": 8, "pruner": "none"})
+    )
     study.begin("s", plan, Dataset.open(data).digest, connect(address(tmp_path, None)))
     done = subprocess.run(
         [sys.executable, "-m", "tests.killing_workers", str(tmp_path), "s", "0", str(KILLS)],
@@ -178,14 +180,14 @@ def test_workers_of_two_homes_share_a_study_on_postgresql(data: Path, tmp_path: 
     assert result.status == "finished"
     assert Counter(t.state for t in trials)["finished"] + Counter(t.state for t in trials)["pruned"] == 8
     assert result.storage == server.url
-    assert lead.names(home=tmp_path, storage=server.url) == ["shared"]
+    assert "shared" in lead.names(home=tmp_path, storage=server.url)
 
 
 def test_a_server_that_goes_and_comes_back_loses_nothing(
     data: Path, tmp_path: Path, server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(storage, "PAUSE", 0.05)
-    plan = Plan.of(small_spec(data), StudyOptions.parse({"space": {DROPOUT: None}, "trials": 8}))
+    plan = Plan.of(small_spec(data, train__epochs=6), StudyOptions.parse({"space": {DROPOUT: None}, "trials": 8}))
     found = study.begin("away", plan, Dataset.open(data).digest, connect(address(tmp_path, server.url)))
     assert len(found.trials()) == 1
     server.stop()
