@@ -21,7 +21,7 @@ from t4r_lab.tuning import launch, lead
 from t4r_lab.tuning.study import Trial
 from t4r_lab.widgets.background import Background
 from t4r_lab.widgets.draft import Draft
-from t4r_lab.widgets.search import SearchForm
+from t4r_lab.widgets.search import SearchForm, words
 from t4r_lab.widgets.studies import Look, StudyState, Watch
 from t4r_lab.widgets.tune import EMPTY, TunePanel, Tuning
 from tests.small import small_data, small_spec
@@ -30,7 +30,7 @@ EVIL = "<img src=x onerror=alert(1)>"
 SMOOTHING, DROPOUT, RATE = "model.heads.0.loss.label_smoothing", "model.body.dropout", "train.learning_rate"
 
 
-def until(condition: Callable[[], Any], seconds: float = 60) -> None:
+def until(condition: Callable[[], Any], seconds: float = 120) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, "it did not happen"
@@ -175,10 +175,12 @@ def tuning(draft: Draft, tmp_path: Path) -> Iterator[Tuning]:
     made.background.close()
     for study in launch.all_launched(tmp_path):
         if study.lives():
+            until(lambda study=study: study.name in lead.names(home=tmp_path))
             lead.stop(study.name, home=tmp_path)
             until(lambda study=study: not study.lives())
 
 
+@pytest.mark.slow
 def test_a_study_outlives_the_panel_is_found_again_and_stopped(tuning: Tuning, draft: Draft, tmp_path: Path) -> None:
     tuning.open(True)
     until(lambda: not tuning.view.loading)
@@ -240,3 +242,10 @@ def test_resuming_takes_the_latest_budget_and_refuses_a_second_process(
 def test_a_log_is_shown_as_a_terminal_shows_it(tmp_path: Path) -> None:
     (tmp_path / "log.txt").write_bytes(b"first\nbar 10 %\rbar 90 %\r        \rsecond\nbar 1 %\rbar 2 %")
     assert launch.Launched(tmp_path).log().splitlines() == ["first", "second", "bar 2 %"]
+
+
+def test_the_form_says_how_long_it_takes(draft: Draft) -> None:
+    plan = Plan.of(draft.spec, StudyOptions.parse({"space": {DROPOUT: None}, "workers": 2}))
+    assert words(plan, 10.0) == (  # 2 epochs of 10 s, 30 trials, two at a time
+        "1 knob for ndcg@5; 30 trials of about 20 s each: about 5 min with 2 workers; trial 0 is small"
+    )

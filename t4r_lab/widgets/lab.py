@@ -83,7 +83,7 @@ class Lab(w.VBox):
             self.draft, self.edit, self.train, self.clone, self.start, self.estimating
         )
         self.jobs = TrainPanel(self.ask, self.background.wake)
-        self.tuning = Tuning(self.home, self.background, self.draft, self.clone, self._studies_changed)
+        self.tuning = Tuning(self.home, self.background, self.draft, self.clone, self._studies_changed, self.estimating)
         theme = Theme()
         self.acting = Acting(self.home, self.background, self.clone, self.refresh_runs, self._launched)
         self.comparing = Comparing(self.home, self.background, theme)

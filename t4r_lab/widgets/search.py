@@ -13,8 +13,9 @@ from t4r_lab.errors import InputError
 from t4r_lab.spec import RunSpec
 from t4r_lab.spec.knobs import walk
 from t4r_lab.spec.space import SEARCH_PRESETS, Domain, parse_search, search_space, searchable
-from t4r_lab.spec.study import Plan, StudyOptions, judged_metrics
+from t4r_lab.spec.study import Plan, StudyOptions, judged_metrics, time_words
 from t4r_lab.widgets.draft import Draft
+from t4r_lab.widgets.estimating import Estimating
 from t4r_lab.widgets.fields import LABEL_WIDTH, Field, as_text, label
 from t4r_lab.widgets.forms import Section
 from t4r_lab.widgets.table import Cell, Heading, Table
@@ -77,8 +78,10 @@ class SearchForm(w.VBox):
     plan = tr.Instance(Plan, allow_none=True)
     error = tr.Unicode("")
 
-    def __init__(self, draft: Draft, on_start: Callable[[RunSpec, StudyOptions, str], None]) -> None:
-        self.draft, self._on_start = draft, on_start
+    def __init__(
+        self, draft: Draft, on_start: Callable[[RunSpec, StudyOptions, str], None], estimating: Estimating | None = None
+    ) -> None:
+        self.draft, self._on_start, self.estimating = draft, on_start, estimating
         self.content: dict[str, Any] = {}
         self.domains: dict[str, Domain] = {}
         self._rows: dict[tuple[str, Domain], RangeRow] = {}
@@ -122,6 +125,8 @@ class SearchForm(w.VBox):
         super().__init__([columns, foot])
         self.table.observe(self._ticked, "selected")
         draft.observe(self._show_knobs, "revision")
+        if estimating is not None:
+            estimating.observe(self._say, "found")
         self._show_knobs()
 
     @property
@@ -207,20 +212,24 @@ class SearchForm(w.VBox):
                 "empty", "Tick knobs to search, or press a preset. Trial 0 is the spec in Architecture."
             )
         else:
-            self._message.value = message("note", words(self.plan))
+            found = self.estimating.found if self.estimating else None
+            self._message.value = message("note", words(self.plan, found.seconds if found else None))
 
     def _start(self) -> None:
         if self.plan is not None:
             self._on_start(self.draft.spec, self.plan.options, self.name.value.strip() or self.draft.spec.name)
 
 
-def words(plan: Plan) -> str:
-    """A plan in a line.
+def words(plan: Plan, epoch: float | None) -> str:
+    """A plan in a line, with how long it takes where the seconds of an `epoch` are known.
 
-    Such as ``2 knobs for ndcg@20; 30 trials; trial 0 is gpt2-clm``.
+    Such as ``2 knobs for ndcg@20; 30 trials of about 20 s each: about 10 min with 1 worker; trial 0 is gpt2-clm``.
     """
     options, knobs = plan.options, len(plan.space)
-    budget = [f"{options.wanted} trials"] if options.wanted else []
-    budget += [f"{options.minutes:g} minutes"] if options.minutes else []
-    parts = [f"{knobs} knob{'s' if knobs > 1 else ''} for {', '.join(plan.objectives)}", " or ".join(budget)]
+    parts = [f"{knobs} knob{'s' if knobs > 1 else ''} for {', '.join(plan.objectives)}"]
+    if epoch is not None:
+        parts.append(time_words(epoch * plan.spec.train.epochs, options.wanted, options.workers))
+    elif options.wanted:
+        parts.append(f"{options.wanted} trials")
+    parts += [f"no trial begins after {options.minutes:g} minutes"] if options.minutes else []
     return "; ".join([*parts, f"trial 0 is {plan.spec.name}", *plan.remarks])

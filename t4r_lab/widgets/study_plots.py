@@ -66,8 +66,8 @@ def front(state: StudyState, across: str, up: str) -> str:
 def importance(state: StudyState, objective: str) -> str:
     """Bars of what each knob has to do with a good value."""
     shares = list(state.importance.get(objective, {}).items())[:MOST_BARS]
-    if not shares:
-        return ""
+    if not shares or (len(shares) > 1 and shares[0][1] == shares[-1][1]):
+        return ""  # all alike: too few trials to tell
     shapes, step = [], (BASE + 20 - TOP) / MOST_BARS
     for i, (path, share) in enumerate(shares):
         at, middle = TOP + i * step - 6, LEFT + 96

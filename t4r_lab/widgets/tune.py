@@ -14,6 +14,7 @@ from t4r_lab.spec import RunSpec
 from t4r_lab.spec.study import StudyOptions
 from t4r_lab.widgets.background import Background
 from t4r_lab.widgets.draft import Draft
+from t4r_lab.widgets.estimating import Estimating
 from t4r_lab.widgets.fields import label
 from t4r_lab.widgets.forms import Section
 from t4r_lab.widgets.search import SearchForm
@@ -175,11 +176,11 @@ class Tuning:
 
     def __init__(
         self, home: Path, background: Background, draft: Draft, on_use: Callable[[RunSpec, str], None],
-        on_change: Callable[[Sequence[str]], None],
+        on_change: Callable[[Sequence[str]], None], estimating: Estimating | None = None,
     ) -> None:  # fmt: skip
         self.home, self.background, self._on_use, self._on_change = home, background, on_use, on_change
         self.watch = Watch(home)
-        self.view = TunePanel(SearchForm(draft, self.start), self.ask, self.use)
+        self.view = TunePanel(SearchForm(draft, self.start, estimating), self.ask, self.use)
         self.view.observe(lambda _: self.background.wake(), "chosen")
         self.opened = False
         """whether somebody sees the panel; until then nothing is imported to read studies"""
@@ -194,7 +195,10 @@ class Tuning:
         """Begin a study in a process of its own."""
         from t4r_lab.tuning.launch import launch
 
-        self._do(lambda: launch(spec, options, name, self.home), lambda _: self.view.set_trait("chosen", name))
+        def started(_: Any) -> None:
+            self.view.chosen, self.view.section.opened = name, False  # so that what happens is in sight
+
+        self._do(lambda: launch(spec, options, name, self.home), started)
 
     def ask(self, action: str) -> None:
         """Stop or resume the study that is shown."""
