@@ -98,10 +98,10 @@ class SearchForm(w.VBox):
         )  # fmt: skip
         self.filter.observe(lambda change: self.table.set_trait("wanted", change["new"]), "value")
         self.table: Table = Table(caption="Knobs to search", choose="many")
-        self.table.add_class("t4r-tall")
+        self.table.add_class("t4r-knobs")
         self.ranges = w.VBox()
         self.name = w.Text(
-            description="study", placeholder=draft.spec.name, style={"description_width": LABEL_WIDTH},
+            description="name of study", placeholder=draft.spec.name, style={"description_width": LABEL_WIDTH},
             layout={"width": "auto"}, tooltip="name of the study; an existing one of the same search goes on",
         )  # fmt: skip
         self.fields = {k.path: Field(k, self._edit) for k in walk(StudyOptions()) if k.path not in ("presets", "space")}
@@ -119,7 +119,7 @@ class SearchForm(w.VBox):
         ])  # fmt: skip
         left.add_class("t4r-left")
         right.add_class("t4r-right")
-        right.add_class("t4r-prepare")
+        right.add_class("t4r-options")
         columns = w.HBox([left, right])
         columns.add_class("t4r-columns")
         super().__init__([columns, foot])

@@ -20,7 +20,7 @@ def plots(state: StudyState) -> str:
     if len(state.objectives) > 1:
         made.insert(0, front(state, *state.objectives[:2]))
     shown = "".join(f"<div>{drawn}</div>" for drawn in made if drawn)
-    return f'<div class="t4r-profile">{shown}</div>' if shown else ""
+    return f'<div class="t4r-study">{shown}</div>' if shown else ""
 
 
 def history(state: StudyState, objective: str) -> str:
@@ -38,7 +38,8 @@ def history(state: StudyState, objective: str) -> str:
     shapes = [f'<polyline class="t4r-line-plot" points="{" ".join(line)}"/>']
     shapes += [_dot(x(n), y(v), f"trial {n}: {number(v)}", n in state.front) for n, v in points]
     shapes += [text_at(LEFT, BASE + 14, "0"), text_at(RIGHT, BASE + 14, str(state.trials[-1].number), "end")]
-    detail = f"best {number(best)} · trial 0 {number(points[0][1])}" if points[0][0] == 0 else f"best {number(best)}"
+    first = f" · trial 0 {number(points[0][1])}" if points[0][0] == 0 else ""
+    detail = f"best {number(best)}{first}{' · less is better' if better is min else ''}"
     words = f"{objective} of {len(points)} finished trials: {detail}"
     return svg(
         f"History · {escape(objective)}", detail, words, [*_y_axis([v for _, v in points]), *shapes, x_title("trial")]

@@ -133,7 +133,7 @@ def progress(state: StudyState) -> str:
         words.append(f"trial {best.number} is best: {', '.join(f'{k} {number(v)}' for k, v in best.values.items())}")
     failed = state.log.splitlines()[-1] if state.status == "failed" and state.log else ""
     said = message("error", without_flags(failed.removeprefix("error: "))) if failed else ""
-    return f'<div class="t4r-estimate" role="status">{escape(" · ".join(words))}</div>{said}'
+    return f'<div class="t4r-standing" role="status">{escape(" · ".join(words))}</div>{said}'
 
 
 def log(state: StudyState) -> str:
