@@ -15,12 +15,13 @@ import pytest
 from t4r_lab.errors import InputError
 from t4r_lab.files import locked
 from t4r_lab.spec import RunSpec
-from t4r_lab.spec.space import SEARCH_PRESETS, parse_search, search_space
+from t4r_lab.spec.space import SEARCH_PRESETS, Range, parse_search, search_space
 from t4r_lab.spec.study import Plan, StudyOptions, load_study
 from t4r_lab.tuning import launch, lead
 from t4r_lab.tuning.study import Trial
 from t4r_lab.widgets.background import Background
 from t4r_lab.widgets.draft import Draft
+from t4r_lab.widgets.lab import TABS, Lab
 from t4r_lab.widgets.search import SearchForm, words
 from t4r_lab.widgets.studies import Look, StudyState, Watch
 from t4r_lab.widgets.tune import EMPTY, TunePanel, Tuning
@@ -249,3 +250,71 @@ def test_the_form_says_how_long_it_takes(draft: Draft) -> None:
     assert words(plan, 10.0) == (  # 2 epochs of 10 s, 30 trials, two at a time
         "1 knob for ndcg@5; 30 trials of about 20 s each: about 5 min with 2 workers; trial 0 is small"
     )
+
+
+def test_a_study_from_a_shell_leaves_the_choice_and_its_tick_alone() -> None:
+    view = panel([])
+    shown = StudyState("mine", "stopped", objectives=("ndcg@5",), trials=(trial(0), trial(1)))
+    view.show(Look(["mine"], [], shown))
+    view.table.selected = ["1"]
+    view.show(Look(["new", "mine"], ["new"], shown))
+    assert (view.chosen, view.choice.value, view.table.selected) == ("mine", "mine", ["1"])
+    view.choice.value = "new"
+    assert view.chosen == "new"
+    view.show(Look(["new", "mine"], [], StudyState("new", "stopped", trials=(trial(0), trial(1)), log="error: full")))
+    assert view.table.selected == []
+    assert "Error: full" in view._progress.value
+
+
+def test_the_command_line_detaches_to_the_same(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from t4r_lab.cli import main
+
+    started: list[launch.Launched] = []
+    monkeypatch.setattr(launch, "_start", lambda study, *rest: started.append(study))
+    spec = tmp_path / "spec.yaml"
+    spec.write_text(small_spec(data).to_yaml())
+    assert main(["tune", str(spec), "--detach", "--search", f"{DROPOUT}=0:0.3", "--trials", "4", "--study", "bg"]) == 0
+    assert "study bg runs in the background" in capsys.readouterr().out
+    begun, section = load_study(started[0].folder / launch.SPEC)
+    assert begun == small_spec(data)
+    assert StudyOptions.parse(section).space[DROPOUT] == Range(low=0, high=0.3)
+    assert main(["tune", str(spec), "--detach", "--search", "nowhere"]) == 2  # before any process
+    assert len(started) == 1
+
+
+def test_a_study_that_cannot_be_read_hides_no_other(tmp_path: Path, data: Path) -> None:
+    import optuna
+
+    from t4r_lab.tuning.storage import address, connect
+
+    store = connect(address(tmp_path, None))
+    optuna.create_study(study_name="half", storage=store.backend)
+    look = Watch(tmp_path).look("")
+    assert look.state is not None
+    assert (look.names, look.state.status) == (["half"], "failed")
+    assert "half made" in look.state.log
+
+
+def test_the_tab_stands_between_train_and_runs_and_reads_when_it_is_opened(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(launch, "_start", lambda *study: None)
+    lab = Lab(tmp_path)
+    try:
+        at = TABS.index("Tune")
+        assert (TABS[at - 1], TABS[at + 1]) == ("Train", "Runs")
+        until(lambda: lab.data.summary is not None)
+        assert lab.tuning.view.loading
+        lab.tabs.selected_index = at
+        until(lambda: not lab.tuning.view.loading)
+        assert EMPTY in lab.tuning.view._message.value
+        study = launch.launch(lab.draft.spec, StudyOptions.parse({"space": {DROPOUT: None}}), "s", tmp_path)
+        with locked(study.folder / "lock"):  # as its process would
+            until(lambda: lab.tabs.titles[at] == "Tune ●")
+            until(lambda: lab.tuning.view.state is not None)
+            assert "starting" in lab.tuning.view._progress.value
+        until(lambda: lab.tabs.titles[at] == "Tune")
+    finally:
+        lab.close()

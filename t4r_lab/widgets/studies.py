@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from t4r_lab.errors import InputError
 from t4r_lab.spec import RunSpec
 from t4r_lab.tuning.launch import Launched, all_launched, of
 
@@ -80,8 +81,13 @@ class Watch:
         name = next((n for n in (chosen, *living, *names) if n in names), "")
         if not name:
             return Look([], [], None)
-        launched = of(name, self.home)
-        return Look(names, living, self._state(launched, name in living) if name in stored else _without(launched))
+        launched, alive = of(name, self.home), name in living
+        if name not in stored:
+            return Look(names, living, _without(launched, alive))
+        try:
+            return Look(names, living, self._state(launched, alive))
+        except InputError as error:  # half made, or of another version; the others can be looked at all the same
+            return Look(names, living, _without(launched, alive, f"error: {error}"))
 
     def spec(self, name: str, number: int) -> RunSpec:
         """The spec of a trial of a study that was looked at."""
@@ -113,7 +119,6 @@ class Watch:
         return self._known[name]
 
 
-def _without(launched: Launched) -> StudyState:
-    """A study that has not come as far as the storage."""
-    alive = launched.lives()
-    return StudyState(launched.name, "starting" if alive else "failed", alive, log=launched.log(LOG_LINES))
+def _without(launched: Launched, alive: bool, why: str = "") -> StudyState:
+    """A study that has not come as far as the storage, or can't be read there."""
+    return StudyState(launched.name, "starting" if alive else "failed", alive, log=why or launched.log(LOG_LINES))

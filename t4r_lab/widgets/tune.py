@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from statistics import mean
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
 EMPTY = "No studies yet. Tick knobs to search and press Start: the spec in Architecture becomes trial 0."
 BUSY, IDLE = 1.0, 2.0
 """Seconds between two looks at the studies, while one runs and while none does."""
+FAULT = re.compile(r"error: |\w+Error: ")
+"""How the last line of a process that failed begins."""
 PAID = ("finished", "pruned", "failed")
 """States of trials that count toward the budget."""
 
@@ -46,7 +49,7 @@ class TunePanel(w.VBox):
     loading = tr.Bool(True)
 
     def __init__(self, form: SearchForm, on_ask: Callable[[str], None], on_use: Callable[[int], None]) -> None:
-        self.form = form
+        self.form, self._quiet = form, False
         self.section = Section("New study", opened=True, above=form)
         self.choice = w.Dropdown(
             description="study", options=[], style={"description_width": "initial"}, layout={"width": "20rem"},
@@ -86,7 +89,17 @@ class TunePanel(w.VBox):
         self.state = look.state
 
     def _choose(self, change: Any) -> None:
-        self.chosen = change["new"] or ""
+        if not self._quiet:
+            self.chosen = change["new"] or ""
+
+    def _offer(self) -> None:
+        """The names in the drop-down, which would choose the first of new ones by itself."""
+        self._quiet = True
+        if tuple(self.choice.options) != tuple(self.names):
+            self.choice.options = self.names
+        if self.chosen in self.names:
+            self.choice.value = self.chosen
+        self._quiet = False
 
     def _ticked(self, change: Any = None) -> None:
         self.use.disabled = not self.table.selected
@@ -100,11 +113,11 @@ class TunePanel(w.VBox):
         else:
             self._message.value = "" if self.names else message("empty", EMPTY)
         self._watched.layout.display = "" if self.names else "none"
-        if tuple(self.choice.options) != tuple(self.names):
-            self.choice.options = self.names
-        if self.chosen in self.names:
-            self.choice.value = self.chosen
+        self._offer()
         if change is None or change["name"] == "state":
+            before = change["old"] if change else None
+            if before is not None and self.state is not None and before.name != self.state.name:
+                self.table.selected = []  # a number of another study's trial
             self._show_state()
 
     def _show_state(self) -> None:
@@ -131,8 +144,9 @@ def progress(state: StudyState) -> str:
     best = next((t for t in state.trials if t.number in state.front[:1]), None)
     if best is not None:
         words.append(f"trial {best.number} is best: {', '.join(f'{k} {number(v)}' for k, v in best.values.items())}")
-    failed = state.log.splitlines()[-1] if state.status == "failed" and state.log else ""
-    said = message("error", without_flags(failed.removeprefix("error: "))) if failed else ""
+    last = state.log.splitlines()[-1] if state.log and not state.alive else ""
+    failed = state.status == "failed" or FAULT.match(last)
+    said = message("error", without_flags(last.removeprefix("error: "))) if failed else ""
     return f'<div class="t4r-standing" role="status">{escape(" · ".join(words))}</div>{said}'
 
 
