@@ -49,7 +49,7 @@ class TunePanel(w.VBox):
     loading = tr.Bool(True)
 
     def __init__(self, form: SearchForm, on_ask: Callable[[str], None], on_use: Callable[[int], None]) -> None:
-        self.form, self._quiet = form, False
+        self.form = form
         self.section = Section("New study", opened=True, above=form)
         self.choice = w.Dropdown(
             description="study", options=[], style={"description_width": "initial"}, layout={"width": "20rem"},
@@ -89,17 +89,7 @@ class TunePanel(w.VBox):
         self.state = look.state
 
     def _choose(self, change: Any) -> None:
-        if not self._quiet:
-            self.chosen = change["new"] or ""
-
-    def _offer(self) -> None:
-        """The names in the drop-down, which would choose the first of new ones by itself."""
-        self._quiet = True
-        if tuple(self.choice.options) != tuple(self.names):
-            self.choice.options = self.names
-        if self.chosen in self.names:
-            self.choice.value = self.chosen
-        self._quiet = False
+        self.chosen = change["new"] or ""
 
     def _ticked(self, change: Any = None) -> None:
         self.use.disabled = not self.table.selected
@@ -113,7 +103,10 @@ class TunePanel(w.VBox):
         else:
             self._message.value = "" if self.names else message("empty", EMPTY)
         self._watched.layout.display = "" if self.names else "none"
-        self._offer()
+        if tuple(self.choice.options) != tuple(self.names):
+            self.choice.options = self.names  # which chooses the first, until `show` says whose state this is
+        if self.chosen in self.names:
+            self.choice.value = self.chosen
         if change is None or change["name"] == "state":
             before = change["old"] if change else None
             if before is not None and self.state is not None and before.name != self.state.name:
