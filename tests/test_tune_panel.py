@@ -315,6 +315,7 @@ def test_the_tab_stands_between_train_and_runs_and_reads_when_it_is_opened(
             until(lambda: lab.tabs.titles[at] == "Tune ●")
             until(lambda: lab.tuning.view.state is not None)
             assert "starting" in lab.tuning.view._progress.value
+            assert "1 study running" in lab._header.value
         until(lambda: lab.tabs.titles[at] == "Tune")
     finally:
         lab.close()

@@ -226,6 +226,7 @@ class Lab(w.VBox):
 
     def _studies_changed(self, living: Sequence[str]) -> None:
         self.tabs.set_title(TABS.index("Tune"), "Tune ●" if living else "Tune")
+        self._show_header()
         if self.data.summary is not None:
             self.refresh_runs()
 
@@ -278,6 +279,8 @@ class Lab(w.VBox):
         data = escape(headline(self.data.summary)) if self.data.summary else "no data yet"
         running = self.jobs.running
         jobs = f"{running} job{'s' if running != 1 else ''} running" if running else "no job running"
+        if studies := len(self.tuning.living):
+            jobs += f" · {studies} {'study' if studies == 1 else 'studies'} running"
         self._header.value = f'<div class="t4r-header"><b>T4R Lab</b><span>{data}</span><span>{jobs}</span></div>'
 
     def close(self) -> None:

@@ -191,8 +191,9 @@ class Tuning:
         self.view.observe(lambda _: self.background.wake(), "chosen")
         self.opened = False
         """whether somebody sees the panel; until then nothing is imported to read studies"""
-        self._living: list[str] = []
-        background.repeat(self._look, self._show, self._failed, lambda: BUSY if self._living else IDLE)
+        self.living: list[str] = []
+        """the studies with a process here"""
+        background.repeat(self._look, self._show, self._failed, lambda: BUSY if self.living else IDLE)
 
     def open(self, opened: bool) -> None:
         self.opened = opened
@@ -241,8 +242,8 @@ class Tuning:
         chosen, look, living = found
         if look is not None and chosen == self.view.chosen:  # else another was chosen meanwhile
             self.view.show(look)
-        if living != self._living:
-            self._living = living
+        if living != self.living:
+            self.living = living
             self._on_change(living)
 
     def _failed(self, text: str) -> None:
