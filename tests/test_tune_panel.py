@@ -183,6 +183,7 @@ def tuning(draft: Draft, tmp_path: Path) -> Iterator[Tuning]:
 
 @pytest.mark.slow
 def test_a_study_outlives_the_panel_is_found_again_and_stopped(tuning: Tuning, draft: Draft, tmp_path: Path) -> None:
+    tuning.follow()
     tuning.open(True)
     until(lambda: not tuning.view.loading)
     tuning.view.form.table.selected = [DROPOUT]
@@ -192,6 +193,7 @@ def test_a_study_outlives_the_panel_is_found_again_and_stopped(tuning: Tuning, d
     tuning.background.close()  # as when the kernel ends
     again = Tuning(tmp_path, Background(), draft, lambda spec, name: draft.clone(spec, name), lambda living: None)
     try:
+        again.follow()
         again.open(True)
         until(lambda: again.view.state is not None and again.view.state.counts["finished"] >= 2)
         assert again.view.state is not None
@@ -297,25 +299,21 @@ def test_a_study_that_cannot_be_read_hides_no_other(tmp_path: Path, data: Path) 
     assert "half made" in look.state.log
 
 
-def test_the_tab_stands_between_train_and_runs_and_reads_when_it_is_opened(
+def test_the_tab_stands_between_train_and_runs_and_finds_a_running_study_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    at = TABS.index("Tune")
+    assert (TABS[at - 1], TABS[at + 1]) == ("Train", "Runs")
     monkeypatch.setattr(launch, "_start", lambda *study: None)
-    lab = Lab(tmp_path)
-    try:
-        at = TABS.index("Tune")
-        assert (TABS[at - 1], TABS[at + 1]) == ("Train", "Runs")
-        until(lambda: lab.data.summary is not None)
-        assert lab.tuning.view.loading
-        lab.tabs.selected_index = at
-        until(lambda: not lab.tuning.view.loading)
-        assert EMPTY in lab.tuning.view._message.value
-        study = launch.launch(lab.draft.spec, StudyOptions.parse({"space": {DROPOUT: None}}), "s", tmp_path)
-        with locked(study.folder / "lock"):  # as its process would
+    study = launch.launch(small_spec(tmp_path), StudyOptions.parse({"space": {DROPOUT: None}}), "s", tmp_path)
+    with locked(study.folder / "lock"):  # as its process would
+        lab = Lab(tmp_path)
+        try:
             until(lambda: lab.tabs.titles[at] == "Tune ●")
+            assert "1 study running" in lab._header.value
+            assert lab.tuning.view.loading  # nobody has looked, so nothing is read
+            lab.tabs.selected_index = at
             until(lambda: lab.tuning.view.state is not None)
             assert "starting" in lab.tuning.view._progress.value
-            assert "1 study running" in lab._header.value
-        until(lambda: lab.tabs.titles[at] == "Tune")
-    finally:
-        lab.close()
+        finally:
+            lab.close()

@@ -104,6 +104,7 @@ class Lab(w.VBox):
         self.background.repeat(
             self._look, self._show_jobs, self._jobs_failed, lambda: BUSY if self.jobs.running else IDLE
         )
+        self.tuning.follow()
 
     # data ---------------------------------------------------------------------------------------
 

@@ -13,6 +13,7 @@ import traitlets as tr
 
 from t4r_lab.spec import RunSpec
 from t4r_lab.spec.study import StudyOptions
+from t4r_lab.tuning import launch
 from t4r_lab.widgets.background import Background
 from t4r_lab.widgets.draft import Draft
 from t4r_lab.widgets.estimating import Estimating
@@ -193,7 +194,10 @@ class Tuning:
         """whether somebody sees the panel; until then nothing is imported to read studies"""
         self.living: list[str] = []
         """the studies with a process here"""
-        background.repeat(self._look, self._show, self._failed, lambda: BUSY if self.living else IDLE)
+
+    def follow(self) -> None:
+        """Look at the studies from now on."""
+        self.background.repeat(self._look, self._show, self._failed, lambda: BUSY if self.living else IDLE)
 
     def open(self, opened: bool) -> None:
         self.opened = opened
@@ -201,17 +205,14 @@ class Tuning:
 
     def start(self, spec: RunSpec, options: StudyOptions, name: str) -> None:
         """Begin a study in a process of its own."""
-        from t4r_lab.tuning.launch import launch
 
         def started(_: Any) -> None:
             self.view.chosen, self.view.section.opened = name, False  # so that what happens is in sight
 
-        self._do(lambda: launch(spec, options, name, self.home), started)
+        self._do(lambda: launch.launch(spec, options, name, self.home), started)
 
     def ask(self, action: str) -> None:
         """Stop or resume the study that is shown."""
-        from t4r_lab.tuning import launch
-
         name = self.view.chosen
 
         def stop() -> None:
