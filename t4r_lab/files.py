@@ -65,6 +65,16 @@ def append(path: Path, text: str) -> None:
             raise
 
 
+def tail(path: Path, most: int) -> str:
+    """The last `most` bytes of a text that may be huge; nothing where there is none."""
+    try:
+        with path.open("rb") as file:
+            file.seek(max(file.seek(0, os.SEEK_END) - most, 0))
+            return file.read().decode(errors="replace")
+    except FileNotFoundError:
+        return ""
+
+
 @contextmanager
 def locked(path: Path, seconds: float = LOCK_SECONDS) -> Iterator[IO[str]]:
     """Hold the lock of `path`, a file that is made if need be; yields it open, for a child to hold on to.

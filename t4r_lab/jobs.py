@@ -35,7 +35,7 @@ from typing import Any
 
 from t4r_lab import __version__, homes
 from t4r_lab.errors import InputError, did_you_mean
-from t4r_lab.files import LOCK_SECONDS, locked, replacing, write_json
+from t4r_lab.files import LOCK_SECONDS, locked, replacing, tail, write_json
 from t4r_lab.spec import RunSpec
 
 ASKED = {"pause": "pausing", "stop": "stopping", "cancel": "canceling"}
@@ -153,13 +153,7 @@ class Job:
 
     def log(self, lines: int = 20) -> str:
         """The last lines that the worker printed, of its last `LOG_BYTES`."""
-        try:
-            with (self.folder / "log.txt").open("rb") as file:
-                file.seek(max(file.seek(0, os.SEEK_END) - LOG_BYTES, 0))
-                text = file.read().decode(errors="replace")
-        except FileNotFoundError:
-            return ""
-        return "\n".join(text.splitlines()[-lines:])
+        return "\n".join(tail(self.folder / "log.txt", LOG_BYTES).splitlines()[-lines:])
 
     def asked(self) -> str:
         """What was last asked of the worker. A damaged file asks nothing: whoever asked sees that, and asks again."""

@@ -33,6 +33,7 @@ def _add_tune(sub: argparse.ArgumentParser) -> None:
     for knob in walk(StudyOptions()):
         if knob.path != "space":
             add_flag(sub, knob)
+    sub.add_argument("--detach", action="store_true", help="in the background: it outlives this shell")
     _storage(sub)
     add_json(sub)
 
@@ -49,6 +50,16 @@ def _tune(options: argparse.Namespace) -> int:
     section["space"] = {**(section.get("space") or {}), **dict(parse_search(text) for text in options.search)}
     asked = StudyOptions.parse(section)
     spec = spec.override(dict(parse_assignment(text) for text in options.set))
+    if options.detach:
+        from t4r_lab import homes
+        from t4r_lab.tuning.launch import launch
+
+        study = launch(spec, asked, options.study or spec.name, homes.ensure(), options.storage)
+        show(
+            options, {"study": study.name, "log": str(study.folder / "log.txt")},
+            lambda: f"study {study.name} runs in the background; see `t4r-lab studies show {study.name}`",
+        )  # fmt: skip
+        return 0
     # else whoever ends this process alone, as `timeout` does, would leave its workers working
     signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
     result = tune(spec, asked, options.study, storage=options.storage)

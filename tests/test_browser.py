@@ -334,7 +334,7 @@ def test_nothing_scrolls_sideways(page: Any, server: tuple[str, Path], two_runs:
     open_lab(page, server[0])
     for width in (700, 760, 1600):
         page.set_viewport_size({"width": width, "height": 1200})
-        for name in ("Data", "Architecture", "Train", "Runs", "Recommend"):
+        for name in ("Data", "Architecture", "Train", "Tune", "Runs", "Recommend"):
             tab(page, name)
             if name == "Runs":
                 page.locator(".t4r-tall tbody tr").first.wait_for()

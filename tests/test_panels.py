@@ -341,7 +341,7 @@ def test_promotion_shows_the_test_part(lab: Lab) -> None:
 
 def test_sessions_are_drawn_typed_picked_and_answered(lab: Lab) -> None:
     panel, long = lab.recommending.view, lab.runs.runs[1]
-    lab.tabs.selected_index = 4
+    lab.tabs.selected_index = 5
     until(lambda: panel.answers)
     assert panel.case is not None
     assert panel.case.target.title in panel._answers.value

@@ -172,6 +172,21 @@ def search_space(spec: RunSpec, presets: list[str], ranges: Mapping[str, Range |
     return found
 
 
+def searchable(spec: RunSpec) -> dict[str, Domain]:
+    """Every path of `spec` that can be searched over a range of its own, with that range."""
+    known, found = spec.knobs(), {}
+    for path in known:
+        try:
+            if path.endswith(".kind"):
+                found[path] = _kind_domain(spec, path, {path: None})
+                _reachable(spec, {path: found[path]})
+            else:
+                found[path] = _domain(path, known, None)
+        except InputError:  # not searched at all, without a range, or with a kind that needs values of its own
+            found.pop(path, None)
+    return {path: domain for path, domain in found.items() if len(domain.choices) != 1}
+
+
 def changed(spec: RunSpec, values: Mapping[str, Any]) -> RunSpec:
     """`spec` with the values of a trial; a path that the chosen kinds lack is left out."""
     spec = spec.override({path: value for path, value in values.items() if path.endswith(".kind")})

@@ -156,6 +156,22 @@ def judged_metrics(spec: RunSpec) -> list[str]:
     return [*spec.metrics, *lists, *CALIBRATION, *COSTS]
 
 
+def time_words(each: float, left: int | None, workers: int) -> str:
+    """How long `left` trials (None: as many as the minutes allow) of `each` seconds take.
+
+    >>> time_words(20, 30, 2)
+    '30 trials of about 20 s each: about 5 min with 2 workers'
+    """
+    if left is None:
+        return f"about {_time(each)} a trial, as many as the minutes allow"
+    crew = f"{max(workers, 1)} worker{'s' if workers > 1 else ''}"
+    return f"{left} trials of about {_time(each)} each: about {_time(each * left / max(workers, 1))} with {crew}"
+
+
+def _time(seconds: float) -> str:
+    return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min"
+
+
 def _constraint(text: str) -> Constraint:
     found = re.fullmatch(r"\s*([^\s<>=]+)\s*(<=|>=)\s*(\S+)\s*", text)
     try:

@@ -19,7 +19,7 @@ from t4r_lab.data.dataset import Dataset
 from t4r_lab.errors import InputError
 from t4r_lab.report import OnReport, Progress, Remark, Started, TrialEnded
 from t4r_lab.spec import RunSpec
-from t4r_lab.spec.study import Plan, StudyOptions
+from t4r_lab.spec.study import Plan, StudyOptions, time_words
 from t4r_lab.tuning import record as recording
 from t4r_lab.tuning.storage import address, connect, shown
 from t4r_lab.tuning.study import COUNTED, STOP, WANTED, Study, Trial, all_names, begin, load
@@ -158,15 +158,8 @@ def _estimate(study: Study, workers: int) -> str:
     trials, wanted = study.trials(), study.attribute(WANTED)
     known = [t.seconds for t in trials if t.state in COUNTED]
     each = mean(known) if known else study.plan.spec.train.epochs * estimate(study.plan.spec).seconds
-    if wanted is None:
-        return f"about {_time(each)} a trial, as many as the minutes allow"
-    left = max(wanted - sum(t.state in COUNTED for t in trials), 0)
-    crew = f"{max(workers, 1)} worker{'s' if workers > 1 else ''}"
-    return f"{left} trials of about {_time(each)} each: about {_time(each * left / max(workers, 1))} with {crew}"
-
-
-def _time(seconds: float) -> str:
-    return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min"
+    left = None if wanted is None else max(wanted - sum(t.state in COUNTED for t in trials), 0)
+    return time_words(each, left, workers)
 
 
 def _lead(

@@ -27,8 +27,11 @@ TRIES, PAUSE = 4, 1.0
 T = TypeVar("T")
 
 warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
-for _words in ("Heartbeat of storage is supposed", "PedAnovaImportanceEvaluator computes"):
-    warnings.filterwarnings("ignore", message=_words)  # both are said of what is done on purpose
+for _words in (
+    "Heartbeat of storage is supposed", "PedAnovaImportanceEvaluator computes", "The number of trials is too small",
+    "Target and region quantiles select",
+):  # fmt: skip
+    warnings.filterwarnings("ignore", message=_words)  # all are said of what is done on purpose
 optuna.logging.set_verbosity(optuna.logging.ERROR)
 
 

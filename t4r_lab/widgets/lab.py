@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, ClassVar
@@ -25,9 +26,10 @@ from t4r_lab.widgets.runs import RunsPanel
 from t4r_lab.widgets.text import escape, message
 from t4r_lab.widgets.theme import Theme
 from t4r_lab.widgets.train import TrainPanel, with_card
+from t4r_lab.widgets.tune import Tuning
 from t4r_lab.widgets.views import DataSummary, JobState, News
 
-TABS = ("Data", "Architecture", "Train", "Runs", "Recommend")
+TABS = ("Data", "Architecture", "Train", "Tune", "Runs", "Recommend")
 BUSY, IDLE = 0.5, 2.0
 """Seconds between two looks at the jobs, while one runs and while none does."""
 STYLE = (Path(__file__).parent / "style.css").read_text(encoding="utf-8")
@@ -81,13 +83,14 @@ class Lab(w.VBox):
             self.draft, self.edit, self.train, self.clone, self.start, self.estimating
         )
         self.jobs = TrainPanel(self.ask, self.background.wake)
+        self.tuning = Tuning(self.home, self.background, self.draft, self.clone, self._studies_changed, self.estimating)
         theme = Theme()
         self.acting = Acting(self.home, self.background, self.clone, self.refresh_runs, self._launched)
         self.comparing = Comparing(self.home, self.background, theme)
         self.runs = RunsPanel(self.refresh_runs, [self.acting.view, self.comparing.view])
         self.recommending = Recommending(self.home, self.background)
         self._header = w.HTML()
-        panels = (self.data, self.architecture, self.jobs, self.runs, self.recommending.view)
+        panels = (self.data, self.architecture, self.jobs, self.tuning.view, self.runs, self.recommending.view)
         self.tabs = w.Tab(panels, titles=TABS, selected_index=1)
         self.tabs.observe(self._turned, "selected_index")
         self.runs.observe(self._ticked, ["metric", "runs"])
@@ -101,6 +104,7 @@ class Lab(w.VBox):
         self.background.repeat(
             self._look, self._show_jobs, self._jobs_failed, lambda: BUSY if self.jobs.running else IDLE
         )
+        self.tuning.follow()
 
     # data ---------------------------------------------------------------------------------------
 
@@ -221,6 +225,12 @@ class Lab(w.VBox):
     def _jobs_failed(self, text: str) -> None:
         self.jobs.loading, self.jobs.error = False, text
 
+    def _studies_changed(self, living: Sequence[str]) -> None:
+        self.tabs.set_title(TABS.index("Tune"), "Tune ●" if living else "Tune")
+        self._show_header()
+        if self.data.summary is not None:
+            self.refresh_runs()
+
     # runs ---------------------------------------------------------------------------------------
 
     def refresh_runs(self) -> None:
@@ -260,6 +270,7 @@ class Lab(w.VBox):
         self.comparing.compare([run.run_id for run in runs], self.runs.metric)
 
     def _turned(self, change: Any = None) -> None:
+        self.tuning.open(self.tabs.selected_index == TABS.index("Tune"))
         if self.tabs.selected_index == TABS.index("Recommend"):
             self.recommending.open()
 
@@ -269,6 +280,8 @@ class Lab(w.VBox):
         data = escape(headline(self.data.summary)) if self.data.summary else "no data yet"
         running = self.jobs.running
         jobs = f"{running} job{'s' if running != 1 else ''} running" if running else "no job running"
+        if studies := len(self.tuning.living):
+            jobs += f" · {studies} {'study' if studies == 1 else 'studies'} running"
         self._header.value = f'<div class="t4r-header"><b>T4R Lab</b><span>{data}</span><span>{jobs}</span></div>'
 
     def close(self) -> None:

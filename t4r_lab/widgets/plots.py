@@ -30,11 +30,11 @@ def lengths(found: Mapping[str, Any]) -> str:
     middle = len(lengths) // 2
     for i in sorted({0, middle, len(lengths) - 1} if len(lengths) > 4 else set(range(len(lengths)))):
         more = "+" if found["last_is_longer"] and i == len(lengths) - 1 else ""
-        shapes.append(_text(LEFT + (i + 0.5) * step, BASE + 14, f"{lengths[i]}{more}", "middle"))
+        shapes.append(text_at(LEFT + (i + 0.5) * step, BASE + 14, f"{lengths[i]}{more}", "middle"))
     quantiles = found["quantiles"]
     detail = f"mean {number(found['mean'])} · median {quantiles['0.5']} · longest {quantiles['1.0']:,}"
     words = f"Training sessions by number of events: {detail}, {sum(counts.values()):,} sessions"
-    return _svg("Session length", detail, words, [*_y_axis(highest), *shapes, _x_title("events of a session")])
+    return svg("Session length", detail, words, [*_y_axis(highest), *shapes, x_title("events of a session")])
 
 
 def popularity(found: Mapping[str, Any]) -> str:
@@ -52,12 +52,12 @@ def popularity(found: Mapping[str, Any]) -> str:
         for rank, events in points
     ]
     for power in range(int(wide) + 1):
-        shapes.append(_text(x(10**power), BASE + 14, count(10**power), "middle"))
+        shapes.append(text_at(x(10**power), BASE + 14, count(10**power), "middle"))
     for power in range(int(tall) + 1):
-        shapes += [_rule(y(10**power)), _text(LEFT - 6, y(10**power) + 4, count(10**power), "end")]
+        shapes += [rule(y(10**power)), text_at(LEFT - 6, y(10**power) + 4, count(10**power), "end")]
     detail = f"top 1 % of items: {100 * found['top_1_percent_share']:.0f} % of events · Gini {found['gini']:.2f}"
     words = f"Events of the items in training, from the most frequent to the least: {points[0][1]:,} to {points[-1][1]:,}; {detail}"
-    return _svg("Item popularity", detail, words, [*shapes, _x_title("rank of the item (both axes logarithmic)")])
+    return svg("Item popularity", detail, words, [*shapes, x_title("rank of the item (both axes logarithmic)")])
 
 
 def over_time(found: Mapping[str, Any], cuts: Mapping[str, float]) -> str:
@@ -82,18 +82,18 @@ def over_time(found: Mapping[str, Any], cuts: Mapping[str, float]) -> str:
                 f'<line class="t4r-cut" x1="{x(cut):.1f}" x2="{x(cut):.1f}" y1="{TOP - 4}" y2="{BASE}"><title>{PARTS[part]} from {_moment(cut, span)}</title></line>'
             )
     shapes += [
-        _text(LEFT, BASE + 14, _moment(edges[0], span)),
-        _text(RIGHT, BASE + 14, _moment(edges[-1], span), "end"),
+        text_at(LEFT, BASE + 14, _moment(edges[0], span)),
+        text_at(RIGHT, BASE + 14, _moment(edges[-1], span), "end"),
     ]
     legend, at = [], float(LEFT)
     for part in parts:
-        legend += [_bar(part, at, HEIGHT - 11, 9, 8, ""), _text(at + 13, HEIGHT - 3, PARTS[part])]
+        legend += [_bar(part, at, HEIGHT - 11, 9, 8, ""), text_at(at + 13, HEIGHT - 3, PARTS[part])]
         at += 24 + 6.2 * len(PARTS[part])
     began = {part: _moment(low, span) for part, (low, _) in found["parts"].items()}
     words = f"Events over time, {_moment(edges[0], span)} to {_moment(edges[-1], span)}; " + ", ".join(
         f"{PARTS[part]} {sum(events[part]):,} events from {began[part]}" for part in parts
     )
-    return _svg("Events over time", f"{sum(totals):,} events", words, [*_y_axis(highest), *shapes, *legend])
+    return svg("Events over time", f"{sum(totals):,} events", words, [*_y_axis(highest), *shapes, *legend])
 
 
 def summary(found: Mapping[str, Any]) -> str:
@@ -143,10 +143,10 @@ def summary_words(found: Mapping[str, Any]) -> str:
 # ── pieces ──────────────────────────────────────────────────────────────────────────────────────
 
 
-def _svg(title: str, detail: str, words: str, shapes: Sequence[str]) -> str:
+def svg(title: str, detail: str, words: str, shapes: Sequence[str]) -> str:
     return (
         f'<svg class="t4r-histogram" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{escape(words)}">'
-        f'<text class="t4r-caption" x="4" y="12">{title}</text>{_text(4, 28, detail)}{"".join(shapes)}</svg>'
+        f'<text class="t4r-caption" x="4" y="12">{title}</text>{text_at(4, 28, detail)}{"".join(shapes)}</svg>'
     )
 
 
@@ -155,26 +155,26 @@ def _bar(part: str, x: float, y: float, wide: float, tall: float, words: str) ->
     return f'<rect class="t4r-part-{part}" x="{x + 0.5:.1f}" y="{y:.1f}" width="{max(wide - 1, 0.8):.1f}" height="{tall:.1f}">{title}</rect>'
 
 
-def _text(x: float, y: float, text: str, anchor: str = "start") -> str:
+def text_at(x: float, y: float, text: str, anchor: str = "start") -> str:
     return f'<text class="t4r-detail" x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}">{escape(text)}</text>'
 
 
-def _rule(y: float) -> str:
+def rule(y: float) -> str:
     return f'<line class="t4r-rule" x1="{LEFT}" x2="{RIGHT}" y1="{y:.1f}" y2="{y:.1f}"/>'
 
 
 def _y_axis(highest: int) -> list[str]:
     """Rules at the foot and at the top, with their counts."""
     return [
-        _rule(BASE),
-        _rule(TOP),
-        _text(LEFT - 6, BASE + 4, "0", "end"),
-        _text(LEFT - 6, TOP + 4, count(highest), "end"),
+        rule(BASE),
+        rule(TOP),
+        text_at(LEFT - 6, BASE + 4, "0", "end"),
+        text_at(LEFT - 6, TOP + 4, count(highest), "end"),
     ]
 
 
-def _x_title(text: str) -> str:
-    return _text((LEFT + RIGHT) / 2, HEIGHT - 3, text, "middle")
+def x_title(text: str) -> str:
+    return text_at((LEFT + RIGHT) / 2, HEIGHT - 3, text, "middle")
 
 
 def _moment(second: float, span: float) -> str:
