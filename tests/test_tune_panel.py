@@ -206,6 +206,7 @@ def test_a_study_outlives_the_panel_is_found_again_and_stopped(tuning: Tuning, d
         until(lambda: draft.origin)
         tried = again.view.state.trials[1].params[DROPOUT]
         assert draft.spec.flat()[DROPOUT] == tried
+        again.view.form.table.selected = [DROPOUT]
         again.view.form.start.click()
         until(lambda: again.view.refusal)
         assert "it is running" in again.view.refusal
