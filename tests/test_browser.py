@@ -323,6 +323,7 @@ def test_by_keyboard_alone_and_as_text(page: Any, server: tuple[str, Path]) -> N
     page.keyboard.press("Enter")
     card.locator(".t4r-state", has_text=re.compile("stopped|finished")).wait_for(timeout=120_000)
     page.locator(".t4r-lab .lm-TabBar-tab.lm-mod-current").focus()
+    page.keyboard.press("ArrowRight")  # past Tune
     page.keyboard.press("ArrowRight")
     page.keyboard.press("Enter")
     page.locator(".t4r-table tbody tr", has_text=NASTY).first.wait_for()

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from t4r_lab.widgets.draft import Draft
 from t4r_lab.widgets.lab import TABS, Lab
 from t4r_lab.widgets.search import SearchForm, words
 from t4r_lab.widgets.studies import Look, StudyState, Watch
+from t4r_lab.widgets.study_plots import plots
 from t4r_lab.widgets.tune import EMPTY, TunePanel, Tuning
 from tests.small import small_data, small_spec
 
@@ -142,7 +144,8 @@ def test_a_study_is_shown_with_reasons_and_its_best(draft: Draft) -> None:
     assert "running · 4 of 10 trials · 1 running · 1 failed · about 36 s left" in view._progress.value  # 6 of 6 s each
     assert "trial 2 is best: ndcg@5 0.200, ece 0.100" in view._progress.value
     assert "ece against ndcg@5" in view._plots.value
-    assert "Importance" in view._plots.value
+    assert "Importance" not in view._plots.value  # of three trials it would be chance
+    assert "Importance" in plots(replace(state, trials=tuple(trial(n) for n in range(10))))
     assert EVIL in [row[5]["text"] for row in view.table.rows]  # the table sets it as text, never as markup
     assert "<img" not in view._log.value + view._plots.value
     view.best.value = True
@@ -198,16 +201,15 @@ def test_a_study_outlives_the_panel_is_found_again_and_stopped(tuning: Tuning, d
         until(lambda: again.view.state is not None and again.view.state.counts["finished"] >= 2)
         assert again.view.state is not None
         assert again.view.state.status == "running"
-        again.view.form.table.selected = [DROPOUT]
-        again.view.form.fields["trials"].control.value = "500"
-        again.view.form.start.click()
-        until(lambda: again.view.refusal)
-        assert "it is running" in again.view.refusal
         again.view.table.selected = ["1"]
         again.view.use.click()
         until(lambda: draft.origin)
         tried = again.view.state.trials[1].params[DROPOUT]
         assert draft.spec.flat()[DROPOUT] == tried
+        again.view.form.table.selected = [DROPOUT]
+        again.view.form.start.click()
+        until(lambda: again.view.refusal)
+        assert "it is running" in again.view.refusal
         again.view.stop.click()
         until(
             lambda: again.view.state is not None and again.view.state.status == "stopped" and not again.view.state.alive

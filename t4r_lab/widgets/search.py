@@ -35,23 +35,29 @@ class RangeRow(w.HBox):
 
     def __init__(self, path: str, domain: Domain, on_change: Callable[[], None]) -> None:
         self.path, self.domain = path, domain
-        name, small = label(path), {"style": {"description_width": "initial"}, "layout": {"width": "10rem"}}
+        name, small = label(path), {"style": {"description_width": "initial"}, "layout": {"width": "7rem"}}
         self.controls: list[w.ValueWidget]
         if domain.choices:
             shown = ", ".join(c if isinstance(c, str) else json.dumps(c) for c in domain.choices)
             self.controls = [
                 w.Text(shown, description="choices", continuous_update=False, tooltip=f"{path}: values with commas between",
-                       style=small["style"], layout={"width": "31rem"}),
+                       style=small["style"], layout={"width": "20rem"}),
             ]  # fmt: skip
         else:
             self.controls = [
                 w.FloatText(domain.low, description="from", tooltip=f"{path}: lower end, included", **small),
                 w.FloatText(domain.high, description="to", tooltip=f"{path}: upper end, included", **small),
-                w.Checkbox(domain.log, description="log scale", indent=False, tooltip=f"{path}: drawn on a log scale"),
+                w.Checkbox(
+                    domain.log,
+                    description="log scale",
+                    indent=False,
+                    layout={"width": "auto"},
+                    tooltip=f"{path}: drawn on a log scale",
+                ),
             ]
         for control in self.controls:
             control.observe(lambda _: on_change(), "value")
-        title = w.HTML(f'<div title="{escape(path)}">{escape(name)}</div>', layout={"width": LABEL_WIDTH})
+        title = w.HTML(f'{escape(name)}<div class="t4r-under">{escape(path)}</div>', layout={"width": "9rem"})
         super().__init__([title, *self.controls])
         self.add_class("t4r-range")
 

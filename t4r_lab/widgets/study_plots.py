@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
 
 from t4r_lab.spec import lower_is_better
 from t4r_lab.widgets.fields import label
@@ -11,6 +12,8 @@ from t4r_lab.widgets.studies import StudyState
 from t4r_lab.widgets.text import escape, number
 
 MOST_BARS = 6
+LEAST_TRIALS = 10
+"""With fewer finished trials, importance is a matter of chance."""
 
 
 def plots(state: StudyState) -> str:
@@ -67,13 +70,14 @@ def front(state: StudyState, across: str, up: str) -> str:
 def importance(state: StudyState, objective: str) -> str:
     """Bars of what each knob has to do with a good value."""
     shares = list(state.importance.get(objective, {}).items())[:MOST_BARS]
-    if not shares or (len(shares) > 1 and shares[0][1] == shares[-1][1]):
-        return ""  # all alike: too few trials to tell
+    if not shares or state.counts["finished"] < LEAST_TRIALS:
+        return ""
+    called = names(state.importance[objective])
     shapes, step = [], (BASE + 20 - TOP) / MOST_BARS
     for i, (path, share) in enumerate(shares):
         at, middle = TOP + i * step - 6, LEFT + 96
         wide = (RIGHT - 40 - middle) * share / max(shares[0][1], 1e-9)
-        shapes.append(text_at(middle - 6, at + 11, label(path), "end"))
+        shapes.append(text_at(middle - 6, at + 11, called[path], "end"))
         shapes.append(
             f'<rect class="t4r-visible" x="{middle}" y="{at:.1f}" width="{max(wide, 1):.1f}" height="{step - 6:.1f}">'
             f"<title>{escape(path)}</title></rect>"
@@ -86,6 +90,16 @@ def importance(state: StudyState, objective: str) -> str:
         f"Importance for {objective}: {words}",
         shapes,
     )
+
+
+def names(paths: Iterable[str]) -> dict[str, str]:
+    """Each path's label, with the part it belongs to where labels are alike.
+
+    >>> names(["model.inputs.dropout", "model.body.dropout", "train.seed"])
+    {'model.inputs.dropout': 'inputs dropout', 'model.body.dropout': 'body dropout', 'train.seed': 'seed'}
+    """
+    times = Counter(map(label, dict.fromkeys(paths)))
+    return {p: label(p) if times[label(p)] == 1 else f"{p.split('.')[-2]} {label(p)}" for p in paths}
 
 
 def _scale(values: Sequence[float], start: float, end: float) -> Callable[[float], float]:

@@ -17,11 +17,10 @@ from t4r_lab.tuning import launch
 from t4r_lab.widgets.background import Background
 from t4r_lab.widgets.draft import Draft
 from t4r_lab.widgets.estimating import Estimating
-from t4r_lab.widgets.fields import label
 from t4r_lab.widgets.forms import Section
 from t4r_lab.widgets.search import SearchForm
 from t4r_lab.widgets.studies import Look, StudyState, Watch
-from t4r_lab.widgets.study_plots import plots
+from t4r_lab.widgets.study_plots import names, plots
 from t4r_lab.widgets.table import Cell, Heading, Table
 from t4r_lab.widgets.text import duration, escape, message, number, without_flags
 
@@ -162,8 +161,8 @@ def headings(state: StudyState | None) -> list[Heading]:
 
 def cells(state: StudyState, trial: Trial) -> list[Cell]:
     """The row of a trial."""
-    best, values = trial.number in state.front, trial.values
-    tried = ", ".join(f"{label(path)} {_short(value)}" for path, value in trial.params.items())
+    best, values, called = trial.number in state.front, trial.values, names(trial.params)
+    tried = ", ".join(f"{called[path]} {_short(value)}" for path, value in trial.params.items())
     excess = "" if trial.feasible or trial.state != "finished" else "breaks a constraint"
     return [
         Cell(str(trial.number), trial.number, under="starting spec" if trial.start else ""),
