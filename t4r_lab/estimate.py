@@ -92,7 +92,7 @@ def estimate(spec: RunSpec) -> Estimate:
     from t4r_lab.data.dataset import Dataset
     from t4r_lab.data.vectors import read_all_vectors
     from t4r_lab.labels import check_labels
-    from t4r_lab.train import make_accelerator, make_optimizer, train_step
+    from t4r_lab.train import check_sessions, make_accelerator, make_optimizer, train_step
 
     dataset = Dataset.open(spec.data.path)
     build.check(spec, dataset.schema)
@@ -103,9 +103,8 @@ def estimate(spec: RunSpec) -> Estimate:
     counts = sessions.item_counts(dataset.schema.n_items)
     model = build.build(spec, dataset.schema, dataset.item_table(), vectors, counts).train()
     shortest = 2 if model.predicts_items else 1
+    check_sessions(sessions, spec.data.path, shortest)
     windows = training_windows(sessions, training_length(model.masking, spec.data.max_length), shortest)
-    if not len(windows):
-        raise InputError(f"{spec.data.path}: no training session has two events; prepare with longer sessions")
     optimizer = make_optimizer(model, spec.train)
     wrapped, optimizer = accelerator.prepare(model, optimizer)
     held: Counter[str] = Counter()

@@ -21,7 +21,7 @@ FLOORS = {
     "results": 5, "runner": 5, "server": 5,
     "jobs": 6, "worker": 6, "recommender": 6, "comparison": 6, "analysis": 6, "reuse": 6, "tuning": 6,
     "describe": 6, "printing": 6,
-    "demo": 7, "widgets": 7, "cli": 7, "study_commands": 7, "options": 7,
+    "demo": 7, "widgets": 7, "cli": 7, "study_commands": 7, "place_commands": 7, "options": 7,
     "__init__": 8, "__main__": 8,
 }  # fmt: skip
 """Room → floor. A room is a module or a package directly under t4r_lab."""

@@ -374,7 +374,7 @@ def test_passwords_are_not_shown() -> None:
     url = address(Path("/home"), "postgresql://lab:secret@host:5432/db")
     assert url == "postgresql+psycopg://lab:secret@host:5432/db"
     assert shown(url) == "postgresql://lab:***@host:5432/db"
-    assert shown("sqlite:////home/studies.db") == "sqlite:////home/studies.db"
+    assert shown("sqlite:///studies.db") == "sqlite:///studies.db"
 
 
 def test_an_unknown_study_is_answered_with_the_nearest(data: Path, tmp_path: Path) -> None:
