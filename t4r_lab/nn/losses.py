@@ -18,7 +18,7 @@ HALF_CLASSES = range(5_000, 120_001)
 """Catalogs whose products ``auto`` takes in bfloat16: below them the body is what costs, above them the memory of the
 table's copies."""
 SAFE_LOGIT = 60.0
-"""Sums of exp over any catalog stay within float32 up to here, and exp within its normal numbers down to its negative."""
+"""Sums of exp over a catalog stay within float32 up to here, exp within its normal numbers down to its negative."""
 
 
 def rows_per_chunk(classes: int) -> int:
