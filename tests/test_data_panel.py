@@ -112,7 +112,7 @@ def test_what_is_missing_is_said_and_the_rest_is_read_all_the_same() -> None:
     assert {r.name: r.kind for r in readings if r.role == "feature"}["seconds"] == "continuous"
     text = events().with_columns(pl.int_range(pl.len()).cast(pl.String).alias("note"))
     note = inspect(Table(text), PrepareOptions(session="visit", item="thing"))[0][-1]
-    assert (note.role, note.note) == ("ignore", "another value on nearly every row")
+    assert (note.role, note.note) == ("ignore", "left out: another value on nearly every row")
 
 
 def test_a_column_given_another_part_leaves_the_one_its_name_says() -> None:
@@ -164,6 +164,30 @@ def test_roles_and_kinds_become_options() -> None:
     assert {k: made.options.get(k) for k in ("item", "title", "targets", "ignore")} == {
         "item": None, "title": "thing", "targets": None, "ignore": ["bought"],
     }  # fmt: skip
+
+
+def test_what_a_column_depends_on_can_be_corrected() -> None:
+    made, asked = form(previewed(events(), item="thing", session="visit", targets=["bought"]))
+    rows = made.columns.rows
+    assert rows["brand"].scope.description == "what brand depends on"
+    assert {name: row.scope.value for name, row in rows.items()} == {
+        "visit": "", "thing": "", "timestamp": "", "user": "", "brand": "item", "device": "session", "seconds": "event",
+        "bought": "event",
+    }  # fmt: skip
+    assert [value for _, value in rows["bought"].scope.options] == ["event", "session"]  # a label is never an item's
+    assert rows["visit"].scope.disabled and not rows["brand"].scope.disabled
+    assert not asked
+    rows["seconds"].scope.value, rows["brand"].scope.value = "item", "event"
+    assert made.options == asked[-1] == {"scopes": {"seconds": "item", "brand": "event"}}
+    chosen = {"item": "thing", "session": "visit", **made.options}
+    made.preview = previewed(events(), **chosen)
+    assert (rows["seconds"].scope.value, rows["brand"].scope.value) == ("item", "event")
+    assert "events differ; the first value counts" in rows["seconds"]._note.value
+    assert rows["brand"]._note.layout.display == "none"
+    rows["seconds"].role.value = "label"  # as a label it is found anew
+    assert made.options == {"scopes": {"brand": "event"}, "targets": ["seconds"]}
+    made.preview = previewed(events(), scopes={"brand": "event"})  # nothing is found without an item column
+    assert (rows["brand"].scope.value, rows["device"].scope.value) == ("event", "")
 
 
 def test_a_column_with_a_telling_name_is_no_plain_feature() -> None:
@@ -247,12 +271,14 @@ def test_a_frame_is_read_corrected_prepared_and_used(lab: Lab, name: str) -> Non
     made.fields["split"].control.value = "leave_one_out"
     assert time.perf_counter() - began < 4 * 0.15
     until(lambda: made.preview is not None and made.preview.refusal == "")
-    assert "the session" in made.columns.rows["device"]._note.value
+    assert made.columns.rows["device"].scope.value == "session"
+    made.columns.rows["device"].scope.value = "event"
+    until(lambda: made.preview is not None and made.preview.columns[5].of == "event")
     made.button.click()
     until(lambda: (lab.data.summary is not None and lab.data.summary.name == name) or made.refusal)
     assert made.refusal == "" and made.doing == ""
     schema = lab.data.summary.schema  # type: ignore[union-attr]
-    assert schema["bought"].role == "target" and schema["brand"].scope == "item"
+    assert schema["bought"].role == "target" and (schema["brand"].scope, schema["device"].scope) == ("item", "event")
     assert lab.draft.spec.data.path.endswith(name)
     assert not lab.data.section.opened
     made.name.value = "clicks"
