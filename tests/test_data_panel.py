@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -389,12 +390,52 @@ def test_text_of_the_data_is_escaped_in_the_profile(tmp_path: Path) -> None:
 def test_the_panel_has_its_states(tmp_path: Path) -> None:
     panel = DataPanel(lambda path: None, form()[0])
     assert "No prepared data yet" in panel._message.value
-    panel.doing = "Opening shop …"
-    assert "Opening shop" in panel._message.value
+    panel.doing, panel.progress = "Opening shop …", Progress("splitting", 3, 5, "stages")
+    assert "Opening shop" in panel._message.value and 'aria-valuenow="60"' in panel._message.value
+    assert "t4r-stale" in panel._profile._dom_classes
     panel.doing, panel.error = "", "shop/train.parquet: is corrupt"
     assert 'role="alert"' in panel._message.value
     panel.error, panel.paths = "", [tmp_path / "shop"]
     panel.summary = DataSummary(tmp_path / "shop", Schema(columns=(Column(name="item_id", kind="categorical", role="item", size=3),)),
                                 {"parts": {"train": {"sessions": 2}}}, ("1 short sessions",), (Finding("warning", EVIL, "mend it"),))  # fmt: skip
     assert panel._message.value == "" and panel.form.taken == ["shop"]
+    assert "t4r-stale" not in panel._profile._dom_classes
     assert "<img" not in panel._profile.value and "mend it" in panel._profile.value
+
+
+def test_the_first_data_are_announced_stage_by_stage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[tuple[str, str]] = []
+    go = threading.Event()
+    real = source.first
+    monkeypatch.setattr(source, "first", lambda home, report: go.wait(30) and real(home, report))
+    lab = Lab(tmp_path)
+    try:
+        assert "Opening the data …" in lab.data._message.value and "opening the data …" in lab._header.value
+        lab.data.observe(lambda change: seen.append((change["new"], lab.data._message.value)), "doing")
+        go.set()
+        until(lambda: lab.data.summary is not None and not lab.data.doing)
+        stages = [doing for doing, _ in seen]
+        assert stages[0] == "Preparing the built-in data: reading events …" and stages[-1] == ""
+        assert any('role="progressbar"' in html for _, html in seen)
+        until(lambda: "4.00k sessions" in lab._header.value)
+        assert lab.data._message.value == ""
+    finally:
+        lab.close()
+
+
+def test_the_data_chosen_last_are_shown_whichever_open_first(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("slow", "quick"):
+        small_data(lab.home / "data" / name)
+    lab.data.paths = source.datasets(lab.home)
+    go = threading.Event()
+    real = source.summarize
+    monkeypatch.setattr(source, "summarize", lambda path: (path.name != "slow" or go.wait(30)) and real(path))
+    choice = lab.data.choice
+    choice.value = str(lab.home / "data" / "slow")
+    assert choice.value.endswith("slow") and "Opening slow" in lab.data._message.value
+    choice.value = str(lab.home / "data" / "quick")
+    until(lambda: lab.data.summary is not None and lab.data.summary.name == "quick")
+    go.set()
+    until(lambda: not [t for t in threading.enumerate() if t.name == "t4r-lab"])
+    assert lab.data.summary is not None and lab.data.summary.name == "quick" and choice.value.endswith("quick")
+    assert lab.draft.spec.data.path.endswith("quick")
