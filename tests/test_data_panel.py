@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import threading
 import time
 from collections.abc import Iterator
@@ -18,6 +19,7 @@ from t4r_lab.data.checks import Finding, findings
 from t4r_lab.data.inspection import Reading, inspect
 from t4r_lab.data.prepare import PrepareOptions, prepare
 from t4r_lab.data.readers import Table
+from t4r_lab.errors import InputError
 from t4r_lab.report import Progress
 from t4r_lab.schema import Column, Schema
 from t4r_lab.widgets import plots, source
@@ -114,6 +116,22 @@ def test_what_is_missing_is_said_and_the_rest_is_read_all_the_same() -> None:
     text = events().with_columns(pl.int_range(pl.len()).cast(pl.String).alias("note"))
     note = inspect(Table(text), PrepareOptions(session="visit", item="thing"))[0][-1]
     assert (note.role, note.note) == ("ignore", "left out: another value on nearly every row")
+
+
+@pytest.mark.parametrize(
+    ("column", "words"),
+    [
+        (pl.Series("thing", ["a", None] * 120), "column 'thing' has no item"),
+        (pl.Series("visit", [0.5, 1.0] * 120), "session column 'visit' holds decimal numbers"),
+        (pl.Series("timestamp", ["soon", "1e9"] * 120), "timestamp 'soon' is not a time"),
+    ],
+)
+def test_what_prepare_would_refuse_is_said_in_the_preview(tmp_path: Path, column: pl.Series, words: str) -> None:
+    options = PrepareOptions(session="visit", item="thing")
+    readings, refusal = inspect(Table(events().with_columns(column), where="clicks"), options)
+    assert words in refusal and [r.name for r in readings] == events().columns
+    with pytest.raises(InputError, match=re.escape(words)):
+        prepare(events().with_columns(column), tmp_path / "d", options)
 
 
 def test_a_column_given_another_part_leaves_the_one_its_name_says() -> None:

@@ -103,7 +103,6 @@ def _by_name(table: Table, options: PrepareOptions) -> dict[str, str]:
             continue
         if found is not None:
             asked[role] = found
-            taken.add(found)
     return asked
 
 
