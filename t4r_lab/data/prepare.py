@@ -101,6 +101,11 @@ def prepare(
         raw.table, split.log, raw.roles, options, raw.item_values, raw.group_values, side[0],
         None if raw.roles.session else side[1],
     )  # fmt: skip
+    left_out |= {
+        f"values of {f.source} that differ from its {f.scope}'s first": f.differing
+        for f in columns.features
+        if f.differing
+    }
     with written_whole(out, split.kind) as folder:
         schema, parts, item_table, tables = _encode(folder, raw, split, columns)
         report()
