@@ -14,6 +14,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import polars as pl
 from harness import make_sessions
 
@@ -34,9 +35,8 @@ def make_recommender(events: pl.DataFrame, folder: str) -> Recommender:
 def main() -> None:
     job = json.loads(sys.argv[1])
     made = make_sessions(job["sessions"], 0, job["items"])
-    offsets, item = made["offsets"], pl.Series("item_id", made["item_id"])
-    session = pl.Series("session_id", range(job["sessions"])).gather(offsets[1:].searchsorted(range(offsets[-1]), "right"))
-    events = pl.DataFrame([session, item, pl.Series("timestamp", range(offsets[-1]), dtype=pl.Float64)])
+    session, item = np.repeat(np.arange(job["sessions"]), np.diff(made["offsets"])), made["item_id"]
+    events = pl.DataFrame({"session_id": session, "item_id": item, "timestamp": np.arange(len(item), dtype=float)})
     once = pl.DataFrame({"session_id": -1, "item_id": range(1, job["items"] + 1), "timestamp": 0.0}).cast(events.schema)
     with tempfile.TemporaryDirectory() as folder:
         asked = make_recommender(pl.concat([events, once]), folder)  # every item is in the catalog

@@ -1,4 +1,7 @@
-"""Trains RecTools' SASRec once on the job of beauty.py, inside its own environment. Prints one JSON object at the end."""
+"""Trains RecTools' SASRec once on the job of beauty.py, inside its own environment.
+
+Argument: a JSON object as `make_job` in train_vs_reference.py writes it. Prints one JSON object as its last line.
+"""
 
 from __future__ import annotations
 

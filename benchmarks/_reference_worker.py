@@ -74,11 +74,15 @@ class _Hidden(torch.nn.Module):
 
 
 def make_batches(job: dict, epoch: int, prefix: str = "") -> list[tuple[dict[str, torch.Tensor], None]]:
-    """All batches, padded, in memory: its data loader costs the reference nothing here. Those of validation in order."""
+    """All batches, padded, in memory: its data loader costs the reference nothing here. Validation's are in order."""
     data = np.load(job["data"])
     offsets = data[f"{prefix}offsets"]
     columns = {name: data[prefix + name] for name in job["columns"]}
-    order = np.arange(len(offsets) - 1) if prefix else np.random.default_rng([job["seed"], epoch]).permutation(len(offsets) - 1)
+    order = (
+        np.arange(len(offsets) - 1)
+        if prefix
+        else np.random.default_rng([job["seed"], epoch]).permutation(len(offsets) - 1)
+    )
     batches = []
     for start in range(0, len(order), job["batch_size"]):
         rows = order[start : start + job["batch_size"]]

@@ -3,8 +3,8 @@
     python benchmarks/scale.py                         # about six minutes on 2 cores
     python benchmarks/scale.py --sessions 1000 10000 --items 1000 10000 --lengths 20 50 --steps 3
 
-Prints seconds and peak memory of each, writes them to `results.json`, and draws ``docs/images/scale.svg``. Seconds of
-an epoch on more sessions than are trained on are those of its steps; everything else is measured as it stands.
+Seconds and peak memory of each. Those of an epoch are those of some of its steps times their number; everything else is
+measured as it stands.
 """
 
 from __future__ import annotations
@@ -14,9 +14,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from harness import HERE, Side, arguments, in_turn, median, publish
-
-PICTURE = HERE.parent / "docs/images/scale.svg"
+from harness import Side, arguments, in_turn, median, publish
 
 
 def make_job(**changes: Any) -> dict[str, Any]:
@@ -46,34 +44,6 @@ def write_events(sessions: list[int], folder: Path) -> dict[int, Path]:
     return files
 
 
-def draw(curves: dict[str, list[dict[str, float]]]) -> None:
-    """Seconds and memory over size, both axes logarithmic, with a line of slope 1 through the last point."""
-    import matplotlib
-
-    matplotlib.use("svg")
-    from matplotlib import pyplot
-
-    wanted = {
-        "prepare": ("sessions prepared", "seconds"),
-        "sessions": ("sessions trained on", "epoch_seconds"),
-        "items": ("items", "step_seconds"),
-        "lengths": ("events a session", "step_seconds"),
-    }
-    figure, axes = pyplot.subplots(2, len(wanted), figsize=(14, 6), layout="constrained")
-    for column, (name, (label, key)) in enumerate(wanted.items()):
-        sizes = [point["size"] for point in curves[name]]
-        for row, (unit, words) in enumerate([(key, "seconds"), ("peak_gb", "peak memory, GB")]):
-            values, axis = [point[unit] for point in curves[name]], axes[row][column]
-            axis.loglog(sizes, values, marker="o", color="#1f6feb")
-            if row == 0:
-                linear = [values[-1] * size / sizes[-1] for size in sizes]
-                axis.loglog(sizes, linear, linestyle=":", color="gray", label="in proportion")
-                axis.legend(frameon=False)
-            axis.set(xlabel=label, ylabel=words if name != "sessions" or row else "seconds of an epoch")
-            axis.grid(alpha=0.3)
-    figure.savefig(PICTURE, metadata={"Date": None})
-
-
 def main() -> None:
     parser = arguments(__doc__ or "", runs=1)
     parser.add_argument("--sessions", nargs="+", type=int, default=[10_000, 100_000, 1_000_000])
@@ -98,7 +68,6 @@ def main() -> None:
     curves["lengths"] = curve(
         {n: steps(length=n, sessions=short) for n in options.lengths}, options.runs, options.threads
     )
-    draw(curves)
     publish("scale", {"curves": curves}, options.threads, not options.dry)
 
 

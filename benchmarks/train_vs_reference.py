@@ -16,7 +16,17 @@ from pathlib import Path
 from typing import Any
 
 from harness import (
-    CATEGORIES, ITEMS, LONGEST, Side, arguments, in_turn, interpreter, losses_agree, make_sessions, median, publish,
+    CATEGORIES,
+    ITEMS,
+    LONGEST,
+    Side,
+    arguments,
+    in_turn,
+    interpreter,
+    losses_agree,
+    make_sessions,
+    median,
+    publish,
     write_sessions,
 )  # fmt: skip
 
