@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from itertools import pairwise
 from typing import Protocol
 
 import numpy as np
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from t4r_lab.data.batches import evaluation_batches, evaluation_windows, make_batch, seen_items
-from t4r_lab.data.sessions import Sessions
+from t4r_lab.data.sessions import SLAB, Sessions
 from t4r_lab.nn.flow import Batch
 from t4r_lab.nn.losses import rows_per_chunk
 from t4r_lab.nn.metrics import Ranks, ranks
@@ -55,15 +56,8 @@ class Successors:
     name = "successors"
 
     def __init__(self, sessions: Sessions, n_items: int) -> None:
-        ids, offsets = sessions.values["item_id"].astype(np.int64), sessions.offsets
-        session = np.repeat(np.arange(len(offsets) - 1), np.diff(offsets))
-        keys, weights = [], []
-        for gap in range(1, GAPS + 1):
-            same = session[gap:] == session[:-gap]
-            keys.append(ids[:-gap][same] * (n_items + 1) + ids[gap:][same])
-            weights.append(np.full(int(same.sum()), 1.0 / gap))
-        pair, where = np.unique(np.concatenate(keys), return_inverse=True)
-        self.weight = np.bincount(where, np.concatenate(weights), minlength=len(pair))
+        slabs = [_pairs(sessions, rows, n_items) for rows in _slabs(sessions.offsets)]
+        pair, self.weight = _summed(*(np.concatenate(parts) for parts in zip(*slabs, strict=True)))
         self.successor = pair % (n_items + 1)
         self.rows = np.searchsorted(pair // (n_items + 1), np.arange(n_items + 2))  # CSR offsets by item
         self.n_items = n_items
@@ -82,6 +76,32 @@ class Successors:
             # within one distance a row has each successor once, so plain indexed addition is enough
             out[row[of] * self.n_items + self.successor[entry] - 1] += self.weight[entry] / distance
         return torch.from_numpy(out.reshape(len(ids), -1))
+
+
+def _slabs(offsets: NDArray[np.int64]) -> Iterator[slice]:
+    """Stretches of sessions with about so many events as are worked on at once."""
+    first = np.searchsorted(offsets, np.arange(0, max(offsets[-1], 1), SLAB))
+    for begin, end in pairwise([*np.unique(first).tolist(), len(offsets) - 1]):
+        yield slice(begin, end)
+
+
+def _pairs(sessions: Sessions, rows: slice, n_items: int) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Which item follows which in the sessions of `rows`, as one number a pair, and the weight of each pair."""
+    offsets = sessions.offsets[rows.start : rows.stop + 1]
+    ids = sessions.values["item_id"][offsets[0] : offsets[-1]].astype(np.int64)
+    session = np.repeat(np.arange(len(offsets) - 1), np.diff(offsets))
+    keys, weights = [], []
+    for gap in range(1, GAPS + 1):
+        same = session[gap:] == session[:-gap]
+        keys.append(ids[:-gap][same] * (n_items + 1) + ids[gap:][same])
+        weights.append(np.full(int(same.sum()), 1.0 / gap))
+    return _summed(np.concatenate(keys), np.concatenate(weights))
+
+
+def _summed(pair: NDArray[np.int64], weight: NDArray[np.float64]) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Each pair once, rising, with the sum of its weights."""
+    unique, where = np.unique(pair, return_inverse=True)
+    return unique, np.bincount(where, weight, minlength=len(unique)).astype(np.float64, copy=False)
 
 
 BASELINES: dict[str, Callable[[Sessions, int], Scorer]] = {"popularity": Popularity, "successors": Successors}

@@ -106,9 +106,9 @@ def _prepare(options: argparse.Namespace) -> None:
     from t4r_lab.spec.prepare import PrepareOptions
 
     given = {name: getattr(options, name) for name in PrepareOptions.model_fields if getattr(options, name) is not None}
-    for name in ("kinds",):
+    for name, example in (("kinds", "category=categorical"), ("scopes", "brand=item")):
         if name in given:
-            given[name] = dict(_pair(text, name) for text in given[name])
+            given[name] = dict(_pair(text, f"--{name}", example) for text in given[name])
     events = options.events if len(options.events) > 1 else options.events[0]
     with Console() as console:
         dataset = prepare(
@@ -121,10 +121,10 @@ def _prepare(options: argparse.Namespace) -> None:
     show(options, content, lambda: describe(dataset))
 
 
-def _pair(text: str, name: str) -> tuple[str, str]:
+def _pair(text: str, flag: str, example: str) -> tuple[str, str]:
     key, equals, value = text.partition("=")
     if not equals:
-        raise InputError(f"--{name} {text!r}: expected COLUMN=VALUE, for example --{name} category=categorical")
+        raise InputError(f"{flag} {text!r}: expected COLUMN=VALUE, for example {flag} {example}")
     return key, value
 
 

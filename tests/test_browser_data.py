@@ -49,7 +49,10 @@ def test_a_frame_of_the_notebook_is_corrected_and_prepared(page: Any, server: tu
     for column, role in (("article", "item"), ("visit", "session"), ("bought", "label")):
         page.get_by_label(f"role of {column}", exact=True).select_option(label=role)
     page.locator(".t4r-prepare .t4r-note", has_text="Correct roles").wait_for()
-    page.locator(".t4r-column-line", has_text="device").locator(".t4r-help", has_text="the session").wait_for()
+    depends = page.get_by_label("what device depends on", exact=True)
+    depends.locator("option:checked", has_text="the session").wait_for(state="attached")
+    page.get_by_label("what price depends on", exact=True).select_option(label="the session")
+    page.locator(".t4r-column-line .t4r-help", has_text="events differ; the first value counts").wait_for()
     shoot(page, "lab-data-prepare-light")
     if os.environ.get("T4R_LAB_SCREENSHOTS"):
         theme(page, "JupyterLab Dark")

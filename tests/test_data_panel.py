@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,6 +19,7 @@ from t4r_lab.data.checks import Finding, findings
 from t4r_lab.data.inspection import Reading, inspect
 from t4r_lab.data.prepare import PrepareOptions, prepare
 from t4r_lab.data.readers import Table
+from t4r_lab.errors import InputError
 from t4r_lab.report import Progress
 from t4r_lab.schema import Column, Schema
 from t4r_lab.widgets import plots, source
@@ -112,7 +115,23 @@ def test_what_is_missing_is_said_and_the_rest_is_read_all_the_same() -> None:
     assert {r.name: r.kind for r in readings if r.role == "feature"}["seconds"] == "continuous"
     text = events().with_columns(pl.int_range(pl.len()).cast(pl.String).alias("note"))
     note = inspect(Table(text), PrepareOptions(session="visit", item="thing"))[0][-1]
-    assert (note.role, note.note) == ("ignore", "another value on nearly every row")
+    assert (note.role, note.note) == ("ignore", "left out: another value on nearly every row")
+
+
+@pytest.mark.parametrize(
+    ("column", "words"),
+    [
+        (pl.Series("thing", ["a", None] * 120), "column 'thing' has no item"),
+        (pl.Series("visit", [0.5, 1.0] * 120), "session column 'visit' holds decimal numbers"),
+        (pl.Series("timestamp", ["soon", "1e9"] * 120), "timestamp 'soon' is not a time"),
+    ],
+)
+def test_what_prepare_would_refuse_is_said_in_the_preview(tmp_path: Path, column: pl.Series, words: str) -> None:
+    options = PrepareOptions(session="visit", item="thing")
+    readings, refusal = inspect(Table(events().with_columns(column), where="clicks"), options)
+    assert words in refusal and [r.name for r in readings] == events().columns
+    with pytest.raises(InputError, match=re.escape(words)):
+        prepare(events().with_columns(column), tmp_path / "d", options)
 
 
 def test_a_column_given_another_part_leaves_the_one_its_name_says() -> None:
@@ -164,6 +183,30 @@ def test_roles_and_kinds_become_options() -> None:
     assert {k: made.options.get(k) for k in ("item", "title", "targets", "ignore")} == {
         "item": None, "title": "thing", "targets": None, "ignore": ["bought"],
     }  # fmt: skip
+
+
+def test_what_a_column_depends_on_can_be_corrected() -> None:
+    made, asked = form(previewed(events(), item="thing", session="visit", targets=["bought"]))
+    rows = made.columns.rows
+    assert rows["brand"].scope.description == "what brand depends on"
+    assert {name: row.scope.value for name, row in rows.items()} == {
+        "visit": "", "thing": "", "timestamp": "", "user": "", "brand": "item", "device": "session", "seconds": "event",
+        "bought": "event",
+    }  # fmt: skip
+    assert [value for _, value in rows["bought"].scope.options] == ["event", "session"]  # a label is never an item's
+    assert rows["visit"].scope.disabled and not rows["brand"].scope.disabled
+    assert not asked
+    rows["seconds"].scope.value, rows["brand"].scope.value = "item", "event"
+    assert made.options == asked[-1] == {"scopes": {"seconds": "item", "brand": "event"}}
+    chosen = {"item": "thing", "session": "visit", **made.options}
+    made.preview = previewed(events(), **chosen)
+    assert (rows["seconds"].scope.value, rows["brand"].scope.value) == ("item", "event")
+    assert "events differ; the first value counts" in rows["seconds"]._note.value
+    assert rows["brand"]._note.layout.display == "none"
+    rows["seconds"].role.value = "label"  # as a label it is found anew
+    assert made.options == {"scopes": {"brand": "event"}, "targets": ["seconds"]}
+    made.preview = previewed(events(), scopes={"brand": "event"})  # nothing is found without an item column
+    assert (rows["brand"].scope.value, rows["device"].scope.value) == ("event", "")
 
 
 def test_a_column_with_a_telling_name_is_no_plain_feature() -> None:
@@ -247,12 +290,14 @@ def test_a_frame_is_read_corrected_prepared_and_used(lab: Lab, name: str) -> Non
     made.fields["split"].control.value = "leave_one_out"
     assert time.perf_counter() - began < 4 * 0.15
     until(lambda: made.preview is not None and made.preview.refusal == "")
-    assert "the session" in made.columns.rows["device"]._note.value
+    assert made.columns.rows["device"].scope.value == "session"
+    made.columns.rows["device"].scope.value = "event"
+    until(lambda: made.preview is not None and made.preview.columns[5].of == "event")
     made.button.click()
     until(lambda: (lab.data.summary is not None and lab.data.summary.name == name) or made.refusal)
     assert made.refusal == "" and made.doing == ""
     schema = lab.data.summary.schema  # type: ignore[union-attr]
-    assert schema["bought"].role == "target" and schema["brand"].scope == "item"
+    assert schema["bought"].role == "target" and (schema["brand"].scope, schema["device"].scope) == ("item", "event")
     assert lab.draft.spec.data.path.endswith(name)
     assert not lab.data.section.opened
     made.name.value = "clicks"
@@ -363,12 +408,52 @@ def test_text_of_the_data_is_escaped_in_the_profile(tmp_path: Path) -> None:
 def test_the_panel_has_its_states(tmp_path: Path) -> None:
     panel = DataPanel(lambda path: None, form()[0])
     assert "No prepared data yet" in panel._message.value
-    panel.doing = "Opening shop …"
-    assert "Opening shop" in panel._message.value
+    panel.doing, panel.progress = "Opening shop …", Progress("splitting", 3, 5, "stages")
+    assert "Opening shop" in panel._message.value and 'aria-valuenow="60"' in panel._message.value
+    assert "t4r-stale" in panel._profile._dom_classes
     panel.doing, panel.error = "", "shop/train.parquet: is corrupt"
     assert 'role="alert"' in panel._message.value
     panel.error, panel.paths = "", [tmp_path / "shop"]
     panel.summary = DataSummary(tmp_path / "shop", Schema(columns=(Column(name="item_id", kind="categorical", role="item", size=3),)),
                                 {"parts": {"train": {"sessions": 2}}}, ("1 short sessions",), (Finding("warning", EVIL, "mend it"),))  # fmt: skip
     assert panel._message.value == "" and panel.form.taken == ["shop"]
+    assert "t4r-stale" not in panel._profile._dom_classes
     assert "<img" not in panel._profile.value and "mend it" in panel._profile.value
+
+
+def test_the_first_data_are_announced_stage_by_stage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[tuple[str, str]] = []
+    go = threading.Event()
+    real = source.first
+    monkeypatch.setattr(source, "first", lambda home, report: go.wait(30) and real(home, report))
+    lab = Lab(tmp_path)
+    try:
+        assert "Opening the data …" in lab.data._message.value and "opening the data …" in lab._header.value
+        lab.data.observe(lambda change: seen.append((change["new"], lab.data._message.value)), "doing")
+        go.set()
+        until(lambda: lab.data.summary is not None and not lab.data.doing)
+        stages = [doing for doing, _ in seen]
+        assert stages[0] == "Preparing the built-in data: reading events …" and stages[-1] == ""
+        assert any('role="progressbar"' in html for _, html in seen)
+        until(lambda: "4.00k sessions" in lab._header.value)
+        assert lab.data._message.value == ""
+    finally:
+        lab.close()
+
+
+def test_the_data_chosen_last_are_shown_whichever_open_first(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("slow", "quick"):
+        small_data(lab.home / "data" / name)
+    lab.data.paths = source.datasets(lab.home)
+    go = threading.Event()
+    real = source.summarize
+    monkeypatch.setattr(source, "summarize", lambda path: (path.name != "slow" or go.wait(30)) and real(path))
+    choice = lab.data.choice
+    choice.value = str(lab.home / "data" / "slow")
+    assert choice.value.endswith("slow") and "Opening slow" in lab.data._message.value
+    choice.value = str(lab.home / "data" / "quick")
+    until(lambda: lab.data.summary is not None and lab.data.summary.name == "quick")
+    go.set()
+    until(lambda: not [t for t in threading.enumerate() if t.name == "t4r-lab"])
+    assert lab.data.summary is not None and lab.data.summary.name == "quick" and choice.value.endswith("quick")
+    assert lab.draft.spec.data.path.endswith("quick")

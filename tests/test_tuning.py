@@ -21,6 +21,7 @@ from t4r_lab.report import Remark, Report, TrialEnded
 from t4r_lab.spec import RunSpec
 from t4r_lab.spec.study import Plan, StudyOptions
 from t4r_lab.tuning import lead, record, study, trial, worker
+from t4r_lab.tuning.drawings import FIGURES
 from t4r_lab.tuning.storage import address, connect, shown
 from tests.small import small_data, small_spec
 
@@ -462,6 +463,8 @@ def test_tune_leads_workers_and_records(data: Path, tmp_path: Path) -> None:
     page = (folder / "figures.html").read_text()
     assert page.count("Plotly.newPlot") >= 5
     assert "src=" not in page.replace("src=\\", "")[:2000]  # nothing is fetched
+    images = {path.stem for path in (folder / "figures").iterdir()}
+    assert images == set(FIGURES) - {"pareto_front"}  # there is one objective
     assert not (tmp_path / "studies" / "scratch").exists() or not list((tmp_path / "studies" / "scratch").iterdir())
     # a second call has nothing to do, and records nothing twice
     again = lead.tune(spec, options, home=tmp_path, on_report=said.append)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 import time
@@ -55,6 +56,16 @@ def test_every_knob_of_the_spec_has_a_field_with_label_and_help() -> None:
         assert field.control.tooltip.startswith(path)
 
 
+STREAMS = "only xlnet has its two streams"
+REASONS = {
+    ("clm",): ["it only looks back"],
+    ("mlm", "rtd"): ["it attends both ways", STREAMS],
+    ("mlm", "rtd", "clm"): [STREAMS],
+    ("clm", "mlm", "rtd"): [STREAMS],
+}
+"""The maskings of a body → what rules the others out."""
+
+
 def test_only_valid_pairs_can_be_chosen_and_the_reason_is_shown() -> None:
     d = draft()
     form = SpecForm(d)
@@ -63,10 +74,20 @@ def test_only_valid_pairs_can_be_chosen_and_the_reason_is_shown() -> None:
         assert d.valid
         assert d.spec.model.body.kind == body
         assert [value for _, value in form.fields["model.masking.kind"].control.options] == list(maskings)
-        for masking in {"clm", "mlm", "plm", "rtd"} - set(maskings):
-            assert (
-                f"Not offered: masking {masking!r} is not for body {body!r}" in form.fields["model.masking.kind"].help
-            )
+        help = form.fields["model.masking.kind"].help
+        if refused := [m for m in ("clm", "mlm", "rtd", "plm") if m not in maskings]:
+            said = help.partition(f"Not offered with {body}: ")[2]
+            assert re.findall(r"\w+", re.sub(r"\(.*?\)", "", said)) == refused
+            assert re.findall(r"\((.*?)\)", said) == REASONS[maskings] and len(said) < 80
+        else:
+            assert "Not offered" not in help
+
+
+def test_with_towers_each_masking_is_ruled_out_once() -> None:
+    d = draft()
+    form = SpecForm(d)
+    d.replace(d.spec.override({"model.towers": [{"body": {"kind": "bert", "d_model": 32}}]}))
+    assert form.fields["model.masking.kind"].help.endswith("Not offered with gpt2: mlm, rtd, plm (it only looks back).")
 
 
 def test_a_refused_value_stays_beside_its_error_until_it_fits() -> None:

@@ -134,7 +134,7 @@ def _name(table: Table, remedy: str) -> str:
 def check_names(options: PrepareOptions, events: Table, others: Collection[Table]) -> None:
     """Every column that an option names must be somewhere; targets with the events or the users."""
     columns = {c: table.where for table in (*others, events) for c in table.frame.columns}
-    for option in ("targets", "features", "ignore", "kinds", "title"):
+    for option in ("targets", "features", "ignore", "kinds", "scopes", "title"):
         asked = getattr(options, option) or ()
         for name in [asked] if isinstance(asked, str) else asked:
             if name not in columns:

@@ -38,6 +38,14 @@ class Feature:
     numbers: NDArray[np.float64] | None = None
     lists: pl.Series | None = None
     """multi-valued: a list of texts per row"""
+    differing: int = 0
+    """events with another value than the one that counts for their item or session"""
+
+    def take(self, rows: NDArray[np.int64]) -> None:
+        """Keep the values of `rows`, in that order."""
+        self.codes = None if self.codes is None else self.codes[rows]
+        self.numbers = None if self.numbers is None else self.numbers[rows]
+        self.lists = None if self.lists is None else self.lists.gather(rows)
 
 
 @dataclass
@@ -58,8 +66,8 @@ def find_features(
 ) -> Columns:  # fmt: skip
     """Every column that is kept, with its kind and scope.
 
-    Columns of the events that depend on the item or the session alone are recognized as such. Tables of items
-    and users are brought into the order of `item_values` and `group_values`.
+    Columns of the events that depend on the item or the session alone are recognized as such, unless the options
+    say what they depend on. Tables of items and users are brought into the order of `item_values` and `group_values`.
     """
     columns, first = Columns(), _first_rows(log, len(item_values))
     asked = options.title if options.title in table.frame.columns else None
@@ -84,7 +92,24 @@ def find_features(
             columns.titles = texts.list.join(" ") if isinstance(texts.dtype, pl.List) else texts
             beside.frame = beside.frame.drop(title)
         _add_side(columns, beside, "item", options)
+    _check_scopes(columns, options, table.where)
     return columns
+
+
+def _check_scopes(columns: Columns, options: PrepareOptions, where: str) -> None:
+    """What columns were asked to depend on must be possible."""
+    features = {f.source: f for f in columns.features}
+    for name, asked in options.scopes.items():
+        feature = features.get(name)
+        if feature is None:
+            raise InputError(f"{where}: column {name!r} is no feature or label; take it out of --scopes")
+        if feature.role == "target" and asked == "item":
+            raise InputError(f"{where}: the label column {name!r} can't depend on the item; use event or session")
+        if feature.scope != asked:  # lists, and columns of other tables
+            why = (
+                "holds lists, which are kept by item" if feature.kind == "multi" else f"comes with its {feature.level}"
+            )
+            raise InputError(f"{where}: column {name!r} {why}; use --scopes {name}={feature.scope}, or leave it out")
 
 
 def _asked(names: Sequence[str], options: PrepareOptions) -> list[str]:
@@ -148,7 +173,7 @@ def _feature(name: str, table: Table, columns: Columns, options: PrepareOptions,
             return None
         feature.codes, feature.values = coded or factorize(values)
         different, rows = len(feature.values), len(values) - values.null_count()
-        named = target or name in (options.features or ()) or name in options.kinds
+        named = target or name in (options.features or ()) or name in options.kinds or name in options.scopes
         text = isinstance(values.dtype, pl.String) and different > max(TEXT_SHARE * rows, TEXT_VALUES)
         if text and not named:
             columns.left_out[name] = "another value on nearly every row"
@@ -182,35 +207,62 @@ def _numbers(numbers: pl.Series, raw: pl.Series, name: str, table: Table, what: 
 
 
 def _set_scope(feature: Feature, log: Log, first: NDArray[np.int64], table: Table, options: PrepareOptions) -> None:
-    """Whether a column of the events depends on the session or the item alone; the latter is then held by item."""
-    several = len(log.item) > len(log)
+    """What a column of the events depends on, as asked for or found; what depends on the item is then held by item."""
+    asked = options.scopes.get(feature.source)
+    values = _comparable(feature)[log.row]
     if feature.kind == "multi":
-        assert feature.lists is not None
-        joined = factorize(feature.lists.list.join("\x1f"))[0]
-        if not constant_by(log.item, joined[log.row]):
+        if asked is None and not constant_by(log.item, values):
             raise InputError(
-                f"{table.where}: column {feature.source!r} holds lists that differ between events of an item; "
-                f"leave it out with --ignore {feature.source}"
+                f"{table.where}: column {feature.source!r} holds lists that differ between events of an item; leave it "
+                f"out with --ignore {feature.source}, or take each item's first with --scopes {feature.source}=item"
             )
-        feature.lists, feature.level, feature.scope = feature.lists.gather(first), "item", "item"
-        return
-    raw = comparable(feature.numbers) if feature.numbers is not None else feature.codes
-    assert raw is not None
-    values = raw[log.row]
-    starts = np.repeat(values[log.offsets[:-1]], log.lengths)
-    if several and (values == starts).all():
-        feature.scope = "session"
-    elif (
-        feature.role == "feature"
-        and len(log.item) > np.count_nonzero(np.bincount(log.item))
-        and constant_by(log.item, values)
-    ):
-        feature.level, feature.scope = "item", "item"
-        if feature.numbers is not None:
-            feature.numbers = feature.numbers[first]
-        else:
-            assert feature.codes is not None
-            feature.codes = feature.codes[first]
+        feature.scope = "item"
+    else:
+        feature.scope = asked or _found_scope(values, feature.role, log)
+    if feature.scope == "item":
+        feature.level = "item"
+        if asked is not None:
+            first = _first_known(feature, log, first)
+            feature.differing = int((values != _comparable(feature)[first][log.item]).sum())
+        feature.take(first)
+    elif feature.scope == "session" and asked is not None:
+        feature.differing = int((values != _of_first_event(values, log)).sum())
+
+
+def _found_scope(values: NDArray[Any], role: str, log: Log) -> Scope:
+    """The session where each has one value, the item where each has one and it comes up again, else the event."""
+    if len(log.item) > len(log) and (values == _of_first_event(values, log)).all():
+        return "session"
+    seen_again = len(log.item) > np.count_nonzero(np.bincount(log.item))
+    return "item" if role == "feature" and seen_again and constant_by(log.item, values) else "event"
+
+
+def _of_first_event(values: NDArray[Any], log: Log) -> NDArray[Any]:
+    """(N,) at each event the value of its session's first."""
+    return np.repeat(values[log.offsets[:-1]], log.lengths)
+
+
+def _comparable(feature: Feature) -> NDArray[Any]:
+    """A whole number for each of a feature's values, the same for the same value."""
+    if feature.lists is not None:
+        return factorize(feature.lists.list.join("\x1f"))[0]
+    values = feature.codes if feature.numbers is None else comparable(feature.numbers)
+    assert values is not None
+    return values
+
+
+def _first_known(feature: Feature, log: Log, first: NDArray[np.int64]) -> NDArray[np.int64]:
+    """As `first`, but of the rows that have a value, where an item has one."""
+    if feature.lists is not None:
+        known = feature.lists.is_not_null().to_numpy()
+    elif feature.numbers is not None:
+        known = ~np.isnan(feature.numbers)
+    else:
+        known = np.not_equal(_comparable(feature), MISSING)
+    there = np.flatnonzero(known[log.row])[::-1]
+    rows = first.copy()
+    rows[log.item[there]] = log.row[there]
+    return rows
 
 
 # ── Encoding ────────────────────────────────────────────────────────────────────────────────────

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from t4r_lab.data.coding import factorize
 from t4r_lab.data.columns import USUAL, check_ids, check_names, find, find_roles, kind_of, seconds
-from t4r_lab.data.features import Columns, find_features
+from t4r_lab.data.features import Columns, Feature, find_features
 from t4r_lab.data.readers import Table
 from t4r_lab.data.sequences import by_schema, unrolled
 from t4r_lab.data.sessionize import find_sessions
@@ -29,7 +29,7 @@ class Reading:
     of: str = ""
     """what a feature depends on: event, item or session; empty where that isn't known yet"""
     note: str = ""
-    """why it is left out though nobody asked for that"""
+    """why it is left out though nobody asked for that, or that values differ where one counts"""
 
 
 def inspect(table: Table, options: PrepareOptions) -> tuple[tuple[Reading, ...], str]:
@@ -54,13 +54,20 @@ def inspect(table: Table, options: PrepareOptions) -> tuple[tuple[Reading, ...],
         elif name in options.ignore:
             readings.append(Reading(name, "ignore"))
         elif name in columns.left_out:
-            readings.append(Reading(name, "ignore", note=columns.left_out[name]))
+            readings.append(Reading(name, "ignore", note=f"left out: {columns.left_out[name]}"))
         else:
             role = "label" if name in options.targets else "feature"
             found = features.get(name)
             kind = found.kind if found else _kind(name, table, options)
-            readings.append(Reading(name, role, kind, found.scope if found else ""))
+            readings.append(
+                Reading(name, role, kind, found.scope if found else options.scopes.get(name, ""), _differing(found))
+            )
     return tuple(readings), refusal
+
+
+def _differing(feature: Feature | None) -> str:
+    n = feature.differing if feature else 0
+    return f"{n:,} event{'s differ' if n > 1 else ' differs'}; the first value counts" if n else ""
 
 
 def _as_prepared(table: Table, options: PrepareOptions) -> tuple[dict[str, str], Columns]:
@@ -96,7 +103,6 @@ def _by_name(table: Table, options: PrepareOptions) -> dict[str, str]:
             continue
         if found is not None:
             asked[role] = found
-            taken.add(found)
     return asked
 
 

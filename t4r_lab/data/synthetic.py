@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from t4r_lab.data.dataset import Dataset
 from t4r_lab.data.prepare import prepare
 from t4r_lab.errors import InputError
+from t4r_lab.report import OnReport, silent
 from t4r_lab.spec.prepare import PrepareOptions
 
 SUCCESSORS = 4
@@ -217,7 +218,7 @@ class Generator:
 DEMO_SESSIONS = 4000
 
 
-def demo_dataset(folder: str | Path) -> Dataset:
+def demo_dataset(folder: str | Path, on_report: OnReport = silent) -> Dataset:
     """The built-in data in `folder`: prepared at the first call, opened at the next ones."""
     folder = Path(folder)
     try:
@@ -225,4 +226,4 @@ def demo_dataset(folder: str | Path) -> Dataset:
     except InputError:
         shop = Generator()
         options = PrepareOptions(targets=["purchase"])
-        return prepare(shop.events(DEMO_SESSIONS), folder, options, items=shop.items())
+        return prepare(shop.events(DEMO_SESSIONS), folder, options, items=shop.items(), on_report=on_report)

@@ -62,6 +62,7 @@ class NextItemPredictionTask(nn.Module):
             raise InputError(f"temperature {temperature} must be above 0, for example 1.0")
         self.weight_tying, self.label_smoothing, self.temperature = weight_tying, label_smoothing, temperature
         self._loss, self.dropout = loss or CrossEntropy(), Dropout(dropout)
+        self.precision = self._loss.precision if isinstance(self._loss, CrossEntropy) else "float32"
         self.register_buffer("fitted", torch.ones(()) if fit_temperature else None)
 
     def build(self, body: SequentialBlock | Towers) -> None:
@@ -89,7 +90,7 @@ class NextItemPredictionTask(nn.Module):
             total = self.sampled(queries, self.items.weight, self.bias, classes, self.temperature)
         else:
             total = linear_cross_entropy(
-                queries, self.items.weight, self.bias, classes, self.label_smoothing, self.temperature
+                queries, self.items.weight, self.bias, classes, self.label_smoothing, self.temperature, self.precision
             )
         return Loss(total / max(len(labels), 1), len(labels))
 

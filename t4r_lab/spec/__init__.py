@@ -1,6 +1,6 @@
 """Spec: one serializable description of a run; the single source of truth of every face."""
 
-from t4r_lab.spec.bodies import BERT, BODY_MASKINGS, GPT2, GRU, LSTM, BodySpec, XLNet, pair_refusal
+from t4r_lab.spec.bodies import BERT, BODY_MASKINGS, GPT2, GRU, LSTM, BodySpec, XLNet, not_for, pair_refusal
 from t4r_lab.spec.heads import (
     BCE,
     BPR,
@@ -84,6 +84,7 @@ __all__ = [
     "event_summary_refusal",
     "head_name",
     "lower_is_better",
+    "not_for",
     "pair_refusal",
     "parse_assignment",
 ]

@@ -200,3 +200,17 @@ def pair_refusal(body: str, masking: str, supported: tuple[str, ...] | None = No
         f"masking {masking!r} is not for body {body!r}: use {' or '.join(supported)} with {body}, "
         f"or {masking} with {', '.join(others)}"
     )
+
+
+def not_for(body: str) -> dict[str, list[str]]:
+    """Maskings that can't train `body`, by what is in their way.
+
+    >>> not_for("modernbert")
+    {'it attends both ways': ['clm'], 'only xlnet has its two streams': ['plm']}
+    """
+    found: dict[str, list[str]] = {}
+    causal = set(BODY_MASKINGS[body]) == set(CAUSAL)
+    reasons = {"clm": "it attends both ways", "plm": "only xlnet has its two streams"}
+    for masking in (m for m in BODY_MASKINGS["xlnet"] if m not in BODY_MASKINGS[body]):  # XLNet takes them all
+        found.setdefault("it only looks back" if causal else reasons[masking], []).append(masking)
+    return found

@@ -8,6 +8,7 @@ from typing import Any, Literal
 from pydantic import Field, ValidationError, model_validator
 
 from t4r_lab.errors import InputError
+from t4r_lab.schema import Scope
 from t4r_lab.spec.knobs import Part, knob
 from t4r_lab.spec.run import explain
 
@@ -34,6 +35,9 @@ class PrepareOptions(Part):
     ignore: list[str] = Field([], description="columns to leave out")
     targets: list[str] = Field([], description="label columns: kept, but never a feature")
     kinds: dict[str, Kind] = Field({}, description="kind of a column: categorical, continuous or timestamp")
+    scopes: dict[str, Scope] = Field(
+        {}, description="what a column depends on: event, item or session; where values differ, the first one counts"
+    )
     split: Literal["time", "leave_one_out"] = knob(
         "time", "time: later sessions; leave_one_out: each session's last events"
     )
@@ -55,7 +59,7 @@ class PrepareOptions(Part):
         for part in ("valid", "test"):
             if getattr(self, f"{part}_from") is not None and getattr(self, f"{part}_days") is not None:
                 raise InputError(f"{part}_from and {part}_days both say where the {part} part begins; give one")
-        both = sorted({*(self.features or []), *self.targets} & set(self.ignore))
+        both = sorted({*(self.features or []), *self.targets, *self.scopes} & set(self.ignore))
         if both:
             raise InputError(f"ignore: column {both[0]!r} is also asked for; name it once")
         return self

@@ -9,14 +9,15 @@ from typing import Any
 import ipywidgets as w
 import traitlets as tr
 
+from t4r_lab.report import Progress
 from t4r_lab.widgets.fields import LABEL_WIDTH
 from t4r_lab.widgets.forms import Section
-from t4r_lab.widgets.prepare import PrepareForm
+from t4r_lab.widgets.prepare import PrepareForm, bar
 from t4r_lab.widgets.profile import profile
 from t4r_lab.widgets.text import message
 from t4r_lab.widgets.views import DataSummary
 
-EMPTY = "No prepared data yet. Prepare a data frame or a file of events below, or wait for the built-in data."
+EMPTY = "No prepared data yet. Prepare a data frame or a file of events below."
 
 
 class DataPanel(w.VBox):
@@ -25,6 +26,7 @@ class DataPanel(w.VBox):
     paths = tr.List(trait=tr.Instance(Path))
     summary = tr.Instance(DataSummary, allow_none=True)
     doing = tr.Unicode("")
+    progress = tr.Instance(Progress, allow_none=True)
     error = tr.Unicode("")
 
     def __init__(self, on_choose: Callable[[Path], None], form: PrepareForm) -> None:
@@ -38,7 +40,9 @@ class DataPanel(w.VBox):
         self.section.summary = "a data frame of this notebook, CSV, TSV, Parquet, RecBole"
         self.section.fields.children = [self.form]
         self._message, self._profile = w.HTML(), w.HTML()
-        super().__init__([self._message, self.choice, self._profile, self.section])
+        top = w.HBox([self.choice, self._message])  # beside each other: what lies below stays where it is
+        top.add_class("t4r-data-head")
+        super().__init__([top, self._profile, self.section])
         self.add_class("t4r-panel")
         self.choice.observe(self._chosen, "value")
         self._show()
@@ -47,7 +51,7 @@ class DataPanel(w.VBox):
         if not self._quiet and change["new"] is not None:
             self._on_choose(Path(change["new"]))
 
-    @tr.observe("paths", "summary", "doing", "error")
+    @tr.observe("paths", "summary", "doing", "progress", "error")
     def _show(self, change: Any = None) -> None:
         self._quiet = True
         try:
@@ -55,12 +59,17 @@ class DataPanel(w.VBox):
             if list(self.choice.options) != options:
                 self.choice.options = options
             here = str(self.summary.path) if self.summary else None
-            if here in dict(options).values():
+            if not self.doing and here in dict(options).values():  # what is being opened stays chosen
                 self.choice.value = here
         finally:
             self._quiet = False
         self.choice.layout.display = "" if self.paths else "none"
         self.form.taken = [path.name for path in self.paths]
         self._profile.value = profile(self.summary) if self.summary else ""
-        state = message("loading", self.doing) if self.doing else "" if self.summary else message("empty", EMPTY)
-        self._message.value = message("error", self.error) if self.error else state
+        (self._profile.add_class if self.doing else self._profile.remove_class)("t4r-stale")
+        if self.error:
+            self._message.value = message("error", self.error)
+        elif self.doing:
+            self._message.value = message("loading", self.doing) + bar(self.progress)
+        else:
+            self._message.value = "" if self.summary else message("empty", EMPTY)

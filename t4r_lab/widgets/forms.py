@@ -9,7 +9,7 @@ import ipywidgets as w
 import traitlets as tr
 
 from t4r_lab.schema import Schema
-from t4r_lab.spec import BODY_MASKINGS, NEXT_ITEM, BodySpec, Knob, NextItem, RunSpec, pair_refusal
+from t4r_lab.spec import BODY_MASKINGS, NEXT_ITEM, BodySpec, Knob, NextItem, RunSpec, not_for
 from t4r_lab.spec.knobs import Part, element, variants
 from t4r_lab.widgets.draft import MASKING, Draft
 from t4r_lab.widgets.elements import (
@@ -92,9 +92,23 @@ def help_text(spec: RunSpec, knob: Knob) -> str:
     part = kinds(spec, knob.path).get(knob.value) if knob.path.endswith("kind") else None
     lines = [(part.__doc__ or knob.help).strip().splitlines()[0]] if part else [knob.help]
     if knob.path == MASKING:
-        refused = {m: r for body in bodies(spec)[::-1] for m in knob.choices if (r := pair_refusal(body.kind, m))}
-        lines += [f"Not offered: {refusal}." for refusal in refused.values()]  # each once, by the first such body
+        lines += not_offered([body.kind for body in bodies(spec)])
     return " ".join(lines)
+
+
+def not_offered(kinds: Sequence[str]) -> list[str]:
+    """Why maskings can't be chosen: a line for each kind of body that rules some out, each masking once.
+
+    >>> not_offered(["gpt2"]), not_offered(["bert", "xlnet"])
+    (['Not offered with gpt2: mlm, rtd, plm (it only looks back).'], ['Not offered with bert: plm (only xlnet has its two streams).'])
+    """
+    lines, said = [], set[str]()
+    for kind in dict.fromkeys(kinds):
+        groups = {why: [m for m in maskings if m not in said] for why, maskings in not_for(kind).items()}
+        if reasons := [f"{', '.join(maskings)} ({why})" for why, maskings in groups.items() if maskings]:
+            lines.append(f"Not offered with {kind}: {'; '.join(reasons)}.")
+        said = said.union(*groups.values())
+    return lines
 
 
 class Section(w.VBox):

@@ -19,7 +19,7 @@ from t4r_lab.widgets.comparison import Comparing
 from t4r_lab.widgets.data import DataPanel
 from t4r_lab.widgets.draft import Draft
 from t4r_lab.widgets.estimating import Estimating
-from t4r_lab.widgets.preparing import Preparing
+from t4r_lab.widgets.preparing import Preparing, stages
 from t4r_lab.widgets.profile import headline
 from t4r_lab.widgets.recommend import Recommending
 from t4r_lab.widgets.runs import RunsPanel
@@ -98,8 +98,8 @@ class Lab(w.VBox):
         super().__init__([style, theme, self._header, self.tabs])
         self.add_class("t4r-lab")
         self._states: dict[str, tuple[str, str]] = {}
+        self.data.doing = "Opening the data …"
         self._show_header()
-        self.data.doing = "Preparing the built-in data …"
         self.background.run(self._first_data, self._use_first, self._data_failed)
         self.background.repeat(
             self._look, self._show_jobs, self._jobs_failed, lambda: BUSY if self.jobs.running else IDLE
@@ -111,7 +111,8 @@ class Lab(w.VBox):
     def _first_data(self) -> DataSummary:
         from t4r_lab.widgets import source
 
-        return source.summarize(source.first(self.home))
+        report = stages(self.data, "Preparing the built-in data", self.background)
+        return source.summarize(source.first(self.home, report))
 
     def _use_first(self, summary: DataSummary) -> None:
         self._use(summary)
@@ -121,8 +122,12 @@ class Lab(w.VBox):
         """Turn to other prepared data."""
         from t4r_lab.widgets import source
 
+        def opened(summary: DataSummary) -> None:
+            if self.data.choice.value == str(path):  # else another was chosen meanwhile
+                self._use(summary)
+
         self.data.doing, self.data.error = f"Opening {path.name} …", ""
-        self.background.run(lambda: source.summarize(path), self._use, self._data_failed)
+        self.background.run(lambda: source.summarize(path), opened, self._data_failed)
 
     def _prepared(self, summary: DataSummary) -> None:
         self.data.section.opened = False
@@ -132,12 +137,13 @@ class Lab(w.VBox):
         from t4r_lab.widgets import source
 
         self.data.paths = source.datasets(self.home)
-        self.data.summary, self.data.doing, self.data.error = summary, "", ""
+        self.data.summary, self.data.doing, self.data.progress, self.data.error = summary, "", None, ""
         self.draft.use_data(str(summary.path), summary.schema)
         self._show_header()
 
     def _data_failed(self, text: str) -> None:
-        self.data.doing, self.data.error = "", text
+        self.data.doing, self.data.progress, self.data.error = "", None, text
+        self._show_header()
 
     # the draft ----------------------------------------------------------------------------------
 
@@ -277,7 +283,8 @@ class Lab(w.VBox):
     # ---------------------------------------------------------------------------------------------
 
     def _show_header(self) -> None:
-        data = escape(headline(self.data.summary)) if self.data.summary else "no data yet"
+        nothing = "opening the data …" if self.data.doing else "no data yet"
+        data = escape(headline(self.data.summary)) if self.data.summary else nothing
         running = self.jobs.running
         jobs = f"{running} job{'s' if running != 1 else ''} running" if running else "no job running"
         if studies := len(self.tuning.living):

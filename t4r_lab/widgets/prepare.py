@@ -15,11 +15,11 @@ from t4r_lab.report import Progress
 from t4r_lab.spec.knobs import walk
 from t4r_lab.spec.prepare import PrepareOptions
 from t4r_lab.widgets.fields import LABEL_WIDTH, Field
-from t4r_lab.widgets.roles import ColumnRoles, with_kind, with_role
+from t4r_lab.widgets.roles import ColumnRoles, with_of, with_role
 from t4r_lab.widgets.text import escape, message, without_flags
 from t4r_lab.widgets.views import Preview, Raw
 
-BY_COLUMN = (*KEYS, "targets", "ignore", "kinds")
+BY_COLUMN = (*KEYS, "targets", "ignore", "kinds", "scopes")
 """Options that the rows of columns set."""
 ELSEWHERE = ("features", "merlin_schema", "layout")
 """Options for the command line and Python."""
@@ -60,7 +60,7 @@ class PrepareForm(w.VBox):
             description="save as", placeholder="name of the prepared data", tooltip="its folder under data/",
             continuous_update=False, **style,
         )  # fmt: skip
-        self.columns = ColumnRoles(self._role, self._kind)
+        self.columns = ColumnRoles(self._role, lambda *of: self._set(with_of(self.options, *of)))
         self.fields = {
             k.path: Field(k, self.edit) for k in walk(PrepareOptions()) if k.path not in (*BY_COLUMN, *ELSEWHERE)
         }
@@ -107,9 +107,6 @@ class PrepareForm(w.VBox):
             row.mark(f"its name says {now}: give that role to another column, or ignore this one")
         else:
             self._set(with_role(self.options, column, role))
-
-    def _kind(self, column: str, kind: str) -> None:
-        self._set(with_kind(self.options, column, kind))
 
     def _set(self, options: dict[str, Any]) -> None:
         self.options = options

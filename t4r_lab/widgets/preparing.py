@@ -7,11 +7,23 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from t4r_lab.report import Progress
+from t4r_lab.report import OnReport, Progress
 from t4r_lab.widgets import source
 from t4r_lab.widgets.background import Background
+from t4r_lab.widgets.data import DataPanel
 from t4r_lab.widgets.prepare import PrepareForm, plain_name
 from t4r_lab.widgets.views import Preview, Raw
+
+
+def stages(view: DataPanel | PrepareForm, what: str, background: Background) -> OnReport:
+    """Shows in `view` how far `what` is."""
+
+    def report(now: Any) -> None:
+        if isinstance(now, Progress):
+            with background.lock:
+                view.doing, view.progress = f"{what}: {now.stage} …", now
+
+    return report
 
 
 class Preparing:
@@ -71,18 +83,14 @@ class Preparing:
             form.refuse("save as: give a plain name for the prepared data")
             return
         form.refuse("")
-        form.doing = f"Preparing {raw.name} …"
-
-        def report(now: Any) -> None:
-            if isinstance(now, Progress):
-                with self.background.lock:
-                    form.doing, form.progress = f"Preparing {raw.name}: {now.stage} …", now
+        what = f"Preparing {raw.name}"
+        form.doing = f"{what} …"
 
         def done(summary: Any) -> None:
             form.doing, form.progress = "", None
             self._on_prepared(summary)
 
-        events = raw.path or table.frame
+        events, report = raw.path or table.frame, stages(form, what, self.background)
         self.background.run(
             lambda: source.summarize(source.prepare(self.home, events, name, options, report)), done, self._failed
         )

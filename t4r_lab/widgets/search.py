@@ -11,12 +11,12 @@ import traitlets as tr
 
 from t4r_lab.errors import InputError
 from t4r_lab.spec import RunSpec
-from t4r_lab.spec.knobs import walk
+from t4r_lab.spec.knobs import label, walk
 from t4r_lab.spec.space import SEARCH_PRESETS, Domain, parse_search, search_space, searchable
 from t4r_lab.spec.study import Plan, StudyOptions, judged_metrics, time_words
 from t4r_lab.widgets.draft import Draft
 from t4r_lab.widgets.estimating import Estimating
-from t4r_lab.widgets.fields import LABEL_WIDTH, Field, as_text, label
+from t4r_lab.widgets.fields import LABEL_WIDTH, Field, as_text
 from t4r_lab.widgets.forms import Section
 from t4r_lab.widgets.table import Cell, Heading, Table
 from t4r_lab.widgets.text import escape, message, without_flags

@@ -88,7 +88,7 @@ def preview(table: Table, options: Mapping[str, Any]) -> Preview:
     return Preview(columns, rows, len(table.frame), refusal)
 
 
-def first(home: Path) -> Path:
+def first(home: Path, on_report: OnReport) -> Path:
     """The data of the newest job, so that one goes on where one was; else the built-in data, prepared if need be."""
     for job in jobs.all_jobs(home)[:1]:
         with suppress(InputError):
@@ -96,7 +96,7 @@ def first(home: Path) -> Path:
                 return last
     from t4r_lab.data.synthetic import demo_dataset
 
-    return demo_dataset(home / "data" / "demo").path
+    return demo_dataset(home / "data" / "demo", on_report).path
 
 
 def prepare(home: Path, events: str | Frame, name: str, options: Mapping[str, Any], on_report: OnReport) -> Path:

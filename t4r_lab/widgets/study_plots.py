@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 
 from t4r_lab.spec import lower_is_better
-from t4r_lab.widgets.fields import label
+from t4r_lab.spec.knobs import labels
 from t4r_lab.widgets.plots import BASE, LEFT, RIGHT, TOP, rule, svg, text_at, x_title
 from t4r_lab.widgets.studies import StudyState
 from t4r_lab.widgets.text import escape, number
@@ -72,7 +71,7 @@ def importance(state: StudyState, objective: str) -> str:
     shares = list(state.importance.get(objective, {}).items())[:MOST_BARS]
     if not shares or state.counts["finished"] < LEAST_TRIALS:
         return ""
-    called = names(state.importance[objective])
+    called = labels(state.importance[objective])
     shapes, step = [], (BASE + 20 - TOP) / MOST_BARS
     for i, (path, share) in enumerate(shares):
         at, middle = TOP + i * step - 6, LEFT + 96
@@ -90,16 +89,6 @@ def importance(state: StudyState, objective: str) -> str:
         f"Importance for {objective}: {words}",
         shapes,
     )
-
-
-def names(paths: Iterable[str]) -> dict[str, str]:
-    """Each path's label, with the part it belongs to where labels are alike.
-
-    >>> names(["model.inputs.dropout", "model.body.dropout", "train.seed"])
-    {'model.inputs.dropout': 'inputs dropout', 'model.body.dropout': 'body dropout', 'train.seed': 'seed'}
-    """
-    times = Counter(map(label, dict.fromkeys(paths)))
-    return {p: label(p) if times[label(p)] == 1 else f"{p.split('.')[-2]} {label(p)}" for p in paths}
 
 
 def _scale(values: Sequence[float], start: float, end: float) -> Callable[[float], float]:

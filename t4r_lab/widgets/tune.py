@@ -12,6 +12,7 @@ import ipywidgets as w
 import traitlets as tr
 
 from t4r_lab.spec import RunSpec
+from t4r_lab.spec.knobs import labels
 from t4r_lab.spec.study import StudyOptions
 from t4r_lab.tuning import launch
 from t4r_lab.widgets.background import Background
@@ -20,7 +21,7 @@ from t4r_lab.widgets.estimating import Estimating
 from t4r_lab.widgets.forms import Section
 from t4r_lab.widgets.search import SearchForm
 from t4r_lab.widgets.studies import Look, StudyState, Watch
-from t4r_lab.widgets.study_plots import names, plots
+from t4r_lab.widgets.study_plots import plots
 from t4r_lab.widgets.table import Cell, Heading, Table
 from t4r_lab.widgets.text import duration, escape, message, number, without_flags
 
@@ -161,7 +162,7 @@ def headings(state: StudyState | None) -> list[Heading]:
 
 def cells(state: StudyState, trial: Trial) -> list[Cell]:
     """The row of a trial."""
-    best, values, called = trial.number in state.front, trial.values, names(trial.params)
+    best, values, called = trial.number in state.front, trial.values, labels(trial.params)
     tried = ", ".join(f"{called[path]} {_short(value)}" for path, value in trial.params.items())
     excess = "" if trial.feasible or trial.state != "finished" else "breaks a constraint"
     return [
