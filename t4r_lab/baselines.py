@@ -14,9 +14,12 @@ from torch import Tensor
 from t4r_lab.data.batches import evaluation_batches, evaluation_windows, make_batch, seen_items
 from t4r_lab.data.sessions import SLAB, Sessions
 from t4r_lab.nn.flow import Batch
+from t4r_lab.nn.losses import rows_per_chunk
 from t4r_lab.nn.metrics import Ranks, ranks
 from t4r_lab.spec import EvaluationSpec
 
+EVALUATION_BATCH = 256
+"""Cases that are scored at once, fewer where there are many items."""
 GAPS = 3
 """Successors that count: the next three events, weighted 1/gap."""
 RECENT = 10
@@ -25,6 +28,8 @@ RECENT = 10
 
 class Scorer(Protocol):
     """Scores every item after each session of a batch, (B, I)."""
+
+    n_items: int
 
     def scores(self, batch: Batch) -> Tensor: ...
 
@@ -35,7 +40,7 @@ class Popularity:
     name = "popularity"
 
     def __init__(self, sessions: Sessions, n_items: int) -> None:
-        self.counts = sessions.item_counts(n_items).astype(np.float64)
+        self.n_items, self.counts = n_items, sessions.item_counts(n_items).astype(np.float64)
 
     def scores(self, batch: Batch) -> Tensor:
         return torch.from_numpy(self.counts).expand(len(batch.lengths), -1).clone()
@@ -62,15 +67,15 @@ class Successors:
 
     def scores(self, batch: Batch) -> Tensor:
         ids, lengths = batch.ids.numpy(), batch.lengths.numpy()
-        out = np.tile(np.append(0.0, self.behind), (len(ids), 1)).ravel()
+        out = np.tile(self.behind, len(ids))
         for distance in range(1, RECENT + 1):
             row = np.flatnonzero(lengths >= distance)
             item = ids[row, lengths[row] - distance]
             begin, end = self.rows[item], self.rows[item + 1]
             entry, of = _ranges(begin, end)
             # within one distance a row has each successor once, so plain indexed addition is enough
-            out[row[of] * (self.n_items + 1) + self.successor[entry]] += self.weight[entry] / distance
-        return torch.from_numpy(out.reshape(len(ids), -1)[:, 1:].copy())
+            out[row[of] * self.n_items + self.successor[entry] - 1] += self.weight[entry] / distance
+        return torch.from_numpy(out.reshape(len(ids), -1))
 
 
 def _slabs(offsets: NDArray[np.int64]) -> Iterator[slice]:
@@ -109,8 +114,8 @@ def evaluate(
     """Rank every target of `sessions` by a scorer that sees the whole prefix; `watch` sees its scores."""
     longest = int(np.diff(sessions.offsets).max(initial=1))
     windows = evaluation_windows(sessions, longest, evaluation.positions, causal=False)
-    parts = []
-    for chunk in evaluation_batches(windows, 256):
+    parts, size = [], min(EVALUATION_BATCH, rows_per_chunk(scorer.n_items))
+    for chunk in evaluation_batches(windows, size):
         batch = make_batch(sessions, chunk)
         target = sessions.values["item_id"][sessions.offsets[chunk.row] + chunk.stop].astype(np.int64)
         seen = seen_items(sessions, chunk.row, chunk.stop) if evaluation.filter_seen else None
