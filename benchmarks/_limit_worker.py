@@ -44,6 +44,9 @@ class Operand(NamedTuple):
 
     def make(self) -> torch.Tensor:
         made = torch.empty_strided(self.shape, self.stride, dtype=self.dtype)
+        if 0 in self.stride:  # one that was expanded: its memory is filled, not its places
+            made.untyped_storage().fill_(0)
+            return made
         return made.normal_() if self.dtype.is_floating_point else made.zero_()
 
 

@@ -98,7 +98,7 @@ class NextItemPredictionTask(nn.Module):
         """Logits over the items 1..I divided by the temperatures, (N, I)."""
         queries = self.project(hidden).to(self.bias.dtype)
         temperature = self.temperature if self.fitted is None else self.temperature * self.fitted
-        return torch.addmm(self.bias, queries, self.candidates.T).div_(temperature)
+        return torch.mm(queries / temperature, self.candidates.T).add_(self.bias / temperature)
 
     @torch.no_grad()
     def fit_temperature(self, hidden: Tensor, labels: Tensor) -> float:
