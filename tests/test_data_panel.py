@@ -23,9 +23,11 @@ from t4r_lab.errors import InputError
 from t4r_lab.report import Progress
 from t4r_lab.schema import Column, Schema
 from t4r_lab.widgets import plots, source
+from t4r_lab.widgets.background import Background
 from t4r_lab.widgets.data import DataPanel
 from t4r_lab.widgets.lab import Lab
 from t4r_lab.widgets.prepare import BY_COLUMN, ELSEWHERE, PrepareForm
+from t4r_lab.widgets.preparing import Preparing
 from t4r_lab.widgets.profile import profile
 from t4r_lab.widgets.roles import ROLES, ColumnRoles
 from t4r_lab.widgets.text import escape
@@ -254,6 +256,53 @@ def test_many_columns_are_shown_in_part() -> None:
     roles.show(tuple(Reading(f"c{i}", "feature", "continuous") for i in range(300)))
     assert len(roles.rows) == 60 and "240 more columns" in roles.children[-1].value
     assert time.perf_counter() - began < 1
+
+
+def test_another_source_keeps_what_was_typed_but_not_the_roles_of_columns() -> None:
+    made, asked = form()
+    made.frames = {"clicks": "polars, 240 × 8", "shop": "pandas, 240 × 8"}
+    made.frame.value = "clicks"
+    assert (made.name.value, asked[-1]) == ("clicks", Raw(frame="clicks"))
+    made.preview = previewed(events())
+    made.columns.rows["thing"].role.value = "item"
+    made.fields["min_session_length"].control.value = 3
+    made.frame.value = "shop"
+    assert (made.name.value, made.options, made.preview) == ("shop", {"min_session_length": 3}, None)
+    made.name.value = "mine"
+    made.frame.value = "clicks"
+    assert made.name.value == "mine"
+
+
+class Later(Background):
+    """Work whose answers come when the test says."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.waiting: list[tuple[Any, Any]] = []
+
+    def run(self, work: Any, done: Any, failed: Any) -> None:
+        self.waiting.append((work, done))
+
+    def answer(self, number: int) -> None:
+        work, done = self.waiting[number]
+        done(work())
+
+
+def test_of_two_answers_the_one_to_what_stands_is_shown(tmp_path: Path, notebook: dict[str, Any]) -> None:
+    later = Later()
+    made = Preparing(tmp_path, later, lambda summary: None).form
+    notebook["short"] = events(5)
+    made.frames = source.frames(notebook)
+    made.frame.value, made.frame.value = "clicks", "short"
+    later.answer(1)
+    later.answer(0)  # of what was chosen before
+    assert made.preview is not None and made.preview.events == 20 and len(made.preview.rows) == 5
+    assert made.preview.refusal.startswith("short: no item column")
+    made.columns.rows["thing"].role.value, made.columns.rows["visit"].role.value = "item", "session"
+    later.answer(3)
+    assert made.preview.refusal == ""
+    later.answer(2)  # to the first edit alone
+    assert made.preview.refusal == "" and made.columns.rows["visit"].role.value == "session"
 
 
 # ── frames of the notebook ──────────────────────────────────────────────────────────────────────

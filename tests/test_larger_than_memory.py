@@ -130,7 +130,7 @@ def test_ids_are_made_when_asked_for(tmp_path: Path) -> None:
     assert ids[3] == whole[3] and list(ids) == whole
     assert ids[np.array([5, 2])].tolist() == [whole[5], whole[2]]
     assert ids[:4].tolist() == whole[:4]
-    assert np.asarray(ids).tolist() == whole
+    assert np.asarray(ids).tolist() == pl.Series(ids).to_list() == whole
 
 
 def test_a_folder_of_the_first_version_is_still_read(tmp_path: Path) -> None:

@@ -34,6 +34,9 @@ class Texts:
     def __iter__(self) -> Iterator[str]:
         return iter(self.tolist())
 
+    def __arrow_c_array__(self, requested_schema: Any = None) -> Any:
+        return self._array.__arrow_c_array__(requested_schema)  # polars takes it as it is
+
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
         return np.asarray(self._array.to_numpy(zero_copy_only=False), dtype)
 

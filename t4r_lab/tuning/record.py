@@ -15,7 +15,7 @@ from typing import Any
 from t4r_lab import track
 from t4r_lab.errors import InputError
 from t4r_lab.track import studies
-from t4r_lab.tuning.storage import shown
+from t4r_lab.tuning.address import shown
 from t4r_lab.tuning.study import RECORD, Study, Trial
 
 STATUS = {"finished": "FINISHED", "pruned": "KILLED", "refused": "FAILED", "failed": "FAILED", "lost": "KILLED"}

@@ -191,5 +191,9 @@ def rows(preview: Preview) -> str:
 
 
 def plain_name(name: str) -> bool:
-    """Whether `name` can be that of a folder of prepared data."""
+    """Whether `name` can be that of a folder of prepared data.
+
+    >>> [plain_name(name) for name in ("shop 2", "", "../shop", "a/b", ".shop")]
+    [True, False, False, False, False]
+    """
     return bool(name) and Path(name).name == name and not name.startswith(".")

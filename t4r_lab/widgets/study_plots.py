@@ -38,7 +38,7 @@ def history(state: StudyState, objective: str) -> str:
             best = value
         line.append(f"{x(trial):.1f},{y(best):.1f}")
     shapes = [f'<polyline class="t4r-line-plot" points="{" ".join(line)}"/>']
-    shapes += [_dot(x(n), y(v), f"trial {n}: {number(v)}", n in state.front) for n, v in points]
+    shapes += [_dot(n, x(n), y(v), f"trial {n}: {number(v)}", n in state.front) for n, v in points]
     shapes += [text_at(LEFT, BASE + 14, "0"), text_at(RIGHT, BASE + 14, str(state.trials[-1].number), "end")]
     first = f" · trial 0 {number(points[0][1])}" if points[0][0] == 0 else ""
     detail = f"best {number(best)}{first}{' · less is better' if better is min else ''}"
@@ -56,7 +56,7 @@ def front(state: StudyState, across: str, up: str) -> str:
     wide, tall = [t.values[across] for t in there], [t.values[up] for t in there]
     x, y = _scale(wide, LEFT + 6, RIGHT - 6), _scale(tall, BASE - 6, TOP + 6)
     shapes = [
-        _dot(x(t.values[across]), y(t.values[up]),
+        _dot(t.number, x(t.values[across]), y(t.values[up]),
              f"trial {t.number}: {across} {number(t.values[across])}, {up} {number(t.values[up])}", t.number in state.front)
         for t in there
     ]  # fmt: skip
@@ -103,6 +103,6 @@ def _y_axis(values: Sequence[float]) -> list[str]:
     return [rule(BASE), rule(TOP), *(text_at(LEFT - 4, y + 4, number(value), "end") for y, value in ends)]
 
 
-def _dot(x: float, y: float, words: str, best: bool) -> str:
+def _dot(trial: int, x: float, y: float, words: str, best: bool) -> str:
     kind, size = ("t4r-visible", 4) if best else ("t4r-dot", 2.6)
-    return f'<circle class="{kind}" cx="{x:.1f}" cy="{y:.1f}" r="{size}"><title>{escape(words)}</title></circle>'
+    return f'<circle class="{kind}" data-trial="{trial}" cx="{x:.1f}" cy="{y:.1f}" r="{size}"><title>{escape(words)}</title></circle>'
