@@ -80,8 +80,8 @@ class Dataset:
     def _before_test(self) -> Sessions:
         train, valid = self.part("train"), self.part("valid")
         if self.manifest.split == "leave_one_out":  # a session's validation row holds its training events too
-            longer = pl.Series(train.ids).is_in(pl.Series(valid.ids).implode())
-            train = train.take(np.flatnonzero(~longer.to_numpy()))
+            ours, longer = (pl.Series(np.asarray(part.ids), dtype=pl.String) for part in (train, valid))
+            train = train.take(np.flatnonzero(~ours.is_in(longer.implode()).to_numpy()))
         return join(train, valid)
 
     # of the vocabulary ----------------------------------------------------------------------------
