@@ -40,9 +40,17 @@ format: $(READY) ## sort imports, mend what can be mended, format
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: $(READY) ## training speed beside the reference library (installs it the first time)
+BEAUTY ?=
+bench: $(READY) ## speed and memory beside other libraries (installs them the first time), half an hour
 	$(BIN)/python benchmarks/train_vs_reference.py
+	$(BIN)/python benchmarks/limit.py
+	$(BIN)/python benchmarks/catalog.py
+	$(BIN)/python benchmarks/latency.py
+	$(BIN)/python benchmarks/lab.py
+	$(BIN)/python benchmarks/scale.py
+	$(if $(BEAUTY),$(BIN)/python benchmarks/beauty.py $(BEAUTY))
+	$(BIN)/python benchmarks/table.py
 
 clean: ## remove environments and caches; mlruns/ is kept
-	rm -rf $(VENV) benchmarks/.reference-env build dist .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) benchmarks/.*-env build dist .pytest_cache .mypy_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,4 +1,4 @@
-"""Trains T4R Lab once on the job of train_vs_reference.py: the whole of `train.fit`, as every run goes through it.
+"""Trains T4R Lab once on the job of a comparison: the whole of `train.fit`, as every run goes through it.
 
 Argument: a JSON object as `make_job` in train_vs_reference.py writes it. Prints one JSON object as its last line.
 """
@@ -14,39 +14,40 @@ from typing import Any
 
 import numpy as np
 import torch
+from _memory import peak_gb
 
 from t4r_lab.build import build
 from t4r_lab.data.dataset import Sessions
-from t4r_lab.report import Epoch
+from t4r_lab.evaluation import evaluate
+from t4r_lab.report import Epoch, Progress
 from t4r_lab.schema import Column, Schema
 from t4r_lab.spec import RunSpec
 from t4r_lab.train import fit
 
 
 class InMemory:
-    """What `fit` reads of a Dataset. The validation part is a few sessions: training is timed, not evaluation."""
+    """What `fit` reads of a Dataset. Unless epochs are validated, its validation part is a few sessions only."""
 
     def __init__(self, job: dict[str, Any]) -> None:
-        data = np.load(job["data"])
+        data = dict(np.load(job["data"]))
         columns = [Column(name="item_id", kind="categorical", role="item", size=job["sizes"]["item_id"])]
         for name in job["columns"][1:]:
             size = job["sizes"].get(name, 0)
             columns.append(Column(name=name, kind="categorical" if size else "continuous", size=size))
         self.schema = Schema(columns=tuple(columns))
-        values, offsets = {name: data[name] for name in job["columns"]}, data["offsets"]
-        few = offsets[:9]
-        self._parts = {
-            "train": _sessions(values, offsets),
-            "valid": _sessions({name: column[: few[-1]] for name, column in values.items()}, few),
-        }
+        train, self.valid = (_sessions(data, job["columns"], prefix) for prefix in ("", "valid_"))
+        self._parts = {"train": train, "valid": self.valid if job["validate"] else self.valid.take(np.arange(8))}
 
     def part(self, name: str) -> Sessions:
         return self._parts[name]
 
 
-def _sessions(values: dict[str, np.ndarray], offsets: np.ndarray) -> Sessions:
+def _sessions(data: dict[str, np.ndarray], columns: list[str], prefix: str) -> Sessions:
+    offsets = data[f"{prefix}offsets"]
     count = len(offsets) - 1
-    return Sessions(values, offsets, np.ones(count, np.int32), {}, np.arange(count).astype(str), 0)
+    target = np.diff(offsets).astype(np.int32) - 1 if prefix else np.ones(count, np.int32)
+    values = {name: data[prefix + name] for name in columns}
+    return Sessions(values, offsets, target, {}, np.arange(count).astype(str), 0)
 
 
 def make_spec(job: dict[str, Any]) -> RunSpec:
@@ -63,7 +64,7 @@ def make_spec(job: dict[str, Any]) -> RunSpec:
             "data": {"path": "in memory", "max_length": job["max_length"]},
             "model": {"inputs": {"features": {"item_id": {}, **features}}, "masking": masking, "body": body},
             "train": {
-                "epochs": 1 + job["epochs"],
+                "epochs": job["epochs"],
                 "batch_size": job["batch_size"],
                 "learning_rate": job["learning_rate"],
                 "schedule": "constant",
@@ -72,6 +73,7 @@ def make_spec(job: dict[str, Any]) -> RunSpec:
                 "seed": job["seed"],
                 "device": "cpu",
             },
+            "evaluation": {"filter_seen": job["filter_seen"]},
         }
     )
 
@@ -80,23 +82,36 @@ def main() -> None:
     job = json.loads(sys.argv[1])
     data, spec = InMemory(job), make_spec(job)
     model = build(spec, data.schema, {})
-    ends, losses = [], []
+    seconds: list[float] = []
+    losses, ndcg = [], []
     with tempfile.TemporaryDirectory() as folder:
+        began = trained = time.perf_counter()
         for report in fit(model, data, spec, Path(folder)):  # type: ignore[arg-type]
+            if isinstance(report, Progress) and report.stage == "training":
+                trained = time.perf_counter()  # the last of an epoch comes behind its last step
             if isinstance(report, Epoch):
-                ends.append(time.perf_counter())
+                now = time.perf_counter()
+                seconds.append((trained if job["validate"] else now) - began)
                 losses.append(report.train_loss)
-    print(
-        json.dumps(
-            {
-                "sessions_per_second": job["sessions"] * job["epochs"] / (ends[-1] - ends[0]),
-                "losses": losses,
-                "parameters": sum(p.numel() for p in model.parameters()),
-                "threads": torch.get_num_threads(),
-                "torch": torch.__version__,
-            }
-        )
-    )
+                ndcg.append(report.valid["ndcg@10"])
+                began = time.perf_counter()
+                if job["validate"] and ndcg[-1] >= job["until"]:
+                    break
+    found = {
+        "seconds": seconds,
+        "losses": losses,
+        "ndcg": ndcg if job["validate"] else [],
+        "peak_gb": peak_gb(),
+        "parameters": sum(p.numel() for p in model.parameters()),
+        "threads": torch.get_num_threads(),
+        "torch": torch.__version__,
+    }
+    if not job["validate"]:
+        evaluate(model, data.part("valid"), spec)
+        began = time.perf_counter()
+        evaluate(model, data.valid, spec)
+        found["evaluated_per_second"] = len(data.valid) / (time.perf_counter() - began)
+    print(json.dumps(found))
 
 
 if __name__ == "__main__":

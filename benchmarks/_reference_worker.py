@@ -1,6 +1,6 @@
-"""Trains the reference library (Transformers4Rec 23.12) once; run by train_vs_reference.py inside its own environment.
+"""Trains the reference library (Transformers4Rec 23.12) once, inside its own environment.
 
-Argument: a JSON object as `Job` in train_vs_reference.py writes it. Prints one JSON object as its last line.
+Argument: a JSON object as `make_job` in train_vs_reference.py writes it. Prints one JSON object as its last line.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import warnings
 
 import numpy as np
 import torch
+from _memory import peak_gb
 
 warnings.filterwarnings("ignore")  # of optional parts that are not installed
 
@@ -72,48 +73,85 @@ class _Hidden(torch.nn.Module):
         return self.rnn(inputs)[0]
 
 
-def make_batches(job: dict) -> list[tuple[dict[str, torch.Tensor], None]]:
-    """All batches, padded, in memory: its data loader costs the reference nothing here."""
+def make_batches(job: dict, epoch: int, prefix: str = "") -> list[tuple[dict[str, torch.Tensor], None]]:
+    """All batches, padded, in memory: its data loader costs the reference nothing here. Validation's are in order."""
     data = np.load(job["data"])
-    offsets = data["offsets"]
-    order = np.random.default_rng(job["seed"]).permutation(len(offsets) - 1)
+    offsets = data[f"{prefix}offsets"]
+    columns = {name: data[prefix + name] for name in job["columns"]}
+    order = (
+        np.arange(len(offsets) - 1)
+        if prefix
+        else np.random.default_rng([job["seed"], epoch]).permutation(len(offsets) - 1)
+    )
     batches = []
     for start in range(0, len(order), job["batch_size"]):
         rows = order[start : start + job["batch_size"]]
-        length = np.diff(offsets)[rows]
+        first = np.maximum(offsets[rows], offsets[rows + 1] - job["max_length"])
+        length = offsets[rows + 1] - first
         steps = np.arange(length.max())
         real = steps < length[:, None]
-        index = np.where(real, offsets[rows][:, None] + steps, 0)
-        batches.append(({name: torch.from_numpy(data[name][index] * real) for name in job["columns"]}, None))
+        index = np.where(real, first[:, None] + steps, 0)
+        batches.append(({name: torch.from_numpy(values[index] * real) for name, values in columns.items()}, None))
     return batches
+
+
+@torch.no_grad()
+def ndcg(model: tr.Model, job: dict, batches: list) -> float:
+    """NDCG@10 of the last event of each validation session among all items but those seen before it.
+
+    The library's own metrics can't leave out what was seen, so its scores are ranked here, ties by halves.
+    """
+    model.eval()
+    data = np.load(job["data"])
+    items, offsets, gains, row = data["valid_item_id"], data["valid_offsets"], [], 0
+    for inputs, _ in batches:
+        found = model(inputs, training=False, testing=True)
+        scores, labels = found["predictions"], found["labels"]
+        scores[:, 0] = -torch.inf  # padding
+        own = scores.gather(1, labels[:, None])
+        for case in range(len(labels)):
+            seen = torch.from_numpy(items[offsets[row] : offsets[row + 1] - 1])
+            scores[case, seen[seen != labels[case]]] = -torch.inf
+            row += 1
+        rank = 1 + (scores > own).sum(1) + ((scores == own).sum(1) - 1) / 2
+        gains += torch.where(rank <= 10, 1 / torch.log2(rank + 1.0), 0.0).tolist()
+    return float(np.mean(gains))
 
 
 def main() -> None:
     job = json.loads(sys.argv[1])
     torch.manual_seed(job["seed"])
-    model, batches = make_model(job), make_batches(job)
+    model, batches = make_model(job), make_batches(job, 0)
     model(batches[0][0], training=True)  # parameters that are made at the first call exist before the optimizer
     optimizer = torch.optim.Adam(model.parameters(), lr=job["learning_rate"])
-
-    def fit(epochs: int) -> list[float]:
-        losses = model.fit(batches, optimizer, num_epochs=epochs, verbose=False, compute_metric=False)
-        return [float(loss) for loss in losses]
-
-    first = fit(1)
-    began = time.perf_counter()
-    later = fit(job["epochs"])
-    seconds = time.perf_counter() - began
-    print(
-        json.dumps(
-            {
-                "sessions_per_second": job["sessions"] * job["epochs"] / seconds,
-                "losses": first + later,
-                "parameters": sum(p.numel() for p in model.parameters()),
-                "threads": torch.get_num_threads(),
-                "torch": torch.__version__,
-            }
-        )
-    )
+    valid = make_batches(job, 0, "valid_")
+    seconds, losses, gains = [], [], []
+    for epoch in range(job["epochs"]):
+        batches = make_batches(job, epoch)
+        began = time.perf_counter()
+        losses += [float(loss) for loss in model.fit(batches, optimizer, verbose=False, compute_metric=False)]
+        seconds.append(time.perf_counter() - began)
+        if job["validate"]:
+            gains.append(ndcg(model, job, valid))
+            if gains[-1] >= job["until"]:
+                break
+    found = {
+        "seconds": seconds,
+        "losses": losses,
+        "ndcg": gains,
+        "peak_gb": peak_gb(),
+        "parameters": sum(p.numel() for p in model.parameters()),
+        "threads": torch.get_num_threads(),
+        "torch": torch.__version__,
+    }
+    if not job["validate"]:
+        model.eval()
+        with torch.no_grad():
+            model.evaluate(valid[:1], verbose=False)
+            began = time.perf_counter()
+            model.evaluate(valid, verbose=False)
+        found["evaluated_per_second"] = job["valid_sessions"] / (time.perf_counter() - began)
+    print(json.dumps(found))
 
 
 if __name__ == "__main__":

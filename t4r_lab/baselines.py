@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from itertools import pairwise
 from typing import Protocol
 
 import numpy as np
@@ -11,11 +12,14 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from t4r_lab.data.batches import evaluation_batches, evaluation_windows, make_batch, seen_items
-from t4r_lab.data.sessions import Sessions
+from t4r_lab.data.sessions import SLAB, Sessions
 from t4r_lab.nn.flow import Batch
+from t4r_lab.nn.losses import rows_per_chunk
 from t4r_lab.nn.metrics import Ranks, ranks
 from t4r_lab.spec import EvaluationSpec
 
+EVALUATION_BATCH = 256
+"""Cases that are scored at once, fewer where there are many items."""
 GAPS = 3
 """Successors that count: the next three events, weighted 1/gap."""
 RECENT = 10
@@ -24,6 +28,8 @@ RECENT = 10
 
 class Scorer(Protocol):
     """Scores every item after each session of a batch, (B, I)."""
+
+    n_items: int
 
     def scores(self, batch: Batch) -> Tensor: ...
 
@@ -34,7 +40,7 @@ class Popularity:
     name = "popularity"
 
     def __init__(self, sessions: Sessions, n_items: int) -> None:
-        self.counts = sessions.item_counts(n_items).astype(np.float64)
+        self.n_items, self.counts = n_items, sessions.item_counts(n_items).astype(np.float64)
 
     def scores(self, batch: Batch) -> Tensor:
         return torch.from_numpy(self.counts).expand(len(batch.lengths), -1).clone()
@@ -50,15 +56,8 @@ class Successors:
     name = "successors"
 
     def __init__(self, sessions: Sessions, n_items: int) -> None:
-        ids, offsets = sessions.values["item_id"].astype(np.int64), sessions.offsets
-        session = np.repeat(np.arange(len(offsets) - 1), np.diff(offsets))
-        keys, weights = [], []
-        for gap in range(1, GAPS + 1):
-            same = session[gap:] == session[:-gap]
-            keys.append(ids[:-gap][same] * (n_items + 1) + ids[gap:][same])
-            weights.append(np.full(int(same.sum()), 1.0 / gap))
-        pair, where = np.unique(np.concatenate(keys), return_inverse=True)
-        self.weight = np.bincount(where, np.concatenate(weights), minlength=len(pair))
+        slabs = [_pairs(sessions, rows, n_items) for rows in _slabs(sessions.offsets)]
+        pair, self.weight = _summed(*(np.concatenate(parts) for parts in zip(*slabs, strict=True)))
         self.successor = pair % (n_items + 1)
         self.rows = np.searchsorted(pair // (n_items + 1), np.arange(n_items + 2))  # CSR offsets by item
         self.n_items = n_items
@@ -68,15 +67,41 @@ class Successors:
 
     def scores(self, batch: Batch) -> Tensor:
         ids, lengths = batch.ids.numpy(), batch.lengths.numpy()
-        out = np.tile(np.append(0.0, self.behind), (len(ids), 1)).ravel()
+        out = np.tile(self.behind, len(ids))
         for distance in range(1, RECENT + 1):
             row = np.flatnonzero(lengths >= distance)
             item = ids[row, lengths[row] - distance]
             begin, end = self.rows[item], self.rows[item + 1]
             entry, of = _ranges(begin, end)
             # within one distance a row has each successor once, so plain indexed addition is enough
-            out[row[of] * (self.n_items + 1) + self.successor[entry]] += self.weight[entry] / distance
-        return torch.from_numpy(out.reshape(len(ids), -1)[:, 1:].copy())
+            out[row[of] * self.n_items + self.successor[entry] - 1] += self.weight[entry] / distance
+        return torch.from_numpy(out.reshape(len(ids), -1))
+
+
+def _slabs(offsets: NDArray[np.int64]) -> Iterator[slice]:
+    """Stretches of sessions with about so many events as are worked on at once."""
+    first = np.searchsorted(offsets, np.arange(0, max(offsets[-1], 1), SLAB))
+    for begin, end in pairwise([*np.unique(first).tolist(), len(offsets) - 1]):
+        yield slice(begin, end)
+
+
+def _pairs(sessions: Sessions, rows: slice, n_items: int) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Which item follows which in the sessions of `rows`, as one number a pair, and the weight of each pair."""
+    offsets = sessions.offsets[rows.start : rows.stop + 1]
+    ids = sessions.values["item_id"][offsets[0] : offsets[-1]].astype(np.int64)
+    session = np.repeat(np.arange(len(offsets) - 1), np.diff(offsets))
+    keys, weights = [], []
+    for gap in range(1, GAPS + 1):
+        same = session[gap:] == session[:-gap]
+        keys.append(ids[:-gap][same] * (n_items + 1) + ids[gap:][same])
+        weights.append(np.full(int(same.sum()), 1.0 / gap))
+    return _summed(np.concatenate(keys), np.concatenate(weights))
+
+
+def _summed(pair: NDArray[np.int64], weight: NDArray[np.float64]) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Each pair once, rising, with the sum of its weights."""
+    unique, where = np.unique(pair, return_inverse=True)
+    return unique, np.bincount(where, weight, minlength=len(unique)).astype(np.float64, copy=False)
 
 
 BASELINES: dict[str, Callable[[Sessions, int], Scorer]] = {"popularity": Popularity, "successors": Successors}
@@ -89,8 +114,8 @@ def evaluate(
     """Rank every target of `sessions` by a scorer that sees the whole prefix; `watch` sees its scores."""
     longest = int(np.diff(sessions.offsets).max(initial=1))
     windows = evaluation_windows(sessions, longest, evaluation.positions, causal=False)
-    parts = []
-    for chunk in evaluation_batches(windows, 256):
+    parts, size = [], min(EVALUATION_BATCH, rows_per_chunk(scorer.n_items))
+    for chunk in evaluation_batches(windows, size):
         batch = make_batch(sessions, chunk)
         target = sessions.values["item_id"][sessions.offsets[chunk.row] + chunk.stop].astype(np.int64)
         seen = seen_items(sessions, chunk.row, chunk.stop) if evaluation.filter_seen else None

@@ -71,7 +71,7 @@ def write_state(folder: Path, model: torch.nn.Module, optimizer: Any, state: Sta
     tensors = {f"model.{n}": t for n, t in _named(model).items()}
     for index, entry in optimizer.state_dict()["state"].items():
         for key, value in entry.items():
-            tensors[f"optimizer.{index}.{key}"] = torch.as_tensor(value).detach().clone()
+            tensors[f"optimizer.{index}.{key}"] = torch.as_tensor(value)
     _replace(folder / FILE, tensors, {"state": json.dumps(asdict(state))})
 
 

@@ -186,7 +186,7 @@ def _add_train(sub: argparse.ArgumentParser) -> None:
 def _train(options: argparse.Namespace) -> int:
     from t4r_lab.reuse import spec_to_repeat
     from t4r_lab.runner import resume, run
-    from t4r_lab.spec import RunSpec, parse_assignment
+    from t4r_lab.spec import parse_assignment
 
     if sum(map(bool, (options.spec or options.preset, options.resume, options.again))) != 1:
         raise InputError("train: give either a spec file, --again RUN or --resume RUN, or else --preset NAME")
@@ -198,19 +198,29 @@ def _train(options: argparse.Namespace) -> int:
     elif options.preset:
         result = run(_preset(options, changes).override(changes), test=options.test)
     else:
-        spec = spec_to_repeat(options.again) if options.again else RunSpec.load(options.spec)
+        spec = spec_to_repeat(options.again) if options.again else _file_spec(options.spec)
         result = run(spec.override(changes), test=options.test)
     show(options, _result(result), lambda: printing.run_text(result))
     return 0 if result.status == "FINISHED" else 1
 
 
+def _file_spec(path: str) -> Any:
+    """The spec in a file that may be a study's too."""
+    from t4r_lab.spec.study import load_study
+
+    spec, section = load_study(path)
+    if section:
+        print(f"one run of {path}; its section search: is for `t4r-lab tune {path}`", file=sys.stderr)
+    return spec
+
+
 def _preset(options: argparse.Namespace, changes: dict[str, Any]) -> Any:
     """The spec of ``--preset``, on the data of the spec file or of ``--set data.path=…``."""
-    from t4r_lab.spec import RunSpec, presets
+    from t4r_lab.spec import presets
 
     if not options.spec and "data.path" not in changes:
         raise InputError("--preset: on which data? give a spec file too, or --set data.path=FOLDER")
-    base = RunSpec.load(options.spec) if options.spec else {"data": {"path": changes["data.path"]}}
+    base = _file_spec(options.spec) if options.spec else {"data": {"path": changes["data.path"]}}
     return presets.start(options.preset, base)
 
 

@@ -92,7 +92,8 @@ def estimate(spec: RunSpec) -> Estimate:
     from t4r_lab.data.dataset import Dataset
     from t4r_lab.data.vectors import read_all_vectors
     from t4r_lab.labels import check_labels
-    from t4r_lab.train import check_sessions, make_accelerator, make_optimizer, train_step
+    from t4r_lab.optimizer import make_optimizer
+    from t4r_lab.train import check_sessions, make_accelerator, train_step
 
     dataset = Dataset.open(spec.data.path)
     build.check(spec, dataset.schema)
@@ -158,6 +159,7 @@ def _costs(model: Model, held: Counter[str], targets: int) -> Iterator[Cost]:
     from t4r_lab.nn.losses import rows_per_chunk
 
     claimed: set[int] = set()
+    lazy = {id(model.get_parameter(name)) for name in model.lazy}  # their gradients have a batch's rows
     for path, module in _parts(model):
         own = [t for t in (*module.parameters(), *module.buffers()) if id(t) not in claimed]
         claimed |= {id(t) for t in own}
@@ -166,7 +168,8 @@ def _costs(model: Model, held: Counter[str], targets: int) -> Iterator[Cost]:
         logits = 0
         if isinstance(module, NextItemPredictionTask) and module.sampled is None:
             logits = min(rows_per_chunk(len(module.bias)), max(targets, 1)) * len(module.bias) * 4
-        yield Cost(path, parameters, sum(t.nbytes for t in own), trained, 2 * trained, held[path], logits)
+        gradients = sum(t.nbytes for t in own if t.requires_grad and id(t) not in lazy)
+        yield Cost(path, parameters, sum(t.nbytes for t in own), gradients, 2 * trained, held[path], logits)
 
 
 def _held_for_backward(model: Model, batch: Batch) -> Counter[str]:

@@ -13,10 +13,9 @@ from t4r_lab.options import add_flag, add_json, show
 
 
 def _storage(sub: argparse.ArgumentParser) -> None:
-    sub.add_argument(
-        "--storage", metavar="URL", help="postgresql://user:password@host/database, for workers on several machines; "
-        "default: one file under the home",
-    )  # fmt: skip
+    from t4r_lab.tuning.address import HELP
+
+    sub.add_argument("--storage", metavar="URL", help=HELP)
 
 
 def _add_tune(sub: argparse.ArgumentParser) -> None:
@@ -91,7 +90,7 @@ def _worker(options: argparse.Namespace) -> None:
     import time
 
     from t4r_lab import homes
-    from t4r_lab.tuning.storage import address
+    from t4r_lab.tuning.address import address
     from t4r_lab.tuning.worker import Orders, name_worker, own_seed, work
 
     for name, low in (("minutes", 0.01), ("threads", 0)):
@@ -108,8 +107,9 @@ def _worker(options: argparse.Namespace) -> None:
 
 def _add_studies(sub: argparse.ArgumentParser) -> None:
     sub.add_argument(
-        "action", nargs="?", choices=["list", "show", "stop"], default="list",
-        help="show: every trial with its reason; stop: all workers end after the batch, `tune` goes on later",
+        "action", nargs="?", choices=["list", "show", "pause", "resume", "stop"], default="list",
+        help="show: every trial with its reason; pause: all workers wait after the batch, with their trials; stop: "
+        "they end after it, and their trials are tried again; resume: at once after a pause, else in the background",
     )  # fmt: skip
     sub.add_argument("study", nargs="?", help="name of the study")
     _storage(sub)
@@ -129,6 +129,13 @@ def _studies(options: argparse.Namespace) -> None:
         raise InputError(f"studies {options.action}: which study? see `t4r-lab studies`")
     if options.action == "stop":
         lead.stop(options.study, storage=options.storage)
+    elif options.action == "pause":
+        lead.pause(options.study, storage=options.storage)
+    elif options.action == "resume":
+        from t4r_lab import homes
+        from t4r_lab.tuning.launch import resume
+
+        resume(options.study, homes.ensure(), options.storage)
     result, trials = lead.report(options.study, storage=options.storage)
     show(
         options, {**_study(result), "table": [asdict(trial) for trial in trials]},
@@ -165,7 +172,7 @@ STUDY_COMMANDS: dict[str, tuple[Callable[..., Any], str, str, Callable[..., None
         _worker, "try specs of a study begun elsewhere", "worker --study shop --storage postgresql://lab@host/studies",
         _add_worker,
     ),
-    "studies": (_studies, "list, show or stop studies", "studies show shop", _add_studies),
+    "studies": (_studies, "list, show, pause, resume or stop studies", "studies show shop", _add_studies),
     "finalize": (
         _finalize, "train the best spec of a study anew and look at the test part", "finalize shop --seeds 3",
         _add_finalize,

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn.parallel import DistributedDataParallel
 
 from t4r_lab.checkpoint import State, best_path, read_state, write_state, write_weights
 from t4r_lab.data.batches import make_batch, training_batches, training_length, training_windows
@@ -19,6 +20,7 @@ from t4r_lab.evaluation import assess, figures
 from t4r_lab.labels import check_tasks
 from t4r_lab.nn.blocks import TransformerBlock
 from t4r_lab.nn.flow import Loss
+from t4r_lab.optimizer import clip_gradients, join_rows, make_optimizer
 from t4r_lab.report import Epoch, Progress, Report, Stopped
 from t4r_lab.spec import RunSpec, TrainSpec
 
@@ -73,6 +75,7 @@ def fit(
     steps = math.ceil(len(windows) / spec.train.batch_size)
     optimizer = make_optimizer(model, spec.train)
     state = read_state(folder, model, optimizer) if resume else State()
+    DistributedDataParallel._set_params_and_buffers_to_ignore_for_model(model, model.lazy)  # `join_rows` takes those
     wrapped, optimizer = accelerator.prepare(model, optimizer)
     schedule = rate_factor(spec.train, spec.train.epochs * steps)
     kept = time.monotonic()
@@ -178,8 +181,10 @@ def train_step(
                 for (name, loss), total in zip(losses.items(), everywhere, strict=True)
             )
         )
+        if accelerator.num_processes > 1:
+            join_rows(accelerator, model.parameters())
         if clip_norm is not None:
-            accelerator.clip_grad_norm_(model.parameters(), clip_norm)
+            clip_gradients(accelerator, model.parameters(), clip_norm)
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
     return {name: (loss.mean.detach() * loss.targets, loss.targets) for name, loss in losses.items()}
@@ -198,16 +203,6 @@ def make_accelerator(train: TrainSpec) -> Any:
         # accelerate keeps the first precision and device of a process; a notebook trains many runs in one
         AcceleratorState._reset_state(reset_partial_state=True)
     return Accelerator(cpu=cpu, mixed_precision=precision)
-
-
-def make_optimizer(model: torch.nn.Module, train: TrainSpec) -> torch.optim.Optimizer:
-    """AdamW; weight decay on matrices only, not on biases and norms (Loshchilov & Hutter, 2019)."""
-    parameters = [p for p in model.parameters() if p.requires_grad]
-    groups = [
-        {"params": [p for p in parameters if p.ndim >= 2], "weight_decay": train.weight_decay},
-        {"params": [p for p in parameters if p.ndim < 2], "weight_decay": 0.0},
-    ]
-    return torch.optim.AdamW(groups, lr=train.learning_rate, fused=True)
 
 
 def rate_factor(train: TrainSpec, total: int) -> Callable[[int], float]:

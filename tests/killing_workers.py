@@ -18,7 +18,8 @@ from pathlib import Path
 import t4r_lab.train
 import t4r_lab.tuning.trial  # noqa: F401 (for the forks)
 from t4r_lab.tuning import worker
-from t4r_lab.tuning.storage import address, connect
+from t4r_lab.tuning.address import address
+from t4r_lab.tuning.storage import connect
 from t4r_lab.tuning.study import load
 
 

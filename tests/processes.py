@@ -5,7 +5,10 @@ from __future__ import annotations
 import json
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -13,7 +16,9 @@ import torch
 
 from t4r_lab import build, evaluation, train
 from t4r_lab.data.batches import make_batch, training_batches, training_length, training_windows, whole_windows
+from t4r_lab.nn import rows
 from t4r_lab.nn.heads import Model
+from t4r_lab.optimizer import clip_gradients, make_optimizer
 from t4r_lab.report import Epoch
 from t4r_lab.spec import RunSpec
 from tests.toy import LABEL_HEADS, Toy, toy_spec, with_labels
@@ -39,10 +44,19 @@ SPECS: dict[str, RunSpec] = {
     "ligr": toy_spec("ligr", model__body__dropout=0.0),
     "sasrec, mlm": toy_spec("sasrec", "mlm"),
     "towers": toy_spec("ligr+gru", model__merge="gate", model__body__dropout=0.0, model__towers__0__body__dropout=0.0),
+    "lazy": toy_spec("gru", **heads(NEXT | {"loss": {"kind": "sampled_softmax"}}, LABEL_HEADS[0])),
     "sampled": toy_spec("gru", **heads(NEXT | {"weight_tying": False, "loss": {"kind": "bpr", "sampler": "in_batch"}})),
 }
 SAME_AS_ONE = [n for n, s in SPECS.items() if s.model.masking.kind == "clm" and s.model.body.dropout == 0]
 """Those in which nothing is drawn at random: there a process that trains alone takes the very same steps."""
+
+
+@contextmanager
+def tables_of(name: str) -> Iterator[None]:
+    """In the case ``lazy`` every table is a large one."""
+    before, rows.LARGE = rows.LARGE, 0 if name == "lazy" else rows.LARGE
+    yield
+    rows.LARGE = before
 
 
 def case(name: str) -> tuple[RunSpec, Model]:
@@ -62,7 +76,8 @@ def windows_of(model: Model, spec: RunSpec) -> Any:
 def fitted(name: str, folder: Path) -> Outcome:
     """Trained by `fit`, in as many processes as there are."""
     spec, model = case(name)
-    reports = list(train.fit(model, TOY, spec, folder))  # type: ignore[arg-type]
+    with tables_of(name):
+        reports = list(train.fit(model, TOY, spec, folder))  # type: ignore[arg-type]
     (epoch,) = (r for r in reports if isinstance(r, Epoch))
     return outcome(model, spec, epoch.losses or {"next_item": epoch.train_loss}) | {"valid": epoch.valid}
 
@@ -70,26 +85,29 @@ def fitted(name: str, folder: Path) -> Outcome:
 def in_turn(name: str, world: int = 2) -> Outcome:
     """Trained by one process that reads the share of each of `world` with its random numbers, and adds them up."""
     spec, model = case(name)
-    optimizer, windows = train.make_optimizer(model, spec.train), windows_of(model, spec)
+    optimizer, windows = make_optimizer(model, spec.train), windows_of(model, spec)
     shares = [list(training_batches(windows, spec.train.batch_size, 0, 0, rank, world)) for rank in range(world)]
     factor, sums, counts = train.rate_factor(spec.train, len(shares[0])), {}, {}
     model.train()
-    for step, parts in enumerate(zip(*shares, strict=True)):
-        found = []
-        for rank, window in enumerate(parts):
-            train.seed_step(spec.train.seed, step, rank)
-            found.append(model(make_batch(TOY.part("train"), window)))
-        total = torch.zeros(())
-        for task, weight in model.weights.items():
-            summed = sum(losses[task].mean * losses[task].targets for losses in found)
-            targets = sum(losses[task].targets for losses in found)
-            total = total + weight * summed / max(targets, 1)
-            sums[task], counts[task] = sums.get(task, 0.0) + float(summed.detach()), counts.get(task, 0) + targets
-        optimizer.zero_grad()
-        total.backward()
-        torch.nn.utils.clip_grad_norm_(model.parameters(), spec.train.clip_norm)
-        train.set_rate(optimizer, spec.train.learning_rate * factor(step))
-        optimizer.step()
+    with tables_of(name):
+        for step, parts in enumerate(zip(*shares, strict=True)):
+            found = []
+            for rank, window in enumerate(parts):
+                train.seed_step(spec.train.seed, step, rank)
+                found.append(model(make_batch(TOY.part("train"), window)))
+            total = torch.zeros(())
+            for task, weight in model.weights.items():
+                summed = sum(losses[task].mean * losses[task].targets for losses in found)
+                targets = sum(losses[task].targets for losses in found)
+                total = total + weight * summed / max(targets, 1)
+                sums[task], counts[task] = sums.get(task, 0.0) + float(summed.detach()), counts.get(task, 0) + targets
+            optimizer.zero_grad()
+            total.backward()
+            clip_gradients(
+                SimpleNamespace(unscale_gradients=lambda: None), model.parameters(), spec.train.clip_norm or 1e9
+            )
+            train.set_rate(optimizer, spec.train.learning_rate * factor(step))
+            optimizer.step()
     valid = evaluation.figures(*evaluation.assess(model, TOY.part("valid"), spec))  # type: ignore[arg-type]
     return outcome(model, spec, {task: sums[task] / counts[task] for task in sums}) | {"valid": valid}
 

@@ -165,7 +165,7 @@ def test_wrong_arguments_of_the_task(arguments: dict[str, float], words: str) ->
 
 @pytest.mark.parametrize(("body", "masking"), [pair for pair in PAIRS if pair[0] not in ("gru", "lstm")])
 def test_groups_of_like_length_change_nothing(body: str, masking: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    from t4r_lab.nn import blocks
+    from t4r_lab.nn import blocks, packing
     from t4r_lab.nn.flow import Batch
     from t4r_lab.nn.masking import make_masking
     from t4r_lab.nn.transformers import TRANSFORMERS
@@ -179,9 +179,9 @@ def test_groups_of_like_length_change_nothing(body: str, masking: str, monkeypat
     masked = make_masking(masking).inference(batch)
     hidden = torch.randn(*masked.batch.ids.shape, 16, generator=torch.Generator().manual_seed(1))
     real = masked.batch.valid
-    assert len(blocks._by_length(masked.batch.lengths, hidden)) == blocks.GROUPS
+    assert len(packing.length_groups(masked.batch.lengths, hidden.shape[1])) == packing.GROUPS
     grouped = block(hidden, masked)[real]
-    monkeypatch.setattr(blocks, "GROUPS", 1)
+    monkeypatch.setattr(packing, "GROUPS", 1)
     torch.testing.assert_close(grouped, block(hidden, masked)[real], atol=1e-5, rtol=1e-5)
 
 

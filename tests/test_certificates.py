@@ -100,7 +100,9 @@ def test_1_the_target_never_changes_its_own_prediction_in_training(body: str, ma
 def test_1_fails_when_the_causal_mask_is_removed(body: str, monkeypatch: pytest.MonkeyPatch) -> None:
     model, toy = make(body, "clm")
     output = blocks.sequence_output
-    monkeypatch.setattr(blocks, "sequence_output", lambda m, kind, h, valid, causal: output(m, kind, h, valid, False))
+    monkeypatch.setattr(
+        blocks, "sequence_output", lambda m, kind, h, lengths, causal: output(m, kind, h, lengths, False)
+    )
     assert leak_of(model, toy) > 1e-3
 
 
@@ -108,17 +110,11 @@ def test_1_fails_when_the_causal_mask_is_removed(body: str, monkeypatch: pytest.
 def test_1_fails_when_a_causal_model_is_told_that_all_may_attend_to_all(
     body: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Their own causal mask gives way to a 4-D one of the caller."""
+    """They attend as the caller says."""
     model, toy = make(body, "clm")
     transformer = model.head.body.blocks[-1].transformer
     forward = transformer.forward
-
-    def open_to_all(inputs_embeds: torch.Tensor, attention_mask: torch.Tensor, **more: object) -> object:
-        count, length = attention_mask.shape
-        everything = torch.ones(count, 1, length, length, dtype=torch.bool)
-        return forward(inputs_embeds=inputs_embeds, attention_mask=everything, **more)
-
-    monkeypatch.setattr(transformer, "forward", open_to_all)
+    monkeypatch.setattr(transformer, "forward", lambda causal, **rest: forward(causal=False, **rest))
     assert leak_of(model, toy) > 1e-3
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import polars as pl
+import pyarrow as pa
 import pytest
 
 from t4r_lab.data.dataset import Dataset
@@ -309,7 +310,7 @@ def test_the_same_events_give_the_same_digest(tmp_path: Path) -> None:
     assert prepare(events(seed=1), tmp_path / "c", PrepareOptions(**ROLES)).digest != one
 
 
-@pytest.mark.parametrize("name", ["schema.json", "items.parquet", "test.parquet", "profile.json", "manifest.json"])
+@pytest.mark.parametrize("name", ["schema.json", "items.parquet", "test.arrow", "profile.json", "manifest.json"])
 def test_a_missing_or_damaged_file_is_named(tmp_path: Path, name: str) -> None:
     folder = prepare(events(), tmp_path / "d", PrepareOptions(**ROLES)).path
     path = folder / name
@@ -338,14 +339,14 @@ def test_a_foreign_file_and_a_foreign_folder_are_refused(tmp_path: Path) -> None
 
 def test_a_full_disk_leaves_the_old_state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     old = prepare(events(), tmp_path / "d", PrepareOptions(**ROLES)).digest
-    write = pl.DataFrame.write_parquet
+    open_file = pa.OSFile
 
-    def full(self: pl.DataFrame, path: Any, **options: Any) -> None:
-        if "valid" in str(path):
+    def full(path: str, mode: str) -> Any:
+        if "valid" in path:
             raise OSError(28, "No space left on device")
-        write(self, path, **options)
+        return open_file(path, mode)
 
-    monkeypatch.setattr(pl.DataFrame, "write_parquet", full)
+    monkeypatch.setattr(pa, "OSFile", full)
     with pytest.raises(InputError, match="the disk is full"):
         prepare(events(seed=1), tmp_path / "d", PrepareOptions(**ROLES))
     assert Dataset.open(tmp_path / "d").digest == old

@@ -101,7 +101,8 @@ from t4r_lab.build import build
 from t4r_lab.data.batches import make_batch, training_batches, training_length, training_windows
 from t4r_lab.data.dataset import Dataset
 from t4r_lab.spec import RunSpec
-from t4r_lab.train import make_accelerator, make_optimizer, train_step
+from t4r_lab.optimizer import make_optimizer
+from t4r_lab.train import make_accelerator, train_step
 
 def peak():
     return 1024 * int(re.search(r"VmHWM:\s+(\d+)", Path("/proc/self/status").read_text())[1])

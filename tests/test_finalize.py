@@ -136,6 +136,8 @@ def _ndcg(home: Path, run: str) -> float:
         (["worker", "--study", "x", "--minutes", "0"], "worker --minutes: 0 is too small"),
         (["studies", "show"], "which study?"),
         (["studies", "stop", "none"], "no such study"),
+        (["studies", "pause", "none"], "no such study"),
+        (["studies", "resume", "none"], "no such study"),
         (["finalize", "none"], "no such study"),
         (["finalize", "none", "--seeds", "11"], "choose 1 to 10"),
         (["finalize", "none", "--seeds", "0"], "choose 1 to 10"),
@@ -155,11 +157,29 @@ def test_wrong_arguments(
     assert not os.path.exists(tmp_path / "mlflow.db")  # nothing was begun
 
 
+def test_a_file_with_a_search_is_a_run_too(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("T4R_LAB_HOME", str(tmp_path))
+    status, out, err = call(capsys, "train", root / "spec.yaml", "--json")
+    assert status == 0, err
+    assert err.splitlines()[0].endswith(f"its section search: is for `t4r-lab tune {root / 'spec.yaml'}`")
+    again = call(capsys, "train", root / "plain.yaml", "--json")
+    assert json.loads(out)["valid"] == json.loads(again[1])["valid"]
+    assert "search:" not in again[2]
+    assert call(capsys, "describe", root / "spec.yaml")[0] == 0
+    wrong = tmp_path / "wrong.yaml"
+    wrong.write_text((root / "spec.yaml").read_text().replace("trials: 3", "trails: 3"))
+    status, _, err = call(capsys, "train", wrong)
+    assert (status, "did you mean" in err) == (2, True)
+
+
 def test_nothing_to_finalize(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
     from t4r_lab.data.dataset import Dataset
     from t4r_lab.spec.study import Plan, StudyOptions, load_study
     from t4r_lab.tuning import study
-    from t4r_lab.tuning.storage import address, connect
+    from t4r_lab.tuning.address import address
+    from t4r_lab.tuning.storage import connect
 
     monkeypatch.setenv("T4R_LAB_HOME", str(tmp_path))
     spec, section = load_study(root / "spec.yaml")

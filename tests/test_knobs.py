@@ -33,6 +33,7 @@ ELSEWHERE = {
     "train.monitor": "chooses the best epoch: test_train.py",
     "train.precision": "arithmetic of the body: test_train.py",
     "train.device": "where it runs",
+    "model.heads.0.loss.precision": "arithmetic of the products: test_losses.py",
     "model.heads.0.fit_temperature": "after training: test_runner.py",
     "model.towers": "a list: test_bodies.py",
     "model.merge": "of towers: test_bodies.py",

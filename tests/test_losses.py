@@ -79,3 +79,42 @@ def test_reduced_precision_bodies_get_gradients_of_their_own_type(body_dtype: to
     loss = linear_cross_entropy(low, weight.float(), bias.float(), labels)
     loss.backward()
     assert loss.dtype == torch.float32 and low.grad is not None and low.grad.dtype == body_dtype
+
+
+@pytest.mark.parametrize("temperature", [1.0, 0.02])  # the second makes logits that need their peak taken off
+@pytest.mark.parametrize("n", [1, 33, 100])
+def test_products_in_bfloat16_are_close_to_torch(n: int, temperature: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(losses, "HALF_LOGITS_PER_CHUNK", 40 * 300)  # two chunks and a rest, filled up to tiles
+    hidden, weight, bias, labels = (t.detach().float() if t.is_floating_point() else t for t in inputs(n, 300, 16))
+    hidden, weight, bias = ((t * 0.3).requires_grad_() for t in (hidden, weight, bias))
+    plain = F.cross_entropy((hidden @ weight.T + bias) / temperature, labels, label_smoothing=0.1, reduction="sum")
+    expected = torch.autograd.grad(plain, (hidden, weight, bias))
+    ours = linear_cross_entropy(hidden, weight, bias, labels, 0.1, temperature, "bfloat16")
+    assert float((ours - plain).abs() / plain) < 2e-3
+    for got, want in zip(torch.autograd.grad(ours, (hidden, weight, bias)), expected, strict=True):
+        assert float((got - want).norm() / want.norm()) < (0.01 if temperature == 1 else 0.1)
+
+
+def test_auto_takes_bfloat16_only_where_it_pays_and_is_safe(monkeypatch: pytest.MonkeyPatch) -> None:
+    cpu = torch.device("cpu")
+    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: True)
+    assert losses.multiplies_half("auto", 20_000, cpu, safe=True)
+    assert not losses.multiplies_half("auto", 20_000, cpu, safe=False)
+    assert not losses.multiplies_half("auto", 2_000, cpu, safe=True)
+    assert not losses.multiplies_half("auto", 1_000_000, cpu, safe=True)
+    assert not losses.multiplies_half("float32", 20_000, cpu, safe=True)
+    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: False)
+    assert not losses.multiplies_half("auto", 20_000, cpu, safe=True)
+    assert losses.multiplies_half("bfloat16", 20, cpu, safe=False)
+
+
+@pytest.mark.parametrize("scale", [1.0, 30.0])  # within and beyond what exp may be taken of as it is
+def test_large_and_small_logits_agree_with_torch_in_float32(scale: float) -> None:
+    hidden, weight, bias, labels = inputs(23, 50, 8)
+    hidden, weight, bias = (t.detach().float().requires_grad_() for t in (hidden, weight, bias))
+    plain = F.cross_entropy(scale * hidden @ weight.T + bias, labels, label_smoothing=0.2, reduction="sum")
+    ours = linear_cross_entropy(scale * hidden, weight, bias, labels, 0.2)
+    torch.testing.assert_close(ours, plain, rtol=1e-5, atol=1e-5)
+    expected = torch.autograd.grad(plain, (hidden, weight, bias))
+    for got, want in zip(torch.autograd.grad(ours, (hidden, weight, bias)), expected, strict=True):
+        torch.testing.assert_close(got, want, rtol=1e-4, atol=1e-4)

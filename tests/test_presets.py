@@ -11,9 +11,9 @@ from t4r_lab import cli
 from t4r_lab.build import build
 from t4r_lab.data.batches import make_batch, training_windows
 from t4r_lab.errors import InputError
+from t4r_lab.optimizer import make_optimizer
 from t4r_lab.spec import RunSpec
 from t4r_lab.spec.presets import PRESETS, start
-from t4r_lab.train import make_optimizer
 from tests.small import small_data
 from tests.toy import Toy
 

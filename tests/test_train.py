@@ -18,6 +18,7 @@ from t4r_lab.data.batches import make_batch, whole_windows
 from t4r_lab.errors import InputError
 from t4r_lab.nn.flow import Batch, Masked
 from t4r_lab.nn.masking import MaskedLM
+from t4r_lab.optimizer import make_optimizer
 from t4r_lab.report import Epoch, Progress, Stopped
 from t4r_lab.spec import RunSpec, TrainSpec
 from tests.toy import N_ITEMS, Toy, make_sessions, toy_spec
@@ -167,7 +168,7 @@ def test_gradients_are_clipped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
 
 def test_weight_decay_spares_biases_and_norms() -> None:
     model = build.build(toy_spec(), Toy().schema, Toy().item_table())
-    decayed, spared = train.make_optimizer(model, TrainSpec(weight_decay=0.1)).param_groups
+    decayed, spared = make_optimizer(model, TrainSpec(weight_decay=0.1)).param_groups
     assert decayed["weight_decay"] == 0.1
     assert spared["weight_decay"] == 0
     assert all(p.ndim < 2 for p in spared["params"])
@@ -230,7 +231,7 @@ def test_what_nothing_can_be_learned_from_is_skipped_and_counted(tmp_path: Path)
 
 def test_a_batch_without_targets_leaves_the_weights_as_they_are(tmp_path: Path) -> None:
     model = build.build(toy_spec("xlnet", "plm"), Toy().schema, Toy().item_table())
-    optimizer = train.make_optimizer(model, TrainSpec())
+    optimizer = make_optimizer(model, TrainSpec())
     single = make_batch(make_sessions(5, 0, longest=1), whole_windows(make_sessions(5, 0, longest=1), 8))
     before = [p.clone() for p in model.parameters()]
     accelerator = train.make_accelerator(TrainSpec(device="cpu"))

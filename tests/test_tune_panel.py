@@ -26,7 +26,7 @@ from t4r_lab.widgets.lab import TABS, Lab
 from t4r_lab.widgets.search import SearchForm, words
 from t4r_lab.widgets.studies import Look, StudyState, Watch
 from t4r_lab.widgets.study_plots import plots
-from t4r_lab.widgets.tune import EMPTY, TunePanel, Tuning
+from t4r_lab.widgets.tune import EMPTY, TunePanel, Tuning, progress
 from tests.small import small_data, small_spec
 
 EVIL = "<img src=x onerror=alert(1)>"
@@ -56,7 +56,7 @@ def draft(data: Path) -> Draft:
 
 
 def test_the_form_makes_the_plan_that_the_command_line_makes(draft: Draft) -> None:
-    asked: list[tuple[RunSpec, StudyOptions, str]] = []
+    asked: list[tuple[RunSpec, StudyOptions, str, str | None]] = []
     form = SearchForm(draft, lambda *study: asked.append(study))
     assert form.start.disabled
     form.table.selected = [RATE, DROPOUT, "model.body.kind"]
@@ -68,12 +68,18 @@ def test_the_form_makes_the_plan_that_the_command_line_makes(draft: Draft) -> No
     form.fields["constraints"].control.value = "parameters<=1e6"
     form.fields["trials"].control.value = "7"
     form.start.click()
-    spec, options, name = asked[0]
+    spec, options, name, storage = asked[0]
     typed = [f"{RATE}=1e-4:1e-2:log", f"{DROPOUT}=0:0.3", "model.body.kind=gru,gpt2"]
     own = {"objectives": ["ndcg@5", "ece"], "constraints": ["parameters<=1e6"], "trials": 7}
     expected = Plan.of(draft.spec, StudyOptions.parse({**own, "space": dict(map(parse_search, typed))}))
     assert Plan.of(spec, options).comparable() == expected.comparable()
-    assert (options.trials, name) == (7, "small")
+    assert (options.trials, name, storage) == (7, "small", None)
+    form.storage.value = "mysql://host/db"
+    assert "expected postgresql://" in form._message.value
+    assert form.start.disabled
+    form.storage.value = "postgresql://lab@host/db"
+    form.start.click()
+    assert asked[1][3] == "postgresql://lab@host/db"
 
 
 @pytest.mark.parametrize("preset", SEARCH_PRESETS)
@@ -143,21 +149,30 @@ def test_a_study_is_shown_with_reasons_and_its_best(draft: Draft) -> None:
     view.show(Look(["s", "older"], ["s"], state))
     assert "running · 4 of 10 trials · 1 running · 1 failed · about 36 s left" in view._progress.value  # 6 of 6 s each
     assert "trial 2 is best: ndcg@5 0.200, ece 0.100" in view._progress.value
-    assert "ece against ndcg@5" in view._plots.value
-    assert "Importance" not in view._plots.value  # of three trials it would be chance
+    timed = replace(state, wanted=None, until=time.time() + 119.9)
+    assert "about 1 min 59 s left" in progress(timed)
+    assert "ece against ndcg@5" in view.plots.html
+    assert "Importance" not in view.plots.html  # of three trials it would be chance
     assert "Importance" in plots(replace(state, trials=tuple(trial(n) for n in range(10))))
     assert EVIL in [row[5]["text"] for row in view.table.rows]  # the table sets it as text, never as markup
-    assert "<img" not in view._log.value + view._plots.value
+    assert "<img" not in view._log.value + view.plots.html
     view.best.value = True
     assert view.table.row_keys == ["2", "0"]
     view.table.selected = ["2"]
     view.use.click()
-    view.stop.click()
-    assert asked == [2, "stop"]
-    assert view.resume.disabled
+    assert view.plots.chosen == "2"
+    view.plots.chosen = "0"  # as a click on its dot does
+    view.use.click()
+    assert 'data-trial="0"' in view.plots.html
+    view.asks["pause"].click()
+    view.asks["stop"].click()
+    assert asked == [2, 0, "pause", "stop"]
+    assert view.asks["resume"].disabled
+    view.show(Look(["s"], ["s"], replace(state, status="paused")))
+    assert {ask for ask, button in view.asks.items() if not button.disabled} == {"stop", "resume"}
+    assert "left" not in view._progress.value
     view.show(Look(["s"], [], StudyState("s", "stopped", objectives=("ndcg@5", "ece"), trials=trials[:3])))
-    assert view.stop.disabled
-    assert not view.resume.disabled
+    assert {ask for ask, button in view.asks.items() if not button.disabled} == {"resume"}
 
 
 def test_a_study_that_cannot_begin_says_why(draft: Draft) -> None:
@@ -166,7 +181,7 @@ def test_a_study_that_cannot_begin_says_why(draft: Draft) -> None:
     view.show(Look(["s"], [], StudyState("s", "failed", log=log)))
     assert "can&#x27;t be reached" in view._progress.value
     assert "<img" not in view._progress.value
-    assert view.resume.disabled
+    assert all(button.disabled for button in view.asks.values())
 
 
 # ── processes ───────────────────────────────────────────────────────────────────────────────────
@@ -210,7 +225,15 @@ def test_a_study_outlives_the_panel_is_found_again_and_stopped(tuning: Tuning, d
         again.view.form.start.click()
         until(lambda: again.view.refusal)
         assert "it is running" in again.view.refusal
-        again.view.stop.click()
+        again.view.asks["pause"].click()
+        until(lambda: again.view.state is not None and again.view.state.status == "paused")
+        held = {t.number: t.worker for t in again.view.state.trials if t.state == "running"}
+        again.view.asks["resume"].click()
+        until(lambda: again.view.state is not None and again.view.state.status == "running")
+        number = min(held)
+        until(lambda: again.view.state is not None and again.view.state.trials[number].state != "running")
+        assert again.view.state.trials[number].state in ("finished", "pruned")  # held through the pause, not lost
+        again.view.asks["stop"].click()
         until(
             lambda: again.view.state is not None and again.view.state.status == "stopped" and not again.view.state.alive
         )
@@ -222,7 +245,8 @@ def test_resuming_takes_the_latest_budget_and_refuses_a_second_process(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from t4r_lab.data.dataset import Dataset
-    from t4r_lab.tuning.storage import address, connect
+    from t4r_lab.tuning.address import address
+    from t4r_lab.tuning.storage import connect
     from t4r_lab.tuning.study import begin
 
     started: list[str] = []
@@ -233,7 +257,8 @@ def test_resuming_takes_the_latest_budget_and_refuses_a_second_process(
         launch.resume("other", tmp_path)
     launch.resume("a/b", tmp_path)  # begun by the command line
     launch.launch(plan.spec, plan.options.model_copy(update={"trials": 9}), "a/b", tmp_path)
-    study = launch.resume("a/b", tmp_path)
+    launch.resume("a/b", tmp_path)
+    study = launch.of("a/b", tmp_path)
     assert started == ["a/b"] * 3
     assert (study.name, load_study(study.folder / launch.SPEC)[1]["trials"]) == ("a/b", 9)
     with locked(study.folder / "lock"):
@@ -293,7 +318,8 @@ def test_the_command_line_detaches_to_the_same(
 def test_a_study_that_cannot_be_read_hides_no_other(tmp_path: Path, data: Path) -> None:
     import optuna
 
-    from t4r_lab.tuning.storage import address, connect
+    from t4r_lab.tuning.address import address
+    from t4r_lab.tuning.storage import connect
 
     store = connect(address(tmp_path, None))
     optuna.create_study(study_name="half", storage=store.backend)

@@ -17,11 +17,13 @@ from typing import Any
 import pytest
 
 from t4r_lab.errors import InputError
-from t4r_lab.report import Remark, Report, TrialEnded
+from t4r_lab.report import Progress, Remark, Report, TrialEnded
 from t4r_lab.spec import RunSpec
 from t4r_lab.spec.study import Plan, StudyOptions
 from t4r_lab.tuning import lead, record, study, trial, worker
-from t4r_lab.tuning.storage import address, connect, shown
+from t4r_lab.tuning.address import address, shown
+from t4r_lab.tuning.drawings import FIGURES
+from t4r_lab.tuning.storage import connect
 from tests.small import small_data, small_spec
 
 SMOOTHING, DROPOUT = "model.heads.0.loss.label_smoothing", "model.body.dropout"
@@ -353,6 +355,72 @@ def test_stopped_from_elsewhere_and_gone_on(data: Path, tmp_path: Path, monkeypa
     assert trials[3].params == trials[2].params
 
 
+def test_a_pause_holds_the_trial_and_costs_no_minutes(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def train(spec: RunSpec, plan: Plan, dataset: Any, folder: Path, epochs: list, stop: Any, prune: Any) -> dict:
+        begun.set()
+        assert release.wait(60)  # the pause has been asked for
+        time.sleep(worker.POLL + 0.1)  # and is seen at the next look
+        began = time.monotonic()
+        answers.append(stop())
+        held.append(time.monotonic() - began)
+        return {"ndcg@5": 0.5}
+
+    begun, release, answers, held = threading.Event(), threading.Event(), [], []
+    monkeypatch.setattr(trial, "train", train)
+    found = begin(data, tmp_path, minutes=1, trials=1, pruner="none")
+    with pytest.raises(InputError, match="nothing of it runs"):
+        lead.pause("s", home=tmp_path)
+    assert not lead.go_on("s", home=tmp_path)
+    crew = threading.Thread(target=worker.work, args=(orders(tmp_path),))
+    crew.start()
+    assert begun.wait(60)
+    found.keep(study.UNTIL, time.time() + 1)  # over in the midst of the pause
+    lead.pause("s", home=tmp_path)
+    release.set()
+    time.sleep(2.5)
+    result, trials = lead.report("s", home=tmp_path)
+    assert (result.status, [t.state for t in trials], answers) == ("paused", ["running"], [])
+    assert lead.go_on("s", home=tmp_path)
+    assert found.asked().until == pytest.approx(time.time() + 1, abs=0.6)
+    crew.join()
+    assert answers == [False]
+    assert held[0] > 1
+    assert lead.report("s", home=tmp_path)[0].counts == {"finished": 1}
+
+
+def test_a_paused_study_can_be_stopped(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def train(spec: RunSpec, plan: Plan, dataset: Any, folder: Path, epochs: list, stop: Any, prune: Any) -> dict:
+        lead.pause("s", home=tmp_path)
+        threading.Timer(0.5, lead.stop, ["s"], {"home": tmp_path}).start()
+        while not stop():
+            time.sleep(0.05)
+        raise trial.Interrupted
+
+    monkeypatch.setattr(trial, "train", train)
+    begin(data, tmp_path, trials=2, pruner="none")
+    worker.work(orders(tmp_path))
+    result, trials = lead.report("s", home=tmp_path)
+    assert (result.status, trials[0].reason) == ("stopped", "it was stopped; tried again as trial 1")
+
+
+def test_workers_elsewhere_keep_the_minutes_of_the_study(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(trial, "train", failing({}))
+    begin(data, tmp_path, minutes=1, pruner="none").keep(study.UNTIL, time.time() - 1)
+    assert worker.work(orders(tmp_path)) == 0
+
+
+def test_progress_is_of_the_time_where_only_that_is_given(data: Path, tmp_path: Path) -> None:
+    found = begin(data, tmp_path, minutes=10)
+    found.keep(study.UNTIL, time.time() + 450.5)
+    assert lead._progress(found, found.trials(), 10) == Progress("searching", 144, 600, "s")  # 24 hundredths
+    by_trials = begin(data, tmp_path, "t", minutes=10, trials=5)
+    assert lead._progress(by_trials, by_trials.trials(), 10) == Progress("searching", 0, 5, "trials")
+
+
 def test_minutes_end_a_study(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def train(*rest: Any) -> dict[str, float]:
         time.sleep(0.3)
@@ -418,6 +486,23 @@ def test_a_trial_is_trained_and_judged_as_a_run_is(data: Path, tmp_path: Path) -
     assert found["parameters"] == sum(v.numel() for v in _weights(tmp_path / "home", whole.run_id).values())
 
 
+def test_a_pause_counts_in_no_epoch_s_time(data: Path, tmp_path: Path) -> None:
+    from t4r_lab.data.dataset import Dataset
+
+    def slowly() -> bool:
+        time.sleep(0.1)
+        return False
+
+    epochs: list[dict[str, Any]] = []
+    plan = Plan.of(small_spec(data), StudyOptions.parse({"space": {DROPOUT: None}}))
+    began = time.monotonic()
+    trial.train(plan.spec, plan, Dataset.open(data), tmp_path / "trial", epochs, slowly)
+    whole, waited = time.monotonic() - began, sum(e["waited"] for e in epochs)
+    assert waited > 0.4  # batches of two epochs, and the end of the first
+    assert all(e["seconds"] > 0 for e in epochs)
+    assert sum(e["seconds"] for e in epochs) + waited < whole
+
+
 def _weights(home: Path, run_id: str) -> dict[str, Any]:
     from safetensors.torch import load_file
 
@@ -462,6 +547,8 @@ def test_tune_leads_workers_and_records(data: Path, tmp_path: Path) -> None:
     page = (folder / "figures.html").read_text()
     assert page.count("Plotly.newPlot") >= 5
     assert "src=" not in page.replace("src=\\", "")[:2000]  # nothing is fetched
+    images = {path.stem for path in (folder / "figures").iterdir()}
+    assert images == set(FIGURES) - {"pareto_front"}  # there is one objective
     assert not (tmp_path / "studies" / "scratch").exists() or not list((tmp_path / "studies" / "scratch").iterdir())
     # a second call has nothing to do, and records nothing twice
     again = lead.tune(spec, options, home=tmp_path, on_report=said.append)

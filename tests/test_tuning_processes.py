@@ -20,7 +20,8 @@ from t4r_lab.data.dataset import Dataset
 from t4r_lab.errors import InputError
 from t4r_lab.spec.study import Plan, StudyOptions
 from t4r_lab.tuning import lead, storage, study
-from t4r_lab.tuning.storage import address, connect
+from t4r_lab.tuning.address import address
+from t4r_lab.tuning.storage import connect
 from tests.small import small_data, small_spec
 
 KILLS = 6
@@ -80,6 +81,7 @@ def test_a_killed_worker_is_replaced_and_ctrl_c_can_be_gone_on_from(data: Path, 
     assert stopped["trials"]["lost"] >= 2
     done = subprocess.run([*command], env=environment, capture_output=True, text=True, timeout=110)
     assert done.returncode == 0, done.stderr
+    assert "Warning" not in err + done.stderr  # such as Optuna's, of what is done on purpose
     found = json.loads(done.stdout)
     assert found["trials"] == {"lost": stopped["trials"]["lost"], "finished": 2}
     assert found["run_id"] == stopped["run_id"]

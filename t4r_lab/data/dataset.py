@@ -14,27 +14,12 @@ from numpy.typing import NDArray
 from t4r_lab.data.frames import Frame
 from t4r_lab.data.sessions import PARTS, Sessions, join
 from t4r_lab.data.vocabulary import Vocabulary
-from t4r_lab.data.write import Manifest, check_folder
+from t4r_lab.data.write import Manifest, check_folder, read_sessions
 from t4r_lab.errors import InputError, did_you_mean
 from t4r_lab.schema import Schema
 
 BEFORE_TEST = "train+valid"
 """Everything before the test part, for a last training before testing."""
-
-
-def read_sessions(path: Path, schema: Schema) -> Sessions:
-    """One part, as `prepare` wrote it."""
-    frame = pl.read_parquet(path)
-    lengths = frame["item_id"].list.len().to_numpy()
-    lists = [name for name, dtype in frame.schema.items() if isinstance(dtype, pl.List)]
-    scalars = [c.name for c in schema if c.scope == "session" and c.role != "session" and c.name in frame.columns]
-    return Sessions(
-        values={name: frame[name].explode(empty_as_null=False).to_numpy() for name in lists},
-        offsets=np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64),
-        target_start=frame["target_start"].to_numpy(),
-        context={name: frame[name].to_numpy() for name in scalars},
-        ids=frame["session"].to_numpy(),
-    )
 
 
 class Dataset:
@@ -88,17 +73,15 @@ class Dataset:
             raise InputError(f"{name}: no such part of the data; {did_you_mean(name, (*PARTS, BEFORE_TEST))}")
         if name not in self._parts:
             self._parts[name] = (
-                self._before_test()
-                if name == BEFORE_TEST
-                else read_sessions(self.path / f"{name}.parquet", self.schema)
+                self._before_test() if name == BEFORE_TEST else read_sessions(self.path / self.manifest.part(name))
             )
         return self._parts[name]
 
     def _before_test(self) -> Sessions:
         train, valid = self.part("train"), self.part("valid")
         if self.manifest.split == "leave_one_out":  # a session's validation row holds its training events too
-            longer = set(valid.ids.tolist())
-            train = train.take(np.flatnonzero([i not in longer for i in train.ids.tolist()]))
+            longer = pl.Series(train.ids).is_in(pl.Series(valid.ids).implode())
+            train = train.take(np.flatnonzero(~longer.to_numpy()))
         return join(train, valid)
 
     # of the vocabulary ----------------------------------------------------------------------------

@@ -26,7 +26,7 @@ from t4r_lab.data.sessionize import Log, find_sessions
 from t4r_lab.data.sessions import PARTS, Sessions, ranges
 from t4r_lab.data.split import Split, split_sessions
 from t4r_lab.data.vocabulary import FOLDER, SESSIONS
-from t4r_lab.data.write import check_target, write_sessions, written_whole
+from t4r_lab.data.write import ENDINGS, VERSION, check_target, write_sessions, written_whole
 from t4r_lab.errors import InputError
 from t4r_lab.report import OnReport, Progress, silent
 from t4r_lab.schema import Column, Schema
@@ -113,7 +113,7 @@ def prepare(
         checks = split_figures(split, raw.time, _users(raw, options))
         del raw
         for name, sessions in parts.items():
-            write_sessions(sessions, folder / f"{name}.parquet")
+            write_sessions(sessions, folder / f"{name}.{ENDINGS[VERSION]}")
         schema.save(folder / "schema.json")
         sessions_as = {"gap_minutes": options.gap_minutes, "drop_repeats": options.drop_repeats}
         (folder / FOLDER / SESSIONS).write_text(json.dumps(sessions_as) + "\n", encoding="utf-8")

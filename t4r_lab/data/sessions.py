@@ -2,18 +2,54 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+if TYPE_CHECKING:
+    import pyarrow as pa
+
 PARTS = ("train", "valid", "test")
+SLAB = 2_000_000
+"""Events that are worked on at once where a whole column would be copied."""
+
+
+class Texts:
+    """Strings of an Arrow array, each made when it is asked for: all at once they take more than the events."""
+
+    def __init__(self, array: pa.Array) -> None:
+        self._array = array
+
+    def __len__(self) -> int:
+        return len(self._array)
+
+    def __getitem__(self, rows: Any) -> Any:
+        if isinstance(rows, int | np.integer):
+            return self._array[int(rows)].as_py()
+        return self._array.take(np.arange(len(self))[rows]).to_numpy(zero_copy_only=False)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.tolist())
+
+    def __arrow_c_array__(self, requested_schema: Any = None) -> Any:
+        return self._array.__arrow_c_array__(requested_schema)  # polars takes it as it is
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
+        return np.asarray(self._array.to_numpy(zero_copy_only=False), dtype)
+
+    def tolist(self) -> list[str]:
+        found: list[str] = self._array.to_pylist()
+        return found
 
 
 @dataclass(frozen=True)
 class Sessions:
     """S sessions with N events, flat: session s owns events ``offsets[s]`` to ``offsets[s + 1]``.
+
+    The columns of prepared data lie in a file and are read where they are touched, so they may outgrow memory.
 
     Attributes
     ----------
@@ -30,7 +66,7 @@ class Sessions:
     offsets: NDArray[np.int64]
     target_start: NDArray[np.int32]
     context: dict[str, NDArray[Any]]
-    ids: NDArray[Any]
+    ids: NDArray[Any] | Texts
     dropped: int = 0
 
     def __len__(self) -> int:
@@ -43,7 +79,10 @@ class Sessions:
 
     def item_counts(self, n_items: int) -> NDArray[np.int64]:
         """Events of each item 1..I, (I,)."""
-        return np.bincount(self.values["item_id"], minlength=n_items + 1)[1:]
+        ids, counts = self.values["item_id"], np.zeros(n_items + 1, np.int64)
+        for start in range(0, len(ids), SLAB):
+            counts += np.bincount(ids[start : start + SLAB], minlength=n_items + 1)
+        return counts[1:]
 
     def take(self, rows: NDArray[np.integer[Any]]) -> Sessions:
         """The sessions at `rows`, in that order."""

@@ -170,7 +170,8 @@ class Vocabulary:
             given = as_text(given).cast(own.dtype, strict=False)
         else:
             given = given.cast(own.dtype, strict=False)
-        return given.replace_strict(own, self.items["item_id"], default=PADDING, return_dtype=pl.Int32)
+        known = self.items.filter(own.is_in(given.unique().implode()))  # of all items only these get into a table
+        return given.replace_strict(known["item"], known["item_id"], default=PADDING, return_dtype=pl.Int32)
 
     def _encoded(self, frame: pl.DataFrame, name: str | None, column: Column) -> NDArray[Any]:
         """A feature of new events, (N,); unknown (categorical) or the mean (continuous) where they lack it."""

@@ -12,20 +12,24 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
+import numpy as np
 import polars as pl
 import pyarrow as pa
+import pyarrow.ipc
 
-from t4r_lab.data.sessions import Sessions
+from t4r_lab.data.sessions import PARTS, Sessions, Texts
 from t4r_lab.errors import InputError
 
 FORMAT = "t4r-lab prepared data"
-VERSION = 1
+VERSION = 2
+ENDINGS = {1: "parquet", 2: "arrow"}
+"""Of the parts' files, by the format's version: those of the first one aren't read from where they lie."""
 MANIFEST = "manifest.json"
 LITTER = frozenset((".DS_Store", ".ipynb_checkpoints", "Thumbs.db", "desktop.ini"))
 """What file managers and JupyterLab leave in folders that are looked into."""
-REQUIRED = ("schema.json", "items.parquet", "train.parquet", "valid.parquet", "test.parquet", "profile.json")
+REQUIRED = ("schema.json", "items.parquet", "profile.json")
+"""Beside the parts."""
 
 
 @dataclass(frozen=True)
@@ -35,6 +39,51 @@ class Manifest:
     files: dict[str, tuple[int, str]]
     digest: str
     split: str
+    version: int
+
+    def part(self, name: str) -> str:
+        """The file of a part."""
+        return f"{name}.{ENDINGS[self.version]}"
+
+
+# ── Sessions ────────────────────────────────────────────────────────────────────────────────────
+
+
+def write_sessions(sessions: Sessions, path: Path) -> None:
+    """One part as an Arrow file: one batch with a row per session, its events as lists, nothing compressed."""
+    offsets = pa.array(sessions.offsets)
+    columns = {
+        "session": pa.array(np.asarray(sessions.ids), pa.large_string()),
+        "target_start": pa.array(sessions.target_start),
+    }
+    columns |= {name: pa.array(values) for name, values in sessions.context.items()}
+    for name, values in sessions.values.items():
+        columns[name] = pa.LargeListArray.from_arrays(offsets, pa.array(values))
+    batch = pa.record_batch(columns)
+    with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_file(sink, batch.schema) as writer:
+        writer.write_batch(batch)
+
+
+def read_sessions(path: Path) -> Sessions:
+    """What `write_sessions` wrote, or an earlier version as Parquet.
+
+    The arrays of an Arrow file are the file itself, mapped: what is read of them is in memory only as long as there
+    is room. Parquet is read whole.
+    """
+    if path.suffix == ".parquet":
+        batch = pl.read_parquet(path).to_arrow(compat_level=pl.CompatLevel.oldest()).combine_chunks().to_batches()[0]
+    else:
+        batch = pa.ipc.open_file(pa.memory_map(str(path))).get_batch(0)
+    columns = dict(zip(batch.schema.names, batch.columns, strict=True))
+    ids, target_start = columns.pop("session"), columns.pop("target_start")
+    lists = {name: column for name, column in columns.items() if pa.types.is_large_list(column.type)}
+    return Sessions(
+        values={name: column.values.to_numpy() for name, column in lists.items()},
+        offsets=lists["item_id"].offsets.to_numpy(),
+        target_start=target_start.to_numpy(),
+        context={name: column.to_numpy() for name, column in columns.items() if name not in lists},
+        ids=Texts(ids),
+    )
 
 
 # ── Writing ─────────────────────────────────────────────────────────────────────────────────────
@@ -97,19 +146,6 @@ def written_whole(out: Path, split: str) -> Iterator[Path]:
     finally:
         if temporary is not None:
             shutil.rmtree(temporary, ignore_errors=True)
-
-
-def write_sessions(sessions: Sessions, path: Path) -> None:
-    """One part as Parquet: a row per session, its events as lists."""
-    offsets = pa.array(sessions.offsets)
-    columns: dict[str, Any] = {
-        "session": pl.Series(sessions.ids, dtype=pl.String),
-        "target_start": sessions.target_start,
-    }
-    columns |= sessions.context
-    for name, values in sessions.values.items():
-        columns[name] = pl.Series(name, pa.LargeListArray.from_arrays(offsets, pa.array(values)))
-    pl.DataFrame(columns).write_parquet(path, statistics=False)
 
 
 def _replace(temporary: Path, out: Path) -> None:
@@ -202,12 +238,12 @@ def read_manifest(folder: Path) -> Manifest:
             raise ValueError
         version = int(content["version"])
         files = {str(name): (int(f["bytes"]), str(f["sha256"])) for name, f in content["files"].items()}
-        manifest = Manifest(files, str(content["digest"]), str(content["split"]))
+        manifest = Manifest(files, str(content["digest"]), str(content["split"]), version)
     except (ValueError, KeyError, TypeError, AttributeError):
         raise InputError(f"{path}: is not a manifest of prepared data; prepare the data again") from None
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror}); check its permissions") from None
-    if version != VERSION:
+    if version not in ENDINGS:
         raise InputError(f"{path}: has format version {version}, this t4r-lab reads {VERSION}; prepare the data again")
     return manifest
 
@@ -222,7 +258,8 @@ def check_folder(folder: Path) -> Manifest:
     """
     manifest, again = read_manifest(folder), "prepare the data again"
     listed, there = set(manifest.files), _files(folder) - {MANIFEST}
-    for name in sorted((listed | set(REQUIRED)) - there):
+    required = {*REQUIRED, *(manifest.part(name) for name in PARTS)}
+    for name in sorted((listed | required) - there):
         raise InputError(f"{folder / name}: is missing; {again}")
     for name in sorted(there - listed):
         raise InputError(f"{folder / name}: is not part of the prepared data; move it elsewhere")

@@ -1,4 +1,4 @@
-"""Two small transformers of our own, on PyTorch's scaled dot-product attention: SASRec and LiGR.
+"""Attention on packed events, and two small transformers of our own: SASRec and LiGR.
 
 Both are pre-norm with learned absolute positions; causal or both ways, as the masking asks.
 """
@@ -10,12 +10,50 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from t4r_lab.nn.configurations import Sizes
+from t4r_lab.nn.dropout import drop
+from t4r_lab.nn.packing import Packing
 
 ACTIVATIONS = {"gelu": nn.GELU, "relu": nn.ReLU, "silu": nn.SiLU}
 
 
+FORBIDDEN = -1e30
+"""Added to the scores of what an event may not attend to."""
+
+
+def attend(
+    read: Tensor, valid: Tensor, n_head: int, causal: bool, scale: float | None = None, dropout: float = 0.0
+) -> Tensor:
+    """Scaled dot-product attention (Vaswani et al., 2017) of queries, keys and values (b, T, 3·D) to (b, T, D).
+
+    Padding, where `valid` (b, T) is False, stands on the right: a `causal` read never meets it. `scale` is 1/√(D/H) if
+    None. Torch's own attention is quick as long as nothing is dropped on a CPU.
+    """
+    parts = read.unflatten(2, (3, n_head, -1))  # (b, T, 3, H, D/H)
+    if not dropout or read.device.type != "cpu":
+        q, k, v = parts.permute(2, 0, 3, 1, 4).unbind()
+        keys = None if causal else valid[:, None, None]
+        seen = F.scaled_dot_product_attention(q, k, v, keys, dropout, is_causal=causal, scale=scale)  # (b, H, T, D/H)
+        return seen.transpose(1, 2).flatten(2)
+    b, length = valid.shape
+    q, k, v = (part.flatten(0, 1) for part in parts.permute(2, 3, 0, 1, 4))  # (H·b, T, D/H)
+    scores = torch.baddbmm(
+        forbidden(valid, causal, read.dtype).expand(n_head, b, -1, length).flatten(0, 1), q, k.transpose(1, 2),
+        alpha=scale or q.shape[2] ** -0.5,
+    )  # fmt: skip
+    seen = torch.bmm(drop(scores.softmax(2), dropout), v)
+    return seen.unflatten(0, (n_head, b)).permute(1, 2, 0, 3).flatten(2)
+
+
+def forbidden(valid: Tensor, causal: bool, dtype: torch.dtype) -> Tensor:
+    """What is added to scores, (T, T) where `causal`, else (b, 1, T) by which keys are `valid`."""
+    length = valid.shape[1]
+    if causal:
+        return torch.full((length, length), FORBIDDEN, dtype=dtype, device=valid.device).triu(1)
+    return torch.where(valid, 0.0, FORBIDDEN).to(dtype)[:, None]
+
+
 class SelfAttention(nn.Module):
-    """Multi-head attention over (B, T, D)."""
+    """Multi-head attention over packed events (N, D)."""
 
     def __init__(self, sizes: Sizes) -> None:
         super().__init__()
@@ -23,12 +61,13 @@ class SelfAttention(nn.Module):
         self.read = nn.Linear(sizes.d_model, 3 * sizes.d_model)
         self.write = nn.Linear(sizes.d_model, sizes.d_model)
 
-    def forward(self, hidden: Tensor, keys: Tensor | None) -> Tensor:
-        """`keys` (B, 1, 1, T) is True where all may look; None: position i looks at 0..i."""
-        q, k, v = self.read(hidden).unflatten(-1, (3, self.n_head, -1)).permute(2, 0, 3, 1, 4)  # (B, H, T, D/H) each
+    def forward(self, packed: Tensor, packing: Packing, causal: bool) -> Tensor:
+        """(N, D) to (N, D): every event attends to those of its session, or where `causal` to those up to it."""
         dropout = self.dropout if self.training else 0.0
-        seen = F.scaled_dot_product_attention(q, k, v, attn_mask=keys, dropout_p=dropout, is_causal=keys is None)
-        out: Tensor = self.write(seen.transpose(1, 2).flatten(2))
+        seen = packing.attend(
+            self.read(packed), lambda read, valid: attend(read, valid, self.n_head, causal, dropout=dropout)
+        )
+        out: Tensor = self.write(seen)
         return out
 
 
@@ -61,8 +100,8 @@ class SASRecLayer(nn.Module):
             nn.Linear(4 * width, width),
         )  # fmt: skip
 
-    def forward(self, hidden: Tensor, keys: Tensor | None) -> Tensor:
-        hidden = hidden + self.dropout(self.attention(self.attention_norm(hidden), keys))
+    def forward(self, hidden: Tensor, packing: Packing, causal: bool) -> Tensor:
+        hidden = hidden + self.dropout(self.attention(self.attention_norm(hidden), packing, causal))
         out: Tensor = hidden + self.dropout(self.feed_forward(self.feed_forward_norm(hidden)))
         return out
 
@@ -78,8 +117,8 @@ class LiGRLayer(nn.Module):
         self.attention_gate, self.feed_forward_gate = nn.Linear(width, width), nn.Linear(width, width)
         self.dropout = nn.Dropout(sizes.dropout)
 
-    def forward(self, hidden: Tensor, keys: Tensor | None) -> Tensor:
-        attended = self.dropout(self.attention(self.attention_norm(hidden), keys))
+    def forward(self, hidden: Tensor, packing: Packing, causal: bool) -> Tensor:
+        attended = self.dropout(self.attention(self.attention_norm(hidden), packing, causal))
         hidden = hidden + torch.sigmoid(self.attention_gate(hidden)) * attended
         fed = self.dropout(self.feed_forward(self.feed_forward_norm(hidden)))
         return hidden + torch.sigmoid(self.feed_forward_gate(hidden)) * fed
@@ -100,12 +139,10 @@ class AttentionStack(nn.Module):
             if isinstance(module, nn.Linear):
                 nn.init.zeros_(module.bias)
 
-    def forward(self, hidden: Tensor, valid: Tensor, causal: bool) -> Tensor:
-        """`valid` (B, T) is False at padding, which stands on the right: a causal read never meets it."""
-        # a session without events looks at its first place: a softmax over nothing is no number
-        keys = None if causal else valid.index_fill(1, valid.new_zeros(1, dtype=torch.long), True)[:, None, None]
-        hidden = self.dropout(hidden + self.positions.weight[: hidden.shape[1]])
+    def forward(self, hidden: Tensor, lengths: Tensor, causal: bool) -> Tensor:
+        """`lengths` (B,) counts the real events of `hidden` (B, T, D); zero at padding."""
+        packing = Packing.of(lengths, hidden.shape[1])
+        packed = self.dropout(packing.pack(hidden) + self.positions(packing.position))
         for layer in self.layers:
-            hidden = layer(hidden, keys)
-        out: Tensor = self.norm(hidden)
-        return out
+            packed = layer(packed, packing, causal)
+        return packing.pad(self.norm(packed))

@@ -14,12 +14,10 @@ from t4r_lab.nn.dropout import Dropout
 from t4r_lab.nn.features import TabularSequenceFeatures
 from t4r_lab.nn.flow import Batch, Masked
 from t4r_lab.nn.masking import Masking, make_masking
-from t4r_lab.nn.transformers import make_transformer, sequence_output
+from t4r_lab.nn.packing import length_groups
+from t4r_lab.nn.transformers import make_transformer, reads_packed, sequence_output
 from t4r_lab.nn.two_stream import query_stream
 from t4r_lab.spec import pair_refusal
-
-GROUPS, ROWS_PER_GROUP = 2, 16
-"""Groups of like length in which a transformer reads a batch, at most, and the fewest rows of one."""
 
 
 class MLPBlock(nn.Module):
@@ -81,9 +79,10 @@ class TransformerBlock(nn.Module):
         """(B, T, d_model); what stands at padding means nothing."""
         if masked.causal not in {masking == "clm" for masking in self.maskings}:
             raise InputError(f"{pair_refusal(self.kind, 'clm' if masked.causal else 'mlm', self.maskings)}")
-        groups = _by_length(masked.batch.lengths, hidden)
-        if not groups:
-            return self._read(hidden, masked, slice(None))
+        lengths = masked.batch.lengths
+        if masked.order is None and reads_packed(self.transformer):
+            return sequence_output(self.transformer, self.kind, hidden, lengths, masked.causal)
+        groups = length_groups(lengths, hidden.shape[1])
         rows = torch.cat(groups)
         ordered = hidden.index_select(0, rows).split(
             [len(group) for group in groups]
@@ -91,29 +90,17 @@ class TransformerBlock(nn.Module):
         parts = [self._read(events, masked, group) for events, group in zip(ordered, groups, strict=True)]
         return torch.cat(parts).index_select(0, rows.argsort())
 
-    def _read(self, hidden: Tensor, masked: Masked, rows: Tensor | slice) -> Tensor:
+    def _read(self, hidden: Tensor, masked: Masked, rows: Tensor) -> Tensor:
         """(b, T, d_model) of these `rows` of `masked`, read up to the longest; `hidden` (b, T, D) is theirs."""
-        longest = max(int(masked.batch.lengths[rows].max()), 1)
-        events, valid = hidden[:, :longest], masked.batch.valid[rows, :longest]
+        lengths = masked.batch.lengths[rows]
+        longest = max(int(lengths.max()), 1)
+        events = hidden[:, :longest]
         if masked.order is None:
-            part = sequence_output(self.transformer, self.kind, events, valid, masked.causal)
+            part = sequence_output(self.transformer, self.kind, events, lengths, masked.causal)
         else:
-            order, predict = masked.order[rows, :longest], masked.predict[rows, :longest]
+            valid, order, predict = (x[rows, :longest] for x in (masked.batch.valid, masked.order, masked.predict))
             part = query_stream(self.transformer, events, valid, order, predict)
         return F.pad(part, (0, 0, 0, hidden.shape[1] - longest))
-
-
-def _by_length(lengths: Tensor, hidden: Tensor) -> list[Tensor]:
-    """The rows of a batch in groups of like length, so that short sessions aren't padded to the longest; or none.
-
-    Only on a CPU, where time goes with the positions, and where much of (B, T) is padding. The result is the
-    same, since padding is masked; the batch stays mixed, as learning wants it.
-    """
-    count, longest = hidden.shape[:2]
-    groups = min(GROUPS, count // ROWS_PER_GROUP)
-    if groups < 2 or hidden.device.type != "cpu" or int(lengths.sum()) > 0.8 * count * longest:
-        return []
-    return list(lengths.argsort(stable=True).chunk(groups))
 
 
 class RNNBlock(nn.Module):

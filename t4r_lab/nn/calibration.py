@@ -29,7 +29,8 @@ class Calibration:
         probability = (scores - norm).exp_()
         own = scores.gather(1, targets[:, None] - 1) - norm
         self.nll -= float(own.double().sum())
-        self.brier += float((probability.square().sum(1) - 2 * own[:, 0].exp() + 1).double().sum())
+        squares = torch.linalg.vector_norm(probability, dim=1).square()  # Σ p², without another array of that size
+        self.brier += float((squares - 2 * own[:, 0].exp() + 1).double().sum())
         confidence, top = (part.cpu() for part in probability.max(1))
         bins = self.bins.shape[1]
         index = (confidence * bins).long().clamp(max=bins - 1)

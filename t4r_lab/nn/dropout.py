@@ -22,11 +22,16 @@ class Dropout(nn.Dropout):
         super().__init__(p)
 
     def forward(self, input: Tensor) -> Tensor:
-        if not self.training or self.p == 0:
-            return input
-        if input.device.type != "cpu" or self.p == 1:
-            return F.dropout(input, self.p)
-        return input * keep_mask(input.shape, self.p, input.dtype)
+        return drop(input, self.p) if self.training else input
+
+
+def drop(values: Tensor, p: float) -> Tensor:
+    """`values` with a share `p` of them zeroed and the others scaled up, as in training."""
+    if p == 0:
+        return values
+    if values.device.type != "cpu" or p == 1:
+        return F.dropout(values, p)
+    return values * keep_mask(values.shape, p, values.dtype)
 
 
 def keep_mask(shape: torch.Size, p: float, dtype: torch.dtype) -> Tensor:

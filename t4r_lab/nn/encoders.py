@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from t4r_lab.errors import InputError
+from t4r_lab.nn.rows import rows
 from t4r_lab.schema import PADDING
 from t4r_lab.spec.features import Feature
 
@@ -23,7 +24,7 @@ class CategoricalFeature(nn.Module):
         self.table, self.multi = table, multi
 
     def forward(self, ids: Tensor) -> Tensor:
-        vectors: Tensor = self.table(ids)
+        vectors = rows(self.table.weight, ids, self.table.padding_idx)
         if not self.multi:
             return vectors
         count = (ids != PADDING).sum(-1, keepdim=True).clamp(min=1)
@@ -124,11 +125,11 @@ def _start(table: nn.Embedding, name: str, feature: Feature, vectors: Tensor | N
     """Put given vectors into the rows of a table, the first ones if it is shared. Without them it waits for weights."""
     assert feature.vectors is not None
     if vectors is not None:
-        rows = len(vectors) if feature.table and len(vectors) <= feature.size else feature.size
-        if vectors.shape != (rows, feature.dim):
+        size = len(vectors) if feature.table and len(vectors) <= feature.size else feature.size
+        if vectors.shape != (size, feature.dim):
             raise InputError(
                 f"model.inputs.features.{name}.vectors: are {tuple(vectors.shape)}, but the embedding is "
-                f"{(rows, feature.dim)}; set dim to {vectors.shape[-1]} and give a row per id, padding first"
+                f"{(size, feature.dim)}; set dim to {vectors.shape[-1]} and give a row per id, padding first"
             )
-        table.weight[1:rows] = vectors[1:].to(table.weight.dtype)
+        table.weight[1:size] = vectors[1:].to(table.weight.dtype)
     table.weight.requires_grad_(feature.vectors.trainable)

@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import torch
-import torch.nn.functional as F
 from pydantic import ValidationError
 from torch import Tensor, nn
 
@@ -16,6 +15,7 @@ from t4r_lab.nn.encoders import CategoricalFeature, make_encoders
 from t4r_lab.nn.flow import Masked
 from t4r_lab.nn.masking import Masking, PermutationLM, make_masking
 from t4r_lab.nn.noise import InputNoise
+from t4r_lab.nn.rows import rows
 from t4r_lab.schema import PADDING, Schema
 from t4r_lab.spec import FeatureSpec, InputsSpec
 from t4r_lab.spec.features import Feature, resolve, width
@@ -112,6 +112,11 @@ class TabularSequenceFeatures(nn.Module):
         assert isinstance(encoder, CategoricalFeature)
         return encoder.table
 
+    @property
+    def trained_tables(self) -> list[nn.Parameter]:
+        """The trained ones among the columns by item id."""
+        return [p for name, p in self.named_parameters(recurse=False) if name.startswith(ITEM_TABLE)]
+
     def forward(self, masked: Masked) -> Tensor:
         """The interaction embedding of each event, (B, T, output_dim)."""
         vectors = self._vectors(self._values(masked))
@@ -143,7 +148,7 @@ class TabularSequenceFeatures(nn.Module):
         if name in self.item_columns:
             table: Tensor = getattr(self, f"{ITEM_TABLE}{name}")
             ids = columns[self.item]  # only a trained table has a gradient, which must spare padding
-            return F.embedding(ids, table, padding_idx=PADDING) if table.requires_grad else table[ids]
+            return rows(table, ids, PADDING) if table.requires_grad else table[ids]
         if name not in columns:
             raise InputError(
                 f"feature {name!r} is not among the batch's columns {list(columns)}; prepare the data with it"

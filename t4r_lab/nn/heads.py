@@ -11,10 +11,12 @@ from t4r_lab.errors import InputError
 from t4r_lab.nn.blocks import SequentialBlock, TransformerBlock
 from t4r_lab.nn.calibration import fit_temperature
 from t4r_lab.nn.dropout import Dropout
+from t4r_lab.nn.encoders import CategoricalFeature
 from t4r_lab.nn.features import TabularSequenceFeatures
 from t4r_lab.nn.flow import Batch, Loss, Masked, positions
 from t4r_lab.nn.losses import linear_cross_entropy, rows_per_chunk
 from t4r_lab.nn.masking import Masking, ReplacedItems
+from t4r_lab.nn.rows import is_large
 from t4r_lab.nn.rtd import DISCRIMINATOR, ReplacedItemDetector
 from t4r_lab.nn.sampled import make_sampled
 from t4r_lab.nn.tasks import LEVELS, LabelTask
@@ -60,6 +62,7 @@ class NextItemPredictionTask(nn.Module):
             raise InputError(f"temperature {temperature} must be above 0, for example 1.0")
         self.weight_tying, self.label_smoothing, self.temperature = weight_tying, label_smoothing, temperature
         self._loss, self.dropout = loss or CrossEntropy(), Dropout(dropout)
+        self.precision = self._loss.precision if isinstance(self._loss, CrossEntropy) else "float32"
         self.register_buffer("fitted", torch.ones(()) if fit_temperature else None)
 
     def build(self, body: SequentialBlock | Towers) -> None:
@@ -84,10 +87,10 @@ class NextItemPredictionTask(nn.Module):
         """`hidden` (N, D) at real targets only, `labels` (N,) item ids."""
         queries, classes = self.project(self.dropout(hidden)), labels - 1
         if self.sampled is not None:
-            total = self.sampled(queries, self.candidates, self.bias, classes, self.temperature)
+            total = self.sampled(queries, self.items.weight, self.bias, classes, self.temperature)
         else:
             total = linear_cross_entropy(
-                queries, self.items.weight, self.bias, classes, self.label_smoothing, self.temperature
+                queries, self.items.weight, self.bias, classes, self.label_smoothing, self.temperature, self.precision
             )
         return Loss(total / max(len(labels), 1), len(labels))
 
@@ -95,7 +98,7 @@ class NextItemPredictionTask(nn.Module):
         """Logits over the items 1..I divided by the temperatures, (N, I)."""
         queries = self.project(hidden).to(self.bias.dtype)
         temperature = self.temperature if self.fitted is None else self.temperature * self.fitted
-        return torch.addmm(self.bias, queries, self.candidates.T) / temperature
+        return torch.addmm(self.bias, queries, self.candidates.T).div_(temperature)
 
     @torch.no_grad()
     def fit_temperature(self, hidden: Tensor, labels: Tensor) -> float:
@@ -251,6 +254,21 @@ class Model(nn.Module):
             for head, weight in zip(heads, _weights("head", len(heads), head_weights), strict=True)
             for name, share in head.weights.items()
         }
+
+    @property
+    def lazy(self) -> list[str]:
+        """Names of the large tables that no loss reads whole: their gradients are sparse."""
+        read: list[Tensor] = []
+        whole: list[Tensor] = []
+        for module in self.modules():
+            if isinstance(module, CategoricalFeature):
+                read.append(module.table.weight)
+            elif isinstance(module, TabularSequenceFeatures):
+                read += module.trained_tables
+            elif isinstance(module, NextItemPredictionTask):
+                (whole if module.sampled is None else read).extend([module.items.weight, module.bias])
+        lazy = {id(table) for table in read if is_large(table)} - {id(table) for table in whole}
+        return [name for name, p in self.named_parameters() if id(p) in lazy and p.requires_grad]
 
     @property
     def main(self) -> Head:

@@ -29,7 +29,7 @@ class Lists:
             scores = without_seen(scores, seen)
         top = scores.topk(min(max(self.listed), scores.shape[1]), 1).indices.cpu().numpy()
         for k, listed in self.listed.items():
-            listed += np.bincount(top[:, :k].ravel(), minlength=len(listed))
+            np.add.at(listed, top[:, :k].ravel(), 1)
 
     def metrics(self) -> dict[str, float]:
         """At each cutoff: share of the items that any list has (``coverage``), mean self-information -log2(share of

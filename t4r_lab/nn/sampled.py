@@ -13,7 +13,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from t4r_lab.nn.negatives import SAMPLERS
+from t4r_lab.nn.negatives import SAMPLERS, Sampler
+from t4r_lab.nn.rows import entries, rows
 from t4r_lab.spec.heads import GBCE, BPRMax, CrossEntropy, LossSpec, SampledSoftmax
 
 PairLoss = Callable[[Tensor, Tensor, Tensor], Tensor]
@@ -102,19 +103,36 @@ class SampledLoss(nn.Module):
         super().__init__()
         self.pair_loss, self.kind, self.count, self.correct = pair_loss, sampler, count, correct
         self.register_buffer("counts", torch.zeros(items, dtype=torch.long))
+        self._made: tuple[Tensor, int, Sampler] | None = None
 
     def forward(self, queries: Tensor, weight: Tensor, bias: Tensor, labels: Tensor, temperature: float) -> Tensor:
-        """Sum over cases, a scalar. `queries` (N, D), `weight` (I, D), `bias` (I,), `labels` (N,) classes 0..I-1."""
+        """Sum over cases, a scalar.
+
+        Parameters
+        ----------
+        queries: (N, D). bias: (I,). labels: (N,) classes 0..I-1.
+        weight: (I, D), or with more rows: the last I are the items', so that a table with padding needs no slice.
+        """
+        sampler, first = self._sampler(), len(weight) - len(bias)
+        drawn = sampler.draw(self.count, labels) if len(labels) else labels
+        read = torch.cat([labels, drawn])
+        vectors, biases = rows(weight, read + first), entries(bias, read)
         if not len(labels):
-            return (queries.sum() + weight.sum() + bias.sum()) * 0.0  # every parameter has a gradient, if none at all
-        sampler = SAMPLERS[self.kind](self.counts)
-        drawn = sampler.draw(self.count, labels)
-        target = ((queries * weight[labels]).sum(1) + bias[labels]) / temperature
-        negatives = torch.addmm(bias[drawn], queries, weight[drawn].T) / temperature
+            return queries.sum() + vectors.sum() + biases.sum()  # of nothing: every parameter has a gradient
+        n = len(labels)
+        target = ((queries * vectors[:n]).sum(1) + biases[:n]) / temperature
+        negatives = torch.addmm(biases[n:], queries, vectors[n:].T) / temperature
         if self.correct:
             target = target - sampler.log_probability(labels)
             negatives = negatives - sampler.log_probability(drawn)
         return self.pair_loss(target.float(), negatives.float(), drawn[None] == labels[:, None]).sum()
+
+    def _sampler(self) -> Sampler:
+        """The sampler of the counts, made anew when they have changed: it may go over all items."""
+        counts = self.counts
+        if self._made is None or self._made[0] is not counts or self._made[1] != counts._version:
+            self._made = counts, counts._version, SAMPLERS[self.kind](counts)
+        return self._made[2]
 
 
 def make_sampled(spec: LossSpec, items: int) -> SampledLoss | None:

@@ -10,8 +10,11 @@ from torch import Tensor, nn
 
 from t4r_lab.errors import InputError
 from t4r_lab.nn import configurations as c
-from t4r_lab.nn.attention import AttentionStack, LiGRLayer, SASRecLayer
+from t4r_lab.nn.attention import AttentionStack, LiGRLayer, SASRecLayer, attend
 from t4r_lab.nn.dropout import replace_dropouts
+from t4r_lab.nn.flow import positions
+from t4r_lab.nn.packing import Packing
+from t4r_lab.nn.xlnet import content_stream, shift
 from t4r_lab.spec.bodies import BODY_MASKINGS, pair_refusal
 
 
@@ -56,14 +59,6 @@ def _reformer(config: Any) -> Any:
     return model
 
 
-def _shift(scores: Tensor, klen: int) -> Tensor:
-    """Scores by relative position (B, H, Q, R) to scores by key (B, H, Q, klen): the next query's row starts one
-    later (Dai et al., 2019, appendix B). As in `transformers`, with a slice in place of its index."""
-    batch, heads, queries, positions = scores.shape
-    rows = scores.reshape(batch, heads, positions, queries)[:, :, 1:]
-    return rows.reshape(batch, heads, queries, positions - 1)[..., :klen]
-
-
 def _xlnet(config: Any) -> nn.Module:
     """XLNet, its relative positions encoded once for all sessions of a batch, not again for each: the same scores,
     and dropout drops a position's channel in all of them."""
@@ -73,7 +68,7 @@ def _xlnet(config: Any) -> nn.Module:
         return cast(nn.Module, model)
     model.relative_positional_encoding = lambda qlen, klen, bsz, device: encode(qlen, klen, device=device)
     for layer in model.layer:
-        layer.rel_attn.rel_shift_bnij = _shift
+        layer.rel_attn.rel_shift_bnij = shift
     return model
 
 
@@ -117,6 +112,9 @@ def make_transformer(config: Any, masking: str | None = None) -> tuple[nn.Module
             if path.endswith(TRANSFORMERS[name].unused):
                 parameter.requires_grad_(False)
         replace_dropouts(model)
+        if _can_pack(config):
+            _register_packed()
+            model.set_attn_implementation(PACKED)  # type: ignore[operator]
         return model, BODY_MASKINGS[name]
     if not hasattr(config, "to_dict") or name is None:
         raise InputError(
@@ -136,11 +134,68 @@ def _refuse(kind: str, masking: str | None, supported: tuple[str, ...]) -> None:
         raise InputError(refusal)
 
 
-def sequence_output(model: nn.Module, kind: str, hidden: Tensor, valid: Tensor, causal: bool) -> Tensor:
-    """Run the model over `hidden` (B, T, D) with padding masked; (B, T, D) out."""
+# ── Packed events ───────────────────────────────────────────────────────────────────────────────
+
+PACKED = "packed"
+"""Name of `_packed_attention` among the attentions of `transformers`."""
+FIRST_POSITION = {"gpt2": 0, "bert": 0, "electra": 0, "roberta": 1, "llama": 0, "qwen3": 0}
+"""Bodies of `transformers` that leave attention to a function of ours, and the number of their first position."""
+
+
+def reads_packed(model: nn.Module) -> bool:
+    """Whether the model reads real events alone, so that nothing is gained by grouping sessions of like length."""
+    config = getattr(model, "config", None)
+    if config is None:
+        return isinstance(model, AttentionStack)
+    if config.model_type == "xlnet":
+        return config.attn_type == "bi" and not config.bi_data
+    return bool(config._attn_implementation == PACKED)
+
+
+def _can_pack(config: Any) -> bool:
+    """A body of the table whose attention is the plain one: other options of `transformers` keep its own."""
+    options = ("reorder_and_upcast_attn", "use_sliding_window", "is_decoder", "add_cross_attention")
+    return config.model_type in FIRST_POSITION and not any(getattr(config, option, False) for option in options)
+
+
+def _register_packed() -> None:
+    from transformers import AttentionInterface
+
+    AttentionInterface.register(PACKED, _packed_attention)
+
+
+def _packed_attention(
+    module: Any, query: Tensor, key: Tensor, value: Tensor, attention_mask: Tensor | None, *, packing: Packing,
+    causal: bool, scaling: float | None = None, dropout: float = 0.0, **others: Any,
+) -> tuple[Tensor, None]:  # fmt: skip
+    """Attention of packed events, (1, H, N, E) each, as `transformers` calls it; `others` is what it tells all of them.
+
+    Returns (1, N, H, E).
+    """
+    heads = query.shape[1]
+    key, value = (part.repeat_interleave(heads // part.shape[1], 1) for part in (key, value))
+    read = torch.cat([query, key, value], 1)[0].transpose(0, 1).flatten(1)  # (N, 3·H·E)
+    seen = packing.attend(read, lambda some, valid: attend(some, valid, heads, causal, scaling, dropout))
+    return seen.unflatten(1, (heads, -1))[None], None
+
+
+def sequence_output(model: nn.Module, kind: str, hidden: Tensor, lengths: Tensor, causal: bool) -> Tensor:
+    """Run the model over `hidden` (B, T, D) with padding masked; (B, T, D) out. `lengths` (B,) counts real events."""
     if isinstance(model, AttentionStack):
-        stacked: Tensor = model(hidden, valid, causal)
+        stacked: Tensor = model(hidden, lengths, causal)
         return stacked
+    if reads_packed(model):
+        if kind == "xlnet":
+            return content_stream(model, hidden, lengths, causal)
+        packing = Packing.of(lengths, hidden.shape[1])
+        place = packing.position[None] + FIRST_POSITION[kind]
+        packed = model(inputs_embeds=packing.pack(hidden)[None], position_ids=place, packing=packing, causal=causal)
+        return packing.pad(packed.last_hidden_state[0])
+    return _padded_output(model, kind, hidden, positions(hidden[..., 0]) < lengths[:, None], causal)
+
+
+def _padded_output(model: nn.Module, kind: str, hidden: Tensor, valid: Tensor, causal: bool) -> Tensor:
+    """Of a model with an attention of its own."""
     arguments: dict[str, Any] = {
         "inputs_embeds": hidden,
         "attention_mask": valid.to(hidden.dtype if kind == "xlnet" else torch.long),

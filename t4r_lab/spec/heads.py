@@ -20,6 +20,9 @@ class CrossEntropy(Part):
     label_smoothing: float = knob(
         0.0, "share of the target's probability spread over all items", low=0, high=0.99, search=(0, 0.9)
     )
+    precision: Literal["auto", "float32", "bfloat16"] = knob(
+        "auto", "of products with the item vectors; auto: bfloat16 where the processor has it and the catalog is large"
+    )
 
 
 class _Sampled(Part):

@@ -7,7 +7,8 @@ pydantic field. Nothing else in the project repeats a default, a bound or a help
 from __future__ import annotations
 
 import types
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
@@ -129,3 +130,30 @@ def _leaf(path: str, value: Any, annotation: Any, field: Any) -> Knob:
         choices,
         dict(extra.get("search", {})),
     )
+
+
+def label(path: str) -> str:
+    """The name of a knob for people: the last word of its path, a kind or path by what it is that of.
+
+    >>> label("model.heads.0.loss.label_smoothing"), label("model.body.kind"), label("model.body.n_head")
+    ('label smoothing', 'body', 'n_head')
+    >>> label("model.heads.0.kind")
+    'head'
+    """
+    words = path.split(".")
+    if words[-1] == "kind":
+        words.pop()
+        if words[-1].isdigit():
+            return words[-2].removesuffix("s")
+    last = words[-2] if words[-1] == "path" and len(words) > 1 else words[-1]
+    return last if len(last.split("_")[0]) == 1 else last.replace("_", " ")
+
+
+def labels(paths: Collection[str]) -> dict[str, str]:
+    """Each path's label, with the part it belongs to where labels are alike.
+
+    >>> labels(["model.inputs.dropout", "model.body.dropout", "train.seed"])
+    {'model.inputs.dropout': 'inputs dropout', 'model.body.dropout': 'body dropout', 'train.seed': 'seed'}
+    """
+    times = Counter(map(label, dict.fromkeys(paths)))
+    return {p: label(p) if times[label(p)] == 1 else f"{p.split('.')[-2]} {label(p)}" for p in paths}

@@ -96,7 +96,7 @@ class RunSpec(Part):
 
     @classmethod
     def loads(cls, text: str, source: str = "spec") -> RunSpec:
-        """Check YAML or JSON `text`."""
+        """Check YAML or JSON `text` of a spec file; a section ``search:`` is a study's, and left out here."""
         try:
             content = yaml.safe_load(text)
         except yaml.YAMLError as error:
@@ -104,6 +104,8 @@ class RunSpec(Part):
             where = f" in line {mark.line + 1}, column {mark.column + 1}" if mark else ""
             problem = getattr(error, "problem", None) or "unreadable"
             raise InputError(f"{source}: not valid YAML{where}: {problem}; mend that line") from None
+        if isinstance(content, Mapping):
+            content = {key: value for key, value in content.items() if key != "search"}
         return cls.parse(content, source)
 
     @classmethod

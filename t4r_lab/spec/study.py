@@ -156,16 +156,24 @@ def judged_metrics(spec: RunSpec) -> list[str]:
     return [*spec.metrics, *lists, *CALIBRATION, *COSTS]
 
 
-def time_words(each: float, left: int | None, workers: int) -> str:
-    """How long `left` trials (None: as many as the minutes allow) of `each` seconds take.
+def time_words(each: float, left: int | None, workers: int, minutes: float | None = None) -> str:
+    """How long `left` trials (None: as many as the `minutes` allow) of `each` seconds take, or how many there will be.
 
     >>> time_words(20, 30, 2)
     '30 trials of about 20 s each: about 5 min with 2 workers'
+    >>> time_words(20, 30, 2, 3)
+    '30 trials of about 20 s each: about 5 min with 2 workers, but 3 min are given: about 18 trials'
+    >>> time_words(20, None, 1, 10)
+    'about 20 s a trial: about 30 trials in 10 min with 1 worker'
     """
-    if left is None:
-        return f"about {_time(each)} a trial, as many as the minutes allow"
     crew = f"{max(workers, 1)} worker{'s' if workers > 1 else ''}"
-    return f"{left} trials of about {_time(each)} each: about {_time(each * left / max(workers, 1))} with {crew}"
+    within = None if minutes is None else int(60 * minutes * max(workers, 1) / max(each, 1e-9))
+    if left is None:
+        return f"about {_time(each)} a trial: about {within:,} trials in {minutes:g} min with {crew}"
+    words = f"{left} trials of about {_time(each)} each: about {_time(each * left / max(workers, 1))} with {crew}"
+    if within is not None and within < left:
+        words += f", but {minutes:g} min are given: about {within:,} trials"
+    return words
 
 
 def _time(seconds: float) -> str:
@@ -185,14 +193,7 @@ def _constraint(text: str) -> Constraint:
 
 def load_study(path: str | Path) -> tuple[RunSpec, dict[str, Any]]:
     """A spec file whose ``search:`` section, if there is one, stands apart as plain content of `StudyOptions`."""
-    source = str(path)
-    try:
-        content = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError):
-        return RunSpec.load(path), {}  # which says what is wrong
-    if not isinstance(content, Mapping):
-        return RunSpec.load(path), {}
-    spec = RunSpec.parse({key: value for key, value in content.items() if key != "search"}, source)
-    section = content.get("search") or {}
-    StudyOptions.parse(section, f"{source}: search")
+    spec = RunSpec.load(path)
+    section = yaml.safe_load(Path(path).read_text(encoding="utf-8")).get("search") or {}
+    StudyOptions.parse(section, f"{path}: search")
     return spec, dict(section)

@@ -1,6 +1,6 @@
-"""The figures of a study: one HTML page with all of them, which needs no network.
+"""The figures of a study as one HTML page, to point at and zoom into, which needs no network.
 
-Images would need a browser (kaleido drives Chrome), so there are none: the page's own camera button saves PNG.
+`t4r_lab.tuning.drawings` has the same as images: of plotly's figures only a browser can make some.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ def page(study: Study) -> str:
     if len(plan.objectives) in (2, 3):
         pareto = _made(lambda: draw.plot_pareto_front(study.optuna, target_names=list(plan.objectives)))
         parts = [("Pareto front", pareto), *parts]
-    if plan.prunes:
-        parts.append(("Value after each epoch", _made(lambda: draw.plot_intermediate_values(study.optuna))))
+    of_epochs = [objective for objective in plan.objectives if objective in plan.spec.metrics]
+    parts += [(f"{objective} after each epoch", _curves(study, objective)) for objective in of_epochs]
     body, library = [], True
     for heading, figure in parts:
         body.append(f"<h2>{html.escape(heading)}</h2>")
@@ -76,6 +76,22 @@ def _bars(importance: dict[str, float]) -> Any:
     paths = list(importance)[::-1]
     bars = graph_objects.Bar(x=[importance[p] for p in paths], y=paths, orientation="h")
     return graph_objects.Figure(bars, {"xaxis": {"title": {"text": "share"}}, "yaxis": {"automargin": True}})
+
+
+def _curves(study: Study, objective: str) -> Any:
+    """A line a trial, the pruned ones among them."""
+    from plotly import graph_objects
+
+    lines = [
+        graph_objects.Scatter(
+            x=list(range(1, len(trial.epochs) + 1)), y=[epoch["valid"][objective] for epoch in trial.epochs],
+            name=f"trial {trial.number}, {trial.state}", mode="lines+markers",
+            line={"dash": "solid" if trial.state == "finished" else "dot", "width": 1}, marker={"size": 4},
+        )
+        for trial in study.trials() if trial.epochs
+    ]  # fmt: skip
+    titles = {"xaxis": {"title": {"text": "epoch"}, "dtick": 1}, "yaxis": {"title": {"text": objective}}}
+    return graph_objects.Figure(lines, titles) if lines else None
 
 
 def _made(make: Callable[[], Any]) -> Any:

@@ -16,8 +16,9 @@ from t4r_lab.errors import InputError
 from t4r_lab.report import OnReport, Remark
 from t4r_lab.spec import RunSpec, best_baseline
 from t4r_lab.track import studies
+from t4r_lab.tuning.address import address
 from t4r_lab.tuning.record import open_record
-from t4r_lab.tuning.storage import address, connect
+from t4r_lab.tuning.storage import connect
 from t4r_lab.tuning.study import FINAL, Study, Trial, load
 
 TUNED, UNTUNED = "tuned", "untuned"

@@ -1,7 +1,8 @@
 """Studies that outlive the kernel, shell or browser that began them: `t4r-lab tune` in a session of its own.
 
 Such a study has a folder ``studies/launched/``, named after it: ``spec.yaml`` with the starting spec and its section
-``search:``, ``log.txt``, and a ``lock`` that the process holds while it lives. All that it finds is in the storage.
+``search:``, ``log.txt``, ``storage`` with the address where that is a server, and a ``lock`` that the process holds
+while it lives. All that it finds is in the storage.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote, unquote
@@ -21,9 +23,10 @@ from t4r_lab.files import locked, replacing, tail
 from t4r_lab.jobs import LOG_BYTES
 from t4r_lab.spec import RunSpec
 from t4r_lab.spec.study import Plan, StudyOptions, load_study
+from t4r_lab.tuning.address import address
 
 PREFIX = "study-"
-SPEC = "spec.yaml"
+SPEC, STORAGE = "spec.yaml", "storage"
 
 
 @dataclass(frozen=True)
@@ -35,6 +38,13 @@ class Launched:
     @property
     def name(self) -> str:
         return unquote(self.folder.name.removeprefix(PREFIX))
+
+    @property
+    def storage(self) -> str | None:
+        """The address that it was launched with; None for the file under the home."""
+        with suppress(FileNotFoundError):
+            return (self.folder / STORAGE).read_text(encoding="utf-8") or None
+        return None
 
     def lives(self) -> bool:
         """Whether its process is there, whatever became of the process id."""
@@ -68,16 +78,24 @@ def launch(spec: RunSpec, options: StudyOptions, name: str, home: Path, storage:
     Raises
     ------
     InputError
-        for what can't be searched or judged, while it still runs, or if the home can't be written.
+        for what can't be searched or judged, while it still runs, if the home can't be written or the storage not be
+        reached.
     """
     Plan.of(spec, options)
     study = of(name, homes.ensure(home))
+    if storage:
+        from t4r_lab.tuning.storage import connect
+
+        connect(address(home, storage))
     content = {**spec.to_dict(), "search": options.model_dump(mode="json", exclude_defaults=True)}
     try:
         study.folder.mkdir(parents=True, exist_ok=True)
         with locked(study.folder / "lock") as lock:
             with replacing(study.folder / SPEC) as path:
                 path.write_text(yaml.safe_dump(content, sort_keys=False), encoding="utf-8")
+            with replacing(study.folder / STORAGE) as path:
+                path.touch(0o600)  # it may have a password
+                path.write_text(storage or "", encoding="utf-8")
             _start(study, home, storage, lock.fileno())
     except BlockingIOError:
         raise InputError(f"study {name!r}: it is running; stop it first, or wait for it") from None
@@ -86,23 +104,37 @@ def launch(spec: RunSpec, options: StudyOptions, name: str, home: Path, storage:
     return study
 
 
-def resume(name: str, home: Path) -> Launched:
-    """Go on with a study as it was begun, by whichever face.
+def resume(name: str, home: Path, storage: str | None = None) -> None:
+    """Go on with a study, by whichever face it was begun: at once where it is paused, else in the background.
 
     Raises
     ------
     InputError
         if there is none, or it still runs.
     """
-    from t4r_lab.tuning.storage import address, connect
-    from t4r_lab.tuning.study import load
+    from t4r_lab.tuning import lead
 
-    plan = load(name, connect(address(home, None))).plan
-    path = of(name, home).folder / SPEC
+    launched = of(name, home)
+    storage = storage or launched.storage
+    if lead.go_on(name, home=home, storage=storage) and _runs(launched, home, storage):
+        return
+    path = launched.folder / SPEC
     if path.exists():  # its budget may be a later one than that of the plan
         spec, section = load_study(path)
-        return launch(spec, StudyOptions.parse(section), name, home)
-    return launch(plan.spec, plan.options, name, home)
+        launch(spec, StudyOptions.parse(section), name, home, storage)
+        return
+    from t4r_lab.tuning.storage import connect
+    from t4r_lab.tuning.study import load
+
+    plan = load(name, connect(address(home, storage))).plan
+    launch(plan.spec, plan.options, name, home, storage)
+
+
+def _runs(launched: Launched, home: Path, storage: str | None) -> bool:
+    """Whether its process is here, or a worker has a trial anywhere."""
+    from t4r_lab.tuning import lead
+
+    return launched.lives() or lead.report(launched.name, home=home, storage=storage)[0].status == "running"
 
 
 def _start(study: Launched, home: Path, storage: str | None, lock: int) -> None:

@@ -21,8 +21,9 @@ from t4r_lab.report import OnReport, Progress, Remark, Started, TrialEnded
 from t4r_lab.spec import RunSpec
 from t4r_lab.spec.study import Plan, StudyOptions, time_words
 from t4r_lab.tuning import record as recording
-from t4r_lab.tuning.storage import address, connect, shown
-from t4r_lab.tuning.study import COUNTED, STOP, WANTED, Study, Trial, all_names, begin, load
+from t4r_lab.tuning.address import address, shown
+from t4r_lab.tuning.storage import connect
+from t4r_lab.tuning.study import COUNTED, PAUSED, STOP, UNTIL, WANTED, Study, Trial, all_names, begin, load
 from t4r_lab.tuning.worker import Orders, command, name_worker
 
 POLL = 0.25
@@ -34,7 +35,8 @@ MOST_STARTS = 3
 class StudyResult:
     """What a study has found so far.
 
-    `status` is ``finished`` where the budget is used up, ``running``, or ``stopped`` where trials are left to try.
+    `status` is ``finished`` where the budget is used up, ``running``, ``paused`` where workers wait in their trials,
+    or ``stopped`` where trials are left to try.
     `front` are the best trials, see `Study.front`; `start` is the trial of the starting spec.
     """
 
@@ -84,11 +86,11 @@ def tune(
     record = recording.open_record(study, place)
     on_report(Started(record.run_id))
     try:
-        for words in [*plan.remarks, *_too_many(options.workers), _estimate(study, options.workers)]:
+        for words in [*plan.remarks, *_too_many(options.workers), _estimate(study, options)]:
             on_report(Remark(words))
-        until = began + 60 * options.minutes if options.minutes else None
+        study.keep(UNTIL, began + 60 * options.minutes if options.minutes else None)
         with guard.interruptible(should_stop) as asked:
-            stopped = _lead(study, record, options.workers, until, on_report, asked)
+            stopped = _lead(study, record, options, on_report, asked)
         on_report(Progress("recording"))
         recording.write_summary(study, record, study.trials())
     except BaseException as error:
@@ -102,7 +104,35 @@ def tune(
 
 def stop(name: str, *, home: str | Path | None = None, storage: str | None = None) -> None:
     """Ask every worker of a study, on every machine, to stop after its batch; `tune` goes on later."""
-    load(name, connect(address(homes.ensure(home), storage))).keep(STOP, True)
+    study = load(name, connect(address(homes.ensure(home), storage)))
+    study.keep(STOP, True)
+    study.keep(PAUSED, 0.0)
+
+
+def pause(name: str, *, home: str | Path | None = None, storage: str | None = None) -> None:
+    """Let every worker of a study, on every machine, wait after its batch, with its trial; until `go_on` or `stop`.
+
+    Raises
+    ------
+    InputError
+        if nothing of it runs.
+    """
+    study = load(name, connect(address(homes.ensure(home), storage)))
+    if not any(trial.state == "running" for trial in study.trials()):
+        raise InputError(f"study {name!r}: nothing of it runs that could be paused; see `t4r-lab studies show {name}`")
+    if not study.asked().paused:
+        study.keep(PAUSED, time.time())
+
+
+def go_on(name: str, *, home: str | Path | None = None, storage: str | None = None) -> bool:
+    """End a pause, which has cost none of the minutes; whether there was one."""
+    study = load(name, connect(address(homes.ensure(home), storage)))
+    asked = study.asked()
+    if asked.paused:
+        if asked.until is not None:
+            study.keep(UNTIL, asked.until + time.time() - asked.paused)
+        study.keep(PAUSED, 0.0)
+    return bool(asked.paused)
 
 
 def names(*, home: str | Path | None = None, storage: str | None = None) -> list[str]:
@@ -121,7 +151,8 @@ def summary(study: Study, home: Path) -> StudyResult:
     trials, front = study.trials(), study.front()
     counts = Counter(trial.state for trial in trials)
     starts = [t for t in trials if t.start and t.state != "lost"]
-    status = "finished" if study.ended() else "running" if counts["running"] else "stopped"
+    running = "paused" if study.asked().paused else "running"
+    status = "finished" if study.ended() else running if counts["running"] else "stopped"
     return StudyResult(
         study.name, shown(study.store.url), study.attribute("run_id", ""), status,
         dict(counts), study.plan.objectives, front, starts[0] if starts else None,
@@ -151,7 +182,7 @@ def _too_many(workers: int) -> list[str]:
     return [f"{workers} workers share {cores} cores, so each is slower than alone; --workers {cores} is enough"]
 
 
-def _estimate(study: Study, workers: int) -> str:
+def _estimate(study: Study, options: StudyOptions) -> str:
     """How long it will take, by the trials there are or a look at the first steps of the starting spec."""
     from t4r_lab.estimate import estimate
 
@@ -159,34 +190,37 @@ def _estimate(study: Study, workers: int) -> str:
     known = [t.seconds for t in trials if t.state in COUNTED]
     each = mean(known) if known else study.plan.spec.train.epochs * estimate(study.plan.spec).seconds
     left = None if wanted is None else max(wanted - sum(t.state in COUNTED for t in trials), 0)
-    return time_words(each, left, workers)
+    return time_words(each, left, options.workers, options.minutes)
 
 
 def _lead(
-    study: Study, record: track.Record, workers: int, until: float | None, on_report: OnReport, stop: Callable[[], bool]
+    study: Study, record: track.Record, options: StudyOptions, on_report: OnReport, stop: Callable[[], bool]
 ) -> bool:
     """Watch until the study has ended, the time is over or somebody asks to stop, which is returned.
 
     Dead workers are replaced.
     """
     stopped = False
-    crew = [_Worker(study, record.home, index, workers, until) for index in range(workers)]
+    workers, minutes = options.workers, options.minutes
+    crew = [_Worker(study, record.home, index, workers) for index in range(workers)]
     there: set[int] = set()
     trials = study.trials()
     told = {t.number for t in trials if t.state in recording.STATUS}
-    on_report(_progress(study, trials))
+    on_report(last := _progress(study, trials, minutes))
     try:
         while True:
-            trials = study.trials()
+            trials, asked = study.trials(), study.asked()
             _tell(study, trials, told, on_report)
             recording.write_trials(study, record, trials, there)
-            stopped = stop() or study.attribute(STOP)
+            if (now := _progress(study, trials, minutes)) != last:
+                on_report(last := now)
+            stopped = stop() or asked.stop
             if stopped or study.ended():
                 break
             living = [worker.lives() for worker in crew]  # each is looked after
             if workers and not any(living):
                 break
-            if not workers and until is not None and time.time() > until:
+            if not workers and asked.over(time.time()):
                 break
             time.sleep(POLL)
     finally:
@@ -196,12 +230,13 @@ def _lead(
             worker.wait()
     trials = study.trials()
     _tell(study, trials, told, on_report)
+    on_report(_progress(study, trials, minutes))
     recording.write_trials(study, record, trials, there)
     return bool(stopped)
 
 
 def _tell(study: Study, trials: list[Trial], told: set[int], on_report: OnReport) -> None:
-    """Report the trials that have ended since, and where the study stands."""
+    """Report the trials that have ended since."""
     news = [t for t in trials if t.state in recording.STATUS and t.number not in told]
     if not news:
         return
@@ -211,18 +246,23 @@ def _tell(study: Study, trials: list[Trial], told: set[int], on_report: OnReport
         on_report(
             TrialEnded(trial.number, trial.state, trial.values, trial.reason, trial.seconds, trial.number in best)
         )
-    on_report(_progress(study, trials))
 
 
-def _progress(study: Study, trials: list[Trial]) -> Progress:
-    return Progress("searching", sum(t.state in COUNTED for t in trials), study.attribute(WANTED) or 0, "trials")
+def _progress(study: Study, trials: list[Trial], minutes: float | None) -> Progress:
+    """How many of the trials have been tried; without a number of them, how much of the time is over, by hundredths."""
+    wanted, until = study.attribute(WANTED), study.asked().until
+    if wanted is None and minutes is not None and until is not None:
+        hundredth = 60 * minutes / 100
+        gone = min(max(int(100 - (until - time.time()) / hundredth), 0), 100)
+        return Progress("searching", round(gone * hundredth), round(60 * minutes), "s")
+    return Progress("searching", sum(t.state in COUNTED for t in trials), wanted or 0, "trials")
 
 
 class _Worker:
     """A worker process here, started again when it is killed."""
 
-    def __init__(self, study: Study, home: Path, index: int, crew: int, until: float | None) -> None:
-        self.study, self.home, self.index, self.until = study, home, index, until
+    def __init__(self, study: Study, home: Path, index: int, crew: int) -> None:
+        self.study, self.home, self.index = study, home, index
         self.threads = max((os.cpu_count() or 1) // crew, 1)
         self.starts = self.ended = 0
         self._start()
@@ -231,9 +271,7 @@ class _Worker:
         self.name = name_worker()
         self.ended = self._ended()
         seed = [self.index, len(self.study.trials())]
-        orders = Orders(
-            self.study.name, self.study.store.url, str(self.home), self.name, seed, self.until, self.threads
-        )
+        orders = Orders(self.study.name, self.study.store.url, str(self.home), self.name, seed, threads=self.threads)
         package = str(Path(__file__).parent.parent.parent)
         threads = {name: str(self.threads) for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS")}
         path = os.pathsep.join([package, os.environ.get("PYTHONPATH", "")])

@@ -15,8 +15,7 @@ from typing import Any
 from t4r_lab import track
 from t4r_lab.errors import InputError
 from t4r_lab.track import studies
-from t4r_lab.tuning.figures import page
-from t4r_lab.tuning.storage import shown
+from t4r_lab.tuning.address import shown
 from t4r_lab.tuning.study import RECORD, Study, Trial
 
 STATUS = {"finished": "FINISHED", "pruned": "KILLED", "refused": "FAILED", "failed": "FAILED", "lost": "KILLED"}
@@ -74,11 +73,14 @@ def _row(study: Study, trial: Trial) -> studies.TrialRow:
 
 def write_summary(study: Study, record: track.Record, trials: list[Trial]) -> None:
     """Best spec, table of trials and figures as artifacts; the best trial's metrics as the study's own."""
+    from t4r_lab.tuning import drawings, figures
+
     front = study.front()
     with tempfile.TemporaryDirectory(dir=record.home) as scratch:
         folder = Path(scratch)
         (folder / "study.csv").write_text(table(study, trials), encoding="utf-8")
-        (folder / "figures.html").write_text(page(study), encoding="utf-8")
+        (folder / "figures.html").write_text(figures.page(study), encoding="utf-8")
+        drawings.draw(study, folder / "figures")
         (folder / "start.yaml").write_text(study.plan.spec.to_yaml(), encoding="utf-8")
         if front:
             (folder / "best.yaml").write_text(study.spec_of(front[0]).to_yaml(), encoding="utf-8")

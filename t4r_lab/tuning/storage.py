@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import fcntl
 import hashlib
-import re
 import sqlite3
 import threading
 import time
@@ -19,6 +18,7 @@ import optuna
 
 from t4r_lab import homes
 from t4r_lab.errors import InputError
+from t4r_lab.tuning.address import shown
 
 HEARTBEAT, GRACE = 5, 30
 """Seconds between two signs of life of a running trial, and without one until its worker counts as dead."""
@@ -29,7 +29,7 @@ T = TypeVar("T")
 warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
 for _words in (
     "Heartbeat of storage is supposed", "PedAnovaImportanceEvaluator computes", "The number of trials is too small",
-    "Target and region quantiles select",
+    "Target and region quantiles select", "Some regimes for parameter",
 ):  # fmt: skip
     warnings.filterwarnings("ignore", message=_words)  # all are said of what is done on purpose
 optuna.logging.set_verbosity(optuna.logging.ERROR)
@@ -88,23 +88,6 @@ class Store:
         finally:
             ended.set()
             thread.join()
-
-
-def address(home: Path, storage: str | None) -> str:
-    """The URL of the storage: the one given, else that of the file under `home`."""
-    if not storage:
-        return f"sqlite:///{home / 'studies' / 'studies.db'}"
-    url = re.sub(r"^postgres(ql)?://", "postgresql+psycopg://", storage)
-    if not url.startswith(("sqlite:///", "postgresql+psycopg://")):
-        raise InputError(
-            f"storage {shown(storage)}: expected postgresql://user:password@host/database, or nothing for a file"
-        )
-    return url
-
-
-def shown(url: str) -> str:
-    """`url` without its password."""
-    return re.sub(r"(://[^:/@]*):[^@]*@", r"\1:***@", url.replace("+psycopg", ""))
 
 
 def connect(url: str) -> Store:

@@ -31,7 +31,7 @@ MOST_REFUSED = 1000
 COUNTED = ("finished", "pruned", "failed")
 """States of trials that the budget pays for. Refused ones never trained, lost ones are tried again."""
 # attributes
-PLAN, WANTED, STOP, RECORD, FINAL = "plan", "wanted", "stop", "run_id", "final"
+PLAN, WANTED, STOP, PAUSED, UNTIL, RECORD, FINAL = "plan", "wanted", "stop", "paused", "until", "run_id", "final"
 START, WORKER, REASON, REFUSED, RETRY_OF, RETRIES, STOPPED = (
     "start", "worker", "reason", "refused", "retry_of", "retries", "stopped",
 )  # fmt: skip
@@ -43,7 +43,8 @@ class Trial:
     """One trial as the storage has it.
 
     `state` is ``waiting``, ``running``, one of `COUNTED`, ``refused`` (its values fit no model) or ``lost`` (its
-    worker died or was stopped; it is tried again). `values` are those of the objectives, by name.
+    worker died or was stopped; it is tried again). `values` are those of the objectives, by name. `seconds` are
+    without those of pauses.
     """
 
     number: int
@@ -58,6 +59,21 @@ class Trial:
     feasible: bool = True
     start: bool = False
     worker: str = ""
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What all workers of a study are asked: to `stop`, or to wait since the time `paused`; both else false.
+
+    `until` is when the minutes are over, in seconds since 1970; a pause stops that clock.
+    """
+
+    stop: bool = False
+    paused: float = 0.0
+    until: float | None = None
+
+    def over(self, now: float) -> bool:
+        return self.stop or (self.until is not None and not self.paused and now > self.until)
 
 
 @dataclass(frozen=True)
@@ -83,6 +99,10 @@ class Study:
 
     def keep(self, name: str, value: Any) -> None:
         patiently(self.store.url, lambda: self.optuna.set_user_attr(name, value))
+
+    def asked(self) -> Asked:
+        found = patiently(self.store.url, lambda: self.optuna.user_attrs)
+        return Asked(found.get(STOP, False), found.get(PAUSED, 0.0), found.get(UNTIL))
 
     def spec_of(self, trial: Trial) -> RunSpec:
         """The whole spec that a trial trained."""
@@ -201,6 +221,7 @@ def begin(name: str, plan: Plan, digest: str, store: Store) -> Study:
         grid_trials = len(found.get_trials(deepcopy=False)) if points else None
         found.set_user_attr(WANTED, plan.options.trials or grid_trials or plan.options.wanted)
         found.set_user_attr(STOP, False)
+        found.set_user_attr(PAUSED, 0.0)
     return Study(name, store, plan, digest, found)
 
 
@@ -312,7 +333,8 @@ def _view(row: FrozenTrial, plan: Plan, retried: dict[int, int]) -> Trial:
         reason = f"{how}; {again}"
     values = dict(zip(plan.objectives, row.values, strict=True)) if row.values and state == "finished" else {}
     began = row.datetime_start.timestamp() if row.datetime_start else 0.0
-    seconds = row.duration.total_seconds() if row.duration else 0.0
+    waited = sum(epoch.get("waited", 0.0) for epoch in found.get("epochs", []))
+    seconds = row.duration.total_seconds() - waited if row.duration else 0.0
     feasible = bool(metrics) and all(c.excess(metrics) <= 0 for c in plan.constraints if c.metric in metrics)
     return Trial(
         row.number, state, dict(row.params), values, metrics, reason, seconds, began, found.get("epochs", []), feasible,

@@ -42,7 +42,8 @@ def train(
     Parameters
     ----------
     folder: where checkpoints go meanwhile.
-    epochs: grows by one entry an epoch: its number, training loss, seconds and validation metrics.
+    should_stop: may hold the training up; the seconds for which it did count as waited.
+    epochs: grows by one entry an epoch: its training loss, seconds of work, seconds waited and validation metrics.
     prune: asked after each epoch with its number and its value of the objective.
 
     Raises
@@ -54,12 +55,17 @@ def train(
     vectors = read_all_vectors(spec.model, dataset.vocabulary)
     model = build.build(spec, dataset.schema, dataset.item_table(), vectors, counts)
     best: dict[str, float] = {}
-    for report in fit(model, dataset, spec, folder, should_stop):
+    asking = _Asking(should_stop)
+    for report in fit(model, dataset, spec, folder, asking):
         if isinstance(report, Epoch):
-            epochs.append({"loss": report.train_loss, "seconds": report.seconds, "valid": report.valid})
+            within = asking.take()
+            work = report.seconds - within
+            epochs.append({"loss": report.train_loss, "seconds": work, "waited": within, "valid": report.valid})
             best = report.valid if report.best else best
             if report.epoch < report.epochs and plan.prunes and prune(report.epoch, report.valid[plan.objectives[0]]):
                 raise Pruned(f"worse than others after epoch {report.epoch} of {report.epochs}")
+            asking()  # waits here rather than in the time of the next epoch
+            epochs[-1]["waited"] += asking.take()
         elif isinstance(report, Stopped) and report.reason == "interrupted":
             raise Interrupted
     asked = {*plan.objectives, *(c.metric for c in plan.constraints)}
@@ -76,6 +82,24 @@ def train(
         if not math.isfinite(found[name]):
             raise Diverged(f"{name} is not a finite number; narrow the search")
     return found
+
+
+class _Asking:
+    """`should_stop` with the seconds that its answers took, which are long while a study is paused."""
+
+    def __init__(self, should_stop: Callable[[], bool]) -> None:
+        self.should_stop, self.seconds = should_stop, 0.0
+
+    def __call__(self) -> bool:
+        began = time.monotonic()
+        answer = self.should_stop()
+        self.seconds += time.monotonic() - began
+        return answer
+
+    def take(self) -> float:
+        """The seconds since this was last asked."""
+        seconds, self.seconds = self.seconds, 0.0
+        return seconds
 
 
 def latency(model: Model, dataset: Dataset, spec: RunSpec) -> float:

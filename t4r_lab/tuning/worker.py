@@ -7,14 +7,15 @@ name and the address of its storage.
 from __future__ import annotations
 
 import json
+import math
 import secrets
 import shutil
 import signal
 import socket
 import sys
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import median
@@ -28,17 +29,18 @@ from t4r_lab.errors import InputError
 from t4r_lab.spec import RunSpec
 from t4r_lab.spec.study import Plan
 from t4r_lab.tuning.storage import Unreachable, connect, patiently
-from t4r_lab.tuning.study import COUNTED, FOUND, REASON, REFUSED, START, STOP, Study, load, suggest
+from t4r_lab.tuning.study import COUNTED, FOUND, REASON, REFUSED, START, Asked, Study, load, suggest
 
 POLL = 0.5
-"""Seconds between two looks at whether the study goes on."""
+"""Seconds between two looks at whether the study goes on or is paused."""
 
 
 @dataclass(frozen=True)
 class Orders:
     """What a worker is told.
 
-    `seed` makes its sampler's numbers its own; `until` is in seconds since 1970; `threads` 0: as many as there are.
+    `seed` makes its sampler's numbers its own; `until` is in seconds since 1970, beside the study's own end;
+    `threads` 0: as many as there are.
     """
 
     study: str
@@ -84,7 +86,7 @@ def work(orders: Orders) -> int:
     scratch = Path(orders.home) / "studies" / "scratch" / orders.name
     done = 0
     try:
-        with guard.interruptible(_asked(study, orders.until)) as should_stop:
+        with _control(study, orders.until) as should_stop:
             while not should_stop():
                 trial = None if _too_late(study, orders.until) else patiently(
                     store.url, lambda: study.claim(orders.name)
@@ -180,26 +182,36 @@ def _tell(
     patiently(study.store.url, tell)
 
 
-def _asked(study: Study, until: float | None) -> Callable[[], bool]:
-    """Whether somebody has asked the study to stop, or the time is over; looked up no more often than `POLL`."""
-    looked, answer = 0.0, False
+@contextmanager
+def _control(study: Study, until: float | None) -> Iterator[Callable[[], bool]]:
+    """Whether to stop: somebody asks for it, or the time is over. While the study is paused the answer waits."""
+    looked, asked = 0.0, Asked()
 
-    def asked() -> bool:
-        nonlocal looked, answer
-        now = time.time()
-        if not answer and now - looked > POLL:
-            looked, answer = now, bool(study.attribute(STOP)) or (until is not None and now > until)
-        return answer
+    def look() -> Asked:
+        nonlocal looked, asked
+        if time.time() - looked > POLL:
+            asked, looked = study.asked(), time.time()
+        return asked
 
-    return asked
+    with guard.interruptible(lambda: look().over(time.time()) or (until or math.inf) < time.time()) as stopping:
+
+        def should_stop() -> bool:
+            while not stopping():
+                if not look().paused:
+                    return False
+                time.sleep(POLL)
+            return True
+
+        yield should_stop
 
 
 def _too_late(study: Study, until: float | None) -> bool:
     """Whether a trial as long as the others would not end in time."""
-    if until is None:
+    ends = min(end or math.inf for end in (until, study.asked().until))
+    if ends == math.inf:
         return False
     seconds = [t.seconds for t in study.trials() if t.state in COUNTED]
-    return time.time() + (median(seconds) if seconds else 0.0) > until
+    return time.time() + (median(seconds) if seconds else 0.0) > ends
 
 
 def command(orders: Orders) -> list[str]:

@@ -11,6 +11,7 @@ import traitlets as tr
 import yaml
 
 from t4r_lab.spec import Knob
+from t4r_lab.spec.knobs import label
 from t4r_lab.widgets.text import escape
 
 LABEL_WIDTH = "8.5rem"
@@ -27,23 +28,6 @@ NOTHING = ""
 def offered(options: Sequence[tuple[str, Any]]) -> tuple[tuple[str, Any], ...]:
     """`options` with None as a choice of its own."""
     return tuple((text, NOTHING if value is None else value) for text, value in options)
-
-
-def label(path: str) -> str:
-    """The name of a knob in a form: the last word of its path, a kind or path by what it is that of.
-
-    >>> label("model.heads.0.loss.label_smoothing"), label("model.body.kind"), label("model.body.n_head")
-    ('label smoothing', 'body', 'n_head')
-    >>> label("model.heads.0.kind")
-    'head'
-    """
-    words = path.split(".")
-    if words[-1] == "kind":
-        words.pop()
-        if words[-1].isdigit():
-            return words[-2].removesuffix("s")
-    last = words[-2] if words[-1] == "path" and len(words) > 1 else words[-1]
-    return last if len(last.split("_")[0]) == 1 else last.replace("_", " ")
 
 
 def as_text(value: Any) -> str:

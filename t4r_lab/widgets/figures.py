@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from t4r_lab.analysis import Analysis
 from t4r_lab.spec import lower_is_better
-from t4r_lab.widgets.fields import label
+from t4r_lab.spec.knobs import label
 from t4r_lab.widgets.text import escape, number
 
 if TYPE_CHECKING:

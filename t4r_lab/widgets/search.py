@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import ipywidgets as w
@@ -11,12 +12,13 @@ import traitlets as tr
 
 from t4r_lab.errors import InputError
 from t4r_lab.spec import RunSpec
-from t4r_lab.spec.knobs import walk
+from t4r_lab.spec.knobs import label, walk
 from t4r_lab.spec.space import SEARCH_PRESETS, Domain, parse_search, search_space, searchable
 from t4r_lab.spec.study import Plan, StudyOptions, judged_metrics, time_words
+from t4r_lab.tuning.address import HELP, address
 from t4r_lab.widgets.draft import Draft
 from t4r_lab.widgets.estimating import Estimating
-from t4r_lab.widgets.fields import LABEL_WIDTH, Field, as_text, label
+from t4r_lab.widgets.fields import LABEL_WIDTH, Field, as_text
 from t4r_lab.widgets.forms import Section
 from t4r_lab.widgets.table import Cell, Heading, Table
 from t4r_lab.widgets.text import escape, message, without_flags
@@ -78,15 +80,16 @@ class SearchForm(w.VBox):
     """A form for `StudyOptions`; the spec of the draft is what the study starts from.
 
     State: `table.selected` (the ticked paths), `content` (what was said of the options), and as their consequence
-    `plan`, or `error` with what is wrong. `on_start` gets the spec, the options and the name of the study.
+    `plan`, or `error` with what is wrong. `on_start` gets the spec, the options, the study's name and its storage.
     """
 
     plan = tr.Instance(Plan, allow_none=True)
     error = tr.Unicode("")
 
     def __init__(
-        self, draft: Draft, on_start: Callable[[RunSpec, StudyOptions, str], None], estimating: Estimating | None = None
-    ) -> None:
+        self, draft: Draft, on_start: Callable[[RunSpec, StudyOptions, str, str | None], None],
+        estimating: Estimating | None = None,
+    ) -> None:  # fmt: skip
         self.draft, self._on_start, self.estimating = draft, on_start, estimating
         self.content: dict[str, Any] = {}
         self.domains: dict[str, Domain] = {}
@@ -110,9 +113,15 @@ class SearchForm(w.VBox):
             description="name of study", placeholder=draft.spec.name, style={"description_width": LABEL_WIDTH},
             layout={"width": "auto"}, tooltip="name of the study; an existing one of the same search goes on",
         )  # fmt: skip
+        self.storage = w.Text(
+            description="storage", placeholder="a file under the home", style={"description_width": LABEL_WIDTH},
+            layout={"width": "auto"}, tooltip=HELP, continuous_update=False,
+        )  # fmt: skip
+        self.storage.observe(lambda _: self.check(), "value")
         self.fields = {k.path: Field(k, self._edit) for k in walk(StudyOptions()) if k.path not in ("presets", "space")}
         further = Section("Further options")
-        further.fields.children = [field for path, field in self.fields.items() if path not in SHOWN_FIRST]
+        folded = [field for path, field in self.fields.items() if path not in SHOWN_FIRST]
+        further.fields.children = [*folded, self.storage]
         self.start = w.Button(description="Start", button_style="primary", tooltip="begin this study in the background")
         self.start.on_click(lambda _: self._start())
         self._message = w.HTML()
@@ -199,6 +208,7 @@ class SearchForm(w.VBox):
     def check(self) -> None:
         """What comes of the present state: `plan` or `error`."""
         try:
+            address(Path(), self.storage.value.strip())
             self.plan, self.error = (Plan.of(self.draft.spec, self.options), "") if self.ranges.children else (None, "")
         except InputError as error:
             self.plan, self.error = None, without_flags(str(error))
@@ -223,7 +233,8 @@ class SearchForm(w.VBox):
 
     def _start(self) -> None:
         if self.plan is not None:
-            self._on_start(self.draft.spec, self.plan.options, self.name.value.strip() or self.draft.spec.name)
+            name, storage = self.name.value.strip() or self.draft.spec.name, self.storage.value.strip() or None
+            self._on_start(self.draft.spec, self.plan.options, name, storage)
 
 
 def words(plan: Plan, epoch: float | None) -> str:
@@ -234,7 +245,8 @@ def words(plan: Plan, epoch: float | None) -> str:
     options, knobs = plan.options, len(plan.space)
     parts = [f"{knobs} knob{'s' if knobs > 1 else ''} for {', '.join(plan.objectives)}"]
     if epoch is not None:
-        parts.append(time_words(epoch * plan.spec.train.epochs, options.wanted, options.workers))
+        each = epoch * plan.spec.train.epochs
+        parts.append(time_words(each, options.wanted, options.workers, options.minutes))
     elif options.wanted:
         parts.append(f"{options.wanted} trials")
     parts += [f"no trial begins after {options.minutes:g} minutes"] if options.minutes else []

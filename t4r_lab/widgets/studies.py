@@ -23,9 +23,9 @@ LOG_LINES = 12
 class StudyState:
     """A study at one moment.
 
-    `status` is ``starting``, ``running``, ``stopping``; ``stopped`` where trials are left to try, ``finished``, or
+    `status` is ``starting``, ``running``, ``paused``, ``stopping``; ``stopped`` where trials are left to try, ``finished``, or
     ``failed`` where it could not begin. `alive` says whether its process is here. `front` are the numbers of the best
-    trials, `wanted` the trials in all, None for what the minutes allow.
+    trials, `wanted` the trials in all, None for what the minutes allow; these are over at `until`, in seconds since 1970.
     """
 
     name: str
@@ -37,6 +37,7 @@ class StudyState:
     importance: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     wanted: int | None = None
     log: str = ""
+    until: float | None = None
 
     @property
     def counts(self) -> Counter[str]:
@@ -53,11 +54,14 @@ class Look:
 
 
 class Watch:
-    """Looks at the studies of a home. A study stays open, so that a look reads only trials that have not ended."""
+    """Looks at the studies of a home, those launched from it on a server among them.
+
+    A study stays open, so that a look reads only trials that have not ended.
+    """
 
     def __init__(self, home: Path) -> None:
         self.home = home
-        self._store: Store | None = None
+        self._stores: dict[str, Store] = {}
         self._open: dict[str, Study] = {}
         self._known: dict[str, StudyState] = {}
 
@@ -70,24 +74,29 @@ class Watch:
         from t4r_lab.tuning.study import all_names
 
         living, stored = self.living(), []
-        if self._store is None and (self.home / "studies" / "studies.db").exists():
-            from t4r_lab.tuning.storage import address, connect
-
-            self._store = connect(address(self.home, None))
-        if self._store is not None:
-            stored = all_names(self._store)
+        if (self.home / "studies" / "studies.db").exists():
+            stored = all_names(self._store(None))
         waiting = [study.name for study in all_launched(self.home) if study.name not in stored]
         names = [*stored, *waiting][::-1]
         name = next((n for n in (chosen, *living, *names) if n in names), "")
         if not name:
             return Look([], [], None)
         launched, alive = of(name, self.home), name in living
-        if name not in stored:
-            return Look(names, living, _without(launched, alive))
         try:
+            if name not in (all_names(self._store(launched.storage)) if launched.storage else stored):
+                return Look(names, living, _without(launched, alive))
             return Look(names, living, self._state(launched, alive))
-        except InputError as error:  # half made, or of another version; the others can be looked at all the same
+        except InputError as error:  # half made, on a server that is away; the others can be looked at all the same
             return Look(names, living, _without(launched, alive, f"error: {error}"))
+
+    def _store(self, storage: str | None) -> Store:
+        from t4r_lab.tuning.address import address
+        from t4r_lab.tuning.storage import connect
+
+        url = address(self.home, storage)
+        if url not in self._stores:
+            self._stores[url] = connect(url)
+        return self._stores[url]
 
     def spec(self, name: str, number: int) -> RunSpec:
         """The spec of a trial of a study that was looked at."""
@@ -95,12 +104,11 @@ class Watch:
         return self._open[name].spec_of(trial)
 
     def _state(self, launched: Launched, alive: bool) -> StudyState:
-        from t4r_lab.tuning.study import STOP, WANTED, load
+        from t4r_lab.tuning.study import WANTED, load
 
         name = launched.name
-        assert self._store is not None
         if name not in self._open:
-            self._open[name] = load(name, self._store)
+            self._open[name] = load(name, self._store(launched.storage))
         study, before = self._open[name], self._known.get(name)
         trials = tuple(study.trials())
         if before is None or before.trials != trials:
@@ -110,11 +118,12 @@ class Watch:
             front, importance = before.front, before.importance
         running = any(trial.state == "running" for trial in trials)
         status = "finished" if study.ended() else "running" if alive or running else "stopped"
-        if status == "running" and study.attribute(STOP):
-            status = "stopping"
+        asked = study.asked()
+        if status == "running" and (asked.stop or asked.paused):
+            status = "stopping" if asked.stop else "paused"
         self._known[name] = StudyState(
             name, status, alive, study.plan.objectives, trials, front, importance, study.attribute(WANTED),
-            launched.log(LOG_LINES),
+            launched.log(LOG_LINES), asked.until,
         )  # fmt: skip
         return self._known[name]
 

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 
 from t4r_lab.spec import lower_is_better
-from t4r_lab.widgets.fields import label
+from t4r_lab.spec.knobs import labels
 from t4r_lab.widgets.plots import BASE, LEFT, RIGHT, TOP, rule, svg, text_at, x_title
 from t4r_lab.widgets.studies import StudyState
 from t4r_lab.widgets.text import escape, number
@@ -39,7 +38,7 @@ def history(state: StudyState, objective: str) -> str:
             best = value
         line.append(f"{x(trial):.1f},{y(best):.1f}")
     shapes = [f'<polyline class="t4r-line-plot" points="{" ".join(line)}"/>']
-    shapes += [_dot(x(n), y(v), f"trial {n}: {number(v)}", n in state.front) for n, v in points]
+    shapes += [_dot(n, x(n), y(v), f"trial {n}: {number(v)}", n in state.front) for n, v in points]
     shapes += [text_at(LEFT, BASE + 14, "0"), text_at(RIGHT, BASE + 14, str(state.trials[-1].number), "end")]
     first = f" · trial 0 {number(points[0][1])}" if points[0][0] == 0 else ""
     detail = f"best {number(best)}{first}{' · less is better' if better is min else ''}"
@@ -57,7 +56,7 @@ def front(state: StudyState, across: str, up: str) -> str:
     wide, tall = [t.values[across] for t in there], [t.values[up] for t in there]
     x, y = _scale(wide, LEFT + 6, RIGHT - 6), _scale(tall, BASE - 6, TOP + 6)
     shapes = [
-        _dot(x(t.values[across]), y(t.values[up]),
+        _dot(t.number, x(t.values[across]), y(t.values[up]),
              f"trial {t.number}: {across} {number(t.values[across])}, {up} {number(t.values[up])}", t.number in state.front)
         for t in there
     ]  # fmt: skip
@@ -72,7 +71,7 @@ def importance(state: StudyState, objective: str) -> str:
     shares = list(state.importance.get(objective, {}).items())[:MOST_BARS]
     if not shares or state.counts["finished"] < LEAST_TRIALS:
         return ""
-    called = names(state.importance[objective])
+    called = labels(state.importance[objective])
     shapes, step = [], (BASE + 20 - TOP) / MOST_BARS
     for i, (path, share) in enumerate(shares):
         at, middle = TOP + i * step - 6, LEFT + 96
@@ -92,16 +91,6 @@ def importance(state: StudyState, objective: str) -> str:
     )
 
 
-def names(paths: Iterable[str]) -> dict[str, str]:
-    """Each path's label, with the part it belongs to where labels are alike.
-
-    >>> names(["model.inputs.dropout", "model.body.dropout", "train.seed"])
-    {'model.inputs.dropout': 'inputs dropout', 'model.body.dropout': 'body dropout', 'train.seed': 'seed'}
-    """
-    times = Counter(map(label, dict.fromkeys(paths)))
-    return {p: label(p) if times[label(p)] == 1 else f"{p.split('.')[-2]} {label(p)}" for p in paths}
-
-
 def _scale(values: Sequence[float], start: float, end: float) -> Callable[[float], float]:
     """From a value to its place; all in the middle where they are alike."""
     low, high = min(values), max(values)
@@ -114,6 +103,6 @@ def _y_axis(values: Sequence[float]) -> list[str]:
     return [rule(BASE), rule(TOP), *(text_at(LEFT - 4, y + 4, number(value), "end") for y, value in ends)]
 
 
-def _dot(x: float, y: float, words: str, best: bool) -> str:
+def _dot(trial: int, x: float, y: float, words: str, best: bool) -> str:
     kind, size = ("t4r-visible", 4) if best else ("t4r-dot", 2.6)
-    return f'<circle class="{kind}" cx="{x:.1f}" cy="{y:.1f}" r="{size}"><title>{escape(words)}</title></circle>'
+    return f'<circle class="{kind}" data-trial="{trial}" cx="{x:.1f}" cy="{y:.1f}" r="{size}"><title>{escape(words)}</title></circle>'

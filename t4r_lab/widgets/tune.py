@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from statistics import mean
@@ -12,15 +13,17 @@ import ipywidgets as w
 import traitlets as tr
 
 from t4r_lab.spec import RunSpec
+from t4r_lab.spec.knobs import labels
 from t4r_lab.spec.study import StudyOptions
 from t4r_lab.tuning import launch
 from t4r_lab.widgets.background import Background
+from t4r_lab.widgets.dots import Dots
 from t4r_lab.widgets.draft import Draft
 from t4r_lab.widgets.estimating import Estimating
 from t4r_lab.widgets.forms import Section
 from t4r_lab.widgets.search import SearchForm
 from t4r_lab.widgets.studies import Look, StudyState, Watch
-from t4r_lab.widgets.study_plots import names, plots
+from t4r_lab.widgets.study_plots import plots
 from t4r_lab.widgets.table import Cell, Heading, Table
 from t4r_lab.widgets.text import duration, escape, message, number, without_flags
 
@@ -37,7 +40,10 @@ PAID = ("finished", "pruned", "failed")
 
 
 class TunePanel(w.VBox):
-    """`form` above, the study `chosen` beneath. `on_ask` gets ``stop`` or ``resume``, `on_use` a trial's number."""
+    """`form` above, the study `chosen` beneath.
+
+    `on_ask` gets ``pause``, ``stop`` or ``resume``, `on_use` a trial's number.
+    """
 
     names = tr.List(trait=tr.Unicode())
     chosen = tr.Unicode("")
@@ -55,28 +61,31 @@ class TunePanel(w.VBox):
             description="study", options=[], style={"description_width": "initial"}, layout={"width": "20rem"},
             tooltip="the study that is shown, the newest first",
         )  # fmt: skip
-        self.stop = w.Button(
-            description="Stop", tooltip="end its workers after the batch, on all machines; it can go on later"
-        )
-        self.resume = w.Button(description="Resume", tooltip="go on with it as it was begun")
+        tips = {
+            "pause": "let its workers wait after the batch, with their trials; they go on at once",
+            "stop": "end its workers after the batch, on all machines; their trials are tried again when it goes on",
+            "resume": "go on with it as it was begun",
+        }
+        self.asks = {ask: w.Button(description=ask.capitalize(), tooltip=tip) for ask, tip in tips.items()}
+        for ask, button in self.asks.items():
+            button.on_click(lambda _, ask=ask: on_ask(ask))
         self.use = w.Button(
             description="Use this trial's spec", tooltip="take the spec of the ticked trial into Architecture"
         )
         self.best = w.Checkbox(description="only the best", indent=False, tooltip="only trials that no other one beats")
-        self.stop.on_click(lambda _: on_ask("stop"))
-        self.resume.on_click(lambda _: on_ask("resume"))
         self.use.on_click(lambda _: on_use(int(self.table.selected[0])))
-        self._message, self._progress, self._plots, self._log = w.HTML(), w.HTML(), w.HTML(), w.HTML()
+        self._message, self._progress, self._log, self.plots = w.HTML(), w.HTML(), w.HTML(), Dots()
         self.table: Table = Table(sort_by="trial", descending=True, caption="Trials", choose="one")
         self.table.add_class("t4r-tall")
-        bar, under = w.HBox([self.choice, self.stop, self.resume]), w.HBox([self.use, self.best])
+        bar, under = w.HBox([self.choice, *self.asks.values()]), w.HBox([self.use, self.best])
         bar.add_class("t4r-actions-bar")
         under.add_class("t4r-actions-bar")
-        self._watched = w.VBox([bar, self._progress, self._plots, under, self.table, self._log])
+        self._watched = w.VBox([bar, self._progress, self.plots, under, self.table, self._log])
         super().__init__([self.section, self._message, self._watched])
         self.add_class("t4r-panel")
         self.choice.observe(self._choose, "value")
         self.table.observe(self._ticked, "selected")
+        self.plots.observe(self._pointed, "chosen")
         self.best.observe(lambda change: self.table.set_trait("wanted", "best" if change["new"] else ""), "value")
         self._show()
 
@@ -93,6 +102,11 @@ class TunePanel(w.VBox):
 
     def _ticked(self, change: Any = None) -> None:
         self.use.disabled = not self.table.selected
+        self.plots.chosen = self.table.selected[0] if self.table.selected else ""
+
+    def _pointed(self, change: Any) -> None:
+        if change["new"]:
+            self.table.selected = [change["new"]]
 
     @tr.observe("names", "chosen", "state", "error", "refusal", "loading")
     def _show(self, change: Any = None) -> None:
@@ -115,10 +129,14 @@ class TunePanel(w.VBox):
 
     def _show_state(self) -> None:
         state = self.state
-        self.stop.disabled = state is None or state.status != "running"
-        self.resume.disabled = state is None or state.alive or state.status not in ("running", "stopping", "stopped")
+        status, alive = (state.status, state.alive) if state else ("", False)
+        self.asks["pause"].disabled = status != "running"
+        self.asks["stop"].disabled = status not in ("running", "paused")
+        self.asks["resume"].disabled = status != "paused" and (
+            alive or status not in ("running", "stopping", "stopped")
+        )
         self._progress.value = progress(state) if state else ""
-        self._plots.value = plots(state) if state else ""
+        self.plots.html = plots(state) if state else ""
         self._log.value = log(state) if state else ""
         trials = state.trials if state else ()
         self.table.fill(headings(state), [cells(state, t) for t in trials if state], [str(t.number) for t in trials])
@@ -131,9 +149,11 @@ def progress(state: StudyState) -> str:
     words = [state.status, f"{done} of {state.wanted} trials" if state.wanted else f"{done} trials"]
     words += [f"{counts[name]} {name}" for name in ("running", "pruned", "failed", "refused", "lost") if counts[name]]
     times = [t.seconds for t in state.trials if t.state in PAID]
-    if state.status == "running" and state.wanted and times and done < state.wanted:
-        left = mean(times) * (state.wanted - done) / max(counts["running"], 1)
-        words.append(f"about {duration(left)} left")
+    left = [state.until - time.time()] if state.until else []
+    if state.wanted and times and done < state.wanted:
+        left.append(mean(times) * (state.wanted - done) / max(counts["running"], 1))
+    if state.status == "running" and left and min(left) > 0:
+        words.append(f"about {duration(min(left))} left")
     best = next((t for t in state.trials if t.number in state.front[:1]), None)
     if best is not None:
         words.append(f"trial {best.number} is best: {', '.join(f'{k} {number(v)}' for k, v in best.values.items())}")
@@ -161,7 +181,7 @@ def headings(state: StudyState | None) -> list[Heading]:
 
 def cells(state: StudyState, trial: Trial) -> list[Cell]:
     """The row of a trial."""
-    best, values, called = trial.number in state.front, trial.values, names(trial.params)
+    best, values, called = trial.number in state.front, trial.values, labels(trial.params)
     tried = ", ".join(f"{called[path]} {_short(value)}" for path, value in trial.params.items())
     excess = "" if trial.feasible or trial.state != "finished" else "breaks a constraint"
     return [
@@ -202,24 +222,28 @@ class Tuning:
         self.opened = opened
         self.background.wake()
 
-    def start(self, spec: RunSpec, options: StudyOptions, name: str) -> None:
+    def start(self, spec: RunSpec, options: StudyOptions, name: str, storage: str | None) -> None:
         """Begin a study in a process of its own."""
 
         def started(_: Any) -> None:
             self.view.chosen, self.view.section.opened = name, False  # so that what happens is in sight
 
-        self._do(lambda: launch.launch(spec, options, name, self.home), started)
+        self._do(lambda: launch.launch(spec, options, name, self.home, storage), started)
 
     def ask(self, action: str) -> None:
-        """Stop or resume the study that is shown."""
+        """Pause, stop or resume the study that is shown."""
         name = self.view.chosen
 
-        def stop() -> None:
+        def done() -> None:
             from t4r_lab.tuning import lead
 
-            lead.stop(name, home=self.home)
+            if action == "resume":
+                launch.resume(name, self.home)
+            else:
+                asked = {"pause": lead.pause, "stop": lead.stop}[action]
+                asked(name, home=self.home, storage=launch.of(name, self.home).storage)
 
-        self._do(stop if action == "stop" else lambda: launch.resume(name, self.home), lambda _: None)
+        self._do(done, lambda _: None)
 
     def use(self, number: int) -> None:
         """Take the spec of a trial into Architecture."""

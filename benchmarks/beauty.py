@@ -1,0 +1,97 @@
+"""Amazon Beauty at length 50 with a full softmax: ours beside the reference and RecTools.
+
+    python benchmarks/beauty.py Beauty.txt                 # until validation NDCG@10 reaches .036; about 15 minutes
+    python benchmarks/beauty.py Beauty.txt --epochs 1      # one epoch of each
+
+`Beauty.txt` is the 5-core file of SASRec's and S3-Rec's authors, a user and its items a line. All train d=64, two
+layers, four heads, batches of 128, dropout .3, on all but each user's last two items; RecTools' SASRec one epoch. The
+last but one is ranked among all items but the seen ones after each epoch, outside of the measured time. With
+`--users 700` one sees that it works.
+"""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from harness import Side, arguments, in_turn, interpreter, losses_agree, publish, write_sessions
+from train_vs_reference import make_job
+
+from t4r_lab.data.prepare import PrepareOptions, prepare
+
+
+def write_data(file: Path, users: int | None, folder: Path) -> int:
+    """Both parts as the workers read them, in ``folder/beauty.npz``; returns the number of items."""
+    if users:
+        lines = file.read_text(encoding="utf-8").splitlines()[:users]
+        file = folder / file.name
+        file.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    data = prepare(file, folder / "prepared", PrepareOptions(split="leave_one_out", layout="lines"))
+    parts = [data.part(name) for name in ("train", "valid")]
+    arrays = [{"item_id": part.values["item_id"].astype(np.int64), "offsets": part.offsets} for part in parts]
+    write_sessions(folder / "beauty.npz", *arrays)
+    return data.schema.n_items
+
+
+def summary(results: list[dict[str, Any]], until: float) -> dict[str, Any]:
+    """Median seconds of an epoch, and seconds of training until the wanted NDCG, or that it wasn't reached."""
+    last = results[-1]
+    return {
+        "epoch_seconds": round(float(np.median([s for r in results for s in r["seconds"]])), 2),
+        "peak_gb": round(last["peak_gb"], 2),
+        "losses": [round(loss, 3) for loss in last["losses"]],
+        "ndcg": [round(value, 4) for value in last["ndcg"]],
+        "reached": bool(last["ndcg"]) and last["ndcg"][-1] >= until,
+        "training_seconds": round(float(np.median([sum(r["seconds"]) for r in results])), 1),
+    }
+
+
+def ratios(figures: dict[str, dict[str, Any]]) -> dict[str, dict[str, float]]:
+    """How many times what others take either of our shapes does not need."""
+    found: dict[str, dict[str, float]] = {}
+    for name in figures.keys() & {"ours", "sasrec"}:
+        ours = figures[name]
+        others = {other: theirs for other, theirs in figures.items() if other in ("reference", "rectools")}
+        found[name] = {f"epoch_{o}": round(t["epoch_seconds"] / ours["epoch_seconds"], 2) for o, t in others.items()}
+        if ours["reached"] and "reference" in others:
+            theirs = others["reference"]["training_seconds"]
+            found[name]["until_reference"] = round(theirs / ours["training_seconds"], 2)
+    return found
+
+
+def main() -> None:
+    parser = arguments(__doc__ or "", runs=1)
+    parser.add_argument("file", type=Path, help="Beauty.txt")
+    parser.add_argument("--until", type=float, default=0.036, help="validation NDCG@10 to reach (%(default)s)")
+    parser.add_argument("--epochs", type=int, default=12, help="at most (%(default)s)")
+    parser.add_argument("--users", type=int, help="the first ones of the file only")
+    parser.add_argument("--sides", nargs="+", default=["ours", "sasrec", "reference", "rectools"], help="(%(default)s)")
+    options = parser.parse_args()
+
+    with tempfile.TemporaryDirectory() as folder:
+        items = write_data(options.file, options.users, Path(folder))
+        job = make_job(
+            Path(folder) / "beauty.npz", "gpt2-clm", sizes={"item_id": items + 1}, max_length=50, dropout=0.3,
+            epochs=options.epochs, validate=True, until=options.until, filter_seen=True,
+        )  # fmt: skip
+        sides = {
+            "ours": lambda: Side(sys.executable, "_ours_worker.py", job),
+            "sasrec": lambda: Side(sys.executable, "_ours_worker.py", {**job, "body": "sasrec"}),
+            "reference": lambda: Side(interpreter("reference"), "_reference_worker.py", job),
+            "rectools": lambda: Side(interpreter("rectools"), "_rectools_worker.py", {**job, "epochs": 1}),
+        }
+        found = in_turn({name: sides[name]() for name in options.sides}, options.runs, options.threads)
+    figures = {name: summary(results, options.until) for name, results in found.items()}
+    first = {name: figures[name]["losses"][:1] for name in options.sides}
+    content = {
+        "until": options.until, "epochs": options.epochs, "users": options.users, "sides": figures,
+        "ratios": ratios(figures), "losses_agree": losses_agree(first),
+    }  # fmt: skip
+    publish("beauty", content, options.threads, not options.dry)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,84 @@
+"""The real events of a padded batch one after another, without padding; and how attention reads them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+GROUPS, ROWS_PER_GROUP = 2, 16
+"""Groups of like length in which a batch is attended to, at most, and the fewest rows of one."""
+
+
+@dataclass(frozen=True)
+class Packing:
+    """Where each of the N real events of a batch (B, T) stands. A session without events counts as one of one.
+
+    What is done to each event alone, which is most of a transformer on short sessions, is done to N events in place of
+    B·T; attention reads them in `groups` of like length, each padded to its own longest. Nothing changes in the result.
+    """
+
+    places: Tensor
+    """(N,) places of the events in the flattened batch (B·T)"""
+    position: Tensor
+    """(N,) place of each event within its session"""
+    groups: tuple[Tensor, ...]
+    """(b, T') each: the events of some sessions as rows of (N, …); at padding the session's last event stands again"""
+    valid: tuple[Tensor, ...]
+    """(b, T') each: True where `groups` has no padding"""
+    back: Tensor
+    """(N,) places of the events in the flattened groups, one group after another"""
+    shape: tuple[int, int]
+
+    @staticmethod
+    def of(lengths: Tensor, longest: int) -> Packing:
+        """Of a batch (B, `longest`) with `lengths` (B,)."""
+        lengths = lengths.clamp(min=1)
+        count = len(lengths)
+        starts = lengths.cumsum(0) - lengths
+        session = torch.repeat_interleave(lengths)
+        position = torch.arange(len(session), device=lengths.device) - starts[session]
+        rows = length_groups(lengths, longest)
+        groups, valid, base, offset = [], [], torch.empty_like(lengths), 0
+        for some in rows:
+            steps = torch.arange(int(lengths[some].max()), device=lengths.device)
+            last = lengths[some, None] - 1
+            groups.append(starts[some, None] + torch.minimum(steps, last))
+            valid.append(steps <= last)
+            base[some] = offset + len(steps) * torch.arange(len(some), device=lengths.device)
+            offset += len(some) * len(steps)
+        places, back = session * longest + position, base[session] + position
+        return Packing(places, position, tuple(groups), tuple(valid), back, (count, longest))
+
+    def pack(self, padded: Tensor) -> Tensor:
+        """(B, T, D) to (N, D)."""
+        return padded.flatten(0, 1).index_select(0, self.places)
+
+    def pad(self, packed: Tensor) -> Tensor:
+        """(N, D) to (B, T, D), zero at padding."""
+        flat = packed.new_zeros(self.shape[0] * self.shape[1], packed.shape[1])
+        return flat.index_copy(0, self.places, packed).unflatten(0, self.shape)
+
+    def attend(self, packed: Tensor, attention: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
+        """`attention` of each group, on its events (b, T', E) and which are real (b, T'), to (b, T', D); (N, D) of all.
+
+        `packed` (N, E) holds what is attended with: queries, keys and values.
+        """
+        out = [
+            attention(packed.index_select(0, group.flatten()).unflatten(0, group.shape), valid).flatten(0, 1)
+            for group, valid in zip(self.groups, self.valid, strict=True)
+        ]
+        return (torch.cat(out) if len(out) > 1 else out[0]).index_select(0, self.back)
+
+
+def length_groups(lengths: Tensor, longest: int) -> tuple[Tensor, ...]:
+    """The rows of a batch (B, `longest`) in groups of like length.
+
+    Several only on a CPU, where time goes with the positions, and where much of the batch is padding.
+    """
+    some = min(GROUPS, len(lengths) // ROWS_PER_GROUP)
+    if lengths.device.type != "cpu" or int(lengths.sum()) > 0.8 * len(lengths) * longest:
+        some = 1
+    return lengths.argsort(stable=True).chunk(max(some, 1))

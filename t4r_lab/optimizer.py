@@ -1,0 +1,83 @@
+"""AdamW over all parameters, and what a sparse gradient needs: clipping, joining of processes, a lazy step."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from t4r_lab.spec import TrainSpec
+
+
+def make_optimizer(model: torch.nn.Module, train: TrainSpec) -> torch.optim.Optimizer:
+    """AdamW; weight decay on matrices only, not on biases and norms (Loshchilov & Hutter, 2019)."""
+    parameters = [p for p in model.parameters() if p.requires_grad]
+    groups = [
+        {"params": [p for p in parameters if p.ndim >= 2], "weight_decay": train.weight_decay},
+        {"params": [p for p in parameters if p.ndim < 2], "weight_decay": 0.0},
+    ]
+    return LazyAdamW(groups, lr=train.learning_rate, fused=True)
+
+
+class LazyAdamW(torch.optim.AdamW):
+    """AdamW that of a table with a sparse gradient updates the rows of that gradient alone.
+
+    They take AdamW's step and weight decay, with its bias correction by the steps of the whole table; the other rows
+    and their averages stay as they are, as in `torch.optim.SparseAdam`. (AdamW itself would go on to move a row by its
+    old gradients, and would decay it at every step.) Where every row has a gradient, both are the same.
+    """
+
+    @torch.no_grad()
+    def step(self, closure: Any = None) -> Any:
+        for group in self.param_groups:
+            for table in group["params"]:
+                if table.grad is not None and table.grad.is_sparse:
+                    _step_rows(table, table.grad.coalesce(), self.state[table], group)
+                    table.grad = None
+        return super().step(closure)
+
+
+def _step_rows(table: Tensor, grad: Tensor, state: dict[str, Tensor], group: dict[str, Any]) -> None:
+    """AdamW's step for the rows of `grad`, a coalesced gradient of `table` (R, …); `state` is as AdamW keeps it."""
+    if not state:
+        state["step"] = torch.zeros((), device=table.device)
+        state["exp_avg"], state["exp_avg_sq"] = torch.zeros_like(table), torch.zeros_like(table)
+    state["step"] += 1
+    (rows,), values = grad.indices(), grad.values()
+    decay, decay_sq = group["betas"]
+    mean = state["exp_avg"][rows].lerp_(values, 1 - decay)
+    square = state["exp_avg_sq"][rows].mul_(decay_sq).addcmul_(values, values, value=1 - decay_sq)
+    state["exp_avg"][rows], state["exp_avg_sq"][rows] = mean, square
+    # 1 - β^step by expm1: in float32 the difference would be off by 1e-4 at first
+    correction, correction_sq = (-torch.expm1(state["step"] * math.log(beta)) for beta in (decay, decay_sq))
+    denominator = (square / correction_sq).sqrt_().add_(group["eps"])
+    step = mean.div_(correction).div_(denominator).mul_(group["lr"])
+    table[rows] = table[rows].mul_(1 - group["lr"] * group["weight_decay"]).sub_(step)
+
+
+def join_rows(accelerator: Any, parameters: Iterable[Tensor]) -> None:
+    """Make sparse gradients the mean over all processes, as dense ones are already."""
+    for parameter in parameters:
+        if parameter.grad is not None and parameter.grad.is_sparse:
+            grad = parameter.grad.coalesce()
+            both = (grad.indices()[0], -1), (grad.values(), 0.0)
+            rows, values = (accelerator.gather(accelerator.pad_across_processes(t, pad_index=p)) for t, p in both)
+            values = values[rows >= 0] / accelerator.num_processes
+            parameter.grad = torch.sparse_coo_tensor(rows[rows >= 0][None], values, grad.shape, check_invariants=False)
+
+
+def clip_gradients(accelerator: Any, parameters: Iterable[Tensor], largest: float) -> None:
+    """Scale all gradients down together where their norm is above `largest`."""
+    accelerator.unscale_gradients()
+    gradients = []
+    for parameter in parameters:
+        if parameter.grad is not None:
+            if parameter.grad.is_sparse:
+                parameter.grad = parameter.grad.coalesce()
+            gradients.append(parameter.grad.values() if parameter.grad.is_sparse else parameter.grad)
+    factor = largest / (torch.nn.utils.get_total_norm(gradients) + 1e-6)
+    for gradient in gradients:
+        gradient.mul_(factor.clamp(max=1.0))

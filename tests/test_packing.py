@@ -1,0 +1,99 @@
+"""Packed events: what each body reads from them against the padded model of `transformers`, and a session alone."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from t4r_lab.nn import configurations as c
+from t4r_lab.nn import transformers
+from t4r_lab.nn.attention import attend
+from t4r_lab.nn.packing import GROUPS, Packing, length_groups
+
+LENGTHS = torch.cat([torch.randint(1, 8, (50,), generator=torch.Generator().manual_seed(0)), torch.tensor([12, 0, 1])])
+REAL = torch.arange(12) < LENGTHS[:, None]
+BOTH_WAYS = ("xlnet", "bert", "roberta", "electra")
+
+
+def model_of(kind: str) -> torch.nn.Module:
+    config = transformers.TRANSFORMERS[kind].config.build(d_model=16, n_head=2, n_layer=2, total_seq_length=12)
+    model, _ = transformers.make_transformer(config)
+    generator = torch.Generator().manual_seed(1)
+    for parameter in model.parameters():
+        parameter.data.normal_(0, 0.2, generator=generator)
+    return model.eval()
+
+
+def hidden_of(seed: int = 2) -> torch.Tensor:
+    return torch.randn(len(LENGTHS), 12, 16, generator=torch.Generator().manual_seed(seed)) * REAL[..., None]
+
+
+@pytest.mark.parametrize(
+    ("kind", "causal"),
+    [(kind, False) for kind in BOTH_WAYS] + [(kind, True) for kind in (*BOTH_WAYS, "gpt2", "llama", "qwen3")],
+)
+def test_outputs_and_gradients_are_those_of_the_padded_model(kind: str, causal: bool) -> None:
+    model, found = model_of(kind), []
+    assert transformers.reads_packed(model)
+    for packed in (True, False):
+        hidden = hidden_of().requires_grad_()
+        if packed:
+            out = transformers.sequence_output(model, kind, hidden, LENGTHS, causal)
+        else:
+            if kind != "xlnet":
+                model.set_attn_implementation("sdpa")
+            out = transformers._padded_output(model, kind, hidden, REAL, causal)
+        (out[REAL] ** 2).sum().backward()
+        assert hidden.grad is not None
+        weights = {name: p.grad.clone() for name, p in model.named_parameters() if p.grad is not None}
+        found.append((out[REAL].detach(), hidden.grad[REAL], weights))
+        model.zero_grad()
+    (ours, ours_hidden, ours_weights), (theirs, theirs_hidden, theirs_weights) = found
+    torch.testing.assert_close(ours, theirs, atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(ours_hidden, theirs_hidden, atol=1e-4, rtol=1e-4)
+    assert set(ours_weights) == set(theirs_weights)
+    for name, gradient in theirs_weights.items():
+        torch.testing.assert_close(ours_weights[name], gradient, atol=2e-3, rtol=1e-3, msg=name)
+
+
+@pytest.mark.parametrize("kind", ["sasrec", "ligr", "xlnet", "gpt2", "bert"])
+def test_a_session_in_a_batch_is_read_as_it_is_alone(kind: str) -> None:
+    model, hidden = model_of(kind), hidden_of()
+    together = transformers.sequence_output(model, kind, hidden, LENGTHS, kind != "bert")
+    for row in (0, 7, 50, 52):
+        length = int(LENGTHS[row])
+        alone = transformers.sequence_output(
+            model, kind, hidden[row : row + 1, :length], LENGTHS[row : row + 1], kind != "bert"
+        )
+        torch.testing.assert_close(together[row, :length], alone[0], atol=1e-5, rtol=1e-5)
+
+
+def test_packing_and_padding_are_inverse_and_groups_hold_each_event_once() -> None:
+    assert len(length_groups(LENGTHS, 12)) == GROUPS
+    packing, hidden = Packing.of(LENGTHS, 12), hidden_of()
+    packed = packing.pack(hidden)
+    assert packed.shape[0] == int(LENGTHS.clamp(min=1).sum())
+    torch.testing.assert_close(packing.pad(packed), hidden)
+    torch.testing.assert_close(packing.attend(packed, lambda read, valid: read), packed)
+    seen = torch.cat([group[valid] for group, valid in zip(packing.groups, packing.valid, strict=True)])
+    assert sorted(seen.tolist()) == list(range(len(packed)))
+
+
+@pytest.mark.parametrize("causal", [True, False])
+def test_attention_with_dropout_is_that_of_torch_but_for_what_is_dropped(
+    causal: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from t4r_lab.nn import attention
+
+    read, valid = torch.randn(5, 7, 48), torch.arange(7) < torch.tensor([7, 1, 3, 6, 2])[:, None]
+    plain = attend(read, valid, 2, causal)
+    monkeypatch.setattr(attention, "drop", lambda values, p: values)
+    torch.testing.assert_close(attend(read, valid, 2, causal, dropout=0.5)[valid], plain[valid])
+
+
+def test_a_body_with_another_attention_keeps_it() -> None:
+    from transformers import Qwen3Config
+
+    config = c.Qwen3Config.build(d_model=16, n_head=2, n_layer=1, total_seq_length=9).to_dict()
+    model, _ = transformers.make_transformer(Qwen3Config(**{**config, "use_sliding_window": True, "sliding_window": 3}))
+    assert not transformers.reads_packed(model)
