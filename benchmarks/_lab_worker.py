@@ -43,6 +43,8 @@ def timed(found: dict[str, Any], name: str, work: Callable[[], Any]) -> Any:
 
 def serialized(lab: Any) -> Any:
     """`lab`, once everything that a browser needs to draw it is text."""
+    from ipywidgets.widgets import widget
+
     for each in list(widget._instances.values()):
         json.dumps(each.get_state(), default=str)
     return lab
@@ -123,15 +125,13 @@ def walk(widget: Any) -> Iterator[Any]:
 
 def others(control: Any) -> list[Any]:
     """Values to set a control to beside its own."""
+    import ipywidgets as w
+
     if isinstance(control, w.Checkbox):
         return [not control.value]
     if isinstance(control, w.Dropdown | w.ToggleButtons):
-        values = control.options
-        return [
-            v[1] if isinstance(v, tuple) else v
-            for v in values
-            if (v[1] if isinstance(v, tuple) else v) != control.value
-        ]
+        values = [each[1] if isinstance(each, tuple) else each for each in control.options]
+        return [value for value in values if value != control.value]
     if isinstance(control, w.Text | w.Textarea):
         return [] if control.description in ("file", "spec to paste", "or its path") else ["3"]
     if isinstance(control, w.FloatSlider | w.BoundedIntText | w.BoundedFloatText):

@@ -4,7 +4,7 @@
 
 In a new process each time: to import it, to build and serialize its first view, until the data and the first estimate
 stand (ready), and from launching a job to its first training step. Then every control of every panel is set to each of
-its choices, or another value, and back: about 350 callbacks. All also in CPU time, which other work beside changes less.
+its choices, or another value, and back: about 350 callbacks. All also in CPU time, which other work changes less.
 """
 
 from __future__ import annotations
