@@ -46,6 +46,7 @@ bench: $(READY) ## speed and memory beside other libraries (installs them the fi
 	$(BIN)/python benchmarks/limit.py
 	$(BIN)/python benchmarks/catalog.py
 	$(BIN)/python benchmarks/latency.py
+	$(BIN)/python benchmarks/lab.py
 	$(BIN)/python benchmarks/scale.py
 	$(if $(BEAUTY),$(BIN)/python benchmarks/beauty.py $(BEAUTY))
 	$(BIN)/python benchmarks/table.py

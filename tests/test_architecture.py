@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import html
 import os
 import signal
@@ -215,6 +216,12 @@ def test_the_spec_can_be_copied_as_yaml_and_as_python() -> None:
     assert "Choose a dataset" in view.text.text
 
 
+def uploaded(name: str, content: bytes) -> tuple[dict[str, Any], ...]:
+    """A file as the browser hands it over."""
+    now = datetime.datetime.now(datetime.UTC)
+    return ({"name": name, "content": memoryview(content), "type": "", "size": len(content), "last_modified": now},)
+
+
 def test_a_spec_is_loaded_by_pasting_by_path_and_by_upload(tmp_path: Path) -> None:
     loaded: list[tuple[RunSpec, str]] = []
     loader = SpecLoader(lambda spec, name: loaded.append((spec, name)))
@@ -225,8 +232,9 @@ def test_a_spec_is_loaded_by_pasting_by_path_and_by_upload(tmp_path: Path) -> No
     loader.path.value = str(tmp_path / "spec.json")
     loader.load.click()
     loader._uploaded(None)
-    loader.upload.value = ({"name": "up.yaml", "content": memoryview(spec.to_yaml().encode()), "type": "", "size": 1,
-                            "last_modified": __import__("datetime").datetime.now(__import__("datetime").UTC)},)  # fmt: skip
+    loader.upload.value = uploaded("up.yaml", spec.to_yaml().encode())
+    loader.upload.value = uploaded("picture.png", b"\x89PNG\xff")
+    assert loader.error == "picture.png: not a text file; give a YAML or JSON spec"
     assert [s for s, _ in loaded] == [spec] * 3
     assert [name for _, name in loaded] == ["the pasted spec", str(tmp_path / "spec.json"), "up.yaml"]
 

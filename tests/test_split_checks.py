@@ -206,3 +206,11 @@ def test_describe_says_the_checks_and_older_folders_are_told(tmp_path: Path) -> 
     older = {key: value for key, value in data.profile.items() if key != "split_checks"}
     (only,) = findings(older)
     assert (only.level, only.remedy) == ("note", "prepare it again")
+
+
+def test_the_same_item_at_the_same_time_in_another_session_is_no_repeat(tmp_path: Path) -> None:
+    clicks: list[Click] = [(0, "a", 1.0), (0, "b", 9.0), (1, "b", 9.0), (1, "a", 12.0), (2, "a", 12.0), (2, "c", 13.0)]
+    later: list[Click] = [(s, item, 20.0 * s + at) for s in range(3, 12) for at, item in enumerate("abc")]
+    options = PrepareOptions(split="leave_one_out")
+    data = prepare(frame([*clicks, *later]), tmp_path / "d", options)
+    assert data.profile["split_checks"]["repeated"] == [0, 33]

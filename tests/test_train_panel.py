@@ -156,6 +156,7 @@ def test_further_jobs_are_rows_that_can_be_ticked() -> None:
     assert looks
     panel.show(many, {"002": News([EPOCH], 10)})
     assert panel.cards["002"].metric.series == {"validation": [[1.0, 0.2]]}
+    assert panel.cards["002"].read == 10  # the next look goes on from there
     assert panel.cards["002"].resume.layout.display == ""
     panel.table.selected = []
     panel.show(many, {})

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -13,6 +14,7 @@ from typing import Any
 import pytest
 
 from t4r_lab.spec import BODY_MASKINGS, RunSpec
+from t4r_lab.widgets.background import Background
 from t4r_lab.widgets.card import JobCard
 from t4r_lab.widgets.draft import Draft
 from t4r_lab.widgets.features import FeatureEditor
@@ -354,6 +356,18 @@ def test_train_runs_in_a_job_and_the_run_appears(lab: Lab) -> None:
         assert next(iter(second.jobs.cards.values())).metric.series["validation"]
     finally:
         second.close()
+
+
+def test_what_comes_after_closing_changes_nothing() -> None:
+    background, go = Background(), threading.Event()
+    told: list[Any] = []
+    before = set(threading.enumerate())
+    background.run(lambda: go.wait(30), told.append, told.append)
+    (thread,) = set(threading.enumerate()) - before
+    background.close()
+    go.set()
+    thread.join(30)
+    assert told == []
 
 
 def test_the_first_view_imports_nothing_heavy() -> None:

@@ -16,7 +16,8 @@ from t4r_lab.data.checks import split_figures
 from t4r_lab.data.coding import factorize
 from t4r_lab.data.columns import Roles, check_ids, check_names, find_roles, seconds
 from t4r_lab.data.dataset import Dataset
-from t4r_lab.data.features import Columns, Encoded, aligned, encode, find_features
+from t4r_lab.data.encoding import Encoded, encode
+from t4r_lab.data.features import Columns, aligned, find_features
 from t4r_lab.data.frames import to_polars
 from t4r_lab.data.profile import make_profile
 from t4r_lab.data.readers import Source, Table, read_events, read_file, stack

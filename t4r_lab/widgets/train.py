@@ -79,9 +79,7 @@ class TrainPanel(w.VBox):
             self.cards[job.id].show(job, news.get(job.id))
         for gone in self.cards.keys() - {job.id for job in wanted}:
             self.cards.pop(gone).close()
-        cards = tuple(self.cards[job.id] for job in wanted)
-        if cards != self._cards.children:
-            self._cards.children = cards
+        self._cards.children = [self.cards[job.id] for job in wanted]
         self._show_further(with_card(jobs, set()), jobs)
         self.jobs = list(jobs)
 
