@@ -42,10 +42,11 @@ format: $(READY) ## sort imports, mend what can be mended, format
 
 BEAUTY ?=
 bench: $(READY) ## speed and memory beside other libraries (installs them the first time), half an hour
-	$(BIN)/python benchmarks/train_vs_reference.py
+	$(BIN)/python benchmarks/train_vs_reference.py --features
 	$(BIN)/python benchmarks/limit.py
 	$(BIN)/python benchmarks/catalog.py
 	$(BIN)/python benchmarks/latency.py
+	$(BIN)/python benchmarks/lab.py
 	$(BIN)/python benchmarks/scale.py
 	$(if $(BEAUTY),$(BIN)/python benchmarks/beauty.py $(BEAUTY))
 	$(BIN)/python benchmarks/table.py

@@ -17,6 +17,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from harness import publish
+
 SLOWEST = 10
 IMPORT = "import t4r_lab; t4r_lab.Lab"
 
@@ -38,7 +40,7 @@ def main() -> None:
         found["callbacks"], found["slowest"] = callbacks(lab)
         found["widgets"] = len(list(every_widget()))
         lab.close()
-    print(json.dumps(found, indent=1))
+    publish("lab", found)
 
 
 def timed(work: Any) -> dict[str, float]:
