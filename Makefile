@@ -42,7 +42,7 @@ format: $(READY) ## sort imports, mend what can be mended, format
 
 BEAUTY ?=
 bench: $(READY) ## speed and memory beside other libraries (installs them the first time), half an hour
-	$(BIN)/python benchmarks/train_vs_reference.py
+	$(BIN)/python benchmarks/train_vs_reference.py --features
 	$(BIN)/python benchmarks/limit.py
 	$(BIN)/python benchmarks/catalog.py
 	$(BIN)/python benchmarks/latency.py

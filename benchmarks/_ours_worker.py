@@ -62,7 +62,12 @@ def make_spec(job: dict[str, Any]) -> RunSpec:
         {
             "name": "benchmark",
             "data": {"path": "in memory", "max_length": job["max_length"]},
-            "model": {"inputs": {"features": {"item_id": {}, **features}}, "masking": masking, "body": body},
+            "model": {
+                "inputs": {"features": {"item_id": {}, **features}},
+                "masking": masking,
+                "body": body,
+                "heads": [{"kind": "next_item", "loss": {"kind": "cross_entropy", "precision": job["precision"]}}],
+            },
             "train": {
                 "epochs": job["epochs"],
                 "batch_size": job["batch_size"],

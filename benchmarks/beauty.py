@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 from harness import Side, arguments, in_turn, interpreter, losses_agree, publish, write_sessions
-from train_vs_reference import make_job
+from train_vs_reference import add_precision, make_job
 
 from t4r_lab.data.prepare import PrepareOptions, prepare
 
@@ -69,13 +69,14 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=12, help="at most (%(default)s)")
     parser.add_argument("--users", type=int, help="the first ones of the file only")
     parser.add_argument("--sides", nargs="+", default=["ours", "sasrec", "reference", "rectools"], help="(%(default)s)")
+    add_precision(parser)
     options = parser.parse_args()
 
     with tempfile.TemporaryDirectory() as folder:
         items = write_data(options.file, options.users, Path(folder))
         job = make_job(
             Path(folder) / "beauty.npz", "gpt2-clm", sizes={"item_id": items + 1}, max_length=50, dropout=0.3,
-            epochs=options.epochs, validate=True, until=options.until, filter_seen=True,
+            epochs=options.epochs, validate=True, until=options.until, filter_seen=True, precision=options.precision,
         )  # fmt: skip
         sides = {
             "ours": lambda: Side(sys.executable, "_ours_worker.py", job),
@@ -87,10 +88,11 @@ def main() -> None:
     figures = {name: summary(results, options.until) for name, results in found.items()}
     first = {name: figures[name]["losses"][:1] for name in options.sides}
     content = {
-        "until": options.until, "epochs": options.epochs, "users": options.users, "sides": figures,
-        "ratios": ratios(figures), "losses_agree": losses_agree(first),
+        "until": options.until, "epochs": options.epochs, "precision": options.precision, "users": options.users,
+        "sides": figures, "ratios": ratios(figures), "losses_agree": losses_agree(first),
     }  # fmt: skip
-    publish("beauty", content, options.threads, not options.dry)
+    name = "beauty-float32" if options.precision == "float32" else "beauty"
+    publish(name, content, options.threads, not options.dry)
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ same number of threads. About two minutes a run of all pairs on 2 cores.
 
 from __future__ import annotations
 
+import argparse
 import sys
 import tempfile
 from pathlib import Path
@@ -45,11 +46,20 @@ def make_job(data: Path, pair: str, **changes: Any) -> dict[str, Any]:
         "data": str(data), "sizes": {"item_id": ITEMS + 1, "category": CATEGORIES + 2}, "columns": ["item_id"],
         "epochs": 3, "validate": False, "until": 1.0, "filter_seen": False, "max_length": LONGEST,
         "body": body, "masking": masking, "probability": 0.2, "d_model": 64, "n_head": 4, "n_layer": 2, "dropout": 0.1,
-        "batch_size": 128, "learning_rate": 1e-3, "seed": 0,
+        "batch_size": 128, "learning_rate": 1e-3, "precision": "auto", "seed": 0,
     }  # fmt: skip
     unknown = set(changes) - set(job) - {"valid_sessions"}
     assert not unknown, unknown
     return {**job, **changes}
+
+
+def add_precision(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--precision",
+        choices=["auto", "float32"],
+        default="auto",
+        help="of our products with the item vectors; auto: bfloat16 where the processor has it (the others: float32)",
+    )
 
 
 def compare(job: dict[str, Any], sessions: int, runs: int, threads: int) -> dict[str, Any]:
@@ -85,6 +95,7 @@ def main() -> None:
     parser.add_argument("--pairs", nargs="+", choices=list(PAIRS), default=list(PAIRS), metavar="PAIR")
     parser.add_argument("--sessions", type=int, default=5120, help="of training, and of evaluation (%(default)s)")
     parser.add_argument("--features", action="store_true", help="a category and two numbers beside the item")
+    add_precision(parser)
     options = parser.parse_args()
 
     pairs = {}
@@ -93,11 +104,12 @@ def main() -> None:
         write_sessions(data, make_sessions(options.sessions, 0), make_sessions(options.sessions, 1))
         for pair in options.pairs:
             columns = ["item_id", *(FEATURES if options.features else [])]
-            job = make_job(data, pair, columns=columns, valid_sessions=options.sessions)
+            job = make_job(data, pair, columns=columns, valid_sessions=options.sessions, precision=options.precision)
             pairs[pair] = compare(job, options.sessions, options.runs, options.threads)
     setting = {key: value for key, value in job.items() if key not in ("data", "body", "masking")}
     content = {"reference": "transformers4rec 23.12.0", "setting": setting, "pairs": pairs}
-    publish("training-features" if options.features else "training", content, options.threads, not options.dry)
+    name = "-".join(["training", *["features"] * options.features, *["float32"] * (options.precision == "float32")])
+    publish(name, content, options.threads, not options.dry)
 
 
 if __name__ == "__main__":

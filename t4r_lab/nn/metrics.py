@@ -16,7 +16,7 @@ Floats = NDArray[np.float64]
 
 
 def ranks(scores: Tensor, targets: Tensor, seen: Tensor | None = None) -> Tensor:
-    """Rank of each target among all candidates, (N,) float64: 1 + greater + equal/2; the last where a score is no number.
+    """Rank of each target among all candidates, (N,) float64: 1 + greater + equal/2, or last where a score is NaN.
 
     Parameters
     ----------
