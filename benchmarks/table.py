@@ -80,7 +80,9 @@ ROWS = [
         beside=_both("catalog.steps.*.step_seconds", "{:.3f} s", ("sampled", "full"))),
     Row("`import t4r_lab`", 0.3, "latency.import_seconds", "{:.2f} s", False),
     Row("`t4r-lab --help`", 0.5, "latency.help_seconds", "{:.2f} s", False),
-    Row("`Lab()` first view", 2, "lab.first_view.seconds", "{:.2f} s", False),
+    Row("`Lab()` first view", 2, "lab.first_view_seconds", "{:.2f} s", False),
+    Row("the Lab, from launch to the first training step", 6, "lab.first_step_seconds", "{:.1f} s", False),
+    Row("the Lab, slowest callback", 150, "lab.slowest_callback_ms", "{:.0f} ms", False),
     Row("recommend, one session at 20,000 items, p50", 15, "latency.recommend.one_p50_ms", "{:.1f} ms", False),
     Row("recommend, a batch at 20,000 items", 5000, "latency.recommend.batch_per_second", "{:,.0f} sessions/s"),
 ]  # fmt: skip
