@@ -74,7 +74,7 @@ class _LinearCrossEntropy(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         (grad,) = grads
-        return (*(saved.mul_(grad) for saved in ctx.saved_tensors), None, None, None, None)
+        return (*(grad * saved for saved in ctx.saved_tensors), None, None, None, None)
 
 
 def _forward(
