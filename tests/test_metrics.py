@@ -11,9 +11,9 @@ from t4r_lab.nn.metrics import Ranks, ranks, summarize
 
 def test_rank_counts_greater_and_half_of_equal() -> None:
     scores = torch.tensor([[0.1, 0.9, 0.5, 0.5, 0.2]])
-    assert ranks(scores, torch.tensor([2])).tolist() == [1.0]
-    assert ranks(scores, torch.tensor([3])).tolist() == [2.5]
-    assert ranks(scores, torch.tensor([1])).tolist() == [5.0]
+    assert ranks(scores.clone(), torch.tensor([2])).tolist() == [1.0]
+    assert ranks(scores.clone(), torch.tensor([3])).tolist() == [2.5]
+    assert ranks(scores.clone(), torch.tensor([1])).tolist() == [5.0]
 
 
 def test_one_score_for_all_is_chance_and_not_a_hit() -> None:
@@ -24,6 +24,8 @@ def test_one_score_for_all_is_chance_and_not_a_hit() -> None:
 
 def test_scores_that_are_no_numbers_rank_last() -> None:
     assert ranks(torch.full((1, 7), float("nan")), torch.tensor([3])).tolist() == [7.0]
+    infinite = torch.tensor([[0.0, float("-inf"), float("inf"), 1.0]] * 2)
+    assert ranks(infinite, torch.tensor([4, 2])).tolist() == [2.0, 4.0]
 
 
 def test_seen_items_are_no_candidates() -> None:

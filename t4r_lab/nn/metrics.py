@@ -16,7 +16,7 @@ Floats = NDArray[np.float64]
 
 
 def ranks(scores: Tensor, targets: Tensor, seen: Tensor | None = None) -> Tensor:
-    """Rank of each target among all candidates, (N,) float64: 1 + greater + equal/2, or last where a score is NaN.
+    """Rank of each target among all candidates, (N,) float64: 1 + greater + equal/2, or last if its score is NaN.
 
     Parameters
     ----------
@@ -39,7 +39,7 @@ def ranks(scores: Tensor, targets: Tensor, seen: Tensor | None = None) -> Tensor
     rank = 0.5 + (n_items + ahead) / 2
     if seen is not None:
         rank[lost] = float(n_items)
-    return torch.where(rank.isnan(), float(n_items), rank)
+    return torch.where(own[:, 0].isnan(), float(n_items), rank)
 
 
 def without_seen(scores: Tensor, seen: Tensor) -> Tensor:
