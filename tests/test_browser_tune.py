@@ -43,7 +43,7 @@ def test_search_stop_and_take_a_trial(page: Any, server: tuple[str, Any]) -> Non
     lab.get_by_role("button", name="Resume", exact=True).click()
     page.locator(".t4r-standing", has_text="running").wait_for(timeout=30_000)
     page.locator(".t4r-dots svg >> nth=0").locator('[data-trial="0"]').click()
-    assert page.get_by_label("choose 0 starting spec", exact=True).is_checked()
+    page.locator("tr.t4r-chosen", has_text="starting spec").wait_for()
     shoot(page, "lab-tune-dark")
     theme(page, "JupyterLab Light")
     lab.get_by_role("button", name="Stop", exact=True).click()

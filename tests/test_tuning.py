@@ -7,20 +7,23 @@ from __future__ import annotations
 
 import csv
 import io
+import math
 import threading
 import time
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
+import optuna
 import pytest
 
 from t4r_lab.errors import InputError
 from t4r_lab.report import Progress, Remark, Report, TrialEnded
 from t4r_lab.spec import RunSpec
 from t4r_lab.spec.study import Plan, StudyOptions
-from t4r_lab.tuning import lead, record, study, trial, worker
+from t4r_lab.tuning import lead, record, storage, study, trial, worker
 from t4r_lab.tuning.address import address, shown
 from t4r_lab.tuning.drawings import FIGURES
 from t4r_lab.tuning.storage import connect
@@ -197,6 +200,21 @@ def test_the_front_of_two_objectives_with_a_constraint(data: Path, tmp_path: Pat
     assert values == sorted(values, reverse=True)
 
 
+@pytest.mark.parametrize("objective", ["ndcg@5", "ece"])
+def test_importance_is_of_what_made_trials_good(
+    data: Path, tmp_path: Path, formula: list[RunSpec], objective: str
+) -> None:
+    begin(data, tmp_path, trials=20, sampler="qmc", pruner="none", objectives=[objective])
+    worker.work(orders(tmp_path))
+    found = study.load("s", connect(address(tmp_path, None)))
+    by_direction = optuna.importance.get_param_importances(found.optuna)  # which knows the study's own
+    assert found.importance(objective) == pytest.approx(by_direction)
+    upside_down = optuna.importance.get_param_importances(
+        found.optuna, target=lambda t: t.values[0] * (1 if objective == "ndcg@5" else -1)
+    )
+    assert found.importance(objective) != pytest.approx(upside_down)  # so this can fail
+
+
 @pytest.mark.parametrize("pruner", ["median", "hyperband"])
 def test_pruned_trials_say_so(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pruner: str) -> None:
     def train(spec: RunSpec, plan: Plan, dataset: Any, folder: Path, epochs: list, stop: Any, prune: Any) -> dict:
@@ -294,7 +312,10 @@ def test_a_trial_that_kills_its_workers_is_given_up(data: Path, tmp_path: Path, 
         assert found.claim("dead") is not None
         found.lose("dead")
     assert worker.work(orders(tmp_path)) == 2
-    assert Counter(t.state for t in found.trials()) == {"lost": study.MOST_RETRIES + 1, "finished": 2}
+    *lost, last = (t for t in found.trials() if t.state == "lost")
+    assert [t.reason for t in lost] == [f"its worker died; tried again as trial {t.number + 1}" for t in lost]
+    assert (len(lost), last.reason) == (study.MOST_RETRIES, "its worker died; not tried again")
+    assert [t.start for t in found.trials() if t.state == "finished"] == [False, False]
 
 
 def test_a_worker_that_dies_in_its_claim_leaves_nothing(data: Path, tmp_path: Path, formula: list[RunSpec]) -> None:
@@ -416,9 +437,21 @@ def test_workers_elsewhere_keep_the_minutes_of_the_study(
 def test_progress_is_of_the_time_where_only_that_is_given(data: Path, tmp_path: Path) -> None:
     found = begin(data, tmp_path, minutes=10)
     found.keep(study.UNTIL, time.time() + 450.5)
-    assert lead._progress(found, found.trials(), 10) == Progress("searching", 144, 600, "s")  # 24 hundredths
+    assert lead._progress(found.asked(), found.trials(), 10) == Progress("searching", 144, 600, "s")  # 24 hundredths
     by_trials = begin(data, tmp_path, "t", minutes=10, trials=5)
-    assert lead._progress(by_trials, by_trials.trials(), 10) == Progress("searching", 0, 5, "trials")
+    assert lead._progress(by_trials.asked(), by_trials.trials(), 10) == Progress("searching", 0, 5, "trials")
+
+
+def test_no_trial_begins_that_would_not_end_in_time(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def train(*rest: Any) -> dict[str, float]:
+        time.sleep(1)
+        return {"ndcg@5": 0.5}
+
+    monkeypatch.setattr(trial, "train", train)
+    begin(data, tmp_path, minutes=1, pruner="none")
+    assert worker.work(orders(tmp_path, until=time.time() + 1.9)) == 1
 
 
 def test_minutes_end_a_study(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -435,7 +468,37 @@ def test_minutes_end_a_study(data: Path, tmp_path: Path, monkeypatch: pytest.Mon
     assert Counter(t.state for t in study.load("s", connect(address(tmp_path, None))).trials()) == {"finished": done}
 
 
+@pytest.mark.parametrize("name", ["ece", "ndcg@5"])
+def test_a_value_that_is_no_number_fails_the_trial(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    from t4r_lab.data.dataset import Dataset
+
+    judged = trial.judge
+    spoiled = lambda *given: SimpleNamespace(metrics=lambda: {**judged(*given).metrics(), name: math.nan})  # noqa: E731
+    monkeypatch.setattr(trial, "judge", spoiled)
+    options = StudyOptions.parse({"space": {DROPOUT: None}, "objectives": ["ndcg@5", "ece"]})
+    plan = Plan.of(small_spec(data, train__epochs=1), options)
+    with pytest.raises(trial.Diverged, match=f"{name} is not a finite number"):
+        trial.train(plan.spec, plan, Dataset.open(data), tmp_path / "trial", [])
+
+
 # ── storage ─────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_a_storage_that_is_away_for_a_moment_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    def call() -> str:
+        calls.append(1)
+        if len(calls) < storage.TRIES:
+            raise optuna.exceptions.StorageInternalError("away")
+        return "there"
+
+    calls: list[int] = []
+    monkeypatch.setattr(storage, "PAUSE", 0.001)
+    assert storage.patiently("sqlite:///s.db", call) == "there"
+    assert len(calls) == storage.TRIES
+    with pytest.raises(ZeroDivisionError):  # no affair of the storage
+        storage.patiently("sqlite:///s.db", lambda: 1 // 0)
 
 
 def test_passwords_are_not_shown() -> None:
@@ -537,9 +600,14 @@ def test_tune_leads_workers_and_records(data: Path, tmp_path: Path) -> None:
     for child in children:
         t = trials[child.data.tags["t4r.trial"]]
         assert child.data.metrics["valid/ndcg_at_5"] == t.values["ndcg@5"]
+        assert child.inputs.dataset_inputs[0].dataset.name == data.name
+        assert f"label smoothing {t.params[SMOOTHING]:.3g}, " in child.data.tags["mlflow.note.content"]
         assert float(child.data.params[SMOOTHING]) == t.params[SMOOTHING]
         assert client.get_metric_history(child.info.run_id, "epoch.valid/ndcg_at_5")[0].value == t.values["ndcg@5"]
     assert parent.data.metrics["valid/ndcg_at_5"] == max(t.values["ndcg@5"] for t in trials.values())
+    best = result.front[0]
+    note = f"ndcg@5 over 8 knobs on {data.name}; trial {best.number} is best: ndcg@5 {best.values['ndcg@5']:.4g}"
+    assert parent.data.tags["mlflow.note.content"] == note
     folder = track.artifacts(tmp_path, result.run_id)
     assert RunSpec.load(folder / "best.yaml") == result.best
     rows = list(csv.DictReader(io.StringIO((folder / "study.csv").read_text())))
@@ -566,11 +634,13 @@ def test_what_was_not_recorded_is_made_up_for(data: Path, tmp_path: Path, formul
     assert record.open_record(found, tmp_path).run_id == opened.run_id
     there: set[int] = set()
     record.write_trials(found, opened, found.trials()[:2], there)
+    client, experiment = track.client_of(tmp_path)
+    torn = {"mlflow.parentRunId": opened.run_id, "t4r.trial": "2", "t4r.study": "s"}
+    client.create_run(experiment, tags=torn)  # whose writer was killed in the midst
     there = studies.recorded_trials(tmp_path, opened.run_id)
     assert there == {0, 1}
     record.write_trials(found, opened, found.trials(), there)
     assert studies.recorded_trials(tmp_path, opened.run_id) == {0, 1, 2, 3}
-    client, experiment = track.client_of(tmp_path)
     assert len(client.search_runs([experiment])) == 5
 
 

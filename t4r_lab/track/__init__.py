@@ -64,6 +64,13 @@ def from_key(key: str) -> tuple[str | None, str, str] | None:
     return (baseline, part, re.sub(r"_at_(\d+)$", r"@\1", metric)) if part in ("valid", "test") and metric else None
 
 
+def data_input(path: str | Path, digest: str) -> Any:
+    """Prepared data as MLflow's pages show them beside a run."""
+    from mlflow.entities import Dataset, DatasetInput
+
+    return DatasetInput(Dataset(Path(path).name, digest[:32], "local", str(Path(path).absolute())))
+
+
 # ── writing ─────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -90,15 +97,13 @@ class Record:
 
     def describe(self, spec: RunSpec, dataset: Dataset) -> None:
         """Parameters, data and spec; no more than once."""
-        from mlflow.entities import Dataset as Input
-        from mlflow.entities import DatasetInput, Param
+        from mlflow.entities import Param
 
         if self._client.list_artifacts(self.run_id):
             return
         parameters = [Param(path, str(value)) for path, value in spec.flat().items()]
-        source = Input(Path(spec.data.path).name, dataset.digest[:32], "local", str(dataset.path.absolute()))
         self._client.log_batch(self.run_id, params=parameters)
-        self._client.log_inputs(self.run_id, [DatasetInput(source)])
+        self._client.log_inputs(self.run_id, [data_input(spec.data.path, dataset.digest)])
         self._client.log_text(self.run_id, spec.to_yaml(), "spec.yaml")  # the last, so that it tells of the others
 
     def metrics(self, values: Mapping[str, float], step: int = 0) -> None:

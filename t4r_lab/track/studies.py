@@ -7,19 +7,24 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from t4r_lab.track import DATA, LOOKS, REASON, STUDY, Record
+from t4r_lab.track import DATA, LOOKS, NOTE, REASON, STUDY, Record, data_input
 from t4r_lab.track.client import PAGE, client_of, writer_of
 
 TRIAL, PARENT = "t4r.trial", "mlflow.parentRunId"
+SOURCE = {"mlflow.source.name": "t4r-lab"}
 
 
 @dataclass(frozen=True)
 class TrialRow:
-    """A trial that has ended, as it is recorded. `curve` has the metrics of each epoch, by their recorded names."""
+    """A trial that has ended, as it is recorded.
+
+    `note` says what was tried; `curve` has the metrics of each epoch, by their recorded names.
+    """
 
     number: int
     status: str
     reason: str
+    note: str
     began: float
     ended: float
     parameters: dict[str, Any]
@@ -27,14 +32,17 @@ class TrialRow:
     curve: list[dict[str, float]]
 
 
-def start_study(home: Path, name: str, digest: str, parameters: Mapping[str, Any], storage: str) -> Record:
-    """Open the run of a study, under which its trials stand."""
+def start_study(
+    home: Path, name: str, path: str, digest: str, parameters: Mapping[str, Any], storage: str, note: str
+) -> Record:
+    """Open the run of a study on the data at `path`, under which its trials stand; `note` says what it seeks."""
     from mlflow.entities import Param
 
     client, experiment = writer_of(home)
-    tags = {STUDY: name, DATA: digest, LOOKS: "0", "t4r.storage": storage, "mlflow.source.name": "t4r-lab"}
+    tags = {STUDY: name, DATA: digest, LOOKS: "0", "t4r.storage": storage, NOTE: note, **SOURCE}
     run = client.create_run(experiment, tags=tags, run_name=name)
     client.log_batch(run.info.run_id, params=[Param(key, str(value)[:6000]) for key, value in parameters.items()])
+    client.log_inputs(run.info.run_id, [data_input(path, digest)])
     return Record(home, run.info.run_id)
 
 
@@ -55,18 +63,20 @@ def recorded_trials(home: Path, parent: str) -> set[int]:
             return found
 
 
-def write_trial(home: Path, parent: str, study: str, row: TrialRow) -> None:
+def write_trial(home: Path, parent: str, study: str, digest: str, row: TrialRow) -> None:
     """Record a trial that has ended as a run under its study's."""
     from mlflow.entities import Metric, Param
 
     client, experiment = writer_of(home)
-    tags = {PARENT: parent, STUDY: study, TRIAL: str(row.number), REASON: row.reason[:500]}
+    tags = {PARENT: parent, STUDY: study, TRIAL: str(row.number), REASON: row.reason[:500], NOTE: row.note, **SOURCE}
     began, ended = int(row.began * 1000), int(row.ended * 1000)
     run = client.create_run(experiment, began, tags, f"{study}-{row.number}")
     metrics = [Metric(key, value, ended, 0) for key, value in row.metrics.items()]
     for epoch, values in enumerate(row.curve, 1):
         metrics += [Metric(key, value, ended, epoch) for key, value in values.items()]
     client.log_batch(run.info.run_id, params=[Param(key, str(value)) for key, value in row.parameters.items()])
+    if path := row.parameters.get("data.path"):  # what fits no model was tried on none
+        client.log_inputs(run.info.run_id, [data_input(path, digest)])
     for at in range(0, len(metrics), PAGE):
         client.log_batch(run.info.run_id, metrics=metrics[at : at + PAGE])
     client.set_terminated(run.info.run_id, row.status, ended)

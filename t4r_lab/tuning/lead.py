@@ -23,10 +23,12 @@ from t4r_lab.spec.study import Plan, StudyOptions, time_words
 from t4r_lab.tuning import record as recording
 from t4r_lab.tuning.address import address, shown
 from t4r_lab.tuning.storage import connect
-from t4r_lab.tuning.study import COUNTED, PAUSED, STOP, UNTIL, WANTED, Study, Trial, all_names, begin, load
+from t4r_lab.tuning.study import COUNTED, PAUSED, STOP, UNTIL, Asked, Study, Trial, all_names, begin, load
 from t4r_lab.tuning.worker import Orders, command, name_worker
 
 POLL = 0.25
+BETWEEN = 4
+"""Looks at a study of which nothing runs until that is sure: its workers may be between two trials."""
 MOST_STARTS = 3
 """A worker is started again so often without having ended a trial; then something is wrong with all of them."""
 
@@ -118,7 +120,11 @@ def pause(name: str, *, home: str | Path | None = None, storage: str | None = No
         if nothing of it runs.
     """
     study = load(name, connect(address(homes.ensure(home), storage)))
-    if not any(trial.state == "running" for trial in study.trials()):
+    for _ in range(BETWEEN):
+        if any(trial.state == "running" for trial in study.trials()):
+            break
+        time.sleep(POLL)
+    else:
         raise InputError(f"study {name!r}: nothing of it runs that could be paused; see `t4r-lab studies show {name}`")
     if not study.asked().paused:
         study.keep(PAUSED, time.time())
@@ -186,7 +192,7 @@ def _estimate(study: Study, options: StudyOptions) -> str:
     """How long it will take, by the trials there are or a look at the first steps of the starting spec."""
     from t4r_lab.estimate import estimate
 
-    trials, wanted = study.trials(), study.attribute(WANTED)
+    trials, wanted = study.trials(), study.asked().wanted
     known = [t.seconds for t in trials if t.state in COUNTED]
     each = mean(known) if known else study.plan.spec.train.epochs * estimate(study.plan.spec).seconds
     left = None if wanted is None else max(wanted - sum(t.state in COUNTED for t in trials), 0)
@@ -206,13 +212,13 @@ def _lead(
     there: set[int] = set()
     trials = study.trials()
     told = {t.number for t in trials if t.state in recording.STATUS}
-    on_report(last := _progress(study, trials, minutes))
+    on_report(last := _progress(study.asked(), trials, minutes))
     try:
         while True:
             trials, asked = study.trials(), study.asked()
             _tell(study, trials, told, on_report)
             recording.write_trials(study, record, trials, there)
-            if (now := _progress(study, trials, minutes)) != last:
+            if (now := _progress(asked, trials, minutes)) != last:
                 on_report(last := now)
             stopped = stop() or asked.stop
             if stopped or study.ended():
@@ -230,7 +236,7 @@ def _lead(
             worker.wait()
     trials = study.trials()
     _tell(study, trials, told, on_report)
-    on_report(_progress(study, trials, minutes))
+    on_report(_progress(study.asked(), trials, minutes))
     recording.write_trials(study, record, trials, there)
     return bool(stopped)
 
@@ -248,14 +254,13 @@ def _tell(study: Study, trials: list[Trial], told: set[int], on_report: OnReport
         )
 
 
-def _progress(study: Study, trials: list[Trial], minutes: float | None) -> Progress:
+def _progress(asked: Asked, trials: list[Trial], minutes: float | None) -> Progress:
     """How many of the trials have been tried; without a number of them, how much of the time is over, by hundredths."""
-    wanted, until = study.attribute(WANTED), study.asked().until
-    if wanted is None and minutes is not None and until is not None:
+    if asked.wanted is None and minutes is not None and asked.until is not None:
         hundredth = 60 * minutes / 100
-        gone = min(max(int(100 - (until - time.time()) / hundredth), 0), 100)
+        gone = min(max(int(100 - (asked.until - time.time()) / hundredth), 0), 100)
         return Progress("searching", round(gone * hundredth), round(60 * minutes), "s")
-    return Progress("searching", sum(t.state in COUNTED for t in trials), wanted or 0, "trials")
+    return Progress("searching", sum(t.state in COUNTED for t in trials), asked.wanted or 0, "trials")
 
 
 class _Worker:

@@ -14,6 +14,7 @@ from typing import Any
 
 from t4r_lab import track
 from t4r_lab.errors import InputError
+from t4r_lab.spec.knobs import labels
 from t4r_lab.track import studies
 from t4r_lab.tuning.address import shown
 from t4r_lab.tuning.study import RECORD, Study, Trial
@@ -35,9 +36,17 @@ def open_record(study: Study, home: Path) -> track.Record:
         "sampler": plan.options.sampler, "pruner": plan.options.pruner if plan.prunes else "none",
         "data.path": plan.spec.data.path, **{f"search {p}": domain.words for p, domain in plan.space.items()},
     }  # fmt: skip
-    record = studies.start_study(home, study.name, study.digest, parameters, shown(study.store.url))
+    record = studies.start_study(
+        home, study.name, plan.spec.data.path, study.digest, parameters, shown(study.store.url), _note(study)
+    )
     study.keep(RECORD, record.run_id)
     return record
+
+
+def _note(study: Study) -> str:
+    """What a study seeks, in a line."""
+    plan = study.plan
+    return f"{', '.join(plan.objectives)} over {len(plan.space)} knobs on {Path(plan.spec.data.path).name}"
 
 
 def write_trials(study: Study, record: track.Record, trials: list[Trial], there: set[int]) -> None:
@@ -48,7 +57,7 @@ def write_trials(study: Study, record: track.Record, trials: list[Trial], there:
         there |= studies.recorded_trials(record.home, record.run_id)
         for trial in trials:
             if trial.state in STATUS and trial.number not in there:
-                studies.write_trial(record.home, record.run_id, study.name, _row(study, trial))
+                studies.write_trial(record.home, record.run_id, study.name, study.digest, _row(study, trial))
                 there.add(trial.number)
 
 
@@ -65,9 +74,13 @@ def _row(study: Study, trial: Trial) -> studies.TrialRow:
     except InputError:  # it fits no model
         parameters = dict(trial.params)
     metrics = {track.to_key("valid", name): value for name, value in trial.metrics.items()}
+    called = labels(trial.params)
+    note = ", ".join(
+        f"{called[p]} {v:.3g}" if isinstance(v, float) else f"{called[p]} {v}" for p, v in trial.params.items()
+    )
     reason, ended = f"{trial.state}: {trial.reason}".rstrip(": "), trial.began + trial.seconds
     return studies.TrialRow(
-        trial.number, STATUS[trial.state], reason, trial.began, ended, parameters, metrics, curve
+        trial.number, STATUS[trial.state], reason, note, trial.began, ended, parameters, metrics, curve
     )  # fmt: skip
 
 
@@ -86,6 +99,9 @@ def write_summary(study: Study, record: track.Record, trials: list[Trial]) -> No
             (folder / "best.yaml").write_text(study.spec_of(front[0]).to_yaml(), encoding="utf-8")
             record.scores("valid", front[0].metrics)
             record.metrics({"best_trial": front[0].number})
+            found = ", ".join(f"{name} {value:.4g}" for name, value in front[0].values.items())
+            at = f" at {study.plan.objectives[0]}" if len(front[0].values) > 1 else ""
+            record.tag(track.NOTE, f"{_note(study)}; trial {front[0].number} is best{at}: {found}")
         record.artifacts(folder)
 
 

@@ -65,12 +65,14 @@ class Trial:
 class Asked:
     """What all workers of a study are asked: to `stop`, or to wait since the time `paused`; both else false.
 
-    `until` is when the minutes are over, in seconds since 1970; a pause stops that clock.
+    `wanted` are the trials in all, None for what the minutes allow; these are over at `until`, in seconds since 1970.
+    A pause stops that clock.
     """
 
     stop: bool = False
     paused: float = 0.0
     until: float | None = None
+    wanted: int | None = None
 
     def over(self, now: float) -> bool:
         return self.stop or (self.until is not None and not self.paused and now > self.until)
@@ -102,7 +104,7 @@ class Study:
 
     def asked(self) -> Asked:
         found = patiently(self.store.url, lambda: self.optuna.user_attrs)
-        return Asked(found.get(STOP, False), found.get(PAUSED, 0.0), found.get(UNTIL))
+        return Asked(found.get(STOP, False), found.get(PAUSED, 0.0), found.get(UNTIL), found.get(WANTED))
 
     def spec_of(self, trial: Trial) -> RunSpec:
         """The whole spec that a trial trained."""

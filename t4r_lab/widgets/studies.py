@@ -104,7 +104,7 @@ class Watch:
         return self._open[name].spec_of(trial)
 
     def _state(self, launched: Launched, alive: bool) -> StudyState:
-        from t4r_lab.tuning.study import WANTED, load
+        from t4r_lab.tuning.study import load
 
         name = launched.name
         if name not in self._open:
@@ -122,7 +122,7 @@ class Watch:
         if status == "running" and (asked.stop or asked.paused):
             status = "stopping" if asked.stop else "paused"
         self._known[name] = StudyState(
-            name, status, alive, study.plan.objectives, trials, front, importance, study.attribute(WANTED),
+            name, status, alive, study.plan.objectives, trials, front, importance, asked.wanted,
             launched.log(LOG_LINES), asked.until,
         )  # fmt: skip
         return self._known[name]
