@@ -88,17 +88,29 @@ RUN_FIRST_CELL = """async () => {
   app.shell.currentWidget.content.activeCellIndex = 0;
   await app.commands.execute("notebook:run-cell");
 }"""
-RESTART = "async () => { await window.jupyterapp.shell.currentWidget.sessionContext.session.kernel.restart(); }"
+RESTART = """async () => {
+  const late = new Promise((_, reject) => setTimeout(() => reject(new Error("no answer to a restart")), 30000));
+  await Promise.race([window.jupyterapp.shell.currentWidget.sessionContext.session.kernel.restart(), late]);
+}"""
+"""Ends with an error where JupyterLab lost its connection: its promise alone would never end, nor would `evaluate`."""
 
 
 def open_lab(page: Any, address: str) -> Any:
     """Open the notebook in a fresh kernel, run its first cell and wait for the front end with its data."""
-    page.goto(f"{address}/lab/tree/lab.ipynb?reset")
-    page.locator(".jp-Notebook .jp-Cell").first.wait_for()
+    from playwright.sync_api import Error
+
+    for last in (False, True):  # once in hundreds JupyterLab and its server disagree on a message and lose each other
+        page.goto(f"{address}/lab/tree/lab.ipynb?reset")
+        page.locator(".jp-Notebook .jp-Cell").first.wait_for()
+        page.wait_for_function(CONNECTED)
+        try:
+            page.evaluate(RESTART)
+            break
+        except Error:
+            if last:
+                raise
     page.wait_for_function(CONNECTED)
     page.evaluate("window.jupyterapp.commands.execute('application:toggle-left-area')")  # the notebook gets the room
-    page.evaluate(RESTART)
-    page.wait_for_function(CONNECTED)
     theme(page, "JupyterLab Light")  # the server remembers what the last one chose
     return run_first_cell(page)
 
