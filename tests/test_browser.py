@@ -82,12 +82,17 @@ def page(server: tuple[str, Path]) -> Iterator[Any]:
         browser.close()
 
 
-CONNECTED = "window.jupyterapp?.shell?.currentWidget?.sessionContext?.session?.kernel?.connectionStatus === 'connected'"
-RUN_FIRST_CELL = """async () => {
+CONNECTED = """() => {
+  const kernel = window.jupyterapp?.shell?.currentWidget?.sessionContext?.session?.kernel;
+  return kernel?.connectionStatus === "connected" && kernel.status === "idle";
+}"""
+"""Idle too: a kernel that is restarted while it starts loses the first thing that it is asked."""
+RUN_FIRST_CELL = """() => {
   const app = window.jupyterapp;
   app.shell.currentWidget.content.activeCellIndex = 0;
-  await app.commands.execute("notebook:run-cell");
+  void app.commands.execute("notebook:run-cell");
 }"""
+"""Doesn't wait for the answer, which may never come: `evaluate` has no time limit."""
 RESTART = """async () => {
   const late = new Promise((_, reject) => setTimeout(() => reject(new Error("no answer to a restart")), 30000));
   await Promise.race([window.jupyterapp.shell.currentWidget.sessionContext.session.kernel.restart(), late]);
@@ -110,14 +115,25 @@ def open_lab(page: Any, address: str) -> Any:
             if last:
                 raise
     page.wait_for_function(CONNECTED)
-    page.evaluate("window.jupyterapp.commands.execute('application:toggle-left-area')")  # the notebook gets the room
+    page.evaluate("void window.jupyterapp.commands.execute('application:toggle-left-area')")  # gives the notebook room
     theme(page, "JupyterLab Light")  # the server remembers what the last one chose
     return run_first_cell(page)
 
 
 def run_first_cell(page: Any) -> Any:
-    page.evaluate(RUN_FIRST_CELL)
-    page.locator(".jp-Notebook .jp-InputPrompt", has_text=re.compile(r"\[\d+\]")).first.wait_for()
+    from playwright.sync_api import TimeoutError
+
+    prompt = page.locator(".jp-Notebook .jp-InputPrompt", has_text=re.compile(r"\[\d+\]")).first
+    for last in (False, True):  # as above: what was asked of a kernel that has just begun may get lost
+        page.evaluate(RUN_FIRST_CELL)
+        try:
+            prompt.wait_for(timeout=60_000 if last else 20_000)
+            break
+        except TimeoutError:
+            if last:
+                raise
+            page.evaluate(RESTART)
+            page.wait_for_function(CONNECTED)
     lab = page.locator(".t4r-lab").first
     lab.wait_for()
     page.locator(".t4r-header", has_text="sessions").wait_for()
@@ -137,7 +153,7 @@ def shoot(page: Any, name: str) -> None:
 
 
 def theme(page: Any, name: str) -> None:
-    page.evaluate(f"window.jupyterapp.commands.execute('apputils:change-theme', {{theme: '{name}'}})")
+    page.evaluate(f"void window.jupyterapp.commands.execute('apputils:change-theme', {{theme: '{name}'}})")
     page.wait_for_selector(f"body[data-jp-theme-name='{name}']", state="attached")
 
 
