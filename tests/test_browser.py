@@ -104,39 +104,31 @@ def open_lab(page: Any, address: str) -> Any:
     """Open the notebook in a fresh kernel, run its first cell and wait for the front end with its data."""
     from playwright.sync_api import Error
 
-    for last in (False, True):  # once in hundreds JupyterLab and its server disagree on a message and lose each other
+    for last in (
+        False,
+        False,
+        True,
+    ):  # now and then JupyterLab and its server lose each other: the page is loaded again
         page.goto(f"{address}/lab/tree/lab.ipynb?reset")
         page.locator(".jp-Notebook .jp-Cell").first.wait_for()
-        page.wait_for_function(CONNECTED)
         try:
+            page.wait_for_function(CONNECTED, timeout=20_000)
             page.evaluate(RESTART)
-            break
+            page.wait_for_function(CONNECTED, timeout=20_000)
+            page.evaluate("void window.jupyterapp.commands.execute('application:toggle-left-area')")  # gives room
+            theme(page, "JupyterLab Light")  # the server remembers what the last one chose
+            return run_first_cell(page, 20_000)
         except Error:
             if last:
                 raise
-    page.wait_for_function(CONNECTED)
-    page.evaluate("void window.jupyterapp.commands.execute('application:toggle-left-area')")  # gives the notebook room
-    theme(page, "JupyterLab Light")  # the server remembers what the last one chose
-    return run_first_cell(page)
 
 
-def run_first_cell(page: Any) -> Any:
-    from playwright.sync_api import TimeoutError
-
-    prompt = page.locator(".jp-Notebook .jp-InputPrompt", has_text=re.compile(r"\[\d+\]")).first
-    for last in (False, True):  # as above: what was asked of a kernel that has just begun may get lost
-        page.evaluate(RUN_FIRST_CELL)
-        try:
-            prompt.wait_for(timeout=60_000 if last else 20_000)
-            break
-        except TimeoutError:
-            if last:
-                raise
-            page.evaluate(RESTART)
-            page.wait_for_function(CONNECTED)
+def run_first_cell(page: Any, patience: int = 60_000) -> Any:
+    page.evaluate(RUN_FIRST_CELL)
+    page.locator(".jp-Notebook .jp-InputPrompt", has_text=re.compile(r"\[\d+\]")).first.wait_for(timeout=patience)
     lab = page.locator(".t4r-lab").first
-    lab.wait_for()
-    page.locator(".t4r-header", has_text="sessions").wait_for()
+    lab.wait_for(timeout=patience)
+    page.locator(".t4r-header", has_text="sessions").wait_for(timeout=patience)
     return lab
 
 
