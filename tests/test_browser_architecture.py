@@ -71,9 +71,9 @@ def test_put_a_model_together_from_a_preset(page: Any, server: tuple[str, Path])
     assert wide
     lab.get_by_role("button", name="▸ Load a spec").click()
     page.get_by_label("spec to paste").fill("data: {path: nowhere}\nmodel: {body: {kind: gtp2}}")
-    page.get_by_role("button", name="Load", exact=True).click()
+    page.get_by_role("button", name="Load", exact=True).press("Enter")  # a message that goes moves it under a pointer
     page.locator(".t4r-message", has_text="did you mean").wait_for()
     page.get_by_label("spec to paste").fill("name: pasted\ndata: {path: nowhere}\nmodel: {body: {kind: lstm}}")
-    page.get_by_role("button", name="Load", exact=True).click()
+    page.get_by_role("button", name="Load", exact=True).press("Enter")  # a message that goes moves it under a pointer
     page.locator(".t4r-message", has_text="its own data can't be opened").wait_for()
     page.locator(".t4r-copy pre", has_text="RNNBlock").wait_for()
