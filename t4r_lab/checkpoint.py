@@ -1,4 +1,4 @@
-"""The state of an unfinished training: one safetensors file, replaced atomically, never pickle."""
+"""The state of an unfinished training: one safetensors file, replaced atomically; its progress stands in it as JSON."""
 
 from __future__ import annotations
 

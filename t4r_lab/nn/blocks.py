@@ -83,6 +83,8 @@ class TransformerBlock(nn.Module):
         if masked.order is None and reads_packed(self.transformer):
             return sequence_output(self.transformer, self.kind, hidden, lengths, masked.causal)
         groups = length_groups(lengths, hidden.shape[1])
+        if len(groups) == 1:
+            return self._read(hidden, masked, slice(None))
         rows = torch.cat(groups)
         ordered = hidden.index_select(0, rows).split(
             [len(group) for group in groups]
@@ -90,7 +92,7 @@ class TransformerBlock(nn.Module):
         parts = [self._read(events, masked, group) for events, group in zip(ordered, groups, strict=True)]
         return torch.cat(parts).index_select(0, rows.argsort())
 
-    def _read(self, hidden: Tensor, masked: Masked, rows: Tensor) -> Tensor:
+    def _read(self, hidden: Tensor, masked: Masked, rows: Tensor | slice) -> Tensor:
         """(b, T, d_model) of these `rows` of `masked`, read up to the longest; `hidden` (b, T, D) is theirs."""
         lengths = masked.batch.lengths[rows]
         longest = max(int(lengths.max()), 1)
