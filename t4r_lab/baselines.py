@@ -11,15 +11,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from t4r_lab.data.batches import evaluation_batches, evaluation_windows, make_batch, seen_items
+from t4r_lab.data.batches import EVALUATION_BATCH, evaluation_batches, evaluation_windows, make_batch, seen_items
 from t4r_lab.data.sessions import SLAB, Sessions
 from t4r_lab.nn.flow import Batch
 from t4r_lab.nn.losses import rows_per_chunk
 from t4r_lab.nn.metrics import Ranks, ranks
 from t4r_lab.spec import EvaluationSpec
 
-EVALUATION_BATCH = 256
-"""Cases that are scored at once, fewer where there are many items."""
 GAPS = 3
 """Successors that count: the next three events, weighted 1/gap."""
 RECENT = 10

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from t4r_lab.data.batches import (
+    EVALUATION_BATCH,
     Windows,
     evaluation_batches,
     evaluation_windows,
@@ -32,9 +33,6 @@ if TYPE_CHECKING:
 
 Watch = Callable[[Tensor, Tensor, Tensor | None], None]
 """Is shown each chunk of scores (N, I) with its targets (N,) and the seen items (N, K) or None, and changes none."""
-
-EVALUATION_BATCH = 256
-"""Sessions that are read at once."""
 
 
 def assess(

@@ -14,6 +14,8 @@ from t4r_lab.nn.flow import Batch
 from t4r_lab.nn.masking import Masking
 
 Ints = NDArray[np.int64]
+EVALUATION_BATCH = 256
+"""Sessions that are read, or cases that are scored, at once in an evaluation; fewer where there are many items."""
 
 
 @dataclass(frozen=True)

@@ -98,12 +98,11 @@ class TrainPanel(w.VBox):
     @tr.observe("jobs", "error", "refusal", "loading")
     def _say(self, change: Any = None) -> None:
         self._bar.layout.display = "" if self.jobs else "none"
-        if self.refusal or self.error:
-            self._message.value = message("error", self.refusal or self.error)
-        elif self.loading:
-            self._message.value = message("loading", "Looking for jobs …")
-        else:
-            self._message.value = "" if self.jobs else message("empty", EMPTY)
+        self._message.value = (
+            message("error", self.refusal or self.error)
+            or message("loading", "Looking for jobs …" if self.loading else "")
+            or message("empty", "" if self.jobs else EMPTY)
+        )
 
 
 def with_card(jobs: Iterable[JobState], wanted: set[str]) -> list[JobState]:

@@ -110,12 +110,11 @@ class TunePanel(w.VBox):
 
     @tr.observe("names", "chosen", "state", "error", "refusal", "loading")
     def _show(self, change: Any = None) -> None:
-        if self.error or self.refusal:
-            self._message.value = message("error", self.refusal or self.error)
-        elif self.loading:
-            self._message.value = message("loading", "Reading the studies …")
-        else:
-            self._message.value = "" if self.names else message("empty", EMPTY)
+        self._message.value = (
+            message("error", self.refusal or self.error)
+            or message("loading", "Reading the studies …" if self.loading else "")
+            or message("empty", "" if self.names else EMPTY)
+        )
         self._watched.layout.display = "" if self.names else "none"
         if tuple(self.choice.options) != tuple(self.names):
             self.choice.options = self.names  # which chooses the first, until `show` says whose state this is
