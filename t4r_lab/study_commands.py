@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import signal
 from collections.abc import Callable
 from typing import Any
@@ -13,9 +14,11 @@ from t4r_lab.options import add_flag, add_json, show
 
 
 def _storage(sub: argparse.ArgumentParser) -> None:
-    from t4r_lab.tuning.address import HELP
+    from t4r_lab.tuning.address import HELP, VARIABLE
 
-    sub.add_argument("--storage", metavar="URL", help=HELP)
+    sub.add_argument(
+        "--storage", metavar="URL", help=f"{HELP}; ${VARIABLE} is read too", default=os.environ.get(VARIABLE)
+    )
 
 
 def _add_tune(sub: argparse.ArgumentParser) -> None:

@@ -26,7 +26,8 @@ clicks = pd.DataFrame({{
 """
 EXECUTE = """async code => {
   const kernel = window.jupyterapp.shell.currentWidget.sessionContext.session.kernel;
-  await kernel.requestExecute({code}).done;
+  const late = new Promise((_, reject) => setTimeout(() => reject(new Error("no answer to a cell")), 30000));
+  await Promise.race([kernel.requestExecute({code}).done, late]);
 }"""
 
 

@@ -19,9 +19,10 @@ import pytest
 from t4r_lab.data.dataset import Dataset
 from t4r_lab.errors import InputError
 from t4r_lab.spec.study import Plan, StudyOptions
-from t4r_lab.tuning import lead, storage, study
+from t4r_lab.tuning import launch, lead, storage, study
 from t4r_lab.tuning.address import address
 from t4r_lab.tuning.storage import connect
+from t4r_lab.widgets.studies import Studies
 from tests.small import small_data, small_spec
 
 KILLS = 6
@@ -183,6 +184,32 @@ def test_workers_of_two_homes_share_a_study_on_postgresql(data: Path, tmp_path: 
     assert Counter(t.state for t in trials)["finished"] + Counter(t.state for t in trials)["pruned"] == 8
     assert result.storage == server.url
     assert "shared" in lead.names(home=tmp_path, storage=server.url)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc/self/cmdline").exists(), reason="processes are listed from /proc")
+def test_a_study_in_the_background_works_on_a_server_whose_password_nobody_sees(
+    data: Path, tmp_path: Path, server: Server
+) -> None:
+    url = server.url.replace("lab@", "lab:hushed@")
+    options = StudyOptions.parse({"space": {DROPOUT: None}, "trials": 500})
+    launched = launch.launch(small_spec(data, train__epochs=1), options, "hidden", tmp_path, url)
+    found = Studies(tmp_path)
+    deadline = time.monotonic() + 90
+    while (state := found.look("hidden").state) is None or state.status != "running" or len(state.trials) < 3:
+        assert time.monotonic() < deadline, launched.log(20)
+        time.sleep(0.1)
+    shown = [path.read_bytes() for path in Path("/proc").glob("[0-9]*/cmdline") if path.exists()]
+    assert any(b"t4r_lab.tuning.worker" in line for line in shown)
+    assert not any(b"hushed" in line for line in shown)
+    lead.stop("hidden", home=tmp_path, storage=url)
+    while launched.lives():
+        assert time.monotonic() < deadline, launched.log(20)
+        time.sleep(0.1)
+    state = found.look("hidden").state
+    assert state is not None
+    assert state.status == "stopped"
+    assert "hushed" not in launched.log(1000)
 
 
 def test_a_server_that_goes_and_comes_back_loses_nothing(

@@ -7,6 +7,8 @@ from pathlib import Path
 
 from t4r_lab.errors import InputError
 
+VARIABLE = "T4R_LAB_STORAGE"
+"""Names the storage where no option does: a command line with a password could be read by everyone on the machine."""
 HELP = "postgresql://user:password@host/database, for workers on several machines; default: one file under the home"
 
 

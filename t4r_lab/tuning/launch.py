@@ -23,7 +23,7 @@ from t4r_lab.files import locked, replacing, tail
 from t4r_lab.jobs import LOG_BYTES
 from t4r_lab.spec import RunSpec
 from t4r_lab.spec.study import Plan, StudyOptions, load_study
-from t4r_lab.tuning.address import address
+from t4r_lab.tuning.address import VARIABLE, address
 
 PREFIX = "study-"
 SPEC, STORAGE = "spec.yaml", "storage"
@@ -144,7 +144,6 @@ def _start(study: Launched, home: Path, storage: str | None, lock: int) -> None:
     path = os.pathsep.join([package, os.environ.get("PYTHONPATH", "")])
     with (study.folder / "log.txt").open("wb") as log:
         subprocess.Popen(
-            [*command, f"--storage={storage}"] if storage else command, pass_fds=[lock],
-            stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
-            env={**os.environ, homes.VARIABLE: str(home), "PYTHONPATH": path},
+            command, pass_fds=[lock], stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
+            env={**os.environ, homes.VARIABLE: str(home), VARIABLE: storage or "", "PYTHONPATH": path},
         )  # fmt: skip

@@ -24,7 +24,7 @@ from t4r_lab.tuning import record as recording
 from t4r_lab.tuning.address import address, shown
 from t4r_lab.tuning.storage import connect
 from t4r_lab.tuning.study import COUNTED, PAUSED, STOP, UNTIL, Asked, Study, Trial, all_names, begin, load
-from t4r_lab.tuning.worker import Orders, command, name_worker
+from t4r_lab.tuning.worker import COMMAND, Orders, as_text, name_worker
 
 POLL = 0.25
 BETWEEN = 4
@@ -37,8 +37,7 @@ MOST_STARTS = 3
 class StudyResult:
     """What a study has found so far.
 
-    `status` is ``finished`` where the budget is used up, ``running``, ``paused`` where workers wait in their trials,
-    or ``stopped`` where trials are left to try.
+    `status` is as in `Study.status`.
     `front` are the best trials, see `Study.front`; `start` is the trial of the starting spec.
     """
 
@@ -157,10 +156,8 @@ def summary(study: Study, home: Path) -> StudyResult:
     trials, front = study.trials(), study.front()
     counts = Counter(trial.state for trial in trials)
     starts = [t for t in trials if t.start and t.state != "lost"]
-    running = "paused" if study.asked().paused else "running"
-    status = "finished" if study.ended() else running if counts["running"] else "stopped"
     return StudyResult(
-        study.name, shown(study.store.url), study.attribute("run_id", ""), status,
+        study.name, shown(study.store.url), study.attribute("run_id", ""), study.status(),
         dict(counts), study.plan.objectives, front, starts[0] if starts else None,
         {o: study.importance(o) for o in study.plan.objectives}, 0.0,
         study.spec_of(front[0]) if front else None, home,
@@ -282,9 +279,12 @@ class _Worker:
         path = os.pathsep.join([package, os.environ.get("PYTHONPATH", "")])
         self.said = tempfile.TemporaryFile("w+")  # noqa: SIM115 (closed when the worker has ended)
         self.process = subprocess.Popen(
-            command(orders), stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=self.said,
-            start_new_session=True, env={**os.environ, **threads, "PYTHONPATH": path},
+            COMMAND, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=self.said,
+            start_new_session=True, env={**os.environ, **threads, "PYTHONPATH": path}, text=True,
         )  # fmt: skip
+        assert self.process.stdin is not None
+        with suppress(BrokenPipeError), self.process.stdin as stdin:  # `lives` tells why it died
+            stdin.write(as_text(orders))
         self.starts += 1
 
     def lives(self) -> bool:

@@ -136,6 +136,18 @@ class Study:
         exhausted = self.plan.options.sampler == "grid" and not counts["waiting"]
         return (full or exhausted) and not counts["running"]
 
+    def status(self, alive: bool = False) -> str:
+        """``finished`` where nothing is left to try, ``stopped`` where something is and nobody tries it; else
+        ``running``, ``paused``, or ``stopping``, after the batch. `alive`: its process is there,
+        maybe between two trials.
+        """
+        if self.ended():
+            return "finished"
+        if not alive and not any(trial.state == "running" for trial in self.trials()):
+            return "stopped"
+        asked = self.asked()
+        return "stopping" if asked.stop else "paused" if asked.paused else "running"
+
     def lose(self, worker: str, stopped: bool = False) -> None:
         """Give back what a worker that has died, or was `stopped`, was trying."""
         with self.store.one_at_a_time(self.name):

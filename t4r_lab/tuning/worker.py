@@ -214,12 +214,18 @@ def _too_late(study: Study, until: float | None) -> bool:
     return time.time() + (median(seconds) if seconds else 0.0) > ends
 
 
-def command(orders: Orders) -> list[str]:
-    """What starts a worker process."""
-    return [sys.executable, "-m", "t4r_lab.tuning.worker", json.dumps(asdict(orders))]
+COMMAND = [sys.executable, "-m", "t4r_lab.tuning.worker"]
+"""What starts a worker process, which reads its orders from stdin: everyone can read a command line, and the storage's
+address may hold a password."""
 
 
-def main(text: str) -> int:
+def as_text(orders: Orders) -> str:
+    return json.dumps(asdict(orders))
+
+
+def main() -> int:
+    """Work by the orders on stdin."""
+    text = sys.stdin.read()
     signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))  # a shutdown too stops after the batch
     try:
         work(Orders(**json.loads(text)))
@@ -230,4 +236,4 @@ def main(text: str) -> int:
 
 
 if __name__ == "__main__":
-    raise SystemExit(main(sys.argv[1]))
+    raise SystemExit(main())

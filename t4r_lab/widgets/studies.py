@@ -116,13 +116,9 @@ class Watch:
             importance: Mapping[str, Any] = {o: study.importance(o) for o in study.plan.objectives}
         else:
             front, importance = before.front, before.importance
-        running = any(trial.state == "running" for trial in trials)
-        status = "finished" if study.ended() else "running" if alive or running else "stopped"
         asked = study.asked()
-        if status == "running" and (asked.stop or asked.paused):
-            status = "stopping" if asked.stop else "paused"
         self._known[name] = StudyState(
-            name, status, alive, study.plan.objectives, trials, front, importance, asked.wanted,
+            name, study.status(alive), alive, study.plan.objectives, trials, front, importance, asked.wanted,
             launched.log(LOG_LINES), asked.until,
         )  # fmt: skip
         return self._known[name]
