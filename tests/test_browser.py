@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -9,6 +10,7 @@ import socket
 import subprocess
 import sys
 import time
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -100,24 +102,28 @@ RESTART = """async () => {
 """Ends with an error where JupyterLab lost its connection: its promise alone would never end, nor would `evaluate`."""
 
 
+def end_kernels(address: str) -> None:
+    """A page that takes up a kernel of another page waits for its state at times in vain."""
+    with urllib.request.urlopen(f"{address}/api/sessions", timeout=20) as answer:
+        sessions = [session["id"] for session in json.load(answer)]
+    for session in sessions:
+        asked = urllib.request.Request(f"{address}/api/sessions/{session}", method="DELETE")
+        urllib.request.urlopen(asked, timeout=20).close()
+
+
 def open_lab(page: Any, address: str) -> Any:
-    """Open the notebook in a fresh kernel, run its first cell and wait for the front end with its data."""
+    """Open the notebook with a kernel of its own, run its first cell and wait for the front end with its data."""
     from playwright.sync_api import Error
 
-    for last in (
-        False,
-        False,
-        True,
-    ):  # now and then JupyterLab and its server lose each other: the page is loaded again
+    for last in (False, True):  # now and then JupyterLab and its server lose each other: the page is loaded again
+        end_kernels(address)
         page.goto(f"{address}/lab/tree/lab.ipynb?reset")
         page.locator(".jp-Notebook .jp-Cell").first.wait_for()
         try:
-            page.wait_for_function(CONNECTED, timeout=20_000)
-            page.evaluate(RESTART)
-            page.wait_for_function(CONNECTED, timeout=20_000)
+            page.wait_for_function(CONNECTED, timeout=30_000)
             page.evaluate("void window.jupyterapp.commands.execute('application:toggle-left-area')")  # gives room
             theme(page, "JupyterLab Light")  # the server remembers what the last one chose
-            return run_first_cell(page, 20_000)
+            return run_first_cell(page, 30_000)
         except Error:
             if last:
                 raise

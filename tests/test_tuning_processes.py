@@ -22,7 +22,7 @@ from t4r_lab.spec.study import Plan, StudyOptions
 from t4r_lab.tuning import launch, lead, storage, study
 from t4r_lab.tuning.address import address
 from t4r_lab.tuning.storage import connect
-from t4r_lab.widgets.studies import Studies
+from t4r_lab.widgets.studies import Watch
 from tests.small import small_data, small_spec
 
 KILLS = 6
@@ -194,7 +194,7 @@ def test_a_study_in_the_background_works_on_a_server_whose_password_nobody_sees(
     url = server.url.replace("lab@", "lab:hushed@")
     options = StudyOptions.parse({"space": {DROPOUT: None}, "trials": 500})
     launched = launch.launch(small_spec(data, train__epochs=1), options, "hidden", tmp_path, url)
-    found = Studies(tmp_path)
+    found = Watch(tmp_path)
     deadline = time.monotonic() + 90
     while (state := found.look("hidden").state) is None or state.status != "running" or len(state.trials) < 3:
         assert time.monotonic() < deadline, launched.log(20)
