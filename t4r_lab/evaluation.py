@@ -23,6 +23,7 @@ from t4r_lab.data.batches import (
 from t4r_lab.labels import Labels, evaluate_labels
 from t4r_lab.nn.losses import rows_per_chunk
 from t4r_lab.nn.metrics import Ranks, ranks, without_seen
+from t4r_lab.nn.processor import quick_float32
 from t4r_lab.nn.rtd import DISCRIMINATOR
 from t4r_lab.report import OnReport, Progress, silent
 from t4r_lab.spec import NEXT_ITEM, EvaluationSpec, RunSpec
@@ -114,7 +115,8 @@ def _rank_chunk(
         seen = None
         if evaluation.filter_seen:
             seen = seen_items(sessions, row[at : at + size], position[at : at + size]).to(device)
-        scores = model.next_item.scores(queries[at : at + size])
+        with quick_float32():
+            scores = model.next_item.scores(queries[at : at + size])
         if watch:
             watch(scores, labels[at : at + size], seen)
         found.append(ranks(scores, labels[at : at + size], seen))

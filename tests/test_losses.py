@@ -6,7 +6,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from t4r_lab.nn import losses
+from t4r_lab.nn import losses, processor
 from t4r_lab.nn.losses import linear_cross_entropy
 
 
@@ -90,20 +90,20 @@ def test_products_in_bfloat16_are_close_to_torch(n: int, temperature: float, mon
     plain = F.cross_entropy((hidden @ weight.T + bias) / temperature, labels, label_smoothing=0.1, reduction="sum")
     expected = torch.autograd.grad(plain, (hidden, weight, bias))
     ours = linear_cross_entropy(hidden, weight, bias, labels, 0.1, temperature, "bfloat16")
-    assert float((ours - plain).abs() / plain) < 2e-3
+    assert abs(ours.item() - plain.item()) < 2e-3 * plain.item()
     for got, want in zip(torch.autograd.grad(ours, (hidden, weight, bias)), expected, strict=True):
         assert float((got - want).norm() / want.norm()) < (0.01 if temperature == 1 else 0.1)
 
 
 def test_auto_takes_bfloat16_only_where_it_pays_and_is_safe(monkeypatch: pytest.MonkeyPatch) -> None:
     cpu = torch.device("cpu")
-    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: True)
+    monkeypatch.setattr(losses, "multiplies_bfloat16", lambda: True)
     assert losses.multiplies_half("auto", 20_000, cpu, safe=True)
     assert not losses.multiplies_half("auto", 20_000, cpu, safe=False)
     assert not losses.multiplies_half("auto", 2_000, cpu, safe=True)
     assert not losses.multiplies_half("auto", 1_000_000, cpu, safe=True)
     assert not losses.multiplies_half("float32", 20_000, cpu, safe=True)
-    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: False)
+    monkeypatch.setattr(losses, "multiplies_bfloat16", lambda: False)
     assert not losses.multiplies_half("auto", 20_000, cpu, safe=True)
     assert losses.multiplies_half("bfloat16", 20, cpu, safe=False)
 
@@ -118,3 +118,23 @@ def test_large_and_small_logits_agree_with_torch_in_float32(scale: float) -> Non
     expected = torch.autograd.grad(plain, (hidden, weight, bias))
     for got, want in zip(torch.autograd.grad(ours, (hidden, weight, bias)), expected, strict=True):
         torch.testing.assert_close(got, want, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("amx", [False, True])
+@pytest.mark.parametrize("bfloat16", [False, True])
+def test_quick_products_are_those_of_float32_on_every_processor(
+    amx: bool, bfloat16: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: amx)
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: bfloat16)
+    processor._onednn_keeps_float32.cache_clear()
+    left, right = torch.randn(130, 64), torch.randn(2_000, 64)
+    before = processor._PRODUCTS.fp32_precision
+    try:
+        with processor.quick_float32():
+            quick = left @ right.T
+            assert (processor._PRODUCTS.fp32_precision == before) or (bfloat16 and not amx)
+    finally:
+        processor._onednn_keeps_float32.cache_clear()
+    assert processor._PRODUCTS.fp32_precision == before
+    torch.testing.assert_close(quick.double(), left.double() @ right.double().T, rtol=1e-5, atol=1e-4)

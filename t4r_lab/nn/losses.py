@@ -8,6 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from t4r_lab.nn.processor import multiplies_bfloat16
+
 LOGITS_PER_CHUNK = 2_600_000
 """Logits held at once: about 10 MB, so that a chunk is still in cache when it is read again."""
 HALF_LOGITS_PER_CHUNK = 8_200_000
@@ -29,12 +31,12 @@ def rows_per_chunk(classes: int) -> int:
 def multiplies_half(precision: str, classes: int, device: torch.device, safe: bool) -> bool:
     """Whether the products with `classes` output vectors are computed in bfloat16.
 
-    `precision` is ``float32``, ``bfloat16``, or ``auto``: bfloat16 where the processor multiplies it in hardware (AMX),
-    it pays (`HALF_CLASSES`), and no logit is so large that its rounding would count: `safe`, below `SAFE_LOGIT`.
+    `precision` is ``float32``, ``bfloat16``, or ``auto``: bfloat16 where the processor multiplies it in hardware, it
+    pays (`HALF_CLASSES`), and no logit is so large that its rounding would count: `safe`, below `SAFE_LOGIT`.
     """
     if precision != "auto":
         return precision == "bfloat16"
-    return safe and device.type == "cpu" and classes in HALF_CLASSES and torch.cpu._is_amx_tile_supported()
+    return safe and device.type == "cpu" and classes in HALF_CLASSES and multiplies_bfloat16()
 
 
 def linear_cross_entropy(
@@ -83,9 +85,8 @@ def _forward(
 ) -> Tensor:  # fmt: skip
     """Loss and gradients in one pass over chunks of rows.
 
-    A chunk of logits is touched by what needs every one of them alone: three products, exp and two sums. All else is
-    linear and taken off the products. With E = exp(q·Wᵀ), β = exp(b) and z = E·β, the softmax is E β / z, so that
-    dq = E·(β W) / z and dW = β Eᵀ·(q / z); targets and smoothing ε take ε·w̄ + (1-ε)·W[y] off dq, with w̄ the mean row.
+    Targets and smoothing are linear in the logits, so that they need none of them: they take ε·w̄ + (1-ε)·W[y] off the
+    gradient of a row, with w̄ the mean row of W. What needs every logit is in `_softmax`.
     """
     table, weight = weight, weight[len(weight) - len(bias) :]
     tempered_bias, queries = bias / temperature, hidden.to(weight.dtype) / temperature
@@ -94,50 +95,72 @@ def _forward(
     if smoothing:
         mean_weight = weight.mean(0)
         total -= smoothing * (queries @ mean_weight + tempered_bias.mean()).sum()
-    safe = _stay_small(queries, weight, tempered_bias)
-    factor = tempered_bias.exp() if safe else torch.ones_like(bias)  # β, which else goes into the logits
+    needs_grad = any(ctx.needs_input_grad[:3])
+    d_table = torch.empty_like(table) if needs_grad else None
+    part = None if d_table is None else d_table[len(table) - len(bias) :]
+    smoothed = smoothing / len(weight) * queries.sum(0)
+    log_norm, d_hidden, d_bias = _softmax(queries, weight, tempered_bias, part, smoothed, precision)
+    if d_table is not None:
+        d_table[: len(table) - len(bias)] = 0
+        if smoothing:
+            d_bias -= smoothing * len(queries) / len(weight)
+            d_hidden -= smoothing * mean_weight
+        d_hidden -= (1.0 - smoothing) * weight[labels]
+        d_table.index_add_(0, labels + (len(table) - len(bias)), queries, alpha=smoothing - 1.0)
+        d_bias.index_add_(0, labels, torch.ones_like(at_target), alpha=smoothing - 1.0)
+        ctx.save_for_backward((d_hidden / temperature).to(hidden.dtype), d_table, d_bias / temperature)
+    return total + log_norm.sum()
+
+
+def _softmax(
+    queries: Tensor, weight: Tensor, bias: Tensor, d_weight: Tensor | None, less: Tensor, precision: str
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Of logits q·Wᵀ + b, row by row: the logarithms of the sums of exp, (N,), and the gradients of their total.
+
+    The gradient of W less the row `less`, (D,), is written to `d_weight`, those of q and b are returned, unless
+    `d_weight` is None. A chunk of logits is touched by three products, exp and a sum alone: the bias is two columns
+    more of W, which in bfloat16 hold it nearly as it is, its gradient one column more of a product. With E the
+    exponentials and z their sums, the softmax is E / z, so that dq = E·W / z and [dW | db] = Eᵀ·[q / z | 1 / z].
+    """
+    count, width = queries.shape
+    safe = _stay_small(queries, weight, bias)
     half = multiplies_half(precision, len(weight), weight.device, safe)
     products = torch.bfloat16 if half else weight.dtype
-    keys = weight.to(products)
-    values = keys * factor.to(products)[:, None]
-    count = len(queries)
+    main = bias.to(products)
+    keys = torch.cat([weight.to(products), main[:, None], (bias - main).to(products)[:, None]], 1)
     rows, tile = (HALF_LOGITS_PER_CHUNK // len(weight), HALF_TILE) if half else (rows_per_chunk(len(weight)), 1)
     chunks = max(-(-count // max(rows, tile)), 1)
     rows = -(-count // (chunks * tile)) * tile  # even chunks, filled up by queries of zeros
-    padded = F.pad(queries, (0, 0, 0, chunks * rows - count))
-    real = F.pad(torch.ones_like(at_target), (0, chunks * rows - count))
+    padded = F.pad(F.pad(queries, (0, 2), value=1.0), (0, 0, 0, chunks * rows - count))
     buffer = keys.new_empty(rows, len(weight))
-    log_norm = torch.empty_like(real)
-    needs_grad = any(ctx.needs_input_grad[:3])
-    if needs_grad:
-        d_hidden, d_table, d_bias = torch.empty_like(padded), torch.empty_like(table), torch.zeros_like(bias)
-        d_weight = d_table[len(table) - len(bias) :]
-        d_table[: len(table) - len(bias) if count else None] = 0  # what the loop doesn't fill
+    log_norm, d_queries, d_bias = (
+        padded.new_empty(len(padded)),
+        torch.empty_like(padded[:, :width]),
+        torch.zeros_like(bias),
+    )
+    if d_weight is not None and not count:
+        d_weight.zero_()
     for start in range(0, len(padded), max(rows, 1)):
         part = slice(start, start + rows)
         logits = torch.mm(padded[part].to(products), keys.T, out=buffer)
-        peak = None if safe else logits.add_(tempered_bias).amax(1)
+        peak = None if safe else logits.amax(1)
         exponentials = (logits if peak is None else logits.sub_(peak[:, None])).exp_()
-        norm = torch.mv(exponentials, factor.to(products)).to(bias.dtype)  # z
+        norm = exponentials.sum(1).to(bias.dtype)
         log_norm[part] = norm.log() if peak is None else norm.log() + peak
-        if needs_grad:
-            torch.div(torch.mm(exponentials, values), norm[:, None], out=d_hidden[part])
-            _accumulate(d_weight, exponentials.T, padded[part] / norm[:, None], start == 0)
-            d_bias += torch.mv(exponentials.T, (real[part] / norm).to(products))
-    total += log_norm[:count].sum()
-    if needs_grad:
-        if smoothing:
-            torch.addcmul(-smoothing / len(weight) * queries.sum(0), d_weight, factor[:, None], out=d_weight)
-            d_bias.mul_(factor).sub_(smoothing * count / len(weight))
-            d_hidden -= smoothing * mean_weight
+        if d_weight is None:
+            continue
+        torch.div(torch.mm(exponentials, keys[:, :width]), norm[:, None], out=d_queries[part])
+        shares = (padded[part, : width + 1] / norm[:, None]).to(products)
+        if half:
+            step = exponentials.T @ shares
+            torch.sub(step[:, :width], less, out=d_weight) if start == 0 else d_weight.add_(step[:, :width])
+            d_bias += step[:, width]
         else:
-            d_weight *= factor[:, None]
-            d_bias *= factor
-        d_hidden = d_hidden[:count].sub_((1.0 - smoothing) * weight[labels])
-        d_weight.index_add_(0, labels, queries, alpha=smoothing - 1.0)
-        d_bias.index_add_(0, labels, torch.ones_like(at_target), alpha=smoothing - 1.0)
-        ctx.save_for_backward((d_hidden / temperature).to(hidden.dtype), d_table, d_bias / temperature)
-    return total
+            if start == 0:
+                d_weight.copy_(-less)
+            d_weight.addmm_(exponentials.T, shares[:, :width])
+            d_bias.addmv_(exponentials.T, shares[:, width])
+    return log_norm[:count], d_queries[:count], d_bias
 
 
 def _stay_small(queries: Tensor, weight: Tensor, bias: Tensor) -> bool:
@@ -149,13 +172,3 @@ def _stay_small(queries: Tensor, weight: Tensor, bias: Tensor) -> bool:
         return False
     bound = queries.norm(dim=1).max() * weight.norm(dim=1).max() + bias.abs().max()
     return bool(bound < SAFE_LOGIT)
-
-
-def _accumulate(total: Tensor, left: Tensor, right: Tensor, first: bool) -> None:
-    """Add ``left @ right`` to `total`, or fill it by that if it is the `first`."""
-    if left.dtype == total.dtype:
-        total.addmm_(left, right, beta=0 if first else 1)
-    elif first:
-        total.copy_(left @ right.to(left.dtype))
-    else:
-        total += left @ right.to(left.dtype)

@@ -1,0 +1,50 @@
+"""What this processor computes fast."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import lru_cache
+from typing import Any
+
+import torch
+
+
+_PRODUCTS: Any = getattr(torch.backends.mkldnn, "matmul", None)
+"""The switch of oneDNN's products, which older versions of torch lack."""
+
+
+def multiplies_bfloat16() -> bool:
+    """In hardware: by AMX, or by AVX-512 with BF16, which newer AMD processors have."""
+    return torch.cpu._is_amx_tile_supported() or torch.cpu._is_avx512_bf16_supported()
+
+
+@contextmanager
+def quick_float32() -> Iterator[None]:
+    """Multiply float32 matrices by oneDNN where MKL, torch's choice, leaves half of the processor unused (AMD).
+
+    oneDNN makes a kernel for each shape, in milliseconds: for products of one shape over and over. The switch says that
+    it may round to bfloat16, which it does where that is faster (AMX): there, nothing is switched.
+    """
+    if not _onednn_keeps_float32():
+        yield
+        return
+    before, _PRODUCTS.fp32_precision = _PRODUCTS.fp32_precision, "bf16"
+    try:
+        yield
+    finally:
+        _PRODUCTS.fp32_precision = before
+
+
+@lru_cache
+def _onednn_keeps_float32() -> bool:
+    """Tried out, as a later oneDNN may do otherwise."""
+    if _PRODUCTS is None or torch.cpu._is_amx_tile_supported() or not torch.cpu._is_avx512_bf16_supported():
+        return False
+    left, right = torch.linspace(-1, 1, 64 * 64).view(64, 64).cos(), torch.linspace(0, 9, 64 * 64).view(64, 64).sin()
+    before, _PRODUCTS.fp32_precision = _PRODUCTS.fp32_precision, "bf16"
+    try:
+        error = (left @ right - (left.double() @ right.double())).abs().max()
+    finally:
+        _PRODUCTS.fp32_precision = before
+    return bool(error < 1e-4)
