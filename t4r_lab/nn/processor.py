@@ -9,7 +9,6 @@ from typing import Any
 
 import torch
 
-
 _PRODUCTS: Any = getattr(torch.backends.mkldnn, "matmul", None)
 """The switch of oneDNN's products, which older versions of torch lack."""
 
