@@ -109,7 +109,11 @@ def machine(threads: int | None = None) -> dict[str, Any]:
         lines = info.read_text(encoding="utf-8").splitlines()
         cpu = next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), cpu)
         flags = next((line for line in lines if line.startswith("flags")), "")
-        units = [name for flag, name in (("avx512f", "AVX-512"), ("amx_bf16", "AMX")) if flag in flags.split()]
+        units = [
+            name
+            for flag, name in (("avx512f", "AVX-512"), ("avx512_bf16", "BF16"), ("amx_bf16", "AMX"))
+            if flag in flags.split()
+        ]
         cpu += f" ({', '.join(units)})" if units else ""
     versions = {name: importlib.metadata.version(name) for name in ("torch", "transformers", "numpy", "polars")}
     return {

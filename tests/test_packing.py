@@ -8,6 +8,8 @@ import torch
 from t4r_lab.nn import configurations as c
 from t4r_lab.nn import transformers
 from t4r_lab.nn.attention import attend
+from t4r_lab.nn.blocks import RNNBlock
+from t4r_lab.nn.flow import Batch, Masked
 from t4r_lab.nn.packing import GROUPS, Packing, length_groups
 
 LENGTHS = torch.cat([torch.randint(1, 8, (50,), generator=torch.Generator().manual_seed(0)), torch.tensor([12, 0, 1])])
@@ -54,6 +56,23 @@ def test_outputs_and_gradients_are_those_of_the_padded_model(kind: str, causal: 
     assert set(ours_weights) == set(theirs_weights)
     for name, gradient in theirs_weights.items():
         torch.testing.assert_close(ours_weights[name], gradient, atol=2e-3, rtol=1e-3, msg=name)
+
+
+@pytest.mark.parametrize("kind", ["gru", "lstm"])
+def test_a_recurrent_body_reads_packed_events_as_padded_ones(kind: str) -> None:
+    block, found = RNNBlock(kind, 16, 24, n_layer=2), []
+    batch = Batch({"item_id": REAL.long()}, LENGTHS)
+    masked = Masked(batch, None, REAL, LENGTHS[:0], causal=True)
+    for packed in (True, False):
+        hidden = hidden_of().requires_grad_()
+        out = block(hidden, masked) if packed else block.rnn(hidden)[0]
+        (out[REAL] ** 2).sum().backward()
+        assert hidden.grad is not None
+        found.append([out[REAL].detach(), hidden.grad, *(p.grad.clone() for p in block.parameters())])
+        block.zero_grad()
+        assert not packed or not out[~REAL & (LENGTHS > 0)[:, None]].any()
+    for ours, theirs in zip(*found, strict=True):
+        torch.testing.assert_close(ours, theirs, atol=1e-5, rtol=1e-4)
 
 
 @pytest.mark.parametrize("kind", ["sasrec", "ligr", "xlnet", "gpt2", "bert"])

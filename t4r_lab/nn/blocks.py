@@ -8,6 +8,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from t4r_lab.errors import InputError
 from t4r_lab.nn.dropout import Dropout
@@ -106,7 +107,10 @@ class TransformerBlock(nn.Module):
 
 
 class RNNBlock(nn.Module):
-    """GRU or LSTM over (B, T, d_in), (B, T, d_model) out, with dropout between layers and after the last."""
+    """GRU or LSTM over (B, T, d_in), (B, T, d_model) out, with dropout between layers and after the last.
+
+    Events alone are read, in `torch`'s packed form; the output is zero at padding.
+    """
 
     def __init__(self, kind: str, d_in: int, d_model: int, n_layer: int = 1, dropout: float = 0.0) -> None:
         super().__init__()
@@ -116,7 +120,11 @@ class RNNBlock(nn.Module):
         self.dropout = Dropout(dropout)
 
     def forward(self, hidden: Tensor, masked: Masked) -> Tensor:
-        out: Tensor = self.dropout(self.rnn(hidden)[0])
+        lengths = masked.batch.lengths.clamp(min=1).cpu()  # one that is empty has a place of padding
+        packed = pack_padded_sequence(hidden, lengths, batch_first=True, enforce_sorted=False)
+        seen = self.rnn(packed)[0]
+        seen = seen._replace(data=self.dropout(seen.data))
+        out: Tensor = pad_packed_sequence(seen, batch_first=True, total_length=hidden.shape[1])[0]
         return out
 
 
