@@ -49,6 +49,7 @@ bench: $(READY) ## speed and memory beside other libraries (installs them the fi
 	$(BIN)/python benchmarks/lab.py
 	$(BIN)/python benchmarks/scale.py
 	$(if $(BEAUTY),$(BIN)/python benchmarks/beauty.py $(BEAUTY))
+	$(if $(BEAUTY),$(BIN)/python benchmarks/precision.py $(BEAUTY))
 	$(BIN)/python benchmarks/table.py
 
 clean: ## remove environments and caches; mlruns/ is kept

@@ -138,6 +138,19 @@ def _curves(results: Results) -> str:
     return "\n\n".join(tables)
 
 
+def _precision(results: Results) -> str:
+    """What bfloat16 changes, in one sentence."""
+    found = results["precision"]
+    low, high = (found["difference"] + sign * found["half_width"] for sign in (-1, 1))
+    said = "no difference beyond noise" if low <= 0 <= high else "a difference"
+    means = {p: f"{value:.4f}" for p, value in found["mean"].items()}
+    return (
+        f"NDCG@10 on Beauty's validation part, best of {found['epochs']} epochs, mean of "
+        f"{len(found['ndcg']['float32'])} seeds: {means['bfloat16']} with products in bfloat16, {means['float32']} in "
+        f"float32; the difference is {found['difference']:+.4f} (95 % t-interval {low:+.4f} to {high:+.4f}): {said}."
+    )
+
+
 def _machines(results: Results) -> str:
     """On what each section was measured, sections of one machine together."""
     found: dict[str, list[str]] = {}
@@ -184,6 +197,8 @@ def main() -> None:
     results = json.loads(RESULTS.read_text(encoding="utf-8"))
     page = PAGE.read_text(encoding="utf-8")
     contents = {"targets": _targets(results), "machines": _machines(results)}
+    if "precision" in results:
+        contents["precision"] = _precision(results)
     if "scale" in results:
         contents["curves"] = _curves(results)
         draw(results["scale"]["curves"])

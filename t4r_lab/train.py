@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping
+from copy import copy
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -87,7 +88,7 @@ def fit(
             windows, spec.train.batch_size, spec.train.seed, state.epoch,
             accelerator.process_index, accelerator.num_processes, state.batch,
         )  # fmt: skip
-        meter = _Meter(state, model.weights, accelerator.device)
+        meter = _Meter(state if accelerator.is_main_process else State(), model.weights, accelerator.device)
         model.train()
         for window in batches:
             seed_step(spec.train.seed, state.step(steps), accelerator.process_index)
@@ -98,9 +99,10 @@ def fit(
             state.batch += 1
             if meter.due() or state.batch == steps:
                 yield Progress("training", state.step(steps), spec.train.epochs * steps, "steps", meter.figures(rate))
-            stop, late = should_stop(), time.monotonic() - kept > spec.train.checkpoint_seconds
+            late = time.monotonic() - kept > spec.train.checkpoint_seconds
+            stop, late = anywhere(accelerator, should_stop(), late)
             if state.batch < steps and (stop or late):
-                meter.save(state)
+                meter.save(state, accelerator)
                 state.seconds = time.monotonic() - began
                 write_state(folder, model, optimizer, state, accelerator.is_main_process)
                 kept = time.monotonic()
@@ -124,7 +126,7 @@ def fit(
         state.end_epoch(merit, best, time.monotonic() - began)
         write_state(folder, model, optimizer, state, accelerator.is_main_process)
         kept = time.monotonic()
-        if should_stop() and state.epoch < spec.train.epochs:
+        if anywhere(accelerator, should_stop())[0] and state.epoch < spec.train.epochs:
             reason = "interrupted"
             break
     else:
@@ -188,6 +190,14 @@ def train_step(
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
     return {name: (loss.mean.detach() * loss.targets, loss.targets) for name, loss in losses.items()}
+
+
+def anywhere(accelerator: Any, *flags: bool) -> list[bool]:
+    """Whether each of `flags` is set in any process: one that went its own way would leave the others waiting."""
+    if accelerator.num_processes == 1:
+        return list(flags)
+    told = accelerator.reduce(torch.tensor(flags, dtype=torch.long, device=accelerator.device), "sum")
+    return [bool(count) for count in told.tolist()]
 
 
 def make_accelerator(train: TrainSpec) -> Any:
@@ -280,7 +290,10 @@ class _Meter:
     def figures(self, rate: float) -> dict[str, float]:
         return {"loss": self.mean(), "learning_rate": rate}
 
-    def save(self, state: State) -> None:
-        state.loss_sum = {name: float(total) for name, total in self.totals.items()}
-        state.loss_count = dict(self.counts)
-        state.skipped = self.skipped
+    def save(self, state: State, accelerator: Any) -> None:
+        """Write the sums of all processes into `state`, from which the main one goes on."""
+        whole = copy(self)
+        whole.totals, whole.counts = dict(self.totals), dict(self.counts)
+        whole.join(accelerator)
+        state.loss_sum = {name: float(total) for name, total in whole.totals.items()}
+        state.loss_count, state.skipped = whole.counts, whole.skipped

@@ -47,6 +47,8 @@ SPECS: dict[str, RunSpec] = {
     "lazy": toy_spec("gru", **heads(NEXT | {"loss": {"kind": "sampled_softmax"}}, LABEL_HEADS[0])),
     "sampled": toy_spec("gru", **heads(NEXT | {"weight_tying": False, "loss": {"kind": "bpr", "sampler": "in_batch"}})),
 }
+RESUMED, STEPS = ("clm", "labels beside clm"), 3
+"""Trainings that are stopped after so many steps, within the first epoch, and gone on with in more or fewer processes."""
 SAME_AS_ONE = [n for n, s in SPECS.items() if s.model.masking.kind == "clm" and s.model.body.dropout == 0]
 """Those in which nothing is drawn at random: there a process that trains alone takes the very same steps."""
 
@@ -80,6 +82,22 @@ def fitted(name: str, folder: Path) -> Outcome:
         reports = list(train.fit(model, TOY, spec, folder))  # type: ignore[arg-type]
     (epoch,) = (r for r in reports if isinstance(r, Epoch))
     return outcome(model, spec, epoch.losses or {"next_item": epoch.train_loss}) | {"valid": epoch.valid}
+
+
+def resumed(name: str, folder: Path, before: int | None) -> Outcome | None:
+    """Two epochs, in as many processes as there are: the steps `before` a stop alone, or all that follow it.
+
+    The losses are those of the first epoch, in whose midst the stop is.
+    """
+    spec, model = case(name)
+    spec = spec.override({"train.epochs": 2})
+    asked = iter(range(before or 0))
+    stop = (lambda: next(asked) + 1 == before) if before else (lambda: False)
+    reports = list(train.fit(model, TOY, spec, folder, stop, resume=before is None))  # type: ignore[arg-type]
+    if before:
+        return None
+    first, last = (r for r in reports if isinstance(r, Epoch))
+    return outcome(model, spec, first.losses or {"next_item": first.train_loss}) | {"valid": last.valid}
 
 
 def in_turn(name: str, world: int = 2) -> Outcome:
@@ -125,4 +143,7 @@ def outcome(model: Model, spec: RunSpec, losses: dict[str, float]) -> Outcome:
 if __name__ == "__main__":
     place = Path(sys.argv[1])
     everything = {name: fitted(name, place / name.replace(" ", "-")) for name in SPECS}
+    for name in RESUMED:
+        everything[f"{name}, resumed"] = resumed(name, place / f"one-{name}", None)
+        resumed(name, place / f"two-{name}", STEPS)
     (place / f"process-{os.environ['RANK']}.json").write_text(json.dumps(everything))

@@ -19,7 +19,7 @@ from t4r_lab.data.prepare import PrepareOptions, prepare
 from t4r_lab.data.synthetic import Generator
 from t4r_lab.errors import InputError
 from t4r_lab.report import silent
-from tests.processes import SAME_AS_ONE, SPECS, TOY, Outcome, case, fitted, in_turn, windows_of
+from tests.processes import RESUMED, SAME_AS_ONE, SPECS, STEPS, TOY, Outcome, case, fitted, in_turn, resumed, windows_of
 from tests.small import small_spec
 from tests.toy import toy_spec
 
@@ -52,11 +52,17 @@ def launch(module: list[str], **environment: str) -> str:
 
 
 @pytest.fixture(scope="module")
-def two(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Outcome]]:
+def two_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("two")
+
+
+@pytest.fixture(scope="module")
+def two(two_folder: Path) -> list[dict[str, Outcome]]:
     """What each of two processes has found."""
-    folder = tmp_path_factory.mktemp("two")
-    launch(["tests.processes", str(folder)])
-    return [json.loads((folder / f"process-{rank}.json").read_text()) for rank in (0, 1)]
+    for name in RESUMED:
+        resumed(name, two_folder / f"one-{name}", STEPS)
+    launch(["tests.processes", str(two_folder)])
+    return [json.loads((two_folder / f"process-{rank}.json").read_text()) for rank in (0, 1)]
 
 
 def compare(found: Outcome, expected: Outcome) -> None:
@@ -79,6 +85,21 @@ def test_two_processes_come_to_what_one_does_that_takes_their_shares_in_turn(nam
 @pytest.mark.parametrize("name", SAME_AS_ONE)
 def test_without_random_numbers_two_processes_come_to_what_one_does(name: str, two: Any, tmp_path: Path) -> None:
     compare(two[0][name], fitted(name, tmp_path))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", RESUMED)
+def test_a_checkpoint_of_one_process_is_gone_on_from_in_two_and_back(
+    name: str, two: Any, two_folder: Path, tmp_path: Path
+) -> None:
+    """With the epoch's loss over all of its steps, whoever took them."""
+    expected = resumed(name, tmp_path, None)  # nothing to resume: all of it in one process
+    assert expected is not None
+    for found in two:
+        compare(found[f"{name}, resumed"], expected)
+    back = resumed(name, two_folder / f"two-{name}", None)
+    assert back is not None
+    compare(back, expected)
 
 
 @pytest.mark.slow

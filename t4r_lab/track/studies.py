@@ -70,7 +70,7 @@ def write_trial(home: Path, parent: str, study: str, digest: str, row: TrialRow)
     client, experiment = writer_of(home)
     tags = {PARENT: parent, STUDY: study, TRIAL: str(row.number), REASON: row.reason[:500], NOTE: row.note, **SOURCE}
     began, ended = int(row.began * 1000), int(row.ended * 1000)
-    run = client.create_run(experiment, began, tags, f"{study}-{row.number}")
+    run = client.create_run(experiment, began, tags, f"{row.number} · {study}")  # its page cuts long names
     metrics = [Metric(key, value, ended, 0) for key, value in row.metrics.items()]
     for epoch, values in enumerate(row.curve, 1):
         metrics += [Metric(key, value, ended, epoch) for key, value in values.items()]

@@ -129,7 +129,7 @@ def _there(study: Study, home: Path, chosen: Trial, variant: str, seed: int) -> 
 def _train(
     study: Study, home: Path, parent: str, chosen: Trial, variant: str, spec: RunSpec, seed: int, on_report: OnReport
 ) -> track.RunRow:
-    named = spec.override({"name": f"{study.name}-{variant}-{seed}", "train.seed": spec.train.seed + seed})
+    named = spec.override({"name": f"{variant}-{seed}-{study.name}", "train.seed": spec.train.seed + seed})
     result = runner.run(named, home=home, test=True, on_report=on_report)
     studies.put_under(home, result.run_id, parent)
     if result.status != "FINISHED":

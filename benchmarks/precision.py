@@ -1,0 +1,55 @@
+"""What products in bfloat16 do to accuracy: Amazon Beauty trained by either precision over several seeds.
+
+    python benchmarks/precision.py Beauty.txt              # eight epochs, five seeds; about a quarter of an hour
+
+The GPT-2 shape of beauty.py. For each seed the best validation NDCG@10 over the epochs, by both; and the mean of their
+difference with its 95 % t-interval, in which no difference beyond noise holds 0.
+"""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from pathlib import Path
+
+import numpy as np
+from beauty import write_data
+from harness import Side, arguments, in_turn, publish
+from train_vs_reference import make_job
+
+from t4r_lab.tuning.finalize import half_interval
+
+PRECISIONS = ("float32", "bfloat16")
+
+
+def main() -> None:
+    parser = arguments(__doc__ or "", runs=1)
+    parser.add_argument("file", type=Path, help="Beauty.txt")
+    parser.add_argument("--seeds", type=int, default=5, help="(%(default)s)")
+    parser.add_argument("--epochs", type=int, default=8, help="(%(default)s)")
+    parser.add_argument("--users", type=int, help="the first ones of the file only")
+    options = parser.parse_args()
+
+    with tempfile.TemporaryDirectory() as folder:
+        items = write_data(options.file, options.users, Path(folder))
+        sides = {
+            f"{precision} {seed}": Side(sys.executable, "_ours_worker.py", make_job(
+                Path(folder) / "beauty.npz", "gpt2-clm", sizes={"item_id": items + 1}, max_length=50, dropout=0.3,
+                epochs=options.epochs, validate=True, filter_seen=True, precision=precision, seed=seed,
+            ))
+            for seed in range(options.seeds) for precision in PRECISIONS
+        }  # fmt: skip
+        found = in_turn(sides, 1, options.threads)
+    best = {p: [max(found[f"{p} {seed}"][0]["ndcg"]) for seed in range(options.seeds)] for p in PRECISIONS}
+    difference = np.subtract(best["bfloat16"], best["float32"])
+    content = {
+        "epochs": options.epochs, "users": options.users,
+        "ndcg": {precision: [round(value, 5) for value in values] for precision, values in best.items()},
+        "mean": {precision: round(float(np.mean(values)), 5) for precision, values in best.items()},
+        "difference": round(float(difference.mean()), 5), "half_width": round(half_interval(difference.tolist()), 5),
+    }  # fmt: skip
+    publish("precision", content, options.threads, not options.dry)
+
+
+if __name__ == "__main__":
+    main()
