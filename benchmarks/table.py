@@ -147,7 +147,7 @@ def _precision(results: Results) -> str:
     return (
         f"NDCG@10 on Beauty's validation part, best of {found['epochs']} epochs, mean of "
         f"{len(found['ndcg']['float32'])} seeds: {means['bfloat16']} with products in bfloat16, {means['float32']} in "
-        f"float32; the difference is {found['difference']:+.4f} (95 % t-interval {low:+.4f} to {high:+.4f}): {said}."
+        f"float32; the difference is {found['difference']:+.5f} (95 % t-interval {low:+.5f} to {high:+.5f}): {said}."
     )
 
 

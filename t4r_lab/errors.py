@@ -14,14 +14,22 @@ class InputError(ValueError):
     """
 
 
+MOST = 24
+"""Choices that an error lists."""
+
+
 def did_you_mean(word: str, choices: Iterable[str]) -> str:
-    """A remedy for an unknown `word`: the nearest of `choices`, or all of them.
+    """A remedy for an unknown `word`: the nearest of `choices`, one that ends in it, or what there is to choose from.
 
     >>> did_you_mean("epoch", ["epochs", "batch_size"])
     "did you mean 'epochs'?"
+    >>> did_you_mean("seed", ["train.epochs", "train.seed"])
+    "did you mean 'train.seed'?"
     >>> did_you_mean("zzz", ["a", "b"])
     'choose from: a, b'
     """
     choices = list(choices)
-    near = difflib.get_close_matches(word, choices, n=1, cutoff=0.6)
-    return f"did you mean {near[0]!r}?" if near else f"choose from: {', '.join(choices)}"
+    near = [choice for choice in choices if choice.rpartition(".")[2] == word]
+    near = near or difflib.get_close_matches(word, choices, n=1, cutoff=0.6)
+    more = f" and {len(choices) - MOST} more" if len(choices) > MOST else ""
+    return f"did you mean {near[0]!r}?" if near else f"choose from: {', '.join(choices[:MOST])}{more}"

@@ -22,6 +22,7 @@ import pytest
 from t4r_lab.errors import InputError
 from t4r_lab.report import Progress, Remark, Report, TrialEnded
 from t4r_lab.spec import RunSpec
+from t4r_lab.spec.space import parse_search
 from t4r_lab.spec.study import Plan, StudyOptions
 from t4r_lab.tuning import lead, record, storage, study, trial, worker
 from t4r_lab.tuning.address import address, shown
@@ -83,6 +84,20 @@ def test_the_starting_spec_is_trial_0_and_the_count_is_exact(
     assert all(0 <= t.params[SMOOTHING] <= 0.9 and 0 <= t.params[DROPOUT] <= 0.5 for t in trials)
     assert found.ended()
     assert worker.work(orders(tmp_path)) == 0  # there is nothing left
+
+
+def test_a_starting_spec_outside_the_search_is_trial_0_as_it_is(
+    data: Path, tmp_path: Path, formula: list[RunSpec]
+) -> None:
+    outside = {SMOOTHING: "0.2:0.4", DROPOUT: "0.2:0.3"}  # it has 0 and 0.1
+    begin(data, tmp_path, trials=3, space={path: parse_search(f"{path}={r}")[1] for path, r in outside.items()})
+    assert worker.work(orders(tmp_path)) == 3
+    found = study.load("s", connect(address(tmp_path, None)))
+    first, *others = found.trials()
+    assert first.start
+    assert formula[0] == found.plan.spec == found.spec_of(first)
+    assert not any(t.start for t in others)
+    assert all(0.2 <= t.params[SMOOTHING] <= 0.4 and 0.2 <= t.params[DROPOUT] <= 0.3 for t in others)
 
 
 def test_workers_at_once_share_one_budget(data: Path, tmp_path: Path, formula: list[RunSpec]) -> None:

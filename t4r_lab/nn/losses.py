@@ -133,13 +133,10 @@ def _softmax(
     rows = -(-count // (chunks * tile)) * tile  # even chunks, filled up by queries of zeros
     padded = F.pad(F.pad(queries, (0, 2), value=1.0), (0, 0, 0, chunks * rows - count))
     buffer = keys.new_empty(rows, len(weight))
-    log_norm, d_queries, d_bias = (
-        padded.new_empty(len(padded)),
-        torch.empty_like(padded[:, :width]),
-        torch.zeros_like(bias),
-    )
-    if d_weight is not None and not count:
-        d_weight.zero_()
+    log_norm, d_queries = padded.new_empty(len(padded)), padded.new_empty(len(padded), width)
+    d_bias = torch.zeros_like(bias)
+    if d_weight is not None:
+        d_weight.copy_(-less)
     for start in range(0, len(padded), max(rows, 1)):
         part = slice(start, start + rows)
         logits = torch.mm(padded[part].to(products), keys.T, out=buffer)
@@ -153,11 +150,9 @@ def _softmax(
         shares = (padded[part, : width + 1] / norm[:, None]).to(products)
         if half:
             step = exponentials.T @ shares
-            torch.sub(step[:, :width], less, out=d_weight) if start == 0 else d_weight.add_(step[:, :width])
+            d_weight += step[:, :width]
             d_bias += step[:, width]
         else:
-            if start == 0:
-                d_weight.copy_(-less)
             d_weight.addmm_(exponentials.T, shares[:, :width])
             d_bias.addmv_(exponentials.T, shares[:, width])
     return log_norm[:count], d_queries[:count], d_bias
