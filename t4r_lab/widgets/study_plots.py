@@ -31,7 +31,8 @@ def history(state: StudyState, objective: str) -> str:
     if not points:
         return ""
     best, line, better = points[0][1], [], min if lower_is_better(objective) else max
-    x, y = _scale([0, max(state.trials[-1].number, 1)], LEFT, RIGHT), _scale([v for _, v in points], BASE, TOP)
+    x = _scale([0, max(state.trials[-1].number, 1)], LEFT + 6, RIGHT - 6)
+    y = _scale([v for _, v in points], BASE, TOP)
     for trial, value in points:
         if better(value, best) != best:
             line.append(f"{x(trial):.1f},{y(best):.1f}")  # a step, since between two trials nothing gets better
