@@ -70,7 +70,8 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Path
 
 
 @pytest.fixture
-def page(server: tuple[str, Path]) -> Iterator[Any]:
+def page(server: tuple[str, Path], request: pytest.FixtureRequest) -> Iterator[Any]:
+    """A fresh browser's page; what it showed is told where the test fails."""
     playwright = pytest.importorskip("playwright.sync_api", reason="playwright drives the browser")
     with playwright.sync_playwright() as p:
         browser = p.chromium.launch(
@@ -80,7 +81,13 @@ def page(server: tuple[str, Path]) -> Iterator[Any]:
         height = 2800 if os.environ.get("T4R_LAB_SCREENSHOTS") else 1400  # pictures hold the whole panel
         page = browser.new_page(viewport={"width": 1280, "height": height})
         page.set_default_timeout(60_000)
+        said: list[str] = []
+        page.on("console", lambda message: said.append(message.text) if message.type == "error" else None)
+        failed = request.session.testsfailed
         yield page
+        if request.session.testsfailed > failed:
+            shown = page.locator(".t4r-lab").all_inner_texts() or page.locator("body").all_inner_texts()
+            print("\n".join(["the page shows:", *shown, "its console said:", *said[-20:]]))
         browser.close()
 
 
