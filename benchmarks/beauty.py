@@ -36,6 +36,14 @@ def write_data(file: Path, users: int | None, folder: Path) -> int:
     return data.schema.n_items
 
 
+def beauty_job(folder: Path, items: int, **changes: Any) -> dict[str, Any]:
+    """The GPT-2 shape on the data in `folder`, validated after each epoch."""
+    return make_job(
+        folder / "beauty.npz", "gpt2-clm", sizes={"item_id": items + 1}, max_length=50, dropout=0.3, validate=True,
+        filter_seen=True, **changes,
+    )  # fmt: skip
+
+
 def summary(results: list[dict[str, Any]], until: float) -> dict[str, Any]:
     """Median seconds of an epoch, and seconds of training until the wanted NDCG, or that it wasn't reached."""
     last = results[-1]
@@ -74,10 +82,8 @@ def main() -> None:
 
     with tempfile.TemporaryDirectory() as folder:
         items = write_data(options.file, options.users, Path(folder))
-        job = make_job(
-            Path(folder) / "beauty.npz", "gpt2-clm", sizes={"item_id": items + 1}, max_length=50, dropout=0.3,
-            epochs=options.epochs, validate=True, until=options.until, filter_seen=True, precision=options.precision,
-        )  # fmt: skip
+        asked = {"epochs": options.epochs, "until": options.until, "precision": options.precision}
+        job = beauty_job(Path(folder), items, **asked)
         sides = {
             "ours": lambda: Side(sys.executable, "_ours_worker.py", job),
             "sasrec": lambda: Side(sys.executable, "_ours_worker.py", {**job, "body": "sasrec"}),

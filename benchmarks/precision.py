@@ -13,9 +13,8 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
-from beauty import write_data
+from beauty import beauty_job, write_data
 from harness import Side, arguments, in_turn, publish
-from train_vs_reference import make_job
 
 from t4r_lab.tuning.finalize import half_interval
 
@@ -33,10 +32,10 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         items = write_data(options.file, options.users, Path(folder))
         sides = {
-            f"{precision} {seed}": Side(sys.executable, "_ours_worker.py", make_job(
-                Path(folder) / "beauty.npz", "gpt2-clm", sizes={"item_id": items + 1}, max_length=50, dropout=0.3,
-                epochs=options.epochs, validate=True, filter_seen=True, precision=precision, seed=seed,
-            ))
+            f"{precision} {seed}": Side(
+                sys.executable, "_ours_worker.py",
+                beauty_job(Path(folder), items, epochs=options.epochs, precision=precision, seed=seed),
+            )
             for seed in range(options.seeds) for precision in PRECISIONS
         }  # fmt: skip
         found = in_turn(sides, 1, options.threads)

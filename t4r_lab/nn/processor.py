@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from functools import lru_cache
 from typing import Any
 
@@ -25,9 +25,12 @@ def quick_float32() -> Iterator[None]:
     oneDNN makes a kernel for each shape, in milliseconds: for products of one shape over and over. The switch says that
     it may round to bfloat16, which it does where that is faster (AMX): there, nothing is switched.
     """
-    if not _onednn_keeps_float32():
+    with _by_onednn() if _onednn_keeps_float32() else nullcontext():
         yield
-        return
+
+
+@contextmanager
+def _by_onednn() -> Iterator[None]:
     before, _PRODUCTS.fp32_precision = _PRODUCTS.fp32_precision, "bf16"
     try:
         yield
@@ -41,9 +44,6 @@ def _onednn_keeps_float32() -> bool:
     if _PRODUCTS is None or torch.cpu._is_amx_tile_supported() or not torch.cpu._is_avx512_bf16_supported():
         return False
     left, right = torch.linspace(-1, 1, 64 * 64).view(64, 64).cos(), torch.linspace(0, 9, 64 * 64).view(64, 64).sin()
-    before, _PRODUCTS.fp32_precision = _PRODUCTS.fp32_precision, "bf16"
-    try:
-        error = (left @ right - (left.double() @ right.double())).abs().max()
-    finally:
-        _PRODUCTS.fp32_precision = before
-    return bool(error < 1e-4)
+    with _by_onednn():
+        product = left @ right
+    return bool((product - left.double() @ right.double()).abs().max() < 1e-4)
