@@ -101,7 +101,7 @@ def test_1_fails_when_the_causal_mask_is_removed(body: str, monkeypatch: pytest.
     model, toy = make(body, "clm")
     output = blocks.sequence_output
     monkeypatch.setattr(
-        blocks, "sequence_output", lambda m, kind, h, lengths, causal: output(m, kind, h, lengths, False)
+        blocks, "sequence_output", lambda m, kind, h, lengths, causal, *read: output(m, kind, h, lengths, False, *read)
     )
     assert leak_of(model, toy) > 1e-3
 

@@ -26,9 +26,7 @@ def test_value_and_gradients_equal_torch(
 ) -> None:
     monkeypatch.setattr(losses, "rows_per_chunk", lambda classes: rows)
     hidden, weight, bias, labels = inputs(23, 11, 5)
-    plain = F.cross_entropy(
-        (hidden @ weight.T + bias) / temperature, labels, label_smoothing=smoothing, reduction="sum"
-    )
+    plain = F.cross_entropy((hidden @ weight.T + bias) / temperature, labels, label_smoothing=smoothing)
     expected = torch.autograd.grad(plain, (hidden, weight, bias))
     ours = linear_cross_entropy(hidden, weight, bias, labels, smoothing, temperature)
     torch.testing.assert_close(ours, plain)
@@ -40,12 +38,40 @@ def test_rows_of_padding_before_the_classes_take_no_part() -> None:
     hidden, table, bias, labels = inputs(23, 11, 5)
     bias = bias[2:].detach().requires_grad_()
     labels = labels.clamp(max=8)
-    plain = F.cross_entropy(hidden @ table[2:].T + bias, labels, label_smoothing=0.2, reduction="sum")
+    plain = F.cross_entropy(hidden @ table[2:].T + bias, labels, label_smoothing=0.2)
     ours = linear_cross_entropy(hidden, table, bias, labels, 0.2)
     torch.testing.assert_close(ours, plain)
     wanted = torch.autograd.grad(plain, (hidden, table, bias))
     for got, want in zip(torch.autograd.grad(ours, (hidden, table, bias)), wanted, strict=True):
         torch.testing.assert_close(got, want)
+
+
+def test_a_weighted_loss_has_weighted_gradients_and_may_go_backward_twice() -> None:
+    hidden, weight, bias, labels = inputs(23, 11, 5)
+    plain = 3 * F.cross_entropy(hidden @ weight.T + bias, labels)
+    ours = 3 * linear_cross_entropy(hidden, weight, bias, labels)
+    for _ in range(2):
+        plain.backward(retain_graph=True)
+    expected = [t.grad.clone() for t in (hidden, weight, bias) if t.grad is not None]
+    for t in (hidden, weight, bias):
+        t.grad = None
+    for _ in range(2):
+        ours.backward(retain_graph=True)
+    for t, want in zip((hidden, weight, bias), expected, strict=True):
+        torch.testing.assert_close(t.grad, want)
+
+
+def test_memory_for_logits_is_used_again_and_grows(monkeypatch: pytest.MonkeyPatch) -> None:
+    like = torch.empty(7, 2)
+    first = losses._room(5, like)
+    assert losses._room(3, like).data_ptr() == first.data_ptr()
+    assert losses._room(9, like).shape == (9, 7)
+    assert losses._room(2, like.double()).dtype == torch.float64
+    hidden, weight, bias, labels = inputs(40, 11, 5)
+    whole = linear_cross_entropy(hidden, weight, bias, labels).item()
+    for rows in (20, 3, 7):  # what an earlier chunk left there is never read
+        monkeypatch.setattr(losses, "rows_per_chunk", lambda classes, rows=rows: rows)
+        assert linear_cross_entropy(hidden, weight, bias, labels).item() == pytest.approx(whole, rel=1e-12)
 
 
 def test_gradcheck() -> None:
@@ -87,7 +113,7 @@ def test_products_in_bfloat16_are_close_to_torch(n: int, temperature: float, mon
     monkeypatch.setattr(losses, "HALF_LOGITS_PER_CHUNK", 40 * 300)  # two chunks and a rest, filled up to tiles
     hidden, weight, bias, labels = (t.detach().float() if t.is_floating_point() else t for t in inputs(n, 300, 16))
     hidden, weight, bias = ((t * 0.3).requires_grad_() for t in (hidden, weight, bias))
-    plain = F.cross_entropy((hidden @ weight.T + bias) / temperature, labels, label_smoothing=0.1, reduction="sum")
+    plain = F.cross_entropy((hidden @ weight.T + bias) / temperature, labels, label_smoothing=0.1)
     expected = torch.autograd.grad(plain, (hidden, weight, bias))
     ours = linear_cross_entropy(hidden, weight, bias, labels, 0.1, temperature, "bfloat16")
     assert abs(ours.item() - plain.item()) < 2e-3 * plain.item()
@@ -112,7 +138,7 @@ def test_auto_takes_bfloat16_only_where_it_pays_and_is_safe(monkeypatch: pytest.
 def test_large_and_small_logits_agree_with_torch_in_float32(scale: float) -> None:
     hidden, weight, bias, labels = inputs(23, 50, 8)
     hidden, weight, bias = (t.detach().float().requires_grad_() for t in (hidden, weight, bias))
-    plain = F.cross_entropy(scale * hidden @ weight.T + bias, labels, label_smoothing=0.2, reduction="sum")
+    plain = F.cross_entropy(scale * hidden @ weight.T + bias, labels, label_smoothing=0.2)
     ours = linear_cross_entropy(scale * hidden, weight, bias, labels, 0.2)
     torch.testing.assert_close(ours, plain, rtol=1e-5, atol=1e-5)
     expected = torch.autograd.grad(plain, (hidden, weight, bias))

@@ -8,8 +8,11 @@ import torch
 from t4r_lab.nn import configurations as c
 from t4r_lab.nn import transformers
 from t4r_lab.nn.attention import attend
-from t4r_lab.nn.blocks import RNNBlock
+from t4r_lab.nn.blocks import RNNBlock, SequentialBlock, TransformerBlock
+from t4r_lab.nn.encoders import CategoricalFeature, embedding_table
+from t4r_lab.nn.features import TabularSequenceFeatures
 from t4r_lab.nn.flow import Batch, Masked
+from t4r_lab.nn.masking import MaskedLM
 from t4r_lab.nn.packing import GROUPS, Packing, length_groups
 
 LENGTHS = torch.cat([torch.randint(1, 8, (50,), generator=torch.Generator().manual_seed(0)), torch.tensor([12, 0, 1])])
@@ -56,6 +59,42 @@ def test_outputs_and_gradients_are_those_of_the_padded_model(kind: str, causal: 
     assert set(ours_weights) == set(theirs_weights)
     for name, gradient in theirs_weights.items():
         torch.testing.assert_close(ours_weights[name], gradient, atol=2e-3, rtol=1e-3, msg=name)
+
+
+@pytest.mark.parametrize("kind", ["xlnet", "sasrec", "ligr"])
+@pytest.mark.parametrize("chance", [0.0, 0.2, 1.0])
+def test_the_last_layer_done_for_predicted_events_alone_changes_nothing_there(kind: str, chance: float) -> None:
+    model, found = model_of(kind), []
+    predict = REAL & (torch.rand(REAL.shape, generator=torch.Generator().manual_seed(3)) <= chance)
+    for asked in (predict, None):
+        hidden = hidden_of().requires_grad_()
+        out = transformers.sequence_output(model, kind, hidden, LENGTHS, False, asked)
+        if 0 < chance < 1 and asked is not None:
+            assert not out[~predict].any()
+        (out[predict] ** 2).sum().backward()
+        assert hidden.grad is not None
+        weights = [p.grad.clone() for p in model.parameters() if p.requires_grad and p.grad is not None]
+        found.append([out[predict].detach(), hidden.grad, *weights])
+        model.zero_grad()
+    assert len(found[0]) == len(found[1])
+    for ours, theirs in zip(*found, strict=True):
+        torch.testing.assert_close(ours, theirs, atol=1e-3, rtol=1e-3)
+
+
+def test_only_the_last_block_of_a_body_leaves_events_out() -> None:
+    """A block before it is read everywhere: the second one attends to what the first makes of all events."""
+    config = c.XLNetConfig.build(d_model=16, n_head=2, n_layer=1, total_seq_length=12)
+    blocks = [TransformerBlock(config, masking="mlm"), TransformerBlock(config, masking="mlm")]
+    item = CategoricalFeature(embedding_table(5, 16, 1.0))
+    inputs = TabularSequenceFeatures({"item_id": item}, 16, masking=MaskedLM())
+    body = SequentialBlock(inputs, *blocks).eval()
+    masked = MaskedLM().inference(Batch({"item_id": REAL.long()}, LENGTHS))
+    hidden = body.inputs(masked)
+    for block in blocks:
+        hidden = block(hidden, masked)
+    torch.testing.assert_close(body(masked)[masked.predict], hidden[masked.predict])
+    cut = blocks[1](blocks[0](body.inputs(masked), masked, last=True), masked)
+    assert not torch.allclose(cut[masked.predict], hidden[masked.predict])
 
 
 @pytest.mark.parametrize("kind", ["gru", "lstm"])

@@ -62,7 +62,8 @@ class SelfAttention(nn.Module):
         self.write = nn.Linear(sizes.d_model, sizes.d_model)
 
     def forward(self, packed: Tensor, packing: Packing, causal: bool) -> Tensor:
-        """(N, D) to (N, D): every event attends to those of its session, or where `causal` to those up to it."""
+        """(N, D) to (N, D), or (K, D) of those that `packing` keeps: every event attends to those of its session, or
+        where `causal` to those up to it."""
         dropout = self.dropout if self.training else 0.0
         seen = packing.attend(
             self.read(packed), lambda read, valid: attend(read, valid, self.n_head, causal, dropout=dropout)
@@ -101,7 +102,8 @@ class SASRecLayer(nn.Module):
         )  # fmt: skip
 
     def forward(self, hidden: Tensor, packing: Packing, causal: bool) -> Tensor:
-        hidden = hidden + self.dropout(self.attention(self.attention_norm(hidden), packing, causal))
+        attended = self.dropout(self.attention(self.attention_norm(hidden), packing, causal))
+        hidden = packing.keep(hidden) + attended
         out: Tensor = hidden + self.dropout(self.feed_forward(self.feed_forward_norm(hidden)))
         return out
 
@@ -119,6 +121,7 @@ class LiGRLayer(nn.Module):
 
     def forward(self, hidden: Tensor, packing: Packing, causal: bool) -> Tensor:
         attended = self.dropout(self.attention(self.attention_norm(hidden), packing, causal))
+        hidden = packing.keep(hidden)
         hidden = hidden + torch.sigmoid(self.attention_gate(hidden)) * attended
         fed = self.dropout(self.feed_forward(self.feed_forward_norm(hidden)))
         return hidden + torch.sigmoid(self.feed_forward_gate(hidden)) * fed
@@ -139,10 +142,12 @@ class AttentionStack(nn.Module):
             if isinstance(module, nn.Linear):
                 nn.init.zeros_(module.bias)
 
-    def forward(self, hidden: Tensor, lengths: Tensor, causal: bool) -> Tensor:
-        """`lengths` (B,) counts the real events of `hidden` (B, T, D); zero at padding."""
+    def forward(self, hidden: Tensor, lengths: Tensor, causal: bool, predict: Tensor | None = None) -> Tensor:
+        """`lengths` (B,) counts the real events of `hidden` (B, T, D); zero at padding, and where `predict` (B, T) is
+        False."""
         packing = Packing.of(lengths, hidden.shape[1])
+        last = packing if predict is None else packing.only(predict)
         packed = self.dropout(packing.pack(hidden) + self.positions(packing.position))
         for layer in self.layers:
-            packed = layer(packed, packing, causal)
-        return packing.pad(self.norm(packed))
+            packed = layer(packed, last if layer is self.layers[-1] else packing, causal)
+        return last.pad(self.norm(packed))

@@ -76,13 +76,15 @@ class TransformerBlock(nn.Module):
         """The learned vector that a query stream starts from."""
         return self.transformer.mask_emb if self.permutes else None  # type: ignore[return-value]
 
-    def forward(self, hidden: Tensor, masked: Masked) -> Tensor:
-        """(B, T, d_model); what stands at padding means nothing."""
+    def forward(self, hidden: Tensor, masked: Masked, last: bool = False) -> Tensor:
+        """(B, T, d_model); what stands at padding means nothing, nor, for the `last` block of a body, what stands off
+        the places that `masked` predicts."""
         if masked.causal not in {masking == "clm" for masking in self.maskings}:
             raise InputError(f"{pair_refusal(self.kind, 'clm' if masked.causal else 'mlm', self.maskings)}")
         lengths = masked.batch.lengths
         if masked.order is None and reads_packed(self.transformer):
-            return sequence_output(self.transformer, self.kind, hidden, lengths, masked.causal)
+            read = masked.predict if last else None
+            return sequence_output(self.transformer, self.kind, hidden, lengths, masked.causal, read)
         groups = length_groups(lengths, hidden.shape[1])
         if len(groups) == 1:
             return self._read(hidden, masked, slice(None))
@@ -153,10 +155,10 @@ class SequentialBlock(nn.Module):
         return self.inputs.masking
 
     def forward(self, masked: Masked) -> Tensor:
-        """(B, T, output_dim)"""
+        """(B, T, output_dim); what stands off the places that `masked` predicts means nothing."""
         hidden: Tensor = self.inputs(masked)
         for block in self.blocks:
-            hidden = _apply(block, hidden, masked)
+            hidden = _apply(block, hidden, masked, block is self.blocks[-1])
         return hidden
 
     @torch.no_grad()
@@ -203,6 +205,8 @@ def _refuse_masking(blocks: Sequence[nn.Module], masking: str) -> None:
         )
 
 
-def _apply(block: nn.Module, hidden: Tensor, masked: Masked) -> Tensor:
-    out = block(hidden, masked) if isinstance(block, (TransformerBlock, RNNBlock)) else block(hidden)
+def _apply(block: nn.Module, hidden: Tensor, masked: Masked, last: bool = False) -> Tensor:
+    if isinstance(block, TransformerBlock):
+        return block(hidden, masked, last)
+    out = block(hidden, masked) if isinstance(block, RNNBlock) else block(hidden)
     return out[0] if isinstance(out, tuple) else out

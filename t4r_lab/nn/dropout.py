@@ -38,8 +38,9 @@ def keep_mask(shape: torch.Size, p: float, dtype: torch.dtype) -> Tensor:
     """0 with probability `p` rounded to 1/65,536, else the inverse of the probability to keep."""
     dropped = min(round(p * 65_536), 65_535)
     words = torch.empty(-(-shape.numel() // 4), dtype=torch.int64).random_(-(2**63), None)
-    keep = words.view(torch.int16)[: shape.numel()] >= dropped - 32_768
-    return keep.to(dtype).mul_(65_536 / (65_536 - dropped)).view(shape)
+    keep = torch.empty(shape.numel(), dtype=dtype)  # written at once: by way of booleans takes ten times as long
+    torch.ge(words.view(torch.int16)[: len(keep)], dropped - 32_768, out=keep)
+    return keep.mul_(65_536 / (65_536 - dropped)).view(shape)
 
 
 def replace_dropouts(model: nn.Module) -> None:

@@ -88,11 +88,11 @@ class NextItemPredictionTask(nn.Module):
         queries, classes = self.project(self.dropout(hidden)), labels - 1
         if self.sampled is not None:
             total = self.sampled(queries, self.items.weight, self.bias, classes, self.temperature)
-        else:
-            total = linear_cross_entropy(
-                queries, self.items.weight, self.bias, classes, self.label_smoothing, self.temperature, self.precision
-            )
-        return Loss(total / max(len(labels), 1), len(labels))
+            return Loss(total / max(len(labels), 1), len(labels))
+        mean = linear_cross_entropy(
+            queries, self.items.weight, self.bias, classes, self.label_smoothing, self.temperature, self.precision
+        )
+        return Loss(mean, len(labels))
 
     def scores(self, hidden: Tensor) -> Tensor:
         """Logits over the items 1..I divided by the temperatures, (N, I)."""

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from threading import local
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from t4r_lab.nn.processor import multiplies_bfloat16
@@ -48,10 +48,10 @@ def linear_cross_entropy(
     temperature: float = 1.0,
     precision: str = "float32",
 ) -> Tensor:
-    """Sum of cross-entropies of softmax((h·Wᵀ + b) / τ) with smoothed labels, a scalar.
+    """Mean of cross-entropies of softmax((h·Wᵀ + b) / τ) with smoothed labels, a scalar; 0 without rows.
 
-    The same as ``F.cross_entropy(logits / τ, labels, label_smoothing=ε, reduction="sum")`` (Szegedy et al.,
-    2016), computed a chunk of rows at a time; the gradients are made in the same pass.
+    The same as ``F.cross_entropy(logits / τ, labels, label_smoothing=ε)`` (Szegedy et al., 2016), computed a chunk of
+    rows at a time; the gradients are made in the same pass.
 
     Parameters
     ----------
@@ -76,7 +76,10 @@ class _LinearCrossEntropy(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         (grad,) = grads
-        return (*(grad * saved for saved in ctx.saved_tensors), None, None, None, None)
+        scaled = ctx.saved_tensors
+        if grad.device.type != "cpu" or grad != 1:  # as it is for one task in one process: a pass over the table less
+            scaled = tuple(grad * saved for saved in scaled)
+        return (*scaled, None, None, None, None)
 
 
 def _forward(
@@ -89,27 +92,29 @@ def _forward(
     gradient of a row, with w̄ the mean row of W. What needs every logit is in `_softmax`.
     """
     table, weight = weight, weight[len(weight) - len(bias) :]
+    padding, count = len(table) - len(bias), max(len(hidden), 1)
     tempered_bias, queries = bias / temperature, hidden.to(weight.dtype) / temperature
-    at_target = (queries * weight[labels]).sum(1) + tempered_bias[labels]
-    total = (smoothing - 1.0) * at_target.sum()
+    targets = weight[labels]
+    total = (smoothing - 1.0) * ((queries * targets).sum(1) + tempered_bias[labels]).sum()
     if smoothing:
         mean_weight = weight.mean(0)
         total -= smoothing * (queries @ mean_weight + tempered_bias.mean()).sum()
     needs_grad = any(ctx.needs_input_grad[:3])
     d_table = torch.empty_like(table) if needs_grad else None
-    part = None if d_table is None else d_table[len(table) - len(bias) :]
-    smoothed = smoothing / len(weight) * queries.sum(0)
+    part = None if d_table is None else d_table[padding:]
+    smoothed = smoothing / (len(weight) * count) * queries.sum(0)
     log_norm, d_hidden, d_bias = _softmax(queries, weight, tempered_bias, part, smoothed, precision)
     if d_table is not None:
-        d_table[: len(table) - len(bias)] = 0
+        d_table[:padding] = 0
+        d_hidden -= (1.0 - smoothing) * targets
         if smoothing:
-            d_bias -= smoothing * len(queries) / len(weight)
+            d_bias -= smoothing * len(queries) / (len(weight) * count)
             d_hidden -= smoothing * mean_weight
-        d_hidden -= (1.0 - smoothing) * weight[labels]
-        d_table.index_add_(0, labels + (len(table) - len(bias)), queries, alpha=smoothing - 1.0)
-        d_bias.index_add_(0, labels, torch.ones_like(at_target), alpha=smoothing - 1.0)
-        ctx.save_for_backward((d_hidden / temperature).to(hidden.dtype), d_table, d_bias / temperature)
-    return total + log_norm.sum()
+        d_table.index_add_(0, labels + padding, queries, alpha=(smoothing - 1.0) / count)
+        d_bias.index_add_(0, labels, torch.ones_like(log_norm), alpha=(smoothing - 1.0) / count)
+        scale = 1.0 / (count * temperature)
+        ctx.save_for_backward((d_hidden * scale).to(hidden.dtype), d_table, d_bias / temperature)
+    return (total + log_norm.sum()) / count
 
 
 def _softmax(
@@ -117,27 +122,27 @@ def _softmax(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Of logits q·Wᵀ + b, row by row: the logarithms of the sums of exp, (N,), and the gradients of their total.
 
-    The gradient of W less the row `less`, (D,), is written to `d_weight`, those of q and b are returned, unless
-    `d_weight` is None. A chunk of logits is touched by three products, exp and a sum alone: the bias is two columns
-    more of W, which in bfloat16 hold it nearly as it is, its gradient one column more of a product. With E the
-    exponentials and z their sums, the softmax is E / z, so that dq = E·W / z and [dW | db] = Eᵀ·[q / z | 1 / z].
+    The gradient of W over N less the row `less`, (D,), is written to `d_weight`, that of q and that of b over N are
+    returned, unless `d_weight` is None. A chunk of logits is touched by three products, exp and a sum alone: the bias
+    is two columns more of W, which in bfloat16 hold it nearly as it is, its gradient one column more of a product. With
+    E the exponentials and z their sums, the softmax is E / z, so that dq = E·W / z and [dW | db] = Eᵀ·[q / z | 1 / z].
     """
     count, width = queries.shape
     safe = _stay_small(queries, weight, bias)
     half = multiplies_half(precision, len(weight), weight.device, safe)
     products = torch.bfloat16 if half else weight.dtype
-    main = bias.to(products)
-    keys = torch.cat([weight.to(products), main[:, None], (bias - main).to(products)[:, None]], 1)
+    keys = weight.new_empty(len(weight), width + 2, dtype=products)
+    keys[:, :width], keys[:, width] = weight, bias
+    keys[:, width + 1] = bias - keys[:, width]
     rows, tile = (HALF_LOGITS_PER_CHUNK // len(weight), HALF_TILE) if half else (rows_per_chunk(len(weight)), 1)
     chunks = max(-(-count // max(rows, tile)), 1)
-    rows = -(-count // (chunks * tile)) * tile  # even chunks, filled up by queries of zeros
-    padded = F.pad(F.pad(queries, (0, 2), value=1.0), (0, 0, 0, chunks * rows - count))
-    buffer = keys.new_empty(rows, len(weight))
+    rows = max(-(-count // (chunks * tile)), 1) * tile  # even chunks, filled up by queries of zeros
+    padded = queries.new_zeros(chunks * rows, width + 2)
+    padded[:count, :width], padded[:count, width:] = queries, 1.0
+    buffer = _room(rows, keys)
     log_norm, d_queries = padded.new_empty(len(padded)), padded.new_empty(len(padded), width)
     d_bias = torch.zeros_like(bias)
-    if d_weight is not None:
-        d_weight.copy_(-less)
-    for start in range(0, len(padded), max(rows, 1)):
+    for start in range(0, len(padded), rows):
         part = slice(start, start + rows)
         logits = torch.mm(padded[part].to(products), keys.T, out=buffer)
         peak = None if safe else logits.amax(1)
@@ -147,15 +152,35 @@ def _softmax(
         if d_weight is None:
             continue
         torch.div(torch.mm(exponentials, keys[:, :width]), norm[:, None], out=d_queries[part])
-        shares = (padded[part, : width + 1] / norm[:, None]).to(products)
+        shares = (padded[part, : width + 1] / (norm * max(count, 1))[:, None]).to(products)
+        so_far = d_weight if start else -less
         if half:
             step = exponentials.T @ shares
-            d_weight += step[:, :width]
+            torch.add(step[:, :width], so_far, out=d_weight)
             d_bias += step[:, width]
         else:
-            d_weight.addmm_(exponentials.T, shares[:, :width])
+            torch.addmm(so_far, exponentials.T, shares[:, :width], out=d_weight)
             d_bias.addmv_(exponentials.T, shares[:, width])
     return log_norm[:count], d_queries[:count], d_bias
+
+
+_rooms = local()
+
+
+def _room(rows: int, keys: Tensor) -> Tensor:
+    """Memory for logits, (`rows`, classes) of the kind of `keys` (classes, …).
+
+    On a CPU a thread keeps it from step to step: in fresh memory each 4 kB are a page fault, which together cost as
+    much as the product itself where the system is slow to give them.
+    """
+    size = rows * len(keys)
+    if keys.device.type != "cpu":
+        return keys.new_empty(rows, len(keys))
+    room: Tensor | None = getattr(_rooms, "room", None)
+    if room is None or room.dtype != keys.dtype or len(room) < size:
+        _rooms.room = room = None  # gives the old one back first
+        _rooms.room = room = keys.new_empty(size)
+    return room[:size].view(rows, len(keys))
 
 
 def _stay_small(queries: Tensor, weight: Tensor, bias: Tensor) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -31,6 +31,8 @@ class Packing:
     back: Tensor
     """(N,) places of the events in the flattened groups, one group after another"""
     shape: tuple[int, int]
+    kept: Tensor | None = None
+    """(K,) numbers of the events that `attend` gives and `pad` takes, if these are some of all"""
 
     @staticmethod
     def of(lengths: Tensor, longest: int) -> Packing:
@@ -56,13 +58,26 @@ class Packing:
         """(B, T, D) to (N, D)."""
         return padded.flatten(0, 1).index_select(0, self.places)
 
+    def only(self, read: Tensor) -> Packing:
+        """For the last layer of a body, where nothing else than the True places of `read` (B, T) is needed."""
+        wanted = read.flatten().index_select(0, self.places)
+        if bool(wanted.all()):
+            return self
+        kept = wanted.nonzero()[:, 0]
+        return replace(self, places=self.places[kept], back=self.back[kept], kept=kept)
+
+    def keep(self, packed: Tensor) -> Tensor:
+        """(N, D) to (K, D)."""
+        return packed if self.kept is None else packed.index_select(0, self.kept)
+
     def pad(self, packed: Tensor) -> Tensor:
-        """(N, D) to (B, T, D), zero at padding."""
+        """(N, D), or (K, D) of those kept, to (B, T, D), zero elsewhere."""
         flat = packed.new_zeros(self.shape[0] * self.shape[1], packed.shape[1])
         return flat.index_copy(0, self.places, packed).unflatten(0, self.shape)
 
     def attend(self, packed: Tensor, attention: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
-        """`attention` of each group, on its events (b, T', E) and which are real (b, T'), to (b, T', D); (N, D) of all.
+        """`attention` of each group, on its events (b, T', E) and which are real (b, T'), to (b, T', D); (N, D) of all,
+        or (K, D) of those kept.
 
         `packed` (N, E) holds what is attended with: queries, keys and values.
         """

@@ -179,14 +179,19 @@ def _packed_attention(
     return seen.unflatten(1, (heads, -1))[None], None
 
 
-def sequence_output(model: nn.Module, kind: str, hidden: Tensor, lengths: Tensor, causal: bool) -> Tensor:
-    """Run the model over `hidden` (B, T, D) with padding masked; (B, T, D) out. `lengths` (B,) counts real events."""
+def sequence_output(
+    model: nn.Module, kind: str, hidden: Tensor, lengths: Tensor, causal: bool, predict: Tensor | None = None
+) -> Tensor:
+    """Run the model over `hidden` (B, T, D) with padding masked; (B, T, D) out.
+
+    `lengths` (B,) counts real events. Given `predict` (B, T), what stands where it is False means nothing.
+    """
     if isinstance(model, AttentionStack):
-        stacked: Tensor = model(hidden, lengths, causal)
+        stacked: Tensor = model(hidden, lengths, causal, predict)
         return stacked
     if reads_packed(model):
         if kind == "xlnet":
-            return content_stream(model, hidden, lengths, causal)
+            return content_stream(model, hidden, lengths, causal, predict)
         packing = Packing.of(lengths, hidden.shape[1])
         place = packing.position[None] + FIRST_POSITION[kind]
         packed = model(inputs_embeds=packing.pack(hidden)[None], position_ids=place, packing=packing, causal=causal)
