@@ -118,17 +118,21 @@ class TabularSequenceFeatures(nn.Module):
         return [p for name, p in self.named_parameters(recurse=False) if name.startswith(ITEM_TABLE)]
 
     def forward(self, masked: Masked) -> Tensor:
-        """The interaction embedding of each event, (B, T, output_dim)."""
-        vectors = self._vectors(self._values(masked))
+        """The interaction embedding of each event, (B, T, output_dim); zero at padding, which costs nothing."""
+        places = masked.batch.valid.flatten().nonzero()[:, 0]  # (N,) of the real events in the flattened batch
+        values = {name: v.flatten(0, 1).index_select(0, places) for name, v in self._values(masked).items()}
+        vectors = self._vectors(values)
         item = vectors.pop(self.item)
         joined = self.projection(AGGREGATIONS[self.aggregation](item, list(vectors.values())))
         if masked.hidden is not None and self.hidden_vector is not None:
-            joined = torch.where(masked.hidden[..., None], self.hidden_vector.to(joined.dtype), joined)
-        out: Tensor = self.dropout(joined)
-        return out
+            hidden = masked.hidden.flatten().index_select(0, places).nonzero()[:, 0]
+            joined = joined.index_copy(0, hidden, self.hidden_vector.to(joined.dtype).expand(len(hidden), -1))
+        events: Tensor = self.dropout(joined)
+        shape = masked.batch.ids.shape
+        return events.new_zeros(shape.numel(), self.output_dim).index_copy(0, places, events).unflatten(0, shape)
 
     def _values(self, masked: Masked) -> dict[str, Tensor]:
-        """What the encoders read, by column. A hidden event gives its values to no other."""
+        """What the encoders read, by column, (B, T, …). A hidden event gives its values to no other."""
         names = dict.fromkeys(name for columns in self._columns.values() for name in columns)
         values = {name: self._column(masked.batch.columns, name) for name in names}
         real = masked.batch.valid if masked.hidden is None else masked.batch.valid & ~masked.hidden
@@ -136,7 +140,7 @@ class TabularSequenceFeatures(nn.Module):
         return noisy
 
     def _vectors(self, values: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """The vector of each feature, (B, T, dim)."""
+        """The vector of each feature, (N, dim)."""
         vectors = {}
         for name, encoder in self.encoders.items():
             vector = encoder(*(values[column] for column in self._columns[name]))
