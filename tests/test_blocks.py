@@ -179,9 +179,13 @@ def test_groups_of_like_length_change_nothing(body: str, masking: str, monkeypat
     masked = make_masking(masking).inference(batch)
     hidden = torch.randn(*masked.batch.ids.shape, 16, generator=torch.Generator().manual_seed(1))
     real = masked.batch.valid
-    assert len(packing.length_groups(masked.batch.lengths, hidden.shape[1])) == packing.GROUPS
+    several, one = packing.Cost(16, 100), packing.Cost(16, 10**9)
+    assert [len(packing.length_groups(masked.batch.lengths, cost)) > 1 for cost in (several, one)] == [True, False]
+    for where, name in ((blocks, "WHOLE"), (packing, "ATTENTION")):
+        monkeypatch.setattr(where, name, several)
     grouped = block(hidden, masked)[real]
-    monkeypatch.setattr(packing, "GROUPS", 1)
+    for where, name in ((blocks, "WHOLE"), (packing, "ATTENTION")):
+        monkeypatch.setattr(where, name, one)
     torch.testing.assert_close(grouped, block(hidden, masked)[real], atol=1e-5, rtol=1e-5)
 
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 import torch
 
 from t4r_lab.nn import configurations as c
+from t4r_lab.nn import packing as packing_module
 from t4r_lab.nn import transformers
 from t4r_lab.nn.attention import attend
 from t4r_lab.nn.blocks import RNNBlock, SequentialBlock, TransformerBlock
@@ -13,11 +16,18 @@ from t4r_lab.nn.encoders import CategoricalFeature, embedding_table
 from t4r_lab.nn.features import TabularSequenceFeatures
 from t4r_lab.nn.flow import Batch, Masked
 from t4r_lab.nn.masking import MaskedLM
-from t4r_lab.nn.packing import GROUPS, Packing, length_groups
+from t4r_lab.nn.packing import ATTENTION, FEWEST, WHOLE, Cost, Packing, length_groups
 
 LENGTHS = torch.cat([torch.randint(1, 8, (50,), generator=torch.Generator().manual_seed(0)), torch.tensor([12, 0, 1])])
 REAL = torch.arange(12) < LENGTHS[:, None]
 BOTH_WAYS = ("xlnet", "bert", "roberta", "electra")
+
+
+@pytest.fixture(autouse=True)
+def _several_groups(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Sessions as short as these would be one group."""
+    monkeypatch.setattr(packing_module, "ATTENTION", Cost(16, 100))
+    assert len(Packing.of(LENGTHS, 12).groups) > 1
 
 
 def model_of(kind: str) -> torch.nn.Module:
@@ -127,7 +137,6 @@ def test_a_session_in_a_batch_is_read_as_it_is_alone(kind: str) -> None:
 
 
 def test_packing_and_padding_are_inverse_and_groups_hold_each_event_once() -> None:
-    assert len(length_groups(LENGTHS, 12)) == GROUPS
     packing, hidden = Packing.of(LENGTHS, 12), hidden_of()
     packed = packing.pack(hidden)
     assert packed.shape[0] == int(LENGTHS.clamp(min=1).sum())
@@ -135,6 +144,29 @@ def test_packing_and_padding_are_inverse_and_groups_hold_each_event_once() -> No
     torch.testing.assert_close(packing.attend(packed, lambda read, valid: read), packed)
     seen = torch.cat([group[valid] for group, valid in zip(packing.groups, packing.valid, strict=True)])
     assert sorted(seen.tolist()) == list(range(len(packed)))
+
+
+@pytest.mark.parametrize("cost", [ATTENTION, WHOLE])
+@pytest.mark.parametrize("most", [1, 20, 50, 200])
+def test_groups_cost_less_than_one_of_all_and_are_not_too_small(cost: Cost, most: int) -> None:
+    def paid(groups: tuple[torch.Tensor, ...]) -> int:
+        longest = [int(lengths[group].max()) for group in groups]
+        pairs = zip(groups, longest, strict=True)
+        return sum(len(group) * t * (t + cost.linear) + cost.group for group, t in pairs)
+
+    draws = torch.rand(128, generator=torch.Generator().manual_seed(most)) ** 3
+    lengths = (draws * most).long() + 1
+    groups = length_groups(lengths, cost)
+    assert sorted(torch.cat(groups).tolist()) == list(range(128)) and min(len(group) for group in groups) >= FEWEST
+    for shorter, longer in itertools.pairwise(groups):
+        assert int(lengths[shorter].max()) <= int(lengths[longer].min())
+    halves = [lengths.argsort(stable=True).tensor_split([at]) for at in range(FEWEST, 128 - FEWEST + 1)]
+    assert paid(groups) <= min(paid((torch.arange(128),)), *(paid(two) for two in halves))
+
+
+def test_a_few_sessions_are_one_group() -> None:
+    assert len(length_groups(torch.tensor([1] * FEWEST + [200] * (FEWEST - 1)), ATTENTION)) == 1
+    assert len(length_groups(torch.tensor([200]), ATTENTION)) == 1
 
 
 @pytest.mark.parametrize("causal", [True, False])

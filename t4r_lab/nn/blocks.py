@@ -15,7 +15,7 @@ from t4r_lab.nn.dropout import Dropout
 from t4r_lab.nn.features import TabularSequenceFeatures
 from t4r_lab.nn.flow import Batch, Masked
 from t4r_lab.nn.masking import Masking, make_masking
-from t4r_lab.nn.packing import length_groups
+from t4r_lab.nn.packing import WHOLE, length_groups
 from t4r_lab.nn.transformers import make_transformer, reads_packed, sequence_output
 from t4r_lab.nn.two_stream import query_stream
 from t4r_lab.spec import pair_refusal
@@ -85,7 +85,7 @@ class TransformerBlock(nn.Module):
         if masked.order is None and reads_packed(self.transformer):
             read = masked.predict if last else None
             return sequence_output(self.transformer, self.kind, hidden, lengths, masked.causal, read)
-        groups = length_groups(lengths, hidden.shape[1])
+        groups = length_groups(lengths, WHOLE)
         if len(groups) == 1:
             return self._read(hidden, masked, slice(None))
         rows = torch.cat(groups)

@@ -4,12 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
-GROUPS, ROWS_PER_GROUP = 2, 16
-"""Groups of like length in which a batch is attended to, at most, and the fewest rows of one."""
+FEWEST = 8
+"""Rows of a group of like length, at least."""
+
+
+class Cost(NamedTuple):
+    """What a group of b rows, padded to T positions, costs: b·T·(T + linear) + group, one for a pair of positions."""
+
+    linear: int
+    group: int
+
+
+ATTENTION = Cost(16, 8_000)
+"""Of attention alone, measured on two cores with a few heads: half or twice as much changes little."""
+WHOLE = Cost(160, 60_000)
+"""Of a whole body that reads each group by itself."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +58,7 @@ class Packing:
         starts = lengths.cumsum(0) - lengths
         session = torch.repeat_interleave(lengths)
         position = torch.arange(len(session), device=lengths.device) - starts[session]
-        rows = length_groups(lengths, longest)
+        rows = length_groups(lengths, ATTENTION)
         groups, valid, base, offset = [], [], torch.empty_like(lengths), 0
         for some in rows:
             steps = torch.arange(int(lengths[some].max()), device=lengths.device)
@@ -88,12 +104,22 @@ class Packing:
         return (torch.cat(out) if len(out) > 1 else out[0]).index_select(0, self.back)
 
 
-def length_groups(lengths: Tensor, longest: int) -> tuple[Tensor, ...]:
-    """The rows of a batch (B, `longest`) in groups of like length.
+def length_groups(lengths: Tensor, cost: Cost) -> tuple[Tensor, ...]:
+    """The rows of a batch with `lengths` (B,) in groups of like length, so that `cost` is low.
 
-    Several only on a CPU, where time goes with the positions, and where much of the batch is padding.
+    Several only on a CPU, where time goes with the positions, padding among them.
     """
-    some = min(GROUPS, len(lengths) // ROWS_PER_GROUP)
-    if lengths.device.type != "cpu" or int(lengths.sum()) > 0.8 * len(lengths) * longest:
-        some = 1
-    return lengths.argsort(stable=True).chunk(max(some, 1))
+    ordered, rows = lengths.sort(stable=True)
+    return rows.split(_sizes(ordered.numpy(), cost) if lengths.device.type == "cpu" else len(rows))
+
+
+def _sizes(ordered: NDArray[np.int64], cost: Cost) -> list[int]:
+    """Of groups of `ordered` lengths: split where it saves most, as long as it saves more than a group costs."""
+    sizes = np.arange(FEWEST, len(ordered) - FEWEST + 1)  # of a first group
+    if len(sizes):
+        row = ordered * (ordered + cost.linear)
+        saved = sizes * (row[-1] - row[sizes - 1])
+        at = sizes[saved.argmax()]
+        if saved.max() > cost.group:
+            return [*_sizes(ordered[:at], cost), *_sizes(ordered[at:], cost)]
+    return [len(ordered)]
