@@ -58,7 +58,7 @@ ROWS = [
     ),
     *(
         Row(f"Beauty to NDCG@10 .036, {shape} shape, to the reference", 6, f"beauty.ratios.{side}.until_reference",
-            beside=_both("beauty.sides.*.training_seconds", "{:.0f} s", (side, "reference")))
+            beside=_both("beauty.sides.*.until_seconds", "{:.0f} s", (side, "reference")))
         for side, shape in SHAPES.items()
     ),
     *(
