@@ -17,6 +17,7 @@ from t4r_lab.nn.features import TabularSequenceFeatures
 from t4r_lab.nn.flow import Batch, Masked
 from t4r_lab.nn.masking import MaskedLM
 from t4r_lab.nn.packing import ATTENTION, FEWEST, WHOLE, Cost, Packing, length_groups
+from t4r_lab.nn.xlnet import shift
 
 LENGTHS = torch.cat([torch.randint(1, 8, (50,), generator=torch.Generator().manual_seed(0)), torch.tensor([12, 0, 1])])
 REAL = torch.arange(12) < LENGTHS[:, None]
@@ -134,6 +135,18 @@ def test_a_session_in_a_batch_is_read_as_it_is_alone(kind: str) -> None:
             model, kind, hidden[row : row + 1, :length], LENGTHS[row : row + 1], kind != "bert"
         )
         torch.testing.assert_close(together[row, :length], alone[0], atol=1e-5, rtol=1e-5)
+
+
+def test_places_are_shifted_as_transformers_does_it() -> None:
+    from transformers.models.xlnet.modeling_xlnet import XLNetRelativeAttention
+
+    scores = torch.randn(3, 2, 5, 10, requires_grad=True)
+    found = [shift(scores, 5), shift(scores.transpose(0, 1), 5).transpose(0, 1)]
+    wanted = XLNetRelativeAttention.rel_shift_bnij(scores, klen=5)
+    (expected,) = torch.autograd.grad((wanted**3).sum(), scores)
+    for ours in found:
+        assert torch.equal(ours, wanted)
+        torch.testing.assert_close(torch.autograd.grad((ours**3).sum(), scores)[0], expected)
 
 
 def test_packing_and_padding_are_inverse_and_groups_hold_each_event_once() -> None:
