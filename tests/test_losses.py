@@ -74,6 +74,16 @@ def test_memory_for_logits_is_used_again_and_grows(monkeypatch: pytest.MonkeyPat
         assert linear_cross_entropy(hidden, weight, bias, labels).item() == pytest.approx(whole, rel=1e-12)
 
 
+def test_a_loss_read_in_inference_mode_does_not_spoil_training() -> None:
+    hidden, weight, bias, labels = inputs(23, 13, 5)
+    losses._rooms.__dict__.clear()
+    with torch.inference_mode():
+        read = linear_cross_entropy(hidden, weight, bias, labels)
+    trained = linear_cross_entropy(hidden, weight, bias, labels)
+    trained.backward()
+    assert trained.item() == read.item() and weight.grad is not None
+
+
 def test_gradcheck() -> None:
     hidden, weight, bias, labels = inputs(4, 6, 3)
     assert torch.autograd.gradcheck(

@@ -179,7 +179,8 @@ def _room(rows: int, keys: Tensor) -> Tensor:
     room: Tensor | None = getattr(_rooms, "room", None)
     if room is None or room.dtype != keys.dtype or len(room) < size:
         _rooms.room = room = None  # gives the old one back first
-        _rooms.room = room = keys.new_empty(size)
+        with torch.inference_mode(False):  # what is made in that mode can't be written to outside of it
+            _rooms.room = room = torch.empty(size, dtype=keys.dtype)
     return room[:size].view(rows, len(keys))
 
 
