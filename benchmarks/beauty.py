@@ -22,6 +22,14 @@ from train_vs_reference import add_precision, make_job
 
 from t4r_lab.data.prepare import PrepareOptions, prepare
 
+SIDES: dict[str, dict[str, Any]] = {
+    "ours": {},
+    "sasrec": {"body": "sasrec"},
+    "reference": {},
+    "rectools": {"epochs": 1},
+}
+"""Those that are compared, with what differs in their job."""
+
 
 def write_data(file: Path, users: int | None, folder: Path) -> int:
     """Both parts as the workers read them, in ``folder/beauty.npz``; returns the number of items."""
@@ -42,6 +50,13 @@ def beauty_job(folder: Path, items: int, **changes: Any) -> dict[str, Any]:
         folder / "beauty.npz", "gpt2-clm", sizes={"item_id": items + 1}, max_length=50, dropout=0.3, validate=True,
         filter_seen=True, **changes,
     )  # fmt: skip
+
+
+def side(name: str, job: dict[str, Any]) -> Side:
+    """What runs `job` for one of `SIDES`. Another library is installed when it is first asked for."""
+    library = name if name in ("reference", "rectools") else None
+    python = interpreter(library) if library else sys.executable
+    return Side(python, f"_{library or 'ours'}_worker.py", {**job, **SIDES[name]})
 
 
 def until_reached(seconds: list[float], ndcg: list[float], wanted: float) -> float | None:
@@ -89,7 +104,7 @@ def main() -> None:
     parser.add_argument("--until", type=float, default=0.036, help="validation NDCG@10 to reach (%(default)s)")
     parser.add_argument("--epochs", type=int, default=12, help="at most (%(default)s)")
     parser.add_argument("--users", type=int, help="the first ones of the file only")
-    parser.add_argument("--sides", nargs="+", default=["ours", "sasrec", "reference", "rectools"], help="(%(default)s)")
+    parser.add_argument("--sides", nargs="+", choices=SIDES, default=list(SIDES), help="(%(default)s)")
     add_precision(parser)
     options = parser.parse_args()
 
@@ -99,14 +114,8 @@ def main() -> None:
         found: dict[str, list[dict[str, Any]]] = {name: [] for name in options.sides}
         for seed in range(options.runs):
             job = beauty_job(Path(folder), items, seed=seed, **asked)
-            sides = {
-                "ours": lambda job=job: Side(sys.executable, "_ours_worker.py", job),
-                "sasrec": lambda job=job: Side(sys.executable, "_ours_worker.py", {**job, "body": "sasrec"}),
-                "reference": lambda job=job: Side(interpreter("reference"), "_reference_worker.py", job),
-                "rectools": lambda job=job: Side(interpreter("rectools"), "_rectools_worker.py", {**job, "epochs": 1}),
-            }
             now = [name for name in options.sides if name != "rectools" or seed == 0]
-            for name, results in in_turn({name: sides[name]() for name in now}, 1, options.threads).items():
+            for name, results in in_turn({name: side(name, job) for name in now}, 1, options.threads).items():
                 found[name] += results
     figures = {name: summary(results, options.until) for name, results in found.items()}
     first = {name: figures[name]["losses"][0][:1] for name in options.sides}

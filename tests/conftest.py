@@ -11,10 +11,8 @@ LAST = ("slow", "notebook", "browser")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    for item in items:
-        if item.get_closest_marker(
-            "browser"
-        ):  # JupyterLab and its server lose a message now and then: once more, and told
+    for item in items:  # JupyterLab and its server lose a message now and then: once more, and told
+        if item.get_closest_marker("browser"):
             item.add_marker(pytest.mark.flaky(reruns=1))
     items.sort(key=lambda item: max((LAST.index(m.name) + 1 for m in item.iter_markers() if m.name in LAST), default=0))
 
