@@ -8,9 +8,8 @@ import pytest
 import torch
 
 from t4r_lab.nn import configurations as c
+from t4r_lab.nn import packed_attention, transformers
 from t4r_lab.nn import packing as packing_module
-from t4r_lab.nn import transformers
-from t4r_lab.nn.attention import attend
 from t4r_lab.nn.blocks import RNNBlock, SequentialBlock, TransformerBlock
 from t4r_lab.nn.encoders import CategoricalFeature, embedding_table
 from t4r_lab.nn.features import TabularSequenceFeatures
@@ -28,7 +27,7 @@ BOTH_WAYS = ("xlnet", "bert", "roberta", "electra")
 def _several_groups(monkeypatch: pytest.MonkeyPatch) -> None:
     """Sessions as short as these would be one group."""
     monkeypatch.setattr(packing_module, "ATTENTION", Cost(16, 100))
-    assert len(Packing.of(LENGTHS, 12).groups) > 1
+    assert len(Packing.of(LENGTHS, 12, 2).groups) > 1
 
 
 def model_of(kind: str) -> torch.nn.Module:
@@ -150,11 +149,12 @@ def test_places_are_shifted_as_transformers_does_it() -> None:
 
 
 def test_packing_and_padding_are_inverse_and_groups_hold_each_event_once() -> None:
-    packing, hidden = Packing.of(LENGTHS, 12), hidden_of()
+    packing, hidden = Packing.of(LENGTHS, 12, 2), hidden_of()
     packed = packing.pack(hidden)
     assert packed.shape[0] == int(LENGTHS.clamp(min=1).sum())
     torch.testing.assert_close(packing.pad(packed), hidden)
-    torch.testing.assert_close(packing.attend(packed, lambda read, valid: read), packed)
+    rows = [packed.unflatten(1, (2, -1))[group].transpose(1, 2).flatten(0, 2) for group in packing.groups]
+    torch.testing.assert_close(torch.cat(rows)[packing.back].flatten(1), packed)
     seen = torch.cat([group[valid] for group, valid in zip(packing.groups, packing.valid, strict=True)])
     assert sorted(seen.tolist()) == list(range(len(packed)))
 
@@ -182,16 +182,57 @@ def test_a_few_sessions_are_one_group() -> None:
     assert len(length_groups(torch.tensor([200]), ATTENTION)) == 1
 
 
-@pytest.mark.parametrize("causal", [True, False])
-def test_attention_with_dropout_is_that_of_torch_but_for_what_is_dropped(
-    causal: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from t4r_lab.nn import attention
+def plainly(read: torch.Tensor, causal: bool, distances: torch.Tensor | None) -> torch.Tensor:
+    """Attention session by session, event by event, head by head."""
+    out, start = [], 0
+    for length in LENGTHS.clamp(min=1).tolist():
+        for i, head in itertools.product(range(length), range(read.shape[1])):
+            others = range(i + 1 if causal else length)
+            query, *_, place = read[start + i, head]
+            scores = [query @ read[start + j, head, 1] / 2 for j in others]
+            if distances is not None:
+                middle = distances.shape[1] // 2
+                scores = [s + place @ distances[head, middle - (i - j)] for s, j in zip(scores, others, strict=True)]
+            shares = torch.stack(scores).softmax(0)
+            out.append(sum(share * read[start + j, head, 2] for share, j in zip(shares, others, strict=True)))
+        start += length
+    return torch.stack(out).view(len(read), -1)
 
-    read, valid = torch.randn(5, 7, 48), torch.arange(7) < torch.tensor([7, 1, 3, 6, 2])[:, None]
-    plain = attend(read, valid, 2, causal)
-    monkeypatch.setattr(attention, "drop", lambda values, p: values)
-    torch.testing.assert_close(attend(read, valid, 2, causal, dropout=0.5)[valid], plain[valid])
+
+@pytest.mark.parametrize("relative", [True, False])
+@pytest.mark.parametrize("causal", [True, False])
+def test_attention_is_that_of_each_event_alone(causal: bool, relative: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With a chance to drop, but nothing dropped, so that it is ours and not torch's; and with torch's where it can."""
+    monkeypatch.setattr(packed_attention, "factors", lambda values, p: torch.ones_like(values))
+    packing, generator = Packing.of(LENGTHS, 12, 2), torch.Generator().manual_seed(4)
+    read = torch.randn(int(LENGTHS.clamp(min=1).sum()), 2, 4 if relative else 3, 4, generator=generator).double()
+    distances = torch.randn(2, 24, 4, generator=generator).double() if relative else None
+    given = [t.requires_grad_() for t in (read, distances) if t is not None]
+    wanted = plainly(read, causal, distances)
+    expected = torch.autograd.grad((wanted**2).sum(), given)
+    for dropout in (0.5, 0.0):
+        found = packed_attention.attend(read, packing, causal, 0.5, dropout, distances)
+        torch.testing.assert_close(found, wanted)
+        for ours, theirs in zip(torch.autograd.grad((found**2).sum(), given), expected, strict=True):
+            torch.testing.assert_close(ours, theirs)
+
+
+@pytest.mark.parametrize("causal", [True, False])
+def test_gradients_of_attention_are_those_of_what_dropout_left(causal: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn: dict[torch.Size, torch.Tensor] = {}
+    monkeypatch.setattr(
+        packed_attention, "factors",
+        lambda values, p: drawn.setdefault(values.shape, 2.0 * (torch.rand_like(values) < 0.5)),
+    )  # fmt: skip
+    lengths = torch.tensor([1] * FEWEST + [3] * FEWEST)
+    packing = Packing.of(lengths, 3, 2).only(torch.arange(3) < lengths[:, None] - 1)
+    assert len(packing.groups) == 2 and packing.kept is not None
+    generator = torch.Generator().manual_seed(5)
+    read = torch.randn(4 * FEWEST, 2, 4, 2, generator=generator).double().requires_grad_()
+    distances = torch.randn(2, 6, 2, generator=generator).double().requires_grad_()
+    assert torch.autograd.gradcheck(
+        lambda r, d: packed_attention.attend(r, packing, causal, 0.7, 0.5, d), (read, distances)
+    )
 
 
 def test_a_body_with_another_attention_keeps_it() -> None:

@@ -1,4 +1,4 @@
-"""Attention on packed events, and two small transformers of our own: SASRec and LiGR.
+"""Two small transformers of our own: SASRec and LiGR.
 
 Both are pre-norm with learned absolute positions; causal or both ways, as the masking asks.
 """
@@ -10,46 +10,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from t4r_lab.nn.configurations import Sizes
-from t4r_lab.nn.dropout import drop
+from t4r_lab.nn.packed_attention import attend
 from t4r_lab.nn.packing import Packing
 
 ACTIVATIONS = {"gelu": nn.GELU, "relu": nn.ReLU, "silu": nn.SiLU}
-
-
-FORBIDDEN = -1e30
-"""Added to the scores of what an event may not attend to."""
-
-
-def attend(
-    read: Tensor, valid: Tensor, n_head: int, causal: bool, scale: float | None = None, dropout: float = 0.0
-) -> Tensor:
-    """Scaled dot-product attention (Vaswani et al., 2017) of queries, keys and values (b, T, 3·D) to (b, T, D).
-
-    Padding, where `valid` (b, T) is False, stands on the right: a `causal` read never meets it. `scale` is 1/√(D/H) if
-    None. Torch's own attention is quick as long as nothing is dropped on a CPU.
-    """
-    parts = read.unflatten(2, (3, n_head, -1))  # (b, T, 3, H, D/H)
-    if not dropout or read.device.type != "cpu":
-        q, k, v = parts.permute(2, 0, 3, 1, 4).unbind()
-        keys = None if causal else valid[:, None, None]
-        seen = F.scaled_dot_product_attention(q, k, v, keys, dropout, is_causal=causal, scale=scale)  # (b, H, T, D/H)
-        return seen.transpose(1, 2).flatten(2)
-    b, length = valid.shape
-    q, k, v = (part.flatten(0, 1) for part in parts.permute(2, 3, 0, 1, 4))  # (H·b, T, D/H)
-    scores = torch.baddbmm(
-        forbidden(valid, causal, read.dtype).expand(n_head, b, -1, length).flatten(0, 1), q, k.transpose(1, 2),
-        alpha=scale or q.shape[2] ** -0.5,
-    )  # fmt: skip
-    seen = torch.bmm(drop(scores.softmax(2), dropout), v)
-    return seen.unflatten(0, (n_head, b)).permute(1, 2, 0, 3).flatten(2)
-
-
-def forbidden(valid: Tensor, causal: bool, dtype: torch.dtype) -> Tensor:
-    """What is added to scores, (T, T) where `causal`, else (b, 1, T) by which keys are `valid`."""
-    length = valid.shape[1]
-    if causal:
-        return torch.full((length, length), FORBIDDEN, dtype=dtype, device=valid.device).triu(1)
-    return torch.where(valid, 0.0, FORBIDDEN).to(dtype)[:, None]
 
 
 class SelfAttention(nn.Module):
@@ -64,11 +28,12 @@ class SelfAttention(nn.Module):
     def forward(self, packed: Tensor, packing: Packing, causal: bool) -> Tensor:
         """(N, D) to (N, D), or (K, D) of those that `packing` keeps: every event attends to those of its session, or
         where `causal` to those up to it."""
-        dropout = self.dropout if self.training else 0.0
-        seen = packing.attend(
-            self.read(packed), lambda read, valid: attend(read, valid, self.n_head, causal, dropout=dropout)
+        weight, bias = (  # by head, then queries, keys and values
+            part.unflatten(0, (3, self.n_head, -1)).transpose(0, 1).flatten(0, 2)
+            for part in (self.read.weight, self.read.bias)
         )
-        out: Tensor = self.write(seen)
+        read = F.linear(packed, weight, bias).unflatten(1, (self.n_head, 3, -1))
+        out: Tensor = self.write(attend(read, packing, causal, dropout=self.dropout if self.training else 0.0))
         return out
 
 
@@ -133,7 +98,7 @@ class AttentionStack(nn.Module):
     def __init__(self, sizes: Sizes, layer: type[SASRecLayer] | type[LiGRLayer]) -> None:
         super().__init__()
         self.positions = nn.Embedding(sizes.total_seq_length, sizes.d_model)
-        self.dropout = nn.Dropout(sizes.dropout)
+        self.n_head, self.dropout = sizes.n_head, nn.Dropout(sizes.dropout)
         self.layers = nn.ModuleList(layer(sizes) for _ in range(sizes.n_layer))
         self.norm = nn.LayerNorm(sizes.d_model)
         for module in self.modules():
@@ -145,7 +110,7 @@ class AttentionStack(nn.Module):
     def forward(self, hidden: Tensor, lengths: Tensor, causal: bool, predict: Tensor | None = None) -> Tensor:
         """`lengths` (B,) counts the real events of `hidden` (B, T, D); zero at padding, and where `predict` (B, T) is
         False."""
-        packing = Packing.of(lengths, hidden.shape[1])
+        packing = Packing.of(lengths, hidden.shape[1], self.n_head)
         last = packing if predict is None else packing.only(predict)
         packed = self.dropout(packing.pack(hidden) + self.positions(packing.position))
         for layer in self.layers:

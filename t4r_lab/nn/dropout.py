@@ -34,6 +34,13 @@ def drop(values: Tensor, p: float) -> Tensor:
     return values * keep_mask(values.shape, p, values.dtype)
 
 
+def factors(values: Tensor, p: float) -> Tensor:
+    """What `drop` multiplies by."""
+    if values.device.type != "cpu" or p == 1:
+        return F.dropout(torch.ones_like(values), p)
+    return keep_mask(values.shape, p, values.dtype)
+
+
 def keep_mask(shape: torch.Size, p: float, dtype: torch.dtype) -> Tensor:
     """0 with probability `p` rounded to 1/65,536, else the inverse of the probability to keep."""
     dropped = min(round(p * 65_536), 65_535)

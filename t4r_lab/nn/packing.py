@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
@@ -45,30 +44,37 @@ class Packing:
     valid: tuple[Tensor, ...]
     """(b, T') each: True where `groups` has no padding"""
     back: Tensor
-    """(N,) places of the events in the flattened groups, one group after another"""
+    """(N, H) places of the heads of the events in (b, H, T'), flattened, of one group after another"""
     shape: tuple[int, int]
     kept: Tensor | None = None
-    """(K,) numbers of the events that `attend` gives and `pad` takes, if these are some of all"""
+    """(K,) numbers of the events that attention gives and `pad` takes, if these are some of all"""
 
     @staticmethod
-    def of(lengths: Tensor, longest: int) -> Packing:
+    def of(lengths: Tensor, longest: int, n_head: int) -> Packing:
         """Of a batch (B, `longest`) with `lengths` (B,)."""
         lengths = lengths.clamp(min=1)
         count = len(lengths)
         starts = lengths.cumsum(0) - lengths
         session = torch.repeat_interleave(lengths)
         position = torch.arange(len(session), device=lengths.device) - starts[session]
-        rows = length_groups(lengths, ATTENTION)
-        groups, valid, base, offset = [], [], torch.empty_like(lengths), 0
-        for some in rows:
+        groups, valid, first, step, offset = [], [], torch.empty_like(lengths), torch.empty_like(lengths), 0
+        for some in length_groups(lengths, ATTENTION):
             steps = torch.arange(int(lengths[some].max()), device=lengths.device)
             last = lengths[some, None] - 1
             groups.append(starts[some, None] + torch.minimum(steps, last))
             valid.append(steps <= last)
-            base[some] = offset + len(steps) * torch.arange(len(some), device=lengths.device)
-            offset += len(some) * len(steps)
-        places, back = session * longest + position, base[session] + position
+            step[some] = len(steps)
+            first[some] = offset + n_head * len(steps) * torch.arange(len(some), device=lengths.device)
+            offset += n_head * len(some) * len(steps)
+        places = session * longest + position
+        head = torch.arange(n_head, device=lengths.device)
+        back = (first[session] + position)[:, None] + step[session, None] * head
         return Packing(places, position, tuple(groups), tuple(valid), back, (count, longest))
+
+    @property
+    def padded(self) -> int:
+        """Places of events in the groups."""
+        return sum(group.numel() for group in self.groups)
 
     def pack(self, padded: Tensor) -> Tensor:
         """(B, T, D) to (N, D)."""
@@ -80,28 +86,16 @@ class Packing:
         if bool(wanted.all()):
             return self
         kept = wanted.nonzero()[:, 0]
-        return replace(self, places=self.places[kept], back=self.back[kept], kept=kept)
+        return replace(self, places=self.places[kept], kept=kept)
 
     def keep(self, packed: Tensor) -> Tensor:
-        """(N, D) to (K, D)."""
+        """(N, …) to (K, …)."""
         return packed if self.kept is None else packed.index_select(0, self.kept)
 
     def pad(self, packed: Tensor) -> Tensor:
         """(N, D), or (K, D) of those kept, to (B, T, D), zero elsewhere."""
         flat = packed.new_zeros(self.shape[0] * self.shape[1], packed.shape[1])
         return flat.index_copy(0, self.places, packed).unflatten(0, self.shape)
-
-    def attend(self, packed: Tensor, attention: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
-        """`attention` of each group, on its events (b, T', E) and which are real (b, T'), to (b, T', D); (N, D) of all,
-        or (K, D) of those kept.
-
-        `packed` (N, E) holds what is attended with: queries, keys and values.
-        """
-        out = [
-            attention(packed.index_select(0, group.flatten()).unflatten(0, group.shape), valid).flatten(0, 1)
-            for group, valid in zip(self.groups, self.valid, strict=True)
-        ]
-        return (torch.cat(out) if len(out) > 1 else out[0]).index_select(0, self.back)
 
 
 def length_groups(lengths: Tensor, cost: Cost) -> tuple[Tensor, ...]:

@@ -10,9 +10,10 @@ from torch import Tensor, nn
 
 from t4r_lab.errors import InputError
 from t4r_lab.nn import configurations as c
-from t4r_lab.nn.attention import AttentionStack, LiGRLayer, SASRecLayer, attend
+from t4r_lab.nn.attention import AttentionStack, LiGRLayer, SASRecLayer
 from t4r_lab.nn.dropout import replace_dropouts
 from t4r_lab.nn.flow import positions
+from t4r_lab.nn.packed_attention import attend
 from t4r_lab.nn.packing import Packing
 from t4r_lab.nn.xlnet import content_stream, shift
 from t4r_lab.spec.bodies import BODY_MASKINGS, pair_refusal
@@ -174,9 +175,8 @@ def _packed_attention(
     """
     heads = query.shape[1]
     key, value = (part.repeat_interleave(heads // part.shape[1], 1) for part in (key, value))
-    read = torch.cat([query, key, value], 1)[0].transpose(0, 1).flatten(1)  # (N, 3·H·E)
-    seen = packing.attend(read, lambda some, valid: attend(some, valid, heads, causal, scaling, dropout))
-    return seen.unflatten(1, (heads, -1))[None], None
+    read = torch.stack([part[0].transpose(0, 1) for part in (query, key, value)], 2)
+    return attend(read, packing, causal, scaling, dropout).unflatten(1, (heads, -1))[None], None
 
 
 def sequence_output(
@@ -192,7 +192,8 @@ def sequence_output(
     if reads_packed(model):
         if kind == "xlnet":
             return content_stream(model, hidden, lengths, causal, predict)
-        packing = Packing.of(lengths, hidden.shape[1])
+        config: Any = model.config
+        packing = Packing.of(lengths, hidden.shape[1], config.num_attention_heads)
         place = packing.position[None] + FIRST_POSITION[kind]
         packed = model(inputs_embeds=packing.pack(hidden)[None], position_ids=place, packing=packing, causal=causal)
         return packing.pad(packed.last_hidden_state[0])
