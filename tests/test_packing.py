@@ -169,7 +169,7 @@ def test_groups_cost_less_than_one_of_all_and_are_not_too_small(cost: Cost, most
 
     draws = torch.rand(128, generator=torch.Generator().manual_seed(most)) ** 3
     lengths = (draws * most).long() + 1
-    groups = length_groups(lengths, cost)
+    groups = length_groups(lengths, cost._replace(most=2**62))
     assert sorted(torch.cat(groups).tolist()) == list(range(128)) and min(len(group) for group in groups) >= FEWEST
     for shorter, longer in itertools.pairwise(groups):
         assert int(lengths[shorter].max()) <= int(lengths[longer].min())
@@ -177,8 +177,19 @@ def test_groups_cost_less_than_one_of_all_and_are_not_too_small(cost: Cost, most
     assert paid(groups) <= min(paid((torch.arange(128),)), *(paid(two) for two in halves))
 
 
+@pytest.mark.parametrize("longest", [20, 100, 200, 900])
+def test_a_group_is_as_large_as_cache_allows_or_one_session(longest: int) -> None:
+    lengths = (torch.rand(128, generator=torch.Generator().manual_seed(longest)) * longest).long() + 1
+    groups = length_groups(lengths, ATTENTION)
+    assert torch.equal(torch.cat(groups), lengths.argsort(stable=True))
+    for group in groups:
+        assert len(group) == 1 or len(group) * int(lengths[group].max()) ** 2 <= ATTENTION.most
+    alike = length_groups(torch.full((128,), longest), ATTENTION)
+    assert max(map(len, alike)) <= min(map(len, alike)) + 1
+
+
 def test_a_few_sessions_are_one_group() -> None:
-    assert len(length_groups(torch.tensor([1] * FEWEST + [200] * (FEWEST - 1)), ATTENTION)) == 1
+    assert len(length_groups(torch.tensor([1] * FEWEST + [100] * (FEWEST - 1)), ATTENTION)) == 1
     assert len(length_groups(torch.tensor([200]), ATTENTION)) == 1
 
 

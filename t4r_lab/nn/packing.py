@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
@@ -15,14 +16,17 @@ FEWEST = 8
 
 
 class Cost(NamedTuple):
-    """What a group of b rows, padded to T positions, costs: b·T·(T + linear) + group, one for a pair of positions."""
+    """What a group of b rows, padded to T positions, costs: b·T·(T + linear) + group, one for a pair of positions;
+    and the most pairs that a group may have, b·T²."""
 
     linear: int
     group: int
+    most: int = 2**62
 
 
-ATTENTION = Cost(16, 8_000)
-"""Of attention alone, measured on two cores with a few heads: half or twice as much changes little."""
+ATTENTION = Cost(16, 8_000, 300_000)
+"""Of attention alone, measured on two cores with a few heads: half or twice as much changes little. A group's scores
+stay in cache, unless one session is too long for it."""
 WHOLE = Cost(160, 60_000)
 """Of a whole body that reads each group by itself."""
 
@@ -108,7 +112,8 @@ def length_groups(lengths: Tensor, cost: Cost) -> tuple[Tensor, ...]:
 
 
 def _sizes(ordered: NDArray[np.int64], cost: Cost) -> list[int]:
-    """Of groups of `ordered` lengths: split where it saves most, as long as it saves more than a group costs."""
+    """Of groups of `ordered` lengths: split where it saves most, as long as it saves more than a group costs; then
+    evenly into groups that aren't too large."""
     sizes = np.arange(FEWEST, len(ordered) - FEWEST + 1)  # of a first group
     if len(sizes):
         row = ordered * (ordered + cost.linear)
@@ -116,4 +121,5 @@ def _sizes(ordered: NDArray[np.int64], cost: Cost) -> list[int]:
         at = sizes[saved.argmax()]
         if saved.max() > cost.group:
             return [*_sizes(ordered[:at], cost), *_sizes(ordered[at:], cost)]
-    return [len(ordered)]
+    rows = max(min(cost.most // int(ordered[-1]) ** 2, len(ordered)), 1)
+    return [len(part) for part in np.array_split(ordered, math.ceil(len(ordered) / rows))]
