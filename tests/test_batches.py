@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from t4r_lab.data import batches
 from t4r_lab.data.batches import (
     evaluation_batches,
     evaluation_windows,
@@ -69,12 +70,15 @@ def test_processes_share_the_same_batches() -> None:
         assert sorted(one.row.tolist()) == sorted(left.row.tolist() + right.row.tolist())
 
 
-def test_evaluation_covers_all_and_groups_by_length() -> None:
+@pytest.mark.parametrize("events", [50_000, 40, 3])
+def test_evaluation_covers_all_and_groups_by_length(events: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(batches, "EVALUATION_EVENTS", events)
     windows = evaluation_windows(make_sessions(50, 0), 9, "all", False)
     parts = list(evaluation_batches(windows, 16))
-    assert sum(len(p) for p in parts) == len(windows)
-    lengths = np.concatenate([p.stop - p.start for p in parts])
-    assert (np.diff(lengths) >= 0).all()
+    assert sum(len(p) for p in parts) == len(windows) and (len(parts[0]) == 16 or events < 50_000)
+    lengths = [p.stop - p.start for p in parts]
+    assert (np.diff(np.concatenate(lengths)) >= 0).all()
+    assert all(0 < len(p) <= 16 and (len(p) == 1 or len(p) * p.max() <= events) for p in lengths)
 
 
 def test_seen_items_are_all_events_before() -> None:

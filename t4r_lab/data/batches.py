@@ -14,8 +14,11 @@ from t4r_lab.nn.flow import Batch
 from t4r_lab.nn.masking import Masking
 
 Ints = NDArray[np.int64]
-EVALUATION_BATCH = 256
-"""Sessions that are read, or cases that are scored, at once in an evaluation; fewer where there are many items."""
+EVALUATION_BATCH = 512
+"""Sessions that are read, or cases that are scored, at once in an evaluation; fewer where there are many items, or
+events."""
+EVALUATION_EVENTS = 50_000
+"""Events of such a batch, padding among them."""
 
 
 @dataclass(frozen=True)
@@ -127,9 +130,13 @@ def training_batches(
 
 def evaluation_batches(windows: Windows, batch_size: int) -> Iterator[Windows]:
     """All windows, those of like length together."""
-    order = np.argsort(windows.stop - windows.start, kind="stable")
-    for start in range(0, len(order), batch_size):
-        yield windows.take(order[start : start + batch_size])
+    lengths = windows.stop - windows.start
+    order, start = np.argsort(lengths, kind="stable"), 0
+    while start < len(order):
+        longest = lengths[order[start : start + batch_size][-1]]
+        stop = start + min(batch_size, max(EVALUATION_EVENTS // max(longest, 1), 1))
+        yield windows.take(order[start:stop])
+        start = stop
 
 
 def make_batch(sessions: Sessions, windows: Windows, item: str = "item_id") -> Batch:
