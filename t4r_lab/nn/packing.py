@@ -121,5 +121,5 @@ def _sizes(ordered: NDArray[np.int64], cost: Cost) -> list[int]:
         at = sizes[saved.argmax()]
         if saved.max() > cost.group:
             return [*_sizes(ordered[:at], cost), *_sizes(ordered[at:], cost)]
-    rows = max(min(cost.most // int(ordered[-1]) ** 2, len(ordered)), 1)
+    rows = max(min(cost.most // max(int(ordered[-1]), 1) ** 2, len(ordered)), 1)
     return [len(part) for part in np.array_split(ordered, math.ceil(len(ordered) / rows))]
