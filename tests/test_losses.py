@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -84,6 +86,29 @@ def test_a_loss_read_in_inference_mode_does_not_spoil_training() -> None:
     assert trained.item() == read.item() and weight.grad is not None
 
 
+def test_a_large_catalog_goes_by_quick_products(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As they were one, so that it is done in a moment; and the switch is back where it was."""
+    monkeypatch.setattr(losses, "HALF_CLASSES", range(0))
+    asked: list[Any] = []
+    mm = torch.mm
+    monkeypatch.setattr(torch, "mm", lambda *args, **kw: (asked.append(_switch()), mm(*args, **kw))[1])
+    before = _switch()
+    hidden, weight, bias = (t.detach().float().requires_grad_() for t in inputs(70, 300, 16)[:3])
+    labels = inputs(70, 300, 16)[3]
+    plain = F.cross_entropy(hidden @ weight.T + bias, labels, label_smoothing=0.1)
+    ours = linear_cross_entropy(hidden, weight, bias, labels, 0.1)
+    torch.testing.assert_close(ours, plain)
+    wanted = torch.autograd.grad(plain, (hidden, weight, bias))
+    for got, want in zip(torch.autograd.grad(ours, (hidden, weight, bias)), wanted, strict=True):
+        torch.testing.assert_close(got, want, atol=1e-6, rtol=1e-4)
+    assert asked and _switch() == before
+    assert all((now != before) == processor._onednn_keeps_float32() for now in asked)
+
+
+def _switch() -> Any:
+    return getattr(processor._PRODUCTS, "fp32_precision", None)
+
+
 def test_gradcheck() -> None:
     hidden, weight, bias, labels = inputs(4, 6, 3)
     assert torch.autograd.gradcheck(
@@ -105,7 +130,7 @@ def test_large_logits_stay_finite() -> None:
 
 def test_logits_of_the_whole_batch_are_never_held() -> None:
     assert losses.rows_per_chunk(20_000) * 20_000 <= losses.LOGITS_PER_CHUNK
-    assert losses.rows_per_chunk(10**9) == 16
+    assert losses.rows_per_chunk(10**9) == 32
 
 
 @pytest.mark.parametrize("body_dtype", [torch.bfloat16, torch.float16])

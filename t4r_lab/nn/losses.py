@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from threading import local
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from t4r_lab.nn.processor import multiplies_bfloat16
+from t4r_lab.nn.processor import multiplies_bfloat16, quick_float32
 
 LOGITS_PER_CHUNK = 2_600_000
 """Logits held at once: about 10 MB, so that a chunk is still in cache when it is read again."""
+FEWEST_ROWS = 32
+"""Of a chunk, however many classes there are: each chunk reads and writes the whole gradient of the table."""
 HALF_LOGITS_PER_CHUNK = 8_200_000
 """The same in bfloat16, where a chunk's part of the gradient costs more than a larger chunk does."""
 HALF_TILE = 32
@@ -25,7 +28,7 @@ SAFE_LOGIT = 60.0
 
 def rows_per_chunk(classes: int) -> int:
     """Rows whose logits over `classes` are computed together."""
-    return max(16, LOGITS_PER_CHUNK // max(classes, 1))
+    return max(FEWEST_ROWS, LOGITS_PER_CHUNK // max(classes, 1))
 
 
 def multiplies_half(precision: str, classes: int, device: torch.device, safe: bool) -> bool:
@@ -70,7 +73,9 @@ class _LinearCrossEntropy(torch.autograd.Function):
         ctx: Any, hidden: Tensor, weight: Tensor, bias: Tensor, labels: Tensor, smoothing: float, temperature: float,
         precision: str,
     ) -> Tensor:  # fmt: skip
-        with torch.autocast(hidden.device.type, enabled=False):
+        # a kernel for each number of rows is paid back where a product takes long enough
+        products = quick_float32() if len(bias) >= HALF_CLASSES.stop else nullcontext()
+        with torch.autocast(hidden.device.type, enabled=False), products:
             return _forward(ctx, hidden, weight, bias, labels, smoothing, temperature, precision)
 
     @staticmethod

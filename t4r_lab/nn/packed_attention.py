@@ -87,7 +87,8 @@ class _Attention(torch.autograd.Function):
                 mask = factors(shares, dropout) if dropout else None
                 left = shares if mask is None else shares * mask
                 torch.bmm(left.transpose(1, 2), v, out=seen.unflatten(0, (-1, length)))
-                keep += [events, shares, shares[:0] if mask is None else mask]
+                if any(ctx.needs_input_grad):
+                    keep += [events, shares, shares[:0] if mask is None else mask]
         ctx.save_for_backward(distances, *keep)
         ctx.packing, ctx.scale = packing, scale
         return out.index_select(0, packing.keep(packing.back).flatten()).view(-1, heads * width)
