@@ -112,7 +112,7 @@ def main() -> None:
         "torch": torch.__version__,
     }
     if not job["validate"]:
-        evaluate(model, data.part("valid"), spec)
+        evaluate(model, data.valid, spec)  # warms up, as an epoch does for training
         began = time.perf_counter()
         evaluate(model, data.valid, spec)
         found["evaluated_per_second"] = len(data.valid) / (time.perf_counter() - began)

@@ -229,6 +229,24 @@ def test_attention_is_that_of_each_event_alone(causal: bool, relative: bool, mon
 
 
 @pytest.mark.parametrize("causal", [True, False])
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_attention_in_reduced_precision_is_close(dtype: torch.dtype, causal: bool) -> None:
+    packing, generator = Packing.of(LENGTHS, 12, 2), torch.Generator().manual_seed(6)
+    read = torch.randn(int(LENGTHS.clamp(min=1).sum()), 2, 4, 4, generator=generator)
+    distances = torch.randn(2, 24, 4, generator=generator)
+    found = []
+    for kind in (torch.float32, dtype):
+        given = read.detach().to(kind, copy=True).requires_grad_()
+        out = packed_attention.attend(given, packing, causal, 0.5, 0.0, distances.to(kind))
+        assert out.dtype == kind
+        (out.float() ** 2).sum().backward()
+        assert given.grad is not None and given.grad.dtype == kind
+        found.append((out.float(), given.grad.float()))
+    for ours, theirs in zip(*found, strict=True):
+        torch.testing.assert_close(ours, theirs, atol=0.06, rtol=0.06)
+
+
+@pytest.mark.parametrize("causal", [True, False])
 def test_gradients_of_attention_are_those_of_what_dropout_left(causal: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     drawn: dict[torch.Size, torch.Tensor] = {}
     monkeypatch.setattr(

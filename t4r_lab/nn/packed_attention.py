@@ -12,7 +12,7 @@ from t4r_lab.nn.dropout import factors
 from t4r_lab.nn.packing import Packing
 
 FORBIDDEN = -1e30
-"""Added to the scores of what an event may not attend to."""
+"""Added to the scores of what an event may not attend to; in float16 it is -∞."""
 
 
 def attend(
@@ -51,7 +51,7 @@ def forbidden(valid: Tensor, causal: bool, dtype: torch.dtype) -> Tensor:
     """
     length = valid.shape[1]
     if causal:
-        return torch.full((length, length), FORBIDDEN, dtype=dtype, device=valid.device).tril(-1)
+        return torch.full((length, length), FORBIDDEN, device=valid.device).tril(-1).to(dtype)
     return torch.where(valid, 0.0, FORBIDDEN).to(dtype)[:, None, :, None]
 
 
