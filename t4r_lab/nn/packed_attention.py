@@ -38,7 +38,7 @@ def attend(
             for group, valid in zip(packing.groups, packing.valid, strict=True)
         ]
         seen = torch.cat(groups) if len(groups) > 1 else groups[0]
-        return seen.index_select(0, packing.keep(packing.back).flatten()).view(-1, heads * width)
+        return seen.index_select(0, packing.taken).view(-1, heads * width)
     out: Tensor = _Attention.apply(read, distances, packing, causal, scale, dropout)
     return out
 
@@ -91,7 +91,7 @@ class _Attention(torch.autograd.Function):
                     keep += [events, shares, shares[:0] if mask is None else mask]
         ctx.save_for_backward(distances, *keep)
         ctx.packing, ctx.scale = packing, scale
-        return out.index_select(0, packing.keep(packing.back).flatten()).view(-1, heads * width)
+        return out.index_select(0, packing.taken).view(-1, heads * width)
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
@@ -99,7 +99,7 @@ class _Attention(torch.autograd.Function):
         distances, *kept = ctx.saved_tensors
         _, heads, parts, width = kept[0].shape
         d_out = grad.new_zeros(heads * packing.padded, width)
-        d_out.index_copy_(0, packing.keep(packing.back).flatten(), grad.reshape(-1, width))
+        d_out.index_copy_(0, packing.taken, grad.reshape(-1, width))
         d_parts = grad.new_empty(len(d_out), parts, width)
         d_distances = None if distances is None else torch.zeros_like(distances)
         for group, d_seen, d_read, events, shares, mask in zip(

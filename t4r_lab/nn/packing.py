@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
@@ -79,6 +80,11 @@ class Packing:
     def padded(self) -> int:
         """Places of events in the groups."""
         return sum(group.numel() for group in self.groups)
+
+    @cached_property
+    def taken(self) -> Tensor:
+        """(N·H,) places of `back`, or (K·H,) of those kept: what attention gives."""
+        return self.keep(self.back).flatten()
 
     def pack(self, padded: Tensor) -> Tensor:
         """(B, T, D) to (N, D)."""
