@@ -1,6 +1,7 @@
 """Trains T4R Lab once on the job of a comparison: the whole of `train.fit`, as every run goes through it.
 
-Argument: a JSON object as `make_job` in train_vs_reference.py writes it. Prints one JSON object as its last line.
+Argument: a JSON object as `make_job` in train_vs_reference.py writes it; ``prior`` is the loss's, ``order``
+and ``compile`` are those of ways.py. Prints one JSON object as its last line.
 """
 
 from __future__ import annotations
@@ -9,6 +10,8 @@ import json
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,13 +19,18 @@ import numpy as np
 import torch
 from _memory import peak_gb
 
+import t4r_lab.train as training
 from t4r_lab.build import build
+from t4r_lab.data.batches import Windows
 from t4r_lab.data.dataset import Sessions
 from t4r_lab.evaluation import evaluate
+from t4r_lab.nn.attention import SASRecLayer
 from t4r_lab.report import Epoch, Progress
 from t4r_lab.schema import Column, Schema
 from t4r_lab.spec import RunSpec
-from t4r_lab.train import fit
+
+POOL = 20
+"""Batches whose sessions are put in order of length together, so that an epoch still differs from the one before."""
 
 
 class InMemory:
@@ -66,7 +74,12 @@ def make_spec(job: dict[str, Any]) -> RunSpec:
                 "inputs": {"features": {"item_id": {}, **features}},
                 "masking": masking,
                 "body": body,
-                "heads": [{"kind": "next_item", "loss": {"kind": "cross_entropy", "precision": job["precision"]}}],
+                "heads": [
+                    {
+                        "kind": "next_item",
+                        "loss": {"kind": "cross_entropy", "precision": job["precision"], "prior": job["prior"]},
+                    }
+                ],
             },
             "train": {
                 "epochs": job["epochs"],
@@ -83,15 +96,45 @@ def make_spec(job: dict[str, Any]) -> RunSpec:
     )
 
 
+def ordered_batches(
+    order: str, windows: Windows, batch_size: int, seed: int, epoch: int, *_: int
+) -> Iterator[Windows]:  # fmt: skip
+    """What `training_batches` yields in one process, of sessions of like length: so many ``sessions`` a batch, or so
+    many ``events``, as many batches either way; the batches in random order."""
+    rng = np.random.default_rng([seed, epoch])
+    shuffled = rng.permutation(len(windows))
+    length = windows.stop - windows.start
+    pools = np.split(shuffled, range(POOL * batch_size, len(windows), POOL * batch_size))
+    batches: list[np.ndarray] = []
+    for pool in pools:
+        pool = pool[np.argsort(length[pool], kind="stable")]
+        count = -(-len(pool) // batch_size)
+        if order == "sessions":
+            ends = np.arange(1, count) * batch_size
+        else:
+            events = np.cumsum(length[pool])
+            ends = np.searchsorted(events, events[-1] * np.arange(1, count) / count)
+        batches += np.split(pool, ends)
+    for at in rng.permutation(len(batches)):
+        yield windows.take(batches[at])
+
+
 def main() -> None:
     job = json.loads(sys.argv[1])
     data, spec = InMemory(job), make_spec(job)
-    model = build(spec, data.schema, {})
+    counts = data.part("train").item_counts(data.schema.n_items)
+    model = build(spec, data.schema, {}, item_counts=counts)
+    if job["order"]:
+        training.training_batches = partial(ordered_batches, job["order"])  # type: ignore[assignment]
+    if job["compile"]:
+        for module in model.modules():
+            if isinstance(module, SASRecLayer):  # what surrounds attention, whose groups differ from batch to batch
+                module.feed_forward.compile(dynamic=True)
     seconds: list[float] = []
     losses, ndcg = [], []
     with tempfile.TemporaryDirectory() as folder:
         began = trained = time.perf_counter()
-        for report in fit(model, data, spec, Path(folder)):  # type: ignore[arg-type]
+        for report in training.fit(model, data, spec, Path(folder)):  # type: ignore[arg-type]
             if isinstance(report, Progress) and report.stage == "training":
                 trained = time.perf_counter()  # the last of an epoch comes behind its last step
             if isinstance(report, Epoch):

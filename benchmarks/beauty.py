@@ -48,7 +48,7 @@ def beauty_job(folder: Path, items: int, **changes: Any) -> dict[str, Any]:
     """The GPT-2 shape on the data in `folder`, validated after each epoch."""
     return make_job(
         folder / "beauty.npz", "gpt2-clm", sizes={"item_id": items + 1}, max_length=50, dropout=0.3, validate=True,
-        filter_seen=True, **changes,
+        filter_seen=True, prior="popularity", **changes,
     )  # fmt: skip
 
 

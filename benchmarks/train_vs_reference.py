@@ -39,7 +39,8 @@ def make_job(data: Path, pair: str, **changes: Any) -> dict[str, Any]:
     """Everything that a worker needs to train the same model on the same data as the others.
 
     ``validate`` scores the validation part after each epoch and stops where NDCG@10 reaches ``until``; without it
-    that part is evaluated once, timed, at the end.
+    that part is evaluated once, timed, at the end. ``prior`` is uniform, for the losses to be alike: the reference
+    has no biases of items.
     """
     body, masking = PAIRS[pair]
     job = {
@@ -47,6 +48,7 @@ def make_job(data: Path, pair: str, **changes: Any) -> dict[str, Any]:
         "epochs": 3, "validate": False, "until": 1.0, "filter_seen": False, "max_length": LONGEST,
         "body": body, "masking": masking, "probability": 0.2, "d_model": 64, "n_head": 4, "n_layer": 2, "dropout": 0.1,
         "batch_size": 128, "learning_rate": 1e-3, "precision": "auto", "seed": 0,
+        "prior": "uniform", "order": None, "compile": False,
     }  # fmt: skip
     unknown = set(changes) - set(job) - {"valid_sessions"}
     assert not unknown, unknown

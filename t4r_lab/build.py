@@ -96,7 +96,7 @@ def build(
     ----------
     item_table: attributes by item id, (I+1,) or (I+1, K), for columns of scope ``item``.
     vectors: what the features' ``vectors`` name, (size, W) by feature, as `data.vectors.read_vectors` gives them.
-    item_counts: events of each item in training, (I,), by which a sampled loss draws its negatives.
+    item_counts: events of each item in training, (I,), as `NextItemPredictionTask.count` takes them.
     """
     import torch
 
@@ -110,8 +110,8 @@ def build(
     body = Towers(towers, model.merge) if model.towers else towers[0]
     tasks = [_task(head, schema, f"model.heads.{index}") for index, head in enumerate(model.heads)]
     built = Model(Head(body, tasks, [head.weight for head in model.heads]))
-    if item_counts is not None and built.predicts_items and built.next_item.sampled is not None:
-        built.next_item.sampled.counts.copy_(torch.as_tensor(item_counts))
+    if item_counts is not None and built.predicts_items:
+        built.next_item.count(torch.as_tensor(item_counts))
     return built
 
 

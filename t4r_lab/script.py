@@ -9,7 +9,7 @@ from typing import Any
 
 from t4r_lab.build import label_column, label_level
 from t4r_lab.schema import Schema
-from t4r_lab.spec import Categorical, CrossEntropy, ModelSpec, NextItem, Regression, RunSpec, TowerSpec
+from t4r_lab.spec import Categorical, ModelSpec, NextItem, Regression, RunSpec, TowerSpec
 from t4r_lab.spec.features import resolve, width
 from t4r_lab.spec.knobs import Part
 
@@ -126,11 +126,11 @@ def _heads(spec: RunSpec, schema: Schema, body: str, names: _Names) -> str:
     weights = [] if all(h.weight == 1 for h in heads) else [f"task_weights={_code([h.weight for h in heads])}"]
     head = _call(names.use("Head"), [body, _list(tasks), *weights])
     lines = [f"model = {_call(names.use('Model'), [head])}"]
-    if spec.model.next_item is not None and not isinstance(spec.model.next_item.loss, CrossEntropy):
+    if spec.model.next_item is not None:
         counts = f"data.part({_code(spec.train.fit_on)}).item_counts(data.schema.n_items)"
         lines += [
-            "# the events of each item, by which negatives are drawn",
-            f"model.next_item.sampled.counts.copy_(torch.as_tensor({counts}))",
+            "# the events of each item: where biases start, and by which negatives are drawn",
+            f"model.next_item.count(torch.as_tensor({counts}))",
         ]
     return "\n".join(lines)
 

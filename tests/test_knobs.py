@@ -22,7 +22,7 @@ from t4r_lab.spec.knobs import Knob, variants
 from t4r_lab.spec.parts import ModelSpec
 from t4r_lab.spec.run import element
 from t4r_lab.train import fit
-from tests.toy import Toy, toy_spec
+from tests.toy import N_ITEMS, Toy, toy_spec
 
 SHORT = {"train__epochs": 2, "train__warmup": 0.2, "model__inputs__features": {
     "item_id": {}, "category": {}, "price": {"encoding": "soft_one_hot"},
@@ -110,7 +110,8 @@ def fingerprint(name: str, beside: str = "", path: str = "") -> tuple[Any, ...]:
     spec, toy = SPECS[name].override(NEEDS.get(beside, {})), Toy(n=48)
     if path:
         spec = spec.override({path: other_value(spec.knobs()[path])})
-    model = build(spec, toy.schema, toy.item_table()).eval()
+    counts = toy.part("train").item_counts(N_ITEMS)
+    model = build(spec, toy.schema, toy.item_table(), None, counts).eval()
     sessions = toy.part("valid")
     with torch.no_grad():
         scores = model.score(make_batch(sessions, training_windows(sessions, 6).take(range(4))))

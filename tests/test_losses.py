@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
 
-from t4r_lab.nn import losses, processor
+from t4r_lab.data.dataset import Dataset
+from t4r_lab.homes import ensure
+from t4r_lab.nn import NextItemPredictionTask, losses, processor
 from t4r_lab.nn.losses import linear_cross_entropy
+from t4r_lab.runner import load_model, run
+from t4r_lab.spec import BCE, BPR, CrossEntropy, SampledSoftmax
+from t4r_lab.track import find
+from tests.small import small_data, small_spec
 
 
 def inputs(n: int, classes: int, width: int, seed: int = 0) -> tuple[torch.Tensor, ...]:
@@ -199,3 +208,25 @@ def test_quick_products_are_those_of_float32_on_every_processor(
         processor._onednn_keeps_float32.cache_clear()
     assert processor._PRODUCTS.fp32_precision == before
     torch.testing.assert_close(quick.double(), left.double() @ right.double().T, rtol=1e-5, atol=1e-4)
+
+
+@pytest.mark.parametrize("loss", [CrossEntropy(), SampledSoftmax(), CrossEntropy(prior="uniform"), BCE(), BPR()])
+def test_before_training_a_softmax_gives_each_item_its_share_of_the_events(loss: Any) -> None:
+    task = NextItemPredictionTask(loss=loss, temperature=0.5)
+    task.build(SimpleNamespace(inputs=SimpleNamespace(item_embedding=torch.nn.Embedding(5, 3)), output_dim=3))  # type: ignore[arg-type]
+    task.count(torch.tensor([0, 8, 1, 3]))
+    shares = task.scores(torch.zeros(1, 3)).softmax(1)[0]
+    popular = getattr(loss, "prior", None) == "popularity"
+    expected = [1 / 16, 9 / 16, 2 / 16, 4 / 16] if popular else [0.25] * 4
+    assert shares.tolist() == pytest.approx(expected)
+
+
+def test_the_prior_comes_from_what_is_trained_on_alone(tmp_path: Path) -> None:
+    data = Dataset.open(small_data(tmp_path / "d", 200))
+    for fit_on, parts in (("train", ["train"]), ("train+valid", ["train", "valid"])):
+        spec = small_spec(data.path, train__fit_on=fit_on, train__learning_rate=1e-8)
+        home = ensure(tmp_path / fit_on)
+        model, *_ = load_model(home, find(home, run(spec, home=home).run_id))
+        ids = np.concatenate([data.part(name).values["item_id"] for name in parts])
+        share = np.log(np.bincount(ids, minlength=data.schema.n_items + 1)[1:] + 1.0)
+        np.testing.assert_allclose(model.next_item.bias.detach().numpy(), share - share.mean(), atol=1e-4)

@@ -115,7 +115,8 @@ def test_its_training_gives_the_same_scores(data: Dataset, tmp_path: Path, monke
     spec = spec_of(data, body=tiny("gpt2"), inputs={"dropout": 0.1})
     program: dict[str, Any] = {}
     exec(compile(to_python(spec, data.schema), "program", "exec"), program)
-    model = build(spec, data.schema, data.item_table())
+    counts = data.part("train").item_counts(data.schema.n_items)
+    model = build(spec, data.schema, data.item_table(), item_counts=counts)
     for _ in fit(model, data, spec, tmp_path / "own"):
         pass
     sessions = data.part("valid")

@@ -50,7 +50,7 @@ class Configuration:
 
     def build(
         self, d_model: int, n_head: int, n_layer: int, total_seq_length: int,
-        dropout: float = 0.1, activation: str = "gelu", initializer_range: float = 0.02,
+        dropout: float = 0.1, activation: str = "gelu", initializer_range: float = 0.01,
     ) -> Any:  # fmt: skip
         """A configuration for sessions of up to `total_seq_length` events, every argument passed on.
 

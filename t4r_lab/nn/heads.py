@@ -22,6 +22,7 @@ from t4r_lab.nn.sampled import make_sampled
 from t4r_lab.nn.tasks import LEVELS, LabelTask
 from t4r_lab.nn.towers import Towers
 from t4r_lab.spec import NEXT_ITEM, CrossEntropy, LossSpec
+from t4r_lab.spec.heads import SampledSoftmax
 
 
 class NextItemPredictionTask(nn.Module):
@@ -77,6 +78,16 @@ class NextItemPredictionTask(nn.Module):
         self.project = nn.Identity() if width == body.output_dim else nn.Linear(body.output_dim, width)
         self.bias = nn.Parameter(torch.zeros(table.num_embeddings - 1))
         self.sampled = make_sampled(self._loss, len(self.bias))
+
+    @torch.no_grad()
+    def count(self, events: Tensor) -> None:
+        """Tell how many events of training each item has, (I,): by them a sampled loss draws, and before any training
+        the softmax of a loss with a popularity prior is their share, each one more, so that no item is ruled out."""
+        if self.sampled is not None:
+            self.sampled.counts.copy_(events)
+        if isinstance(self._loss, (CrossEntropy, SampledSoftmax)) and self._loss.prior == "popularity":
+            share = torch.log(events.to(self.bias) + 1.0)
+            self.bias.copy_(self.temperature * (share - share.mean()))
 
     @property
     def candidates(self) -> Tensor:

@@ -19,7 +19,7 @@ class _Layers(Part):
 class _Transformer(_Layers):
     n_head: int = knob(4, "attention heads; must divide d_model", low=1, high=64, search=[1, 2, 4, 8, 16])
     activation: Literal["gelu", "relu", "silu"] = knob("gelu", "activation of the feed-forward layers")
-    initializer_range: float = knob(0.02, "standard deviation of the initial weights", low=1e-4, high=1)
+    initializer_range: float = knob(0.01, "standard deviation of the initial weights", low=1e-4, high=1)
 
     @model_validator(mode="after")
     def _heads_divide_width(self) -> _Transformer:

@@ -13,6 +13,14 @@ from t4r_lab.spec.knobs import Part, knob
 # ── Losses of the next item ─────────────────────────────────────────────────────────────────────
 
 
+def _prior() -> Literal["popularity", "uniform"]:
+    return knob(
+        "popularity",
+        "where the items' biases start: at the logarithm of their events in training, so that nothing has to be "
+        "learned for it; or all at 0",
+    )
+
+
 class CrossEntropy(Part):
     """Full softmax cross-entropy over all items."""
 
@@ -23,6 +31,7 @@ class CrossEntropy(Part):
     precision: Literal["auto", "float32", "bfloat16"] = knob(
         "auto", "of products with the item vectors; auto: bfloat16 where the processor has it and the catalog is large"
     )
+    prior: Literal["popularity", "uniform"] = _prior()
 
 
 class _Sampled(Part):
@@ -38,6 +47,7 @@ class SampledSoftmax(_Sampled):
     """Softmax over the target and drawn items, with log Q correction: for large catalogs."""
 
     kind: Literal["sampled_softmax"] = "sampled_softmax"
+    prior: Literal["popularity", "uniform"] = _prior()
 
 
 class BCE(_Sampled):
