@@ -50,6 +50,7 @@ bench: $(READY) ## speed and memory beside other libraries (installs them the fi
 	$(BIN)/python benchmarks/scale.py
 	$(if $(BEAUTY),$(BIN)/python benchmarks/beauty.py $(BEAUTY))
 	$(if $(BEAUTY),$(BIN)/python benchmarks/precision.py $(BEAUTY))
+	$(if $(BEAUTY),$(BIN)/python benchmarks/ways.py $(BEAUTY))
 	$(BIN)/python benchmarks/table.py
 
 clean: ## remove environments and caches; mlruns/ is kept

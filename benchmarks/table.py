@@ -138,6 +138,18 @@ def _curves(results: Results) -> str:
     return "\n\n".join(tables)
 
 
+def _ways(results: Results) -> str:
+    """What each way costs and brings, beside training as it is."""
+    found = results["ways"]
+    lines = [f"| | an epoch | to NDCG@10 {found['until']:g} | |".replace("0.", "."), "|---|---|---|---|"]
+    base = found["ways"]["as it is"]["until_seconds"]
+    for name, way in found["ways"].items():
+        more = way["until_seconds"] / base - 1
+        beside = "" if not more else f"{more:+.0%}" if way["reached"] else f"not reached, {more:+.0%} at least"
+        lines.append(f"| {name} | {way['epoch_seconds']:.1f} s | {way['until_seconds']:.1f} s | {beside} |")
+    return "\n".join(lines)
+
+
 def _precision(results: Results) -> str:
     """What bfloat16 changes, in one sentence."""
     found = results["precision"]
@@ -199,6 +211,8 @@ def main() -> None:
     contents = {"targets": _targets(results), "machines": _machines(results)}
     if "precision" in results:
         contents["precision"] = _precision(results)
+    if "ways" in results:
+        contents["ways"] = _ways(results)
     if "scale" in results:
         contents["curves"] = _curves(results)
         draw(results["scale"]["curves"])

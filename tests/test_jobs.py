@@ -202,6 +202,22 @@ def test_a_worker_that_died_before_it_wrote_anything_is_lost_at_once_and_resumes
     assert len(track.runs(tmp_path)) == 1
 
 
+def test_threads_of_a_job_beside_another_one_sleep_while_they_wait(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    began: list[dict[str, str]] = []
+    monkeypatch.setattr(subprocess, "Popen", lambda *args, env, **options: began.append(env))
+    monkeypatch.delenv("OMP_WAIT_POLICY", raising=False)
+    alone = jobs.launch(spec(data, 1), tmp_path / "home")
+    with alone.lock():  # as its worker would hold it
+        jobs.launch(spec(data, 1), tmp_path / "home")
+        monkeypatch.setenv("OMP_WAIT_POLICY", "active")
+        jobs.launch(spec(data, 1), tmp_path / "home")
+    monkeypatch.delenv("OMP_WAIT_POLICY")
+    jobs.launch(spec(data, 1), tmp_path / "home")
+    assert [env.get("OMP_WAIT_POLICY") for env in began] == [None, "passive", "active", None]
+
+
 def test_a_canceled_job_ends_for_good(data: Path, tmp_path: Path) -> None:
     job = jobs.launch(spec(data, 1000), tmp_path)
     wait(job, lambda s: s.stage == "training" and s.done > 0)
