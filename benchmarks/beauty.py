@@ -1,6 +1,6 @@
 """Amazon Beauty at length 50 with a full softmax: ours beside the reference and RecTools.
 
-    python benchmarks/beauty.py Beauty.txt                 # until validation NDCG@10 reaches .036; a quarter of an hour
+    python benchmarks/beauty.py Beauty.txt                 # until validation NDCG@10 reaches .036; twenty minutes
     python benchmarks/beauty.py Beauty.txt --epochs 1      # one epoch of each
 
 `Beauty.txt` is the 5-core file of SASRec's and S3-Rec's authors, a user and its items a line. All train d=64, two
@@ -99,7 +99,7 @@ def ratios(figures: dict[str, dict[str, Any]]) -> dict[str, dict[str, float]]:
 
 
 def main() -> None:
-    parser = arguments(__doc__ or "", runs=3)
+    parser = arguments(__doc__ or "", runs=5)
     parser.add_argument("file", type=Path, help="Beauty.txt")
     parser.add_argument("--until", type=float, default=0.036, help="validation NDCG@10 to reach (%(default)s)")
     parser.add_argument("--epochs", type=int, default=12, help="at most (%(default)s)")

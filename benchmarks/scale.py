@@ -1,6 +1,6 @@
 """How cost grows: preparing data and training on them, by the number of sessions, of items, and by length.
 
-    python benchmarks/scale.py                         # about six minutes on 2 cores
+    python benchmarks/scale.py                         # about eight minutes on 2 cores
     python benchmarks/scale.py --sessions 1000 10000 --items 1000 10000 --lengths 20 50 --steps 3
 
 Seconds and peak memory of each. Those of an epoch are those of some of its steps times their number; everything else is
@@ -45,7 +45,7 @@ def write_events(sessions: list[int], folder: Path) -> dict[int, Path]:
 
 
 def main() -> None:
-    parser = arguments(__doc__ or "", runs=1)
+    parser = arguments(__doc__ or "", runs=3)
     parser.add_argument("--sessions", nargs="+", type=int, default=[10_000, 100_000, 1_000_000])
     parser.add_argument("--items", nargs="+", type=int, default=[1_000, 10_000, 100_000, 1_000_000])
     parser.add_argument("--lengths", nargs="+", type=int, default=[20, 50, 100, 200])

@@ -111,7 +111,7 @@ class AttentionStack(nn.Module):
         """`lengths` (B,) counts the real events of `hidden` (B, T, D); zero at padding, and where `predict` (B, T) is
         False."""
         packing = Packing.of(lengths, hidden.shape[1], self.n_head)
-        last = packing if predict is None else packing.only(predict)
+        last = packing.only(predict)
         packed = self.dropout(packing.pack(hidden) + self.positions(packing.position))
         for layer in self.layers:
             packed = layer(packed, last if layer is self.layers[-1] else packing, causal)

@@ -30,15 +30,13 @@ def attend(
         the longest session (Dai et al., 2019); query times key is added to the score.
     scale: of query times key, 1/√E if None.
     """
-    _, heads, _, width = read.shape
-    scale = width**-0.5 if scale is None else scale
+    scale = read.shape[-1] ** -0.5 if scale is None else scale
     if distances is None and not (dropout and read.device.type == "cpu"):
         groups = [
             _by_torch(read.index_select(0, group.flatten()).unflatten(0, group.shape), valid, causal, scale, dropout)
             for group, valid in zip(packing.groups, packing.valid, strict=True)
         ]
-        seen = torch.cat(groups) if len(groups) > 1 else groups[0]
-        return seen.index_select(0, packing.taken).view(-1, heads * width)
+        return (torch.cat(groups) if len(groups) > 1 else groups[0]).index_select(0, packing.rows)
     out: Tensor = _Attention.apply(read, distances, packing, causal, scale, dropout)
     return out
 
@@ -56,10 +54,11 @@ def forbidden(valid: Tensor, causal: bool, dtype: torch.dtype) -> Tensor:
 
 
 def _by_torch(read: Tensor, valid: Tensor, causal: bool, scale: float, dropout: float) -> Tensor:
-    """(b, T, H, 3, E) to (b·H·T, E); torch's own attention is quick as long as nothing is dropped on a CPU."""
+    """(b, T, H, 3, E) to (b·T, H·E); torch's own attention is quick as long as nothing is dropped on a CPU."""
     q, k, v = read.permute(3, 0, 2, 1, 4).unbind()
     keys = None if causal else valid[:, None, None]
-    return F.scaled_dot_product_attention(q, k, v, keys, dropout, is_causal=causal, scale=scale).flatten(0, 2)
+    seen = F.scaled_dot_product_attention(q, k, v, keys, dropout, is_causal=causal, scale=scale)
+    return seen.transpose(1, 2).flatten(2).flatten(0, 1)  # as torch leaves it: nothing is copied
 
 
 class _Attention(torch.autograd.Function):

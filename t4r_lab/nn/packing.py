@@ -86,12 +86,19 @@ class Packing:
         """(N·H,) places of `back`, or (K·H,) of those kept: what attention gives."""
         return self.keep(self.back).flatten()
 
+    @cached_property
+    def rows(self) -> Tensor:
+        """(N,) places of the events, or (K,) of those kept, in the flattened `groups` of one after another."""
+        return self.keep((self.back[:, 0] - self.position) // self.back.shape[1] + self.position)
+
     def pack(self, padded: Tensor) -> Tensor:
         """(B, T, D) to (N, D)."""
         return padded.flatten(0, 1).index_select(0, self.places)
 
-    def only(self, read: Tensor) -> Packing:
+    def only(self, read: Tensor | None) -> Packing:
         """For the last layer of a body, where nothing else than the True places of `read` (B, T) is needed."""
+        if read is None:
+            return self
         wanted = read.flatten().index_select(0, self.places)
         if bool(wanted.all()):
             return self

@@ -21,7 +21,7 @@ def content_stream(model: Any, hidden: Tensor, lengths: Tensor, causal: bool, pr
     events alone, and queries with both biases, keys and values come from one product.
     """
     packing = Packing.of(lengths, hidden.shape[1], model.config.n_head)
-    last = packing if predict is None else packing.only(predict)
+    last = packing.only(predict)
     longest = max(group.shape[1] for group in packing.groups)
     positions = model.dropout(model.relative_positional_encoding(longest, longest, None, hidden.device)[:, 0])
     packed = model.dropout(packing.pack(hidden))
