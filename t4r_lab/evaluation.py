@@ -30,6 +30,7 @@ from t4r_lab.spec import NEXT_ITEM, EvaluationSpec, RunSpec
 
 if TYPE_CHECKING:
     from t4r_lab.data.sessions import Sessions
+    from t4r_lab.nn.flow import Batch
     from t4r_lab.nn.heads import Model
 
 Watch = Callable[[Tensor, Tensor, Tensor | None], None]
@@ -112,15 +113,21 @@ def _rank_chunk(
     labels, found = torch.from_numpy(target).to(device), []
     size = rows_per_chunk(model.next_item.candidates.shape[0])
     for at in range(0, len(queries), size):
-        seen = None
+        part, seen = slice(at, at + size), None
         if evaluation.filter_seen:
-            seen = seen_items(sessions, row[at : at + size], position[at : at + size]).to(device)
-        with quick_float32():
-            scores = model.next_item.scores(queries[at : at + size])
-        if watch:
-            watch(scores, labels[at : at + size], seen)
-        found.append(ranks(scores, labels[at : at + size], seen))
+            seen = seen_items(sessions, row[part], position[part]).to(device)
+        found.append(_ranks(model, queries[part], labels[part], seen, watch))
     return row, position, target, torch.cat(found).cpu().numpy()
+
+
+def _ranks(model: Model, queries: Tensor, labels: Tensor, seen: Tensor | None, watch: Watch | None) -> Tensor:
+    """Of some cases, (N,). Their scores are gone when it returns, and the next ones' take their memory: beside them
+    they would be in fresh memory each time, whose page faults take twice as long as the product itself."""
+    with quick_float32():
+        scores = model.next_item.scores(queries)
+    if watch:
+        watch(scores, labels, seen)
+    return ranks(scores, labels, seen)
 
 
 @torch.no_grad()
@@ -154,15 +161,17 @@ def score(
     windows = windows.take(np.flatnonzero(windows.stop > 0))
     size = min(EVALUATION_BATCH, rows_per_chunk(model.next_item.candidates.shape[0]))
     for chunk in evaluation_batches(windows, size):
-        scores = model.score(make_batch(sessions, chunk, model.main.body.inputs.item).to(device)).float()
-        norm = scores.logsumexp(1, keepdim=True)
-        if spec.evaluation.filter_seen:
-            seen = seen_items(sessions, chunk.row, chunk.stop).to(device)
-            scores = without_seen(scores, seen)
-        best = scores.topk(min(k, scores.shape[1]), dim=1)
-        yield (
-            chunk.row,
-            (best.indices + 1).cpu().numpy(),
-            best.values.cpu().numpy(),
-            (best.values - norm).exp().cpu().numpy(),
-        )
+        batch = make_batch(sessions, chunk, model.main.body.inputs.item).to(device)
+        seen = seen_items(sessions, chunk.row, chunk.stop).to(device) if spec.evaluation.filter_seen else None
+        items, best, shares = _best(model, batch, seen, k)
+        yield chunk.row, items.cpu().numpy(), best.cpu().numpy(), shares.cpu().numpy()
+
+
+def _best(model: Model, batch: Batch, seen: Tensor | None, k: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Item ids, scores and probabilities of the k best, (b, k) each; as in `_ranks`, all scores are gone behind it."""
+    scores = model.score(batch).float()
+    norm = scores.logsumexp(1, keepdim=True)
+    if seen is not None:
+        scores = without_seen(scores, seen)
+    best = scores.topk(min(k, scores.shape[1]), dim=1)
+    return best.indices + 1, best.values, (best.values - norm).exp()
