@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import json
 import re
+import statistics
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+from beauty import until_reached
 from harness import HERE, RESULTS
 
 PAGE = HERE.parent / "docs/performance.md"
@@ -140,13 +142,12 @@ def _curves(results: Results) -> str:
 
 def _ways(results: Results) -> str:
     """What each way costs and brings, beside training as it is."""
-    found = results["ways"]
-    lines = [f"| | an epoch | to NDCG@10 {found['until']:g} | |".replace("0.", "."), "|---|---|---|---|"]
-    base = found["ways"]["as it is"]["until_seconds"]
-    for name, way in found["ways"].items():
-        more = way["until_seconds"] / base - 1
-        beside = "" if not more else f"{more:+.0%}" if way["reached"] else f"not reached, {more:+.0%} at least"
-        lines.append(f"| {name} | {way['epoch_seconds']:.1f} s | {way['until_seconds']:.1f} s | {beside} |")
+    until, ways = results["ways"]["until"], results["ways"]["ways"]
+    lines = [f"| | an epoch | epochs to NDCG@10 {until:g} | seconds to it |".replace(" 0.", " ."), "|---|---|---|---|"]
+    for name, way in ways.items():
+        found = [until_reached([1.0] * len(ndcg), ndcg, until) for ndcg in way["ndcg"]]
+        epochs = "not reached" if None in found else f"{statistics.median(e for e in found if e is not None):.2f}"
+        lines.append(f"| {name} | {way['epoch_seconds']:.1f} s | {epochs} | {way['until_seconds']:.1f} s |")
     return "\n".join(lines)
 
 

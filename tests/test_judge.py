@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import weakref
 from pathlib import Path
 
 import numpy as np
@@ -35,6 +36,21 @@ def whole_scores(toy: Toy, spec: RunSpec, model: Model) -> tuple[torch.Tensor, t
     evaluation.evaluate(model, toy.part("valid"), spec, watch=lambda s, t, _: seen.append((s.clone(), t - 1)))
     scores, targets = (torch.cat(parts) for parts in zip(*seen, strict=True))
     return scores.double(), targets
+
+
+def test_scores_are_gone_before_the_next_are_made(
+    made: tuple[Toy, RunSpec, Model, np.ndarray], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(evaluation, "rows_per_chunk", lambda items: 16)
+    toy, spec, model, _ = made
+    held: list[weakref.ref[torch.Tensor]] = []
+
+    def watch(scores: torch.Tensor, targets: torch.Tensor, seen: torch.Tensor | None) -> None:
+        assert not any(ref() is not None for ref in held)
+        held.append(weakref.ref(scores))
+
+    evaluation.evaluate(model, toy.part("valid"), spec, watch=watch)
+    assert len(held) > 2
 
 
 def test_calibration_and_lists_by_brute_force(made: tuple[Toy, RunSpec, Model, np.ndarray]) -> None:
