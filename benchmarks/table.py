@@ -201,6 +201,8 @@ def draw(curves: Mapping[str, list[dict[str, float]]]) -> None:
             axis.loglog(sizes, [values[-1] * size / sizes[-1] for size in sizes], linestyle=":", color="gray",
                         label="in proportion")  # fmt: skip
             axis.set(xlabel=label, ylabel=title)
+            axis.set_xticks(sizes, [f"{size:,}" for size in sizes])
+            axis.minorticks_off()
             axis.grid(alpha=0.3)
     axes[0][0].legend(frameon=False)
     figure.savefig(PICTURE, metadata={"Date": None})
