@@ -96,9 +96,7 @@ def make_spec(job: dict[str, Any]) -> RunSpec:
     )
 
 
-def ordered_batches(
-    order: str, windows: Windows, batch_size: int, seed: int, epoch: int, *_: int
-) -> Iterator[Windows]:  # fmt: skip
+def ordered_batches(order: str, windows: Windows, batch_size: int, seed: int, epoch: int, *_: int) -> Iterator[Windows]:
     """What `training_batches` yields in one process, of sessions of like length: so many ``sessions`` a batch, or so
     many ``events``, as many batches either way; the batches in random order."""
     rng = np.random.default_rng([seed, epoch])

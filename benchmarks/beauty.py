@@ -11,6 +11,7 @@ last but one is ranked among all items but the seen ones after each epoch, outsi
 
 from __future__ import annotations
 
+import argparse
 import sys
 import tempfile
 from pathlib import Path
@@ -29,6 +30,19 @@ SIDES: dict[str, dict[str, Any]] = {
     "rectools": {"epochs": 1},
 }
 """Those that are compared, with what differs in their job."""
+
+
+def beauty_arguments(doc: str, runs: int, epochs: int) -> argparse.ArgumentParser:
+    """What every benchmark on Beauty takes."""
+    parser = arguments(doc, runs)
+    parser.add_argument("file", type=Path, help="Beauty.txt")
+    parser.add_argument("--epochs", type=int, default=epochs, help="at most (%(default)s)")
+    parser.add_argument("--users", type=int, help="the first ones of the file only")
+    return parser
+
+
+def add_until(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--until", type=float, default=0.036, help="validation NDCG@10 to reach (%(default)s)")
 
 
 def write_data(file: Path, users: int | None, folder: Path) -> int:
@@ -99,11 +113,8 @@ def ratios(figures: dict[str, dict[str, Any]]) -> dict[str, dict[str, float]]:
 
 
 def main() -> None:
-    parser = arguments(__doc__ or "", runs=5)
-    parser.add_argument("file", type=Path, help="Beauty.txt")
-    parser.add_argument("--until", type=float, default=0.036, help="validation NDCG@10 to reach (%(default)s)")
-    parser.add_argument("--epochs", type=int, default=12, help="at most (%(default)s)")
-    parser.add_argument("--users", type=int, help="the first ones of the file only")
+    parser = beauty_arguments(__doc__ or "", runs=5, epochs=12)
+    add_until(parser)
     parser.add_argument("--sides", nargs="+", choices=SIDES, default=list(SIDES), help="(%(default)s)")
     add_precision(parser)
     options = parser.parse_args()

@@ -13,8 +13,8 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
-from beauty import beauty_job, write_data
-from harness import Side, arguments, in_turn, publish
+from beauty import beauty_arguments, beauty_job, write_data
+from harness import Side, in_turn, publish
 
 from t4r_lab.tuning.finalize import half_interval
 
@@ -22,12 +22,7 @@ PRECISIONS = ("float32", "bfloat16")
 
 
 def main() -> None:
-    parser = arguments(__doc__ or "", runs=1)
-    parser.add_argument("file", type=Path, help="Beauty.txt")
-    parser.add_argument("--seeds", type=int, default=5, help="(%(default)s)")
-    parser.add_argument("--epochs", type=int, default=8, help="(%(default)s)")
-    parser.add_argument("--users", type=int, help="the first ones of the file only")
-    options = parser.parse_args()
+    options = beauty_arguments(__doc__ or "", runs=5, epochs=8).parse_args()
 
     with tempfile.TemporaryDirectory() as folder:
         items = write_data(options.file, options.users, Path(folder))
@@ -36,10 +31,10 @@ def main() -> None:
                 sys.executable, "_ours_worker.py",
                 beauty_job(Path(folder), items, epochs=options.epochs, precision=precision, seed=seed),
             )
-            for seed in range(options.seeds) for precision in PRECISIONS
+            for seed in range(options.runs) for precision in PRECISIONS
         }  # fmt: skip
         found = in_turn(sides, 1, options.threads)
-    best = {p: [max(found[f"{p} {seed}"][0]["ndcg"]) for seed in range(options.seeds)] for p in PRECISIONS}
+    best = {p: [max(found[f"{p} {seed}"][0]["ndcg"]) for seed in range(options.runs)] for p in PRECISIONS}
     difference = np.subtract(best["bfloat16"], best["float32"])
     content = {
         "epochs": options.epochs, "users": options.users,

@@ -1,6 +1,6 @@
 """How cost grows: preparing data and training on them, by the number of sessions, of items, and by length.
 
-    python benchmarks/scale.py                         # about eight minutes on 2 cores
+    python benchmarks/scale.py                         # about six minutes on 2 cores
     python benchmarks/scale.py --sessions 1000 10000 --items 1000 10000 --lengths 20 50 --steps 3
 
 Seconds and peak memory of each. Those of an epoch are those of some of its steps times their number; everything else is

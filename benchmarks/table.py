@@ -143,7 +143,7 @@ def _curves(results: Results) -> str:
 def _ways(results: Results) -> str:
     """What each way costs and brings, beside training as it is."""
     until, ways = results["ways"]["until"], results["ways"]["ways"]
-    lines = [f"| | an epoch | epochs to NDCG@10 {until:g} | seconds to it |".replace(" 0.", " ."), "|---|---|---|---|"]
+    lines = [f"| | an epoch | epochs to NDCG@10 {f'{until:g}'.lstrip('0')} | seconds to it |", "|---|---|---|---|"]
     for name, way in ways.items():
         found = [until_reached([1.0] * len(ndcg), ndcg, until) for ndcg in way["ndcg"]]
         epochs = "not reached" if None in found else f"{statistics.median(e for e in found if e is not None):.2f}"

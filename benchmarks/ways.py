@@ -1,6 +1,6 @@
 """Ways to make training faster, each judged by the time to the same quality: Amazon Beauty until NDCG@10 is .036.
 
-    python benchmarks/ways.py Beauty.txt                   # a quarter of an hour on 2 cores
+    python benchmarks/ways.py Beauty.txt                   # ten minutes on 2 cores
 
 The SASRec shape of beauty.py, as it stands and with one thing changed: batches of sessions of like length, as many
 sessions or as many events in each; feed-forward layers by `torch.compile`; products in float32; biases of items from 0
@@ -15,8 +15,8 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from beauty import beauty_job, side, summary, write_data
-from harness import arguments, publish, work
+from beauty import add_until, beauty_arguments, beauty_job, side, summary, write_data
+from harness import publish, work
 
 WAYS: dict[str, dict[str, Any]] = {
     "as it is": {},
@@ -31,11 +31,8 @@ WAYS: dict[str, dict[str, Any]] = {
 
 
 def main() -> None:
-    parser = arguments(__doc__ or "", runs=3)
-    parser.add_argument("file", type=Path, help="Beauty.txt")
-    parser.add_argument("--until", type=float, default=0.036, help="validation NDCG@10 to reach (%(default)s)")
-    parser.add_argument("--epochs", type=int, default=12, help="at most (%(default)s)")
-    parser.add_argument("--users", type=int, help="the first ones of the file only")
+    parser = beauty_arguments(__doc__ or "", runs=3, epochs=12)
+    add_until(parser)
     parser.add_argument("--ways", nargs="+", choices=WAYS, default=list(WAYS), metavar="WAY", help="(%(default)s)")
     options = parser.parse_args()
 

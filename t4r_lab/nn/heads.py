@@ -21,8 +21,7 @@ from t4r_lab.nn.rtd import DISCRIMINATOR, ReplacedItemDetector
 from t4r_lab.nn.sampled import make_sampled
 from t4r_lab.nn.tasks import LEVELS, LabelTask
 from t4r_lab.nn.towers import Towers
-from t4r_lab.spec import NEXT_ITEM, CrossEntropy, LossSpec
-from t4r_lab.spec.heads import SampledSoftmax
+from t4r_lab.spec import NEXT_ITEM, CrossEntropy, LossSpec, SampledSoftmax
 
 
 class NextItemPredictionTask(nn.Module):
