@@ -18,6 +18,8 @@ def describe(dataset: Dataset) -> str:
     """Parts, columns, session lengths, popularity, what was left out, and the checks of the split."""
     profile = dataset.profile
     lines = [f"{dataset.path}  ({dataset.schema.n_items:,} items, digest {dataset.digest[:12]})", ""]
+    if reading := profile.get("reading"):
+        lines += [*reading, ""]
     lines += [f"{'part':<8}{'sessions':>12}{'events':>14}{'items':>10}"]
     lines += [f"{n:<8}{p['sessions']:>12,}{p['events']:>14,}{p['items']:>10,}" for n, p in profile["parts"].items()]
     lines += ["", "columns", *(_column(column, profile) for column in dataset.schema)]

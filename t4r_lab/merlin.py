@@ -12,9 +12,11 @@ from t4r_lab.errors import InputError
 Message = dict[str, list[Any]]
 """A protobuf message: field → its values, in order; nested messages are dictionaries again."""
 
-TARGETS = frozenset(
-    ("target", "binary_classification", "binary", "regression", "multi_class_classification", "classification")
+CLASSES = frozenset(
+    ("binary_classification", "binary", "multi_class_classification", "multi_class", "classification")
 )
+"""Tags of labels that are classes: a binary one has two."""
+TARGETS = CLASSES | {"target", "regression"}
 KEYS = {"item": "item_id", "session": "session_id", "user": "user_id"}
 """Role → tag of its column, which is also our name of it. Newer files write the tag as two, ``item`` and ``id``."""
 TOKEN = re.compile(
@@ -67,9 +69,7 @@ def _column(feature: Message, source: str) -> dict[str, Any] | None:
     domain = _one(feature, "int_domain", {})
     categorical = "categorical" in tags or role in KEYS
     if role == "target":
-        categorical = bool(tags & {"multi_class_classification", "classification"}) or (
-            "categorical" in tags and not tags & {"binary_classification", "binary", "regression"}
-        )
+        categorical = bool(tags & CLASSES) or ("categorical" in tags and "regression" not in tags)
     elif not categorical and "continuous" not in tags:
         return None
     column: dict[str, Any] = {
@@ -80,7 +80,7 @@ def _column(feature: Message, source: str) -> dict[str, Any] | None:
         "scope": "event" if role == "item" or _is_list(feature, tags) else "session",
     }
     if categorical and role not in ("session", "user"):
-        largest = int(_one(domain, "max", 0))
+        largest = 1 if tags & {"binary_classification", "binary"} else int(_one(domain, "max", 0))
         if largest < 1:
             raise InputError(f"{source}: feature {name!r} has no int_domain max; give it the number of its ids")
         column["size"] = largest + (3 if role == "target" else 1)  # ids of labels stand behind padding and unknown

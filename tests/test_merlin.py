@@ -73,7 +73,7 @@ def test_text_and_json_say_the_same(tmp_path: Path) -> None:
         ("brand-list", "brand-list", "feature", "categorical", "event", 6),
         ("age_days-list", "age.days-list", "feature", "continuous", "event", 0),
         ("country", "country", "feature", "categorical", "session", 5),
-        ("bought", "bought", "target", "continuous", "session", 0),
+        ("bought", "bought", "target", "categorical", "session", 2 + 2),
         ("reason", "reason", "target", "categorical", "session", 9),
     ]
     assert schema["reason"].size == 7 + 2  # seven classes behind padding and unknown

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +49,8 @@ class Events:
     item_values: pl.Series
     time: NDArray[np.float64] | None
     own_rows: int
+    last: NDArray[np.bool_] | None
+    """rows of the given test part that alone are to be predicted; None: all"""
 
 
 def prepare(
@@ -96,7 +98,7 @@ def prepare(
         left_out["repeats"] = int(repeats.sum())
         log = log.keep_events(~repeats)
     report()
-    split = split_sessions(log, raw.time, options, test is not None, left_out)
+    split = split_sessions(log, raw.time, options, test is not None, left_out, raw.last)
     report()
     columns = find_features(
         raw.table, split.log, raw.roles, options, raw.item_values, raw.group_values, side[0],
@@ -110,7 +112,7 @@ def prepare(
     with written_whole(out, split.kind) as folder:
         schema, parts, item_table, tables = _encode(folder, raw, split, columns)
         report()
-        checks = split_figures(split, raw.time, _users(raw, options))
+        checks, notes = split_figures(split, raw.time, _users(raw, options)), raw.table.notes
         del raw
         for name, sessions in parts.items():
             write_sessions(sessions, folder / f"{name}.{ENDINGS[VERSION]}")
@@ -118,6 +120,7 @@ def prepare(
         sessions_as = {"gap_minutes": options.gap_minutes, "drop_repeats": options.drop_repeats}
         (folder / FOLDER / SESSIONS).write_text(json.dumps(sessions_as) + "\n", encoding="utf-8")
         profile = make_profile(schema, parts, item_table, split, columns.left_out, tables, options, checks)
+        profile["reading"] = list(notes)
         (folder / "profile.json").write_text(json.dumps(profile, indent=1) + "\n", encoding="utf-8")
     on_report(Progress(STAGES[-1], len(STAGES), len(STAGES), "stages"))
     return Dataset.open(out)
@@ -153,7 +156,7 @@ def _read(events: Any, test: Any, options: PrepareOptions, side: Sequence[Table 
     check_names(options, table, [t for t in side if t is not None])
     tables = [table]
     if test is not None:
-        tables.append(unrolled(read_events(test, options.layout, texts), options))
+        tables.append(unrolled(read_events(test, options.layout, texts), options, given=True))
         same = {"item": roles.item, "session": roles.session, "time": roles.time, "user": roles.user}
         if options.gap_minutes is not None:
             same["session"] = None
@@ -164,13 +167,19 @@ def _read(events: Any, test: Any, options: PrepareOptions, side: Sequence[Table 
         check_ids(each, roles.group, "session" if roles.session else "user")
         if roles.time is not None:
             times.append(seconds(each, roles.time).to_numpy())
-    whole = table if len(tables) == 1 else Table(stack([t.frame for t in tables]), table.kinds, table.where)
+    whole = table
+    if len(tables) > 1:
+        notes = tuple(dict.fromkeys(note for each in tables for note in each.notes))
+        whole = Table(stack([t.frame for t in tables]), table.kinds, table.where, notes=notes)
     if side[1] is not None and roles.session is not None:
         whole = _with_users(whole, side[1], roles)
     group, group_values = factorize(whole.frame[roles.group])
     item, item_values = factorize(whole.frame[roles.item])
     time = np.concatenate(times) if len(times) > 1 else times[0] if times else None
-    return Events(whole, roles, group, group_values, item, item_values, time, len(table.frame))
+    last = tables[-1].last
+    if last is not None:
+        last = np.concatenate([np.zeros(len(table.frame), bool), last])
+    return Events(whole, roles, group, group_values, item, item_values, time, len(table.frame), last)
 
 
 def _users(raw: Events, options: PrepareOptions) -> NDArray[np.int32] | None:
@@ -187,7 +196,7 @@ def _with_users(table: Table, users: Table, roles: Roles) -> Table:
     there = set(table.frame.columns)
     side = aligned(users, roles.user, table.frame[roles.user], "user")
     added = side.frame.select([c for c in side.frame.columns if c not in there])
-    return Table(table.frame.hstack(added), {**side.kinds, **table.kinds}, table.where)
+    return replace(table, frame=table.frame.hstack(added), kinds={**side.kinds, **table.kinds})
 
 
 # ── Encoding ────────────────────────────────────────────────────────────────────────────────────

@@ -11,7 +11,9 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, TypeAlias
 
+import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from t4r_lab.data.frames import Frame, to_polars
 from t4r_lab.errors import InputError
@@ -19,7 +21,9 @@ from t4r_lab.errors import InputError
 Source: TypeAlias = "str | Path | Frame"
 Kinds = dict[str, str]
 ATOMIC = {"token": "categorical", "float": "continuous", "token_seq": "multi"}
-"""Kinds of RecBole's header, ``name:type``; columns of ``float_seq`` are left out."""
+"""Kinds of RecBole's header, ``name:type``; columns of ``float_seq`` are left out, but for histories."""
+HISTORY = ("_list", "_seq", "_sequence", "_history")
+"""Endings of a column that holds what came before the column of the same name without it."""
 INFERRED_ROWS = 10_000
 """Rows by which the types of a text file's columns are told."""
 
@@ -35,9 +39,17 @@ class Table:
     """path, separator and quote, where the table is one text file with a header"""
     pieces: Sequence[Table] = ()
     """the files it was put together from"""
+    notes: tuple[str, ...] = ()
+    """how it was read, where that was recognized and not asked for"""
+    came: tuple[Table, NDArray[np.integer[Any]]] | None = None
+    """the table whose rows became several of this one, and the row of each"""
+    last: NDArray[np.bool_] | None = None
+    """rows that alone are to be predicted, where a row of the file is a history with its target"""
 
     def line(self, row: int) -> str:
         """Row number `row`, from 0, as a person finds it."""
+        if self.came is not None:
+            return self.came[0].line(int(self.came[1][row]))
         for piece in self.pieces:
             if row < len(piece.frame):
                 return piece.line(row)
@@ -215,7 +227,10 @@ def _delimited(path: Path, head: list[str], texts: Collection[str]) -> Table:
     if atomic:
         types = {name.partition(":")[0]: name.partition(":")[2] for name in header}
         frame = frame.rename(dict(zip(frame.columns, names, strict=True)))
-        frame = frame.drop([n for n, t in types.items() if t == "float_seq"])
+        histories = {name + ending for name in names for ending in HISTORY}
+        frame = frame.drop([n for n, t in types.items() if t == "float_seq" and n not in histories])
+        numbers = [n for n, t in types.items() if t == "float_seq" and n in histories]
+        frame = frame.with_columns(pl.col(numbers).cast(pl.String).str.split(" ").cast(pl.List(pl.Float64)))
         kinds = {n: ATOMIC[t] for n, t in types.items() if t in ATOMIC}
         frame = frame.with_columns(pl.col(n).cast(pl.String).str.split(" ") for n, k in kinds.items() if k == "multi")
     return Table(frame, kinds, str(path), (path, separator, quote))

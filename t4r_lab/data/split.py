@@ -28,6 +28,8 @@ class Split:
     left_out: dict[str, int]
     came: Log
     """all events, before the filters"""
+    last: NDArray[np.bool_] | None = None
+    """(R,) raw rows that alone are targets in the test part; None: every event is one"""
 
     @property
     def leave_one_out(self) -> bool:
@@ -38,7 +40,11 @@ class Split:
         number, log = PARTS.index(part), self.log
         if not self.leave_one_out:
             session = np.flatnonzero(log.part == number)
-            stop, target = log.offsets[session + 1], np.ones(len(session), np.int32)
+            target = np.ones(len(session), np.int32)
+            if part == "test" and self.last is not None:
+                session = session[self.last[log.row[log.offsets[session + 1] - 1]]]
+                target = (log.lengths[session] - 1).astype(np.int32)
+            stop = log.offsets[session + 1]
         else:  # the last event is the test's, the one before it validation's, unless there is no third
             session = np.flatnonzero(log.lengths >= (2 if part == "train" else 3))
             length = log.lengths[session]
@@ -53,9 +59,12 @@ class Split:
 
 
 def split_sessions(
-    log: Log, time: NDArray[np.float64] | None, options: PrepareOptions, given: bool, left_out: dict[str, int]
-) -> Split:
+    log: Log, time: NDArray[np.float64] | None, options: PrepareOptions, given: bool, left_out: dict[str, int],
+    last: NDArray[np.bool_] | None = None,
+) -> Split:  # fmt: skip
     """Assign every session to a part and drop what the filters leave out, counting it in `left_out`.
+
+    Where `last` tells the targets of the test part, a session there whose target is left out goes with it.
 
     By time a session belongs to the part in which it ends: one whose last event comes at or after a cut belongs
     to the later part, so that nothing in training is later than the cut.
@@ -77,7 +86,9 @@ def split_sessions(
         assert time is not None or given
         log, cuts = _by_time(log, time, options, given)
     came, log = log, _filter(log, options, kind, left_out)
-    split = Split(log, kind, cuts, left_out, came)
+    split = Split(log, kind, cuts, left_out, came, last)
+    if last is not None:
+        left_out["test_cases_without_their_target"] = int((log.part == 2).sum()) - len(split.stretches("test")[0])
     if not len(log):
         raise InputError(
             f"no session has {options.min_session_length} events or more of items with enough support; "

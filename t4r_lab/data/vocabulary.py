@@ -16,7 +16,7 @@ from t4r_lab.data.coding import factorize
 from t4r_lab.data.columns import seconds
 from t4r_lab.data.frames import Frame, to_polars
 from t4r_lab.data.readers import Table
-from t4r_lab.data.sequences import unrolled
+from t4r_lab.data.sequences import named_as_trained, unrolled
 from t4r_lab.data.sessionize import Log, find_sessions
 from t4r_lab.data.sessions import Sessions
 from t4r_lab.errors import InputError, did_you_mean
@@ -102,14 +102,15 @@ class Vocabulary:
         InputError
             for a missing item column, or an unreadable time.
         """
-        table = Table(to_polars(events), where="sessions")
-        frame = table.frame
+        frame = named_as_trained(to_polars(events), [c.source for c in self.schema if c.source])
+        table = Table(frame, where="sessions")
         names = {c.name: n for c in self.schema if (n := _found(frame, c)) is not None}
         if "item_id" not in names:
             wanted = self.schema.item.source or "item_id"
             raise InputError(f"sessions: column {wanted!r} is missing; {did_you_mean(wanted, frame.columns)}")
         keys = {role: names.get(f"{role}_id") for role in ("item", "session", "user")}
-        table = unrolled(table, PrepareOptions(**keys))
+        made = PrepareOptions(**keys, gap_minutes=self._made.get("gap_minutes"))
+        table = unrolled(table, made, given=True)
         frame = table.frame
         log, ids = self._sessions(table, names)
         known = log.item > 0
