@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from t4r_lab import build, guard, homes, results, track
 from t4r_lab.errors import InputError
+from t4r_lab.patience import Away
 from t4r_lab.report import Baseline, Epoch, OnReport, Progress, Started, Stopped, silent
 from t4r_lab.spec import RunSpec
 
@@ -102,7 +103,7 @@ def run(
     except guard.Busy:
         raise  # the run is another process's
     except BaseException as error:
-        if record and not isinstance(error, track.Away):
+        if record and not isinstance(error, Away):
             killed = isinstance(error, KeyboardInterrupt)
             with suppress(Exception):  # the record may be what failed; the first error is what counts
                 record.finish("KILLED" if killed else "FAILED", f"{type(error).__name__}: {error}")

@@ -19,7 +19,7 @@ from typing import Any
 
 import pytest
 
-from t4r_lab import guard, homes, jobs, runner, track
+from t4r_lab import guard, homes, jobs, patience, runner, track
 from t4r_lab.data.dataset import Dataset
 from t4r_lab.errors import InputError
 from t4r_lab.report import Epoch, Report, silent
@@ -40,7 +40,8 @@ def hasty(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     def shorten(connection: Any, cursor: Any, statement: str, parameters: Any, *more: Any) -> tuple[str, Any]:
         return statement.replace("busy_timeout = 20000", "busy_timeout = 200"), parameters
 
-    monkeypatch.setattr(track.client, "RETRY_SECONDS", 0.01)
+    monkeypatch.setattr(patience, "LONGEST", 0.01)
+    monkeypatch.setattr(patience, "SAID_AGAIN", 0.1)
     event.listen(Engine, "before_cursor_execute", shorten, retval=True)
     yield
     event.remove(Engine, "before_cursor_execute", shorten)
@@ -110,7 +111,7 @@ def test_who_only_reads_is_told_at_once(hasty: None, data: Path, tmp_path: Path)
 def test_a_run_that_waited_in_vain_goes_on_when_the_record_is_back(
     hasty: None, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(track.client, "PATIENCE", 0.5)
+    monkeypatch.setattr(patience, "SECONDS", 0.5)
     spec, locks = small_spec(data, train__epochs=4), []
 
     def on_report(report: Report) -> None:
@@ -170,7 +171,7 @@ def server(port: int = 0) -> Iterator[tuple[int, list[dict[str, Any]]]]:
 
 
 def test_a_run_loses_no_metric_while_its_server_is_away(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(track.client, "RETRY_SECONDS", 0.05)
+    monkeypatch.setattr(patience, "LONGEST", 0.05)
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     with server() as (port, taken):
         monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{port}")

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from t4r_lab import track
+from t4r_lab import patience, track
 from t4r_lab.data.dataset import Dataset
 from t4r_lab.errors import InputError
 from t4r_lab.report import Epoch
@@ -145,7 +145,7 @@ def test_what_the_user_can_mend_is_said_in_a_line(
     from mlflow import MlflowClient
 
     record = track.start(home, small_spec(data.path), data)
-    monkeypatch.setattr(track.client, "PATIENCE", 0.0)
+    monkeypatch.setattr(patience, "SECONDS", 0.0)
     monkeypatch.setattr(MlflowClient, "log_batch", raising(RuntimeError(error)))
     with pytest.raises(InputError, match=words) as told:
         record.metrics({"train/loss": 1.0})

@@ -17,14 +17,14 @@ from typing import TYPE_CHECKING, Any
 from t4r_lab.errors import InputError, did_you_mean
 from t4r_lab.report import Epoch
 from t4r_lab.spec import RunSpec
-from t4r_lab.track.client import EXPERIMENT, PAGE, Away, client_of, database, writer_of
+from t4r_lab.track.client import EXPERIMENT, PAGE, client_of, database, writer_of
 from t4r_lab.track.registry import check_alias, model_name, promoted, register
 
 if TYPE_CHECKING:
     from t4r_lab.data.dataset import Dataset
 
 __all__ = [
-    "EXPERIMENT", "Away", "Record", "RunRow", "artifacts", "check_alias", "client_of", "database", "end", "environment",
+    "EXPERIMENT", "Record", "RunRow", "artifacts", "check_alias", "client_of", "database", "end", "environment",
     "find", "from_key", "history", "model_name", "of_folder", "promoted", "register", "runs", "spec", "start", "tags",
     "to_key",
 ]  # fmt: skip

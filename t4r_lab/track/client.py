@@ -9,7 +9,6 @@ from __future__ import annotations
 import fcntl
 import logging
 import os
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from functools import lru_cache
@@ -18,6 +17,8 @@ from typing import TYPE_CHECKING, Any, cast
 
 from t4r_lab import homes
 from t4r_lab.errors import InputError
+from t4r_lab.patience import Away, patiently
+from t4r_lab.urls import shown
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -25,15 +26,6 @@ if TYPE_CHECKING:
 EXPERIMENT = "t4r-lab"
 PAGE = 1000
 """Of what is searched for, so much comes at once."""
-PATIENCE = 300.0
-"""Seconds for which a run waits for a record that is away; then it fails, to be resumed from its checkpoint."""
-RETRY_SECONDS = 1.0
-
-log = logging.getLogger(__name__)
-
-
-class Away(InputError):
-    """The record is locked or out of reach, which may pass."""
 
 
 def database(home: Path) -> str:
@@ -109,8 +101,8 @@ def _refusal(error: Exception, home: Path, uri: str) -> InputError | None:
         return Away(f"{home / 'mlflow.db'}: another program keeps it locked; close that and try again")
     if "readonly database" in said or "unable to open database file" in said:
         return InputError(f"{home / 'mlflow.db'}: cannot be written; mend its permissions, or set {homes.VARIABLE}")
-    if "Max retries exceeded" in said:
-        return Away(f"{uri}: no MLflow server answers; start it, or unset MLFLOW_TRACKING_URI")
+    if "Max retries exceeded" in said or "failed with exception" in said or "failed with timeout" in said:
+        return Away(f"{shown(uri)}: no MLflow server answers; start it, or unset MLFLOW_TRACKING_URI")
     return None
 
 
@@ -122,19 +114,7 @@ class _Patient:
 
     def __getattr__(self, name: str) -> Any:
         method = getattr(self._client, name)
-        return lambda *args, **named: _patiently(lambda: method(*args, **named))
-
-
-def _patiently(call: Callable[[], Any]) -> Any:
-    deadline = time.monotonic() + PATIENCE
-    while True:
-        try:
-            return call()
-        except Away as error:
-            if time.monotonic() > deadline:
-                raise
-            log.warning("%s; waiting for it, nothing is lost", error)
-            time.sleep(RETRY_SECONDS)
+        return lambda *args, **named: patiently(lambda: method(*args, **named))
 
 
 def client_of(home: Path) -> tuple[MlflowClient, str]:
@@ -144,5 +124,5 @@ def client_of(home: Path) -> tuple[MlflowClient, str]:
 
 def writer_of(home: Path) -> tuple[MlflowClient, str]:
     """The same, waiting for a record that is away."""
-    client, experiment = _patiently(lambda: client_of(home))
+    client, experiment = patiently(lambda: client_of(home))
     return cast("MlflowClient", _Patient(client)), experiment

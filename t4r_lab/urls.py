@@ -1,0 +1,46 @@
+"""Addresses of servers as they may be read by anyone: without passwords, in whatever form."""
+
+from __future__ import annotations
+
+import re
+from urllib.parse import quote, quote_plus, unquote, unquote_plus
+
+HIDDEN = "***"
+_NAMED = re.compile(r"(?i)((?:password|passwd|pwd|passphrase|token|secret)\s*=\s*)('(?:[^'\\]|\\.)*'|[^&\s;]*)")
+"""A password by its name: in a URL's query (``password``, ``sslpassword``), or in libpq's own form."""
+
+
+def shown(url: str) -> str:
+    """`url` without its passwords; all that stands between the first colon and the last @ counts as one.
+
+    >>> shown("postgresql+psycopg://lab:pa@ss@host/db"), shown("postgresql://host/db?user=lab&password=hushed")
+    ('postgresql://lab:***@host/db', 'postgresql://host/db?user=lab&password=***')
+    """
+    url = _NAMED.sub(rf"\1{HIDDEN}", url.replace("+psycopg", ""))
+    start, password, end = _user_info(url)
+    return f"{start}{HIDDEN}{end}" if password else url
+
+
+def hushed(words: str, url: str) -> str:
+    """`words`, of somebody who may have read `url`, without its passwords."""
+    for secret in sorted(_passwords(url), key=len, reverse=True):
+        words = words.replace(secret, HIDDEN)
+    return _NAMED.sub(rf"\1{HIDDEN}", words)
+
+
+def _user_info(url: str) -> tuple[str, str, str]:
+    """What stands before the password of ``user:password@host``, the password, and what follows; it may be empty."""
+    before, at, host = url.rpartition("@")
+    scheme, mark, user = before.partition("://") if "://" in before else ("", "", before)
+    name, colon, password = user.partition(":")
+    if not (at and colon) or scheme == "sqlite":  # the path of a file
+        return url, "", ""
+    return f"{scheme}{mark}{name}:", password, f"@{host}"
+
+
+def _passwords(url: str) -> set[str]:
+    """Every password in `url`, as it stands there, as it is meant, and as others may write it."""
+    found = {value.strip("'") for _, value in _NAMED.findall(url)}
+    found.add(_user_info(url)[1])
+    meant = found | {unquote(each) for each in found} | {unquote_plus(each) for each in found}
+    return {each for each in meant | {quote(m, safe="") for m in meant} | {quote_plus(m) for m in meant} if each}
