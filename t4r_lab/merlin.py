@@ -12,9 +12,7 @@ from t4r_lab.errors import InputError
 Message = dict[str, list[Any]]
 """A protobuf message: field → its values, in order; nested messages are dictionaries again."""
 
-CLASSES = frozenset(
-    ("binary_classification", "binary", "multi_class_classification", "multi_class", "classification")
-)
+CLASSES = frozenset(("binary_classification", "binary", "multi_class_classification", "multi_class", "classification"))
 """Tags of labels that are classes: a binary one has two."""
 TARGETS = CLASSES | {"target", "regression"}
 KEYS = {"item": "item_id", "session": "session_id", "user": "user_id"}

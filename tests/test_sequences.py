@@ -136,7 +136,9 @@ def test_history_and_target_are_one_session(item: str | None, tmp_path: Path) ->
 
 
 def test_what_stands_beside_the_target_is_the_target_s(tmp_path: Path) -> None:
-    header = "\tbrand_list:token_seq\tbrand:token\tat_list:float_seq\tat:float\tprice:float\titem_length:float\tstars:float"
+    header = (
+        "\tbrand_list:token_seq\tbrand:token\tat_list:float_seq\tat:float\tprice:float\titem_length:float\tstars:float"
+    )
     rows = [(s, h, t, [f"b{i}" for i in h], f"b{t}", [s + 0.5, s + 1.0, s + 1.5], s + 2.0, t * 10.0, 3, s) for s, h, t in TRAIN]  # fmt: skip
     options = LOO.model_copy(update={"time": "at", "targets": ["stars"], "scopes": {"stars": "session"}})
     data = prepare(atomic(tmp_path / "x.inter", rows, header), tmp_path / "data", options)
@@ -144,7 +146,7 @@ def test_what_stands_beside_the_target_is_the_target_s(tmp_path: Path) -> None:
     assert {c.name: c.scope for c in data.schema if c.role in ("feature", "target")} == {
         "brand": "item", "price": "event", "stars": "session",
     }  # fmt: skip
-    brand = {i: v for i, v in data.vocabulary.values("brand").iter_rows()}
+    brand = dict(data.vocabulary.values("brand").iter_rows())
     assert [brand[i] for i in table["brand"][1:]] == [f"b{own}" for own in data.items["item"]]
     assert test.values["timestamp"][:4].tolist() == [0.5, 1.0, 1.5, 2.0]
     assert (test.values["price"].reshape(20, 4)[:, :3] == 0).all()  # the target's price is none of its history
@@ -171,7 +173,9 @@ def test_rows_that_begin_a_longer_session_train_once_and_each_test_row_is_a_case
     given = unrolled(Table(frame), PrepareOptions(), given=True)
     sessions = given.frame.group_by("session_id", maintain_order=True).agg("item_id")["item_id"].to_list()
     assert sessions == [[*history, target] for _, history, target in rows]
-    assert given.last is not None and given.frame["item_id"].filter(pl.Series(given.last)).to_list() == [r[2] for r in rows]
+    assert given.last is not None and given.frame["item_id"].filter(pl.Series(given.last)).to_list() == [
+        r[2] for r in rows
+    ]
 
 
 @pytest.mark.parametrize("text", ["{0[0]} {0[1]} {0[2]}", "[{0[0]}, {0[1]}, {0[2]}]", "['{0[0]}', '{0[1]}', '{0[2]}']"])

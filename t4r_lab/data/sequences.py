@@ -1,4 +1,4 @@
-"""Sessions that come one a row, their events as lists: NVTabular's, and files that are split into history and target."""
+"""Sessions that come one a row, their events as lists: NVTabular's, and files split into history and target."""
 
 from __future__ import annotations
 
@@ -84,7 +84,9 @@ def unrolled(table: Table, options: PrepareOptions, given: bool = False) -> Tabl
 
 def _ends(length: pl.Series) -> pl.Series:
     """Of each row a list as long as its session, true at the last event."""
-    return length.to_frame("n").select(pl.concat_list(pl.lit(False).repeat_by(pl.col("n") - 1), pl.lit(True))).to_series()
+    return (
+        length.to_frame("n").select(pl.concat_list(pl.lit(False).repeat_by(pl.col("n") - 1), pl.lit(True))).to_series()
+    )
 
 
 def _own_sessions(frame: pl.DataFrame, table: Table, options: PrepareOptions) -> pl.DataFrame:
@@ -128,9 +130,7 @@ def _free_name(frame: pl.DataFrame) -> str:
 
 def _pairs(frame: pl.DataFrame, item: str, options: PrepareOptions) -> Pairs:
     """Histories beside their targets, the item's first; none where the item has no history."""
-    found = {
-        name.removesuffix(ending): name for name in frame.columns for ending in HISTORY if name.endswith(ending)
-    }
+    found = {name.removesuffix(ending): name for name in frame.columns for ending in HISTORY if name.endswith(ending)}
     found = {
         x: history
         for x, history in found.items()
