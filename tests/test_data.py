@@ -199,8 +199,9 @@ def test_repeats_and_rare_items_and_short_sessions_are_left_out(tmp_path: Path) 
         }
     )
     options = PrepareOptions(
-        drop_repeats=True, min_item_support=2, test_from="1970-01-01T00:00:20", valid_from="1970-01-01T00:00:18"
-    )
+        drop_repeats=True, min_item_support=2, time_format="seconds",
+        test_from="1970-01-01T00:00:20", valid_from="1970-01-01T00:00:18",
+    )  # fmt: skip
     data = prepare(frame, tmp_path / "d", options)
     assert own_items(data, "train") == {"1": ["a", "b", "a"], "3": ["b", "a"]}
     left = data.profile["left_out"]

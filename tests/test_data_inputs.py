@@ -15,11 +15,11 @@ import pytest
 
 from t4r_lab.data import readers
 from t4r_lab.data.coding import constant_by, factorize, order_by
-from t4r_lab.data.columns import to_seconds
 from t4r_lab.data.dataset import Dataset
 from t4r_lab.data.prepare import PrepareOptions, prepare
-from t4r_lab.data.readers import read_events, read_file
+from t4r_lab.data.readers import Table, read_events, read_file
 from t4r_lab.data.sessionize import find_sessions
+from t4r_lab.data.times import time_form, to_seconds
 from t4r_lab.errors import InputError
 
 LOO = PrepareOptions(split="leave_one_out")
@@ -115,7 +115,8 @@ def test_a_value_that_depends_on_its_key() -> None:
     ],
 )
 def test_times_of_any_form(raw: list[Any], seconds: list[float | None]) -> None:
-    found = to_seconds(pl.Series(raw)).to_list()
+    column = pl.Series("at", raw)
+    found = to_seconds(column, time_form([Table(column.to_frame())], "at")).to_list()
     assert [s if s is None else round(s, 3) for s in found] == seconds
 
 
@@ -123,7 +124,7 @@ def test_datetimes_with_and_without_a_zone() -> None:
     naive = pl.Series(["2014-04-07 10:51:09"]).str.to_datetime()
     zoned = naive.dt.replace_time_zone("UTC").dt.convert_time_zone("Asia/Tokyo")
     for times in (naive, zoned, naive.dt.cast_time_unit("ms")):
-        assert to_seconds(times).to_list() == [1396867869.0]
+        assert to_seconds(times, "dates").to_list() == [1396867869.0]
 
 
 # ── files ───────────────────────────────────────────────────────────────────────────────────────
@@ -389,7 +390,9 @@ def test_new_events_are_cut_and_thinned_as_training_ones(tmp_path: Path) -> None
             "device": rng.choice(["phone", "tablet"], 800),
         }
     )
-    options = PrepareOptions(gap_minutes=40, drop_repeats=True, unseen_items="keep", min_session_length=2)
+    options = PrepareOptions(
+        gap_minutes=40, time_format="seconds", drop_repeats=True, unseen_items="keep", min_session_length=2
+    )
     data = prepare(frame, tmp_path / "out", options)
     encoded = data.encode(
         frame.with_columns(pl.col("timestamp").cast(pl.Int64).cast(pl.String))

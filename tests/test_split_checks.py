@@ -128,7 +128,7 @@ def given(tmp_path: Path, test: list[Click], **options: Any) -> Dataset:
 
 
 def test_a_clean_split_is_all_ok(tmp_path: Path) -> None:
-    data = given(tmp_path, [(100 + s, (i + s) % 5, 1e6 + 10 * s + i) for s in range(10) for i in range(3)])
+    data = given(tmp_path, [(100 + s, (i + s) % 5, 1e9 + 10 * s + i) for s in range(10) for i in range(3)])
     assert {f.level for f in findings(data.profile)} == {"ok"}
     assert all(f.remedy == "" for f in findings(data.profile))
 

@@ -153,6 +153,7 @@ def findings(profile: Mapping[str, Any]) -> tuple[Finding, ...]:
     found = [
         _sessions(figures, kind),
         _users(figures),
+        _unit(profile),
         _order(figures, kind),
         _cold(figures["unseen"], keeps),
         _copies(figures),
@@ -183,6 +184,16 @@ def _users(figures: Mapping[str, Any]) -> Finding | None:
         "note",
         f"sessions of users that training holds: {_shares(shared)}",
         "as in use; to measure on new users, give a test file of theirs (--test)",
+    )
+
+
+def _unit(profile: Mapping[str, Any]) -> Finding | None:
+    if profile.get("time_form") != "order":
+        return None
+    return Finding(
+        "note",
+        "times count from a start of their own, in a unit that isn't known: only their order counts",
+        "say what they are (--time-format seconds, days, …) if time is to be measured",
     )
 
 

@@ -26,8 +26,6 @@ MANY_VALUES = 1000
 """Whole numbers with more different values than this are quantities, unless their name says otherwise."""
 CODE_NAMES = ("id", "code", "category", "type", "class", "brand")
 """Endings of the names of whole numbers that are labels, however many there are."""
-UNITS = ((1e17, 1e9), (1e14, 1e6), (1e11, 1e3))
-"""Times beyond the first number are in that part of a second: as seconds they would lie after the year 5000."""
 
 
 @dataclass(frozen=True)
@@ -171,70 +169,6 @@ def check_ids(table: Table, name: str, what: str) -> None:
         raise InputError(f"{table.line(row)}: column {name!r} has no {what}; remove the row or fill it in")
 
 
-# ── Times ───────────────────────────────────────────────────────────────────────────────────────
-
-
-def seconds(table: Table, name: str) -> pl.Series:
-    """A time column as seconds since 1970, float64, there on every row.
-
-    Raises
-    ------
-    InputError
-        for a missing, unreadable or negative time, naming the row.
-    """
-    raw = table.frame[name]
-    values = to_seconds(raw)
-    bad = values.is_null() | ~values.is_finite()
-    if bad.any():
-        row = int(bad.arg_max() or 0)
-        problem = "is missing" if raw[row] is None or raw.dtype.is_float() else f"{raw[row]!r} is not a time"
-        raise InputError(f"{table.line(row)}: {name} {problem}; use seconds, or dates such as 2026-01-31 12:00")
-    if len(values) and (values < 0).any():
-        row = int((values < 0).arg_max() or 0)
-        raise InputError(f"{table.line(row)}: {name} {raw[row]} is negative; times count from 1970")
-    return values
-
-
-def to_seconds(raw: pl.Series) -> pl.Series:
-    """Times of any form as seconds since 1970, null where there is none to read.
-
-    Numbers are seconds, or parts of a second by their size; text without a zone is UTC.
-    """
-    if raw.dtype.is_temporal():
-        return raw.cast(pl.Datetime("us")).dt.epoch("us").cast(pl.Float64) / 1e6
-    if isinstance(raw.dtype, (pl.Categorical, pl.Enum)):
-        raw = raw.cast(pl.String)
-    if isinstance(raw.dtype, pl.String):
-        numbers = raw.cast(pl.Float64, strict=False)
-        if numbers.null_count() == raw.null_count():
-            return _in_seconds(numbers)
-        dates = _read_texts(raw)  # of a column that is neither, whatever reads more of it tells which row is wrong
-        return dates if dates.null_count() < numbers.null_count() else _in_seconds(numbers)
-    if not raw.dtype.is_numeric():
-        return pl.Series(raw.name, [None], dtype=pl.Float64).new_from_index(0, len(raw))
-    return _in_seconds(raw.cast(pl.Float64).fill_nan(None))
-
-
-def _in_seconds(numbers: pl.Series) -> pl.Series:
-    middle = numbers.median()
-    return numbers / next((part for limit, part in UNITS if isinstance(middle, float) and middle > limit), 1.0)
-
-
-def _read_texts(raw: pl.Series) -> pl.Series:
-    """Each round reads the texts that are like the first one not yet read."""
-    texts = raw.str.strip_chars().str.replace(r"\s*(UTC|GMT)$", "Z")
-    found = pl.Series(raw.name, [None], dtype=pl.Float64).new_from_index(0, len(raw))
-    for _ in range(8):
-        left = found.is_null() & texts.is_not_null()
-        if not left.any():
-            break
-        read = texts.filter(left).str.to_datetime(strict=False, time_unit="us", time_zone="UTC").dt.epoch("us")
-        if read.null_count() == len(read):
-            break
-        found = found.scatter(left.arg_true(), read.cast(pl.Float64) / 1e6)
-    return found
-
-
 # ── Features ────────────────────────────────────────────────────────────────────────────────────
 
 RESERVED = frozenset(
@@ -268,7 +202,7 @@ def kind_of(name: str, values: pl.Series, different: int, table: Table, options:
     if isinstance(values.dtype, (pl.List, pl.Array)):
         return "multi"
     if values.dtype.is_temporal():
-        return "timestamp"
+        return "continuous" if isinstance(values.dtype, (pl.Duration, pl.Time)) else "timestamp"
     if values.dtype.is_float() or values.dtype.is_decimal():
         return "continuous"
     if values.dtype.is_integer() and different > MANY_VALUES and not _plain(name).endswith(CODE_NAMES):

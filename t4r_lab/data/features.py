@@ -11,9 +11,10 @@ import polars as pl
 from numpy.typing import NDArray
 
 from t4r_lab.data.coding import MISSING, Codes, comparable, constant_by, factorize
-from t4r_lab.data.columns import RESERVED, Roles, find, kind_of, safe_name, to_seconds
+from t4r_lab.data.columns import RESERVED, Roles, find, kind_of, safe_name
 from t4r_lab.data.readers import Table
 from t4r_lab.data.sessionize import Log
+from t4r_lab.data.times import time_form, to_numbers, to_seconds
 from t4r_lab.errors import InputError
 from t4r_lab.schema import Scope
 from t4r_lab.spec.prepare import PrepareOptions
@@ -164,9 +165,10 @@ def _feature(name: str, table: Table, columns: Columns, options: PrepareOptions,
     if kind == "multi":
         feature.lists = _lists(values, table)
     elif kind == "timestamp":
-        feature.numbers = _numbers(to_seconds(values), values, name, table, "a time")
+        form = time_form([table], name, remedy=f"use --kinds {name}=categorical")
+        feature.numbers = _numbers(to_seconds(values, form), values, name, table, "a time")
     elif kind == "continuous":
-        feature.numbers = _numbers(values.cast(pl.Float64, strict=False), values, name, table, "a number")
+        feature.numbers = _numbers(to_numbers(values), values, name, table, "a number")
     else:
         if values.dtype.is_nested() or isinstance(values.dtype, (pl.Binary, pl.Object)):
             columns.left_out[name] = f"holds {values.dtype}"

@@ -5,11 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from t4r_lab.data.coding import factorize
-from t4r_lab.data.columns import USUAL, check_ids, check_names, find, find_roles, kind_of, seconds
+from t4r_lab.data.columns import USUAL, check_ids, check_names, find, find_roles, kind_of
 from t4r_lab.data.features import Columns, Feature, find_features
 from t4r_lab.data.readers import Table
 from t4r_lab.data.sequences import by_schema, unrolled
 from t4r_lab.data.sessionize import find_sessions
+from t4r_lab.data.times import seconds, time_form
 from t4r_lab.errors import InputError
 from t4r_lab.spec.prepare import PrepareOptions
 
@@ -81,7 +82,10 @@ def _as_prepared(table: Table, options: PrepareOptions) -> tuple[dict[str, str],
     roles = find_roles(table, options)
     check_ids(table, roles.item, "item")
     check_ids(table, roles.group, "session" if roles.session else "user")
-    time = None if roles.time is None else seconds(table, roles.time).to_numpy()
+    time = None
+    if roles.time is not None:
+        form = time_form([table], roles.time, options.time_format, options.measures_time)
+        time = seconds(table, roles.time, form, "asked" if options.time_format else "found").to_numpy()
     group, group_values = factorize(table.frame[roles.group])
     item, item_values = factorize(table.frame[roles.item])
     gap = None if options.gap_minutes is None else options.gap_minutes * 60

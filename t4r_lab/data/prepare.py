@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from t4r_lab.data.checks import split_figures
 from t4r_lab.data.coding import factorize
-from t4r_lab.data.columns import Roles, check_ids, check_names, find_roles, seconds
+from t4r_lab.data.columns import Roles, check_ids, check_names, find_roles
 from t4r_lab.data.dataset import Dataset
 from t4r_lab.data.encoding import Encoded, encode
 from t4r_lab.data.features import Columns, aligned, find_features
@@ -25,6 +25,7 @@ from t4r_lab.data.sequences import by_schema, unrolled
 from t4r_lab.data.sessionize import Log, find_sessions
 from t4r_lab.data.sessions import PARTS, Sessions, ranges
 from t4r_lab.data.split import Split, split_sessions
+from t4r_lab.data.times import By, seconds, time_form
 from t4r_lab.data.vocabulary import FOLDER, SESSIONS
 from t4r_lab.data.write import ENDINGS, VERSION, check_target, write_sessions, written_whole
 from t4r_lab.errors import InputError
@@ -48,6 +49,8 @@ class Events:
     item: NDArray[np.int32]
     item_values: pl.Series
     time: NDArray[np.float64] | None
+    time_form: str | None
+    """how the times were read, as `times.time_form` says"""
     own_rows: int
     last: NDArray[np.bool_] | None
     """rows of the given test part that alone are to be predicted; None: all"""
@@ -113,14 +116,18 @@ def prepare(
         schema, parts, item_table, tables = _encode(folder, raw, split, columns)
         report()
         checks, notes = split_figures(split, raw.time, _users(raw, options)), raw.table.notes
+        form = raw.time_form
         del raw
         for name, sessions in parts.items():
             write_sessions(sessions, folder / f"{name}.{ENDINGS[VERSION]}")
         schema.save(folder / "schema.json")
-        sessions_as = {"gap_minutes": options.gap_minutes, "drop_repeats": options.drop_repeats}
+        sessions_as = {
+            "gap_minutes": options.gap_minutes, "drop_repeats": options.drop_repeats, "time_form": form,
+        }  # fmt: skip
         (folder / FOLDER / SESSIONS).write_text(json.dumps(sessions_as) + "\n", encoding="utf-8")
         profile = make_profile(schema, parts, item_table, split, columns.left_out, tables, options, checks)
         profile["reading"] = list(notes)
+        profile["time_form"] = form
         (folder / "profile.json").write_text(json.dumps(profile, indent=1) + "\n", encoding="utf-8")
     on_report(Progress(STAGES[-1], len(STAGES), len(STAGES), "stages"))
     return Dataset.open(out)
@@ -161,12 +168,10 @@ def _read(events: Any, test: Any, options: PrepareOptions, side: Sequence[Table 
         if options.gap_minutes is not None:
             same["session"] = None
         find_roles(tables[1], options.model_copy(update=same), True)
-    times = []
     for each in tables:
         check_ids(each, roles.item, "item")
         check_ids(each, roles.group, "session" if roles.session else "user")
-        if roles.time is not None:
-            times.append(seconds(each, roles.time).to_numpy())
+    form, time = _times(tables, roles.time, options)
     whole = table
     if len(tables) > 1:
         notes = tuple(dict.fromkeys(note for each in tables for note in each.notes))
@@ -175,11 +180,22 @@ def _read(events: Any, test: Any, options: PrepareOptions, side: Sequence[Table 
         whole = _with_users(whole, side[1], roles)
     group, group_values = factorize(whole.frame[roles.group])
     item, item_values = factorize(whole.frame[roles.item])
-    time = np.concatenate(times) if len(times) > 1 else times[0] if times else None
     last = tables[-1].last
     if last is not None:
         last = np.concatenate([np.zeros(len(table.frame), bool), last])
-    return Events(whole, roles, group, group_values, item, item_values, time, len(table.frame), last)
+    return Events(whole, roles, group, group_values, item, item_values, time, form, len(table.frame), last)
+
+
+def _times(
+    tables: Sequence[Table], name: str | None, options: PrepareOptions
+) -> tuple[str | None, NDArray[np.float64] | None]:
+    """How the times of all tables are read, and the seconds of their rows."""
+    if name is None:
+        return None, None
+    form = time_form(tables, name, options.time_format, options.measures_time)
+    by: By = "asked" if options.time_format else "found"
+    found = [seconds(table, name, form, by).to_numpy() for table in tables]
+    return form, found[0] if len(found) == 1 else np.concatenate(found)
 
 
 def _users(raw: Events, options: PrepareOptions) -> NDArray[np.int32] | None:

@@ -13,12 +13,12 @@ import polars as pl
 from numpy.typing import NDArray
 
 from t4r_lab.data.coding import factorize
-from t4r_lab.data.columns import seconds
 from t4r_lab.data.frames import Frame, to_polars
 from t4r_lab.data.readers import Table
 from t4r_lab.data.sequences import named_as_trained, unrolled
 from t4r_lab.data.sessionize import Log, find_sessions
 from t4r_lab.data.sessions import Sessions
+from t4r_lab.data.times import form_like, seconds, to_numbers
 from t4r_lab.errors import InputError, did_you_mean
 from t4r_lab.schema import PADDING, UNKNOWN, Column, Schema
 from t4r_lab.spec.prepare import PrepareOptions
@@ -140,7 +140,9 @@ class Vocabulary:
             row = int(keys.is_null().arg_max() or 0)
             raise InputError(f"{table.line(row)}: column {key!r} is empty; fill it in")
         group, own = factorize(keys)
-        time = seconds(table, names["timestamp"]).to_numpy() if "timestamp" in names else None
+        time = None
+        if (at := names.get("timestamp")) is not None:
+            time = seconds(table, at, form_like(table, at, made.get("time_form")), "trained").to_numpy()
         gap = made.get("gap_minutes") if session is None and time is not None else None
         item = self._item_ids(frame[names["item_id"]]).to_numpy()
         log = find_sessions(group, item, time, len(frame), None if gap is None else gap * 60)
@@ -185,7 +187,7 @@ class Vocabulary:
                 table["value"], table["id"], default=UNKNOWN, return_dtype=pl.Int32
             )
             return ids.to_numpy()
-        numbers = frame[name].cast(pl.Float64, strict=False).fill_null(np.nan).to_numpy()
+        numbers = to_numbers(frame[name]).fill_null(np.nan).to_numpy()
         stored = np.where(np.isfinite(numbers), (numbers - column.mean) / column.std, 0.0)
         return stored.astype(np.float32)
 

@@ -5,14 +5,19 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Literal
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 
-from t4r_lab.errors import InputError
+from t4r_lab.errors import InputError, did_you_mean
 from t4r_lab.schema import Scope
 from t4r_lab.spec.knobs import Part, knob
 from t4r_lab.spec.run import explain
 
 Kind = Literal["categorical", "continuous", "timestamp"]
+TIME_FORMS = (
+    "seconds", "milliseconds", "microseconds", "nanoseconds", "minutes", "hours", "days", "spreadsheet", "dates",
+    "day-first", "month-first", "order",
+)  # fmt: skip
+"""Words for how times are read; `docs/data.md` says what each is. A format as strptime takes it is another way."""
 
 
 class PrepareOptions(Part):
@@ -21,6 +26,11 @@ class PrepareOptions(Part):
     session: str | None = knob(None, "column with the session's id; empty: by a usual name")
     item: str | None = knob(None, "column with the item's id; empty: by a usual name")
     time: str | None = knob(None, "column with the time of the event; empty: by a usual name")
+    time_format: str | None = knob(
+        None,
+        "how times are read: a format of strptime, seconds (milliseconds, minutes, days, …) since 1970, "
+        "spreadsheet, day-first, month-first, or order; empty: by the whole column",
+    )
     user: str | None = knob(None, "column with the user's id; empty: by a usual name")
     title: str | None = knob(None, "column with the item's title; empty: by a usual name")
     merlin_schema: str | None = knob(
@@ -63,6 +73,22 @@ class PrepareOptions(Part):
         if both:
             raise InputError(f"ignore: column {both[0]!r} is also asked for; name it once")
         return self
+
+    @field_validator("time_format")
+    @classmethod
+    def _known_form(cls, form: str | None) -> str | None:
+        if form is not None and "%" not in form and form not in TIME_FORMS:
+            raise InputError(
+                f"time_format: {form!r} is neither a format such as %Y-%m-%d nor a known word; "
+                f"{did_you_mean(form, TIME_FORMS)}"
+            )
+        return form
+
+    @property
+    def measures_time(self) -> list[str]:
+        """Options in use that need times with a unit."""
+        names = ("gap_minutes", "valid_from", "test_from", "valid_days", "test_days")
+        return [name for name in names if getattr(self, name) is not None]
 
     @property
     def keeps_unseen(self) -> bool:
