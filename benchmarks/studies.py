@@ -24,7 +24,7 @@ from t4r_lab.tuning import lead
 
 def main(trials: int) -> None:
     os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:2])
-    lead.os.cpu_count = lambda: 1  # one thread a worker, also where it is alone
+    os.environ["OMP_NUM_THREADS"] = "1"  # one thread a worker, also where it is alone
     with tempfile.TemporaryDirectory() as folder:
         home = Path(folder)
         data = prepare(Generator().events(4000), home / "data", PrepareOptions()).path

@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
-from t4r_lab import __version__, printing
+from t4r_lab import __version__, printing, processors
 from t4r_lab.errors import InputError, did_you_mean
 from t4r_lab.options import add_flag, add_json, show
 from t4r_lab.place_commands import PLACE_COMMANDS
@@ -39,6 +39,7 @@ class Parser(argparse.ArgumentParser):
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit status."""
     arguments = list(sys.argv[1:] if arguments is None else arguments)
+    processors.limit()
     try:
         parser = make_parser()
         _check_command(parser, arguments)

@@ -19,7 +19,7 @@ from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from t4r_lab import build
+from t4r_lab import build, processors
 from t4r_lab.errors import InputError
 from t4r_lab.spec import NEXT_ITEM, RunSpec
 
@@ -243,6 +243,7 @@ def serve() -> None:
     """Answer each line of standard input, a spec, by a line with its estimate or what is wrong; ends with the input."""
     import signal
 
+    processors.limit()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # an interrupt is meant for whoever asks
     out, sys.stdout = sys.stdout, sys.stderr
     for line in sys.stdin:

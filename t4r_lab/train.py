@@ -22,6 +22,7 @@ from t4r_lab.labels import check_tasks
 from t4r_lab.nn.blocks import TransformerBlock
 from t4r_lab.nn.flow import Loss
 from t4r_lab.optimizer import clip_gradients, join_rows, make_optimizer
+from t4r_lab.processors import threads
 from t4r_lab.report import Epoch, Progress, Report, Stopped
 from t4r_lab.spec import RunSpec, TrainSpec
 
@@ -212,6 +213,7 @@ def make_accelerator(train: TrainSpec) -> Any:
     if AcceleratorState._shared_state and PartialState().num_processes == 1:
         # accelerate keeps the first precision and device of a process; a notebook trains many runs in one
         AcceleratorState._reset_state(reset_partial_state=True)
+    torch.set_num_threads(min(torch.get_num_threads(), threads()))
     return Accelerator(cpu=cpu, mixed_precision=precision)
 
 

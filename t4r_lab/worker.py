@@ -13,7 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from t4r_lab import files, guard, runner, track
+from t4r_lab import files, guard, processors, runner, track
 from t4r_lab.errors import InputError
 from t4r_lab.jobs import ASKED, EVENTS, STATUS, Job, Status
 from t4r_lab.progress import Sentences
@@ -159,6 +159,7 @@ def main(folder: str, lock: str) -> int:
     """Work with the `lock` that the launcher hands on; what this process starts doesn't get it."""
     gc.set_threshold(100_000, 50, 100)  # imports make a million objects that stay; seeking garbage there took a second
     os.set_inheritable(int(lock), False)
+    processors.limit()
     signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))  # a shutdown too stops after the batch
     try:
         return work(Job(Path(folder)))

@@ -13,7 +13,7 @@ import pytest
 PACKAGE = Path(__file__).parent.parent / "t4r_lab"
 
 FLOORS = {
-    "errors": 0, "urls": 0, "files": 0, "schema": 0, "report": 0, "spec": 0, "merlin": 0,
+    "errors": 0, "urls": 0, "processors": 0, "files": 0, "schema": 0, "report": 0, "spec": 0, "merlin": 0,
     "data": 1, "nn": 1, "progress": 1, "patience": 1,
     "build": 2, "checkpoint": 2, "optimizer": 2, "baselines": 2, "labels": 2,
     "evaluation": 3, "train": 3, "judge": 3, "script": 3,

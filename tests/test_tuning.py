@@ -19,6 +19,7 @@ from typing import Any
 import optuna
 import pytest
 
+from t4r_lab import processors
 from t4r_lab.errors import InputError
 from t4r_lab.report import Progress, Remark, Report, TrialEnded
 from t4r_lab.spec import RunSpec
@@ -660,6 +661,6 @@ def test_what_was_not_recorded_is_made_up_for(data: Path, tmp_path: Path, formul
 
 
 def test_more_workers_than_cores_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lead.os, "sched_getaffinity", lambda pid: {0, 1}, raising=False)
+    monkeypatch.setattr(processors, "processors", lambda: 2)
     assert lead._too_many(2) == []
     assert "3 workers share 2 cores" in lead._too_many(3)[0]

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from statistics import mean
 
-from t4r_lab import guard, homes, track
+from t4r_lab import guard, homes, processors, track
 from t4r_lab.data.dataset import Dataset
 from t4r_lab.errors import InputError
 from t4r_lab.report import OnReport, Progress, Remark, Started, TrialEnded
@@ -179,7 +179,7 @@ def _checked(plan: Plan) -> Dataset:
 
 
 def _too_many(workers: int) -> list[str]:
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1)
+    cores = processors.processors()
     if workers <= cores:
         return []
     return [f"{workers} workers share {cores} cores, so each is slower than alone; --workers {cores} is enough"]
@@ -191,7 +191,8 @@ def _estimate(study: Study, options: StudyOptions) -> str:
 
     trials, wanted = study.trials(), study.asked().wanted
     known = [t.seconds for t in trials if t.state in COUNTED]
-    each = mean(known) if known else study.plan.spec.train.epochs * estimate(study.plan.spec).seconds
+    with processors.torch_threads(options.workers):
+        each = mean(known) if known else study.plan.spec.train.epochs * estimate(study.plan.spec).seconds
     left = None if wanted is None else max(wanted - sum(t.state in COUNTED for t in trials), 0)
     return time_words(each, left, options.workers, options.minutes)
 
@@ -265,7 +266,7 @@ class _Worker:
 
     def __init__(self, study: Study, home: Path, index: int, crew: int) -> None:
         self.study, self.home, self.index = study, home, index
-        self.threads = max((os.cpu_count() or 1) // crew, 1)
+        self.limits = processors.environment(crew)
         self.starts = self.ended = 0
         self._start()
 
@@ -273,14 +274,13 @@ class _Worker:
         self.name = name_worker()
         self.ended = self._ended()
         seed = [self.index, len(self.study.trials())]
-        orders = Orders(self.study.name, self.study.store.url, str(self.home), self.name, seed, threads=self.threads)
+        orders = Orders(self.study.name, self.study.store.url, str(self.home), self.name, seed)
         package = str(Path(__file__).parent.parent.parent)
-        threads = {name: str(self.threads) for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS")}
         path = os.pathsep.join([package, os.environ.get("PYTHONPATH", "")])
         self.said = tempfile.TemporaryFile("w+")  # noqa: SIM115 (closed when the worker has ended)
         self.process = subprocess.Popen(
             COMMAND, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=self.said,
-            start_new_session=True, env={**os.environ, **threads, "PYTHONPATH": path}, text=True,
+            start_new_session=True, env={**os.environ, **self.limits, "PYTHONPATH": path}, text=True,
         )  # fmt: skip
         assert self.process.stdin is not None
         with suppress(BrokenPipeError), self.process.stdin as stdin:  # `lives` tells why it died
