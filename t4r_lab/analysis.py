@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +12,7 @@ from numpy.typing import NDArray
 
 from t4r_lab import homes, track
 from t4r_lab.comparison import RESAMPLES, Comparison, compare, is_ranked
+from t4r_lab.documents import read_json
 from t4r_lab.errors import InputError
 from t4r_lab.recommender import Item, Recommender
 from t4r_lab.spec import best_baseline
@@ -212,5 +212,5 @@ def _ranks(home: Path, row: track.RunRow, name: str) -> pl.DataFrame | None:
 def _detail(home: Path, row: track.RunRow, name: str) -> dict[str, Any]:
     """Slices and reliability curve, of runs that have them."""
     path = track.artifacts(home, row.run_id) / "detail" / "valid" / f"{name}.json"
-    content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    content: dict[str, Any] = read_json(path.read_text(encoding="utf-8"), str(path)) if path.exists() else {}
     return content

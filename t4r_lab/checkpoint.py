@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from t4r_lab.documents import read_json
 from t4r_lab.errors import InputError
 from t4r_lab.files import replacing
 
@@ -91,7 +92,7 @@ def read_state(folder: Path, model: torch.nn.Module, optimizer: Any) -> State:
         return State()
     try:
         with safe_open(str(path), "pt") as file:
-            state = State(**json.loads(file.metadata()["state"]))
+            state = State(**read_json(file.metadata()["state"], str(path)))
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a mapping)
         own = _named(model)
         with torch.no_grad():

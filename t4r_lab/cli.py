@@ -6,7 +6,6 @@ Exit status: 0 done; 2 the user's input is wrong (one line ``error: …``); 1 an
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -14,6 +13,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from t4r_lab import __version__, printing, processors
+from t4r_lab.documents import read_json
 from t4r_lab.errors import InputError, did_you_mean
 from t4r_lab.options import add_flag, add_json, show
 from t4r_lab.place_commands import PLACE_COMMANDS
@@ -148,7 +148,7 @@ def _describe(options: argparse.Namespace) -> None:
     dataset = Dataset.open(options.what)
     checks = [asdict(found) for found in findings(dataset.profile)]
     content = {
-        "path": str(dataset.path), "digest": dataset.digest, "schema": json.loads(dataset.schema.to_json()),
+        "path": str(dataset.path), "digest": dataset.digest, "schema": dataset.schema.to_dict(),
         "profile": dataset.profile, "checks": checks,
     }  # fmt: skip
     show(options, content, lambda: describe(dataset))
@@ -323,7 +323,7 @@ def _recommend(options: argparse.Namespace) -> None:
     frame = recommend(options.run, events, options.k)
     if options.out:
         write_table(frame, options.out)
-    rows = json.loads(frame.to_json(orient="records")) if options.json and not options.out else []
+    rows = read_json(frame.to_json(orient="records"), "recommendations") if options.json and not options.out else []
     content = {"sessions": int(frame["session"].nunique()), "rows": len(frame), "out": options.out}
     text = f"{len(frame)} rows in {options.out}" if options.out else frame.head(40).to_string(index=False)
     show(options, {**content, "recommendations": rows} if rows else content, lambda: text)

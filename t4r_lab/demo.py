@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
 from t4r_lab import homes
+from t4r_lab.documents import read_json
 from t4r_lab.report import OnReport, Progress
 from t4r_lab.spec import RunSpec
 
@@ -62,6 +62,6 @@ def demo(home: str | Path | None = None, on_report: OnReport | None = None) -> d
         "test": evaluated.test,
         "baselines": {**result.baselines, **evaluated.baselines},
         "differences": [d.sentence for d in compared.differences],
-        "recommendations": json.loads(frame.to_json(orient="records")),
+        "recommendations": read_json(frame.to_json(orient="records"), "recommendations"),
         "where": where,
     }

@@ -3,22 +3,55 @@
 from __future__ import annotations
 
 import difflib
+import reprlib
 from collections.abc import Iterable
+from typing import Any
 
 
 class InputError(ValueError):
     """The user's input is wrong. The message says what, where and what to do.
 
     The command line prints it as ``error: …`` and exits with status 2; the notebook shows it
-    beside the field it belongs to.
+    beside the field it belongs to. It has at most `LONGEST` characters, whatever it quotes.
     """
+
+    def __init__(self, message: str) -> None:
+        if len(message) > LONGEST:
+            message = f"{message[: LONGEST // 2]} … {message[-LONGEST // 3 :]}"  # the remedy stands at the end
+        super().__init__(message)
 
 
 MOST = 24
 """Choices that an error lists."""
+LONGEST = 2000
+WORD = 80
+"""Characters of a value, a key or a choice that an error quotes."""
+
+_brief = reprlib.Repr()
+_brief.maxstring = _brief.maxother = WORD
+_brief.maxlevel = 3
 
 
-def did_you_mean(word: str, choices: Iterable[str]) -> str:
+def shortened(value: Any) -> str:
+    """The `repr` of a user's value in a few words, however much it holds.
+
+    >>> shortened("gpt2"), shortened([1, 2, 3])
+    ("'gpt2'", '[1, 2, 3]')
+    >>> len(shortened("x" * 10**6)), shortened([[[[1]]]] * 100)
+    (80, '[[[[...]]], [[[...]]], [[[...]]], [[[...]]], [[[...]]], [[[...]]], ...]')
+    """
+    try:
+        return _brief.repr(value)
+    except ValueError:  # Python writes no number of more than 4,300 digits
+        return f"a {type(value).__name__} of thousands of digits"
+
+
+def clipped(word: str) -> str:
+    """A key or a name in a sentence, without quotes."""
+    return word if len(word) <= WORD else f"{word[: WORD // 2]}…{word[-WORD // 3 :]}"
+
+
+def did_you_mean(word: Any, choices: Iterable[str]) -> str:
     """A remedy for an unknown `word`: one of `choices` that ends in it or nearly so, or what there is to choose from.
 
     >>> did_you_mean("epoch", ["epochs", "batch_size"])
@@ -30,9 +63,11 @@ def did_you_mean(word: str, choices: Iterable[str]) -> str:
     >>> did_you_mean("zzz", ["a", "b"])
     'choose from: a, b'
     """
-    choices = list(choices)
+    choices, word = list(choices), (word if isinstance(word, str) else shortened(word))[: 2 * WORD]
     last = {choice.rpartition(".")[2]: choice for choice in reversed(choices)}  # the first of several wins
     near = [last[word]] if word in last else difflib.get_close_matches(word, choices, n=1, cutoff=0.6)
     near = near or [last[name] for name in difflib.get_close_matches(word, last, n=1, cutoff=0.6)]
+    if near:
+        return f"did you mean {shortened(near[0])}?"
     more = f" and {len(choices) - MOST} more" if len(choices) > MOST else ""
-    return f"did you mean {near[0]!r}?" if near else f"choose from: {', '.join(choices[:MOST])}{more}"
+    return f"choose from: {', '.join(map(clipped, choices[:MOST]))}{more}"

@@ -20,6 +20,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from t4r_lab import build, processors
+from t4r_lab.documents import read_json
 from t4r_lab.errors import InputError
 from t4r_lab.spec import NEXT_ITEM, RunSpec
 
@@ -248,7 +249,7 @@ def serve() -> None:
     out, sys.stdout = sys.stdout, sys.stderr
     for line in sys.stdin:
         try:
-            answer = to_json(estimate(RunSpec.parse(json.loads(line))))
+            answer = to_json(estimate(RunSpec.parse(read_json(line, "spec"))))
         except InputError as error:
             answer = {"error": str(error)}
         except Exception as error:

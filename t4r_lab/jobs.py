@@ -20,7 +20,6 @@ worker, and a dead one is told from a living one whatever became of its process 
 from __future__ import annotations
 
 import fcntl
-import json
 import os
 import secrets
 import shutil
@@ -34,6 +33,7 @@ from pathlib import Path
 from typing import Any
 
 from t4r_lab import __version__, homes
+from t4r_lab.documents import read_json
 from t4r_lab.errors import InputError, did_you_mean
 from t4r_lab.files import LOCK_SECONDS, locked, replacing, tail, write_json
 from t4r_lab.spec import RunSpec
@@ -131,7 +131,7 @@ class Job:
     def written(self) -> Status:
         """What ``status.json`` says; a damaged one is that of a lost job, what a later version added is left out."""
         try:
-            content = json.loads((self.folder / STATUS).read_text(encoding="utf-8"))
+            content = read_json((self.folder / STATUS).read_text(encoding="utf-8"), STATUS)
             return Status(**{f.name: content[f.name] for f in fields(Status) if f.name in content})
         except (OSError, ValueError, TypeError, KeyError) as error:
             how = f"{STATUS} can't be read ({type(error).__name__}); resume it with `t4r-lab jobs resume {self.id}`"
@@ -323,7 +323,7 @@ def _read(path: Path) -> dict[str, Any]:
 
 def _parsed(text: str) -> dict[str, Any]:
     try:
-        content = json.loads(text)
+        content = read_json(text, "a file of a job")
     except ValueError:
         return {}
     return content if isinstance(content, dict) else {}

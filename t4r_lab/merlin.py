@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator
 from typing import Any
 
-from t4r_lab.errors import InputError
+from t4r_lab.documents import DEPTH, DIGITS, read_json
+from t4r_lab.errors import InputError, shortened
 
 Message = dict[str, list[Any]]
 """A protobuf message: field → its values, in order; nested messages are dictionaries again."""
@@ -30,10 +30,10 @@ def is_merlin(text: str) -> bool:
     """Whether a schema file's text is Merlin's and not our own."""
     if text.lstrip().startswith("{"):
         try:
-            return "feature" in json.loads(text)
-        except ValueError:
+            return "feature" in read_json(text, "")
+        except InputError:
             return False
-    return re.search(r"^\s*feature\s*:?\s*[{<]", text, re.MULTILINE) is not None
+    return re.search(r"^[ \t]*+feature\s*+:?\s*+[{<]", text, re.MULTILINE) is not None
 
 
 def columns(text: str, source: str) -> list[dict[str, Any]]:
@@ -47,8 +47,13 @@ def columns(text: str, source: str) -> list[dict[str, Any]]:
     InputError
         if the text isn't a schema, has not exactly one item column, or a categorical column has no maximum.
     """
-    message = _snake(_json(text, source)) if text.lstrip().startswith("{") else _parse(text, source)
-    found = [c for feature in message.get("feature", []) if (c := _column(feature, source)) is not None]
+    message = _snake(read_json(text, source)) if text.lstrip().startswith("{") else _parse(text, source)
+    try:
+        found = [c for feature in message.get("feature", []) if (c := _column(feature, source)) is not None]
+    except (AttributeError, TypeError, ValueError) as error:
+        if isinstance(error, InputError):
+            raise
+        raise InputError(f"{source}: a feature holds what none does ({error}); write the schema again") from None
     items = [c["source"] for c in found if c["role"] == "item"]
     if len(items) != 1:
         named = " and ".join(map(repr, items)) or "no feature"
@@ -99,13 +104,6 @@ def _one(message: Message, name: str, default: Any) -> Any:
 # ── Reading ─────────────────────────────────────────────────────────────────────────────────────
 
 
-def _json(text: str, source: str) -> Any:
-    try:
-        return json.loads(text)
-    except ValueError as error:
-        raise InputError(f"{source}: not valid JSON ({error}); write the schema again") from None
-
-
 def _snake(content: Any) -> Any:
     """JSON as a message: ``intDomain`` is ``int_domain``, and every value stands in a list."""
     if not isinstance(content, dict):
@@ -118,26 +116,28 @@ def _snake(content: Any) -> Any:
 
 def _parse(text: str, source: str) -> Message:
     """Protobuf's text format: ``name: value``, ``name { … }``, lists in brackets, comments."""
-    return _message(_tokens(text, source), source, "")
+    return _message(_tokens(text, source), source, "", 1)
 
 
 def _tokens(text: str, source: str) -> Iterator[tuple[str, str, int]]:
     """Kind, text and line of each token."""
-    at = 0
+    at, line = 0, 1
     while at < len(text):
         match = TOKEN.match(text, at)
-        line = text.count("\n", 0, at) + 1
         if match is None:
             raise InputError(f"{source}, line {line}: a text is not closed; write the schema again")
         if match.lastgroup != "skip":
             yield str(match.lastgroup), match.group(), line
+        line += match.group().count("\n")
         at = match.end()
-    yield "end", "", text.count("\n") + 1
+    yield "end", "", line
 
 
-def _message(tokens: Iterator[tuple[str, str, int]], source: str, close: str) -> Message:
-    """Fields up to the mark that closes the message."""
+def _message(tokens: Iterator[tuple[str, str, int]], source: str, close: str, depth: int) -> Message:
+    """Fields up to the mark that closes the message, which is the `depth`-th around another."""
     message: Message = {}
+    if depth > DEPTH:
+        raise InputError(f"{source}: nested deeper than {DEPTH} levels; write the schema again")
     for kind, name, line in tokens:
         if name == close and kind in ("mark", "end"):
             return message
@@ -146,34 +146,36 @@ def _message(tokens: Iterator[tuple[str, str, int]], source: str, close: str) ->
         if name in (",", ";"):
             continue
         if kind != "word":
-            raise InputError(f"{source}, line {line}: {name!r} where a field should begin; mend that line")
+            raise InputError(f"{source}, line {line}: {shortened(name)} where a field should begin; mend that line")
         kind, value, line = next(tokens)
         if value == ":":
             kind, value, line = next(tokens)
         if value == "[":
-            message.setdefault(name, []).extend(_list(tokens, source))
+            message.setdefault(name, []).extend(_list(tokens, source, depth))
         else:
-            message.setdefault(name, []).append(_value(tokens, source, kind, value, line))
+            message.setdefault(name, []).append(_value(tokens, source, kind, value, line, depth))
     raise InputError(f"{source}: ends within a feature; write the schema again")
 
 
-def _value(tokens: Iterator[tuple[str, str, int]], source: str, kind: str, value: str, line: int) -> Any:
+def _value(tokens: Iterator[tuple[str, str, int]], source: str, kind: str, value: str, line: int, depth: int) -> Any:
     if value in ("{", "<") and kind == "mark":
-        return _message(tokens, source, "}" if value == "{" else ">")
+        return _message(tokens, source, "}" if value == "{" else ">", depth + 1)
     if kind == "text":
         return re.sub(r"\\(.)", r"\1", value[1:-1])
     if kind != "word":
-        raise InputError(f"{source}, line {line}: {value or 'the end'!r} where a value should stand; mend that line")
+        raise InputError(
+            f"{source}, line {line}: {shortened(value or 'the end')} where a value should stand; mend that line"
+        )
     if value in ("true", "false"):
         return value == "true"
-    return int(value) if re.fullmatch(r"-?\d+", value) else value
+    return int(value) if len(value) <= DIGITS and re.fullmatch(r"-?[0-9]+", value) else value
 
 
-def _list(tokens: Iterator[tuple[str, str, int]], source: str) -> list[Any]:
+def _list(tokens: Iterator[tuple[str, str, int]], source: str, depth: int) -> list[Any]:
     values = []
     for kind, value, line in tokens:
         if value == "]" and kind == "mark":
             break
         if value != ",":
-            values.append(_value(tokens, source, kind, value, line))
+            values.append(_value(tokens, source, kind, value, line, depth))
     return values

@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from t4r_lab import merlin
+from t4r_lab.documents import read_json
 from t4r_lab.errors import InputError, did_you_mean
 
 Kind = Literal["categorical", "continuous", "timestamp"]
@@ -129,7 +130,11 @@ class Schema(BaseModel):
         return Schema(columns=tuple(c for c in self.columns if c.name in names or c.role == "item"))
 
     def to_json(self) -> str:
-        return json.dumps({"columns": [c.model_dump(exclude_defaults=True) for c in self.columns]}, indent=2) + "\n"
+        return json.dumps(self.to_dict(), indent=2) + "\n"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain content, without defaults."""
+        return {"columns": [c.model_dump(mode="json", exclude_defaults=True) for c in self.columns]}
 
     def save(self, path: str | Path) -> None:
         Path(path).write_text(self.to_json(), encoding="utf-8")
@@ -147,7 +152,7 @@ class Schema(BaseModel):
             text = Path(path).read_text(encoding="utf-8")
             if merlin.is_merlin(text):
                 return cls.model_validate({"columns": merlin.columns(text, str(path))})
-            return cls.model_validate_json(text)
+            return cls.model_validate(read_json(text, str(path)))
         except OSError as error:
             raise InputError(f"{path}: cannot be read ({error.strerror}); run `t4r-lab prepare` first") from None
         except (ValidationError, UnicodeDecodeError) as error:

@@ -15,6 +15,7 @@ PACKAGE = Path(__file__).parent.parent / "t4r_lab"
 FLOORS = {
     "errors": 0, "urls": 0, "processors": 0, "files": 0, "schema": 0, "report": 0, "spec": 0, "merlin": 0,
     "data": 1, "nn": 1, "progress": 1, "patience": 1,
+    "documents": 0,
     "build": 2, "checkpoint": 2, "optimizer": 2, "baselines": 2, "labels": 2,
     "evaluation": 3, "train": 3, "judge": 3, "script": 3,
     "guard": 4, "homes": 4, "track": 4, "estimate": 4,
@@ -32,6 +33,11 @@ ONLY_IMPORTER = {
     "accelerate": {"train", "evaluation", "guard"},
     "anywidget": {"widgets"},
 }
+
+ONLY_CALLER = {
+    "documents": {"json.load", "json.loads", "yaml.load", "yaml.safe_load", "yaml.full_load", "model_validate_json"},
+}
+"""Module → what it alone calls, so that its limits hold everywhere."""
 
 
 def modules() -> dict[str, Path]:
@@ -87,6 +93,15 @@ def test_imports_go_down(name: str) -> None:
         package = imported.split(".")[0]
         if package in ONLY_IMPORTER:
             assert room(name) in ONLY_IMPORTER[package], f"{name} imports {package}"
+
+
+@pytest.mark.parametrize("name", modules())
+def test_what_has_limits_is_called_where_they_are(name: str) -> None:
+    tree = ast.parse(modules()[name].read_text(encoding="utf-8"))
+    called = {ast.unparse(node.func) for node in ast.walk(tree) if isinstance(node, ast.Call)}
+    for owner, kept in ONLY_CALLER.items():
+        foreign = {c for c in called if c in kept or c.rpartition(".")[2] in kept} if name != owner else set()
+        assert not foreign, f"{name} calls {foreign}: use t4r_lab.{owner}"
 
 
 def test_there_is_no_cycle() -> None:

@@ -15,6 +15,7 @@ from t4r_lab.data.frames import Frame
 from t4r_lab.data.sessions import PARTS, Sessions, join
 from t4r_lab.data.vocabulary import Vocabulary
 from t4r_lab.data.write import Manifest, check_folder, read_sessions
+from t4r_lab.documents import read_json
 from t4r_lab.errors import InputError, did_you_mean
 from t4r_lab.schema import Schema
 
@@ -62,9 +63,8 @@ class Dataset:
     @cached_property
     def profile(self) -> dict[str, Any]:
         """What ``profile.json`` holds: sizes, lengths, popularity, features, what was dropped, leakage checks."""
-        import json
-
-        content: dict[str, Any] = json.loads((self.path / "profile.json").read_text(encoding="utf-8"))
+        path = self.path / "profile.json"
+        content: dict[str, Any] = read_json(path.read_text(encoding="utf-8"), str(path))
         return content
 
     def part(self, name: str) -> Sessions:

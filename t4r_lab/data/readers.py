@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import json
 import re
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -16,6 +15,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from t4r_lab.data.frames import Frame, to_polars
+from t4r_lab.documents import read_json
 from t4r_lab.errors import InputError
 
 Source: TypeAlias = "str | Path | Frame"
@@ -327,10 +327,12 @@ def _lines(path: Path) -> Table:
 def _attributes(path: Path) -> Table:
     """JSON of item → list of attribute values."""
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = read_json(path.read_text(encoding="utf-8"), str(path))
         rows = [(str(item), [str(v) for v in values]) for item, values in content.items()]
         if any(isinstance(values, str) for values in content.values()):
             raise TypeError
+    except InputError:
+        raise
     except (ValueError, AttributeError, TypeError):
         raise InputError(f"{path}: expected JSON of item → list of attributes; see docs/data.md") from None
     frame = pl.DataFrame(rows, schema={"item_id": pl.String, "attributes": pl.List(pl.String)}, orient="row")

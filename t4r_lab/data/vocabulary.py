@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
@@ -19,6 +18,7 @@ from t4r_lab.data.sequences import named_as_trained, unrolled
 from t4r_lab.data.sessionize import Log, find_sessions
 from t4r_lab.data.sessions import Sessions
 from t4r_lab.data.times import form_like, seconds, to_numbers
+from t4r_lab.documents import read_json
 from t4r_lab.errors import InputError, did_you_mean
 from t4r_lab.schema import PADDING, UNKNOWN, Column, Schema
 from t4r_lab.spec.prepare import PrepareOptions
@@ -161,7 +161,7 @@ class Vocabulary:
         path = self.folder / FOLDER / SESSIONS
         if not path.is_file():
             return {}
-        content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        content: dict[str, Any] = read_json(path.read_text(encoding="utf-8"), str(path))
         return content
 
     def _item_ids(self, given: pl.Series) -> pl.Series:

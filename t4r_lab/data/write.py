@@ -19,6 +19,7 @@ import pyarrow as pa
 import pyarrow.ipc
 
 from t4r_lab.data.sessions import PARTS, Sessions, Texts
+from t4r_lab.documents import read_json
 from t4r_lab.errors import InputError
 
 FORMAT = "t4r-lab prepared data"
@@ -233,7 +234,7 @@ def read_manifest(folder: Path) -> Manifest:
     if not path.is_file():
         raise InputError(f"{folder}: holds no prepared data ({MANIFEST} is missing); {remedy}")
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = read_json(path.read_text(encoding="utf-8"), str(path))
         if content["format"] != FORMAT:
             raise ValueError
         version = int(content["version"])

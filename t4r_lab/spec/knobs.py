@@ -16,9 +16,9 @@ from pydantic import BaseModel, ConfigDict, Field
 
 
 class Part(BaseModel):
-    """A part of a spec: immutable, and an unknown key is an error."""
+    """A part of a spec: immutable, and an unknown key is an error, as is a number that is none."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True, allow_inf_nan=False)
 
 
 def knob(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from t4r_lab.errors import InputError, did_you_mean
+from t4r_lab.errors import InputError, did_you_mean, shortened
 from t4r_lab.spec.run import RunSpec
 
 
@@ -117,7 +117,7 @@ def start(name: str, spec: RunSpec | Mapping[str, Any]) -> RunSpec:
         for an unknown name.
     """
     if name not in PRESETS:
-        raise InputError(f"preset {name!r} is not known; {did_you_mean(name, PRESETS)}")
+        raise InputError(f"preset {shortened(name)} is not known; {did_you_mean(name, PRESETS)}")
     content = spec.to_dict() if isinstance(spec, RunSpec) else dict(spec)
     fragment = PRESETS[name].fragment
     return RunSpec.parse({**content, **fragment, "name": name, "data": {**content["data"], **fragment["data"]}})

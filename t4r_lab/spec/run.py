@@ -10,7 +10,8 @@ from typing import Any
 import yaml
 from pydantic import Field, ValidationError, model_validator
 
-from t4r_lab.errors import InputError, did_you_mean
+from t4r_lab.documents import read_document, read_yaml
+from t4r_lab.errors import InputError, clipped, did_you_mean, shortened
 from t4r_lab.spec.heads import LABEL_METRICS, lower_is_better
 from t4r_lab.spec.knobs import Knob, Part, element, variants, walk
 from t4r_lab.spec.parts import PLM, DataSpec, EvaluationSpec, ModelSpec, TrainSpec
@@ -42,7 +43,7 @@ class RunSpec(Part):
     def _monitor_is_computed(self) -> RunSpec:
         asked = self.train.monitor
         if asked is not None and asked not in self.metrics:
-            raise InputError(f"train.monitor: {asked!r} is not computed; {did_you_mean(asked, self.metrics)}")
+            raise InputError(f"train.monitor: {shortened(asked)} is not computed; {did_you_mean(asked, self.metrics)}")
         return self
 
     @model_validator(mode="after")
@@ -97,26 +98,12 @@ class RunSpec(Part):
     @classmethod
     def loads(cls, text: str, source: str = "spec") -> RunSpec:
         """Check YAML or JSON `text` of a spec file; a section ``search:`` is a study's, and left out here."""
-        try:
-            content = yaml.safe_load(text)
-        except yaml.YAMLError as error:
-            mark = getattr(error, "problem_mark", None)
-            where = f" in line {mark.line + 1}, column {mark.column + 1}" if mark else ""
-            problem = getattr(error, "problem", None) or "unreadable"
-            raise InputError(f"{source}: not valid YAML{where}: {problem}; mend that line") from None
-        if isinstance(content, Mapping):
-            content = {key: value for key, value in content.items() if key != "search"}
-        return cls.parse(content, source)
+        return cls.parse(without_search(read_document(text, source)), source)
 
     @classmethod
     def load(cls, path: str | Path) -> RunSpec:
         """Read and check a YAML or JSON file."""
-        try:
-            return cls.loads(Path(path).read_text(encoding="utf-8"), str(path))
-        except OSError as error:
-            raise InputError(f"{path}: cannot be read ({error.strerror}); give the path of a spec file") from None
-        except UnicodeDecodeError:
-            raise InputError(f"{path}: not a text file; give the path of a YAML or JSON spec") from None
+        return cls.parse(without_search(read_file(path)), str(path))
 
     # writing ------------------------------------------------------------------------------------
 
@@ -152,6 +139,25 @@ class RunSpec(Part):
         return RunSpec.parse(content, "change")
 
 
+def read_file(path: str | Path) -> Any:
+    """The plain content of a spec file, YAML or JSON."""
+    try:
+        text = Path(path).read_text(encoding="utf-8")
+    except (OSError, ValueError) as error:
+        if isinstance(error, UnicodeDecodeError):
+            raise InputError(f"{path}: not a text file; give the path of a YAML or JSON spec") from None
+        why = getattr(error, "strerror", None) or error
+        raise InputError(f"{path}: cannot be read ({why}); give the path of a spec file") from None
+    return read_document(text, str(path))
+
+
+def without_search(content: Any) -> Any:
+    """A spec file's content without its section ``search:``, which is a study's."""
+    return (
+        {key: value for key, value in content.items() if key != "search"} if isinstance(content, Mapping) else content
+    )
+
+
 def parse_assignment(text: str) -> tuple[str, Any]:
     """``path=value`` of the command line as path and typed value.
 
@@ -162,12 +168,12 @@ def parse_assignment(text: str) -> tuple[str, Any]:
     """
     path, equals, value = text.partition("=")
     if not equals or not path.strip():
-        raise InputError(f"--set {text!r}: expected path=value, for example --set train.epochs=5")
+        raise InputError(f"--set {shortened(text)}: expected path=value, for example --set train.epochs=5")
     try:
-        return path.strip(), yaml.safe_load(value)
-    except yaml.YAMLError:
+        return path.strip(), read_yaml(value, "--set")
+    except InputError:
         raise InputError(
-            f"--set {text!r}: the value is not valid YAML; quote it, as in --set name='\"a: b\"'"
+            f"--set {shortened(text)}: the value is not valid YAML; quote it, as in --set name='\"a: b\"'"
         ) from None
 
 
@@ -204,14 +210,14 @@ def _child(here: Any, key: str, trail: str, path: str) -> Any:
 
 
 def _index(here: list[Any], key: str, path: str) -> int:
-    if not key.isdigit() or int(key) >= len(here):
-        raise InputError(f"{path}: {key!r} is not an index of a list of {len(here)}; use 0 to {len(here) - 1}")
+    if not key.isdecimal() or len(key) > 9 or int(key) >= len(here):
+        raise InputError(f"{path}: {shortened(key)} is not an index of a list of {len(here)}; use 0 to {len(here) - 1}")
     return int(key)
 
 
 def _keep_known(here: dict[str, Any], trail: str, kind: Any, changes: Mapping[str, Any]) -> None:
     """Drop what the new kind doesn't know, unless the same change sets it (then it is an error to show)."""
-    known = kinds_at(trail.rstrip(".")).get(str(kind))
+    known = kinds_at(trail.rstrip(".")).get(kind) if isinstance(kind, str) else None
     if known is None:
         return
     for key in list(here):
@@ -235,12 +241,18 @@ def _annotation(owner: Any, key: str, raw: Any) -> Any:
     inner = element(owner) if not isinstance(owner, type) else None
     if inner is not None:
         return inner
-    kinds = variants(owner)
-    part = kinds.get(raw.get("kind", "") if isinstance(raw, Mapping) else "") or next(iter(kinds.values()), None)
+    part = _part(owner, raw)
     if part is None or key not in part.model_fields:
         return None
     field = part.model_fields[key]
     return field.annotation
+
+
+def _part(owner: Any, raw: Any) -> type[Part] | None:
+    """The part that `raw` is meant to be: of its kind, if it names one that there is."""
+    kinds = variants(owner)
+    kind = raw.get("kind", "") if isinstance(raw, Mapping) else ""
+    return (kinds.get(kind) if isinstance(kind, str) else None) or next(iter(kinds.values()), None)
 
 
 def explain(root: type[Part], content: Any, error: ValidationError) -> str:
@@ -253,9 +265,9 @@ def explain(root: type[Part], content: Any, error: ValidationError) -> str:
             continue  # pydantic names the variant of a union in the location; a person doesn't
         last = i == len(loc) - 1
         if first["type"] == "extra_forbidden" and last:
-            kinds = variants(owner)
-            part = kinds.get(raw.get("kind", "")) or next(iter(kinds.values()))
-            return f"{'.'.join([*path, str(key)])}: unknown key; {did_you_mean(str(key), part.model_fields)}"
+            part = _part(owner, raw)
+            known = part.model_fields if part else ()
+            return f"{'.'.join([*path, clipped(str(key))])}: unknown key; {did_you_mean(str(key), known)}"
         owner = _annotation(owner, str(key), raw)
         path.append(str(key))
         try:
@@ -272,11 +284,11 @@ def _sentence(path: str, value: Any, owner: Any, first: Any) -> str:
     if first["type"] in ("union_tag_invalid", "union_tag_not_found"):
         choices = list(variants(owner))
         kind = value.get("kind") if isinstance(value, Mapping) else value
-        word = f"unknown kind {kind!r}" if first["type"] == "union_tag_invalid" else "needs a kind"
-        return f"{path}.kind: {word}; {did_you_mean(str(kind), choices)}"
+        word = f"unknown kind {shortened(kind)}" if first["type"] == "union_tag_invalid" else "needs a kind"
+        return f"{path}.kind: {word}; {did_you_mean(kind, choices)}"
     if first["type"] == "literal_error":
         choices = [c.strip("' ") for c in context["expected"].replace(" or ", ", ").split(",")]
-        return f"{where}{value!r} is not a choice; {did_you_mean(str(value), choices)}"
+        return f"{where}{shortened(value)} is not a choice; {did_you_mean(value, choices)}"
     if first["type"] == "value_error":
         return f"{where}{context['error']}"
-    return f"{where}{value!r} is wrong: {first['msg'][0].lower()}{first['msg'][1:]}; change it"
+    return f"{where}{shortened(value)} is wrong: {first['msg'][0].lower()}{first['msg'][1:]}; change it"

@@ -7,10 +7,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import yaml
 from pydantic import Field, ValidationError, model_validator
 
-from t4r_lab.errors import InputError, did_you_mean
+from t4r_lab.documents import read_yaml
+from t4r_lab.errors import InputError, did_you_mean, shortened
 from t4r_lab.spec.bodies import pair_refusal
 from t4r_lab.spec.heads import NextItem
 from t4r_lab.spec.knobs import Knob, Part, knob, walk
@@ -66,20 +66,26 @@ def parse_search(text: str) -> tuple[str, dict[str, Any] | None]:
     ('model.body.kind', {'choices': ['gpt2', 'sasrec']})
     """
     path, equals, value = (part.strip() for part in text.partition("="))
+    where = f"--search {shortened(text)}"
     if not path or (equals and not value):
-        raise InputError(f"--search {text!r}: expected path, path=low:high[:log] or path=a,b,c")
+        raise InputError(f"{where}: expected path, path=low:high[:log] or path=a,b,c")
     if not equals:
         return path, None
     low, colon, rest = value.partition(":")
     if not colon:
-        return path, {"choices": [yaml.safe_load(choice) for choice in value.split(",")]}
+        try:
+            return path, {"choices": [read_yaml(choice, where) for choice in value.split(",")]}
+        except InputError:
+            raise InputError(
+                f"{where}: a choice is not valid YAML; quote it, as in --search {path}='\"{{a}}\",b'"
+            ) from None
     high, _, scale = rest.partition(":")
     if scale not in ("", "log"):
-        raise InputError(f"--search {text!r}: after the range stands log or nothing, not {scale!r}")
+        raise InputError(f"{where}: after the range stands log or nothing, not {shortened(scale)}")
     try:
         return path, {"low": float(low), "high": float(high), "log": bool(scale)}
     except ValueError:
-        raise InputError(f"--search {text!r}: the ends of a range are numbers, for example {path}=0:0.5") from None
+        raise InputError(f"{where}: the ends of a range are numbers, for example {path}=0:0.5") from None
 
 
 @dataclass(frozen=True)
@@ -254,7 +260,7 @@ def _kind_domain(spec: RunSpec, path: str, asked: Mapping[str, Range | None]) ->
         )
     for kind in given.choices:
         if kind not in choices:
-            raise InputError(f"search {path}: unknown kind {kind!r}; {did_you_mean(str(kind), choices)}")
+            raise InputError(f"search {path}: unknown kind {shortened(kind)}; {did_you_mean(kind, choices)}")
         if refusal := refusals.get(kind):
             raise InputError(f"search {path}: {refusal}")
     return Domain(tuple(given.choices))
@@ -301,17 +307,17 @@ def _choice(knob: Knob, choice: Any) -> Any:
         allowed = knob.choices or (False, True)
         if choice not in allowed:
             raise InputError(
-                f"search {knob.path}: {choice!r} is not a choice; {did_you_mean(str(choice), map(str, allowed))}"
+                f"search {knob.path}: {shortened(choice)} is not a choice; {did_you_mean(choice, map(str, allowed))}"
             )
         return choice
     if knob.type in (int, float):
         try:
             number = knob.type(choice)
-            if isinstance(choice, bool) or number != float(choice):
+            if isinstance(choice, bool) or not math.isfinite(number) or number != float(choice):
                 raise ValueError
-        except (ValueError, TypeError):
+        except (ValueError, TypeError, OverflowError):
             kind = "a whole number" if knob.type is int else "a number"
-            raise InputError(f"search {knob.path}: {choice!r} is not {kind}; change it") from None
+            raise InputError(f"search {knob.path}: {shortened(choice)} is not {kind}; change it") from None
         _within(knob, number)
         return number
     if knob.type is str:

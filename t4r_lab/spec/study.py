@@ -8,13 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-import yaml
 from pydantic import Field, ValidationError
 
-from t4r_lab.errors import InputError, did_you_mean
+from t4r_lab.errors import InputError, did_you_mean, shortened
 from t4r_lab.spec.heads import CALIBRATION, COSTS, lower_is_better
 from t4r_lab.spec.knobs import Part, knob
-from t4r_lab.spec.run import RunSpec, explain
+from t4r_lab.spec.run import RunSpec, explain, read_file, without_search
 from t4r_lab.spec.space import Domain, Range, search_space
 
 DEFAULT_TRIALS = 30
@@ -107,7 +106,7 @@ class Plan:
         known = judged_metrics(spec)
         for name in (*objectives, *(c.metric for c in constraints)):
             if name not in known:
-                raise InputError(f"objective {name!r}: it is not computed; {did_you_mean(name, known)}")
+                raise InputError(f"objective {shortened(name)}: it is not computed; {did_you_mean(name, known)}")
         if len(set(objectives)) < len(objectives):
             raise InputError(f"objectives {', '.join(objectives)}: each once; remove the repeated one")
         if objectives[0] in spec.metrics:  # the best epoch of a trial is the best by what is sought
@@ -187,13 +186,16 @@ def _constraint(text: str) -> Constraint:
             raise ValueError
         metric, comparison, bound = found[1], found[2], float(found[3])
     except ValueError:
-        raise InputError(f"constraint {text!r}: expected metric<=number or metric>=number, such as ece<=0.05") from None
+        raise InputError(
+            f"constraint {shortened(text)}: expected metric<=number or metric>=number, such as ece<=0.05"
+        ) from None
     return Constraint(f"{metric}{comparison}{bound:g}", metric, bound, 1 if comparison == "<=" else -1)
 
 
 def load_study(path: str | Path) -> tuple[RunSpec, dict[str, Any]]:
     """A spec file whose ``search:`` section, if there is one, stands apart as plain content of `StudyOptions`."""
-    spec = RunSpec.load(path)
-    section = yaml.safe_load(Path(path).read_text(encoding="utf-8")).get("search") or {}
+    content = read_file(path)
+    spec = RunSpec.parse(without_search(content), str(path))
+    section = content.get("search") or {}
     StudyOptions.parse(section, f"{path}: search")
     return spec, dict(section)

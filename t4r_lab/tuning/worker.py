@@ -25,6 +25,7 @@ import optuna
 from optuna.trial import TrialState
 
 from t4r_lab import guard
+from t4r_lab.documents import read_json
 from t4r_lab.errors import InputError
 from t4r_lab.spec import RunSpec
 from t4r_lab.spec.study import Plan
@@ -228,7 +229,7 @@ def main() -> int:
     text = sys.stdin.read()
     signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))  # a shutdown too stops after the batch
     try:
-        work(Orders(**json.loads(text)))
+        work(Orders(**read_json(text, "orders")))
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

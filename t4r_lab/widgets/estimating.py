@@ -11,6 +11,7 @@ from typing import Any
 
 import traitlets as tr
 
+from t4r_lab.documents import read_json
 from t4r_lab.errors import InputError
 from t4r_lab.estimate import Estimate, from_json
 from t4r_lab.spec import RunSpec
@@ -56,7 +57,7 @@ class Asking:
             line = self._answer(json.dumps(spec.to_dict()))
         if not line:
             raise Unanswered("its process ended early, so the model may not fit into memory; make it smaller")
-        answer: dict[str, Any] = json.loads(line)
+        answer: dict[str, Any] = read_json(line, "estimate")
         if "error" in answer:
             raise InputError(answer["error"])
         if "failed" in answer:

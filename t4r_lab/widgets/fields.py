@@ -8,8 +8,9 @@ from typing import Any
 
 import ipywidgets as w
 import traitlets as tr
-import yaml
 
+from t4r_lab.documents import read_yaml
+from t4r_lab.errors import InputError
 from t4r_lab.spec import Knob
 from t4r_lab.spec.knobs import label
 from t4r_lab.widgets.text import escape
@@ -46,8 +47,8 @@ def from_text(text: str, knob: Knob) -> Any:
     if knob.type is str:
         return text
     try:
-        return yaml.safe_load(f"[{text}]" if knob.type in (list, tuple) else text)
-    except yaml.YAMLError:
+        return read_yaml(f"[{text}]" if knob.type in (list, tuple) else text, knob.path)
+    except InputError:
         return text
 
 

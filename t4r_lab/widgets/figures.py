@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from t4r_lab.analysis import Analysis
+from t4r_lab.documents import read_json
 from t4r_lab.spec import lower_is_better
 from t4r_lab.spec.knobs import label
 from t4r_lab.widgets.text import escape, number
@@ -249,7 +249,7 @@ def finished(title: str, figure: go.Figure, words: str, colors: Colors) -> Drawn
     lines = {"gridcolor": colors["grid"], "linecolor": colors["grid"], "zerolinecolor": colors["grid"]}
     figure.update_xaxes(**lines, automargin=True, title_font_size=12, title_standoff=6)
     figure.update_yaxes(**lines, automargin=True, title_font_size=12, title_standoff=6)
-    content: dict[str, Any] = json.loads(figure.to_json())
+    content: dict[str, Any] = read_json(figure.to_json(), "figure")
     content["config"] = {"displaylogo": False, "responsive": True, "displayModeBar": False}
     return Drawn(title, content, words)
 
