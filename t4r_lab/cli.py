@@ -312,8 +312,10 @@ def _add_recommend(sub: argparse.ArgumentParser) -> None:
 
 
 def _recommend(options: argparse.Namespace) -> None:
+    from dataclasses import asdict
+
     from t4r_lab.data.readers import read_table, write_table
-    from t4r_lab.recommender import recommend
+    from t4r_lab.recommender import LeftOut, recommend
 
     if bool(options.sessions) == bool(options.items):
         raise InputError("recommend: give either --sessions FILE or --items ITEM …")
@@ -324,9 +326,14 @@ def _recommend(options: argparse.Namespace) -> None:
     if options.out:
         write_table(frame, options.out)
     rows = read_json(frame.to_json(orient="records"), "recommendations") if options.json and not options.out else []
-    content = {"sessions": int(frame["session"].nunique()), "rows": len(frame), "out": options.out}
+    left_out = LeftOut(**frame.attrs["left_out"])
+    content = {
+        "sessions": int(frame["session"].nunique()), "rows": len(frame), "out": options.out,
+        "left_out": asdict(left_out),
+    }  # fmt: skip
     text = f"{len(frame)} rows in {options.out}" if options.out else frame.head(40).to_string(index=False)
-    show(options, {**content, "recommendations": rows} if rows else content, lambda: text)
+    said = f"{text}\n{left_out.words}" if left_out.words else text
+    show(options, {**content, "recommendations": rows} if rows else content, lambda: said)
 
 
 def _events(items: list[str]) -> Any:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -34,6 +34,48 @@ class Item:
     title: str
 
 
+@dataclass(frozen=True)
+class LeftOut:
+    """What of new sessions a run can't go by, and the lists that it cuts short."""
+
+    events: int
+    """events of items that the run doesn't know"""
+    of: int
+    """all events"""
+    sessions: int
+    """sessions without any item that it knows, which get the most popular ones"""
+    short: int
+    """sessions that have seen so many items that fewer than were asked for are left"""
+    values: dict[str, int]
+    """column → values of categories that it doesn't know"""
+
+    @property
+    def words(self) -> str:
+        """All of it in one line, empty if there is nothing to say.
+
+        >>> LeftOut(2, 5, 1, 0, {"size": 3}).words.split("; ")[1:]
+        ['1 session has no other: it gets the most popular', '3 values of size are unknown']
+        """
+        said = []
+        if self.events:
+            of = f"{self.events:,} of {_count(self.of, 'event')}"
+            said.append(f"{of} have items that the run doesn't know and are left out")
+        if self.sessions:
+            other = "no other" if self.events else "no item"
+            gets = f"has {other}: it gets" if self.sessions == 1 else f"have {other}: they get"
+            said.append(f"{_count(self.sessions, 'session')} {gets} the most popular")
+        for column, n in self.values.items():
+            said.append(f"{_count(n, 'value')} of {column} {'is' if n == 1 else 'are'} unknown")
+        if self.short:
+            gets = "gets a shorter list, as it has" if self.short == 1 else "get shorter lists, as they have"
+            said.append(f"{_count(self.short, 'session')} {gets} seen the other items")
+        return "; ".join(said)
+
+
+def _count(n: int, noun: str) -> str:
+    return f"{n:,} {noun}{'' if n == 1 else 's'}"
+
+
 def recommend(
     run: str, sessions: pd.DataFrame | pl.DataFrame, k: int = 20, *, home: str | Path | None = None
 ) -> pd.DataFrame:
@@ -45,12 +87,12 @@ def recommend(
     sessions: events with the columns of the data the run was trained on, by the user's own names or as
         ``session_id``, ``item_id``, ``timestamp``. Items that the run doesn't know are left out; a session with none
         that it knows gets the most popular items.
-    k: length of the list, at most the number of items.
+    k: length of the list, at most the number of items; with ``evaluation.filter_seen`` at most those not yet seen.
 
     Returns
     -------
     One row per session and rank: ``session``, ``rank`` (from 1), ``item`` (the user's own id), ``title``,
-    ``score`` and ``probability`` (softmax over all items).
+    ``score`` and ``probability`` (softmax over all items). ``attrs["left_out"]`` holds the fields of `LeftOut`.
     """
     if k < 1:
         raise InputError(f"k: {k} must be at least 1, for example 20")
@@ -98,17 +140,20 @@ class Recommender:
         ids, scores, probabilities = _popular(self.vocabulary.items["count"].to_numpy(), (len(sessions), k))
         for rows, best, values, shares in score(self.model, sessions, self.spec, k):
             ids[rows], scores[rows], probabilities[rows] = best, values, shares
-        flat = ids.ravel()
-        return pd.DataFrame(
+        listed = ~np.isneginf(scores)  # what is no candidate fills no place
+        flat = ids[listed]
+        frame = pd.DataFrame(
             {
-                "session": np.repeat(np.asarray(sessions.ids), k),
-                "rank": np.tile(np.arange(1, k + 1), len(sessions)),
+                "session": np.repeat(np.asarray(sessions.ids), listed.sum(1)),
+                "rank": np.broadcast_to(np.arange(1, k + 1), listed.shape)[listed],
                 "item": self.vocabulary.own_ids(flat),
                 "title": self.vocabulary.titles(flat),
-                "score": scores.ravel(),
-                "probability": probabilities.ravel(),
+                "score": scores[listed],
+                "probability": probabilities[listed],
             }
         )
+        frame.attrs["left_out"] = asdict(_left_out(sessions, int((~listed.all(1)).sum())))
+        return frame
 
     def session_of(self, items: Sequence[str]) -> Sessions:
         """One session of items by their own ids; those that the run doesn't know are counted in ``dropped``."""
@@ -151,6 +196,11 @@ class Recommender:
 
         id = pl.col("item").cast(pl.String)
         return self.vocabulary.items.select(id.alias("id"), pl.coalesce("title", id).alias("title"), "count")
+
+
+def _left_out(sessions: Sessions, short: int) -> LeftOut:
+    known, none = len(sessions.values["item_id"]), int((sessions.lengths == 0).sum())
+    return LeftOut(sessions.dropped, known + sessions.dropped, none, short, sessions.unknown)
 
 
 def _popular(count: np.ndarray, shape: tuple[int, int]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -98,11 +98,12 @@ def test_the_fitted_temperature_is_the_best_of_a_grid(true: float) -> None:
     assert fitted == pytest.approx(true, rel=0.15)
 
 
-@pytest.mark.parametrize("filtered", [False, True])
-def test_lists_item_by_item(case: tuple[Tensor, Tensor], filtered: bool) -> None:
+@pytest.mark.parametrize("filtered", [0, 4, 3 * ITEMS])
+def test_lists_item_by_item(case: tuple[Tensor, Tensor], filtered: int) -> None:
+    """With many seen items fewer than k candidates are left, and the lists are shorter."""
     scores, _ = case
     counts = np.arange(ITEMS, dtype=np.int64)  # the first item has no event
-    seen = torch.randint(0, ITEMS + 1, (N, 4)) if filtered else None
+    seen = torch.randint(0, ITEMS + 1, (N, filtered)) if filtered else None
     lists = Lists(counts, [3, 5])
     for rows in torch.arange(N).split(64):
         lists.add(scores[rows], seen[rows] if seen is not None else None)

@@ -256,14 +256,14 @@ def test_a_session_is_put_together_and_answered_in_the_owners_words() -> None:
     assert "Add items" in panel._answers.value
     panel.picker.show_session([Item("7", "Red shoe")])
     panel.answers = {
-        one.run_id: Answer(((Item("8", EVIL), 0.5), (Item("9", "9"), 0.25)), unknown=1),
+        one.run_id: Answer(((Item("8", EVIL), 0.5), (Item("9", "9"), 0.25)), "1 of 2 <b>events</b>"),
         two.run_id: Answer(((Item("9", "9"), 0.125),)),
     }
     html = panel._answers.value
     assert "<img" not in html
     assert "50.0 %" in html
     assert html.index("width:100.0%") < html.index("width:50.0%") < html.index("width:25.0%")  # one scale for both
-    assert "1 item of the session unknown" in html
+    assert "1 of 2 &lt;b&gt;events&lt;/b&gt;." in html
     panel.choice.value = two.run_id  # what is asked alone can't stand beside itself
     assert (panel.run, panel.beside) == (two.run_id, "")
     assert answers([], {}, None)

@@ -13,7 +13,7 @@ import pytest
 from t4r_lab import runner, track
 from t4r_lab.data.dataset import Dataset
 from t4r_lab.errors import InputError
-from t4r_lab.recommender import recommend
+from t4r_lab.recommender import LeftOut, Recommender, recommend
 from t4r_lab.report import silent
 from tests.small import N_ITEMS, small_data, small_spec
 
@@ -109,6 +109,38 @@ def test_a_session_of_unknown_items_gets_the_most_popular(world: tuple[Path, str
     assert frame[frame["session"] == "x"]["item"].tolist() == popular
     alone = recommend(run_id, events[events["item_id"] == known], 4, home=home)
     assert frame[frame["session"] == "y"]["item"].tolist() == alone["item"].tolist()
+
+
+def test_what_is_left_out_is_counted_and_said(world: tuple[Path, str, Dataset]) -> None:
+    home, run_id, data = world
+    known = data.items["item"][0]
+    events = pd.DataFrame({"session_id": ["x", "y", "y"], "item_id": [10**6, known, 10**6], "timestamp": [1, 1, 2]})
+    found = LeftOut(**recommend(run_id, events, 4, home=home).attrs["left_out"])
+    assert found == LeftOut(events=2, of=3, sessions=1, short=0, values={})
+    assert found.words == (
+        "2 of 3 events have items that the run doesn't know and are left out; 1 session has no other: it gets the most "
+        "popular"
+    )
+    assert LeftOut(**recommend(run_id, prefixes(data)[0], 4, home=home).attrs["left_out"]).words == ""
+
+
+def test_seen_items_fill_no_place(world: tuple[Path, str, Dataset]) -> None:
+    """A shorter list, and none for a session that has seen everything; the others stay as they are."""
+    home, run_id, data = world
+    asked, own = Recommender.open(run_id, home=home), data.items["item"].to_list()
+    asked.spec = asked.spec.override({"evaluation.filter_seen": True})
+    seen = {"all": own, "most": own[:-3], "one": own[:1]}
+    events = pl.DataFrame(
+        [(s, i) for s, items in seen.items() for i in items], schema=["session_id", "item_id"], orient="row"
+    )
+    frame = asked.top(asked.vocabulary.encode(events), 10)
+    lists = {s: rows["item"].tolist() for s, rows in frame.groupby("session")}
+    assert {s: len(items) for s, items in lists.items()} == {"most": 3, "one": 10}
+    assert set(lists["most"]) == set(own[-3:])
+    assert own[0] not in lists["one"]
+    assert np.isfinite(frame["score"]).all()
+    assert frame.groupby("session")["rank"].apply(list).map(lambda r: r == list(range(1, len(r) + 1))).all()
+    assert frame.attrs["left_out"]["short"] == 2
 
 
 def test_sessions_without_the_item_column_are_refused(world: tuple[Path, str, Dataset]) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -60,6 +60,7 @@ class Sessions:
     context: columns that are constant over a session, (S,) each.
     ids: (S,) the user's own session ids as text.
     dropped: events that are not here because their item is unknown (of `Vocabulary.encode`).
+    unknown: how many values of each category column are unknown, where any is (of `Vocabulary.encode`).
     """
 
     values: dict[str, NDArray[Any]]
@@ -68,6 +69,7 @@ class Sessions:
     context: dict[str, NDArray[Any]]
     ids: NDArray[Any] | Texts
     dropped: int = 0
+    unknown: dict[str, int] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.offsets) - 1

@@ -118,15 +118,19 @@ class Vocabulary:
         first = log.row[log.offsets[:-1]]  # a session's attributes are there even if none of its items is known
         log = log.keep_events(known)
         values: dict[str, NDArray[Any]] = {"item_id": log.item}
-        context = {}
+        context, unknown = {}, {}
         for column in self.schema.features[1:]:
             if column.scope != "item":
-                stored = self._encoded(frame, names.get(column.name), column)
+                name = names.get(column.name)
+                stored = self._encoded(frame, name, column)
+                if column.kind == "categorical" and name is not None:
+                    lost = int(((stored == UNKNOWN) & frame[name].is_not_null().to_numpy()).sum())
+                    unknown |= {name: lost} if lost else {}
                 if column.scope == "event":
                     values[column.name] = stored[log.row]
                 else:
                     context[column.name] = stored[first]
-        return Sessions(values, log.offsets, np.ones(len(log), np.int32), context, ids, dropped)
+        return Sessions(values, log.offsets, np.ones(len(log), np.int32), context, ids, dropped, unknown)
 
     def _sessions(self, table: Table, names: dict[str, str]) -> tuple[Log, NDArray[Any]]:
         """Events with item ids (0: unknown), in sessions by the order of their first rows, and the sessions' ids."""

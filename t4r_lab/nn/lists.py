@@ -27,9 +27,10 @@ class Lists:
         """`scores` (N, I); `seen` (N, K) item ids that are no candidates, 0 for none."""
         if seen is not None:
             scores = without_seen(scores, seen)
-        top = scores.topk(min(max(self.listed), scores.shape[1]), 1).indices.cpu().numpy()
+        best = scores.topk(min(max(self.listed), scores.shape[1]), 1)
+        top, candidate = best.indices.cpu().numpy(), ~best.values.isneginf().cpu().numpy()
         for k, listed in self.listed.items():
-            np.add.at(listed, top[:, :k].ravel(), 1)
+            np.add.at(listed, top[:, :k][candidate[:, :k]], 1)
 
     def metrics(self) -> dict[str, float]:
         """At each cutoff: share of the items that any list has (``coverage``), mean self-information -log2(share of

@@ -26,10 +26,7 @@ def answers(runs: Sequence[RunSummary], found: Mapping[str, Answer], case: Case 
 
 def _answer(run: RunSummary, found: Answer, case: Case | None, largest: float) -> str:
     rows = "".join(_row(i, item, p, case, largest) for i, (item, p) in enumerate(found.items, 1))
-    note = ""
-    if found.unknown:
-        items = "item" if found.unknown == 1 else "items"
-        note = f'<p class="t4r-help">{found.unknown} {items} of the session unknown to this run, left out.</p>'
+    note = f'<p class="t4r-help">{escape(found.note)}.</p>' if found.note else ""
     return (
         f'<section class="t4r-answer"><div class="t4r-heading">{escape(run.label)}</div>{note}'
         f'<table class="t4r-plain" aria-label="next items by {escape(run.label)}"><thead><tr><th scope="col" class="t4r-number">place</th>'

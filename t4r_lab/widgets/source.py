@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from t4r_lab import guard, jobs, track
 from t4r_lab.data.dataset import Dataset
 from t4r_lab.errors import InputError
-from t4r_lab.recommender import Item, Recommender
+from t4r_lab.recommender import Item, LeftOut, Recommender
 from t4r_lab.report import OnReport
 from t4r_lab.spec import RunSpec
 from t4r_lab.spec.prepare import PrepareOptions
@@ -233,7 +233,9 @@ def answer(home: Path, run: str, items: Sequence[Item], case: Case | None, k: in
         session = asked.session_of([item.id for item in items])
     top = asked.top(session, k)
     found = zip(top["item"], top["title"], top["probability"], strict=True)
-    return Answer(tuple((Item(str(id), title), float(p)) for id, title, p in found), session.dropped)
+    return Answer(
+        tuple((Item(str(id), title), float(p)) for id, title, p in found), LeftOut(**top.attrs["left_out"]).words
+    )
 
 
 def cases(home: Path, run: str) -> Cases:

@@ -155,5 +155,5 @@ class Answer:
     """Next items with their probabilities, the best first."""
 
     items: tuple[tuple[Item, float], ...]
-    unknown: int = 0
-    """items of the session that the run doesn't know"""
+    note: str = ""
+    """what of the session the run can't go by, in words"""
