@@ -203,10 +203,10 @@ def _as_cases(asked: Recommender, against: str, frame: pl.DataFrame) -> list[Cas
 
 
 def _ranks(home: Path, row: track.RunRow, name: str) -> pl.DataFrame | None:
-    import polars as pl
+    from t4r_lab.data.frames import read_parquet
 
     path = track.artifacts(home, row.run_id) / "ranks" / "valid" / f"{name}.parquet"
-    return pl.read_parquet(path) if path.exists() else None
+    return read_parquet(path) if path.exists() else None
 
 
 def _detail(home: Path, row: track.RunRow, name: str) -> dict[str, Any]:

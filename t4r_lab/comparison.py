@@ -150,7 +150,7 @@ def is_paired(metric: str) -> bool:
 
 def cases_of(home: Path, row: track.RunRow, name: str, metric: str, part: str = "valid") -> Cases | None:
     """The cases of a part that `metric` is made of, as the run (``model``) or its baseline `name` has them."""
-    import polars as pl
+    from t4r_lab.data.frames import read_parquet
 
     if not is_paired(metric):
         return None
@@ -159,7 +159,7 @@ def cases_of(home: Path, row: track.RunRow, name: str, metric: str, part: str = 
     path = track.artifacts(home, row.run_id) / folder / f"{name}.parquet"
     if not path.exists():
         return None
-    return {column.name: column.to_numpy() for column in pl.read_parquet(path).iter_columns()}
+    return {column.name: column.to_numpy() for column in read_parquet(path).iter_columns()}
 
 
 def _same_cases(one: Cases, two: Cases) -> bool:

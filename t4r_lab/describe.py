@@ -8,6 +8,7 @@ from typing import Any
 
 from t4r_lab.data.checks import findings
 from t4r_lab.data.dataset import Dataset
+from t4r_lab.data.values import odd_words
 from t4r_lab.estimate import Estimate
 from t4r_lab.spec import RunSpec
 
@@ -23,6 +24,7 @@ def describe(dataset: Dataset) -> str:
     lines += [f"{'part':<8}{'sessions':>12}{'events':>14}{'items':>10}"]
     lines += [f"{n:<8}{p['sessions']:>12,}{p['events']:>14,}{p['items']:>10,}" for n, p in profile["parts"].items()]
     lines += ["", "columns", *(_column(column, profile) for column in dataset.schema)]
+    lines += [f"  {line}" for line in as_text(profile)]
     lengths = profile["lengths"]
     histogram = {int(k): v for k, v in lengths["histogram"].items()}
     counts = [histogram.get(n, 0) for n in range(min(histogram), max(histogram) + 1)]
@@ -55,6 +57,16 @@ def left_out(profile: Mapping[str, Any]) -> list[str]:
     """
     dropped = [f"{n:,} {key.replace('_', ' ')}" for key, n in profile["left_out"].items() if n]
     return dropped + [f"column {name!r}: {why}" for name, why in profile["columns_left_out"].items()]
+
+
+def as_text(profile: Mapping[str, Any]) -> list[str]:
+    """Columns that are text though nearly all of their values are numbers, and what kept them from being numeric.
+
+    >>> as_text({"columns_as_text": {"age": [["old", 2]]}})[0].partition(";")[0]
+    "column 'age' is text: nearly all values are numbers, but not 'old' (2)"
+    """
+    found = profile.get("columns_as_text", {})  # earlier versions don't say
+    return [f"column {name!r} is text: {odd_words(tuple((v, n) for v, n in odd))}" for name, odd in found.items()]
 
 
 def describe_spec(spec: RunSpec, found: Estimate) -> str:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Collection
 from dataclasses import dataclass
 
 import polars as pl
 
 from t4r_lab.data.readers import Table
+from t4r_lab.data.values import ColumnType, Odd, decide, texts, type_of, without_words
 from t4r_lab.errors import InputError, did_you_mean
 from t4r_lab.spec.prepare import PrepareOptions
 
@@ -175,36 +177,93 @@ RESERVED = frozenset(
     ("session", "target_start", "item_id", "item", "title", "count", "timestamp", "session_id", "user_id")
 )
 """Names of the prepared tables' own columns."""
+DEVICES = frozenset(
+    ("con", "prn", "aux", "nul", *(f"{port}{number}" for port in ("com", "lpt") for number in range(1, 10)))
+)
+"""Names that no file may have on Windows, whatever its ending."""
+LONGEST_NAME = 200
+"""Bytes of a name; a file's may have 255 with its ending."""
 
 
-def safe_name(name: str, taken: Collection[str]) -> str:
-    """A name for a feature that is free, and fit for a file, a dotted path and a module.
+class Names:
+    """Names of features: free, and fit for a file on any system, a dotted path and a module.
 
-    >>> safe_name("price.eur/unit", {"count"}), safe_name("count", {"count"})
-    ('price_eur_unit', 'count_2')
+    >>> names = Names()
+    >>> [names.give(name) for name in ("price.eur/unit", "count", "Size", "size", "con")]
+    ['price_eur_unit', 'count_2', 'Size', 'size_2', 'con_2']
     """
-    plain = re.sub(r"[^\w \-]", "_", name).strip() or "column"
-    free, number = plain, 2
-    while free in taken:
-        free, number = f"{plain}_{number}", number + 1
-    return free
+
+    def __init__(self) -> None:
+        self._number = dict.fromkeys((*RESERVED, *DEVICES), 1)
+        """the last number given to a name, by what file systems compare"""
+
+    def give(self, name: str) -> str:
+        """A name that differs from those given before by more than case."""
+        plain = re.sub(r"[^\w \-]", "_", name).strip() or "column"
+        plain = _shortened(plain, LONGEST_NAME).strip()
+        free, folded = plain, _folded(plain)
+        number = self._number.get(folded, 0)
+        while _folded(free) in self._number:
+            number += 1
+            free = f"{_shortened(plain, LONGEST_NAME - 8).strip()}_{number}"
+        self._number[folded] = max(number, 1)
+        self._number.setdefault(_folded(free), 1)
+        return free
 
 
-def kind_of(name: str, values: pl.Series, different: int, table: Table, options: PrepareOptions) -> str:
+def _shortened(name: str, size: int) -> str:
+    return name.encode()[:size].decode(errors="ignore")
+
+
+def _folded(name: str) -> str:
+    return unicodedata.normalize("NFKC", name).casefold()
+
+
+@dataclass(frozen=True)
+class Raw:
+    """A column as it is read: its values, their type, and what kept them from being numbers."""
+
+    values: pl.Series
+    type: ColumnType
+    odd: Odd = ()
+
+
+def read_column(name: str, table: Table, options: PrepareOptions) -> Raw:
+    """A column that may be a feature or label, read by all of its values.
+
+    What is called a category stays as it is written. A label is looked at all the same: a word for a missing one is
+    no class.
+    """
+    values, asked = table.frame[name], _asked(name, table, options)
+    if name not in table.raw or not isinstance(values.dtype, pl.String):
+        return Raw(values, type_of(values, options.missing))
+    if asked == "categorical" and name not in options.targets:
+        return Raw(values, ColumnType("text", tuple(sorted(options.missing))))
+    type, odd = decide(values, options.missing)
+    if type.kind == "integer":
+        return Raw(texts(values, type).cast(pl.Int64), type)
+    if asked == "categorical" and type.kind == "number":
+        return Raw(without_words(values), ColumnType("text", type.missing))
+    return Raw(values, type, odd if asked is None else ())
+
+
+def _asked(name: str, table: Table, options: PrepareOptions) -> str | None:
+    return options.kinds.get(name) or table.kinds.get(name)
+
+
+def kind_of(name: str, raw: Raw, different: int, table: Table, options: PrepareOptions) -> str:
     """categorical, continuous, timestamp or multi: by option, header, or the values themselves.
 
     `different` is the number of different values, needed for whole numbers only.
     """
-    if name in options.kinds:
-        return options.kinds[name]
-    if name in table.kinds:
-        return table.kinds[name]
-    if isinstance(values.dtype, (pl.List, pl.Array)):
+    if (asked := _asked(name, table, options)) is not None:
+        return asked
+    if isinstance(raw.values.dtype, (pl.List, pl.Array)):
         return "multi"
-    if values.dtype.is_temporal():
-        return "continuous" if isinstance(values.dtype, (pl.Duration, pl.Time)) else "timestamp"
-    if values.dtype.is_float() or values.dtype.is_decimal():
+    if raw.type.kind == "time":
+        return "continuous" if isinstance(raw.values.dtype, (pl.Duration, pl.Time)) else "timestamp"
+    if raw.type.kind in ("number", "single"):
         return "continuous"
-    if values.dtype.is_integer() and different > MANY_VALUES and not _plain(name).endswith(CODE_NAMES):
+    if raw.type.kind == "integer" and different > MANY_VALUES and not _plain(name).endswith(CODE_NAMES):
         return "continuous"
     return "categorical"

@@ -60,12 +60,16 @@ def _category_table(
 ) -> tuple[pl.DataFrame, NDArray[np.int32]]:
     """``id, value`` of the values that training has, and the id of each code (-1 too).
 
-    The most frequent value comes first; `by_value`, as classes have it, the least: 0 before 1, false before true.
+    The most frequent value comes first; `by_value`, as classes have it, the least: 0 before 1, 9 before 10, false
+    before true.
     """
     texts = values.cast(pl.String)
-    known = pl.DataFrame({"own": values, "value": texts, "count": count, "code": np.arange(len(texts))})
+    known = pl.DataFrame({"value": texts, "count": count, "code": np.arange(len(texts))})
     known = known.filter((pl.col("count") > 0) & (pl.col("value") != ""))
-    known = known.sort("own") if by_value else known.sort("count", "value", descending=[True, False])
+    if by_value:
+        known = known.sort(pl.col("value").cast(pl.Float64, strict=False), "value")
+    else:
+        known = known.sort("count", "value", descending=[True, False])
     ids = np.full(len(texts) + 1, UNKNOWN, np.int32)  # the last is that of code -1
     ids[known["code"].to_numpy()] = np.arange(len(known), dtype=np.int32) + UNKNOWN + 1
     table = known.select(pl.int_range(UNKNOWN + 1, pl.len() + UNKNOWN + 1, dtype=pl.Int32).alias("id"), "value")

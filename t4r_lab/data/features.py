@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -11,10 +12,11 @@ import polars as pl
 from numpy.typing import NDArray
 
 from t4r_lab.data.coding import MISSING, Codes, comparable, constant_by, factorize
-from t4r_lab.data.columns import RESERVED, Roles, find, kind_of, safe_name
+from t4r_lab.data.columns import Names, Raw, Roles, find, kind_of, read_column
 from t4r_lab.data.readers import Table
 from t4r_lab.data.sessionize import Log
-from t4r_lab.data.times import time_form, to_numbers, to_seconds
+from t4r_lab.data.times import time_form, to_seconds
+from t4r_lab.data.values import ColumnType, Odd, numbers, texts, unreadable, without_words
 from t4r_lab.errors import InputError
 from t4r_lab.schema import Scope
 from t4r_lab.spec.prepare import PrepareOptions
@@ -26,16 +28,21 @@ Level = Literal["row", "item", "group"]
 
 @dataclass
 class Feature:
-    """One column: coded values with their table, or numbers. Row r of them is event, item or group r by `level`."""
+    """One column: coded values with their table, or numbers. Row r of them is event, item or group r by `level`.
 
-    name: str
+    `source` is the user's own name of it, `type` tells how its values are read.
+    """
+
     source: str
     kind: str
     role: Literal["feature", "target"]
     level: Level
+    type: ColumnType
+    name: str = ""
     scope: Scope = "event"
     codes: Codes | None = None
     values: pl.Series | None = None
+    """the different values, by code"""
     numbers: NDArray[np.float64] | None = None
     lists: pl.Series | None = None
     """multi-valued: a list of texts per row"""
@@ -56,9 +63,14 @@ class Columns:
     features: list[Feature] = field(default_factory=list)
     titles: pl.Series | None = None
     left_out: dict[str, str] = field(default_factory=dict)
+    odd: dict[str, Odd] = field(default_factory=dict)
+    """by the raw name of a column that is text: what kept it from being numeric"""
 
-    def taken(self) -> set[str]:
-        return {*RESERVED} | {f.name for f in self.features}
+    names: Names = field(default_factory=Names)
+
+    def add(self, feature: Feature) -> None:
+        feature.name = self.names.give(feature.source)
+        self.features.append(feature)
 
 
 def find_features(
@@ -76,11 +88,12 @@ def find_features(
     if title is not None:
         columns.titles = table.frame[title].gather(first)
     side = {c for t in (items, users) if t is not None for c in t.frame.columns}
-    wanted = [c for c in table.frame.columns if c not in roles.names() and c != title]
+    taken = {*roles.names(), title}
+    wanted = [c for c in table.frame.columns if c not in taken]
     for name in _asked(wanted, options):
         if (feature := _feature(name, table, columns, options, "row")) is not None:
             _set_scope(feature, log, first, table, options)
-            columns.features.append(feature)
+            columns.add(feature)
         elif name in side:
             columns.left_out.pop(name, None)  # the other table says it better
     if users is not None:
@@ -114,8 +127,9 @@ def _check_scopes(columns: Columns, options: PrepareOptions, where: str) -> None
 
 
 def _asked(names: Sequence[str], options: PrepareOptions) -> list[str]:
-    kept = [n for n in names if n not in options.ignore]
-    return kept if options.features is None else [n for n in kept if n in options.features or n in options.targets]
+    ignored, asked = {*options.ignore}, {*(options.features or ()), *options.targets}
+    kept = [n for n in names if n not in ignored]
+    return kept if options.features is None else [n for n in kept if n in asked]
 
 
 def _first_rows(log: Log, n_items: int) -> NDArray[np.int64]:
@@ -134,7 +148,7 @@ def aligned(table: Table, like: str | None, values: pl.Series, role: str) -> Tab
         )
     frame = table.frame.unique(key, keep="last", maintain_order=True)
     own = frame[key]
-    if own.dtype != values.dtype:
+    if own.dtype != values.dtype:  # a whole number read from text is that text again
         frame, values = frame.with_columns(own.cast(pl.String)), values.cast(pl.String)
     joined = values.alias(key).to_frame().join(frame, on=key, how="left", maintain_order="left")
     if (
@@ -143,7 +157,7 @@ def aligned(table: Table, like: str | None, values: pl.Series, role: str) -> Tab
         and len(joined.columns) > 1
     ):
         raise InputError(f"{table.where}: none of its {role}s is among the events; check the column {key!r}")
-    return Table(joined.drop(key), table.kinds, table.where)
+    return replace(table, frame=joined.drop(key), text=None, pieces=())
 
 
 def _add_side(columns: Columns, table: Table, level: Level, options: PrepareOptions) -> None:
@@ -151,29 +165,31 @@ def _add_side(columns: Columns, table: Table, level: Level, options: PrepareOpti
     for name in _asked([c for c in table.frame.columns if c not in there], options):
         if (feature := _feature(name, table, columns, options, level)) is not None:
             feature.scope = "item" if level == "item" else "session"
-            columns.features.append(feature)
+            columns.add(feature)
 
 
 def _feature(name: str, table: Table, columns: Columns, options: PrepareOptions, level: Level) -> Feature | None:
     """The column's values by its kind, or None with the reason in ``columns.left_out``."""
-    values, target = table.frame[name], name in options.targets
-    coded = None
+    raw, target = read_column(name, table, options), name in options.targets
+    values, coded = raw.values, None
     if values.dtype.is_integer():
         coded = factorize(values)
-    kind = kind_of(name, values, len(coded[1]) if coded else 0, table, options)
-    feature = Feature(safe_name(name, columns.taken()), name, kind, "target" if target else "feature", level)
+    kind = kind_of(name, raw, len(coded[1]) if coded else 0, table, options)
+    role: Literal["feature", "target"] = "target" if target else "feature"
+    feature = Feature(name, kind, role, level, raw.type)
+    if raw.odd:
+        columns.odd[name] = raw.odd
     if kind == "multi":
         feature.lists = _lists(values, table)
-    elif kind == "timestamp":
-        form = time_form([table], name, remedy=f"use --kinds {name}=categorical")
-        feature.numbers = _numbers(to_seconds(values, form), values, name, table, "a time")
-    elif kind == "continuous":
-        feature.numbers = _numbers(to_numbers(values), values, name, table, "a number")
+    elif kind in ("timestamp", "continuous"):
+        feature.numbers = _numbers(raw, kind, table)
+        feature.type = ColumnType("time" if kind == "timestamp" else "number", raw.type.missing)
     else:
         if values.dtype.is_nested() or isinstance(values.dtype, (pl.Binary, pl.Object)):
             columns.left_out[name] = f"holds {values.dtype}"
             return None
-        feature.codes, feature.values = coded or factorize(values)
+        own = values if raw.type.kind == "text" else texts(values, raw.type)
+        feature.codes, feature.values = coded or factorize(own)
         different, rows = len(feature.values), len(values) - values.null_count()
         named = target or name in (options.features or ()) or name in options.kinds or name in options.scopes
         text = isinstance(values.dtype, pl.String) and different > max(TEXT_SHARE * rows, TEXT_VALUES)
@@ -193,19 +209,25 @@ def _lists(values: pl.Series, table: Table) -> pl.Series:
     return values.cast(pl.List(pl.String))
 
 
-def _numbers(numbers: pl.Series, raw: pl.Series, name: str, table: Table, what: str) -> NDArray[np.float64]:
-    """Numbers with NaN where there is none; a text that isn't one is an error."""
-    broken = numbers.is_null() & raw.is_not_null()
-    if raw.dtype.is_float():
-        broken &= ~raw.is_nan()
+def _numbers(raw: Raw, kind: str, table: Table) -> NDArray[np.float64]:
+    """Numbers or seconds with NaN where there is none; a text that is neither one nor a word for that is an error."""
+    values, name = raw.values, raw.values.name
+    if kind == "timestamp":
+        known = without_words(values) if isinstance(values.dtype, pl.String) else values
+        form = time_form([Table(known.to_frame(), where=table.where)], name, remedy=f"use --kinds {name}=categorical")
+        found, what = to_seconds(known, form), "a time"
+    else:
+        found, what = numbers(values, raw.type), "a number"
+    broken = unreadable(values, found, raw.type)
     if broken.any():
         row = int(broken.arg_max() or 0)
         raise InputError(
-            f"{table.line(row)}: {raw[row]!r} in column {name!r} is not {what}; "
-            f"mend it, or use --kinds {name}=categorical"
+            f"{table.line(row)}: {values[row]!r} in column {name!r} is not {what}; "
+            f"mend it, use --missing {shlex.quote(str(values[row]))} if it stands for none, or use --kinds "
+            f"{shlex.quote(name)}=categorical"
         )
-    found = numbers.fill_null(np.nan).to_numpy()
-    return np.where(np.isinf(found), np.nan, found) if np.isinf(found).any() else found
+    array = found.fill_null(np.nan).to_numpy()
+    return np.where(np.isinf(array), np.nan, array) if np.isinf(array).any() else array
 
 
 def _set_scope(feature: Feature, log: Log, first: NDArray[np.int64], table: Table, options: PrepareOptions) -> None:

@@ -1,7 +1,8 @@
-"""Data frames of either kind as polars."""
+"""Data frames of either kind, and Parquet files, as polars."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
 import polars as pl
@@ -19,3 +20,8 @@ def to_polars(frame: Frame) -> pl.DataFrame:
     if isinstance(frame, pl.LazyFrame):
         return frame.collect()
     return pl.from_pandas(frame)
+
+
+def read_parquet(path: str | Path) -> pl.DataFrame:
+    """The Parquet file of that very name: a path is never a pattern, whatever brackets and stars are in it."""
+    return pl.read_parquet(path, glob=False)

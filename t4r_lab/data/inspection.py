@@ -5,12 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from t4r_lab.data.coding import factorize
-from t4r_lab.data.columns import USUAL, check_ids, check_names, find, find_roles, kind_of
+from t4r_lab.data.columns import USUAL, check_ids, check_names, find, find_roles, kind_of, read_column
 from t4r_lab.data.features import Columns, Feature, find_features
-from t4r_lab.data.readers import Table
+from t4r_lab.data.readers import Table, without_missing
 from t4r_lab.data.sequences import by_schema, unrolled
 from t4r_lab.data.sessionize import find_sessions
 from t4r_lab.data.times import seconds, time_form
+from t4r_lab.data.values import odd_words
 from t4r_lab.errors import InputError
 from t4r_lab.spec.prepare import PrepareOptions
 
@@ -30,7 +31,8 @@ class Reading:
     of: str = ""
     """what a feature depends on: event, item or session; empty where that isn't known yet"""
     note: str = ""
-    """why it is left out though nobody asked for that, or that values differ where one counts"""
+    """why it is left out though nobody asked for that, that values differ where one counts, or what kept a column of
+    nearly nothing but numbers from being numeric"""
 
 
 def inspect(table: Table, options: PrepareOptions) -> tuple[tuple[Reading, ...], str]:
@@ -40,7 +42,7 @@ def inspect(table: Table, options: PrepareOptions) -> tuple[tuple[Reading, ...],
     """
     try:
         options = by_schema(options)
-        table = unrolled(table, options)
+        table = unrolled(without_missing(table, options.missing), options)
         check_names(options, table, [])
         roles, columns = _as_prepared(table, options)
         refusal = ""
@@ -55,20 +57,25 @@ def inspect(table: Table, options: PrepareOptions) -> tuple[tuple[Reading, ...],
         elif name in options.ignore:
             readings.append(Reading(name, "ignore"))
         elif name in columns.left_out:
-            readings.append(Reading(name, "ignore", note=f"left out: {columns.left_out[name]}"))
+            odd = columns.odd.get(name)
+            why = columns.left_out[name] + (f"; {odd_words(odd)}" if odd else "")
+            readings.append(Reading(name, "ignore", note=f"left out: {why}"))
         else:
             role = "label" if name in options.targets else "feature"
             found = features.get(name)
             kind = found.kind if found else _kind(name, table, options)
             readings.append(
-                Reading(name, role, kind, found.scope if found else options.scopes.get(name, ""), _differing(found))
+                Reading(name, role, kind, found.scope if found else options.scopes.get(name, ""), _note(found, columns))
             )
     return tuple(readings), refusal
 
 
-def _differing(feature: Feature | None) -> str:
-    n = feature.differing if feature else 0
-    return f"{n:,} event{'s differ' if n > 1 else ' differs'}; the first value counts" if n else ""
+def _note(feature: Feature | None, columns: Columns) -> str:
+    if feature is None:
+        return ""
+    n, odd = feature.differing, columns.odd.get(feature.source)
+    differ = [f"{n:,} event{'s differ' if n > 1 else ' differs'}; the first value counts"] if n else []
+    return "; ".join(differ + ([odd_words(odd)] if odd else []))
 
 
 def _as_prepared(table: Table, options: PrepareOptions) -> tuple[dict[str, str], Columns]:
@@ -111,5 +118,5 @@ def _by_name(table: Table, options: PrepareOptions) -> dict[str, str]:
 
 
 def _kind(name: str, table: Table, options: PrepareOptions) -> str:
-    values = table.frame[name]
-    return kind_of(name, values, values.n_unique() if values.dtype.is_integer() else 0, table, options)
+    raw = read_column(name, table, options)
+    return kind_of(name, raw, raw.values.n_unique() if raw.values.dtype.is_integer() else 0, table, options)

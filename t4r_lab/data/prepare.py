@@ -20,12 +20,13 @@ from t4r_lab.data.encoding import Encoded, encode
 from t4r_lab.data.features import Columns, aligned, find_features
 from t4r_lab.data.frames import to_polars
 from t4r_lab.data.profile import make_profile
-from t4r_lab.data.readers import Source, Table, read_events, read_file, stack
+from t4r_lab.data.readers import Source, Table, read_events, read_file, stacked, without_missing
 from t4r_lab.data.sequences import by_schema, unrolled
 from t4r_lab.data.sessionize import Log, find_sessions
 from t4r_lab.data.sessions import PARTS, Sessions, ranges
 from t4r_lab.data.split import Split, split_sessions
 from t4r_lab.data.times import By, seconds, time_form
+from t4r_lab.data.values import ColumnType, save_types, type_of
 from t4r_lab.data.vocabulary import FOLDER, SESSIONS
 from t4r_lab.data.write import ENDINGS, VERSION, check_target, write_sessions, written_whole
 from t4r_lab.errors import InputError
@@ -90,7 +91,7 @@ def prepare(
         on_report(Progress(STAGES[number], number, len(STAGES), "stages"))
 
     report()
-    side = _side_tables(events, items, users)
+    side = [t and without_missing(t, options.missing) for t in _side_tables(events, items, users)]
     raw = _read(events, test, options, side)
     report()
     gap = None if options.gap_minutes is None else options.gap_minutes * 60
@@ -116,7 +117,7 @@ def prepare(
         schema, parts, item_table, tables = _encode(folder, raw, split, columns)
         report()
         checks, notes = split_figures(split, raw.time, _users(raw, options)), raw.table.notes
-        form = raw.time_form
+        form, types = raw.time_form, _types(raw, columns, options)
         del raw
         for name, sessions in parts.items():
             write_sessions(sessions, folder / f"{name}.{ENDINGS[VERSION]}")
@@ -125,7 +126,8 @@ def prepare(
             "gap_minutes": options.gap_minutes, "drop_repeats": options.drop_repeats, "time_form": form,
         }  # fmt: skip
         (folder / FOLDER / SESSIONS).write_text(json.dumps(sessions_as) + "\n", encoding="utf-8")
-        profile = make_profile(schema, parts, item_table, split, columns.left_out, tables, options, checks)
+        save_types(types, folder / FOLDER)
+        profile = make_profile(schema, parts, item_table, split, columns, tables, options, checks)
         profile["reading"] = list(notes)
         profile["time_form"] = form
         (folder / "profile.json").write_text(json.dumps(profile, indent=1) + "\n", encoding="utf-8")
@@ -156,14 +158,12 @@ def _side_tables(events: Any, items: Source | None, users: Source | None) -> tup
 
 def _read(events: Any, test: Any, options: PrepareOptions, side: Sequence[Table | None]) -> Events:
     """Events with checked keys and times."""
-    texts = [n for n in (options.item, options.session, options.user) if n]
-    texts += [name for name, kind in options.kinds.items() if kind == "categorical"]
-    table = unrolled(read_events(events, options.layout, texts), options)
+    table = _table(events, options)
     roles = find_roles(table, options, test is not None)
     check_names(options, table, [t for t in side if t is not None])
     tables = [table]
     if test is not None:
-        tables.append(unrolled(read_events(test, options.layout, texts), options, given=True))
+        tables.append(_table(test, options, given=True))
         same = {"item": roles.item, "session": roles.session, "time": roles.time, "user": roles.user}
         if options.gap_minutes is not None:
             same["session"] = None
@@ -172,10 +172,7 @@ def _read(events: Any, test: Any, options: PrepareOptions, side: Sequence[Table 
         check_ids(each, roles.item, "item")
         check_ids(each, roles.group, "session" if roles.session else "user")
     form, time = _times(tables, roles.time, options)
-    whole = table
-    if len(tables) > 1:
-        notes = tuple(dict.fromkeys(note for each in tables for note in each.notes))
-        whole = Table(stack([t.frame for t in tables]), table.kinds, table.where, notes=notes)
+    whole = table if len(tables) == 1 else stacked(tables)
     if side[1] is not None and roles.session is not None:
         whole = _with_users(whole, side[1], roles)
     group, group_values = factorize(whole.frame[roles.group])
@@ -198,6 +195,11 @@ def _times(
     return form, found[0] if len(found) == 1 else np.concatenate(found)
 
 
+def _table(events: Any, options: PrepareOptions, given: bool = False) -> Table:
+    """A row per event, without the words for missing values; of a `given` test part too."""
+    return unrolled(without_missing(read_events(events, options.layout), options.missing), options, given)
+
+
 def _users(raw: Events, options: PrepareOptions) -> NDArray[np.int32] | None:
     """(R,) code of each row's user; None where there is none, or where a session is all of a user."""
     if raw.roles.session is None:
@@ -212,7 +214,8 @@ def _with_users(table: Table, users: Table, roles: Roles) -> Table:
     there = set(table.frame.columns)
     side = aligned(users, roles.user, table.frame[roles.user], "user")
     added = side.frame.select([c for c in side.frame.columns if c not in there])
-    return replace(table, frame=table.frame.hstack(added), kinds={**side.kinds, **table.kinds})
+    raw = table.raw | (side.raw & set(added.columns))
+    return replace(table, frame=table.frame.hstack(added), kinds={**side.kinds, **table.kinds}, raw=raw)
 
 
 # ── Encoding ────────────────────────────────────────────────────────────────────────────────────
@@ -243,6 +246,12 @@ def _encode(
         schema_columns.append(Column(name="timestamp", kind="timestamp", role="time", source=raw.roles.time or ""))
     parts = _parts(raw, split, ids, encoded)
     return Schema(columns=(*schema_columns, *_key_columns(raw.roles))), parts, items, tables
+
+
+def _types(raw: Events, columns: Columns, options: PrepareOptions) -> dict[str, ColumnType]:
+    """How each raw column is read, by the user's own names."""
+    keys = {name: type_of(raw.table.frame[name], options.missing) for name in raw.roles.names()}
+    return keys | {feature.source: feature.type for feature in columns.features}
 
 
 def _encode_features(

@@ -9,8 +9,10 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from t4r_lab.data.features import Columns
 from t4r_lab.data.sessions import Sessions, ranges
 from t4r_lab.data.split import Split
+from t4r_lab.data.values import SHOWN
 from t4r_lab.schema import UNKNOWN, Column, Schema
 from t4r_lab.spec.prepare import PrepareOptions
 
@@ -23,14 +25,14 @@ TOP = 20
 
 
 def make_profile(
-    schema: Schema, parts: Mapping[str, Sessions], items: pl.DataFrame, split: Split,
-    columns_left_out: Mapping[str, str], tables: Mapping[str, pl.DataFrame], options: PrepareOptions,
+    schema: Schema, parts: Mapping[str, Sessions], items: pl.DataFrame, split: Split, columns: Columns,
+    tables: Mapping[str, pl.DataFrame], options: PrepareOptions,
     split_checks: Mapping[str, Any],
 ) -> dict[str, Any]:  # fmt: skip
     """The content of ``profile.json``: plain, and small whatever the size of the data.
 
-    `items` is the item table, `tables` the ``id, value`` of each category column, `split_checks` what
-    `split_figures` has counted.
+    `items` is the item table, `columns` tells what was made of the raw ones, `tables` has the ``id, value`` of each
+    category column, `split_checks` what `split_figures` has counted.
     """
     described = [c for c in schema if c.role in ("feature", "target") and c.kind != "timestamp"]
     return {
@@ -42,7 +44,8 @@ def make_profile(
         "time": _times(parts, split),
         "features": {c.name: _feature(c, parts["train"], items, tables.get(c.name)) for c in described},
         "left_out": split.left_out,
-        "columns_left_out": dict(columns_left_out),
+        "columns_left_out": dict(columns.left_out),
+        "columns_as_text": {name: [list(pair) for pair in odd[:SHOWN]] for name, odd in columns.odd.items()},
         "cuts": split.cuts,
         "checks": _checks(parts, items, split),
         "leakage": _leakage(parts, split),

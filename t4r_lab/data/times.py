@@ -170,15 +170,6 @@ def to_seconds(raw: pl.Series, form: str) -> pl.Series:
     return pl.Series(raw.name, [None], dtype=pl.Float64).new_from_index(0, len(raw))
 
 
-def to_numbers(raw: pl.Series) -> pl.Series:
-    """Any column as float64, null where there is no number; durations and times of day in seconds."""
-    if isinstance(raw.dtype, pl.Duration):
-        return raw.dt.total_nanoseconds() / 1e9
-    if isinstance(raw.dtype, pl.Time):
-        return raw.cast(pl.Int64) / 1e9
-    return raw.cast(pl.Float64, strict=False)
-
-
 def _plain(raw: pl.Series) -> pl.Series:
     """Numbers as float64 without NaN, texts that are all numbers too, other texts as text, typed times as they are."""
     if isinstance(raw.dtype, (pl.Categorical, pl.Enum)):

@@ -8,6 +8,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from t4r_lab.data.frames import read_parquet
 from t4r_lab.data.vocabulary import Vocabulary, as_text
 from t4r_lab.errors import InputError
 from t4r_lab.spec import InputsSpec, ModelSpec, TowerSpec, VectorsSpec
@@ -98,7 +99,7 @@ def _numpy(where: str, path: str, size: int) -> Vectors:
 def _parquet(where: str, spec: VectorsSpec, usual: set[str], own: pl.Series, ids: pl.Series, size: int) -> Vectors:
     """A row per own id; rows of other ids are left out."""
     try:
-        frame = pl.read_parquet(spec.path)
+        frame = read_parquet(spec.path)
     except (OSError, pl.exceptions.PolarsError) as error:
         raise InputError(f"{where}: {spec.path}: not a Parquet file ({str(error).splitlines()[0]})") from None
     lists = [n for n, t in frame.schema.items() if isinstance(t, (pl.List, pl.Array))]

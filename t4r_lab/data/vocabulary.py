@@ -12,12 +12,13 @@ import polars as pl
 from numpy.typing import NDArray
 
 from t4r_lab.data.coding import factorize
-from t4r_lab.data.frames import Frame, to_polars
+from t4r_lab.data.frames import Frame, read_parquet, to_polars
 from t4r_lab.data.readers import Table
 from t4r_lab.data.sequences import named_as_trained, unrolled
 from t4r_lab.data.sessionize import Log, find_sessions
 from t4r_lab.data.sessions import Sessions
-from t4r_lab.data.times import form_like, seconds, to_numbers
+from t4r_lab.data.times import form_like, seconds
+from t4r_lab.data.values import ColumnType, load_types, numbers
 from t4r_lab.documents import read_json
 from t4r_lab.errors import InputError, did_you_mean
 from t4r_lab.schema import PADDING, UNKNOWN, Column, Schema
@@ -40,7 +41,7 @@ class Vocabulary:
         folder = Path(folder)
         schema = Schema.load(folder / "schema.json")
         try:
-            items = pl.read_parquet(folder / "items.parquet")
+            items = read_parquet(folder / "items.parquet")
         except (OSError, pl.exceptions.PolarsError):
             raise InputError(f"{folder / 'items.parquet'}: cannot be read; prepare the data again") from None
         return cls(folder, schema, items)
@@ -57,7 +58,7 @@ class Vocabulary:
 
     def values(self, column: str) -> pl.DataFrame:
         """``id`` and ``value`` (as text) of a category column."""
-        return pl.read_parquet(self.folder / FOLDER / f"{column}.parquet")
+        return read_parquet(self.folder / FOLDER / f"{column}.parquet")
 
     def titles(self, ids: Sequence[int] | NDArray[Any]) -> list[str]:
         """The title of each item id, or its own id as text."""
@@ -160,6 +161,11 @@ class Vocabulary:
         return log, ids.to_numpy()
 
     @cached_property
+    def types(self) -> dict[str, ColumnType]:
+        """How each raw column is read, by the user's own names; empty of data that an earlier version prepared."""
+        return load_types(self.folder / FOLDER)
+
+    @cached_property
     def _made(self) -> dict[str, Any]:
         """How sessions were made of events."""
         path = self.folder / FOLDER / SESSIONS
@@ -191,8 +197,9 @@ class Vocabulary:
                 table["value"], table["id"], default=UNKNOWN, return_dtype=pl.Int32
             )
             return ids.to_numpy()
-        numbers = to_numbers(frame[name]).fill_null(np.nan).to_numpy()
-        stored = np.where(np.isfinite(numbers), (numbers - column.mean) / column.std, 0.0)
+        type = self.types.get(column.source, ColumnType("number"))
+        found = numbers(frame[name], type).fill_null(np.nan).to_numpy()
+        stored = np.where(np.isfinite(found), (found - column.mean) / column.std, 0.0)
         return stored.astype(np.float32)
 
 

@@ -18,6 +18,7 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.ipc
 
+from t4r_lab.data.frames import read_parquet
 from t4r_lab.data.sessions import PARTS, Sessions, Texts
 from t4r_lab.documents import read_json
 from t4r_lab.errors import InputError
@@ -72,7 +73,7 @@ def read_sessions(path: Path) -> Sessions:
     is room. Parquet is read whole.
     """
     if path.suffix == ".parquet":
-        batch = pl.read_parquet(path).to_arrow(compat_level=pl.CompatLevel.oldest()).combine_chunks().to_batches()[0]
+        batch = read_parquet(path).to_arrow(compat_level=pl.CompatLevel.oldest()).combine_chunks().to_batches()[0]
     else:
         batch = pa.ipc.open_file(pa.memory_map(str(path))).get_batch(0)
     columns = dict(zip(batch.schema.names, batch.columns, strict=True))

@@ -45,6 +45,7 @@ class PrepareOptions(Part):
     ignore: list[str] = Field([], description="columns to leave out")
     targets: list[str] = Field([], description="label columns: kept, but never a feature")
     kinds: dict[str, Kind] = Field({}, description="kind of a column: categorical, continuous or timestamp")
+    missing: list[str] = Field([], description="words that stand for a missing value, in any column")
     scopes: dict[str, Scope] = Field(
         {}, description="what a column depends on: event, item or session; where values differ, the first one counts"
     )
