@@ -19,9 +19,10 @@ from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from t4r_lab import build, processors
+from t4r_lab import processors
 from t4r_lab.documents import read_json
 from t4r_lab.errors import InputError
+from t4r_lab.experiment import Experiment
 from t4r_lab.spec import NEXT_ITEM, RunSpec
 
 if TYPE_CHECKING:
@@ -87,25 +88,21 @@ def estimate(spec: RunSpec) -> Estimate:
     Raises
     ------
     InputError
-        as `t4r_lab.run` would, for data, features, vectors and labels that don't fit.
+        as `Experiment.open` does.
     """
-    from t4r_lab.data.batches import make_batch, training_batches, training_length, training_windows
-    from t4r_lab.data.dataset import Dataset
-    from t4r_lab.data.vectors import read_all_vectors
-    from t4r_lab.labels import check_labels
-    from t4r_lab.optimizer import make_optimizer
-    from t4r_lab.train import check_sessions, make_accelerator, train_step
+    return measure(Experiment.open(spec))
 
-    dataset = Dataset.open(spec.data.path)
-    build.check(spec, dataset.schema)
-    vectors = read_all_vectors(spec.model, dataset.vocabulary)
+
+def measure(experiment: Experiment) -> Estimate:
+    """The same of what is open already."""
+    from t4r_lab.data.batches import make_batch, training_batches, training_length, training_windows
+    from t4r_lab.optimizer import make_optimizer
+    from t4r_lab.train import make_accelerator, train_step
+
+    spec, dataset, sessions = experiment.spec, experiment.dataset, experiment.fitted
     accelerator = make_accelerator(spec.train)
-    sessions = dataset.part(spec.train.fit_on)
-    check_labels(spec, sessions, spec.train.fit_on)
-    counts = sessions.item_counts(dataset.schema.n_items)
-    model = build.build(spec, dataset.schema, dataset.item_table(), vectors, counts).train()
+    model = experiment.build().train()
     shortest = 2 if model.predicts_items else 1
-    check_sessions(sessions, spec.data.path, shortest)
     windows = training_windows(sessions, training_length(model.masking, spec.data.max_length), shortest)
     optimizer = make_optimizer(model, spec.train)
     wrapped, optimizer = accelerator.prepare(model, optimizer)

@@ -266,8 +266,11 @@ def launch(spec: RunSpec, home: Path) -> Job:
     Raises
     ------
     InputError
-        if the home can't be written; nothing is left behind.
+        as `Experiment.open` does, or if the home can't be written; nothing is left behind.
     """
+    from t4r_lab.experiment import Experiment
+
+    Experiment.open(spec)
     folder = homes.ensure(home) / "jobs" / f"{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(2)}"
     job = Job(folder)
     try:

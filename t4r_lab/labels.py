@@ -11,9 +11,8 @@ import polars as pl
 from numpy.typing import NDArray
 
 from t4r_lab.build import label_column, label_level
-from t4r_lab.data.batches import evaluation_batches, label_windows
+from t4r_lab.data.sessions import SLAB
 from t4r_lab.errors import InputError
-from t4r_lab.nn.label_metrics import METRICS
 from t4r_lab.report import OnReport, Progress, silent
 from t4r_lab.schema import UNKNOWN, Schema
 from t4r_lab.spec import LABEL_METRICS, NextItem, RunSpec
@@ -48,6 +47,8 @@ class Labels:
 
     def metric(self, name: str, weight: NDArray[np.float64] | None = None) -> float:
         """One metric, each case with a weight, (N,)."""
+        from t4r_lab.nn.label_metrics import METRICS
+
         return METRICS[self.kind][name](
             self.label, self.prediction, np.ones(len(self.label)) if weight is None else weight
         )
@@ -75,15 +76,27 @@ def check_labels(spec: RunSpec, sessions: Sessions, part: str) -> None:
     for index, head in enumerate(spec.model.heads):
         if isinstance(head, NextItem):
             continue
-        found = np.unique(as_labels(_column(sessions, head.column)))
-        found = found[~np.isnan(found)]
+        low, high, whole = _extent(_column(sessions, head.column))
         where = f"model.heads.{index}.column: label {head.column!r}"
-        if not len(found):
+        if low > high:
             raise InputError(f"{where} is missing in every session of the part {part}; take another column")
-        if head.kind == "binary" and not set(found) <= {0.0, 1.0}:
-            raise InputError(f"{where} holds {found[0]:g} to {found[-1]:g}, not 0 and 1; use kind regression")
-        if head.kind != "regression" and len(found) < 2 and part != "valid":
+        if head.kind == "binary" and not (whole and low >= 0 and high <= 1):
+            raise InputError(f"{where} holds {low:g} to {high:g}, not 0 and 1; use kind regression")
+        if head.kind != "regression" and low == high and part != "valid":
             raise InputError(f"{where} has one class only in the part {part}; take another column")
+
+
+def _extent(stored: NDArray[Any]) -> tuple[float, float, bool]:
+    """The smallest and the largest label, the smaller one above where there is none, and whether all are whole.
+
+    A slab at a time, as each trial of a study asks it of data that may outgrow memory.
+    """
+    low, high, whole = np.inf, -np.inf, True
+    for start in range(0, len(stored), SLAB):
+        found = as_labels(stored[start : start + SLAB])
+        low, high = np.fmin.reduce(found, initial=low), np.fmax.reduce(found, initial=high)
+        whole = whole and bool(((found == np.rint(found)) | np.isnan(found)).all())
+    return float(low), float(high), whole
 
 
 def check_split(spec: RunSpec, schema: Schema, split: str) -> None:
@@ -181,7 +194,7 @@ def _predict(
     """Task, session rows, positions and predictions of one batch after the other."""
     import torch
 
-    from t4r_lab.data.batches import make_batch
+    from t4r_lab.data.batches import evaluation_batches, label_windows, make_batch
 
     device = next(model.parameters()).device
     for head in model.heads:
@@ -201,6 +214,8 @@ def _predict(
 
 def constant(spec: RunSpec, schema: Schema, fitted: Sessions, sessions: Sessions) -> dict[str, Labels]:
     """The baseline of labels: every case of `sessions` gets the mean of the `fitted` ones, each class its share."""
+    from t4r_lab.data.batches import label_windows
+
     found = {}
     for index, head in enumerate(spec.model.heads):
         if isinstance(head, NextItem):

@@ -25,8 +25,6 @@ def write_results(
         record.scores(part, judged.metrics(), step=best_epoch)
         for name, found in baselines[part].items():
             record.scores(part, found.metrics(), name, best_epoch)
-        if part == "test":
-            record.look()
     record.metrics({"train/best_epoch": best_epoch})
     with tempfile.TemporaryDirectory(dir=record.home) as scratch:
         folder = Path(scratch)

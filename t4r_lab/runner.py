@@ -1,4 +1,4 @@
-"""The one door: a spec becomes data, baselines, a trained model, its evaluation and its record."""
+"""A spec becomes data, baselines, a trained model, its evaluation and its record."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from t4r_lab import build, guard, homes, results, track
 from t4r_lab.errors import InputError
+from t4r_lab.experiment import Experiment, check_labels, open_data
 from t4r_lab.patience import Away
 from t4r_lab.report import Baseline, Epoch, OnReport, Progress, Started, Stopped, silent
 from t4r_lab.spec import RunSpec
@@ -77,29 +78,20 @@ def run(
         on_report = silent
     on_report(Progress("loading data"))
     place = homes.ensure(home)
-    from t4r_lab.data.dataset import Dataset
-    from t4r_lab.data.vectors import read_all_vectors
-
-    dataset = Dataset.open(spec.data.path)
-    build.check(spec, dataset.schema)
-    vectors = read_all_vectors(spec.model, dataset.vocabulary)
+    experiment = Experiment.open(spec, _data_to_resume(place, resume, spec) if resume else None)
     on_report(Progress("importing torch"))
-    from t4r_lab.train import check_processes, make_accelerator
+    from t4r_lab.train import make_accelerator
 
-    accelerator = make_accelerator(spec.train)  # refuses a precision that the device lacks before anything is written
-    check_processes([body.kind for body in spec.model.bodies], accelerator.num_processes)
-    _check_sessions(spec, dataset)
+    make_accelerator(spec.train)  # now, since several processes agree by it
     on_report(Progress("opening the record"))
     checkpoints = Path(folder) if folder else place / "jobs" / guard.agree(f"run-{secrets.token_hex(6)}")
     record = None
     try:
         with guard.only_trainer(checkpoints if guard.is_main() else None):  # before there is a run that counts on it
-            record = _open_record(place, spec, dataset, resume, checkpoints)
+            record = _open_record(place, experiment, resume, checkpoints)
             run_id = guard.agree(record.run_id if record else "")
             on_report(Started(run_id))
-            result = _train(
-                spec, dataset, vectors, record, place, run_id, checkpoints, test, on_report, should_stop, bool(resume)
-            )
+            result = _train(experiment, record, place, run_id, checkpoints, test, on_report, should_stop, bool(resume))
     except guard.Busy:
         raise  # the run is another process's
     except BaseException as error:
@@ -133,13 +125,14 @@ def resume(
 
 
 def _train(
-    spec: RunSpec, dataset: Dataset, vectors: dict[str, Any], record: track.Record | None, home: Path, run_id: str,
-    checkpoints: Path, test: bool, on_report: OnReport, should_stop: Callable[[], bool], resume: bool,
+    experiment: Experiment, record: track.Record | None, home: Path, run_id: str, checkpoints: Path, test: bool,
+    on_report: OnReport, should_stop: Callable[[], bool], resume: bool,
 ) -> RunResult:  # fmt: skip
     from t4r_lab.evaluation import figures
     from t4r_lab.judge import judge
     from t4r_lab.train import fit
 
+    spec, dataset, counts = experiment.spec, experiment.dataset, experiment.counts
     on_report(Progress("scoring baselines"))
     parts = (["valid"] if spec.train.fit_on == "train" else []) + (["test"] if test else [])
     baselines: dict[str, dict[str, Judged]] = {"valid": _baselines(spec, dataset, "valid")} if "valid" in parts else {}
@@ -148,8 +141,7 @@ def _train(
         if record:
             record.scores("valid", found.metrics(), name)
     on_report(Progress("building the model"))
-    counts = dataset.part(spec.train.fit_on).item_counts(dataset.schema.n_items)
-    model = build.build(spec, dataset.schema, dataset.item_table(), vectors, counts)
+    model = experiment.build()
     stopped = Stopped("finished", 0, 0.0)
     with guard.interruptible(should_stop) as stop:
         for report in fit(model, dataset, spec, checkpoints, guard.together(stop), resume):
@@ -165,6 +157,8 @@ def _train(
         fitted = _fit_temperature(model, spec, dataset, counts)
     for part in parts if not interrupted else []:
         if part == "test":
+            if record:
+                record.look()  # before it is made: whoever is killed in its midst may have seen it
             baselines["test"] = _baselines(spec, dataset, "test")
         scored[part] = judge(model, dataset.part(part), spec, counts, on_report)
     if fitted:
@@ -201,11 +195,12 @@ def evaluate_run(
     if split == "valid" and spec.train.fit_on != "train":
         raise InputError(f"run {row.name}: it was fitted on the validation part too; evaluate it with --split test")
     dataset = data_of(row, spec)
-    counts = dataset.part(spec.train.fit_on).item_counts(dataset.schema.n_items)
-    judged, baselines = judge(model, dataset.part(split), spec, counts, on_report), _baselines(spec, dataset, split)
+    check_labels(spec, dataset)
     record = track.Record(place, row.run_id)
     if split == "test":
-        record.look()
+        record.look()  # before it is made, as in a training
+    counts = dataset.part(spec.train.fit_on).item_counts(dataset.schema.n_items)
+    judged, baselines = judge(model, dataset.part(split), spec, counts, on_report), _baselines(spec, dataset, split)
     record.scores(split, judged.metrics())
     for name, found in baselines.items():
         record.scores(split, found.metrics(), name)
@@ -217,14 +212,7 @@ def evaluate_run(
 
 def data_of(row: track.RunRow, spec: RunSpec) -> Dataset:
     """The data that a run was trained on, refused if they are not what they were."""
-    from t4r_lab.data.dataset import Dataset
-
-    dataset = Dataset.open(spec.data.path)
-    if dataset.digest != row.digest:
-        raise InputError(
-            f"{spec.data.path}: not the data that run {row.name} was trained on; prepare it as it was then"
-        )
-    return dataset
+    return open_data(spec, row.digest, f"that run {row.name} was trained on")
 
 
 def load_model(home: Path, row: track.RunRow) -> tuple[Model, RunSpec, Any]:
@@ -241,10 +229,17 @@ def load_model(home: Path, row: track.RunRow) -> tuple[Model, RunSpec, Any]:
 # ── pieces ──────────────────────────────────────────────────────────────────────────────────────
 
 
-def _open_record(home: Path, spec: RunSpec, dataset: Dataset, resume: str | None, folder: Path) -> track.Record | None:
+def _data_to_resume(home: Path, run: str, spec: RunSpec) -> Dataset:
+    row = track.find(home, run)
+    _refuse_finished(row)
+    return data_of(row, spec)
+
+
+def _open_record(home: Path, experiment: Experiment, resume: str | None, folder: Path) -> track.Record | None:
     """The record of the run, which is RUNNING from now on; only the first of several processes has one."""
     if not guard.is_main():
         return None
+    spec, dataset = experiment.spec, experiment.dataset
     if resume is None:
         return track.start(home, spec, dataset, folder)
     _refuse_finished(track.find(home, resume))
@@ -257,18 +252,6 @@ def _open_record(home: Path, spec: RunSpec, dataset: Dataset, resume: str | None
 def _refuse_finished(row: track.RunRow) -> None:
     if row.status == "FINISHED":
         raise InputError(f"run {row.name} ({row.run_id[:8]}) has finished; train its spec again for a new run")
-
-
-def _check_sessions(spec: RunSpec, dataset: Dataset) -> None:
-    """Refuse sessions and labels that can't be trained on or judged."""
-    from t4r_lab.labels import check_labels, check_split
-    from t4r_lab.train import check_sessions
-
-    check_sessions(dataset.part(spec.train.fit_on), spec.data.path, 2 if spec.model.next_item else 1)
-    check_split(spec, dataset.schema, dataset.manifest.split)
-    if spec.model.labels:
-        for part in (spec.train.fit_on, *(["valid"] if spec.train.fit_on == "train" else [])):
-            check_labels(spec, dataset.part(part), part)
 
 
 def _baselines(spec: RunSpec, dataset: Dataset, part: str) -> dict[str, Judged]:

@@ -16,6 +16,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from t4r_lab.checkpoint import State, best_path, read_state, write_state, write_weights
 from t4r_lab.data.batches import make_batch, training_batches, training_length, training_windows
+from t4r_lab.data.sessions import check_sessions
 from t4r_lab.errors import InputError
 from t4r_lab.evaluation import assess, figures
 from t4r_lab.labels import check_tasks
@@ -28,7 +29,6 @@ from t4r_lab.spec import RunSpec, TrainSpec
 
 if TYPE_CHECKING:
     from t4r_lab.data.dataset import Dataset
-    from t4r_lab.data.sessions import Sessions
     from t4r_lab.nn.heads import Model
 
 REPORT_EVERY = 0.2
@@ -143,13 +143,6 @@ def fit(
     yield Stopped(reason, state.best_epoch, time.monotonic() - began)
 
 
-def check_sessions(train: Sessions, path: str, shortest: int) -> None:
-    """Refuse training data at `path` of which no session has the `shortest` length that something is learned from."""
-    if train.lengths.max(initial=0) < shortest:
-        events = {1: "an event", 2: "two events"}[shortest]
-        raise InputError(f"{path}: no training session has {events}; prepare with longer sessions, or split by time")
-
-
 def check_processes(bodies: Collection[str], processes: int) -> None:
     """Refuse bodies that several processes can't train.
 
@@ -201,20 +194,28 @@ def anywhere(accelerator: Any, *flags: bool) -> list[bool]:
     return [bool(count) for count in told.tolist()]
 
 
+def check_precision(train: TrainSpec) -> None:
+    """Refuse a precision that the device lacks."""
+    if train.precision == "float16" and _on_cpu(train):
+        raise InputError("train.precision: float16 needs an accelerator; use float32 or bfloat16")
+
+
+def _on_cpu(train: TrainSpec) -> bool:
+    return train.device == "cpu" or not torch.accelerator.is_available()
+
+
 def make_accelerator(train: TrainSpec) -> Any:
     """accelerate's handle on device, precision and processes."""
     from accelerate import Accelerator
     from accelerate.state import AcceleratorState, PartialState
 
+    check_precision(train)
     precision = {"float32": "no", "bfloat16": "bf16", "float16": "fp16"}[train.precision]
-    cpu = train.device == "cpu" or not torch.accelerator.is_available()
-    if precision == "fp16" and cpu:
-        raise InputError("train.precision: float16 needs an accelerator; use float32 or bfloat16")
     if AcceleratorState._shared_state and PartialState().num_processes == 1:
         # accelerate keeps the first precision and device of a process; a notebook trains many runs in one
         AcceleratorState._reset_state(reset_partial_state=True)
     torch.set_num_threads(min(torch.get_num_threads(), threads()))
-    return Accelerator(cpu=cpu, mixed_precision=precision)
+    return Accelerator(cpu=_on_cpu(train), mixed_precision=precision)
 
 
 def rate_factor(train: TrainSpec, total: int) -> Callable[[int], float]:

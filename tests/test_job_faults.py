@@ -331,15 +331,16 @@ def test_the_state_tells_worker_stage_and_time_left(job: jobs.Job) -> None:
 def test_a_job_that_cannot_be_written_is_refused_and_leaves_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    data = small_data(tmp_path / "data")
     (tmp_path / "file").write_text("")
     with pytest.raises(InputError, match="home can't be written"):
-        jobs.launch(small_spec(tmp_path), tmp_path / "file")
+        jobs.launch(small_spec(data), tmp_path / "file")
 
     def full(path: Path, content: object) -> None:
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(jobs, "write_json", full)
     with pytest.raises(InputError, match=r"the job can't be written.*free some space"):
-        jobs.launch(small_spec(tmp_path), tmp_path / "home")
+        jobs.launch(small_spec(data), tmp_path / "home")
     assert list((tmp_path / "home" / "jobs").iterdir()) == []
     assert jobs.all_jobs(tmp_path / "home") == []

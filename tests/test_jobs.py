@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -260,8 +261,10 @@ def test_the_shell_does_the_same(data: Path, tmp_path: Path, capsys: pytest.Capt
 
 
 def test_a_job_that_cannot_run_says_why(data: Path, tmp_path: Path) -> None:
-    wrong = spec(data, 1).override({"data.path": str(tmp_path / "nowhere")})
-    failed = wait(jobs.launch(wrong, tmp_path), lambda s: s.state not in jobs.ACTIVE)
+    copied = shutil.copytree(data, tmp_path / "data")
+    job = jobs.launch(spec(copied, 1), tmp_path / "home")
+    shutil.rmtree(copied)  # before its worker opens them
+    failed = wait(job, lambda s: s.state not in jobs.ACTIVE)
     assert failed.state == "failed"
     assert "no such folder of prepared data" in failed.error
 

@@ -18,7 +18,7 @@ FLOORS = {
     "documents": 0,
     "build": 2, "checkpoint": 2, "optimizer": 2, "baselines": 2, "labels": 2,
     "evaluation": 3, "train": 3, "judge": 3, "script": 3,
-    "guard": 4, "homes": 4, "track": 4, "estimate": 4,
+    "guard": 4, "homes": 4, "track": 4, "experiment": 4, "estimate": 4,
     "results": 5, "runner": 5, "server": 5,
     "jobs": 6, "worker": 6, "recommender": 6, "comparison": 6, "analysis": 6, "reuse": 6, "tuning": 6,
     "describe": 6, "printing": 6,

@@ -330,12 +330,12 @@ def test_a_study_that_cannot_be_read_hides_no_other(tmp_path: Path, data: Path) 
 
 
 def test_the_tab_stands_between_train_and_runs_and_finds_a_running_study_again(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     at = TABS.index("Tune")
     assert (TABS[at - 1], TABS[at + 1]) == ("Train", "Runs")
     monkeypatch.setattr(launch, "_start", lambda *study: None)
-    study = launch.launch(small_spec(tmp_path), StudyOptions.parse({"space": {DROPOUT: None}}), "s", tmp_path)
+    study = launch.launch(small_spec(data), StudyOptions.parse({"space": {DROPOUT: None}}), "s", tmp_path)
     with locked(study.folder / "lock"):  # as its process would
         lab = Lab(tmp_path)
         try:

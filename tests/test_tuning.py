@@ -282,10 +282,11 @@ def test_a_trial_fails_alone_with_its_reason(data: Path, tmp_path: Path, monkeyp
     }
     monkeypatch.setattr(trial, "train", failing(faults))
     begin(data, tmp_path, trials=8, pruner="none")
-    assert worker.work(orders(tmp_path)) == 8
+    assert worker.work(orders(tmp_path)) == 9
     trials = study.load("s", connect(address(tmp_path, None))).trials()
-    assert [t.state for t in trials] == ["finished", *["failed"] * 5, "finished", "finished"]
-    words = ["diverged: the", "out of memory: ", "out of memory: ", "InputError: features", "ZeroDivisionError: div"]
+    ended = ["finished", "failed", "failed", "failed", "refused", "failed", "finished", "finished", "finished"]
+    assert [t.state for t in trials] == ended  # what was refused has trained nothing, so that no trial is paid for it
+    words = ["diverged: the", "out of memory: ", "out of memory: ", "features: too wide", "ZeroDivisionError: div"]
     assert [t.reason[: len(w)] for t, w in zip(trials[1:], words, strict=False)] == words
 
 

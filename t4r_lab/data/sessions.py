@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from t4r_lab.errors import InputError
+
 if TYPE_CHECKING:
     import pyarrow as pa
 
@@ -97,6 +99,13 @@ class Sessions:
             self.ids[rows],
             self.dropped,
         )
+
+
+def check_sessions(train: Sessions, path: str, shortest: int) -> None:
+    """Refuse training data at `path` of which no session has the `shortest` length that something is learned from."""
+    if train.lengths.max(initial=0) < shortest:
+        events = {1: "an event", 2: "two events"}[shortest]
+        raise InputError(f"{path}: no training session has {events}; prepare with longer sessions, or split by time")
 
 
 def ranges(start: NDArray[np.int64], stop: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

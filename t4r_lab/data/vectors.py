@@ -77,6 +77,11 @@ def _read(path: str, feature: Feature, spec: VectorsSpec, name: str, vocabulary:
             f"{path}.dim: is {feature.dim}, but the vectors of {spec.path} have {found.shape[1]} numbers; "
             f"set dim to {found.shape[1]}"
         )
+    if feature.encoding == "embedding" and len(found) != feature.size:
+        raise InputError(
+            f"{path}.vectors: are of {len(found) - 1} ids, but its table {feature.table!r} has {feature.size - 1}; "
+            f"give them to the feature with the most ids, or {name} a table of its own"
+        )
     return _normalized(found, spec.normalization)
 
 

@@ -13,13 +13,14 @@ import numpy as np
 from t4r_lab import homes, runner, track
 from t4r_lab.comparison import Cases, Difference, cases_of, is_paired, paired_bootstrap
 from t4r_lab.errors import InputError
+from t4r_lab.experiment import Experiment
 from t4r_lab.report import OnReport, Remark
 from t4r_lab.spec import RunSpec, best_baseline
 from t4r_lab.track import studies
 from t4r_lab.tuning.address import address
 from t4r_lab.tuning.record import open_record
 from t4r_lab.tuning.storage import connect
-from t4r_lab.tuning.study import FINAL, Study, Trial, load
+from t4r_lab.tuning.study import FINAL, Study, Trial, data_of, load
 
 TUNED, UNTUNED = "tuned", "untuned"
 STUDENT = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262)
@@ -82,20 +83,25 @@ def finalize(
     place = homes.ensure(home)
     study = load(name, connect(address(place, storage)))
     chosen = _chosen(study, trial)
-    record = open_record(study, place)
     specs = {TUNED: study.spec_of(chosen), UNTUNED: study.plan.spec}
-    runs: dict[str, list[track.RunRow]] = {TUNED: [], UNTUNED: []}
-    looked = False
-    for seed in range(seeds):
-        for variant, spec in specs.items():
-            row = _there(study, place, chosen, variant, seed)
-            if row is None:
-                on_report(Remark(f"{variant} spec, seed {seed + 1} of {seeds}"))
-                row = _train(study, place, record.run_id, chosen, variant, spec, seed, on_report)
-                looked = True
-            runs[variant].append(row)
-    looks = record.look() if looked else int(track.tags(place, record.run_id).get(track.LOOKS, "0"))
-    final = _judged(study, place, record.run_id, chosen, runs, looks)
+    wanted = [(seed, variant) for seed in range(seeds) for variant in specs]
+    there = {(seed, variant): _there(study, place, chosen, variant, seed) for seed, variant in wanted}
+    if None in there.values():
+        dataset = data_of(study)
+        for spec in specs.values():
+            Experiment.open(spec, dataset)
+    record = open_record(study, place)
+    if None in there.values():
+        record.look()  # before it is made: whoever is killed in its midst may have seen it
+    rows: dict[str, list[track.RunRow]] = {TUNED: [], UNTUNED: []}
+    for seed, variant in wanted:
+        row = there[seed, variant]
+        if row is None:
+            on_report(Remark(f"{variant} spec, seed {seed + 1} of {seeds}"))
+            row = _train(study, place, record.run_id, chosen, variant, specs[variant], seed, on_report)
+        rows[variant].append(row)
+    looks = int(track.tags(place, record.run_id).get(track.LOOKS, "0"))
+    final = _judged(study, place, record.run_id, chosen, rows, looks)
     _write(record, final)
     return final
 

@@ -78,10 +78,12 @@ def launch(spec: RunSpec, options: StudyOptions, name: str, home: Path, storage:
     Raises
     ------
     InputError
-        for what can't be searched or judged, while it still runs, if the home can't be written or the storage not be
-        reached.
+        for what can't be searched, trained or judged, while it still runs, if the home can't be written or the storage
+        not be reached.
     """
-    Plan.of(spec, options)
+    from t4r_lab.experiment import Experiment
+
+    Experiment.open(Plan.of(spec, options).spec)
     study = of(name, homes.ensure(home))
     if storage:
         from t4r_lab.tuning.storage import connect

@@ -15,8 +15,8 @@ from pathlib import Path
 from statistics import mean
 
 from t4r_lab import guard, homes, processors, track
-from t4r_lab.data.dataset import Dataset
 from t4r_lab.errors import InputError
+from t4r_lab.experiment import Experiment
 from t4r_lab.report import OnReport, Progress, Remark, Started, TrialEnded
 from t4r_lab.spec import RunSpec
 from t4r_lab.spec.study import Plan, StudyOptions, time_words
@@ -81,13 +81,13 @@ def tune(
     began = time.time()
     plan = Plan.of(spec, options)
     place = homes.ensure(home)
-    dataset = _checked(plan)
+    experiment = Experiment.open(plan.spec)  # what is refused here, no trial could have
     store = connect(address(place, storage))
-    study = begin(name or spec.name, plan, dataset.digest, store)
+    study = begin(name or spec.name, plan, experiment.dataset.digest, store)
     record = recording.open_record(study, place)
     on_report(Started(record.run_id))
     try:
-        for words in [*plan.remarks, *_too_many(options.workers), _estimate(study, options)]:
+        for words in [*plan.remarks, *_too_many(options.workers), _estimate(study, experiment, options)]:
             on_report(Remark(words))
         study.keep(UNTIL, began + 60 * options.minutes if options.minutes else None)
         with guard.interruptible(should_stop) as asked:
@@ -167,17 +167,6 @@ def summary(study: Study, home: Path) -> StudyResult:
 # ── pieces ──────────────────────────────────────────────────────────────────────────────────────
 
 
-def _checked(plan: Plan) -> Dataset:
-    """The data of the study; the starting spec must fit them."""
-    from t4r_lab import build
-    from t4r_lab.data.vectors import read_all_vectors
-
-    dataset = Dataset.open(plan.spec.data.path)
-    build.check(plan.spec, dataset.schema)
-    read_all_vectors(plan.spec.model, dataset.vocabulary)
-    return dataset
-
-
 def _too_many(workers: int) -> list[str]:
     cores = processors.processors()
     if workers <= cores:
@@ -185,14 +174,14 @@ def _too_many(workers: int) -> list[str]:
     return [f"{workers} workers share {cores} cores, so each is slower than alone; --workers {cores} is enough"]
 
 
-def _estimate(study: Study, options: StudyOptions) -> str:
+def _estimate(study: Study, experiment: Experiment, options: StudyOptions) -> str:
     """How long it will take, by the trials there are or a look at the first steps of the starting spec."""
-    from t4r_lab.estimate import estimate
+    from t4r_lab.estimate import measure
 
     trials, wanted = study.trials(), study.asked().wanted
     known = [t.seconds for t in trials if t.state in COUNTED]
     with processors.torch_threads(options.workers):
-        each = mean(known) if known else study.plan.spec.train.epochs * estimate(study.plan.spec).seconds
+        each = mean(known) if known else study.plan.spec.train.epochs * measure(experiment).seconds
     left = None if wanted is None else max(wanted - sum(t.state in COUNTED for t in trials), 0)
     return time_words(each, left, options.workers, options.minutes)
 

@@ -17,7 +17,9 @@ from optuna import study as optuna_study
 from optuna import trial as optuna_trial
 from optuna.trial import FrozenTrial, TrialState
 
+from t4r_lab.data.dataset import Dataset
 from t4r_lab.errors import InputError, did_you_mean
+from t4r_lab.experiment import open_data
 from t4r_lab.spec import RunSpec
 from t4r_lab.spec.space import Domain, changed, grid, grid_size
 from t4r_lab.spec.study import Plan, StudyOptions
@@ -264,6 +266,11 @@ def load(name: str, store: Store, sampler_seed: Sequence[int] | None = None) -> 
     if sampler_seed is not None:
         found.sampler, found.pruner = _sampler(options, sampler_seed), _pruner(plan)
     return Study(name, store, plan, content["digest"], found)
+
+
+def data_of(study: Study) -> Dataset:
+    """The data of a study, refused if they aren't what they were when it was begun."""
+    return open_data(study.plan.spec, study.digest, f"of study {study.name}")
 
 
 def _refuse_another(name: str, content: dict[str, Any], plan: Plan, digest: str) -> None:

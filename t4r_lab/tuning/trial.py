@@ -9,9 +9,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from t4r_lab import build, evaluation
+from t4r_lab import evaluation
 from t4r_lab.data.dataset import Dataset
-from t4r_lab.data.vectors import read_all_vectors
+from t4r_lab.experiment import Experiment
 from t4r_lab.judge import judge
 from t4r_lab.nn.heads import Model
 from t4r_lab.report import Epoch, Stopped
@@ -50,10 +50,8 @@ def train(
     ------
     Pruned, Interrupted, Diverged, InputError
     """
-    build.check(spec, dataset.schema)
-    counts = dataset.part("train").item_counts(dataset.schema.n_items)
-    vectors = read_all_vectors(spec.model, dataset.vocabulary)
-    model = build.build(spec, dataset.schema, dataset.item_table(), vectors, counts)
+    experiment = Experiment.open(spec, dataset)
+    model = experiment.build()
     best: dict[str, float] = {}
     asking = _Asking(should_stop)
     for report in fit(model, dataset, spec, folder, asking):
@@ -73,7 +71,7 @@ def train(
     if asked - set(spec.metrics) - set(COSTS):
         if spec.model.fits_temperature:
             evaluation.fit_temperature(model, dataset.part("valid"), spec)
-        found |= judge(model, dataset.part("valid"), spec, counts).metrics()
+        found |= judge(model, dataset.part("valid"), spec, experiment.counts).metrics()
     found["parameters"] = float(sum(p.numel() for p in model.parameters()))
     found["epoch_seconds"] = statistics.mean(e["seconds"] for e in epochs)
     if "latency_ms" in asked:

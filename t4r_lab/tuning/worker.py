@@ -27,10 +27,11 @@ from optuna.trial import TrialState
 from t4r_lab import guard
 from t4r_lab.documents import read_json
 from t4r_lab.errors import InputError
+from t4r_lab.experiment import Experiment
 from t4r_lab.spec import RunSpec
 from t4r_lab.spec.study import Plan
 from t4r_lab.tuning.storage import Unreachable, connect, patiently
-from t4r_lab.tuning.study import COUNTED, FOUND, REASON, REFUSED, START, Asked, Study, load, suggest
+from t4r_lab.tuning.study import COUNTED, FOUND, REASON, REFUSED, START, Asked, Study, data_of, load, suggest
 
 POLL = 0.5
 """Seconds between two looks at whether the study goes on or is paused."""
@@ -69,15 +70,11 @@ def work(orders: Orders) -> int:
     Raises
     ------
     InputError
-        if there is no such study, its data are not there, or its storage can't be reached.
+        if there is no such study, its starting spec is refused here, or its storage can't be reached.
     """
-    from t4r_lab.data.dataset import Dataset
-
     store = connect(orders.storage)
     study = load(orders.study, store, orders.seed)
-    dataset = Dataset.open(study.plan.spec.data.path)
-    if dataset.digest != study.digest:
-        raise InputError(f"{study.plan.spec.data.path}: not the data of study {study.name}; prepare it as it was there")
+    dataset = Experiment.open(study.plan.spec, data_of(study)).dataset
     import torch
 
     import t4r_lab.tuning.trial  # noqa: F401 (now, so that no trial's time has it)
@@ -127,7 +124,7 @@ def _try(study: Study, trial: optuna.Trial, dataset: Any, folder: Path, should_s
         return False  # given back, or long without a sign of life and another worker's by now
     except Unreachable:
         raise
-    except Refused as error:
+    except (Refused, InputError) as error:
         state, attributes = TrialState.PRUNED, {REFUSED: True, REASON: str(error)}
     except Pruned as error:
         state, attributes = TrialState.PRUNED, {REASON: str(error)}
