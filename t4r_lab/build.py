@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +19,7 @@ from t4r_lab.spec import (
     TowerSpec,
     event_summary_refusal,
 )
-from t4r_lab.spec.features import resolve, width
+from t4r_lab.spec.features import missing, resolve, width
 
 if TYPE_CHECKING:
     from t4r_lab.nn.heads import Model
@@ -32,17 +33,39 @@ def check(spec: RunSpec, schema: Schema) -> None:
     Raises
     ------
     InputError
-        with the dotted path, what is wrong and a remedy.
+        with the first of `refusals`.
     """
-    resolve(spec.model.inputs, schema, spec.model.body.d_model)
+    for refusal in refusals(spec, schema).values():
+        raise InputError(refusal)
+
+
+def refusals(spec: RunSpec, schema: Schema) -> dict[str, str]:
+    """All that can't be built from `schema`: the path of the part → where, what is wrong and a remedy.
+
+    A feature that the schema lacks is a part of its own, as is each head; else of an input block the first thing that
+    is wrong.
+    """
+    found: dict[str, str] = {}
+    parts: list[ModelSpec | TowerSpec] = [spec.model, *spec.model.towers]
+    for index, part in enumerate(parts):
+        own, prefix = "model.inputs", f"model.towers.{index - 1}.inputs" if index else "model.inputs"
+        refused = {f"{own}.features.{name}": text for name, text in missing(part.inputs, schema).items()}
+        refused = refused or _refused(own, partial(resolve, part.inputs, schema, part.body.d_model))
+        found |= {path.replace(own, prefix, 1): text.replace(own, prefix, 1) for path, text in refused.items()}
     for index, head in enumerate(spec.model.heads):
         if not isinstance(head, NextItem):
-            label_column(head, schema, f"model.heads.{index}")
-    for index, tower in enumerate(spec.model.towers):
-        try:
-            resolve(tower.inputs, schema, tower.body.d_model)
-        except InputError as error:
-            raise InputError(str(error).replace("model.inputs", f"model.towers.{index}.inputs", 1)) from None
+            path = f"model.heads.{index}"
+            found |= _refused(path, partial(label_column, head, schema, path))
+    return found
+
+
+def _refused(path: str, attempt: Callable[[], object]) -> dict[str, str]:
+    """What `attempt` refuses of the part at `path`: nothing, or one text."""
+    try:
+        attempt()
+    except InputError as error:
+        return {path: str(error)}
+    return {}
 
 
 def label_column(head: Binary | Categorical | Regression, schema: Schema, path: str) -> Column:

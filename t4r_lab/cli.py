@@ -14,7 +14,7 @@ from typing import Any, NoReturn
 
 from t4r_lab import __version__, printing, processors
 from t4r_lab.documents import read_json
-from t4r_lab.errors import InputError, did_you_mean
+from t4r_lab.errors import InputError, did_you_mean, is_panic
 from t4r_lab.options import add_flag, add_json, show
 from t4r_lab.place_commands import PLACE_COMMANDS
 from t4r_lab.study_commands import STUDY_COMMANDS
@@ -55,8 +55,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
-    except Exception as error:
-        if os.environ.get("T4R_LAB_DEBUG"):
+    except BaseException as error:
+        if os.environ.get("T4R_LAB_DEBUG") or not (isinstance(error, Exception) or is_panic(error)):
             raise
         line = " ".join(str(error).split()) or type(error).__name__
         print(f"error: {line} ({type(error).__name__}; T4R_LAB_DEBUG=1 shows where)", file=sys.stderr)

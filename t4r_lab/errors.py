@@ -21,6 +21,14 @@ class InputError(ValueError):
         super().__init__(message)
 
 
+def is_panic(error: BaseException) -> bool:
+    """Whether a library written in Rust, such as polars, has panicked: to Python that is no `Exception`.
+
+    Each library has such a class of its own, and none can be imported without it, so the name tells.
+    """
+    return type(error).__name__ == "PanicException"
+
+
 MOST = 24
 """Choices that an error lists."""
 LONGEST = 2000

@@ -93,7 +93,9 @@ def test_heads_are_added_by_the_labels_they_fit_edited_and_removed() -> None:
     assert "summary 'mean' is for labels of sessions" in form.fields["model.heads.3.summary"].error
     form._heads["model.heads", 0].remove.click()
     assert [head.kind for head in d.spec.model.heads] == ["categorical", "regression", "categorical"]
-    assert d.valid  # the edit that waited went with its head
+    assert list(d.errors) == ["model.heads.2.summary"]  # what is refused goes along with its head
+    form.fields["model.heads.2.summary"].control.value = "last"
+    assert d.valid
     assert d.spec.model.heads[1].weight == 0.25
     for _ in range(2):
         form._heads["model.heads", 0].remove.click()

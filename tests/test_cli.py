@@ -17,6 +17,7 @@ import pytest
 
 from t4r_lab.cli import COMMANDS, main
 from t4r_lab.data.prepare import PrepareOptions, prepare
+from t4r_lab.errors import is_panic
 from t4r_lab.spec import RunSpec
 
 GOOD = "session_id,item_id,timestamp\n" + "".join(
@@ -288,6 +289,23 @@ def test_a_fault_is_one_line_and_status_1(
     status, out, err = call(capsys, "describe", world / "data")
     assert (status, out) == (1, "")
     assert err.strip() == "error: division by zero (ZeroDivisionError; T4R_LAB_DEBUG=1 shows where)"
+
+
+def test_a_panic_of_polars_is_one_line_and_status_1_too(
+    world: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    panic = pl.exceptions.PanicException
+    assert not issubclass(panic, Exception) and is_panic(panic("")) and not is_panic(KeyboardInterrupt())
+
+    def open(path: Path) -> None:
+        raise panic("called `Option::unwrap()` on a `None` value")
+
+    monkeypatch.setattr("t4r_lab.data.dataset.Dataset.open", open)
+    status, out, err = call(capsys, "describe", world / "data")
+    assert (status, out) == (1, "")
+    assert err.splitlines() == [
+        "error: called `Option::unwrap()` on a `None` value (PanicException; T4R_LAB_DEBUG=1 shows where)"
+    ]
 
 
 # ── interrupt and resume, as a process ──────────────────────────────────────────────────────────

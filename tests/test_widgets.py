@@ -370,6 +370,49 @@ def test_what_comes_after_closing_changes_nothing() -> None:
     assert told == []
 
 
+class PanicException(BaseException):
+    """What a library written in Rust raises when it panics; to Python no `Exception`."""
+
+
+def raises(error: BaseException) -> Callable[..., Any]:
+    def call(*anything: Any) -> Any:
+        raise error
+
+    return call
+
+
+def test_every_failure_reaches_a_panel_or_whoever_shows_the_whole() -> None:
+    told: list[str] = []
+    for error in (PanicException("called `Option::unwrap()`"), SystemExit(3), MemoryError()):
+        background, panel = Background(told.append), list[str]()
+        background.run(raises(error), panel.append, panel.append)  # the work fails
+        background.run(lambda: "found", raises(error), panel.append)  # the panel can't show what was found
+        background.run(lambda: "found", raises(error), raises(error))  # nor that
+        until(lambda panel=panel: len(panel) == 2 and told)  # type: ignore[misc]
+        name = type(error).__name__
+        assert all(name in text for text in [*panel, *told])
+        assert sorted("could not be updated" in text for text in panel) == [False, True]
+        background.close()
+        told.clear()
+
+
+def test_a_watch_goes_on_after_every_failure(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("t4r_lab.widgets.background.REST", 0.01)
+    background, told = Background(), list[str]()
+    background.repeat(raises(PanicException("no")), told.append, told.append, raises(ValueError("pause")))
+    until(lambda: sum("PanicException" in text for text in told) > 2 and any("pause" in text for text in told))
+    background.close()
+
+
+def test_what_no_panel_can_show_stands_under_the_header(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lab, "_show_header", raises(RuntimeError("no header")))
+    lab.choose(lab.home / "data" / "demo")
+    until(lambda: lab._trouble.value)
+    assert "no header" in lab._trouble.value
+    lab.tabs.selected_index = 0
+    assert not lab._trouble.value
+
+
 def test_the_first_view_imports_nothing_heavy() -> None:
     code = "import sys, t4r_lab; t4r_lab.Lab; print([m for m in ('torch', 'transformers', 'mlflow', 'plotly') if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

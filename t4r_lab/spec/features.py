@@ -52,10 +52,9 @@ def resolve(inputs: InputsSpec, schema: Schema, d_model: int) -> dict[str, Featu
         widths that the aggregation can't join.
     """
     known = {c.name: c for c in schema.features}
+    for refusal in missing(inputs, schema).values():
+        raise InputError(refusal)
     asked = inputs.features if inputs.features is not None else {name: FeatureSpec() for name in known}
-    for name, spec in asked.items():
-        if name not in known and (spec.vectors is None or name in schema):
-            raise InputError(f"{PATH}.{name}: the data has no such feature; {did_you_mean(name, known)}")
     item = schema.item.name
     ordered = _with_shared_dims({item: asked.get(item, FeatureSpec()), **{n: f for n, f in asked.items() if n != item}})
     item_dim = ordered[item].dim or d_model
@@ -72,6 +71,16 @@ def resolve(inputs: InputsSpec, schema: Schema, d_model: int) -> dict[str, Featu
     if summed:
         _same_width({name: feature.dim for name, feature in resolved.items()}, inputs.aggregation, item_dim)
     return resolved
+
+
+def missing(inputs: InputsSpec, schema: Schema) -> dict[str, str]:
+    """Features that are asked for and that the schema lacks, each with its refusal; vectors need no column."""
+    known = dict.fromkeys(c.name for c in schema.features)
+    return {
+        name: f"{PATH}.{name}: the data has no such feature; {did_you_mean(name, known)}"
+        for name, spec in (inputs.features or {}).items()
+        if name not in known and (spec.vectors is None or name in schema)
+    }
 
 
 def width(resolved: Mapping[str, Feature], aggregation: str) -> int:

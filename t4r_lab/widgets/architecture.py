@@ -13,7 +13,7 @@ from t4r_lab.spec import RunSpec
 from t4r_lab.spec.presets import PRESETS
 from t4r_lab.widgets.copy import CopyText
 from t4r_lab.widgets.diff import diff
-from t4r_lab.widgets.draft import Draft
+from t4r_lab.widgets.draft import Draft, called
 from t4r_lab.widgets.estimating import Estimating
 from t4r_lab.widgets.features import FeatureEditor
 from t4r_lab.widgets.fields import LABEL_WIDTH, NOTHING, Field
@@ -41,6 +41,7 @@ class ArchitecturePanel(w.VBox):
         on_load: Callable[[RunSpec, str], None] | None = None,
         on_start: Callable[[str], None] | None = None,
         estimating: Estimating | None = None,
+        on_drop: Callable[[], None] | None = None,
     ) -> None:
         self.draft, self.estimating, self._start = draft, estimating, on_start or draft.start
         self.preset = w.Dropdown(
@@ -61,6 +62,8 @@ class ArchitecturePanel(w.VBox):
         self.loader = SpecLoader(on_load or draft.clone)
         self.train = w.Button(description="Train", button_style="primary", tooltip="start a job that trains this spec")
         self.train.on_click(lambda _: on_train())
+        self.drop = w.Button(layout={"width": "auto"})
+        self.drop.on_click(lambda _: (on_drop or draft.drop)())
         self._status, self._note, self._diff = w.HTML(), w.HTML(), w.HTML()
         preset = w.VBox([self.preset, self._source])
         for name in ("t4r-field", "t4r-long", "t4r-preset"):
@@ -69,7 +72,7 @@ class ArchitecturePanel(w.VBox):
         right = w.VBox([self.picture, self._costs, self._diff, w.VBox([self.language, self.text])])
         left.add_class("t4r-left")
         right.add_class("t4r-right")
-        columns, foot = w.HBox([left, right]), w.HBox([self._status, self.train])
+        columns, foot = w.HBox([left, right]), w.HBox([self._status, w.HBox([self.drop, self.train])])
         columns.add_class("t4r-columns")
         foot.add_class("t4r-foot")
         super().__init__([columns, foot])
@@ -95,7 +98,11 @@ class ArchitecturePanel(w.VBox):
         self._diff.value = diff(draft)
         self.text.label = "for t4r-lab train" if self.language.value == YAML else "a program of its own"
         self.text.text = spec_text(draft, self.language.value)
-        self.train.disabled = not draft.valid or draft.schema is None
+        self.train.disabled = bool(draft.obstacle)
+        names = [called(draft.spec, path) for path in draft.lacking]
+        self.drop.description = f"Drop {names[0]}" if len(names) == 1 else f"Drop all {len(names)} that don't fit"
+        self.drop.tooltip = f"remove what these data can't serve: {', '.join(names)}"
+        self.drop.layout.display = "" if names else "none"
         self._note.value = message("note", draft.note)
         self._status.value = status(draft)
         self._show_costs()
@@ -109,7 +116,10 @@ class ArchitecturePanel(w.VBox):
 def spec_text(draft: Draft, language: str) -> str:
     """The spec as YAML or as a Python program."""
     if language == YAML:
-        return draft.spec.to_yaml()
+        waits = "".join(
+            f"# not taken yet: {path}: {' '.join(str(value).split())}\n" for path, value in draft.pending.items()
+        )
+        return waits + draft.spec.to_yaml()
     if draft.schema is None:
         return "# Choose a dataset in Data first: which blocks there are depends on its columns."
     try:
@@ -120,9 +130,8 @@ def spec_text(draft: Draft, language: str) -> str:
 
 def status(draft: Draft) -> str:
     """HTML beside the Train button: what stands in the way, or what will be trained on."""
+    if draft.waiting:
+        return message("loading", draft.waiting)
     if draft.schema is None:
-        return message("empty", "Choose a dataset in Data first.")
-    if draft.valid:
-        return message("note", f"Ready to train on {draft.spec.data.path}")
-    path, text = next(iter(draft.errors.items()))
-    return message("error", f"{path}: {text}" if path else text)
+        return message("empty", draft.obstacle)
+    return message("error", draft.obstacle) or message("note", f"Ready to train on {draft.spec.data.path}")

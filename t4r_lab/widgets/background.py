@@ -14,6 +14,8 @@ from typing import Any
 from t4r_lab.errors import InputError
 
 log = logging.getLogger("t4r_lab.widgets")
+REST = 2.0
+"""Seconds between two looks where a panel can't say how many."""
 
 
 def sentence(error: BaseException) -> str:
@@ -28,7 +30,9 @@ def sentence(error: BaseException) -> str:
 class Background:
     """Runs slow work on daemon threads and applies its results under `lock`."""
 
-    def __init__(self) -> None:
+    def __init__(self, tell: Callable[[str], None] = log.error) -> None:
+        """`tell` is given what no panel could show."""
+        self._tell = tell
         self.lock = threading.RLock()
         self._closed = threading.Event()
         self._wake = threading.Event()
@@ -40,20 +44,22 @@ class Background:
     def _run(self, work: Callable[[], Any], done: Callable[[Any], None], failed: Callable[[str], None]) -> None:
         try:
             result = work()
-        except Exception as error:  # the thread has no caller: every failure must reach the panel
-            text = sentence(error)
-            self._apply(failed, text)
+        except BaseException as error:  # the thread has no caller, and a panic of polars is no Exception
+            self._apply(sentence(error), failed, self._tell)
         else:
-            self._apply(done, result)
+            self._apply(result, done, failed, self._tell)
 
-    def _apply(self, change: Callable[[Any], None], value: Any) -> None:
+    def _apply(self, value: Any, change: Callable[[Any], None], *else_tell: Callable[[str], None]) -> None:
+        """Change a panel; should that fail, say so to the first of `else_tell` that can show it."""
         with self.lock:
             if self._closed.is_set():
                 return
             try:
                 change(value)
-            except Exception:
-                log.exception("a panel could not be updated")
+            except BaseException as error:
+                text = f"a panel could not be updated: {sentence(error)}"
+                if else_tell:
+                    self._apply(text, *else_tell)
 
     def repeat(
         self,
@@ -67,7 +73,12 @@ class Background:
         def loop() -> None:
             while not self._closed.is_set():
                 self._run(work, done, failed)
-                self._wake.wait(pause())
+                try:
+                    seconds = pause()
+                except BaseException as error:  # the watch goes on, whatever a panel is like
+                    seconds = REST
+                    self._apply(sentence(error), failed, self._tell)
+                self._wake.wait(seconds)
                 self._wake.clear()
 
         threading.Thread(target=loop, daemon=True, name="t4r-lab-watch").start()

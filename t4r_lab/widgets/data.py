@@ -56,6 +56,8 @@ class DataPanel(w.VBox):
         self._quiet = True
         try:
             options = [(path.name, str(path)) for path in self.paths]
+            if self.summary and self.summary.path not in self.paths:  # opened from elsewhere, as a cloned run's may be
+                options.append((str(self.summary.path), str(self.summary.path)))
             if list(self.choice.options) != options:
                 self.choice.options = options
             here = str(self.summary.path) if self.summary else None
@@ -63,7 +65,7 @@ class DataPanel(w.VBox):
                 self.choice.value = here
         finally:
             self._quiet = False
-        self.choice.layout.display = "" if self.paths else "none"
+        self.choice.layout.display = "" if self.choice.options else "none"
         self.form.taken = [path.name for path in self.paths]
         self._profile.value = profile(self.summary) if self.summary else ""
         (self._profile.add_class if self.doing else self._profile.remove_class)("t4r-stale")

@@ -1,4 +1,4 @@
-"""Draft: the spec being edited, what was refused and why. State without a view."""
+"""Draft: the spec being edited, what is refused of it and why. State without a view."""
 
 from __future__ import annotations
 
@@ -10,19 +10,22 @@ import traitlets as tr
 from t4r_lab import build
 from t4r_lab.errors import InputError
 from t4r_lab.schema import Schema
-from t4r_lab.spec import BODY_MASKINGS, InputsSpec, RunSpec, pair_refusal, presets
+from t4r_lab.spec import BODY_MASKINGS, NEXT_ITEM, InputsSpec, NextItem, RunSpec, pair_refusal, presets
 
-BODY, MASKING = "model.body.kind", "model.masking.kind"
+BODY, MASKING, HEADS, MONITOR, DATA = (
+    "model.body.kind", "model.masking.kind", "model.heads", "train.monitor", "data.path",
+)  # fmt: skip
 FEATURES = "model.inputs.features"
 FEATURE = re.compile(r"model\.(towers\.\d+\.)?inputs\.features\.")
 """How the path of anything of a single feature begins."""
 
 
 class Draft(tr.HasTraits):
-    """The last valid spec, and the edits that don't fit yet.
+    """The spec as it was edited last, on the data that were chosen last; launched only when nothing of it is refused.
 
-    An edit that is refused stays in `pending` beside its error, so that the control keeps what was typed
-    and the next edit is tried together with it: n_head 8 and then d_model 96 are both kept.
+    Whatever makes a spec is taken, if need be with what the data refuse of it in `errors`: removing one of two heads
+    that they lack leaves one refusal. An edit that makes no spec stays in `pending` beside its error, so that the
+    control keeps what was typed, and is tried again with each later one: n_head 5 and then d_model 60 are both kept.
 
     >>> draft = Draft(RunSpec.parse({"data": {"path": "demo"}}))
     >>> draft.set("model.body.n_head", 5)
@@ -35,10 +38,13 @@ class Draft(tr.HasTraits):
 
     spec = tr.Instance(RunSpec)
     schema = tr.Instance(Schema, allow_none=True)
+    """of the data at ``spec.data.path``; None before there are any"""
     errors = tr.Dict(value_trait=tr.Unicode(), key_trait=tr.Unicode())
     """dotted path → what is wrong; '' for what belongs to no field"""
     note = tr.Unicode("")
     """what an edit changed beside itself, such as the masking of a new body"""
+    waiting = tr.Unicode("")
+    """what is being done that will change the data"""
     preset = tr.Unicode("")
     """the preset that the spec is, until something of it is edited"""
     origin = tr.Instance(RunSpec, allow_none=True)
@@ -50,10 +56,39 @@ class Draft(tr.HasTraits):
     def __init__(self, spec: RunSpec, schema: Schema | None = None) -> None:
         super().__init__(spec=spec, schema=schema)
         self.pending: dict[str, Any] = {}
+        self.lacking: tuple[str, ...] = ()
+        """paths of the heads and features that the data can't serve"""
+
+    # whether it can be launched -----------------------------------------------------------------
 
     @property
     def valid(self) -> bool:
         return not self.errors
+
+    @property
+    def obstacle(self) -> str:
+        """Why nothing can be launched now; empty where all is well."""
+        if self.waiting:
+            return self.waiting
+        if self.schema is None:
+            return "Choose a dataset in Data first."
+        texts = [f"{path}: {text}" if path else text for path, text in self.errors.items()]
+        more = f" (and {len(texts) - 1} more)" if len(texts) > 1 else ""
+        return f"{texts[0]}{more}" if texts else ""
+
+    def ready(self) -> RunSpec:
+        """The spec, to be launched: every face of the Lab takes it from here.
+
+        Raises
+        ------
+        InputError
+            with the `obstacle`.
+        """
+        if self.obstacle:
+            raise InputError(self.obstacle)
+        return self.spec
+
+    # edits --------------------------------------------------------------------------------------
 
     def set(self, path: str, value: Any) -> None:
         """Edit one value by its dotted path."""
@@ -61,7 +96,9 @@ class Draft(tr.HasTraits):
 
     def update(self, edits: dict[str, Any]) -> None:
         """Edit several values that are to be checked together."""
-        if not {"name", "data.path"}.issuperset(edits):
+        if DATA in edits:
+            raise InputError(f"{DATA}: other data are chosen in Data, which opens them")
+        if set(edits) != {"name"}:
             self.preset = ""
         changes = {**self.pending, **edits}
         note = ""
@@ -72,50 +109,133 @@ class Draft(tr.HasTraits):
         if BODY in edits and body in BODY_MASKINGS and pair_refusal(body, masking):
             changes[MASKING] = BODY_MASKINGS[body][0]
             note = f"masking changed from {masking} to {changes[MASKING]}: {pair_refusal(body, masking)}"
-        self._try(changes, list(edits), note)
+        self._take(changes, list(edits), note)
 
-    def replace(self, spec: RunSpec) -> None:
-        """Edit another spec instead, such as a run's."""
-        self.spec = spec
-        self._try({}, [], "")
+    def replace(self, spec: RunSpec, data: tuple[str, Schema] | None = None) -> None:
+        """Edit another spec instead, on the prepared `data` (path and schema); without, on the present ones."""
+        if data is not None:
+            self.schema, self.waiting = data[1], ""
+        path = data[0] if data is not None else self.spec.data.path if self.schema is not None else spec.data.path
+        self.spec = spec.override({DATA: path})
+        self._take({}, [], "")
 
     def start(self, preset: str) -> None:
         """Edit the preset of that name, on the present data."""
         self.preset = preset
         self.replace(presets.start(preset, self.spec))
 
-    def clone(self, spec: RunSpec, name: str) -> None:
+    def clone(self, spec: RunSpec, name: str, data: tuple[str, Schema] | None = None) -> None:
         """Edit the spec of the run `name`, and remember what it was."""
         self.origin, self.origin_name, self.preset = spec, name, ""
-        self.replace(spec)
+        self.replace(spec, data)
+
+    def use_data(self, path: str, schema: Schema) -> None:
+        """Turn to the prepared data in `path`. All that was chosen stays; what they lack is refused until it goes."""
+        self.schema, self.spec, self.waiting = schema, self.spec.override({DATA: path}), ""
+        self._take(self.pending, list(self.pending), "")
+
+    def wait(self, what: str) -> None:
+        """Launch nothing while `what` goes on; empty: it is over."""
+        self.waiting = what
+        self.revision += 1
 
     def refuse(self, text: str) -> None:
         """Take up an error that only the data could show, such as vectors that don't fit."""
-        self.errors = dict([place(text, {}, [], list(self.spec.knobs()))])
+        path, rest = place(text, {}, [], list(self.spec.knobs()))
+        self.errors, self.lacking = {path: rest}, tuple(p for p in vectors_of(self.spec) if text.startswith(f"{p}."))
         self.revision += 1
 
-    def use_data(self, path: str, schema: Schema) -> None:
-        """Turn to the prepared data in `path`. Choices of features are kept where `schema` has them all."""
-        self.schema = schema
-        edits: dict[str, Any] = {"data.path": path}
-        for prefix, inputs in inputs_of(self.spec).items():
-            chosen = inputs.features
-            if chosen is not None and any(name not in schema and f.vectors is None for name, f in chosen.items()):
-                edits[f"{prefix}.features"] = None
-        self.update(edits)
-
-    def _try(self, changes: dict[str, Any], edited: list[str], note: str) -> None:
-        self.note = note
-        try:
-            spec = self.spec.override(changes)
-            if self.schema is not None:
-                build.check(spec, self.schema)
-        except InputError as error:
-            self.pending = changes
-            self.errors = dict([place(str(error), changes, edited, list(self.spec.knobs()))])
-        else:
-            self.pending, self.spec, self.errors = {}, spec, {}
+    def drop(self) -> None:
+        """Remove all heads and features that the data can't serve; without any head, the next item is predicted."""
+        dropped, left = [], None
+        while self.lacking and self.lacking != left:  # what is dropped may show what else is wrong
+            left = self.lacking
+            dropped += [called(self.spec, path) for path in left]
+            self.update(without(self.spec, left))
+        self.note = " · ".join(filter(None, [f"dropped: {', '.join(dropped)}" if dropped else "", self.note]))
         self.revision += 1
+
+    def _take(self, changes: dict[str, Any], edited: list[str], note: str) -> None:
+        """Edit the spec by as many of `changes` as make one; the others are held beside what refuses them."""
+        changes, held, errors = dict(changes), {}, {}
+        while isinstance(found := edited_by(self.spec, changes), str):
+            field, text = place(found, changes, edited, list(self.spec.knobs()))
+            if field == MONITOR and MONITOR not in changes:  # judged by a head or cutoff that has gone
+                changes[MONITOR] = None
+                note = " · ".join(filter(None, [note, f"judged by the default again: {text.partition(';')[0]}"]))
+                continue
+            errors[field] = text
+            for path in culprits(self.spec, changes, found):
+                held[path] = changes.pop(path)
+        self.spec, self.pending, self.note = found, held, note
+        by_data = build.refusals(found, self.schema) if self.schema is not None else {}
+        self.lacking = tuple(path for path, text in by_data.items() if lacks(path, text))
+        known = list(found.knobs()) if by_data else []
+        placed = (
+            (path, text.removeprefix(f"{path}: ")) if FEATURE.match(path) else place(text, {}, [], known)
+            for path, text in by_data.items()
+        )
+        self.errors = {**errors, **dict(placed)}
+        self.revision += 1
+
+
+def lacks(path: str, text: str) -> bool:
+    """Whether a refusal of the part at `path` is for what the data are, so that dropping the part mends it."""
+    head = path.startswith(f"{HEADS}.") and not text.startswith(f"{path}.summary")
+    return head or FEATURE.match(path) is not None
+
+
+def edited_by(spec: RunSpec, changes: dict[str, Any]) -> RunSpec | str:
+    """`spec` with its `changes`, or why they make none."""
+    try:
+        return spec.override(changes)
+    except InputError as error:
+        return str(error)
+
+
+def culprits(spec: RunSpec, changes: dict[str, Any], refusal: str) -> list[str]:
+    """The changes that `refusal` depends on, such as the two that don't go together; never none.
+
+    >>> spec = RunSpec.parse({"data": {"path": "demo"}})
+    >>> changes = {"model.body.n_head": 5, "name": "mine", "model.body.d_model": 66}
+    >>> culprits(spec, changes, edited_by(spec, changes))
+    ['model.body.n_head', 'model.body.d_model']
+    """
+    without = {path: {p: v for p, v in changes.items() if p != path} for path in changes}
+    found = [path for path, others in without.items() if edited_by(spec, others) != refusal]
+    alone = [path for path in changes if isinstance(edited_by(spec, {path: changes[path]}), str)]
+    return found or alone or list(changes)
+
+
+def without(spec: RunSpec, paths: tuple[str, ...]) -> dict[str, Any]:
+    """The edits of `spec` that remove the heads and features at `paths`."""
+    content = [head.model_dump(mode="json") for head in spec.model.heads]
+    left = [head for index, head in enumerate(content) if f"{HEADS}.{index}" not in paths]
+    edits: dict[str, Any] = {} if len(left) == len(content) else {HEADS: left or [{"kind": NEXT_ITEM}]}
+    for prefix, inputs in inputs_of(spec).items():
+        features = inputs.model_dump(mode="json")["features"] or {}
+        kept = {name: f for name, f in features.items() if f"{prefix}.features.{name}" not in paths}
+        if len(kept) < len(features):
+            edits[f"{prefix}.features"] = kept
+    return edits
+
+
+def called(spec: RunSpec, path: str) -> str:
+    """What a head or feature at `path` is called."""
+    if path.startswith(f"{HEADS}."):
+        head = spec.model.heads[int(path.rpartition(".")[2])]
+        return "next item" if isinstance(head, NextItem) else f"head {head.column}"
+    return f"feature {FEATURE.sub('', path, count=1)}"
+
+
+def vectors_of(spec: RunSpec) -> list[str]:
+    """The paths of all features that are made of given vectors."""
+    return [
+        f"{prefix}.features.{name}"
+        for prefix, inputs in inputs_of(spec).items()
+        for name, feature in (inputs.features or {}).items()
+        if feature.vectors is not None
+    ]
 
 
 def inputs_of(spec: RunSpec) -> dict[str, InputsSpec]:

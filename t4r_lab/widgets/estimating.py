@@ -95,14 +95,25 @@ class Estimating(tr.HasTraits):
         super().__init__()
         self.draft, self._background, self._ask = draft, background, ask
         self._known: dict[str, Estimate] = {}
+        self._refused = ("", "")
+        """the key that was refused last, and why; asked again after an edit, since files may have come"""
+        self._round = 0
+        self._shown = draft.spec.data.path
+        """the data that `found` is of"""
         draft.observe(self._look, "revision")
         self._look()
 
     def _look(self, change: Any = None) -> None:
-        """Take up what is known of the present spec, else ask for it."""
+        """Take up what is known of the present spec, else ask for it; of other data nothing is shown."""
+        spec, key = self.draft.spec, self._key
+        if not self.draft.valid or spec.data.path != self._shown:
+            self.error, self.found, self._shown = "", self._known.get(key), spec.data.path
         if self.draft.schema is None or not self.draft.valid:
             return
-        spec, key = self.draft.spec, _key(self.draft.spec)
+        if key == self._refused[0]:
+            self.draft.refuse(self._refused[1])
+            return
+        self._refused = ("", "")
         if key in self._known:
             self.error, self.found = "", self._known[key]
         elif not self.doing:
@@ -126,12 +137,21 @@ class Estimating(tr.HasTraits):
             while len(self._known) >= KEPT:
                 self._known.pop(next(iter(self._known)))
             self._known[key] = answer
-        if key != _key(self.draft.spec) or isinstance(answer, Estimate):
-            self._look()  # the draft may have changed meanwhile
         elif isinstance(answer, InputError):
-            self.draft.refuse(str(answer))
-        else:
+            self._refused = (key, str(answer))
+        elif key == self._key:
             self.error = answer
+            return
+        self._look()  # the draft may have changed meanwhile
+
+    def forget(self) -> None:
+        """Ask again, since data or files are others than they were."""
+        self._round, self.found = self._round + 1, None
+        self._look()
+
+    @property
+    def _key(self) -> str:
+        return f"{self._round} {_key(self.draft.spec)}"
 
     @property
     def line(self) -> str:

@@ -19,6 +19,8 @@ from t4r_lab.widgets.text import escape
 HEAD = (
     '<div class="t4r-feature-head"><span>column</span><span>encoding</span><span>width</span><span>table</span></div>'
 )
+VECTORS, ABSENT = "vectors", "absent"
+"""Features that are no column of the data: pre-trained vectors of the items, and what these data lack."""
 IN_LINE = ("encoding", "dim", "table")
 """Knobs of a feature that stand in its row; the others open beneath it."""
 
@@ -80,10 +82,11 @@ class FeatureEditor(w.VBox):
     def _make_rows(self, asked: dict[str, Any]) -> None:
         """A row for each feature of the schema, and for each of `asked` that names vectors instead."""
         schema = self.draft.schema
-        columns: dict[str, Column | None] = {c.name: c for c in schema.features} if schema else {}
-        columns |= {name: None for name in asked if name not in columns}
-        if {name: row.column for name, row in self.rows.items()} != columns:
-            kept = {name: row for name, row in self.rows.items() if columns.get(name, row) == row.column}
+        columns: dict[str, Column | str] = {c.name: c for c in schema.features} if schema else {}
+        for name, feature in asked.items():
+            columns.setdefault(name, VECTORS if (feature or {}).get("vectors") else ABSENT)
+        if {name: row.of for name, row in self.rows.items()} != columns:
+            kept = {name: row for name, row in self.rows.items() if columns.get(name) == row.of}
             self.rows = {name: kept.get(name) or FeatureRow(name, c, self._changed) for name, c in columns.items()}
             self.children = (w.HTML(HEAD), *self.rows.values(), self._foot)
 
@@ -114,21 +117,25 @@ class FeatureEditor(w.VBox):
 class FeatureRow(w.VBox):
     """One feature: whether it is read, its encoding, width and embedding table (empty: the default), and more beneath.
 
-    Without a `column` it is made of pre-trained vectors.
+    It is `of` a column, or else `VECTORS` or `ABSENT`; of the latter all that was asked for is kept, for data that
+    have it.
     """
 
-    def __init__(self, name: str, column: Column | None, changed: Callable[[], None]) -> None:
-        self.column, self._changed, self._quiet = column, changed, False
+    def __init__(self, name: str, of: Column | str, changed: Callable[[], None]) -> None:
+        column = None if isinstance(of, str) else of
+        self.of, self.column, self._changed, self._quiet = of, column, changed, False
+        self._asked: dict[str, Any] = {}
         self._beneath: dict[str, Any] = {}
         """what is asked for beneath the row: bins, vectors"""
         self.fields: dict[str, Field] = {}
-        kind = column.kind if column else "vectors"
-        what = f"{kind}, by {column.scope}" if column else "pre-trained vectors of the items"
+        kind = column.kind if column else str(of)
+        words = {VECTORS: "pre-trained vectors of the items", ABSENT: "which these data lack"}
+        what = f"{kind}, by {column.scope}" if column else words[kind]
         self.tick = w.Checkbox(
             value=True, description=name, indent=False, disabled=self.item,
             tooltip="the item is always read" if self.item else f"whether the model reads {name} ({what})",
         )  # fmt: skip
-        encodings = ENCODINGS.get(kind, ("vectors",))
+        encodings = ENCODINGS.get(kind, (kind,))
         default = [(f"{encodings[0]} (default)" if column else encodings[0], None)]
         self.encoding = w.Dropdown(
             options=offered([*default, *((e, e) for e in encodings[1:])]), value=NOTHING,
@@ -138,7 +145,9 @@ class FeatureRow(w.VBox):
         self.dim = _text(f"width of {name}", "default", f"width of the vector of {name}; empty: default")
         self.table = _text(f"table of {name}", "own", FeatureSpec.model_fields["table"].description or "")
         self.table.disabled = kind != "categorical"
-        self.more = w.ToggleButton(description="more", tooltip=f"more of {name}: {self._what_more()}")
+        self.more = w.ToggleButton(
+            description="more", disabled=of == ABSENT, tooltip=f"more of {name}: {self._what_more()}"
+        )
         self._more, self._error = w.VBox(), w.HTML()
         self._more.add_class("t4r-feature-more")
         line = w.HBox([self.tick, self.encoding, self.dim, self.table, self.more])
@@ -160,6 +169,8 @@ class FeatureRow(w.VBox):
     @property
     def choice(self) -> dict[str, Any]:
         """What differs from the defaults, as the spec takes it."""
+        if self.of == ABSENT:
+            return self._asked
         dim = self.dim.value.strip()
         chosen = {
             "encoding": self.encoding.value or None,
@@ -173,6 +184,7 @@ class FeatureRow(w.VBox):
         self._quiet = True
         try:
             plain = FeatureSpec().model_dump()
+            self._asked = asked
             self._beneath = {k: v for k, v in asked.items() if k not in IN_LINE and v != plain.get(k)}
             self.tick.value = ticked
             encoding = asked.get("encoding") or NOTHING
@@ -180,7 +192,7 @@ class FeatureRow(w.VBox):
                 self.encoding.value = encoding
             self.dim.value = as_text(asked.get("dim"))
             self.dim.placeholder = "default" if width is None else str(width)
-            self.dim.disabled = not ticked
+            self.dim.disabled = not ticked or self.of == ABSENT
             self.table.value = as_text(asked.get("table"))
             for path, field in self.fields.items():
                 field.show(self._value(path))

@@ -219,8 +219,9 @@ class SpecForm(w.VBox):
         return [head, self.towers[index]]
 
     def _content(self, place: str) -> list[Any]:
-        """The list at `place` as plain content."""
-        content: list[Any] = self.draft.spec.to_dict()["model"][place.rpartition(".")[2]]
+        """The list at `place` as plain content, as it was asked for last."""
+        own: list[Any] = self.draft.spec.to_dict()["model"][place.rpartition(".")[2]]
+        content: list[Any] = self.draft.pending.get(place, own)
         return content
 
     def _add(self, place: str, new: dict[str, Any]) -> None:

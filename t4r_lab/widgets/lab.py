@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, ClassVar
@@ -67,7 +67,8 @@ class Lab(w.VBox):
         if getattr(self, "home", None) is not None:
             return
         style = w.HTML(f"<style>{STYLE}</style>")
-        self.background = Background()
+        self._trouble = w.HTML()
+        self.background = Background(lambda text: self._trouble.set_trait("value", message("error", text)))
         try:
             self.home = homes.ensure(home)
         except InputError as error:  # said in the notebook's own words, not as a traceback
@@ -80,7 +81,7 @@ class Lab(w.VBox):
         self.data = DataPanel(self.choose, self.preparing.form)
         self.estimating = Estimating(self.draft, self.background)
         self.architecture = ArchitecturePanel(
-            self.draft, self.edit, self.train, self.clone, self.start, self.estimating
+            self.draft, self.edit, self.train, self.clone, self.start, self.estimating, self.drop
         )
         self.jobs = TrainPanel(self.ask, self.background.wake)
         self.tuning = Tuning(self.home, self.background, self.draft, self.clone, self._studies_changed, self.estimating)
@@ -95,7 +96,7 @@ class Lab(w.VBox):
         self.tabs.observe(self._turned, "selected_index")
         self.runs.observe(self._ticked, ["metric", "runs"])
         self.runs.table.observe(self._ticked, "selected")
-        super().__init__([style, theme, self._header, self.tabs])
+        super().__init__([style, theme, self._header, self._trouble, self.tabs])
         self.add_class("t4r-lab")
         self._states: dict[str, tuple[str, str]] = {}
         self.data.doing = "Opening the data …"
@@ -115,34 +116,49 @@ class Lab(w.VBox):
         return source.summarize(source.first(self.home, report))
 
     def _use_first(self, summary: DataSummary) -> None:
-        self._use(summary)
+        if self._asked_for is None:  # else others were asked for meanwhile
+            self._use(summary)
         self.refresh_runs()  # only now, since MLflow takes a second to import and the data are wanted first
 
     def choose(self, path: Path) -> None:
         """Turn to other prepared data."""
+        self._open_data(path, self._use, self._data_failed)
+
+    def _open_data(self, path: Path, then: Callable[[DataSummary], None], failed: Callable[[str], None]) -> None:
+        """Open prepared data; of several asked for the last are used, and nothing is launched before they are there."""
         from t4r_lab.widgets import source
 
-        def opened(summary: DataSummary) -> None:
-            if self.data.choice.value == str(path):  # else another was chosen meanwhile
-                self._use(summary)
+        self._asked_for = asked = object()
+
+        def last(answer: Callable[[Any], None]) -> Callable[[Any], None]:
+            return lambda result: answer(result) if self._asked_for is asked else None
 
         self.data.doing, self.data.error = f"Opening {path.name} …", ""
-        self.background.run(lambda: source.summarize(path), opened, self._data_failed)
+        self.draft.wait(self.data.doing)
+        self.background.run(lambda: source.summarize(path), last(then), last(failed))
+
+    _asked_for: object = None
 
     def _prepared(self, summary: DataSummary) -> None:
         self.data.section.opened = False
+        self._asked_for = summary  # what is being opened is no longer wanted
         self._use(summary)
+        self.estimating.forget()  # the same place may have held other data
 
     def _use(self, summary: DataSummary) -> None:
+        self.draft.use_data(str(summary.path), summary.schema)
+        self._show_data(summary)
+
+    def _show_data(self, summary: DataSummary) -> None:
         from t4r_lab.widgets import source
 
         self.data.paths = source.datasets(self.home)
         self.data.summary, self.data.doing, self.data.progress, self.data.error = summary, "", None, ""
-        self.draft.use_data(str(summary.path), summary.schema)
         self._show_header()
 
     def _data_failed(self, text: str) -> None:
         self.data.doing, self.data.progress, self.data.error = "", None, text
+        self.draft.wait("")
         self._show_header()
 
     # the draft ----------------------------------------------------------------------------------
@@ -152,6 +168,11 @@ class Lab(w.VBox):
         with self.background.lock:
             self.draft.set(path, value)
 
+    def drop(self) -> None:
+        """Remove what the present data can't serve."""
+        with self.background.lock:
+            self.draft.drop()
+
     def start(self, preset: str) -> None:
         """Take a preset into Architecture, on the present data."""
         with self.background.lock:
@@ -159,31 +180,31 @@ class Lab(w.VBox):
 
     def clone(self, spec: RunSpec, name: str) -> None:
         """Take a spec, of the run or file `name`, into Architecture, on its own data where they are still there."""
-        from t4r_lab.widgets import source
 
         def opened(summary: DataSummary) -> None:
-            self.draft.clone(spec, name)
-            self._use(summary)
+            self.draft.clone(spec, name, (str(summary.path), summary.schema))
+            self._show_data(summary)
             self.tabs.selected_index = TABS.index("Architecture")
 
         def gone(text: str) -> None:
+            self._data_failed("")
             self.draft.clone(spec, name)
-            if (here := self.data.summary) is not None:
-                self.draft.use_data(str(here.path), here.schema)
             self.draft.note = f"its own data can't be opened, so these are used: {text}"
             self.draft.revision += 1
             self.tabs.selected_index = TABS.index("Architecture")
 
-        self.background.run(lambda: source.summarize(Path(spec.data.path)), opened, gone)
+        self._open_data(Path(spec.data.path), opened, gone)
 
     # jobs ---------------------------------------------------------------------------------------
 
     def train(self) -> None:
-        """Start a job that trains the draft."""
+        """Start a job that trains the draft; of a draft that is refused, say why instead."""
         from t4r_lab import jobs
 
         try:
-            jobs.launch(self.draft.spec, self.home)
+            with self.background.lock:
+                spec = self.draft.ready()
+            jobs.launch(spec, self.home)
         except (InputError, OSError) as error:
             self.jobs.refusal = sentence(error)
         else:
@@ -276,6 +297,8 @@ class Lab(w.VBox):
         self.comparing.compare([run.run_id for run in runs], self.runs.metric)
 
     def _turned(self, change: Any = None) -> None:
+        if change is not None:
+            self._trouble.value = ""  # it has been seen
         self.tuning.open(self.tabs.selected_index == TABS.index("Tune"))
         if self.tabs.selected_index == TABS.index("Recommend"):
             self.recommending.open()

@@ -11,7 +11,7 @@ import ipywidgets as w
 import traitlets as tr
 
 from t4r_lab.errors import InputError
-from t4r_lab.spec import RunSpec
+from t4r_lab.spec import RunSpec, head_name
 from t4r_lab.spec.knobs import label, walk
 from t4r_lab.spec.space import SEARCH_PRESETS, Domain, parse_search, search_space, searchable
 from t4r_lab.spec.study import Plan, StudyOptions, judged_metrics, time_words
@@ -93,6 +93,7 @@ class SearchForm(w.VBox):
         self.draft, self._on_start, self.estimating = draft, on_start, estimating
         self.content: dict[str, Any] = {}
         self.domains: dict[str, Domain] = {}
+        self._elements = elements(draft.spec)
         self._rows: dict[tuple[str, Domain], RangeRow] = {}
         self.presets = {
             name: w.Button(description=name, tooltip=f"tick the knobs of “{name}”") for name in SEARCH_PRESETS
@@ -167,7 +168,14 @@ class SearchForm(w.VBox):
         self.table.selected = list(dict.fromkeys([*self.table.selected, *found]))
 
     def _show_knobs(self, change: Any = None) -> None:
-        """The knobs of the present spec; ticked ones that it lacks are kept where their kind is ticked too."""
+        """The knobs of the present spec; ticked ones that it lacks are kept where their kind is ticked too.
+
+        Ticks belong to a head or tower, not to its place: where another one stands there now, they go.
+        """
+        before, self._elements = self._elements, elements(self.draft.spec)
+        moved = tuple(f"{path}." for path, name in before.items() if self._elements.get(path, name) != name)
+        if moved:
+            self.table.selected = [path for path in self.table.selected if not path.startswith(moved)]
         mine = searchable(self.draft.spec)
         kept = {path: domain for path, domain in self.domains.items() if path in self.table.selected}
         self.domains = {**mine, **{path: domain for path, domain in kept.items() if path not in mine}}
@@ -216,13 +224,14 @@ class SearchForm(w.VBox):
 
     @tr.observe("error")
     def _say(self, change: Any = None) -> None:
-        self.start.disabled = self.plan is None or self.draft.schema is None or not self.draft.valid
+        draft = self.draft
+        self.start.disabled = self.plan is None or bool(draft.obstacle)
         if self.error:
             self._message.value = message("error", self.error)
-        elif self.draft.schema is None:
-            self._message.value = message("empty", "Choose a dataset in Data first.")
-        elif not self.draft.valid:
-            self._message.value = message("error", "The spec in Architecture has an error; mend that first.")
+        elif draft.waiting or draft.schema is None:
+            self._message.value = message("loading" if draft.waiting else "empty", draft.obstacle)
+        elif draft.obstacle:
+            self._message.value = message("error", f"Mend the spec in Architecture first: {draft.obstacle}")
         elif self.plan is None:
             self._message.value = message(
                 "empty", "Tick knobs to search, or press a preset. Trial 0 is the spec in Architecture."
@@ -232,9 +241,15 @@ class SearchForm(w.VBox):
             self._message.value = message("note", words(self.plan, found.seconds if found else None))
 
     def _start(self) -> None:
-        if self.plan is not None:
+        if self.plan is not None and not self.draft.obstacle:
             name, storage = self.name.value.strip() or self.draft.spec.name, self.storage.value.strip() or None
-            self._on_start(self.draft.spec, self.plan.options, name, storage)
+            self._on_start(self.draft.ready(), self.plan.options, name, storage)
+
+
+def elements(spec: RunSpec) -> dict[str, str]:
+    """The path of each head and tower → what it is."""
+    heads = {f"model.heads.{index}": head_name(head) for index, head in enumerate(spec.model.heads)}
+    return heads | {f"model.towers.{index}": tower.body.kind for index, tower in enumerate(spec.model.towers)}
 
 
 def words(plan: Plan, epoch: float | None) -> str:
