@@ -276,8 +276,8 @@ STEPS = st.one_of(
 )
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
-@given(st.lists(STEPS, max_size=8))
+@settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
+@given(st.lists(STEPS, max_size=6))
 def test_in_any_order_all_speak_of_one_data_and_train_is_on_where_nothing_is_refused(
     steps: list[tuple[str, Any]],
 ) -> None:
