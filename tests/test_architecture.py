@@ -338,9 +338,8 @@ def test_what_the_data_refuse_stands_beside_its_field() -> None:
     costs = estimating(d, answer)
     view = panel(d, estimating=costs)
     d.set("model.inputs.features", {"category": {"vectors": {"path": "kinds.npy"}, "dim": 3}})
-    until(lambda: not d.valid)
-    assert "no such file" in view.features.rows["category"]._error.value
-    assert view.train.disabled
+    until(lambda: view.train.disabled)
+    assert not d.valid and "no such file" in view.features.rows["category"]._error.value
     d.set("model.inputs.features", None)
     until(lambda: costs.found is not None and d.valid)
     assert not view.train.disabled

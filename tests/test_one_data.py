@@ -276,7 +276,7 @@ STEPS = st.one_of(
 )
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=15, deadline=None, suppress_health_check=list(HealthCheck))
 @given(st.lists(STEPS, max_size=6))
 def test_in_any_order_all_speak_of_one_data_and_train_is_on_where_nothing_is_refused(
     steps: list[tuple[str, Any]],
