@@ -6,15 +6,19 @@ And locks, of which the system frees those of a process that dies.
 from __future__ import annotations
 
 import errno
-import fcntl
+import hashlib
 import json
 import os
+import shutil
+import tempfile
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
+
+from t4r_lab import system
 
 LOCK_SECONDS = 0.5
 """How long a lock is tried for: a watcher holds it for the moment in which it looks."""
@@ -26,24 +30,18 @@ def replacing(path: Path, durable: bool = True) -> Iterator[Path]:
 
     With `durable` it is on the disk before that, so that not even a power cut leaves less than the old or the new.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}-{threading.get_ident()}")
+    for left in left_behind(path.parent, path.name):
+        left.unlink(missing_ok=True)
+    temporary = path.with_name(f".{_short(path.name)}.{threading.get_ident()}.{system.owner()}.part")
     try:
         yield temporary
         if durable:
-            _flush(temporary)
+            system.flush(temporary)
         os.replace(temporary, path)
         if durable:
-            _flush(path.parent)  # where the name stands
+            system.flush(path.parent)  # where the name stands
     finally:
         temporary.unlink(missing_ok=True)
-
-
-def _flush(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def write_json(path: Path, content: Any, durable: bool = True) -> None:
@@ -86,12 +84,56 @@ def locked(path: Path, seconds: float = LOCK_SECONDS) -> Iterator[IO[str]]:
     """
     with path.open("a") as file:
         deadline = time.monotonic() + seconds
-        while True:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                if time.monotonic() > deadline:
-                    raise
-                time.sleep(0.02)
+        while not system.try_lock(file.fileno()):
+            if time.monotonic() > deadline:
+                raise BlockingIOError(errno.EAGAIN, "another process holds the lock", str(path))
+            time.sleep(0.02)
         yield file
+
+
+def is_locked(path: Path) -> bool:
+    """Whether a process holds the lock of `path`; looked at twice, since who looks holds it for a moment."""
+    try:
+        with path.open("rb") as file:
+            if system.try_lock(file.fileno()):
+                return False
+            time.sleep(0.002)
+            return not system.try_lock(file.fileno())
+    except FileNotFoundError:
+        return False
+
+
+# ── folders for a while ─────────────────────────────────────────────────────────────────────────
+
+
+@contextmanager
+def scratch(parent: Path, name: str) -> Iterator[Path]:
+    """An empty folder in `parent` that goes at the end, unless it has been moved; those of the same `name` that
+    processes left behind when they were killed go at the beginning."""
+    sweep(parent, name)
+    folder = Path(tempfile.mkdtemp(prefix=f".{_short(name)}.", suffix=f".{system.owner()}.part", dir=parent))
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _short(name: str) -> str:
+    """A name that leaves room for more within the 255 bytes that a disk takes."""
+    return name if len(os.fsencode(name)) <= 150 else hashlib.sha256(os.fsencode(name)).hexdigest()[:32]
+
+
+def left_behind(parent: Path, name: str) -> list[Path]:
+    """What was half written under that name by processes of this machine that are dead."""
+    begin = f".{_short(name)}."
+    try:
+        names = [n for n in os.listdir(parent) if n.startswith(begin) and n.endswith(".part")]
+    except OSError:
+        return []
+    parts = {n: n.removeprefix(begin).split(".") for n in names}
+    return sorted(parent / n for n, part in parts.items() if len(part) == 3 and system.is_dead(part[1]))
+
+
+def sweep(parent: Path, name: str) -> None:
+    for folder in left_behind(parent, name):
+        shutil.rmtree(folder, ignore_errors=True)

@@ -19,11 +19,9 @@ worker, and a dead one is told from a living one whatever became of its process 
 
 from __future__ import annotations
 
-import fcntl
 import os
 import secrets
 import shutil
-import subprocess
 import sys
 import time
 from collections.abc import Iterator
@@ -32,10 +30,10 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
-from t4r_lab import __version__, homes
+from t4r_lab import __version__, homes, system
 from t4r_lab.documents import read_json
 from t4r_lab.errors import InputError, did_you_mean
-from t4r_lab.files import LOCK_SECONDS, locked, replacing, tail, write_json
+from t4r_lab.files import LOCK_SECONDS, is_locked, locked, replacing, tail, write_json
 from t4r_lab.spec import RunSpec
 
 ASKED = {"pause": "pausing", "stop": "stopping", "cancel": "canceling"}
@@ -226,11 +224,9 @@ class Job:
         beside = any(job.status().state in ACTIVE for job in all_jobs(self.home) if job.id != self.id)
         waits = {"OMP_WAIT_POLICY": "passive"} if beside else {}
         with (self.folder / "log.txt").open("ab") as log:
-            subprocess.Popen(
-                [sys.executable, "-m", "t4r_lab.worker", str(self.folder), str(lock)], pass_fds=[lock],
-                stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True, cwd=cwd,
-                env={**waits, **os.environ, "PYTHONPATH": os.pathsep.join([package, os.environ.get("PYTHONPATH", "")])},
-            )  # fmt: skip
+            path = os.pathsep.join([package, os.environ.get("PYTHONPATH", "")])
+            command = [sys.executable, "-m", "t4r_lab.worker", str(self.folder), str(lock)]
+            system.apart(command, lock, log, {**waits, **os.environ, "PYTHONPATH": path}, cwd)
 
     def write(self, status: Status) -> None:
         # five times a second, so nothing waits for the disk: after a power cut a damaged one reads as lost
@@ -238,14 +234,7 @@ class Job:
 
     def _worker_lives(self) -> bool:
         """Whether somebody holds the lock."""
-        try:
-            with (self.folder / "lock").open() as file:
-                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return True
-        except FileNotFoundError:
-            pass
-        return False
+        return is_locked(self.folder / "lock")
 
     @contextmanager
     def lock(self, seconds: float = LOCK_SECONDS) -> Iterator[int]:

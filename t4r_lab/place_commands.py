@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -12,7 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from t4r_lab import printing
+from t4r_lab import printing, system
 from t4r_lab.errors import InputError
 from t4r_lab.options import add_json, show
 
@@ -120,7 +119,7 @@ def _lab(options: argparse.Namespace) -> int:
             kernel = {"kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"}}
             notebook.write_text(json.dumps({"cells": [cell], "metadata": kernel, "nbformat": 4, "nbformat_minor": 5}))
     show(options, {"notebook": str(notebook.resolve())}, lambda: f"JupyterLab opens on {notebook}; Ctrl-C ends it")
-    root = hasattr(os, "geteuid") and os.geteuid() == 0  # as in a container, where JupyterLab would refuse to start
+    root = system.is_superuser()  # as in a container, where JupyterLab would refuse to start
     return _start(["jupyterlab", str(notebook), *(["--allow-root"] if root else [])])
 
 

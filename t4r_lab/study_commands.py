@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import argparse
 import os
-import signal
 from collections.abc import Callable
 from typing import Any
 
-from t4r_lab import printing
+from t4r_lab import printing, system
 from t4r_lab.errors import InputError
 from t4r_lab.options import add_flag, add_json, show
 
@@ -63,7 +62,7 @@ def _tune(options: argparse.Namespace) -> int:
         )  # fmt: skip
         return 0
     # else whoever ends this process alone, as `timeout` does, would leave its workers working
-    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
+    system.stop_as_interrupted()
     result = tune(spec, asked, options.study, storage=options.storage)
     show(options, _study(result), lambda: printing.study_text(result))
     return 0 if result.status == "finished" and result.front else 1

@@ -5,7 +5,6 @@ from __future__ import annotations
 import gc
 import json
 import os
-import signal
 import sys
 import time
 from contextlib import suppress
@@ -13,7 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from t4r_lab import files, guard, processors, runner, track
+from t4r_lab import files, guard, processors, runner, system, track
 from t4r_lab.errors import InputError
 from t4r_lab.jobs import ASKED, EVENTS, STATUS, Job, Status
 from t4r_lab.progress import Sentences
@@ -160,7 +159,7 @@ def main(folder: str, lock: str) -> int:
     gc.set_threshold(100_000, 50, 100)  # imports make a million objects that stay; seeking garbage there took a second
     os.set_inheritable(int(lock), False)
     processors.limit()
-    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))  # a shutdown too stops after the batch
+    system.stop_as_interrupted()
     try:
         return work(Job(Path(folder)))
     finally:

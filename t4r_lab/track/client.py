@@ -6,8 +6,8 @@ is lost.
 
 from __future__ import annotations
 
-import fcntl
 import logging
+import math
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from t4r_lab import homes
 from t4r_lab.errors import InputError
+from t4r_lab.files import locked
 from t4r_lab.patience import Away, patiently
 from t4r_lab.urls import shown
 
@@ -56,8 +57,7 @@ def _client(home: Path, uri: str) -> tuple[MlflowClient, str]:
 @contextmanager
 def _only_one(home: Path) -> Iterator[None]:
     """Two processes must not both create the tables."""
-    with (home / ".mlflow.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with locked(home / ".mlflow.lock", math.inf):
         yield
 
 

@@ -8,7 +8,6 @@ while it lives. All that it finds is in the storage.
 from __future__ import annotations
 
 import os
-import subprocess
 import sys
 from contextlib import suppress
 from dataclasses import dataclass
@@ -17,9 +16,9 @@ from urllib.parse import quote, unquote
 
 import yaml
 
-from t4r_lab import homes
+from t4r_lab import homes, system
 from t4r_lab.errors import InputError
-from t4r_lab.files import locked, replacing, tail
+from t4r_lab.files import is_locked, locked, replacing, tail
 from t4r_lab.jobs import LOG_BYTES
 from t4r_lab.spec import RunSpec
 from t4r_lab.spec.study import Plan, StudyOptions, load_study
@@ -48,13 +47,7 @@ class Launched:
 
     def lives(self) -> bool:
         """Whether its process is there, whatever became of the process id."""
-        try:
-            with locked(self.folder / "lock", 0):
-                return False
-        except BlockingIOError:
-            return True
-        except FileNotFoundError:
-            return False
+        return is_locked(self.folder / "lock")
 
     def log(self, lines: int = 20) -> str:
         """The last lines that its process printed, as a terminal shows them: what a bar has overwritten is gone."""
@@ -145,7 +138,7 @@ def _start(study: Launched, home: Path, storage: str | None, lock: int) -> None:
     command = [sys.executable, "-m", "t4r_lab", "tune", str(study.folder / SPEC), f"--study={study.name}"]
     path = os.pathsep.join([package, os.environ.get("PYTHONPATH", "")])
     with (study.folder / "log.txt").open("wb") as log:
-        subprocess.Popen(
-            command, pass_fds=[lock], stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
-            env={**os.environ, homes.VARIABLE: str(home), VARIABLE: storage or "", "PYTHONPATH": path},
+        system.apart(
+            command, lock, log,
+            {**os.environ, homes.VARIABLE: str(home), VARIABLE: storage or "", "PYTHONPATH": path},
         )  # fmt: skip

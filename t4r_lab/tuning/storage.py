@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
+import math
 import sqlite3
 import threading
 import time
@@ -18,6 +18,7 @@ import optuna
 
 from t4r_lab import homes
 from t4r_lab.errors import InputError
+from t4r_lab.files import locked
 from t4r_lab.tuning.address import shown
 
 HEARTBEAT, GRACE = 5, 30
@@ -133,8 +134,7 @@ def _open(url: str, arguments: dict[str, Any], path: Path | None) -> Store:
 
 @contextmanager
 def _locked(path: Path) -> Iterator[None]:
-    with path.open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
+    with locked(path, math.inf):
         yield
 
 

@@ -9,8 +9,6 @@ from __future__ import annotations
 import json
 import math
 import secrets
-import shutil
-import signal
 import socket
 import sys
 import time
@@ -24,10 +22,11 @@ from typing import Any
 import optuna
 from optuna.trial import TrialState
 
-from t4r_lab import guard
+from t4r_lab import guard, system
 from t4r_lab.documents import read_json
 from t4r_lab.errors import InputError
 from t4r_lab.experiment import Experiment
+from t4r_lab.files import scratch
 from t4r_lab.spec import RunSpec
 from t4r_lab.spec.study import Plan
 from t4r_lab.tuning.storage import Unreachable, connect, patiently
@@ -81,8 +80,8 @@ def work(orders: Orders) -> int:
 
     if orders.threads:
         torch.set_num_threads(orders.threads)
-    scratch = Path(orders.home) / "studies" / "scratch" / orders.name
-    done = 0
+    folders, done = Path(orders.home) / "studies" / "scratch", 0
+    folders.mkdir(parents=True, exist_ok=True)
     try:
         with _control(study, orders.until) as should_stop:
             while not should_stop():
@@ -94,11 +93,9 @@ def work(orders: Orders) -> int:
                         break
                     time.sleep(POLL)  # the trials of others may come back
                     continue
-                with store.heartbeat(trial._trial_id):
-                    done += _try(study, trial, dataset, scratch, should_stop)
-                shutil.rmtree(scratch, ignore_errors=True)
+                with store.heartbeat(trial._trial_id), scratch(folders, "trial") as folder:
+                    done += _try(study, trial, dataset, folder, should_stop)
     finally:
-        shutil.rmtree(scratch, ignore_errors=True)
         with suppress(Exception):
             study.lose(orders.name, stopped=True)
     return done
@@ -224,7 +221,7 @@ def as_text(orders: Orders) -> str:
 def main() -> int:
     """Work by the orders on stdin."""
     text = sys.stdin.read()
-    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))  # a shutdown too stops after the batch
+    system.stop_as_interrupted()
     try:
         work(Orders(**read_json(text, "orders")))
     except InputError as error:
