@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     from t4r_lab.comparison import compare as compare
     from t4r_lab.data.dataset import Dataset as Dataset
     from t4r_lab.data.prepare import PrepareOptions as PrepareOptions
-    from t4r_lab.data.prepare import prepare as prepare
     from t4r_lab.errors import InputError as InputError
+    from t4r_lab.preparing import prepare as prepare
     from t4r_lab.recommender import recommend as recommend
     from t4r_lab.runner import evaluate_run as evaluate_run
     from t4r_lab.runner import run as run
@@ -35,7 +35,7 @@ _HOME = {
     "compare": "comparison",
     "evaluate_run": "runner",
     "finalize": "tuning.finalize",
-    "prepare": "data.prepare",
+    "prepare": "preparing",
     "recommend": "recommender",
     "run": "runner",
     "tune": "tuning.lead",

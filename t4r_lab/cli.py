@@ -96,13 +96,14 @@ def _add_prepare(sub: argparse.ArgumentParser) -> None:
     sub.add_argument("--test", nargs="+", metavar="EVENTS", help="events of a given test part")
     sub.add_argument("--items", help="table of item attributes")
     sub.add_argument("--users", help="table of user attributes")
+    sub.add_argument("--force", action="store_true", help="replace prepared data that runs or studies refer to")
     for knob in walk(PrepareOptions()):
         add_flag(sub, knob)
     add_json(sub)
 
 
 def _prepare(options: argparse.Namespace) -> None:
-    from t4r_lab.data.prepare import prepare
+    from t4r_lab.preparing import prepare
     from t4r_lab.progress import Console
     from t4r_lab.spec.prepare import PrepareOptions
 
@@ -114,7 +115,7 @@ def _prepare(options: argparse.Namespace) -> None:
     with Console() as console:
         dataset = prepare(
             events, options.out, PrepareOptions.parse(given), test=options.test, items=options.items,
-            users=options.users, on_report=console,
+            users=options.users, on_report=console, force=options.force,
         )  # fmt: skip
     from t4r_lab.describe import describe
 

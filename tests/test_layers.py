@@ -20,7 +20,7 @@ FLOORS = {
     "evaluation": 3, "train": 3, "judge": 3, "script": 3,
     "guard": 4, "homes": 4, "track": 4, "experiment": 4, "estimate": 4,
     "results": 5, "runner": 5, "server": 5,
-    "jobs": 6, "worker": 6, "recommender": 6, "comparison": 6, "analysis": 6, "reuse": 6, "tuning": 6,
+    "jobs": 6, "worker": 6, "recommender": 6, "comparison": 6, "analysis": 6, "reuse": 6, "preparing": 6, "tuning": 6,
     "describe": 6, "printing": 6,
     "demo": 7, "widgets": 7, "cli": 7, "study_commands": 7, "place_commands": 7, "options": 7,
     "__init__": 8, "__main__": 8,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -66,8 +66,9 @@ def prepare(
     items: Source | None = None,
     users: Source | None = None,
     on_report: OnReport = silent,
+    may_replace: Callable[[str, str], None] = lambda there, new: None,
 ) -> Dataset:
-    """Turn raw events into a prepared folder and open it.
+    """Turn raw events into a prepared folder and open it; `t4r_lab.prepare` asks the record first.
 
     Parameters
     ----------
@@ -76,6 +77,8 @@ def prepare(
     out: folder to write; prepared data that stands there is replaced, anything else is refused.
     test: events of a given test part; then only validation is split off `events`.
     items, users: tables of attributes, joined by the item or user column.
+    may_replace: gets the digests of the prepared data in `out`, if there are any, and of the new ones, and raises
+        where those must stay.
 
     Raises
     ------
@@ -113,7 +116,7 @@ def prepare(
         for f in columns.features
         if f.differing
     }
-    with written_whole(out, split.kind) as folder:
+    with written_whole(out, split.kind, may_replace) as folder:
         schema, parts, item_table, tables = _encode(folder, raw, split, columns)
         report()
         checks, notes = split_figures(split, raw.time, _users(raw, options)), raw.table.notes

@@ -8,7 +8,7 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -121,10 +121,13 @@ def check_target(out: Path) -> None:
 
 
 @contextmanager
-def written_whole(out: Path, split: str) -> Iterator[Path]:
+def written_whole(
+    out: Path, split: str, may_replace: Callable[[str, str], None] = lambda there, new: None
+) -> Iterator[Path]:
     """A folder to write into, which takes the place of `out` at the end of the block.
 
-    When anything fails, `out` stays as it was and nothing else is left behind.
+    When anything fails, `out` stays as it was and nothing else is left behind. `may_replace` gets the digests of the
+    prepared data in `out` and of the new ones, and raises where they must not take that place.
 
     Raises
     ------
@@ -140,6 +143,8 @@ def written_whole(out: Path, split: str) -> Iterator[Path]:
         temporary.chmod(0o755)
         yield temporary
         _write_manifest(temporary, split)
+        if (out / MANIFEST).is_file():
+            may_replace(read_manifest(out).digest, read_manifest(temporary).digest)
         _replace(temporary, out)
     except Exception as error:
         if (refusal := _disk_refusal(error, out)) is None:

@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 
 __all__ = [
     "EXPERIMENT", "Record", "RunRow", "artifacts", "check_alias", "client_of", "database", "end", "environment",
-    "find", "from_key", "history", "model_name", "of_folder", "promoted", "register", "runs", "spec", "start", "tags",
-    "to_key",
+    "find", "from_key", "history", "model_name", "of_data", "of_folder", "promoted", "register", "runs", "spec",
+    "start", "tags", "to_key",
 ]  # fmt: skip
 LOOKS, FOLDER, DATA, REASON = "t4r.test_looks", "t4r.folder", "t4r.dataset_digest", "t4r.reason"
 STUDY = "t4r.study"
@@ -234,6 +234,27 @@ def runs(home: Path) -> list[RunRow]:
         token = page.token
         if not token:
             return rows
+
+
+def of_data(home: Path, digest: str) -> list[tuple[str, str]]:
+    """Every run and study on the prepared data with that digest, newest first: its name, and where the data were.
+
+    Nothing is read, or made for it, where nothing was ever recorded.
+    """
+    if database(home).startswith("sqlite") and not (home / "mlflow.db").exists():
+        return []
+    client, experiment = client_of(home)
+    found: list[tuple[str, str]] = []
+    token = None
+    while True:
+        page = client.search_runs([experiment], f"tags.`{DATA}` = '{digest}'", max_results=PAGE, page_token=token)
+        for run in page:
+            what = "study" if STUDY in run.data.tags else "run"
+            places = [given.dataset.source for given in run.inputs.dataset_inputs]
+            found.append((f"{what} {run.info.run_name}", places[0] if places else ""))
+        token = page.token
+        if not token:
+            return found
 
 
 def _row(run: Any) -> RunRow:

@@ -28,7 +28,8 @@ FILE = ""
 
 class PrepareForm(w.VBox):
     """State: `frames` to choose from, `preview` of what was chosen, `doing` and `progress` while there is work,
-    `refusal` of what is asked for, `taken` names of prepared data."""
+    `refusal` of what is asked for, `taken` names of prepared data, and `asking` whether to replace what runs need:
+    the next press of the button, until something is edited, says yes."""
 
     frames = tr.Dict(value_trait=tr.Unicode(), key_trait=tr.Unicode())
     """name of a data frame of the notebook → what it is, in words"""
@@ -37,12 +38,13 @@ class PrepareForm(w.VBox):
     doing = tr.Unicode("")
     progress = tr.Instance(Progress, allow_none=True)
     taken = tr.List(trait=tr.Unicode())
+    asking = tr.Unicode("")
 
     def __init__(
         self,
         on_read: Callable[[Raw], None],
         on_options: Callable[[dict[str, Any]], None],
-        on_prepare: Callable[[Raw, str, dict[str, Any]], None],
+        on_prepare: Callable[[Raw, str, dict[str, Any], bool], None],
     ) -> None:
         self._on_read, self._on_options, self._quiet, self._named = on_read, on_options, False, ""
         self.options: dict[str, Any] = {}
@@ -65,7 +67,9 @@ class PrepareForm(w.VBox):
             k.path: Field(k, self.edit) for k in walk(PrepareOptions()) if k.path not in (*BY_COLUMN, *ELSEWHERE)
         }
         self.button = w.Button(description="Prepare", button_style="primary", tooltip="turn the events into sessions")
-        self.button.on_click(lambda _: on_prepare(self.raw, self.name.value.strip(), dict(self.options)))
+        self.button.on_click(
+            lambda _: on_prepare(self.raw, self.name.value.strip(), dict(self.options), bool(self.asking))
+        )
         self._table, self._message, self._name_note = w.HTML(), w.HTML(), w.HTML()
         self._choices = w.VBox([*self.fields.values()])
         foot = w.HBox([self._message, self.button])
@@ -87,7 +91,7 @@ class PrepareForm(w.VBox):
         if self._quiet:
             return
         self.source.layout.display = "none" if self.frame.value else ""
-        self.preview, self.refusal = None, ""
+        self.preview, self.refusal, self.asking = None, "", ""
         self.options = {key: value for key, value in self.options.items() if key not in BY_COLUMN}
         if raw := self.raw:
             if self.name.value in ("", self._named):  # a name that was typed stays
@@ -109,7 +113,7 @@ class PrepareForm(w.VBox):
             self._set(with_role(self.options, column, role))
 
     def _set(self, options: dict[str, Any]) -> None:
-        self.options = options
+        self.options, self.asking = options, ""
         try:
             PrepareOptions.parse(options)
         except InputError as error:
@@ -143,11 +147,12 @@ class PrepareForm(w.VBox):
 
     @tr.observe("taken")
     def _show_name(self, change: Any = None) -> None:
+        self.asking = ""
         again = self.name.value.strip() in self.taken
-        note = "replaces the prepared data of that name; runs trained on them can then not be repeated"
+        note = "replaces the prepared data of that name; where runs refer to them you are asked first"
         self._name_note.value = f'<div class="t4r-help t4r-indent">{note}</div>' if again else ""
 
-    @tr.observe("preview", "refusal", "doing", "progress")
+    @tr.observe("preview", "refusal", "doing", "progress", "asking")
     def _show(self, change: Any = None) -> None:
         preview = self.preview
         if change is None or change["name"] == "preview":
@@ -157,8 +162,12 @@ class PrepareForm(w.VBox):
             self._choices.layout.display = "" if preview else "none"
         refusal = self.refusal or (preview.refusal if preview else "")
         self.button.disabled = bool(self.doing) or preview is None or bool(preview.refusal)
+        self.button.description = "Replace them" if self.asking else "Prepare"
+        self.button.button_style = "warning" if self.asking else "primary"
         if self.doing:
             self._message.value = message("loading", self.doing) + bar(self.progress)
+        elif self.asking:
+            self._message.value = message("error", self.asking)
         elif refusal:
             self._message.value = message("error", without_flags(refusal))
         elif preview:

@@ -7,12 +7,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from t4r_lab.preparing import Referred
 from t4r_lab.report import OnReport, Progress
 from t4r_lab.widgets import source
 from t4r_lab.widgets.background import Background
 from t4r_lab.widgets.data import DataPanel
 from t4r_lab.widgets.prepare import PrepareForm, plain_name
-from t4r_lab.widgets.views import Preview, Raw
+from t4r_lab.widgets.views import DataSummary, Preview, Raw
 
 
 def stages(view: DataPanel | PrepareForm, what: str, background: Background) -> OnReport:
@@ -76,24 +77,33 @@ class Preparing:
 
         self.background.run(lambda: source.preview(table, options), done, self._failed)
 
-    def prepare(self, raw: Raw, name: str, options: dict[str, Any]) -> None:
-        """Prepare the events and turn to them."""
+    def prepare(self, raw: Raw, name: str, options: dict[str, Any], force: bool = False) -> None:
+        """Prepare the events and turn to them; without `force`, ask before data are replaced that runs refer to."""
         form, table = self.form, self._table
         if not plain_name(name):
             form.refuse("save as: give a plain name for the prepared data")
             return
         form.refuse("")
+        form.asking = ""
         what = f"Preparing {raw.name}"
         form.doing = f"{what} …"
 
-        def done(summary: Any) -> None:
-            form.doing, form.progress = "", None
-            self._on_prepared(summary)
-
         events, report = raw.path or table.frame, stages(form, what, self.background)
-        self.background.run(
-            lambda: source.summarize(source.prepare(self.home, events, name, options, report)), done, self._failed
-        )
+
+        def work() -> DataSummary | Referred:
+            try:
+                return source.summarize(source.prepare(self.home, events, name, options, report, force))
+            except Referred as error:
+                return error
+
+        def done(found: DataSummary | Referred) -> None:
+            form.doing, form.progress = "", None
+            if isinstance(found, Referred):
+                form.asking = f"{name}: {found.why}. Give another name, or replace them: what refers to them can then not be evaluated or trained again."
+            else:
+                self._on_prepared(found)
+
+        self.background.run(work, done, self._failed)
 
     def _failed(self, text: str) -> None:
         self.form.doing, self.form.progress = "", None

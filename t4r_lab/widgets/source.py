@@ -99,13 +99,16 @@ def first(home: Path, on_report: OnReport) -> Path:
     return demo_dataset(home / "data" / "demo", on_report).path
 
 
-def prepare(home: Path, events: str | Frame, name: str, options: Mapping[str, Any], on_report: OnReport) -> Path:
-    """Prepare a file or frame into the home's data folder."""
-    from t4r_lab.data.prepare import prepare as run
+def prepare(
+    home: Path, events: str | Frame, name: str, options: Mapping[str, Any], on_report: OnReport, force: bool = False
+) -> Path:
+    """Prepare a file or frame into the home's data folder; with `force` also over data that runs refer to."""
+    from t4r_lab.preparing import prepare as run
 
     if isinstance(events, str):
         events = str(Path(events).expanduser())
-    return run(events, home / "data" / name, PrepareOptions.parse(options), on_report=on_report).path
+    out = home / "data" / name
+    return run(events, out, PrepareOptions.parse(options), on_report=on_report, force=force, home=home).path
 
 
 def job_states(home: Path) -> list[JobState]:
