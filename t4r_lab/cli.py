@@ -230,6 +230,7 @@ def _result(result: Any) -> dict[str, Any]:
     content = {
         "run_id": result.run_id, "name": result.name, "status": result.status, "valid": result.valid,
         "baselines": result.baselines, "best_epoch": result.best_epoch, "seconds": round(result.seconds, 1),
+        "warnings": result.warnings,
     }  # fmt: skip
     return content if result.test is None else {**content, "test": result.test}
 
@@ -271,8 +272,8 @@ def _compare(options: argparse.Namespace) -> None:
     content = {
         "runs": [asdict(row) for row in compared.runs], "valid": compared.metrics, "specs": compared.specs,
         "differences": [{**asdict(d), "sentence": d.sentence} for d in compared.differences],
-        "remarks": compared.remarks, "intervals": found.intervals, "curves": found.curves, "slices": found.slices,
-        "reliability": found.reliability,
+        "remarks": compared.remarks, "warnings": compared.warnings, "intervals": found.intervals,
+        "curves": found.curves, "slices": found.slices, "reliability": found.reliability,
     }  # fmt: skip
     if cases:
         content["cases"] = asdict(cases)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +51,8 @@ class Comparison:
     specs: dict[str, dict[str, Any]]
     differences: list[Difference]
     remarks: list[str]
+    warnings: dict[str, list[str]] = field(default_factory=dict)
+    """label of a run → what of its figures should be doubted"""
 
 
 def compare(runs: list[str], *, home: str | Path | None = None, seed: int = 0, metric: str | None = None) -> Comparison:
@@ -90,10 +92,14 @@ def compare(runs: list[str], *, home: str | Path | None = None, seed: int = 0, m
                 remarks.append(f"{a} and {b} were judged at different targets: not paired")
                 continue
             differences.append(paired_bootstrap(cases[a], cases[b], metric, a, b, seed))
-    return Comparison(rows, metrics, _differing(specs, labels), differences, remarks)
+    doubts = {labels[r.run_id]: [*r.warnings.get("train", []), *r.warnings.get("valid", [])] for r in rows}
+    warnings = {label: found for label, found in doubts.items() if found}
+    return Comparison(rows, metrics, _differing(specs, labels), differences, remarks, warnings)
 
 
-def paired_bootstrap(one: Cases, two: Cases, metric: str, name_one: str, name_two: str, seed: int = 0) -> Difference:
+def paired_bootstrap(
+    one: Cases, two: Cases, metric: str, name_one: str, name_two: str, seed: int = 0, resamples: int = RESAMPLES
+) -> Difference:
     """Resample sessions with replacement and take the difference of the metrics each time (Efron, 1979).
 
     Parameters
@@ -109,8 +115,8 @@ def paired_bootstrap(one: Cases, two: Cases, metric: str, name_one: str, name_tw
         mean, sign, name_one, name_two = -mean, -sign, name_two, name_one
     _, session = np.unique(one["session"], return_inverse=True)
     n_sessions = int(session.max(initial=-1)) + 1
-    rng, means = np.random.default_rng(seed), np.empty(RESAMPLES)
-    for i in range(RESAMPLES):
+    rng, means = np.random.default_rng(seed), np.empty(resamples)
+    for i in range(resamples):
         weight = np.bincount(rng.integers(0, n_sessions, n_sessions), minlength=n_sessions)[session].astype(float)
         means[i] = sign * (value_one(weight) - value_two(weight))
     low, high = np.quantile(means, [0.025, 0.975])

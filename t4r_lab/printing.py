@@ -26,7 +26,8 @@ def run_text(result: RunResult) -> str:
         for part, metrics in parts.items()
         if metrics
     ]
-    return "\n\n".join([f"run {result.run_id} ({result.name})", *blocks, f"recorded in {result.home}"])
+    warnings = ["\n".join(f"warning: {words}" for words in result.warnings)] if result.warnings else []
+    return "\n\n".join([f"run {result.run_id} ({result.name})", *blocks, *warnings, f"recorded in {result.home}"])
 
 
 def comparison_text(found: Comparison, cases: Cases | None = None) -> str:
@@ -38,6 +39,7 @@ def comparison_text(found: Comparison, cases: Cases | None = None) -> str:
             *(f"  {p}: " + ", ".join(f"{k} {v}" for k, v in d.items()) for p, d in found.specs.items()),
         ]
     lines += ["", *(d.sentence for d in found.differences), *found.remarks]
+    lines += [f"warning: {label}: {words}" for label, warnings in found.warnings.items() for words in warnings]
     return "\n".join([*lines, *(_cases(cases) if cases else [])]).rstrip()
 
 
@@ -80,8 +82,8 @@ def promotion_text(found: Promotion) -> str:
     """Where the model stands in the registry, and how it and its baselines do on the test part."""
     looks = f"the test part has been looked at {found.looks} time{'s' if found.looks != 1 else ''} with this run"
     scores = {found.run_id[:8]: found.test, **found.baselines}
-    where = f"{found.model}@{found.alias} is version {found.version} now"
-    return "\n".join([where, "test part", table(scores), looks])
+    where = f"{found.model}@{found.alias} is version {found.version} now, {found.note}"
+    return "\n".join([where, "test part", table(scores), looks, *(f"warning: {words}" for words in found.warnings)])
 
 
 def study_text(result: StudyResult, trials: Sequence[Trial] = ()) -> str:
@@ -128,4 +130,6 @@ def final_text(final: Final) -> str:
     if final.seeds > 1:
         lines.append("± is half of the 95 % interval of the mean over seeds")
     looks = f"{final.looks} time{'s' if final.looks != 1 else ''}"
-    return "\n".join([*lines, "", *(d.sentence for d in final.differences), f"the test part was looked at {looks}"])
+    warnings = [f"warning: {variant}: {words}" for variant, found in final.warnings.items() for words in found]
+    lines += ["", *(d.sentence for d in final.differences), f"the test part was looked at {looks}", *warnings]
+    return "\n".join(lines)

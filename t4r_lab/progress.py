@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from typing import Any, Self
 
-from t4r_lab.report import Baseline, Epoch, Progress, Remark, Report, Stopped, TrialEnded
+from t4r_lab.report import Baseline, Caution, Epoch, Progress, Remark, Report, Stopped, TrialEnded
 from t4r_lab.spec import best_baseline
 
 
@@ -34,6 +34,8 @@ class Sentences:
             return f"training {report.reason}: best epoch {report.best_epoch}, {report.seconds:.0f} s{skipped}"
         if isinstance(report, TrialEnded):
             return _trial(report)
+        if isinstance(report, Caution):
+            return f"warning: {report.words}"
         return report.words if isinstance(report, Remark) else None
 
     def _epoch(self, report: Epoch) -> str:

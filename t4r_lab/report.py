@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, fields
-from typing import Any
+from typing import Any, get_args
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,14 @@ class Remark:
     words: str
 
 
-Report = Progress | Started | Baseline | Epoch | Stopped | TrialEnded | Remark
+@dataclass(frozen=True)
+class Caution:
+    """A warning: something about the figures that the user should doubt."""
+
+    words: str
+
+
+Report = Progress | Started | Baseline | Epoch | Stopped | TrialEnded | Remark | Caution
 OnReport = Callable[[Report], None]
 
 
@@ -94,6 +101,6 @@ def to_event(report: Report) -> dict[str, Any]:
 
 def from_event(event: dict[str, Any]) -> Report:
     """The report that `to_event` made an event of; keys it doesn't know, such as the time, are left out."""
-    kinds = {kind.__name__.lower(): kind for kind in (Progress, Started, Baseline, Epoch, Stopped, TrialEnded, Remark)}
+    kinds = {kind.__name__.lower(): kind for kind in get_args(Report)}
     kind = kinds[event["event"]]
     return kind(**{f.name: event[f.name] for f in fields(kind) if f.name in event})

@@ -32,7 +32,8 @@ def spec_to_repeat(run: str, *, home: str | Path | None = None) -> RunSpec:
 class Promotion:
     """A run in the registry as version `version` of `model` under `alias`, with its score on the test part.
 
-    `looks` is how often the test part has been scored with this run, `baselines` what they have there.
+    `looks` is how often the test part has been scored with this run, `baselines` what they have there, `warnings`
+    what of its figures one should doubt, and `note` what the version is good for.
     """
 
     run_id: str
@@ -42,6 +43,8 @@ class Promotion:
     test: dict[str, float]
     baselines: dict[str, dict[str, float]]
     looks: int
+    warnings: list[str]
+    note: str = track.FOR_WHOM
 
 
 def promote(
@@ -64,4 +67,4 @@ def promote(
         evaluate_run(row.run_id, "test", home=place, on_report=on_report)
         row = track.find(place, row.run_id)
     model, version = track.register(place, row, alias)
-    return Promotion(row.run_id, model, version, alias, row.test, row.baselines["test"], row.looks)
+    return Promotion(row.run_id, model, version, alias, row.test, row.baselines["test"], row.looks, row.doubts)

@@ -5,15 +5,15 @@ from __future__ import annotations
 import secrets
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from t4r_lab import build, guard, homes, results, track
+from t4r_lab import build, guard, homes, results, sanity, track
 from t4r_lab.errors import InputError
 from t4r_lab.experiment import Experiment, check_labels, open_data
 from t4r_lab.patience import Away
-from t4r_lab.report import Baseline, Epoch, OnReport, Progress, Started, Stopped, silent
+from t4r_lab.report import Baseline, Caution, Epoch, OnReport, Progress, Started, Stopped, silent
 from t4r_lab.spec import RunSpec
 
 if TYPE_CHECKING:
@@ -38,6 +38,8 @@ class RunResult:
     best_epoch: int
     seconds: float
     home: Path
+    warnings: list[str] = field(default_factory=list)
+    """what of these figures the user should doubt"""
 
 
 def run(
@@ -143,11 +145,15 @@ def _train(
     on_report(Progress("building the model"))
     model = experiment.build()
     stopped = Stopped("finished", 0, 0.0)
+    watch = sanity.LossWatch(spec, dataset.schema)
     with guard.interruptible(should_stop) as stop:
         for report in fit(model, dataset, spec, checkpoints, guard.together(stop), resume):
             on_report(report)
-            if record and isinstance(report, Epoch):
-                record.epoch(report)
+            if isinstance(report, Epoch):
+                if record:
+                    record.epoch(report)
+                for warning in watch(report):  # at once, since the rest of the training may be in vain
+                    on_report(Caution(warning))
             if isinstance(report, Stopped):
                 stopped = report
     interrupted = stopped.reason == "interrupted"
@@ -166,6 +172,11 @@ def _train(
     if record and not interrupted:
         on_report(Progress("recording"))
         results.write_results(record, scored, baselines, stopped.best_epoch, spec, dataset, model)
+    warnings = {} if watch.warnings is None else {"train": watch.warnings}  # else those of before a stop stay
+    warnings |= _warn(scored, baselines, spec, on_report)
+    if record:
+        for part, words in warnings.items():
+            record.warn(part, words)
     status = "KILLED" if interrupted else "FINISHED"
     if record:
         record.finish(status, stopped.reason)
@@ -173,8 +184,19 @@ def _train(
     return RunResult(
         run_id, spec.name, status, metrics.get("valid", {}), metrics.get("test"),
         {part: {name: judged.metrics() for name, judged in found.items()} for part, found in baselines.items()},
-        stopped.best_epoch, stopped.seconds, home,
+        stopped.best_epoch, stopped.seconds, home, [one for words in warnings.values() for one in words],
     )  # fmt: skip
+
+
+def _warn(
+    scored: dict[str, Judged], baselines: dict[str, dict[str, Judged]], spec: RunSpec, on_report: OnReport
+) -> dict[str, list[str]]:
+    """Part → what its figures should make doubtful, which is told too."""
+    found = {part: sanity.doubt_metrics(part, judged, baselines[part], spec) for part, judged in scored.items()}
+    for warnings in found.values():
+        for words in warnings:
+            on_report(Caution(words))
+    return found
 
 
 def evaluate_run(
@@ -205,9 +227,12 @@ def evaluate_run(
     for name, found in baselines.items():
         record.scores(split, found.metrics(), name)
     results.write_cases(record, {split: judged}, {split: baselines})
+    warnings = _warn({split: judged}, {split: baselines}, spec, on_report)[split]
+    record.warn(split, warnings)
     scores = {split: {name: found.metrics() for name, found in baselines.items()}}
     valid, test = (judged.metrics(), None) if split == "valid" else (row.valid, judged.metrics())
-    return RunResult(row.run_id, row.name, row.status, valid, test, scores, 0, row.seconds, place)
+    warnings = [*row.warnings.get("train", []), *warnings]
+    return RunResult(row.run_id, row.name, row.status, valid, test, scores, 0, row.seconds, place, warnings)
 
 
 def data_of(row: track.RunRow, spec: RunSpec) -> Dataset:

@@ -18,17 +18,19 @@ from t4r_lab.errors import InputError, did_you_mean
 from t4r_lab.report import Epoch
 from t4r_lab.spec import RunSpec
 from t4r_lab.track.client import EXPERIMENT, PAGE, client_of, database, writer_of
-from t4r_lab.track.registry import check_alias, model_name, promoted, register
+from t4r_lab.track.registry import FOR_WHOM, check_alias, model_name, promoted, register
 
 if TYPE_CHECKING:
     from t4r_lab.data.dataset import Dataset
 
 __all__ = [
-    "EXPERIMENT", "Record", "RunRow", "artifacts", "check_alias", "client_of", "database", "end", "environment",
-    "find", "from_key", "history", "model_name", "of_data", "of_folder", "promoted", "register", "runs", "spec",
-    "start", "tags", "to_key",
+    "EXPERIMENT", "FOR_WHOM", "Record", "RunRow", "artifacts", "check_alias", "client_of", "database", "end",
+    "environment", "find", "from_key", "history", "model_name", "of_data", "of_folder", "promoted", "register", "runs",
+    "spec", "start", "tags", "to_key",
 ]  # fmt: skip
 LOOKS, FOLDER, DATA, REASON = "t4r.test_looks", "t4r.folder", "t4r.dataset_digest", "t4r.reason"
+WARNINGS = "t4r.warnings."
+"""Before the part that they are of: train, valid or test."""
 STUDY = "t4r.study"
 """On the runs of a study and its trials, which `t4r_lab.track.studies` writes: they aren't runs of the Lab."""
 NOTE = "mlflow.note.content"
@@ -127,6 +129,11 @@ class Record:
     def tag(self, key: str, value: str) -> None:
         self._client.set_tag(self.run_id, key, value)
 
+    def warn(self, part: str, warnings: Sequence[str]) -> None:
+        """Keep what `t4r_lab.sanity` found about a part, in place of what stood there."""
+        if warnings or WARNINGS + part in self._client.get_run(self.run_id).data.tags:
+            self.tag(WARNINGS + part, "\n".join(warnings))
+
     def look(self) -> int:
         """Count one look at the test part; returns how many there have been."""
         looks = int(self._client.get_run(self.run_id).data.tags.get(LOOKS, "0")) + 1
@@ -219,6 +226,13 @@ class RunRow:
     reason: str = ""
     folder: str = ""
     """of its checkpoints"""
+    warnings: dict[str, list[str]] = field(default_factory=dict)
+    """train, valid or test → what the user should doubt"""
+
+    @property
+    def doubts(self) -> list[str]:
+        """The warnings of all parts."""
+        return [words for part in ("train", "valid", "test") for words in self.warnings.get(part, [])]
 
 
 def runs(home: Path) -> list[RunRow]:
@@ -267,11 +281,12 @@ def _row(run: Any) -> RunRow:
             (baselines[part].setdefault(baseline, {}) if baseline else scores[part])[metric] = value
     going = info.status == "RUNNING" or not info.end_time  # a run that was resumed still has the end it had
     started, ended = info.start_time / 1000, time.time() if going else info.end_time / 1000
+    warnings = {k.removeprefix(WARNINGS): v.splitlines() for k, v in tags.items() if k.startswith(WARNINGS) and v}
     return RunRow(
         info.run_id, info.run_name or info.run_id[:8], info.status, started, ended - started,
         parameters.get("model.body.kind", ""), parameters.get("model.masking.kind", ""),
         parameters.get("data.path", ""), tags.get(DATA, ""), scores["valid"], scores["test"], baselines,
-        int(tags.get(LOOKS, "0")), tags.get(REASON, ""), tags.get(FOLDER, ""),
+        int(tags.get(LOOKS, "0")), tags.get(REASON, ""), tags.get(FOLDER, ""), warnings,
     )  # fmt: skip
 
 

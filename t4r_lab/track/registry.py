@@ -14,6 +14,10 @@ if TYPE_CHECKING:
     from t4r_lab.track import RunRow
 
 
+FOR_WHOM = "for this lab's own `recommend`: `mlflow.pyfunc.load_model` can't load it yet"
+"""What a registered version is good for, said wherever one is given out."""
+
+
 def check_alias(alias: str) -> None:
     """Refuse what MLflow doesn't take for an alias."""
     if not re.fullmatch(r"[\w-]{1,255}", alias, re.ASCII) or alias == "latest" or re.fullmatch(r"v\d+", alias):
@@ -37,13 +41,16 @@ def register(home: Path, row: RunRow, alias: str) -> tuple[str, str]:
     client, _ = client_of(home)
     name = model_name(row)
     with suppress(MlflowException):  # it is there already
-        client.create_registered_model(name, description="next-item models of T4R Lab on these data")
+        client.create_registered_model(name, description=f"models of T4R Lab on these data, {FOR_WHOM}")
     own = [v for v in client.search_model_versions(f"run_id = '{row.run_id}'") if v.name == name]
+    warnings = [f"Warning: {words}" for words in row.doubts]
+    description = "\n\n".join([f"{FOR_WHOM[0].upper()}{FOR_WHOM[1:]}.", *warnings])
     if own:
         version = str(own[0].version)
+        client.update_model_version(name, version, description)
     else:
         source = f"{client.get_run(row.run_id).info.artifact_uri}/model"
-        version = str(client.create_model_version(name, source, row.run_id).version)
+        version = str(client.create_model_version(name, source, row.run_id, description=description).version)
     client.set_registered_model_alias(name, alias, version)
     return name, version
 

@@ -40,6 +40,7 @@ class Final:
     interval: tuned and untuned → metric → half of the 95 % interval of that mean (Student's t); empty for one seed.
     differences: paired bootstraps over the sessions of the test part, all seeds together.
     looks: how often the test part has been looked at to finalize this study.
+    warnings: tuned and untuned → what of their runs' figures should be doubted.
     """
 
     name: str
@@ -52,6 +53,7 @@ class Final:
     interval: dict[str, dict[str, float]]
     differences: list[Difference]
     looks: int
+    warnings: dict[str, list[str]]
 
 
 def finalize(
@@ -160,9 +162,14 @@ def _judged(
         theirs = _cases(home, runs[TUNED], best, metric)
         pairs += [paired_bootstrap(ours[v], theirs, metric, v, best) for v in (TUNED, UNTUNED)]
     ids = {variant: [row.run_id for row in rows] for variant, rows in runs.items()}
+    doubts = {
+        v: [words for row in rows for found in row.warnings.values() for words in found] for v, rows in runs.items()
+    }
+    warnings = {variant: list(dict.fromkeys(found)) for variant, found in doubts.items() if found}
     return Final(
-        study.name, run_id, chosen.number, len(runs[TUNED]), metric, ids, {**test, **baselines}, interval, pairs, looks
-    )
+        study.name, run_id, chosen.number, len(runs[TUNED]), metric, ids, {**test, **baselines}, interval, pairs, looks,
+        warnings,
+    )  # fmt: skip
 
 
 def half_interval(values: list[float]) -> float:

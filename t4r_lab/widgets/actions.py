@@ -13,6 +13,7 @@ from t4r_lab.comparison import is_paired
 from t4r_lab.reuse import ALIAS
 from t4r_lab.server import Server, elsewhere
 from t4r_lab.spec import RunSpec
+from t4r_lab.track import FOR_WHOM
 from t4r_lab.widgets.background import Background
 from t4r_lab.widgets.text import escape, message, number
 from t4r_lab.widgets.views import RunSummary
@@ -67,7 +68,8 @@ class RunActions(w.VBox):
             button.disabled = bool(self.doing) or (action == "promote" and run is not None and not run.finished)
         said = message("loading", self.doing) if self.doing else opened(self.link) if self.link else ""
         self._message.value = message("error", self.error) if self.error else said
-        self._test.value = test_part(run) if run else f'<div class="t4r-help">{HINT}</div>'
+        warnings = "".join(message("warning", words) for words in run.warnings) if run else ""
+        self._test.value = warnings + test_part(run) if run else f'<div class="t4r-help">{HINT}</div>'
 
 
 def opened(link: str) -> str:
@@ -98,7 +100,7 @@ def test_part(run: RunSummary) -> str:
     return (
         f'<div class="t4r-scroll" tabindex="0" role="region" aria-label="test part"><table class="t4r-plain t4r-narrow">'
         f'<caption>Test part · {escape(where)}</caption><thead><tr><th scope="col"></th>{head}</tr></thead>'
-        f'<tbody>{body}</tbody></table></div><div class="t4r-help">{looked}</div>'
+        f'<tbody>{body}</tbody></table></div><div class="t4r-help">{looked} The version is {escape(FOR_WHOM)}.</div>'
     )
 
 

@@ -36,7 +36,7 @@ class JobCard(w.VBox):
     ) -> None:
         self.read = 0
         """up to which byte its reports have been read"""
-        self._head, self._progress, self._log = w.HTML(), w.HTML(), w.HTML()
+        self._head, self._progress, self._warnings, self._log = w.HTML(), w.HTML(), w.HTML(), w.HTML()
         self.pause, self.stop, self.resume = (_button(action, state, on_ask) for action in ACTIONS)
         self.log_button = w.Button(tooltip=f"show or hide the last lines that {state.name} has logged")
         self.log_button.on_click(lambda _: self._turn_log(on_look))
@@ -49,7 +49,7 @@ class JobCard(w.VBox):
         top.add_class("t4r-card-head")
         curves = w.HBox([self.loss, self.metric])
         curves.add_class("t4r-card-curves")
-        super().__init__([top, self._progress, curves, self._log], state=state)
+        super().__init__([top, self._progress, self._warnings, curves, self._log], state=state)
         self.add_class("t4r-card")
         self._show()
         self._show_log()
@@ -79,6 +79,9 @@ class JobCard(w.VBox):
                 loss.append((event["done"] / event["total"] * epochs, event["figures"]["loss"]))
             elif kind == "baseline" and monitor in event["metrics"]:
                 lines[LABELS.get(event["name"], event["name"])] = event["metrics"][monitor]
+            elif kind == "caution":
+                said = message("warning", event["words"])  # again, where a job has gone on
+                self._warnings.value += said if said not in self._warnings.value else ""
             elif kind == "epoch":
                 loss.append((event["epoch"], event["train_loss"]))
                 for name, value in event.get("losses", {}).items():

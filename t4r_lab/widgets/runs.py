@@ -152,5 +152,5 @@ def cells(run: RunSummary, metric: str) -> list[Cell]:
         *(Cell(number(b), b, quiet=True) for b in baselines.values()),
         Cell("–" if gain is None else f"{gain:+.1f} %".replace("-", "−"), gain),
         Cell(duration(run.seconds), run.seconds),
-        Cell(STATES.get(run.status, run.status.lower()), run.status),
+        Cell(STATES.get(run.status, run.status.lower()), run.status, under="warning" if run.warnings else ""),
     ]

@@ -164,6 +164,7 @@ def _summary(row: track.RunRow, aliases: list[str] | None) -> RunSummary:
         row.run_id, row.name, row.status, row.started, row.seconds, row.body, row.masking, row.valid,
         row.baselines["valid"], Path(row.data).name, shown, tuple(aliases or ()), row.test if shown else {},
         row.baselines["test"] if shown else {}, row.looks,
+        tuple(words for part, found in row.warnings.items() if shown or part != "test" for words in found),
     )  # fmt: skip
 
 

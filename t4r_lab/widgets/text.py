@@ -8,7 +8,7 @@ import re
 import time
 from typing import Any, Literal
 
-State = Literal["empty", "loading", "error", "note"]
+State = Literal["empty", "loading", "error", "note", "warning"]
 
 
 def escape(text: Any) -> str:
@@ -89,5 +89,5 @@ def message(state: State, text: str) -> str:
     if not text:
         return ""
     role = "alert" if state == "error" else "status"
-    sign = {"error": "Error: ", "loading": "", "empty": "", "note": ""}[state]
+    sign = {"error": "Error: ", "loading": "", "empty": "", "note": "", "warning": "Warning: "}[state]
     return f'<div class="t4r-message t4r-{state}" role="{role}">{sign}{escape(text)}</div>'

@@ -138,6 +138,8 @@ class RunSummary:
     test_baselines: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     looks: int = 0
     """how often the test part was scored with it"""
+    warnings: tuple[str, ...] = ()
+    """what of its figures one should doubt; of the test part only where that is shown"""
 
     @property
     def label(self) -> str:
