@@ -91,7 +91,9 @@ def _add_prepare(sub: argparse.ArgumentParser) -> None:
     from t4r_lab.spec.knobs import walk
     from t4r_lab.spec.prepare import PrepareOptions
 
-    sub.add_argument("events", nargs="+", help="CSV, TSV, Parquet, RecBole .inter, or one user a line")
+    sub.add_argument(
+        "events", nargs="+", help="CSV, TSV, JSON lines, Parquet, RecBole .inter, one user a line; gzip, zstd"
+    )
     sub.add_argument("--out", required=True, help="folder for the prepared data")
     sub.add_argument("--test", nargs="+", metavar="EVENTS", help="events of a given test part")
     sub.add_argument("--items", help="table of item attributes")
@@ -306,7 +308,7 @@ def _promote(options: argparse.Namespace) -> None:
 
 def _add_recommend(sub: argparse.ArgumentParser) -> None:
     sub.add_argument("run", help="id, beginning of an id, or name of a run")
-    sub.add_argument("--sessions", help="events of the new sessions: CSV, TSV or Parquet")
+    sub.add_argument("--sessions", help="events of the new sessions: any form that prepare reads")
     sub.add_argument("--items", nargs="+", metavar="ITEM", help="ids of the items of one session instead, in order")
     sub.add_argument("-k", type=int, default=20, help="items per session (default 20)")
     sub.add_argument("--out", help="CSV, TSV or Parquet file; without it the first rows are printed")
@@ -316,12 +318,12 @@ def _add_recommend(sub: argparse.ArgumentParser) -> None:
 def _recommend(options: argparse.Namespace) -> None:
     from dataclasses import asdict
 
-    from t4r_lab.data.readers import read_table, write_table
+    from t4r_lab.data.readers import write_table
     from t4r_lab.recommender import LeftOut, recommend
 
     if bool(options.sessions) == bool(options.items):
         raise InputError("recommend: give either --sessions FILE or --items ITEM …")
-    events = _events(options.items) if options.items else read_table(options.sessions)
+    events = _events(options.items) if options.items else options.sessions
     if options.out:
         write_table(None, options.out)  # refuses a wrong ending or folder before anything is computed
     frame = recommend(options.run, events, options.k)

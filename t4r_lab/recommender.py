@@ -77,16 +77,16 @@ def _count(n: int, noun: str) -> str:
 
 
 def recommend(
-    run: str, sessions: pd.DataFrame | pl.DataFrame, k: int = 20, *, home: str | Path | None = None
+    run: str, sessions: str | Path | pd.DataFrame | pl.DataFrame, k: int = 20, *, home: str | Path | None = None
 ) -> pd.DataFrame:
     """The k best next items of each session.
 
     Parameters
     ----------
     run: id, beginning of an id, or name of a recorded run.
-    sessions: events with the columns of the data the run was trained on, by the user's own names or as
-        ``session_id``, ``item_id``, ``timestamp``. Items that the run doesn't know are left out; a session with none
-        that it knows gets the most popular items.
+    sessions: a file or frame of events with the columns of the data the run was trained on, by the user's own names
+        or as ``session_id``, ``item_id``, ``timestamp``. Items that the run doesn't know are left out; a session
+        with none that it knows gets the most popular items.
     k: length of the list, at most the number of items; with ``evaluation.filter_seen`` at most those not yet seen.
 
     Returns
@@ -97,7 +97,8 @@ def recommend(
     if k < 1:
         raise InputError(f"k: {k} must be at least 1, for example 20")
     asked = Recommender.open(run, home=home)
-    return asked.top(asked.vocabulary.encode(sessions), k)
+    events = asked.vocabulary.read(sessions) if isinstance(sessions, (str, Path)) else sessions
+    return asked.top(asked.vocabulary.encode(events), k)
 
 
 class Recommender:

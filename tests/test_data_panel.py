@@ -374,6 +374,23 @@ def test_a_wrong_file_is_refused_in_the_panel(lab: Lab, tmp_path: Path) -> None:
     assert "no such file" in made._message.value
 
 
+def test_a_file_without_names_is_named_in_the_panel(lab: Lab, tmp_path: Path) -> None:
+    rows = events().select("thing", "visit", "timestamp").iter_rows()
+    (tmp_path / "bare.txt").write_text("".join(f"{thing}~x{visit}~{time}\n" for thing, visit, time in rows))
+    made = lab.data.form
+    made.source.value = str(tmp_path / "bare.txt")
+    until(lambda: (made.preview or made.refusal) and not made.doing)
+    assert made._reading.layout.display == "" and made.button.disabled
+    made.fields["separator"].control.value = "~"
+    until(lambda: made.preview is not None and made.preview.refusal and not made.doing)
+    made.fields["columns"].control.value = "item_id, session_id, timestamp"
+    until(lambda: made.preview is not None and not made.preview.refusal and not made.doing)
+    assert made.preview is not None and made.preview.rows[0][1].startswith("x") and made.refusal == ""
+    assert list(made.columns.rows) == ["item_id", "session_id", "timestamp"] and not made.button.disabled
+    made.source.value = str(tmp_path / "other.csv")  # another file is read by its own first lines
+    assert made.fields["columns"].control.value == "" and not {"columns", "separator"} & set(made.options)
+
+
 def test_a_file_is_prepared_and_a_failure_leaves_nothing(lab: Lab, tmp_path: Path) -> None:
     events().write_csv(tmp_path / "clicks.csv")
     made = lab.data.form

@@ -85,7 +85,7 @@ def test_rows_of_one_user_stay_sessions_unless_a_gap_cuts_them(tmp_path: Path) -
         {
             "user_id": ["u", "v", "u", "u#"],
             "item_id": [[1, 2, 3], [2, 3, 1], [3, 2, 1, 2], [1, 2, 3]],
-            "timestamp": [[0.0, 1.0, 2.0], [0.0, 1.0, 2.0], [3.0, 4.0, 5.0, 9e5], [1.0, 2.0, 3.0]],
+            "timestamp": [[1.6e9 + t for t in times] for times in ([0, 1, 2], [0, 1, 2], [3, 4, 5, 9e5], [1, 2, 3])],
         }
     )
     data = prepare(frame, tmp_path / "rows", LOO)

@@ -9,21 +9,12 @@ from dataclasses import dataclass
 
 import polars as pl
 
+from t4r_lab.data.dialect import USUAL, bare
 from t4r_lab.data.readers import Table
 from t4r_lab.data.values import ColumnType, Odd, decide, texts, type_of, without_words
 from t4r_lab.errors import InputError, did_you_mean
 from t4r_lab.spec.prepare import PrepareOptions
 
-USUAL = {
-    "session": ("session_id", "session", "visit_id", "session_key"),
-    "item": ("item_id", "item", "product_id", "product", "article_id", "movie_id", "track_id", "video_id", "sku",
-             "asin", "parent_asin", "aid"),
-    "time": ("timestamp", "time", "event_time", "datetime", "date", "ts", "event_date", "event_timestamp",
-             "created_at", "unix_timestamp"),
-    "user": ("user_id", "user", "visitor_id", "customer_id", "reviewer_id", "member_id"),
-    "title": ("title", "item_title", "movie_title", "product_name", "product_title", "item_name", "name"),
-}  # fmt: skip
-"""Usual names of each role, compared without case and punctuation; the first is the house's own and decides."""
 MANY_VALUES = 1000
 """Whole numbers with more different values than this are quantities, unless their name says otherwise."""
 CODE_NAMES = ("id", "code", "category", "type", "class", "brand")
@@ -104,20 +95,16 @@ def find(table: Table, asked: str | None, role: str, taken: Collection[str] = ()
         if asked not in columns:
             raise InputError(f"{table.where}: column {asked!r} (--{role}) is missing; {did_you_mean(asked, columns)}")
         return asked
-    usual = [_plain(name) for name in USUAL[role]]
-    found = [c for c in columns if _plain(c) in usual and c not in taken]
-    own = [c for c in found if _plain(c) == usual[0]]
+    usual = [bare(name) for name in USUAL[role]]
+    found = [c for c in columns if bare(c) in usual and c not in taken]
+    own = [c for c in found if bare(c) == usual[0]]
     if len(own) == 1 or role == "title":
-        return min(found, key=lambda c: usual.index(_plain(c)), default=None)
+        return min(found, key=lambda c: usual.index(bare(c)), default=None)
     if len(found) > 1:
         raise InputError(
             f"{table.where}: {' and '.join(map(repr, found))} could both be the {role} column; say which with --{role}"
         )
     return found[0] if found else None
-
-
-def _plain(name: str) -> str:
-    return re.sub(r"[^a-z0-9]", "", name.lower())
 
 
 def _list(table: Table) -> str:
@@ -264,6 +251,6 @@ def kind_of(name: str, raw: Raw, different: int, table: Table, options: PrepareO
         return "continuous" if isinstance(raw.values.dtype, (pl.Duration, pl.Time)) else "timestamp"
     if raw.type.kind in ("number", "single"):
         return "continuous"
-    if raw.type.kind == "integer" and different > MANY_VALUES and not _plain(name).endswith(CODE_NAMES):
+    if raw.type.kind == "integer" and different > MANY_VALUES and not bare(name).endswith(CODE_NAMES):
         return "continuous"
     return "categorical"

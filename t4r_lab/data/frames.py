@@ -14,12 +14,29 @@ Frame: TypeAlias = "pd.DataFrame | pl.DataFrame"
 
 
 def to_polars(frame: Frame) -> pl.DataFrame:
-    """A polars frame of a pandas or polars one."""
+    """A polars frame of a pandas or polars one, its lists of objects as lists of their fields."""
     if isinstance(frame, pl.DataFrame):
-        return frame
+        return spread(frame)
     if isinstance(frame, pl.LazyFrame):
-        return frame.collect()
-    return pl.from_pandas(frame)
+        return spread(frame.collect())
+    return spread(pl.from_pandas(frame))
+
+
+def spread(frame: pl.DataFrame) -> pl.DataFrame:
+    """Lists of objects as a list for each of their fields, by the field's name where no other column has it."""
+    for name, dtype in frame.schema.items():
+        inner = dtype.inner if isinstance(dtype, (pl.List, pl.Array)) else None
+        if not isinstance(inner, pl.Struct):
+            continue
+        if isinstance(dtype, pl.Array):
+            frame = frame.with_columns(pl.col(name).arr.to_list())
+        others = {*frame.columns} - {name}
+        fields = {f.name: f.name if f.name not in others else f"{name}.{f.name}" for f in inner.fields}
+        frame = frame.select(
+            pl.exclude(name),
+            *(pl.col(name).list.eval(pl.element().struct.field(f)).alias(own) for f, own in fields.items()),
+        )
+    return frame
 
 
 def read_parquet(path: str | Path) -> pl.DataFrame:

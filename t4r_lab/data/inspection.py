@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from t4r_lab.data.coding import factorize
-from t4r_lab.data.columns import USUAL, check_ids, check_names, find, find_roles, kind_of, read_column
+from t4r_lab.data.columns import check_ids, check_names, find, find_roles, kind_of, read_column
+from t4r_lab.data.dialect import USUAL
 from t4r_lab.data.features import Columns, Feature, find_features
 from t4r_lab.data.readers import Table, without_missing
 from t4r_lab.data.sequences import by_schema, unrolled

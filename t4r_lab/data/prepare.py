@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -32,7 +33,7 @@ from t4r_lab.data.write import ENDINGS, VERSION, check_target, write_sessions, w
 from t4r_lab.errors import InputError
 from t4r_lab.report import OnReport, Progress, silent
 from t4r_lab.schema import Column, Schema
-from t4r_lab.spec.prepare import PrepareOptions
+from t4r_lab.spec.prepare import READING, PrepareOptions
 
 __all__ = ["PrepareOptions", "prepare"]
 
@@ -127,6 +128,7 @@ def prepare(
         schema.save(folder / "schema.json")
         sessions_as = {
             "gap_minutes": options.gap_minutes, "drop_repeats": options.drop_repeats, "time_form": form,
+            "reading": options.model_dump(include=set(READING), exclude_defaults=True),
         }  # fmt: skip
         (folder / FOLDER / SESSIONS).write_text(json.dumps(sessions_as) + "\n", encoding="utf-8")
         save_types(types, folder / FOLDER)
@@ -147,9 +149,9 @@ def _side_tables(events: Any, items: Source | None, users: Source | None) -> tup
         events = events[0]
     found: list[Table | None] = []
     for source, ending in ((items, ".item"), (users, ".user")):
-        beside = Path(events).with_suffix(ending) if isinstance(events, (str, Path)) else None
-        if source is None and beside is not None and Path(events).suffix == ".inter" and beside.is_file():
-            source = beside
+        if source is None and isinstance(events, (str, Path)) and ".inter" in Path(events).suffixes:
+            beside = Path(re.sub(r"\.inter(?=(\.[a-z0-9]+)?$)", ending, str(events)))
+            source = beside if beside.is_file() else None
         if source is None:
             found.append(None)
         elif isinstance(source, (str, Path)):
@@ -200,7 +202,7 @@ def _times(
 
 def _table(events: Any, options: PrepareOptions, given: bool = False) -> Table:
     """A row per event, without the words for missing values; of a `given` test part too."""
-    return unrolled(without_missing(read_events(events, options.layout), options.missing), options, given)
+    return unrolled(without_missing(read_events(events, options), options.missing), options, given)
 
 
 def _users(raw: Events, options: PrepareOptions) -> NDArray[np.int32] | None:

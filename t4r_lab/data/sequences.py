@@ -7,8 +7,10 @@ from dataclasses import replace
 
 import polars as pl
 
-from t4r_lab.data.columns import USUAL, find
-from t4r_lab.data.readers import HISTORY, Table
+from t4r_lab.data.columns import find
+from t4r_lab.data.delimited import HISTORY
+from t4r_lab.data.dialect import USUAL
+from t4r_lab.data.readers import Table
 from t4r_lab.errors import InputError
 from t4r_lab.schema import PADDING, Schema
 from t4r_lab.spec.prepare import PrepareOptions

@@ -12,8 +12,9 @@ import polars as pl
 from numpy.typing import NDArray
 
 from t4r_lab.data.coding import factorize
+from t4r_lab.data.dialect import NoHeader
 from t4r_lab.data.frames import Frame, read_parquet, to_polars
-from t4r_lab.data.readers import Table
+from t4r_lab.data.readers import PLAIN, Table, read_file
 from t4r_lab.data.sequences import named_as_trained, unrolled
 from t4r_lab.data.sessionize import Log, find_sessions
 from t4r_lab.data.sessions import Sessions
@@ -90,6 +91,25 @@ class Vocabulary:
                 table[column.name] = np.concatenate([np.zeros(1, values.dtype), values])
         return table
 
+    def read(self, path: str | Path) -> pl.DataFrame:
+        """New sessions of a file. One without a header is taken apart as the training data's was.
+
+        Raises
+        ------
+        InputError
+            for a file that can't be read, or whose columns nobody has named.
+        """
+        path, kept = Path(path), PrepareOptions.parse(self._made.get("reading", {}))
+        try:
+            table = read_file(path)
+            named = table.text is None or (table.text[1].header and table.frame.width > 1)
+        except NoHeader:
+            named = False
+            if kept == PLAIN:
+                names = ",".join(c.source for c in self.schema if c.source)
+                raise InputError(f"{path}: the first line is no header; write one above it, such as {names}") from None
+        return table.frame if named or kept == PLAIN else read_file(path, kept).frame
+
     def encode(self, events: Frame) -> Sessions:
         """New events as sessions, by the user's own column names or the canonical ones; a row may be a whole session.
 
@@ -119,7 +139,8 @@ class Vocabulary:
         first = log.row[log.offsets[:-1]]  # a session's attributes are there even if none of its items is known
         log = log.keep_events(known)
         values: dict[str, NDArray[Any]] = {"item_id": log.item}
-        context, unknown = {}, {}
+        context: dict[str, NDArray[Any]] = {}
+        unknown: dict[str, int] = {}
         for column in self.schema.features[1:]:
             if column.scope != "item":
                 name = names.get(column.name)

@@ -18,6 +18,8 @@ TIME_FORMS = (
     "day-first", "month-first", "order",
 )  # fmt: skip
 """Words for how times are read; `docs/data.md` says what each is. A format as strptime takes it is another way."""
+READING = ("layout", "columns", "separator")
+"""Options that say how a file is taken apart, before its columns are known."""
 
 
 class PrepareOptions(Part):
@@ -37,6 +39,10 @@ class PrepareOptions(Part):
         None, "schema file of Merlin or NVTabular (.pbtxt, .json) that says what the columns are"
     )
     layout: Literal["auto", "table", "lines"] = knob("auto", "table: a column each; lines: a user and its items a line")
+    columns: list[str] = Field([], description="names of a text file's columns, where its first line has none: a,b,c")
+    separator: str | None = knob(
+        None, "what stands between the fields of a text file, such as :: or tab or space; empty: by its first lines"
+    )
     gap_minutes: float | None = knob(None, "cut a user's events into sessions where so many minutes pass", low=0.01)
     min_item_support: int = knob(1, "items with fewer training events are left out", low=1)
     min_session_length: int = knob(2, "sessions with fewer events are left out", low=2)
@@ -64,6 +70,14 @@ class PrepareOptions(Part):
         None,
         "items without a training event: drop them, or keep them as candidates; empty: drop, keep with leave_one_out",
     )
+
+    @field_validator("columns", mode="before")
+    @classmethod
+    def _by_commas(cls, value: Any) -> Any:
+        words = [value] if isinstance(value, str) else value
+        if not isinstance(words, (list, tuple)):
+            return words
+        return [name.strip() for word in words for name in str(word).split(",") if name.strip()]
 
     @model_validator(mode="after")
     def _one_way_to_cut(self) -> PrepareOptions:

@@ -13,7 +13,7 @@ from t4r_lab.data.inspection import KEYS
 from t4r_lab.errors import InputError
 from t4r_lab.report import Progress
 from t4r_lab.spec.knobs import walk
-from t4r_lab.spec.prepare import PrepareOptions
+from t4r_lab.spec.prepare import READING, PrepareOptions
 from t4r_lab.widgets.fields import LABEL_WIDTH, Field
 from t4r_lab.widgets.roles import ColumnRoles, with_of, with_role
 from t4r_lab.widgets.text import escape, message, without_flags
@@ -21,7 +21,7 @@ from t4r_lab.widgets.views import Preview, Raw
 
 BY_COLUMN = (*KEYS, "targets", "ignore", "kinds", "scopes")
 """Options that the rows of columns set."""
-ELSEWHERE = ("features", "merlin_schema", "layout")
+ELSEWHERE = ("features", "merlin_schema")
 """Options for the command line and Python."""
 FILE = ""
 
@@ -55,7 +55,7 @@ class PrepareForm(w.VBox):
             tooltip="a file, or a pandas or polars data frame of this notebook", **style,
         )  # fmt: skip
         self.source = w.Text(
-            description="file", placeholder="path of a CSV, TSV, Parquet or RecBole file", continuous_update=False,
+            description="file", placeholder="path of a CSV, TSV, JSON lines, Parquet or RecBole file", continuous_update=False,
             tooltip="path of a file with one row per event", **style,
         )  # fmt: skip
         self.name = w.Text(
@@ -71,11 +71,12 @@ class PrepareForm(w.VBox):
             lambda _: on_prepare(self.raw, self.name.value.strip(), dict(self.options), bool(self.asking))
         )
         self._table, self._message, self._name_note = w.HTML(), w.HTML(), w.HTML()
-        self._choices = w.VBox([*self.fields.values()])
+        self._reading = w.VBox([self.fields[name] for name in READING])
+        self._choices = w.VBox([field for name, field in self.fields.items() if name not in READING])
         foot = w.HBox([self._message, self.button])
         foot.add_class("t4r-foot")
         top = [self.frame, self.source, w.VBox([self.name, self._name_note])]
-        super().__init__([*top, self._table, self.columns, self._choices, foot])
+        super().__init__([*top, self._reading, self._table, self.columns, self._choices, foot])
         self.add_class("t4r-prepare")
         self.frame.observe(self._chosen, "value")
         self.source.observe(self._chosen, "value")
@@ -92,7 +93,9 @@ class PrepareForm(w.VBox):
             return
         self.source.layout.display = "none" if self.frame.value else ""
         self.preview, self.refusal, self.asking = None, "", ""
-        self.options = {key: value for key, value in self.options.items() if key not in BY_COLUMN}
+        self.options = {key: value for key, value in self.options.items() if key not in (*BY_COLUMN, *READING)}
+        for name in READING:
+            self.fields[name].show(self.fields[name].knob.value)
         if raw := self.raw:
             if self.name.value in ("", self._named):  # a name that was typed stays
                 self._named = self.name.value = raw.name
@@ -100,8 +103,9 @@ class PrepareForm(w.VBox):
 
     def edit(self, path: str, value: Any) -> None:
         """Set one option; a value that is wrong in itself is refused beside its field at once."""
-        rest = {key: own for key, own in self.options.items() if key != path}
-        self._set(rest if value in (None, "", []) else {**rest, path: value})
+        gone = (path, *BY_COLUMN) if path in READING else (path,)  # read otherwise, a file has other columns
+        rest = {key: own for key, own in self.options.items() if key not in gone}
+        self._set(rest if value in (None, "", []) else {**rest, path: value}, path in READING)
 
     def _role(self, column: str, role: str) -> None:
         row = self.columns.rows[column]
@@ -112,7 +116,7 @@ class PrepareForm(w.VBox):
         else:
             self._set(with_role(self.options, column, role))
 
-    def _set(self, options: dict[str, Any]) -> None:
+    def _set(self, options: dict[str, Any], read_again: bool = False) -> None:
         self.options, self.asking = options, ""
         try:
             PrepareOptions.parse(options)
@@ -120,7 +124,11 @@ class PrepareForm(w.VBox):
             self.refuse(str(error))
         else:
             self.refuse("")
-            self._on_options(dict(options))
+            if read_again and self.raw:
+                self.preview = None
+                self._on_read(self.raw)
+            else:
+                self._on_options(dict(options))
 
     def refuse(self, text: str) -> None:
         """Say what is wrong beside the field or column that it names, or else beneath; nothing where `text` is empty."""
@@ -155,6 +163,7 @@ class PrepareForm(w.VBox):
     @tr.observe("preview", "refusal", "doing", "progress", "asking")
     def _show(self, change: Any = None) -> None:
         preview = self.preview
+        self._reading.layout.display = "" if self.raw.path else "none"
         if change is None or change["name"] == "preview":
             self._table.value = rows(preview) if preview else ""
             self.columns.show(preview.columns if preview else ())
@@ -171,7 +180,8 @@ class PrepareForm(w.VBox):
         elif refusal:
             self._message.value = message("error", without_flags(refusal))
         elif preview:
-            self._message.value = message("note", "Correct roles and kinds where need be, then prepare.")
+            notes = "".join(f"{note}. " for note in preview.notes)
+            self._message.value = message("note", f"{notes}Correct roles and kinds where need be, then prepare.")
         else:
             self._message.value = message(
                 "empty", "Choose a data frame or give the path of a file: its columns are read, and their roles found."

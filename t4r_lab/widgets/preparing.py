@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from t4r_lab.preparing import Referred
 from t4r_lab.report import OnReport, Progress
+from t4r_lab.spec.prepare import READING
 from t4r_lab.widgets import source
 from t4r_lab.widgets.background import Background
 from t4r_lab.widgets.data import DataPanel
@@ -25,6 +26,11 @@ def stages(view: DataPanel | PrepareForm, what: str, background: Background) -> 
                 view.doing, view.progress = f"{what}: {now.stage} …", now
 
     return report
+
+
+def reading(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Those of the options that say how a file is taken apart."""
+    return {name: options[name] for name in READING if name in options}
 
 
 class Preparing:
@@ -51,16 +57,16 @@ class Preparing:
         form.doing, form.progress, self._table = f"Reading {raw.name} …", None, None
 
         def work() -> tuple[Any, Preview]:
-            table = source.read(raw)
+            table = source.read(raw, options)
             return table, source.preview(table, options)
 
         def done(found: tuple[Any, Preview]) -> None:
-            if form.raw == raw:  # else another was chosen meanwhile
+            if form.raw == raw and reading(form.options) == reading(options):  # else another was chosen meanwhile
                 self._table, form.preview = found
                 form.doing = ""
 
         def failed(text: str) -> None:
-            if form.raw == raw:
+            if form.raw == raw and reading(form.options) == reading(options):
                 self._failed(text)
 
         self.background.run(work, done, failed)

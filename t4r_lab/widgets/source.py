@@ -64,12 +64,12 @@ def frames(names: Mapping[str, Any]) -> dict[str, str]:
     return found
 
 
-def read(raw: Raw) -> Table:
-    """The raw events of a file, or of a data frame of the notebook."""
+def read(raw: Raw, options: Mapping[str, Any]) -> Table:
+    """The raw events of a file, taken apart as the options say, or of a data frame of the notebook."""
     from t4r_lab.data.readers import read_events
 
     if not raw.frame:
-        return read_events(Path(raw.path).expanduser())
+        return read_events(Path(raw.path).expanduser(), PrepareOptions.parse(options))
     names = namespace()
     if raw.frame not in names:
         raise InputError(f"{raw.frame}: the notebook has no such data frame any more; run its cell again")
@@ -85,7 +85,7 @@ def preview(table: Table, options: Mapping[str, Any]) -> Preview:
     columns, refusal = inspect(table, PrepareOptions.parse(options))
     frame = table.frame.select([c.name for c in columns if c.name in table.frame.columns]).head(5)
     rows = tuple(tuple("" if v is None else str(v)[:40] for v in row) for row in frame.iter_rows())
-    return Preview(columns, rows, len(table.frame), refusal)
+    return Preview(columns, rows, len(table.frame), refusal, table.notes)
 
 
 def first(home: Path, on_report: OnReport) -> Path:

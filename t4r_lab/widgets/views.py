@@ -69,6 +69,8 @@ class Preview:
     events: int
     refusal: str = ""
     """what is in the way of preparing them"""
+    notes: tuple[str, ...] = ()
+    """how the file was read, where that was recognized"""
 
 
 @dataclass(frozen=True)
