@@ -264,7 +264,7 @@ def of_data(home: Path, digest: str) -> list[tuple[str, str]]:
         page = client.search_runs([experiment], f"tags.`{DATA}` = '{digest}'", max_results=PAGE, page_token=token)
         for run in page:
             what = "study" if STUDY in run.data.tags else "run"
-            places = [given.dataset.source for given in run.inputs.dataset_inputs]
+            places = [given.dataset.source for given in (run.inputs.dataset_inputs if run.inputs else ())]
             found.append((f"{what} {run.info.run_name}", places[0] if places else ""))
         token = page.token
         if not token:
