@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal
@@ -77,8 +78,7 @@ class Schema(BaseModel):
 
     @model_validator(mode="after")
     def _consistent(self) -> Schema:
-        names = [c.name for c in self.columns]
-        twice = sorted({n for n in names if names.count(n) > 1})
+        twice = sorted(name for name, n in Counter(c.name for c in self.columns).items() if n > 1)
         if twice:
             raise ValueError(f"column {twice[0]!r} appears twice; names must be unique")
         items = [c for c in self.columns if c.role == "item"]

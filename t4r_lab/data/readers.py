@@ -105,16 +105,20 @@ def stacked(tables: Sequence[Table]) -> Table:
 
     A whole number read from text is that text again, so that no id or category depends on what another file holds.
     """
-    first, *rest = (t.frame for t in tables)
     raw = frozenset().union(*(t.raw for t in tables))
-    casts: dict[str, pl.DataType] = {}
-    for name in first.columns:
-        types = [f.schema[name] for f in (first, *rest) if name in f.columns]
+    schemas = [dict(t.frame.schema) for t in tables]
+    unlike: set[str] = set()
+    for name in schemas[0]:
+        types = [schema[name] for schema in schemas if name in schema]
         if any(t != types[0] for t in types) and not all(t.is_numeric() for t in types):
-            casts[name] = pl.String()
-    aligned = [f.select([c for c in first.columns if c in f.columns]).cast(
-        {n: t for n, t in casts.items() if n in f.columns}) for f in (first, *rest)]  # fmt: skip
-    frame = settled(pl.concat(aligned, how="diagonal_relaxed"), raw & casts.keys())
+            unlike.add(name)
+    aligned = [
+        table.frame.select(
+            pl.col(name).cast(pl.String) if name in unlike else name for name in schemas[0] if name in schema
+        )
+        for table, schema in zip(tables, schemas, strict=True)
+    ]
+    frame = settled(pl.concat(aligned, how="diagonal_relaxed"), raw & unlike)
     notes = tuple(dict.fromkeys(note for table in tables for note in table.notes))
     return Table(frame, tables[0].kinds, tables[0].where, raw, pieces=tables, notes=notes)
 

@@ -132,14 +132,15 @@ def _free_name(frame: pl.DataFrame) -> str:
 
 def _pairs(frame: pl.DataFrame, item: str, options: PrepareOptions) -> Pairs:
     """Histories beside their targets, the item's first; none where the item has no history."""
-    found = {name.removesuffix(ending): name for name in frame.columns for ending in HISTORY if name.endswith(ending)}
+    types = dict(frame.schema)
+    found = {name.removesuffix(ending): name for name in types for ending in HISTORY if name.endswith(ending)}
     found = {
         x: history
         for x, history in found.items()
-        if x in frame.columns
+        if x in types
         and not {x, history} & {*options.ignore}
-        and not frame.schema[x].is_nested()
-        and isinstance(frame.schema[history], (pl.List, pl.Array, pl.String))
+        and not types[x].is_nested()
+        and isinstance(types[history], (pl.List, pl.Array, pl.String))
     }
     base = next((x for x, history in found.items() if item in (x, history)), None)
     return {} if base is None else {base: found.pop(base)} | found
@@ -208,10 +209,8 @@ def _longest(frame: pl.DataFrame, item: str, key: str | None) -> pl.DataFrame:
 
 def named_as_trained(frame: pl.DataFrame, names: Iterable[str]) -> pl.DataFrame:
     """New sessions without targets: ``X_list`` under the name X that it has with its target, where X isn't there."""
-    there = {
-        name + ending: name
-        for name in names
-        for ending in HISTORY
-        if name not in frame.columns and name + ending in frame.columns
+    there = {*frame.columns}
+    renamed = {
+        name + ending: name for name in names for ending in HISTORY if name not in there and name + ending in there
     }
-    return frame.with_columns(as_lists(frame[name]) for name in there).rename(there)
+    return frame.with_columns(as_lists(frame[name]) for name in renamed).rename(renamed)

@@ -64,17 +64,17 @@ def exact_integers(raw: pl.Series) -> pl.Series | None:
     >>> exact_integers(pl.Series(["7", "-12", None])).to_list(), exact_integers(pl.Series(["7", "007"]))
     ([7, -12, None], None)
     """
-    for part in (raw.head(1000), raw):
-        numbers = part.cast(pl.Int64, strict=False)
-        if numbers.null_count() > part.null_count() or not (numbers.cast(pl.String) == part).all():
+    for part in (raw.head(1000), raw):  # most columns that aren't are told by the beginning
+        found = part.cast(pl.Int64, strict=False)
+        if found.null_count() > part.null_count() or part.str.contains(r"^(?:0.|\+|-0)").any():
             return None
-    return numbers if len(raw) > raw.null_count() else None
+    return found if len(raw) > raw.null_count() else None
 
 
 def settled(frame: pl.DataFrame, raw: Collection[str], missing: Collection[str] = ()) -> pl.DataFrame:
     """The frame without the words in `missing`, and the columns of texts `raw` as whole numbers where that is exact."""
     frame = frame if not missing else frame.with_columns(without(s, missing) for s in frame.iter_columns())
-    texts = [frame[name] for name in raw if isinstance(frame.schema[name], pl.String)]
+    texts = [s for s in frame.iter_columns() if s.name in raw and isinstance(s.dtype, pl.String)]
     return frame.with_columns(s for s in map(exact_integers, texts) if s is not None)
 
 
@@ -106,23 +106,41 @@ def decide(raw: pl.Series, missing: Collection[str] = ()) -> tuple[ColumnType, O
     >>> decide(pl.Series(["1.5"] * 18 + ["free", "free"]))
     (ColumnType(kind='text', missing=(), truth=('false', 'true')), (('free', 2),))
     """
-    given, raw = tuple(sorted(missing)), raw.str.strip_chars()
-    text, there = ColumnType("text", given), len(raw) - raw.null_count()
-    finite = raw.cast(pl.Float64, strict=False).is_finite().fill_null(False)
-    count = int(finite.sum())
-    if count < SOME * there or not there:
-        return (_truth(raw, given) if not count else text), ()
-    names, plain = _counts(raw.filter(~finite & ~_is_word(raw))), raw.filter(finite)
+    given, there = tuple(sorted(missing)), len(raw) - raw.null_count()
+    text, finite = ColumnType("text", given), _is_number(raw)
+    plain, rest = raw, raw.filter(~finite).drop_nulls()
+    if there - len(rest) < NEARLY_ALL * there and len(_no_numbers(rest.head(1000))):
+        return (_truth(raw, given) if len(rest) == there else text), ()
+    if len(rest):
+        stripped = rest.str.strip_chars()
+        plain, rest = raw.filter(finite).append(stripped.filter(_is_number(stripped))), _no_numbers(rest)
+    if len(plain) - plain.null_count() < SOME * there or not there:
+        return text, ()
+    names = _counts(rest)
     if not names:
         if exact_integers(plain) is not None:
             return ColumnType("integer", given), ()
         names = _counts(plain.filter(plain.str.contains(r"^[+-]?0\d")))
-        if not names and not plain.str.contains(r"[.eE]").any():
+        if not names and not _any_decimal(plain):
             names = _counts(plain.filter(plain.cast(pl.Int64, strict=False).is_null()))
         if not names:
             return ColumnType("number", given), ()
     numeric = there - sum(n for _, n in names)
     return text, names if numeric >= NEARLY_ALL * there else ()
+
+
+def _is_number(texts: pl.Series) -> pl.Series:
+    return texts.cast(pl.Float64, strict=False).is_finite().fill_null(False)
+
+
+def _no_numbers(texts: pl.Series) -> pl.Series:
+    """Those that are neither numbers nor words for a missing one."""
+    texts = texts.str.strip_chars()
+    return texts.filter(~_is_number(texts) & ~_is_word(texts))
+
+
+def _any_decimal(plain: pl.Series) -> bool:
+    return any(part.str.contains(r"[.eE]").any() for part in (plain.head(1000), plain))
 
 
 def without_words(values: pl.Series) -> pl.Series:
@@ -143,7 +161,7 @@ def _counts(values: pl.Series) -> Odd:
 
 def _truth(raw: pl.Series, given: tuple[str, ...]) -> ColumnType:
     if int(raw.str.len_bytes().max() or 0) <= max(map(len, TRUTH[0])):  # type: ignore[arg-type]
-        found = set(raw.drop_nulls().unique().to_list())
+        found = set(raw.drop_nulls().unique().str.strip_chars().to_list())
         for words in TRUTH:
             if found and found <= set(words):
                 return ColumnType("boolean", given, words)

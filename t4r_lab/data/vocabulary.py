@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -125,7 +125,8 @@ class Vocabulary:
         """
         frame = named_as_trained(to_polars(events), [c.source for c in self.schema if c.source])
         table = Table(frame, where="sessions")
-        names = {c.name: n for c in self.schema if (n := _found(frame, c)) is not None}
+        there = {*frame.columns}
+        names = {c.name: n for c in self.schema if (n := _found(there, c)) is not None}
         if "item_id" not in names:
             wanted = self.schema.item.source or "item_id"
             raise InputError(f"sessions: column {wanted!r} is missing; {did_you_mean(wanted, frame.columns)}")
@@ -243,6 +244,6 @@ def _padded(lists: pl.Series) -> NDArray[np.int32]:
     return table
 
 
-def _found(frame: pl.DataFrame, column: Column) -> str | None:
-    """The frame's own name of a column of the schema."""
-    return next((n for n in (column.source, column.name) if n and n in frame.columns), None)
+def _found(there: Collection[str], column: Column) -> str | None:
+    """Which of the names that are `there` a column of the schema has."""
+    return next((n for n in (column.source, column.name) if n and n in there), None)
