@@ -123,17 +123,19 @@ def _short(name: str) -> str:
     return name if len(os.fsencode(name)) <= 150 else hashlib.sha256(os.fsencode(name)).hexdigest()[:32]
 
 
-def left_behind(parent: Path, name: str) -> list[Path]:
-    """What was half written under that name by processes of this machine that are dead."""
+def left_behind(parent: Path, name: str, ending: str = ".part") -> list[Path]:
+    """What was half written under that name by processes of this machine that are dead, the latest last."""
     begin = f".{_short(name)}."
     try:
-        names = [n for n in os.listdir(parent) if n.startswith(begin) and n.endswith(".part")]
+        names = [n for n in os.listdir(parent) if n.startswith(begin) and n.endswith(ending)]
     except OSError:
         return []
     parts = {n: n.removeprefix(begin).split(".") for n in names}
-    return sorted(parent / n for n, part in parts.items() if len(part) == 3 and system.is_dead(part[1]))
+    dead = [parent / n for n, part in parts.items() if len(part) == 3 and system.is_dead(part[1])]
+    return sorted(dead, key=lambda path: path.lstat().st_mtime)
 
 
-def sweep(parent: Path, name: str) -> None:
-    for folder in left_behind(parent, name):
+def sweep(parent: Path, name: str, ending: str = ".part") -> None:
+    """Remove the folders among them."""
+    for folder in left_behind(parent, name, ending):
         shutil.rmtree(folder, ignore_errors=True)

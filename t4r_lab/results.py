@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import json
-import tempfile
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from t4r_lab import build, track
+from t4r_lab.files import scratch
 from t4r_lab.spec import RunSpec
 
 if TYPE_CHECKING:
@@ -26,8 +25,7 @@ def write_results(
         for name, found in baselines[part].items():
             record.scores(part, found.metrics(), name, best_epoch)
     record.metrics({"train/best_epoch": best_epoch})
-    with tempfile.TemporaryDirectory(dir=record.home) as scratch:
-        folder = Path(scratch)
+    with scratch(record.home, "recording") as folder:
         build.save(model, folder / "model", spec, dataset.schema)
         (folder / "environment.txt").write_text(track.environment(), encoding="utf-8")
         dataset.schema.save(folder / "schema.json")
@@ -42,17 +40,17 @@ def write_cases(record: track.Record, scored: dict[str, Judged], baselines: dict
     Ranks of next items stand in ``ranks/PART/NAME.parquet``, labels in ``labels/PART/LABEL/NAME.parquet``, slices and
     the reliability curve in ``detail/PART/NAME.json``.
     """
-    with tempfile.TemporaryDirectory(dir=record.home) as scratch:
+    with scratch(record.home, "recording") as folder:
         for part, judged in scored.items():
             for name, found in {"model": judged, **baselines[part]}.items():
                 frames = {f"labels/{part}/{label}": cases.frame() for label, cases in found.labels.items()}
                 if found.ranks is not None:
                     frames[f"ranks/{part}"] = found.ranks.frame()
-                    detail = Path(scratch) / "detail" / part / f"{name}.json"
+                    detail = folder / "detail" / part / f"{name}.json"
                     detail.parent.mkdir(parents=True, exist_ok=True)
                     content = {"slices": found.slices, "reliability": found.reliability}
                     detail.write_text(json.dumps(content, indent=1), encoding="utf-8")
-                for folder, frame in frames.items():
-                    (Path(scratch) / folder).mkdir(parents=True, exist_ok=True)
-                    frame.write_parquet(Path(scratch) / folder / f"{name}.parquet")
-        record.artifacts(Path(scratch))
+                for place, frame in frames.items():
+                    (folder / place).mkdir(parents=True, exist_ok=True)
+                    frame.write_parquet(folder / place / f"{name}.parquet")
+        record.artifacts(folder)

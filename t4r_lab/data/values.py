@@ -313,8 +313,8 @@ def _as_truth(texts: pl.Series) -> pl.Series:
 def save_types(types: Mapping[str, ColumnType], folder: Path) -> None:
     """Write the type of each raw column, by the user's own name of it."""
     missing = sorted({word for type in types.values() for word in type.missing})
-    columns = {name: type.kind for name, type in types.items()}
-    truth = {name: type.truth for name, type in types.items() if type.truth != TRUTH[0]}
+    columns = {name: types[name].kind for name in sorted(types)}  # the same data, the same digest
+    truth = {name: type.truth for name, type in sorted(types.items()) if type.truth != TRUTH[0]}
     content = {"missing": missing, "columns": columns, "truth": truth}
     (folder / TYPES).write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 

@@ -7,9 +7,8 @@ import hashlib
 import json
 import os
 import shutil
-import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,16 +17,20 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.ipc
 
+from t4r_lab import system
 from t4r_lab.data.frames import read_parquet
 from t4r_lab.data.sessions import PARTS, Sessions, Texts
 from t4r_lab.documents import read_json
 from t4r_lab.errors import InputError
+from t4r_lab.files import left_behind, scratch, sweep
 
 FORMAT = "t4r-lab prepared data"
 VERSION = 2
 ENDINGS = {1: "parquet", 2: "arrow"}
 """Of the parts' files, by the format's version: those of the first one aren't read from where they lie."""
 MANIFEST = "manifest.json"
+OLD = ".old"
+"""Ends the name of data that are being replaced."""
 LITTER = frozenset((".DS_Store", ".ipynb_checkpoints", "Thumbs.db", "desktop.ini"))
 """What file managers and JupyterLab leave in folders that are looked into."""
 REQUIRED = ("schema.json", "items.parquet", "profile.json")
@@ -134,42 +137,48 @@ def written_whole(
     InputError
         when the disk is full or may not be written to.
     """
-    out = Path(os.path.abspath(out))
+    out = Path(os.path.realpath(out) if out.is_symlink() else os.path.abspath(out))
     check_target(out)
-    temporary: Path | None = None
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(prefix=f".{out.name}.", suffix=".part", dir=out.parent))
-        temporary.chmod(0o755)
-        yield temporary
-        _write_manifest(temporary, split)
-        if (out / MANIFEST).is_file():
-            may_replace(read_manifest(out).digest, read_manifest(temporary).digest)
-        _replace(temporary, out)
+        put_back(out)
+        sweep(out.parent, out.name, OLD)
+        with scratch(out.parent, out.name) as temporary:
+            temporary.chmod(0o755)
+            yield temporary
+            _write_manifest(temporary, split)
+            if (out / MANIFEST).is_file():
+                may_replace(read_manifest(out).digest, read_manifest(temporary).digest)
+            _replace(temporary, out)
     except Exception as error:
         if (refusal := _disk_refusal(error, out)) is None:
             raise
         raise refusal from None
-    finally:
-        if temporary is not None:
-            shutil.rmtree(temporary, ignore_errors=True)
 
 
 def _replace(temporary: Path, out: Path) -> None:
-    """Put `temporary` where `out` is; should the second step fail, the first is taken back."""
+    """Put `temporary` where `out` is: in one step where the system can, so that whoever is killed leaves old or new.
+
+    Else in two, of which the first is taken back should the second fail, or by `put_back`.
+    """
     if not out.exists():
         temporary.rename(out)
-        return
-    old = Path(tempfile.mkdtemp(prefix=f".{out.name}.", suffix=".old", dir=out.parent))
-    try:
-        out.rename(old / out.name)
+    elif not system.exchange(temporary, out):
+        old = temporary.with_suffix(OLD)
+        out.rename(old)
         try:
             temporary.rename(out)
         except BaseException:
-            (old / out.name).rename(out)
+            old.rename(out)
             raise
-    finally:
         shutil.rmtree(old, ignore_errors=True)
+
+
+def put_back(out: Path) -> None:
+    """Data that a process took away, and was killed before it put others there, return to their place."""
+    if not os.path.lexists(out):
+        for old in left_behind(out.parent, out.name, OLD)[-1:]:
+            old.rename(out)
 
 
 def _disk_refusal(error: Exception, out: Path) -> InputError | None:
@@ -235,6 +244,8 @@ def read_manifest(folder: Path) -> Manifest:
         if there is none, or it isn't one of ours.
     """
     path, remedy = folder / MANIFEST, "run `t4r-lab prepare` to make it"
+    with suppress(OSError):  # such as a name that is too long
+        put_back(Path(os.path.abspath(folder)))
     if not folder.exists():
         raise InputError(f"{folder}: no such folder of prepared data; {remedy}")
     if not path.is_file():

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import csv
 import io
-import tempfile
 from pathlib import Path
 from typing import Any
 
 from t4r_lab import track
 from t4r_lab.errors import InputError
+from t4r_lab.files import scratch
 from t4r_lab.spec.knobs import labels
 from t4r_lab.track import studies
 from t4r_lab.tuning.address import shown
@@ -89,8 +89,7 @@ def write_summary(study: Study, record: track.Record, trials: list[Trial]) -> No
     from t4r_lab.tuning import drawings, figures
 
     front = study.front()
-    with tempfile.TemporaryDirectory(dir=record.home) as scratch:
-        folder = Path(scratch)
+    with scratch(record.home, "recording") as folder:
         (folder / "study.csv").write_text(table(study, trials), encoding="utf-8")
         (folder / "figures.html").write_text(figures.page(study), encoding="utf-8")
         drawings.draw(study, folder / "figures")
