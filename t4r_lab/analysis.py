@@ -55,16 +55,17 @@ def analyze(
     InputError
         for an unknown run, or a metric that none of them has.
     """
-    place = homes.ensure(home)
-    found = compare(list(runs), home=place, seed=seed, metric=metric)
+    place = homes.locate(home)
+    files = track.Artifacts(place)
+    found = compare(list(runs), home=place, seed=seed, metric=metric, files=files)
     labels = list(found.metrics)[: len(found.runs)]
     first = found.runs[0]
     own = {label: (row, "model") for label, row in zip(labels, found.runs, strict=True)}
     own |= {name: (first, name) for name in first.baselines["valid"]}
-    metric = metric or track.spec(place, first).monitor
+    metric = metric or track.spec(place, first, files).monitor
     curves, details, intervals = {}, {}, {}
     for label, (row, name) in own.items():
-        cases, details[label] = _ranks(place, row, name), _detail(place, row, name)
+        cases, details[label] = _ranks(files, row, name), _detail(files, row, name)
         if cases is not None:
             names = [m for m in found.metrics[label] if is_ranked(m)]
             intervals[label] = bootstrap(cases["session"].to_numpy(), cases["rank"].to_numpy(), names, seed)
@@ -174,8 +175,9 @@ def _ranked_twice(asked: Recommender, other: str | None) -> tuple[str, pl.DataFr
         if not baselines:
             raise InputError(f"run {row.name}: it has no baselines to compare with; name another run")
         other = best_baseline(baselines, metric) or next(iter(baselines))
-    own = _ranks(place, row, "model")
-    theirs = _ranks(place, row, other) if other in baselines else _ranks(place, track.find(place, other), "model")
+    own = _ranks(asked.files, row, "model")
+    name, theirs_of = (other, row) if other in baselines else ("model", track.find(place, other))
+    theirs = _ranks(asked.files, theirs_of, name)
     if own is None or theirs is None:
         raise InputError(f"run {row.name}: its ranks on the validation part are not recorded; evaluate it first")
     key = ["session", "position", "target"]
@@ -202,15 +204,15 @@ def _as_cases(asked: Recommender, against: str, frame: pl.DataFrame) -> list[Cas
     return found
 
 
-def _ranks(home: Path, row: track.RunRow, name: str) -> pl.DataFrame | None:
+def _ranks(files: track.Artifacts, row: track.RunRow, name: str) -> pl.DataFrame | None:
     from t4r_lab.data.frames import read_parquet
 
-    path = track.artifacts(home, row.run_id) / "ranks" / "valid" / f"{name}.parquet"
+    path = files.path(row.run_id, f"ranks/valid/{name}.parquet")
     return read_parquet(path) if path.exists() else None
 
 
-def _detail(home: Path, row: track.RunRow, name: str) -> dict[str, Any]:
+def _detail(files: track.Artifacts, row: track.RunRow, name: str) -> dict[str, Any]:
     """Slices and reliability curve, of runs that have them."""
-    path = track.artifacts(home, row.run_id) / "detail" / "valid" / f"{name}.json"
+    path = files.path(row.run_id, f"detail/valid/{name}.json")
     content: dict[str, Any] = read_json(path.read_text(encoding="utf-8"), str(path)) if path.exists() else {}
     return content

@@ -15,7 +15,7 @@ from typing import Any, NoReturn
 from t4r_lab import __version__, printing, processors
 from t4r_lab.documents import read_json
 from t4r_lab.errors import InputError, did_you_mean, is_panic
-from t4r_lab.options import add_flag, add_json, show
+from t4r_lab.options import add_flag, add_json, document, show
 from t4r_lab.place_commands import PLACE_COMMANDS
 from t4r_lab.study_commands import STUDY_COMMANDS
 
@@ -44,7 +44,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser = make_parser()
         _check_command(parser, arguments)
         options = parser.parse_args(arguments)
-        status: int = options.command(options) or 0
+        with document() as options.document:
+            status: int = options.command(options) or 0
         return status
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)

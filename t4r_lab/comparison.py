@@ -55,16 +55,21 @@ class Comparison:
     """label of a run → what of its figures should be doubted"""
 
 
-def compare(runs: list[str], *, home: str | Path | None = None, seed: int = 0, metric: str | None = None) -> Comparison:
+def compare(
+    runs: list[str], *, home: str | Path | None = None, seed: int = 0, metric: str | None = None,
+    files: track.Artifacts | None = None,
+) -> Comparison:  # fmt: skip
     """Compare recorded runs on the validation part, the baselines beside them.
 
     Every pair of runs, and each run with the better baseline, is judged at `metric`, by default the first run's
-    monitored one. Only runs on the same data, judged at the same targets, are paired.
+    monitored one. Only runs on the same data, judged at the same targets, are paired. What has been fetched of their
+    `files` is not fetched again.
     """
-    place = homes.ensure(home)
+    place = homes.locate(home)
+    files = files or track.Artifacts(place)
     rows = list({row.run_id: row for row in (track.find(place, run) for run in runs)}.values())
     labels = _labels(rows)
-    specs = {row.run_id: track.spec(place, row) for row in rows}
+    specs = {row.run_id: track.spec(place, row, files) for row in rows}
     metrics = {labels[row.run_id]: row.valid for row in rows}
     cases: dict[str, Cases] = {}
     remarks, first = [], rows[0]
@@ -73,13 +78,13 @@ def compare(runs: list[str], *, home: str | Path | None = None, seed: int = 0, m
         if row.digest != first.digest:
             remarks.append(f"{labels[row.run_id]} was trained on other data than {labels[first.run_id]}: not paired")
             continue
-        if (own := cases_of(place, row, "model", metric)) is not None:
+        if (own := cases_of(files, row, "model", metric)) is not None:
             cases[labels[row.run_id]] = own
         else:
             remarks.append(f"{labels[row.run_id]} has no cases of {metric}: not paired")
     for name, found in first.baselines["valid"].items():
         metrics[name] = found
-        if (own := cases_of(place, first, name, metric)) is not None:
+        if (own := cases_of(files, first, name, metric)) is not None:
             cases[name] = own
     if not any(metric in found for found in metrics.values()) and metric != specs[first.run_id].monitor:
         known = list(dict.fromkeys(name for found in metrics.values() for name in found))
@@ -154,15 +159,15 @@ def is_paired(metric: str) -> bool:
     return is_ranked(metric) or "/" in metric
 
 
-def cases_of(home: Path, row: track.RunRow, name: str, metric: str, part: str = "valid") -> Cases | None:
+def cases_of(files: track.Artifacts, row: track.RunRow, name: str, metric: str, part: str = "valid") -> Cases | None:
     """The cases of a part that `metric` is made of, as the run (``model``) or its baseline `name` has them."""
     from t4r_lab.data.frames import read_parquet
 
     if not is_paired(metric):
         return None
     label, slash, _ = metric.rpartition("/")
-    folder = Path("labels", part, label) if slash else Path("ranks", part)
-    path = track.artifacts(home, row.run_id) / folder / f"{name}.parquet"
+    folder = f"labels/{part}/{label}" if slash else f"ranks/{part}"
+    path = files.path(row.run_id, f"{folder}/{name}.parquet")
     if not path.exists():
         return None
     return {column.name: column.to_numpy() for column in read_parquet(path).iter_columns()}

@@ -14,7 +14,7 @@ from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
-from t4r_lab import track
+from t4r_lab import homes, track
 from t4r_lab.errors import InputError
 from t4r_lab.files import locked
 
@@ -61,6 +61,17 @@ def clear(folder: Path) -> None:
         folder.rmdir()
 
 
+def leave(home: Path, folder: Path) -> None:
+    """Remove what a training wrote, after its home was deleted or unmounted, where that had been."""
+    clear(folder)
+    if (database := home / "mlflow.db").is_file() and not database.stat().st_size:  # SQLite makes one where none is
+        database.unlink()
+    for place in (folder.parent, *folder.parent.parents):
+        if place.is_relative_to(home):
+            with suppress(OSError):
+                place.rmdir()
+
+
 def discard(home: Path, folder: Path) -> None:
     """Give up the unfinished run with its checkpoints in `folder`: they go, the run is marked KILLED."""
     row = track.of_folder(home, folder)
@@ -70,7 +81,8 @@ def discard(home: Path, folder: Path) -> None:
 
 
 def runs(home: Path) -> list[track.RunRow]:
-    """Every run of the home, newest first; one whose process died is first marked KILLED, by whoever may write."""
+    """Every run of the home, newest first; one of this machine whose process died is first marked KILLED, by whoever
+    may write."""
     rows = track.runs(home)
     dead = [_mark_if_dead(home, row) for row in rows if row.status == "RUNNING" and row.folder]
     return track.runs(home) if any(dead) else rows
@@ -78,11 +90,19 @@ def runs(home: Path) -> list[track.RunRow]:
 
 def _mark_if_dead(home: Path, row: track.RunRow) -> bool:
     lock = Path(row.folder) / LOCK
+    # a lock tells of those who see the same folder: this machine's processes, and whoever shares the home's own record
+    ours = row.host == homes.host() or (not track.server() and (not row.host or lock.is_relative_to(home)))
+    if not ours:
+        return False
     gone = lock.is_relative_to(home) and not lock.exists()  # nobody can go on with it
     try:
         with nullcontext() if gone else locked(lock, 0):
             return track.end(home, row.run_id, "KILLED", DIED)
-    except (OSError, InputError):  # it lives, its folder is another machine's, or this one has no right to write
+    except (
+        OSError,
+        ValueError,
+        InputError,
+    ):  # it lives, its folder is another machine's, or this one has no right to write
         return False
 
 

@@ -218,7 +218,8 @@ class Job:
     def start(self, lock: int) -> None:
         """A worker with the `lock`, in a session of its own: no interrupt or shutdown of this process reaches it."""
         package = str(Path(__file__).parent.parent)
-        cwd = _read(self.folder / "job.json").get("cwd", str(self.home))
+        began = Path(_read(self.folder / "job.json").get("cwd", ""))  # gone where the home was moved with it
+        cwd = str(began if began.is_absolute() and began.is_dir() else self.home)
         # Threads that wait by looking all the time are quicker alone, by a third, but take the cores of another job:
         # two at once were four times slower. Where the later one sleeps instead, neither is kept waiting.
         beside = any(job.status().state in ACTIVE for job in all_jobs(self.home) if job.id != self.id)

@@ -5,17 +5,41 @@ from __future__ import annotations
 import argparse
 import json
 import os
-from collections.abc import Callable
-from typing import Any
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, redirect_stdout
+from typing import IO, Any
 
 
 def add_json(sub: argparse.ArgumentParser) -> None:
     sub.add_argument("--json", action="store_true", help="print one JSON document on standard output")
 
 
+@contextmanager
+def document() -> Iterator[IO[str]]:
+    """Standard output for what a command has found; whatever else is printed meanwhile, by libraries and processes
+    too, goes to standard error."""
+    before = sys.stdout
+    try:
+        before.flush()
+        own = before.fileno()
+    except (AttributeError, OSError, ValueError):  # no file, as in a notebook or a test
+        with redirect_stdout(sys.stderr):
+            yield before
+        return
+    with os.fdopen(os.dup(own), "w", encoding=before.encoding, errors=before.errors) as out:
+        os.dup2(2, own)
+        try:
+            with redirect_stdout(sys.stderr):
+                yield out
+        finally:
+            os.dup2(out.fileno(), own)
+
+
 def show(options: argparse.Namespace, content: Any, text: Callable[[], str]) -> None:
+    """What a command has found, onto ``options.document``."""
     if os.environ.get("RANK", "0") == "0":  # of several processes one speaks
-        print(json.dumps(content, indent=2, default=str) if options.json else text(), flush=True)
+        print(json.dumps(content, indent=2, default=str) if options.json else text(), file=options.document, flush=True)
 
 
 def add_flag(sub: argparse.ArgumentParser, knob: Any) -> None:

@@ -30,7 +30,7 @@ def _jobs(options: argparse.Namespace) -> None:
 
     from t4r_lab import guard, homes, jobs
 
-    home = homes.ensure()
+    home = homes.locate()
     if options.action == "list":
         rows = [job.status() for job in jobs.all_jobs(home)]
         show(options, {"jobs": [asdict(s) for s in rows]}, lambda: printing.jobs_text(rows) or f"no jobs in {home}")
@@ -80,9 +80,7 @@ def _demo(options: argparse.Namespace) -> None:
 
     found = demo()
     where = found.pop("where")
-    print(json.dumps(found, indent=2, default=str))
-    if not options.json:
-        print(where)
+    show(options, found, lambda: f"{json.dumps(found, indent=2, default=str)}\n{where}")
 
 
 def _add_ui(sub: argparse.ArgumentParser) -> None:

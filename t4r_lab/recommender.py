@@ -104,8 +104,11 @@ def recommend(
 class Recommender:
     """The model of a recorded run with its vocabulary, loaded once and asked often."""
 
-    def __init__(self, home: Path, row: track.RunRow, model: Model, spec: RunSpec, vocabulary: Vocabulary) -> None:
+    def __init__(
+        self, home: Path, row: track.RunRow, model: Model, spec: RunSpec, vocabulary: Vocabulary, files: track.Artifacts
+    ) -> None:
         self.home, self.row, self.model, self.spec, self.vocabulary = home, row, model, spec, vocabulary
+        self.files = files
 
     @classmethod
     def open(cls, run: str, *, home: str | Path | None = None) -> Recommender:
@@ -118,13 +121,14 @@ class Recommender:
         """
         from t4r_lab.data.vocabulary import Vocabulary
 
-        place = homes.ensure(home)
+        place = homes.locate(home)
         row = track.find(place, run)
         model, spec, _ = load_model(place, row)
         if spec.model.next_item is None:
             labels = ", ".join(head.column for head in spec.model.labels)
             raise InputError(f"run {row.name} predicts {labels} and no next item; train one with a next_item head")
-        return cls(place, row, model, spec, Vocabulary.open(track.artifacts(place, row.run_id) / "data"))
+        files = track.Artifacts(place)
+        return cls(place, row, model, spec, Vocabulary.open(files.path(row.run_id, "data")), files)
 
     @cached_property
     def dataset(self) -> Dataset:

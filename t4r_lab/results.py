@@ -19,7 +19,10 @@ def write_results(
     record: track.Record, scored: dict[str, Judged], baselines: dict[str, dict[str, Judged]], best_epoch: int,
     spec: RunSpec, dataset: Dataset, model: Model,
 ) -> None:  # fmt: skip
-    """Final metrics, ranks and labels of each case, model, spec, schema, vocabulary and environment."""
+    """Final metrics, ranks and labels of each case, model, spec, schema, vocabulary and environment.
+
+    The spec, which has been there from the beginning, is written again, since somebody may have deleted it.
+    """
     for part, judged in scored.items():
         record.scores(part, judged.metrics(), step=best_epoch)
         for name, found in baselines[part].items():
@@ -27,6 +30,7 @@ def write_results(
     record.metrics({"train/best_epoch": best_epoch})
     with scratch(record.home, "recording") as folder:
         build.save(model, folder / "model", spec, dataset.schema)
+        (folder / track.SPEC).write_text(spec.to_yaml(), encoding="utf-8")
         (folder / "environment.txt").write_text(track.environment(), encoding="utf-8")
         dataset.schema.save(folder / "schema.json")
         dataset.vocabulary.copy_to(folder / "data")

@@ -21,7 +21,7 @@ def spec_to_repeat(run: str, *, home: str | Path | None = None) -> RunSpec:
     InputError
         if there is no such run, or the data have changed or are gone.
     """
-    place = homes.ensure(home)
+    place = homes.locate(home)
     row = track.find(place, run)
     spec = track.spec(place, row)
     data_of(row, spec)

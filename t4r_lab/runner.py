@@ -101,6 +101,9 @@ def run(
             killed = isinstance(error, KeyboardInterrupt)
             with suppress(Exception):  # the record may be what failed; the first error is what counts
                 record.finish("KILLED" if killed else "FAILED", f"{type(error).__name__}: {error}")
+        if record and (refusal := track.gone(place)):
+            guard.leave(place, checkpoints)
+            raise refusal from None
         if guard.is_main() and not guard.can_resume(checkpoints):
             guard.clear(checkpoints)
         if homes.disk_is_full(error):
@@ -119,11 +122,10 @@ def resume(
     place = homes.ensure(home)
     row = track.find(place, run_id)
     _refuse_finished(row)
-    folder = Path(track.tags(place, row.run_id).get(track.FOLDER, ""))
-    if not guard.can_resume(folder):
+    folder = Path(row.folder)
+    if not row.folder or not guard.can_resume(folder):
         raise InputError(f"run {row.name} ({row.run_id[:8]}) left no checkpoint; train its spec again for a new run")
-    spec = RunSpec.load(track.artifacts(place, row.run_id) / "spec.yaml")
-    return run(spec, home=place, test=test, on_report=on_report, folder=folder, resume=row.run_id)
+    return run(track.spec(place, row), home=place, test=test, on_report=on_report, folder=folder, resume=row.run_id)
 
 
 def _train(
@@ -242,13 +244,15 @@ def data_of(row: track.RunRow, spec: RunSpec) -> Dataset:
 
 def load_model(home: Path, row: track.RunRow) -> tuple[Model, RunSpec, Any]:
     """Model, spec and schema of a recorded run."""
-    folder = track.artifacts(home, row.run_id) / "model"
+    folder = track.Artifacts(home).path(row.run_id, "model")
     if not folder.is_dir():
-        raise InputError(
-            f"run {row.name} ({row.status.lower()}) has no model; "
-            f"resume it with `t4r-lab train --resume {row.run_id[:8]}`"
-        )
-    return build.load(folder)
+        how = f"resume it with `t4r-lab train --resume {row.run_id[:8]}`"
+        if row.status == "FINISHED":
+            lost = "" if track.server() else f"bring back a copy of {track.artifacts(home, row.run_id)}, or "
+            how = f"{lost}train its spec anew"
+        raise InputError(f"run {row.name} ({row.status.lower()}) has no model; {how}")
+    model, spec, schema = build.load(folder)
+    return model, track.on_its_data(home, spec, row.digest), schema
 
 
 # ── pieces ──────────────────────────────────────────────────────────────────────────────────────

@@ -127,8 +127,9 @@ def work(job: Job) -> int:
             guard.clear(job.checkpoints)
             reporter.end(state="finished", run_id=earlier.run_id, metrics=earlier.valid)
             return 0
+        spec = track.on_its_data(job.home, job.spec(), earlier.digest) if earlier else job.spec()
         result = runner.run(
-            job.spec(), home=job.home, on_report=reporter, should_stop=lambda: job.asked() in ASKED,
+            spec, home=job.home, on_report=reporter, should_stop=lambda: job.asked() in ASKED,
             folder=job.checkpoints, resume=earlier.run_id if earlier else None,
         )  # fmt: skip
     except InputError as error:

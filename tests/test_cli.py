@@ -354,3 +354,24 @@ def test_the_demo_goes_through(
     assert found["valid"]["recall@20"] > found["baselines"]["valid"]["popularity"]["recall@20"]
     assert {row["session"] for row in found["recommendations"]} == {"a", "b"}
     assert time.monotonic() - started < 180
+
+
+def test_standard_output_has_the_document_and_nothing_that_anything_else_prints() -> None:
+    code = """
+import os, subprocess, sys
+from t4r_lab import cli, options
+def noisy(asked):
+    print("printed")
+    os.write(1, b"written\\n")
+    subprocess.run(["echo", "by a child"])
+    options.show(asked, {"a": "ü"}, lambda: "text")
+    print("printed after")
+cli.COMMANDS["describe"] = (noisy, "x", "y", options.add_json)
+sys.exit(cli.main(sys.argv[1:]))
+"""
+    for flags, document in (["--json"], '{\n  "a": "\\u00fc"\n}\n'), ([], "text\n"):
+        done = subprocess.run(
+            [sys.executable, "-c", code, "describe", *flags], capture_output=True, text=True, check=True
+        )
+        assert done.stdout == document
+        assert done.stderr.split("\n") == ["printed", "written", "by a child", "printed after", ""]

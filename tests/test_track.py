@@ -136,7 +136,6 @@ def test_a_disk_that_fills_while_the_database_is_made_does_not_spoil_the_home(
         ("(sqlite3.OperationalError) database is locked [SQL: …]", "another program keeps it locked"),
         ("(sqlite3.OperationalError) attempt to write a readonly database", "cannot be written"),
         ("(sqlite3.OperationalError) unable to open database file", "cannot be written"),
-        ("API request failed: Max retries exceeded with url: /api", "no MLflow server answers"),
     ],
 )
 def test_what_the_user_can_mend_is_said_in_a_line(

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import importlib.metadata
+import os
 import platform
 import re
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -14,27 +16,32 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from t4r_lab import homes
 from t4r_lab.errors import InputError, did_you_mean
 from t4r_lab.report import Epoch
 from t4r_lab.spec import RunSpec
-from t4r_lab.track.client import EXPERIMENT, PAGE, client_of, database, writer_of
+from t4r_lab.track import local
+from t4r_lab.track.artifacts import Artifacts, put
+from t4r_lab.track.client import EXPERIMENT, PAGE, client_of, database, gone, is_empty, server, writer_of
+from t4r_lab.track.local import FOLDER
 from t4r_lab.track.registry import FOR_WHOM, check_alias, model_name, promoted, register
 
 if TYPE_CHECKING:
     from t4r_lab.data.dataset import Dataset
 
 __all__ = [
-    "EXPERIMENT", "FOR_WHOM", "Record", "RunRow", "artifacts", "check_alias", "client_of", "database", "end",
-    "environment", "find", "from_key", "history", "model_name", "of_data", "of_folder", "promoted", "register", "runs",
-    "spec", "start", "tags", "to_key",
+    "EXPERIMENT", "FOLDER", "FOR_WHOM", "SPEC", "Artifacts", "Record", "RunRow", "artifacts", "check_alias",
+    "client_of", "database", "end", "environment", "find", "from_key", "gone", "history", "looks_of", "model_name",
+    "of_data", "of_folder", "promoted", "register", "runs", "server", "spec", "start", "tags", "to_key",
 ]  # fmt: skip
-LOOKS, FOLDER, DATA, REASON = "t4r.test_looks", "t4r.folder", "t4r.dataset_digest", "t4r.reason"
+LOOKS, DATA, REASON, HOST = "t4r.test_looks", "t4r.dataset_digest", "t4r.reason", "t4r.host"
 WARNINGS = "t4r.warnings."
 """Before the part that they are of: train, valid or test."""
 STUDY = "t4r.study"
 """On the runs of a study and its trials, which `t4r_lab.track.studies` writes: they aren't runs of the Lab."""
 NOTE = "mlflow.note.content"
 """What MLflow's pages show as the description of a run."""
+SPEC = "spec.yaml"
 BASELINE = "baseline."
 
 
@@ -101,12 +108,12 @@ class Record:
         """Parameters, data and spec; no more than once."""
         from mlflow.entities import Param
 
-        if self._client.list_artifacts(self.run_id):
+        if Artifacts(self.home).path(self.run_id, SPEC).exists():
             return
         parameters = [Param(path, str(value)) for path, value in spec.flat().items()]
         self._client.log_batch(self.run_id, params=parameters)
         self._client.log_inputs(self.run_id, [data_input(spec.data.path, dataset.digest)])
-        self._client.log_text(self.run_id, spec.to_yaml(), "spec.yaml")  # the last, so that it tells of the others
+        self.text(spec.to_yaml(), SPEC)  # the last, so that it tells of the others
 
     def metrics(self, values: Mapping[str, float], step: int = 0) -> None:
         from mlflow.entities import Metric
@@ -120,11 +127,15 @@ class Record:
 
     def artifacts(self, folder: Path) -> None:
         """Everything in `folder`, by its own paths."""
-        self._client.log_artifacts(self.run_id, str(folder))
+        put(self.home, self.run_id, folder)
 
     def text(self, text: str, path: str) -> None:
         """`text` as the artifact `path`."""
-        self._client.log_text(self.run_id, text, path)
+        with tempfile.TemporaryDirectory() as scratch:
+            file = Path(scratch, path)
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_text(text, encoding="utf-8")
+            put(self.home, self.run_id, Path(scratch))
 
     def tag(self, key: str, value: str) -> None:
         self._client.set_tag(self.run_id, key, value)
@@ -136,7 +147,7 @@ class Record:
 
     def look(self) -> int:
         """Count one look at the test part; returns how many there have been."""
-        looks = int(self._client.get_run(self.run_id).data.tags.get(LOOKS, "0")) + 1
+        looks = looks_of(self._client.get_run(self.run_id).data.tags) + 1
         self.tag(LOOKS, str(looks))
         return looks
 
@@ -152,7 +163,8 @@ class Record:
     def begin(self, folder: Path) -> None:
         """The run, which had been stopped or lost, goes on with its checkpoints in `folder`."""
         self.reopen()
-        self.tag(FOLDER, str(folder.absolute()))
+        for key, value in _place(self.home, folder).items():
+            self.tag(key, value)
 
 
 def start(home: Path, spec: RunSpec, dataset: Dataset, folder: Path | None = None) -> Record:
@@ -163,7 +175,7 @@ def start(home: Path, spec: RunSpec, dataset: Dataset, folder: Path | None = Non
     if commit := git_commit():
         tags["mlflow.source.git.commit"] = commit
     if folder:
-        tags[FOLDER] = str(folder.absolute())
+        tags |= _place(home, folder)
     run = client.create_run(experiment, tags=tags, run_name=spec.name)
     record = Record(home, run.info.run_id)
     try:
@@ -173,6 +185,12 @@ def start(home: Path, spec: RunSpec, dataset: Dataset, folder: Path | None = Non
             record.finish("FAILED", f"{type(error).__name__}: {error}")
         raise
     return record
+
+
+def _place(home: Path, folder: Path) -> dict[str, str]:
+    """The tags that say where a run trains: its folder, as one below the home where it is, and the machine."""
+    path = folder.absolute()
+    return {FOLDER: str(path.relative_to(home) if path.is_relative_to(home) else path), HOST: homes.host()}
 
 
 def end(home: Path, run_id: str, status: str, reason: str) -> bool:
@@ -226,6 +244,8 @@ class RunRow:
     reason: str = ""
     folder: str = ""
     """of its checkpoints"""
+    host: str = ""
+    """the machine that it trained on; unknown of earlier versions"""
     warnings: dict[str, list[str]] = field(default_factory=dict)
     """train, valid or test → what the user should doubt"""
 
@@ -237,6 +257,8 @@ class RunRow:
 
 def runs(home: Path) -> list[RunRow]:
     """Every run of the home, newest first; studies and their trials, which keep no model, are none."""
+    if is_empty(home):
+        return []
     client, experiment = client_of(home)
     rows: list[RunRow] = []
     token = None
@@ -244,7 +266,7 @@ def runs(home: Path) -> list[RunRow]:
         page = client.search_runs(
             [experiment], max_results=PAGE, order_by=["attributes.start_time DESC"], page_token=token
         )
-        rows += [_row(run) for run in page if STUDY not in run.data.tags]
+        rows += [_row(home, run) for run in page if STUDY not in run.data.tags]
         token = page.token
         if not token:
             return rows
@@ -255,7 +277,7 @@ def of_data(home: Path, digest: str) -> list[tuple[str, str]]:
 
     Nothing is read, or made for it, where nothing was ever recorded.
     """
-    if database(home).startswith("sqlite") and not (home / "mlflow.db").exists():
+    if is_empty(home):
         return []
     client, experiment = client_of(home)
     found: list[tuple[str, str]] = []
@@ -271,7 +293,8 @@ def of_data(home: Path, digest: str) -> list[tuple[str, str]]:
             return found
 
 
-def _row(run: Any) -> RunRow:
+def _row(home: Path, run: Any) -> RunRow:
+    """What can be read of a run, whose tags anyone may edit in MLflow's pages."""
     parameters, tags, info = run.data.params, run.data.tags, run.info
     scores: dict[str, dict[str, float]] = {"valid": {}, "test": {}}
     baselines: dict[str, dict[str, dict[str, float]]] = {"valid": {}, "test": {}}
@@ -280,14 +303,22 @@ def _row(run: Any) -> RunRow:
             baseline, part, metric = found
             (baselines[part].setdefault(baseline, {}) if baseline else scores[part])[metric] = value
     going = info.status == "RUNNING" or not info.end_time  # a run that was resumed still has the end it had
-    started, ended = info.start_time / 1000, time.time() if going else info.end_time / 1000
+    started = (info.start_time or 0) / 1000
+    ended = time.time() if going else info.end_time / 1000
+    folder = str(home / tags[FOLDER]) if tags.get(FOLDER) else ""
     warnings = {k.removeprefix(WARNINGS): v.splitlines() for k, v in tags.items() if k.startswith(WARNINGS) and v}
     return RunRow(
         info.run_id, info.run_name or info.run_id[:8], info.status, started, ended - started,
         parameters.get("model.body.kind", ""), parameters.get("model.masking.kind", ""),
         parameters.get("data.path", ""), tags.get(DATA, ""), scores["valid"], scores["test"], baselines,
-        int(tags.get(LOOKS, "0")), tags.get(REASON, ""), tags.get(FOLDER, ""), warnings,
+        looks_of(tags), tags.get(REASON, ""), folder, tags.get(HOST, ""), warnings,
     )  # fmt: skip
+
+
+def looks_of(tags: Mapping[str, str]) -> int:
+    """How often the test part was looked at."""
+    text = tags.get(LOOKS, "")
+    return int(text) if text.isdecimal() else 0
 
 
 def find(home: Path, run: str) -> RunRow:
@@ -319,20 +350,22 @@ def find(home: Path, run: str) -> RunRow:
 
 def of_folder(home: Path, folder: Path) -> RunRow | None:
     """The latest run with its checkpoints in `folder`."""
+    if is_empty(home):
+        return None
     client, experiment = client_of(home)
-    path = str(folder.absolute())
-    quote = '"' if "'" in path else "'"
-    found = client.search_runs([experiment], f"tags.`{FOLDER}` = {quote}{path}{quote}", max_results=1)
-    return _row(found[0]) if found else None
+    for path in dict.fromkeys((_place(home, folder)[FOLDER], str(folder.absolute()))):  # as now, as of earlier versions
+        if "'" in path and '"' in path:  # MLflow can't search for it
+            continue
+        quote = '"' if "'" in path else "'"
+        found = client.search_runs([experiment], f"tags.`{FOLDER}` = {quote}{path}{quote}", max_results=1)
+        if found:
+            return _row(home, found[0])
+    return None
 
 
 def artifacts(home: Path, run_id: str) -> Path:
-    """The run's artifacts as a local folder (a copy where the store is a server)."""
-    import mlflow.artifacts
-
-    client, _ = client_of(home)
-    uri = client.get_run(run_id).info.artifact_uri
-    return Path(mlflow.artifacts.download_artifacts(artifact_uri=uri, tracking_uri=database(home)))
+    """The folder of the run's files, where the record is one of this machine."""
+    return local.artifact_folder(home, run_id)
 
 
 def tags(home: Path, run_id: str) -> dict[str, str]:
@@ -347,9 +380,29 @@ def history(home: Path, run_id: str, names: Sequence[str]) -> dict[str, list[tup
     return {name: list({m.step: m.value for m in client.get_metric_history(run_id, name)}.items()) for name in names}
 
 
-def spec(home: Path, row: RunRow) -> RunSpec:
-    """The spec that the run was started with."""
-    path = artifacts(home, row.run_id) / "spec.yaml"
+def spec(home: Path, row: RunRow, files: Artifacts | None = None) -> RunSpec:
+    """The spec that the run was started with, on its data, wherever these lie now."""
+    path = (files or Artifacts(home)).path(row.run_id, SPEC)
     if not path.exists():
-        raise InputError(f"run {row.name} ({row.status.lower()}) has no spec in its record; choose another run")
-    return RunSpec.load(path)
+        how = f"bring back a copy of {local.artifact_root(home)}" if not server() else "choose another run"
+        raise InputError(f"run {row.name} ({row.status.lower()}): its {SPEC} is not in the record any more; {how}")
+    return on_its_data(home, RunSpec.load(path), row.digest)
+
+
+def on_its_data(home: Path, spec: RunSpec, digest: str) -> RunSpec:
+    """`spec` with the data of that digest where they lie in the home, which may have been moved or copied with them."""
+    for place in homes.beside(home, spec.data.path):
+        if _digest(place) == digest:
+            same = os.path.exists(spec.data.path) and os.path.samefile(spec.data.path, place)
+            return spec if same else spec.override({"data.path": str(place)})
+    return spec
+
+
+def _digest(folder: str | Path) -> str | None:
+    """What prepared data say of themselves; None where there are none."""
+    from t4r_lab.data.write import read_manifest
+
+    try:
+        return read_manifest(Path(folder)).digest
+    except (InputError, OSError):  # such as a place that may not be looked at
+        return None

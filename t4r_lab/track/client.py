@@ -7,18 +7,17 @@ is lost.
 from __future__ import annotations
 
 import logging
-import math
 import os
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+import re
+from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from t4r_lab import homes
 from t4r_lab.errors import InputError
-from t4r_lab.files import locked
 from t4r_lab.patience import Away, patiently
+from t4r_lab.track import local
 from t4r_lab.urls import shown
 
 if TYPE_CHECKING:
@@ -27,50 +26,67 @@ if TYPE_CHECKING:
 EXPERIMENT = "t4r-lab"
 PAGE = 1000
 """Of what is searched for, so much comes at once."""
+PASSING = (408, 425, 429, 502, 503, 504)
+"""Answers of a server that is busy, or of what stands before one that is away."""
+SETTINGS = {
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "3",  # 15 s; its own 7 keep a reader waiting for minutes
+}
+"""Of MLflow, where the user has none."""
+
+
+def server() -> str:
+    """The address of the server that ``MLFLOW_TRACKING_URI`` names; empty for the file under the home."""
+    return os.environ.get("MLFLOW_TRACKING_URI", "")
 
 
 def database(home: Path) -> str:
-    """The tracking URI: a server where ``MLFLOW_TRACKING_URI`` names one, else SQLite under `home`."""
-    return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{home / 'mlflow.db'}"
+    """The tracking URI: the server, else SQLite under `home`."""
+    return server() or homes.sqlite_url(local.database_file(home))
+
+
+def is_empty(home: Path) -> bool:
+    """Whether nothing was ever recorded: then there is nothing to read, and nothing is made for it."""
+    return not server() and not local.database_file(home).exists()
+
+
+def gone(home: Path) -> InputError | None:
+    """What to say where the record, which was opened, isn't there any more; None of a server's."""
+    return None if server() else local.gone(home)
 
 
 @lru_cache(maxsize=8)
 def _client(home: Path, uri: str) -> tuple[MlflowClient, str]:
     """A client and the id of the experiment; both are made at the first use."""
-    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
-    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "3")  # 15 s; its own 7 keep a reader waiting for minutes
+    if not server():
+        local.check(home)  # before anything that takes time
+    for name, value in SETTINGS.items():
+        os.environ.setdefault(name, value)
     for name, level in (("mlflow", "WARNING"), ("alembic", "WARNING"), ("mlflow.store.db.utils", "CRITICAL")):
         logging.getLogger(name).setLevel(level)  # what the last one logs is raised too, and said in a line by `_told`
     from mlflow import MlflowClient
 
-    local = not os.environ.get("MLFLOW_TRACKING_URI")
-    with _only_one(home), _made_whole(home) if local else nullcontext():
-        client = cast("MlflowClient", _Client(lambda: MlflowClient(tracking_uri=uri), home, uri))
-        experiment = client.get_experiment_by_name(EXPERIMENT)
-        if experiment is not None:
-            return client, experiment.experiment_id
-        place = (home / "artifacts").as_uri() if local else None
-        kind = {"mlflow.experimentKind": "custom_model_development"}  # else its pages offer tools for chat models first
+    make = lambda: _Client(lambda: MlflowClient(tracking_uri=uri), home, uri)  # noqa: E731
+    if server():
+        return _opened(cast("MlflowClient", make()), None)
+    with local.only_one(home), local.made_whole(home):
+        local.bring_along(home, EXPERIMENT)
+        return _opened(cast("MlflowClient", make()), local.artifact_root(home).as_uri())
+
+
+def _opened(client: MlflowClient, place: str | None) -> tuple[MlflowClient, str]:
+    """The client with the id of the experiment, which is made, with its artifacts at `place`, if need be."""
+    experiment = client.get_experiment_by_name(EXPERIMENT)
+    if experiment is not None:
+        return client, experiment.experiment_id
+    kind = {"mlflow.experimentKind": "custom_model_development"}  # else its pages offer tools for chat models first
+    try:
         return client, client.create_experiment(EXPERIMENT, artifact_location=place, tags=kind)
-
-
-@contextmanager
-def _only_one(home: Path) -> Iterator[None]:
-    """Two processes must not both create the tables."""
-    with locked(home / ".mlflow.lock", math.inf):
-        yield
-
-
-@contextmanager
-def _made_whole(home: Path) -> Iterator[None]:
-    """The database is made in hundreds of steps; one that was left halfway can't be opened, and is made anew."""
-    making, path = home / ".mlflow.making", home / "mlflow.db"
-    if making.exists():
-        path.unlink(missing_ok=True)
-    elif not path.exists():
-        making.touch()
-    yield
-    making.unlink(missing_ok=True)
+    except Exception:
+        if (experiment := client.get_experiment_by_name(EXPERIMENT)) is None:
+            raise
+        return client, experiment.experiment_id  # another machine was quicker
 
 
 class _Client:
@@ -94,16 +110,35 @@ class _Client:
 
 
 def _refusal(error: Exception, home: Path, uri: str) -> InputError | None:
-    said = str(error)
+    said, path = str(error), local.database_file(home)
     if homes.disk_is_full(error):
         return InputError(f"{home}: the disk is full; free some space and try again")
     if "database is locked" in said:
-        return Away(f"{home / 'mlflow.db'}: another program keeps it locked; close that and try again")
+        return Away(f"{shown(uri) if server() else path}: another program keeps it locked; close that and try again")
+    if server():
+        return _answered(said, shown(uri))
+    if refusal := local.gone(home):
+        return refusal
     if "readonly database" in said or "unable to open database file" in said:
-        return InputError(f"{home / 'mlflow.db'}: cannot be written; mend its permissions, or set {homes.VARIABLE}")
-    if "Max retries exceeded" in said or "failed with exception" in said or "failed with timeout" in said:
-        return Away(f"{shown(uri)}: no MLflow server answers; start it, or unset MLFLOW_TRACKING_URI")
-    return None
+        return InputError(f"{path}: cannot be written; mend its permissions, or set {homes.VARIABLE}")
+    return local.of_another_mlflow(said, path, uri) or local.damaged(said, path)
+
+
+def _answered(said: str, uri: str) -> InputError | None:
+    """The refusal of a server, by MLflow's words of what it answered; None where these are no refusal."""
+    found = re.search(r"too many (\d{3}) error responses|(\d{3}) (?:Client|Server) Error|error code (\d{3})\b", said)
+    if found is None:
+        away = "Max retries exceeded" in said or "failed with exception" in said or "timeout exception" in said
+        return Away(f"{uri}: no MLflow server answers; start it, or unset MLFLOW_TRACKING_URI") if away else None
+    status = int(found[1] or found[2] or found[3])
+    if status in (401, 403):
+        how = "set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or MLFLOW_TRACKING_TOKEN"
+        return InputError(f"{uri}: the MLflow server refuses this user ({status}); {how}")
+    if "mlflow-artifacts" in said and status not in PASSING:
+        how = "mend what its log says (a full disk, no right to write?), then go on"
+        return InputError(f"{uri}: the MLflow server can't keep or give files (it answers {status}); {how}")
+    busy = status in PASSING or status >= 500
+    return Away(f"{uri}: the MLflow server answers {status}; see its log, then try again") if busy else None
 
 
 class _Patient:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from t4r_lab.errors import InputError
-from t4r_lab.track.client import PAGE, client_of
+from t4r_lab.track.client import PAGE, client_of, is_empty
 
 if TYPE_CHECKING:
     from t4r_lab.track import RunRow
@@ -57,6 +57,8 @@ def register(home: Path, row: RunRow, alias: str) -> tuple[str, str]:
 
 def promoted(home: Path) -> dict[str, list[str]]:
     """Run in the registry → its aliases there, such as ``t4r-lab-shop@champion``; none once others have them."""
+    if is_empty(home):
+        return {}
     client, _ = client_of(home)
     versions = {(v.name, str(v.version)): str(v.run_id) for v in client.search_model_versions(max_results=PAGE)}
     found: dict[str, list[str]] = {run: [] for run in versions.values()}

@@ -183,7 +183,8 @@ def half_interval(values: list[float]) -> float:
 
 def _cases(home: Path, rows: list[track.RunRow], name: str, metric: str) -> Cases:
     """The cases of every seed one after another: a session that is drawn again is drawn with all of them."""
-    found: list[Any] = [cases_of(home, row, name, metric, "test") for row in rows]
+    files = track.Artifacts(home)
+    found: list[Any] = [cases_of(files, row, name, metric, "test") for row in rows]
     return {column: np.concatenate([cases[column] for cases in found]) for column in found[0]}
 
 

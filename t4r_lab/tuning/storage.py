@@ -99,19 +99,17 @@ def connect(url: str) -> Store:
     InputError
         if it can't be reached, after some tries.
     """
-    local = url.startswith("sqlite:///")
-    path = Path(url.removeprefix("sqlite:///"))
-    arguments: dict[str, Any] = {"timeout": 60, "factory": _File} if local else {"connect_timeout": 5}
+    path = homes.sqlite_path(url)
+    arguments: dict[str, Any] = {"connect_timeout": 5} if path is None else {"timeout": 60, "factory": _File}
     try:
-        if local:
+        if path is not None:
             path.parent.mkdir(parents=True, exist_ok=True)
-        store = patiently(url, lambda: _open(url, arguments, path if local else None))
+        store = patiently(url, lambda: _open(url, arguments, path))
     except ModuleNotFoundError:
         raise InputError(f"storage {shown(url)}: its driver is missing; pip install 't4r-lab[postgresql]'") from None
     except OSError as error:
-        raise InputError(
-            f"{path.parent}: cannot be written ({error.strerror}); mend that, or set {homes.VARIABLE}"
-        ) from None
+        where, how = shown(url) if path is None else path.parent, f"mend that, or set {homes.VARIABLE}"
+        raise InputError(f"{where}: cannot be written ({error.strerror}); {how}") from None
     except ValueError as error:
         if isinstance(error, InputError):
             raise

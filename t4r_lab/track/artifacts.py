@@ -1,0 +1,50 @@
+"""The files of a run: below the home beside the database, or on the server, from which each is fetched when needed."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+import weakref
+from pathlib import Path
+
+from t4r_lab.track import local
+from t4r_lab.track.client import client_of, server, writer_of
+
+
+class Artifacts:
+    """The files of runs of `home`, to read. What a server has is fetched once, and removed with this object."""
+
+    def __init__(self, home: Path) -> None:
+        self.home = home
+        self._fetched: dict[tuple[str, str], Path] = {}
+        self._scratch: Path | None = None
+
+    def path(self, run_id: str, name: str) -> Path:
+        """Where `name`, a file or folder of the run, can be read; nothing is there where the run has none."""
+        if not server():
+            return local.artifact_folder(self.home, run_id) / name
+        if (run_id, name) not in self._fetched:
+            self._fetched[run_id, name] = self._fetch(run_id, name)
+        return self._fetched[run_id, name]
+
+    def _fetch(self, run_id: str, name: str) -> Path:
+        if self._scratch is None:
+            self._scratch = Path(tempfile.mkdtemp(prefix="t4r-lab-"))
+            weakref.finalize(self, shutil.rmtree, self._scratch, ignore_errors=True)
+        folder = self._scratch / str(len(self._fetched))  # MLflow puts it there by the last part of its name
+        folder.mkdir()
+        client, _ = client_of(self.home)
+        above = name.rpartition("/")[0]
+        if any(found.path == name for found in client.list_artifacts(run_id, above or None)):
+            return Path(client.download_artifacts(run_id, name, str(folder)))
+        return folder / name
+
+
+def put(home: Path, run_id: str, folder: Path) -> None:
+    """Add everything in `folder` to the run's files, by its own paths."""
+    if server():
+        writer_of(home)[0].log_artifacts(run_id, str(folder))
+        return
+    if refusal := local.gone(home):  # or else its folders would be made again where it was
+        raise refusal
+    shutil.copytree(folder, local.artifact_folder(home, run_id), copy_function=shutil.copyfile, dirs_exist_ok=True)
