@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from t4r_lab.data.dialect import USUAL, bare
+from t4r_lab.data.dialect import USUAL, bare, is_value
 from t4r_lab.data.readers import Table
 from t4r_lab.data.values import ColumnType, Odd, decide, texts, type_of, without_words
 from t4r_lab.errors import InputError, did_you_mean
@@ -113,8 +113,11 @@ def _list(table: Table) -> str:
 
 
 def _name(table: Table, remedy: str) -> str:
-    if all(re.fullmatch(r"[\d.:TZ\s-]*", name) for name in table.frame.columns):
-        return "the first line looks like data: put the names of the columns above it"
+    names = table.frame.columns
+    if len(names) == 1 and not names[0].isidentifier():
+        return "say what stands between them with --separator"
+    if any(map(is_value, names)):
+        return f"{remedy}, or give all names with --columns if the first line is no header"
     return remedy
 
 

@@ -32,10 +32,7 @@ def read_delimited(
         naming the line that is no record, or what is missing to tell the columns.
     """
     dialect = recognize(path, head, columns, separator)
-    try:
-        line, header = next(dialect.records(path))
-    except csv.Error as error:
-        raise InputError(f"{path}, line 1: is no header ({error}); mend that line") from None
+    line, header = next(dialect.records(path))
     atomic = dialect.names is None and _is_atomic(header, dialect)
     names = [name.partition(":")[0] for name in header] if atomic else list(dialect.names or header)
     twice = next((name for name, count in Counter(names).items() if count > 1), None)

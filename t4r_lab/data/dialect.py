@@ -21,6 +21,7 @@ SPACES = " "
 """One or more spaces or tabs, in `Dialect.separator`."""
 WORDS = {"space": SPACES, "spaces": SPACES, "tab": "\t", "\\t": "\t", "comma": ",", "semicolon": ";", "pipe": "|"}
 """Ways to type a separator that a shell or a form would lose."""
+csv.field_size_limit(2**31 - 1)  # names and texts of any length, as polars reads them
 SHORT = 60
 """Characters of a line that a message shows."""
 
@@ -150,7 +151,7 @@ def _separator(lines: Sequence[str]) -> str:
 # ── Is the first line a header? ─────────────────────────────────────────────────────────────────
 
 
-def _is_value(field: str) -> bool:
+def is_value(field: str) -> bool:
     """A number, date or time, which is no name of a column."""
     return re.fullmatch(r"[-+]?\d[\d.:TZ\s/+-]*", field.strip()) is not None
 
@@ -172,7 +173,7 @@ def _is_data(first: Sequence[str], rest: Sequence[Sequence[str]]) -> bool:
     Numbers that count from 0 are the names that pandas gives to columns without any.
     """
     below = [[row[i] for row in rest if i < len(row) and row[i].strip()] for i in range(len(first))]
-    values = sum(_is_value(field) and all(map(_is_value, column)) for field, column in zip(first, below, strict=True))
+    values = sum(is_value(field) and all(map(is_value, column)) for field, column in zip(first, below, strict=True))
     there = sum(bool(field.strip()) for field in first)
     if not values or 2 * values < there or _has_usual(first):
         return False
@@ -185,7 +186,7 @@ def _is_header(first: Sequence[str], rest: Sequence[Sequence[str]]) -> bool:
     if _has_usual(first):
         return True
     below = [[row[i] for row in rest if i < len(row)] for i in range(len(first))]
-    return not any(map(_is_value, first)) and any(column and all(map(_is_value, column)) for column in below)
+    return not any(map(is_value, first)) and any(column and all(map(is_value, column)) for column in below)
 
 
 def _known(rows: Sequence[Sequence[str]], separator: str) -> tuple[str, ...] | None:

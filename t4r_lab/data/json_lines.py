@@ -63,7 +63,7 @@ def _explain(path: Path, is_list: bool, error: Exception) -> InputError:
                 if not line.strip():
                     continue
                 try:
-                    content = read_json(line, f"{path}, line {number}")
+                    content = read_json(line.strip(), f"{path}, line {number}")
                 except InputError as found:
                     return InputError(str(found).replace(" in line 1,", " at"))
                 if not isinstance(content, dict):

@@ -1,4 +1,4 @@
-"""Raw tables of events: CSV, TSV, Parquet, RecBole's atomic files, one user a line."""
+"""Raw tables of events, of files of every form and of data frames."""
 
 from __future__ import annotations
 

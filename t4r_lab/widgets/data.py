@@ -37,7 +37,7 @@ class DataPanel(w.VBox):
         )  # fmt: skip
         self.form = form
         self.section = Section("Prepare raw events")
-        self.section.summary = "a data frame of this notebook, CSV, TSV, Parquet, RecBole"
+        self.section.summary = "a data frame of this notebook, CSV, TSV, JSON lines, Parquet, RecBole"
         self.section.fields.children = [self.form]
         self._message, self._profile = w.HTML(), w.HTML()
         top = w.HBox([self.choice, self._message])  # beside each other: what lies below stays where it is
