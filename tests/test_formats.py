@@ -200,6 +200,18 @@ def test_ids_keep_their_zeros_in_every_text_form(tmp_path: Path) -> None:
 # ── JSON ────────────────────────────────────────────────────────────────────────────────────────
 
 
+@pytest.mark.parametrize("name", ["a[1].jsonl", "*.jsonl", "a?.json", "[2024] {x}.dat"])
+def test_a_path_is_no_pattern(name: str, tmp_path: Path) -> None:
+    for other in ("a1.jsonl", "ab.json"):
+        write(tmp_path / other, '{"item_id": 1}', '{"item_id": 1}')
+    lines = FORMS["ratings.dat"][0] if name.endswith(".dat") else ['{"item_id": 7}', '{"item_id": 8}']
+    for content in (lines, [*lines[:1], *lines]):
+        path = write(tmp_path / name, *content)
+        assert len(read_file(path).frame) == len(content)
+    path.write_bytes(gzip.compress(path.read_bytes()))
+    assert len(read_file(path).frame) == len(content)
+
+
 def test_json_keeps_ids_of_every_size(tmp_path: Path) -> None:
     rows = [{"session_id": "a", "item_id": item} for item in (7, "7a", "007", 12345678901234567890123)]
     frame = read_file(write(tmp_path / "e.jsonl", *map(json.dumps, rows))).frame

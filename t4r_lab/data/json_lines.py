@@ -8,7 +8,7 @@ from typing import Any
 
 import polars as pl
 
-from t4r_lab.data.opening import opened_text, whole
+from t4r_lab.data.opening import opened, opened_text
 from t4r_lab.documents import read_json
 from t4r_lab.errors import InputError
 
@@ -39,13 +39,11 @@ def read_objects(path: Path, head: list[str]) -> pl.DataFrame:
         naming the line that is no JSON, or differs from the others.
     """
     is_list = head[0].lstrip().startswith("[")
-    source = whole(path)
+    with opened(path) as file:  # polars takes the path of such a file as a pattern
+        content = file.read().removeprefix(b"\xef\xbb\xbf")
     try:
-        if is_list:
-            content = path.read_bytes() if isinstance(source, Path) else source
-            frame = pl.read_json(io.BytesIO(content.removeprefix(b"\xef\xbb\xbf")), infer_schema_length=None)
-        else:
-            frame = pl.read_ndjson(source, infer_schema_length=None)
+        read = pl.read_json if is_list else pl.read_ndjson
+        frame = read(io.BytesIO(content), infer_schema_length=None)
     except pl.exceptions.PolarsError as error:
         raise _explain(path, is_list, error) from None
     if frame.is_empty() or not frame.width:
