@@ -72,6 +72,7 @@ CASES = {
     "cut off": Case({"e.csv": gzip.compress(csv().encode())[:-9]}, "gzip compression is cut off or damaged .*; fetch or compress the file again", mended={"e.csv": gzip.compress(csv().encode())}),
     "no Parquet": Case({"e.parquet": b"PAR1"}, "not a Parquet file .*; write it again", "e.parquet", {"e.parquet": frame()}, asked="e.parquet"),
     "Parquet without rows": Case({"e.parquet": frame().head(0)}, "the file has no rows; give a file with events", "e.parquet", {"e.parquet": frame()}, asked="e.parquet"),
+    "no names": Case({"e.csv": ",,\n,,\n"}, "the first line has no names; write them above,", mended={"e.csv": csv()}),
     "names twice": Case({"e.csv": csv("session_id,item_id,item_id")}, "two columns are named 'item_id'; rename one", mended=GOOD),
     "a field too many": Case({"e.csv": csv(more="9,9,9,9")}, "line 122: 4 fields where the header has 3; mend that line", mended={"e.csv": csv(more="9,9,1700000000")}),
     "a field too many, spaces": Case({"e.csv": csv("session_id item_id timestamp", "{s} {i} {t}", "9 9 9 9")}, "line 122: 4 fields where the header has 3; mend that line", mended={"e.csv": csv("session_id item_id timestamp", "{s} {i} {t}", "9 9 1700000000")}),

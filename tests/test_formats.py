@@ -167,6 +167,7 @@ def test_an_archive_of_files_is_to_be_unpacked(start: bytes, what: str, tmp_path
         (["A39HTATAQ9V7YF,0205616461,5.0,1369699200", "A3,0205616462,5.0,1369699200"], False),
         (["2020-01-01 10:00,5", "2020-01-02 10:00,6"], False),
         (["x,1", "y,free"], True),
+        (["who,\rwhat", "y,2"], True),
     ],
 )  # fmt: skip
 def test_a_first_line_of_values_is_no_header(head: list[str], header: bool) -> None:

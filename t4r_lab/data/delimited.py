@@ -32,7 +32,9 @@ def read_delimited(
         naming the line that is no record, or what is missing to tell the columns.
     """
     dialect = recognize(path, head, columns, separator)
-    line, header = next(dialect.records(path))
+    line, header = next(dialect.records(path), (0, []))
+    if not header:
+        raise InputError(f"{path}: the first line has no names; write them above, or give them with --columns")
     atomic = dialect.names is None and _is_atomic(header, dialect)
     names = [name.partition(":")[0] for name in header] if atomic else list(dialect.names or header)
     twice = next((name for name, count in Counter(names).items() if count > 1), None)

@@ -83,7 +83,10 @@ class Dialect:
             return line.split()
         if not self.plain:
             return line.rstrip("\r\n").split(self.separator)
-        return next(csv.reader([line], delimiter=self.separator, quoting=self._quoting), [])
+        try:
+            return next(csv.reader([line], delimiter=self.separator, quoting=self._quoting), [])
+        except csv.Error:  # a return within the line, which the file's own reader takes for its end
+            return line.split(self.separator)
 
     def records(self, path: Path) -> Iterator[tuple[int, list[str]]]:
         """Header, if there is one, and records with the number of their first line, without blank ones."""
