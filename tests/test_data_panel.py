@@ -22,11 +22,12 @@ from t4r_lab.data.readers import Table
 from t4r_lab.errors import InputError
 from t4r_lab.report import Progress
 from t4r_lab.schema import Column, Schema
+from t4r_lab.spec.prepare import READING
 from t4r_lab.widgets import plots, source
 from t4r_lab.widgets.background import Background
 from t4r_lab.widgets.data import DataPanel
 from t4r_lab.widgets.lab import Lab
-from t4r_lab.widgets.prepare import BY_COLUMN, ELSEWHERE, PrepareForm
+from t4r_lab.widgets.prepare import BY_COLUMN, ELSEWHERE, FIRST, PrepareForm
 from t4r_lab.widgets.preparing import Preparing
 from t4r_lab.widgets.profile import profile
 from t4r_lab.widgets.roles import ROLES, ColumnRoles
@@ -231,6 +232,16 @@ def test_errors_stand_beside_what_they_name() -> None:
     assert "Error" not in made.columns.rows["brand"]._note.value
 
 
+def test_options_that_are_seldom_wanted_are_folded_until_they_are_what_is_wrong() -> None:
+    made, _ = form(previewed(events(), item="thing", session="visit"))
+    assert not made._more.opened and not made._reading.opened
+    assert {*READING, *FIRST} <= set(made.fields) and made.fields["split"] in made._choices.children
+    made.fields["valid_days"].control.value = "-1"
+    assert made._more.opened and not made._reading.opened
+    made.refuse("clicks.csv: has no header; name its columns with --columns a,b,c")
+    assert made._reading.opened
+
+
 def test_nothing_can_be_prepared_before_the_columns_fit() -> None:
     made, _ = form()
     assert made.button.disabled and "Choose a data frame" in made._message.value
@@ -361,7 +372,7 @@ def test_a_frame_that_polars_cannot_take_is_refused_in_words(lab: Lab, notebook:
     assert "Traceback" not in lab.data.form.refusal and lab.data.form.button.disabled
     notebook.pop("odd")
     with pytest.raises(Exception, match="no such data frame"):
-        source.read(Raw(frame="odd"))
+        source.read(Raw(frame="odd"), {})
 
 
 # ── files ───────────────────────────────────────────────────────────────────────────────────────

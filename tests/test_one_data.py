@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -397,8 +398,8 @@ def test_of_two_that_are_opened_the_last_is_used_whatever_becomes_of_the_other(
     monkeypatch.setattr(source, "summarize", slow)
     lab.choose(lab.home / "data" / "b")
     lab.choose(lab.home / "data" / "gone")
-    until(lambda: lab.data.error)
-    assert not lab.draft.waiting and lab.data.summary is not None and lab.data.summary.name != "b"
+    until(lambda: lab.data.error and not lab.draft.waiting)
+    assert lab.data.summary is not None and lab.data.summary.name != "b"
     lab.choose(lab.home / "data" / "a")
     until(lambda: lab.data.summary.name == "a")
     waiting.clear()
@@ -409,5 +410,27 @@ def test_of_two_that_are_opened_the_last_is_used_whatever_becomes_of_the_other(
 def test_data_from_elsewhere_stand_in_the_choice(lab: Lab, tmp_path: Path) -> None:
     path = shop(tmp_path / "elsewhere" / "a", True)
     lab.clone(RunSpec.parse({"data": {"path": str(path)}}), "a run")
+    until(lambda: lab.data.choice.value == str(path))
+    assert lab.draft.spec.data.path == str(path)
+
+
+def test_data_prepared_anew_or_removed_by_others_are_noticed(lab: Lab) -> None:
+    """The header, what is trained and what is refused follow the folder, whoever writes it."""
+    path = lab.home / "data" / "a"
+    lab.choose(path)
     until(lambda: lab.data.summary is not None and lab.data.summary.path == path)
-    assert lab.data.choice.value == str(path) and lab.draft.spec.data.path == str(path)
+    lab.edit("model.heads", HEADS)
+    before = lab.data.summary
+    shop(path, False)  # other data in the same place
+    until(lambda: lab.data.summary is not before and not lab.data.doing)
+    assert len(lab.draft.errors) == 2 and lab.architecture.train.disabled
+    shop(path, True)
+    until(lambda: lab.draft.valid and not lab.draft.obstacle)
+    shutil.rmtree(path)
+    until(lambda: lab.data.error)
+    until(lambda: "no data yet" in lab._header.value)
+    assert "no such folder" in lab.data.error and lab.architecture.train.disabled
+    lab.train()
+    assert "Choose a dataset in Data" in lab.jobs.refusal
+    lab.data.choice.value = str(lab.home / "data" / "b")
+    until(lambda: lab.data.summary is not None and lab.data.summary.name == "b")

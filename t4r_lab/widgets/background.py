@@ -35,7 +35,7 @@ class Background:
         self._tell = tell
         self.lock = threading.RLock()
         self._closed = threading.Event()
-        self._wake = threading.Event()
+        self._wakes: list[threading.Event] = []
 
     def run(self, work: Callable[[], Any], done: Callable[[Any], None], failed: Callable[[str], None]) -> None:
         """Call `work` on a thread, then `done(result)` or `failed(sentence)` under the lock."""
@@ -70,6 +70,9 @@ class Background:
     ) -> None:
         """As `run`, again and again with `pause()` seconds between, until `close`."""
 
+        wake = threading.Event()
+        self._wakes.append(wake)
+
         def loop() -> None:
             while not self._closed.is_set():
                 self._run(work, done, failed)
@@ -78,15 +81,16 @@ class Background:
                 except BaseException as error:  # the watch goes on, whatever a panel is like
                     seconds = REST
                     self._apply(sentence(error), failed, self._tell)
-                self._wake.wait(seconds)
-                self._wake.clear()
+                wake.wait(seconds)
+                wake.clear()
 
         threading.Thread(target=loop, daemon=True, name="t4r-lab-watch").start()
 
     def wake(self) -> None:
-        """End the present pause of `repeat`."""
-        self._wake.set()
+        """End the present pauses of `repeat`."""
+        for wake in self._wakes:
+            wake.set()
 
     def close(self) -> None:
         self._closed.set()
-        self._wake.set()
+        self.wake()

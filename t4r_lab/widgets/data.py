@@ -63,6 +63,8 @@ class DataPanel(w.VBox):
             here = str(self.summary.path) if self.summary else None
             if not self.doing and here in dict(options).values():  # what is being opened stays chosen
                 self.choice.value = here
+            elif not self.doing and here is None:
+                self.choice.value = None  # so that any can be chosen
         finally:
             self._quiet = False
         self.choice.layout.display = "" if self.choice.options else "none"

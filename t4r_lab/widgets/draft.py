@@ -11,6 +11,7 @@ from t4r_lab import build
 from t4r_lab.errors import InputError
 from t4r_lab.schema import Schema
 from t4r_lab.spec import BODY_MASKINGS, NEXT_ITEM, InputsSpec, NextItem, RunSpec, pair_refusal, presets
+from t4r_lab.widgets.text import without_flags
 
 BODY, MASKING, HEADS, MONITOR, DATA = (
     "model.body.kind", "model.masking.kind", "model.heads", "train.monitor", "data.path",
@@ -142,7 +143,10 @@ class Draft(tr.HasTraits):
     def refuse(self, text: str) -> None:
         """Take up an error that only the data could show, such as vectors that don't fit."""
         path, rest = place(text, {}, [], list(self.spec.knobs()))
-        self.errors, self.lacking = {path: rest}, tuple(p for p in vectors_of(self.spec) if text.startswith(f"{p}."))
+        self.errors, self.lacking = (
+            {path: without_flags(rest)},
+            tuple(p for p in vectors_of(self.spec) if text.startswith(f"{p}.")),
+        )
         self.revision += 1
 
     def drop(self) -> None:
@@ -175,7 +179,7 @@ class Draft(tr.HasTraits):
             (path, text.removeprefix(f"{path}: ")) if FEATURE.match(path) else place(text, {}, [], known)
             for path, text in by_data.items()
         )
-        self.errors = {**errors, **dict(placed)}
+        self.errors = {path: without_flags(text) for path, text in {**errors, **dict(placed)}.items()}
         self.revision += 1
 
 

@@ -159,7 +159,7 @@ class Estimating(tr.HasTraits):
         text = summary(self.found) if self.found else ""
         if self.error:
             text = f"no estimate: {self.error}"
-        elif self.doing:
+        elif self.doing and self.draft.valid:  # of what is refused there is no estimate to come
             text = f"{text} · estimating …" if text else "estimating parameters, memory and time …"
         if not text:
             return ""

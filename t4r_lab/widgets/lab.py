@@ -105,6 +105,7 @@ class Lab(w.VBox):
         self.background.repeat(
             self._look, self._show_jobs, self._jobs_failed, lambda: BUSY if self.jobs.running else IDLE
         )
+        self.background.repeat(self._changed_data, self._open_again, self._data_failed, lambda: IDLE)
         self.tuning.follow()
 
     # data ---------------------------------------------------------------------------------------
@@ -143,7 +144,23 @@ class Lab(w.VBox):
         self.data.section.opened = False
         self._asked_for = summary  # what is being opened is no longer wanted
         self._use(summary)
-        self.estimating.forget()  # the same place may have held other data
+
+    def _changed_data(self) -> DataSummary | None:
+        """The data in use, if their folder holds others by now: it was prepared anew by another face, or removed."""
+        from t4r_lab.widgets import source
+
+        summary = self.data.summary
+        return None if summary is None or source.is_as_opened(summary) else summary
+
+    def _open_again(self, changed: DataSummary | None) -> None:
+        if changed is None or changed is not self.data.summary or self.draft.waiting:
+            return
+
+        def gone(text: str) -> None:
+            self.data.summary, self.draft.schema = None, None
+            self._data_failed(text)
+
+        self._open_data(changed.path, self._use, gone)
 
     def _use(self, summary: DataSummary) -> None:
         self.draft.use_data(str(summary.path), summary.schema)
@@ -152,8 +169,11 @@ class Lab(w.VBox):
     def _show_data(self, summary: DataSummary) -> None:
         from t4r_lab.widgets import source
 
+        before = self.data.summary
         self.data.paths = source.datasets(self.home)
         self.data.summary, self.data.doing, self.data.progress, self.data.error = summary, "", None, ""
+        if before is not None and before.path == summary.path and before.digest != summary.digest:
+            self.estimating.forget()
         self._show_header()
 
     def _data_failed(self, text: str) -> None:

@@ -15,6 +15,7 @@ from t4r_lab.report import Progress
 from t4r_lab.spec.knobs import walk
 from t4r_lab.spec.prepare import READING, PrepareOptions
 from t4r_lab.widgets.fields import LABEL_WIDTH, Field
+from t4r_lab.widgets.forms import Section
 from t4r_lab.widgets.roles import ColumnRoles, with_of, with_role
 from t4r_lab.widgets.text import escape, message, without_flags
 from t4r_lab.widgets.views import Preview, Raw
@@ -23,6 +24,8 @@ BY_COLUMN = (*KEYS, "targets", "ignore", "kinds", "scopes")
 """Options that the rows of columns set."""
 ELSEWHERE = ("features", "merlin_schema")
 """Options for the command line and Python."""
+FIRST = ("split", "min_item_support", "min_session_length", "drop_repeats", "gap_minutes")
+"""Options that are always in sight; how a file is read, and the others, are folded away."""
 FILE = ""
 
 
@@ -71,8 +74,10 @@ class PrepareForm(w.VBox):
             lambda _: on_prepare(self.raw, self.name.value.strip(), dict(self.options), bool(self.asking))
         )
         self._table, self._message, self._name_note = w.HTML(), w.HTML(), w.HTML()
-        self._reading = w.VBox([self.fields[name] for name in READING])
-        self._choices = w.VBox([field for name, field in self.fields.items() if name not in READING])
+        self._reading, self._more = Section("How the file is read"), Section("More options")
+        self._reading.fields.children = [self.fields[name] for name in READING]
+        self._more.fields.children = [f for name, f in self.fields.items() if name not in (*READING, *FIRST)]
+        self._choices = w.VBox([*(self.fields[name] for name in FIRST), self._more])
         foot = w.HBox([self._message, self.button])
         foot.add_class("t4r-foot")
         top = [self.frame, self.source, w.VBox([self.name, self._name_note])]
@@ -138,6 +143,15 @@ class PrepareForm(w.VBox):
             field.error = words if path == at else ""
         self.refusal = "" if at in self.fields else text
         self.columns.mark(without_flags(text))
+        self._unfold(text)
+
+    def _unfold(self, text: str) -> None:
+        """Open the folded options of which one is wrong, or is what `text` advises."""
+        for section in (self._reading, self._more):
+            if any(
+                field.error or f"--{field.knob.path.replace('_', '-')}" in text for field in section.fields.children
+            ):
+                section.opened = True
 
     @tr.observe("frames")
     def _offer_frames(self, change: Any) -> None:
@@ -168,6 +182,7 @@ class PrepareForm(w.VBox):
             self._table.value = rows(preview) if preview else ""
             self.columns.show(preview.columns if preview else ())
             self.columns.mark(without_flags(preview.refusal) if preview else "")
+            self._unfold(preview.refusal if preview else "")
             self._choices.layout.display = "" if preview else "none"
         refusal = self.refusal or (preview.refusal if preview else "")
         self.button.disabled = bool(self.doing) or preview is None or bool(preview.refusal)

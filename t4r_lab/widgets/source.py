@@ -38,7 +38,17 @@ def summarize(path: Path) -> DataSummary:
     from t4r_lab.describe import left_out
 
     data = Dataset.open(path)
-    return DataSummary(data.path, data.schema, data.profile, tuple(left_out(data.profile)), findings(data.profile))
+    remarks, checks = tuple(left_out(data.profile)), findings(data.profile)
+    return DataSummary(data.path, data.schema, data.profile, remarks, checks, data.digest)
+
+
+def is_as_opened(data: DataSummary) -> bool:
+    """Whether the folder holds what it did when it was opened."""
+    from t4r_lab.data.write import read_manifest
+
+    with suppress(InputError):
+        return read_manifest(data.path).digest == data.digest
+    return False
 
 
 def namespace() -> Mapping[str, Any]:

@@ -28,6 +28,8 @@ class DataSummary:
     """what preparing dropped, in words"""
     checks: tuple[Finding, ...] = ()
     """leakage and cold start of the split, in words"""
+    digest: str = ""
+    """of what the folder held when it was opened"""
 
     @property
     def parts(self) -> Mapping[str, Mapping[str, int]]:
