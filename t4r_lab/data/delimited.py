@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import re
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 
 import polars as pl
@@ -36,7 +37,7 @@ def read_delimited(
     if not header:
         raise InputError(f"{path}: the first line has no names; write them above, or give them with --columns")
     atomic = dialect.names is None and _is_atomic(header, dialect)
-    names = [name.partition(":")[0] for name in header] if atomic else list(dialect.names or header)
+    names = [name.partition(":")[0] for name in header] if atomic else _named(dialect.names or header)
     twice = next((name for name, count in Counter(names).items() if count > 1), None)
     if twice is not None:
         raise InputError(f"{path}: two columns are named {twice!r}; rename one")
@@ -82,6 +83,11 @@ def read_lines(path: Path, skip: int = 0) -> pl.DataFrame:
         whole(path), separator="\x01", has_header=False, new_columns=[LINE], quote_char=None, infer_schema=False,
         skip_lines=skip, glob=False,
     )  # fmt: skip
+
+
+def _named(names: Sequence[str]) -> list[str]:
+    """The names, with one for a column that has none, such as the index that pandas writes."""
+    return [name or f"column {place}" for place, name in enumerate(names, start=1)]
 
 
 def _is_atomic(header: list[str], dialect: Dialect) -> bool:

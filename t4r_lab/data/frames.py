@@ -19,7 +19,21 @@ def to_polars(frame: Frame) -> pl.DataFrame:
         return spread(frame)
     if isinstance(frame, pl.LazyFrame):
         return spread(frame.collect())
-    return spread(pl.from_pandas(frame))
+    return spread(pl.from_pandas(_of_one_type(frame)))
+
+
+def _of_one_type(frame: pd.DataFrame) -> pd.DataFrame:
+    """Columns that hold numbers and texts as texts: parts of one file that pandas read by themselves, for example."""
+    from pandas.api.types import infer_dtype, is_object_dtype
+
+    objects = [i for i, dtype in enumerate(frame.dtypes) if is_object_dtype(dtype)]
+    mixed = [i for i in objects if infer_dtype(frame.iloc[:, i], skipna=True).startswith("mixed-integer")]
+    if not mixed:
+        return frame
+    frame = frame.copy(deep=False)
+    for i in mixed:
+        frame.isetitem(i, frame.iloc[:, i].map(str, na_action="ignore"))
+    return frame
 
 
 def spread(frame: pl.DataFrame) -> pl.DataFrame:

@@ -200,7 +200,7 @@ def odd_words(odd: Odd) -> str:
 
 
 def numbers(values: pl.Series, type: ColumnType) -> pl.Series:
-    """Values as float64, null where they are missing or no number; durations and times of day in seconds.
+    """Values as float64, null where they are missing, endless or no number; durations and times of day in seconds.
 
     >>> numbers(pl.Series([" 2.5", "—", "free", "9"]), ColumnType("number", ("9",))).to_list()
     [2.5, None, None, None]
@@ -218,7 +218,8 @@ def numbers(values: pl.Series, type: ColumnType) -> pl.Series:
         return values.cast(pl.Int64) / 1e9
     elif not (values.dtype.is_numeric() or values.dtype in (pl.Boolean, pl.Null)):
         return pl.Series(values.name, [None], dtype=pl.Float64).new_from_index(0, len(values))
-    return values.cast(pl.Float64, strict=False).fill_nan(None)
+    found = values.cast(pl.Float64, strict=False)
+    return found.set(~found.is_finite().fill_null(True), None)
 
 
 def unreadable(values: pl.Series, found: pl.Series, type: ColumnType) -> pl.Series:
@@ -226,7 +227,7 @@ def unreadable(values: pl.Series, found: pl.Series, type: ColumnType) -> pl.Seri
     values = without(values, type.missing)
     lost = found.is_null() & values.is_not_null()
     if values.dtype.is_float():
-        return lost & ~values.is_nan()
+        return lost & values.is_finite()
     if isinstance(values.dtype, (pl.String, pl.Categorical, pl.Enum)) and lost.any():
         lost &= ~_is_word(values.cast(pl.String))
     return lost
@@ -272,8 +273,7 @@ def _number_texts(values: pl.Series, type: ColumnType) -> pl.Series | None:
     if not (isinstance(values.dtype, pl.String) or values.dtype.is_numeric()):
         return None
     found = numbers(values, type)
-    found = _one_zero(found.set(found.is_infinite().fill_null(False), None))
-    return found.cast(pl.Float32 if type.kind == "single" else pl.Float64).cast(pl.String)
+    return _one_zero(found).cast(pl.Float32 if type.kind == "single" else pl.Float64).cast(pl.String)
 
 
 def _boolean_texts(values: pl.Series, type: ColumnType) -> pl.Series | None:
