@@ -7,6 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from t4r_lab.checksums import check_seal, seal
 from t4r_lab.errors import InputError, did_you_mean
 from t4r_lab.schema import Column, Schema
 from t4r_lab.spec import (
@@ -207,7 +208,7 @@ def _body(spec: Any, max_length: int, inputs: Any) -> Any:
 
 
 def save(model: Model, folder: str | Path, spec: RunSpec, schema: Schema) -> None:
-    """Write weights (safetensors), spec and schema (JSON) into `folder`."""
+    """Write weights (safetensors), spec and schema (JSON) into `folder`, with their checksums."""
     from safetensors.torch import save_model
 
     folder = Path(folder)
@@ -215,6 +216,7 @@ def save(model: Model, folder: str | Path, spec: RunSpec, schema: Schema) -> Non
     save_model(model, str(folder / WEIGHTS))
     (folder / SPEC).write_text(spec.to_json(), encoding="utf-8")
     schema.save(folder / SCHEMA)
+    seal(folder)
 
 
 def load_weights(model: Model, path: str | Path) -> None:
@@ -239,12 +241,19 @@ def load_weights(model: Model, path: str | Path) -> None:
 
 
 def load(folder: str | Path) -> tuple[Model, RunSpec, Schema]:
-    """A model as `save` wrote it, in evaluation mode, with its spec and schema."""
+    """A model as `save` wrote it, in evaluation mode, with its spec and schema.
+
+    Raises
+    ------
+    InputError
+        if a file is missing or damaged.
+    """
     from safetensors import safe_open
 
     from t4r_lab.nn.features import ITEM_TABLE
 
     folder = Path(folder)
+    check_seal(folder, "train the run again")
     spec, schema = RunSpec.load(folder / SPEC), Schema.load(folder / SCHEMA)
     if not (folder / WEIGHTS).is_file():
         raise InputError(f"{folder / WEIGHTS}: there are no weights; train the run first")

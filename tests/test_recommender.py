@@ -151,6 +151,32 @@ def test_sessions_without_the_item_column_are_refused(world: tuple[Path, str, Da
         recommend(run_id, pd.DataFrame({"item_id": [2]}), 0, home=home)
 
 
+@pytest.mark.parametrize(
+    "name", ["model/model.safetensors", "model/spec.json", "model/schema.json", "data/items.parquet"]
+)
+def test_a_changed_file_of_a_run_is_refused(world: tuple[Path, str, Dataset], name: str) -> None:
+    """One bit is enough; a run without checksums, of an earlier version, is taken as it is."""
+    home, run_id, _ = world
+    path = track.artifacts(home, run_id) / name
+    sums, content = path.with_name("checksums.json"), path.read_bytes()
+    written = sums.read_bytes()
+    flipped = bytearray(content)
+    flipped[-9] ^= 1
+    try:
+        path.write_bytes(flipped)
+        with pytest.raises(InputError, match=rf"{path.name}: is corrupt .*; .*train the run again"):
+            Recommender.open(run_id, home=home)
+        path.write_bytes(content)
+        sums.write_text("{")
+        with pytest.raises(InputError, match=r"checksums\.json"):
+            Recommender.open(run_id, home=home)
+        sums.unlink()
+        assert Recommender.open(run_id, home=home)
+    finally:
+        path.write_bytes(content)
+        sums.write_bytes(written)
+
+
 def test_a_run_without_a_model_says_how_to_get_one(world: tuple[Path, str, Dataset]) -> None:
     home, _, data = world
     stopped = runner.run(small_spec(data.path, name="half"), home=home, on_report=silent, should_stop=lambda: True)

@@ -11,6 +11,7 @@ from pathlib import Path
 import polars as pl
 
 from t4r_lab.data.dialect import SPACES, Dialect, recognize
+from t4r_lab.data.frames import REFUSALS
 from t4r_lab.data.opening import opened, whole
 from t4r_lab.errors import InputError
 
@@ -46,7 +47,7 @@ def read_delimited(
         frame = _plain(path, dialect, names, above) if dialect.plain else _split(path, dialect, names, above)
     except pl.exceptions.NoDataError:
         raise InputError(f"{path}: the file has a header but no rows; give a file with events") from None
-    except pl.exceptions.PolarsError as error:
+    except REFUSALS as error:
         raise _explain(path, dialect, len(names), error) from None
     if frame[:, 0].null_count():  # blank lines
         frame = frame.filter(~pl.all_horizontal(pl.all().is_null()))
@@ -109,7 +110,7 @@ def _by_header(frame: pl.DataFrame, header: list[str]) -> tuple[pl.DataFrame, Ki
     return frame, kinds
 
 
-def _explain(path: Path, dialect: Dialect, width: int, error: Exception) -> InputError:
+def _explain(path: Path, dialect: Dialect, width: int, error: BaseException) -> InputError:
     """Where the file stops being a table, found by reading it plainly."""
     if (line := not_utf8(path)) is not None:
         return InputError(f"{path}, line {line}: not UTF-8; save the file as UTF-8, or as Parquet")
@@ -152,7 +153,7 @@ def read_user_a_line(path: Path) -> pl.DataFrame:
     """``user item item …`` a line, in time order: one row per event, without a time."""
     try:
         lines = read_lines(path)
-    except pl.exceptions.PolarsError as error:
+    except REFUSALS as error:
         if (line := not_utf8(path)) is not None:
             raise InputError(f"{path}, line {line}: not UTF-8; save the file as UTF-8") from None
         raise InputError(f"{path}: cannot be read as lines ({str(error).splitlines()[0]}); save it as UTF-8") from None

@@ -2,24 +2,61 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
+from zoneinfo import ZoneInfo
 
 import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from t4r_lab.errors import InputError
 
 if TYPE_CHECKING:
     import pandas as pd
 
 Frame: TypeAlias = "pd.DataFrame | pl.DataFrame"
+REFUSALS = (pl.exceptions.PolarsError, pl.exceptions.PanicException, pa.ArrowException)
+"""What polars and Arrow say of data that they can't take. A panic is no `Exception`, so it is named."""
 
 
-def to_polars(frame: Frame) -> pl.DataFrame:
-    """A polars frame of a pandas or polars one, its lists of objects as lists of their fields."""
-    if isinstance(frame, pl.DataFrame):
-        return spread(frame)
-    if isinstance(frame, pl.LazyFrame):
-        return spread(frame.collect())
-    return spread(pl.from_pandas(_of_one_type(frame)))
+@contextmanager
+def refusing(what: str, remedy: str) -> Iterator[None]:
+    """A place where polars meets a user's data: what it can't take of them is refused, panics included."""
+    try:
+        yield
+    except REFUSALS as error:
+        raise InputError(f"{what} ({first_line(error)}); {remedy}") from None
+
+
+def first_line(error: BaseException) -> str:
+    return str(error).splitlines()[0] if str(error) else type(error).__name__
+
+
+def to_polars(frame: Frame, where: str) -> pl.DataFrame:
+    """A polars frame of a pandas or polars one; `where` is what it is called in messages.
+
+    Lists of objects become lists of their fields.
+
+    Raises
+    ------
+    InputError
+        for what is neither, or holds what polars can't.
+    """
+    what, remedy = f"{where}: cannot be read as a data frame", "give files, or a pandas or polars frame"
+    with refusing(what, remedy):
+        if isinstance(frame, pl.DataFrame):
+            return spread(frame)
+        if isinstance(frame, pl.LazyFrame):
+            return spread(frame.collect())
+        try:
+            return spread(pl.from_pandas(_in_known_zones(_of_one_type(frame))))
+        except (AttributeError, TypeError, ValueError) as error:
+            if isinstance(error, pa.ArrowException):
+                raise
+            raise InputError(f"{what} ({first_line(error)}); {remedy}") from None
 
 
 def _of_one_type(frame: pd.DataFrame) -> pd.DataFrame:
@@ -33,6 +70,17 @@ def _of_one_type(frame: pd.DataFrame) -> pd.DataFrame:
     frame = frame.copy(deep=False)
     for i in mixed:
         frame.isetitem(i, frame.iloc[:, i].map(str, na_action="ignore"))
+    return frame
+
+
+def _in_known_zones(frame: pd.DataFrame) -> pd.DataFrame:
+    """Times in a zone that polars doesn't know as the same instants in UTC."""
+    unknown = [i for i, dtype in enumerate(frame.dtypes) if not _is_zone(getattr(dtype, "tz", None))]
+    if not unknown:
+        return frame
+    frame = frame.copy(deep=False)
+    for i in unknown:
+        frame.isetitem(i, frame.iloc[:, i].dt.tz_convert("UTC"))
     return frame
 
 
@@ -54,5 +102,30 @@ def spread(frame: pl.DataFrame) -> pl.DataFrame:
 
 
 def read_parquet(path: str | Path) -> pl.DataFrame:
-    """The Parquet file of that very name: a path is never a pattern, whatever brackets and stars are in it."""
-    return pl.read_parquet(path, glob=False)
+    """The Parquet file of that very name: a path is never a pattern, whatever brackets and stars are in it.
+
+    Times in a zone that polars doesn't know, such as a fixed offset, are the same instants in UTC.
+    """
+    try:
+        schema = pq.read_schema(path)
+    except pa.ArrowException:  # polars says it in words, or knows the file
+        return pl.read_parquet(path, glob=False)
+    moved = [i for i, type in enumerate(schema.types) if pa.types.is_timestamp(type) and not _is_zone(type.tz)]
+    if not moved:
+        return pl.read_parquet(path, glob=False)
+    for i in moved:
+        field = schema.field(i)
+        schema = schema.set(i, field.with_type(pa.timestamp(field.type.unit, "UTC")))
+    found = pl.from_arrow(pq.ParquetFile(path).read().cast(schema))
+    assert isinstance(found, pl.DataFrame)
+    return found
+
+
+def _is_zone(zone: object) -> bool:
+    """Whether polars knows a time's zone: none, or one of the database of zones."""
+    if zone is None:
+        return True
+    try:
+        return bool(ZoneInfo(str(zone)))
+    except (KeyError, ValueError, OSError):
+        return False

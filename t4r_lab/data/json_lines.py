@@ -8,6 +8,7 @@ from typing import Any
 
 import polars as pl
 
+from t4r_lab.data.frames import REFUSALS
 from t4r_lab.data.opening import opened, opened_text
 from t4r_lab.documents import read_json
 from t4r_lab.errors import InputError
@@ -44,14 +45,14 @@ def read_objects(path: Path, head: list[str]) -> pl.DataFrame:
     try:
         read = pl.read_json if is_list else pl.read_ndjson
         frame = read(io.BytesIO(content), infer_schema_length=None)
-    except pl.exceptions.PolarsError as error:
+    except REFUSALS as error:
         raise _explain(path, is_list, error) from None
     if frame.is_empty() or not frame.width:
         raise InputError(f"{path}: its objects hold nothing; give a file with events")
     return frame.with_columns(pl.col(pl.Int128).cast(pl.String))
 
 
-def _explain(path: Path, is_list: bool, error: Exception) -> InputError:
+def _explain(path: Path, is_list: bool, error: BaseException) -> InputError:
     """The first line that is no JSON object, or holds a field of another form than the lines before it."""
     problem = str(error).splitlines()[0]
     if not is_list:

@@ -157,7 +157,7 @@ def _side_tables(events: Any, items: Source | None, users: Source | None) -> tup
         elif isinstance(source, (str, Path)):
             found.append(read_file(Path(source)))
         else:
-            found.append(Table(to_polars(source), where=f"{ending[1:]}s"))
+            found.append(Table(to_polars(source, f"{ending[1:]}s"), where=f"{ending[1:]}s"))
     return found[0], found[1]
 
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from t4r_lab.data.delimited import Kinds, is_user_a_line, read_delimited, read_user_a_line
 from t4r_lab.data.dialect import Dialect
-from t4r_lab.data.frames import Frame, read_parquet, spread, to_polars
+from t4r_lab.data.frames import Frame, read_parquet, refusing, spread, to_polars
 from t4r_lab.data.json_lines import is_json, is_objects, read_objects
 from t4r_lab.data.opening import damaged, is_parquet, opened
 from t4r_lab.data.values import settled
@@ -91,10 +91,7 @@ def read_events(source: Source | Sequence[str | Path], how: PrepareOptions = PLA
                     f"{table.where}: its columns are not those of {tables[0].where}; give files of one kind"
                 )
         return tables[0] if len(tables) == 1 else stacked(tables)
-    try:
-        frame = to_polars(source)
-    except (TypeError, ValueError, pl.exceptions.PolarsError) as error:
-        raise InputError(f"events: {_first_line(error)}; give files, or a pandas or polars frame") from None
+    frame = to_polars(source, "events")
     if frame.is_empty():
         raise InputError("events: the data frame is empty; give at least two sessions")
     return Table(frame)
@@ -126,6 +123,11 @@ def stacked(tables: Sequence[Table]) -> Table:
 def without_missing(table: Table, words: Collection[str]) -> Table:
     """The table with nothing where one of `words` stands, in any column."""
     return replace(table, frame=settled(table.frame, table.raw, words)) if words else table
+
+
+def read_table(path: str | Path) -> pl.DataFrame:
+    """A file of new sessions with names above its columns, for `Vocabulary.encode`; `Vocabulary.read` takes any."""
+    return read_file(Path(path)).frame
 
 
 def read_file(path: Path, how: PrepareOptions = PLAIN) -> Table:
@@ -181,18 +183,12 @@ def write_table(frame: object, path: str | Path) -> None:
         temporary.unlink(missing_ok=True)
 
 
-def _first_line(error: Exception) -> str:
-    return str(error).splitlines()[0] if str(error) else type(error).__name__
-
-
 # ── Parquet, text ───────────────────────────────────────────────────────────────────────────────
 
 
 def _parquet(path: Path) -> Table:
-    try:
+    with refusing(f"{path}: not a Parquet file that can be read", "write it again"):
         frame = read_parquet(path)
-    except pl.exceptions.PolarsError as error:
-        raise InputError(f"{path}: not a Parquet file ({_first_line(error)}); write it again") from None
     if frame.is_empty():
         raise InputError(f"{path}: the file has no rows; give a file with events")
     return Table(spread(frame), where=str(path))

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from t4r_lab.data.frames import read_parquet
-from t4r_lab.data.vocabulary import Vocabulary, as_text
+from t4r_lab.data.frames import REFUSALS, first_line, read_parquet
+from t4r_lab.data.vocabulary import Vocabulary
 from t4r_lab.errors import InputError
 from t4r_lab.spec import InputsSpec, ModelSpec, TowerSpec, VectorsSpec
 from t4r_lab.spec.features import PATH, Feature, resolve
@@ -61,12 +63,12 @@ def _read(path: str, feature: Feature, spec: VectorsSpec, name: str, vocabulary:
         found = _numpy(where, spec.path, column.size)
     elif spec.path.endswith(".parquet"):
         if of_items:
-            own, ids = vocabulary.items["item"], vocabulary.items["item_id"]
+            own, ids, look_up = vocabulary.items["item"], vocabulary.items["item_id"], vocabulary.item_ids
         else:
             values = vocabulary.values(name)
-            own, ids = values["value"], values["id"]
+            own, ids, look_up = values["value"], values["id"], partial(vocabulary.value_ids, column)
         usual = {column.source, column.name, "item" if of_items else "value"}
-        found = _parquet(where, spec, usual, own, ids, column.size)
+        found = _parquet(where, spec, usual, own, ids, look_up, column.size)
     else:
         raise InputError(f"{where}: {spec.path}: unknown ending; use .parquet or .npy")
     if not np.isfinite(found).all():
@@ -101,12 +103,15 @@ def _numpy(where: str, path: str, size: int) -> Vectors:
     return vectors
 
 
-def _parquet(where: str, spec: VectorsSpec, usual: set[str], own: pl.Series, ids: pl.Series, size: int) -> Vectors:
-    """A row per own id; rows of other ids are left out."""
+def _parquet(
+    where: str, spec: VectorsSpec, usual: set[str], own: pl.Series, ids: pl.Series,
+    look_up: Callable[[pl.Series], NDArray[np.int32]], size: int,
+) -> Vectors:  # fmt: skip
+    """A row per own id; rows of other ids are left out. `look_up` gives ids of own ones."""
     try:
         frame = read_parquet(spec.path)
-    except (OSError, pl.exceptions.PolarsError) as error:
-        raise InputError(f"{where}: {spec.path}: not a Parquet file ({str(error).splitlines()[0]})") from None
+    except (OSError, *REFUSALS) as error:
+        raise InputError(f"{where}: {spec.path}: not a Parquet file ({first_line(error)})") from None
     lists = [n for n, t in frame.schema.items() if isinstance(t, (pl.List, pl.Array))]
     rest = [n for n in frame.columns if n not in lists]
     keys = [n for n in rest if n in usual] or rest
@@ -125,10 +130,10 @@ def _parquet(where: str, spec: VectorsSpec, usual: set[str], own: pl.Series, ids
             f"{where}: {spec.path}: vectors have {', '.join(map(str, sorted(widths))) or 'no'} numbers; "
             "give all the same length"
         )
-    row = as_text(own).replace_strict(
-        as_text(held[key]), pl.Series(np.arange(len(held))), default=-1, return_dtype=pl.Int64
-    )
-    there = row.to_numpy() >= 0
+    row = np.full(size, -1, np.int64)
+    row[look_up(held[key])] = np.arange(len(held))
+    row = row[ids.to_numpy()]
+    there = row >= 0
     if spec.missing == "refuse" and not there.all():
         raise InputError(
             f"{where}: {spec.path}: {int((~there).sum()):,} of {len(own):,} have no vector, "
@@ -136,7 +141,7 @@ def _parquet(where: str, spec: VectorsSpec, usual: set[str], own: pl.Series, ids
         )
     given = held[lists[0]].explode().to_numpy().reshape(len(held), widths[0])
     vectors = np.zeros((size, widths[0]), np.float32)
-    vectors[ids.to_numpy()[there]] = given[row.to_numpy()[there]]
+    vectors[ids.to_numpy()[there]] = given[row[there]]
     return vectors
 
 

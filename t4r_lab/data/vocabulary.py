@@ -11,15 +11,16 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from t4r_lab.checksums import check_seal, seal
 from t4r_lab.data.coding import factorize
 from t4r_lab.data.dialect import NoHeader
-from t4r_lab.data.frames import Frame, read_parquet, to_polars
+from t4r_lab.data.frames import REFUSALS, Frame, read_parquet, refusing, to_polars
 from t4r_lab.data.readers import PLAIN, Table, read_file
 from t4r_lab.data.sequences import named_as_trained, unrolled
 from t4r_lab.data.sessionize import Log, find_sessions
 from t4r_lab.data.sessions import Sessions
 from t4r_lab.data.times import form_like, seconds
-from t4r_lab.data.values import ColumnType, load_types, numbers
+from t4r_lab.data.values import ColumnType, decide, load_types, numbers, texts, type_of
 from t4r_lab.documents import read_json
 from t4r_lab.errors import InputError, did_you_mean
 from t4r_lab.schema import PADDING, UNKNOWN, Column, Schema
@@ -28,6 +29,7 @@ from t4r_lab.spec.prepare import PrepareOptions
 FOLDER = "vocabulary"
 SESSIONS = "sessions.json"
 """How sessions were made of events, beside the tables of categories."""
+REMEDY = "prepare the data again, or train the run again where it is a run's"
 
 
 class Vocabulary:
@@ -38,17 +40,21 @@ class Vocabulary:
 
     @classmethod
     def open(cls, folder: str | Path) -> Vocabulary:
-        """Read ``schema.json``, ``items.parquet`` and ``vocabulary/`` of `folder`."""
+        """Read ``schema.json``, ``items.parquet`` and ``vocabulary/`` of `folder`.
+
+        Raises
+        ------
+        InputError
+            if a file is missing or damaged.
+        """
         folder = Path(folder)
+        check_seal(folder, REMEDY)
         schema = Schema.load(folder / "schema.json")
-        try:
-            items = read_parquet(folder / "items.parquet")
-        except (OSError, pl.exceptions.PolarsError):
-            raise InputError(f"{folder / 'items.parquet'}: cannot be read; prepare the data again") from None
-        return cls(folder, schema, items)
+        of_items = [c.name for c in schema if c.scope == "item" and c.role != "item"]
+        return cls(folder, schema, _table(folder / "items.parquet", "item_id", "item", "title", "count", *of_items))
 
     def copy_to(self, folder: Path) -> None:
-        """Write the same files into another folder."""
+        """Write the same files into another folder, with their checksums."""
         import shutil
 
         folder.mkdir(parents=True, exist_ok=True)
@@ -56,10 +62,11 @@ class Vocabulary:
         self.items.write_parquet(folder / "items.parquet")
         if (self.folder / FOLDER).is_dir():
             shutil.copytree(self.folder / FOLDER, folder / FOLDER, dirs_exist_ok=True)
+        seal(folder)
 
     def values(self, column: str) -> pl.DataFrame:
         """``id`` and ``value`` (as text) of a category column."""
-        return read_parquet(self.folder / FOLDER / f"{column}.parquet")
+        return _table(self.folder / FOLDER / f"{column}.parquet", "id", "value")
 
     def titles(self, ids: Sequence[int] | NDArray[Any]) -> list[str]:
         """The title of each item id, or its own id as text."""
@@ -72,6 +79,10 @@ class Vocabulary:
     @cached_property
     def _own(self) -> list[Any]:
         return self.items["item"].to_list()
+
+    @cached_property
+    def _own_texts(self) -> pl.Series:
+        return self.items["item"].cast(pl.String)
 
     @cached_property
     def _titles(self) -> list[str]:
@@ -123,7 +134,11 @@ class Vocabulary:
         InputError
             for a missing item column, or an unreadable time.
         """
-        frame = named_as_trained(to_polars(events), [c.source for c in self.schema if c.source])
+        with refusing("sessions: can't be read", "give ids as whole numbers or text"):
+            return self._encode(events)
+
+    def _encode(self, events: Frame) -> Sessions:
+        frame = named_as_trained(to_polars(events, "sessions"), [c.source for c in self.schema if c.source])
         table = Table(frame, where="sessions")
         there = {*frame.columns}
         names = {c.name: n for c in self.schema if (n := _found(there, c)) is not None}
@@ -142,13 +157,13 @@ class Vocabulary:
         values: dict[str, NDArray[Any]] = {"item_id": log.item}
         context: dict[str, NDArray[Any]] = {}
         unknown: dict[str, int] = {}
+        nothing = pl.Series([None], dtype=pl.String).new_from_index(0, len(frame))
         for column in self.schema.features[1:]:
             if column.scope != "item":
                 name = names.get(column.name)
-                stored = self._encoded(frame, name, column)
-                if column.kind == "categorical" and name is not None:
-                    lost = int(((stored == UNKNOWN) & frame[name].is_not_null().to_numpy()).sum())
-                    unknown |= {name: lost} if lost else {}
+                stored, lost = self._encoded(frame[name] if name else nothing, column)
+                if name is not None and lost:
+                    unknown[name] = lost
                 if column.scope == "event":
                     values[column.name] = stored[log.row]
                 else:
@@ -162,7 +177,7 @@ class Vocabulary:
         if session is None and "session_id" in frame.columns:
             session = "session_id"
         key = session or user
-        keys = frame[key].cast(pl.String) if key else pl.Series(["0"], dtype=pl.String).new_from_index(0, len(frame))
+        keys = _names(frame[key]) if key else pl.Series(["0"], dtype=pl.String).new_from_index(0, len(frame))
         if keys.null_count():
             row = int(keys.is_null().arg_max() or 0)
             raise InputError(f"{table.line(row)}: column {key!r} is empty; fill it in")
@@ -171,7 +186,7 @@ class Vocabulary:
         if (at := names.get("timestamp")) is not None:
             time = seconds(table, at, form_like(table, at, made.get("time_form")), "trained").to_numpy()
         gap = made.get("gap_minutes") if session is None and time is not None else None
-        item = self._item_ids(frame[names["item_id"]]).to_numpy()
+        item = self.item_ids(frame[names["item_id"]])
         log = find_sessions(group, item, time, len(frame), None if gap is None else gap * 60)
         if made.get("drop_repeats"):
             log = log.keep_events(~log.repeats() | (log.item == PADDING))
@@ -196,42 +211,72 @@ class Vocabulary:
         content: dict[str, Any] = read_json(path.read_text(encoding="utf-8"), str(path))
         return content
 
-    def _item_ids(self, given: pl.Series) -> pl.Series:
-        """Item ids of the user's own, 0 where unknown."""
-        own = self.items["item"]
-        if isinstance(own.dtype, pl.String):
-            given = as_text(given)
-        elif not given.dtype.is_integer():
-            given = as_text(given).cast(own.dtype, strict=False)
-        else:
-            given = given.cast(own.dtype, strict=False)
-        known = self.items.filter(own.is_in(given.unique().implode()))  # of all items only these get into a table
-        return given.replace_strict(known["item"], known["item_id"], default=PADDING, return_dtype=pl.Int32)
+    def item_ids(self, given: pl.Series) -> NDArray[np.int32]:
+        """Item ids of the user's own, (N,); 0 where unknown."""
+        type = self.types.get(self.schema.item.source, type_of(self.items["item"]))
+        return _look_up(texts(given, type), given, type, self._own_texts, self.items["item_id"], PADDING)
 
-    def _encoded(self, frame: pl.DataFrame, name: str | None, column: Column) -> NDArray[Any]:
-        """A feature of new events, (N,); unknown (categorical) or the mean (continuous) where they lack it."""
-        if name is None:
-            fill = UNKNOWN if column.kind == "categorical" else 0.0
-            return np.full(len(frame), fill, np.int32 if column.kind == "categorical" else np.float32)
+    def value_ids(self, column: Column, given: pl.Series) -> NDArray[np.int32]:
+        """Ids of a category's values, (N,); 1 where unknown or missing."""
+        return self._categories(given, column)[0]
+
+    def _categories(self, given: pl.Series, column: Column) -> tuple[NDArray[np.int32], int]:
+        """Ids of a category's values, (N,), and how many of those that are there are unknown."""
+        table = self.values(column.name)
+        type = self.types.get(column.source) or decide(table["value"])[0]
+        read = texts(given, type)
+        ids = _look_up(read, given, type, table["value"], table["id"], UNKNOWN)
+        there = (read.is_not_null() & (read != "")).to_numpy()
+        return ids, int((there & (ids == UNKNOWN)).sum())
+
+    def _encoded(self, given: pl.Series, column: Column) -> tuple[NDArray[Any], int]:
+        """A feature of new events, (N,), and how many values of a category are unknown.
+
+        Where there is no value, unknown (categorical) or the mean (continuous) stands.
+        """
         if column.kind == "categorical":
-            table = self.values(column.name)
-            ids = as_text(frame[name]).replace_strict(
-                table["value"], table["id"], default=UNKNOWN, return_dtype=pl.Int32
-            )
-            return ids.to_numpy()
+            return self._categories(given, column)
         type = self.types.get(column.source, ColumnType("number"))
-        found = numbers(frame[name], type).fill_null(np.nan).to_numpy()
+        found = numbers(given, type).fill_null(np.nan).to_numpy()
         stored = np.where(np.isfinite(found), (found - column.mean) / column.std, 0.0)
-        return stored.astype(np.float32)
+        return stored.astype(np.float32), 0
 
 
-def as_text(values: pl.Series) -> pl.Series:
-    """Values as text; whole numbers that a missing one has made decimal are written without a point."""
-    if values.dtype.is_float():
-        whole = values.cast(pl.Int64, strict=False)
-        if (whole.cast(pl.Float64) == values).all():
-            values = whole
-    return values.cast(pl.String)
+def _table(path: Path, *columns: str) -> pl.DataFrame:
+    try:
+        found = read_parquet(path)
+    except (OSError, *REFUSALS):
+        raise InputError(f"{path}: is missing or damaged; {REMEDY}") from None
+    lost = next((name for name in columns if name not in found.columns), None)
+    if lost is not None:
+        raise InputError(f"{path}: has no column {lost!r}; {REMEDY}")
+    return found
+
+
+def _look_up(
+    read: pl.Series, given: pl.Series, type: ColumnType, known: pl.Series, ids: pl.Series, default: int
+) -> NDArray[np.int32]:
+    """The id of each text, (N,): the same for the same value, whatever else is in the table.
+
+    A number may have been written with or without a point where training had texts: 7 and 7.0 are one number.
+    """
+    found = _ids(read, known, ids, default)
+    if type.kind == "text" and given.dtype.is_numeric():
+        whole = read.str.ends_with(".0")
+        other = pl.select(pl.when(whole).then(read.str.strip_suffix(".0")).otherwise(read + ".0")).to_series()
+        found = np.where(found == default, _ids(other, known, ids, default), found)
+    return found
+
+
+def _ids(read: pl.Series, known: pl.Series, ids: pl.Series, default: int) -> NDArray[np.int32]:
+    there = known.is_in(read.unique().implode())  # of all values only these get into a table
+    found = read.replace_strict(known.filter(there), ids.filter(there), default=default, return_dtype=pl.Int32)
+    return found.to_numpy()
+
+
+def _names(keys: pl.Series) -> pl.Series:
+    """Ids of sessions or users as text; whole numbers that a missing one has made decimal have no point."""
+    return texts(keys, ColumnType("integer")) if keys.dtype.is_float() else keys.cast(pl.String)
 
 
 def _padded(lists: pl.Series) -> NDArray[np.int32]:

@@ -18,6 +18,7 @@ import pyarrow as pa
 import pyarrow.ipc
 
 from t4r_lab import system
+from t4r_lab.checksums import Sums, from_json, hold_against, measure, to_json
 from t4r_lab.data.frames import read_parquet
 from t4r_lab.data.sessions import PARTS, Sessions, Texts
 from t4r_lab.documents import read_json
@@ -41,7 +42,7 @@ REQUIRED = ("schema.json", "items.parquet", "profile.json")
 class Manifest:
     """What a prepared folder holds: file → (bytes, SHA-256), and how it was split."""
 
-    files: dict[str, tuple[int, str]]
+    files: Sums
     digest: str
     split: str
     version: int
@@ -212,24 +213,19 @@ def _mount(path: Path) -> Path:
 
 
 def _write_manifest(folder: Path, split: str) -> None:
-    files = {name: (os.path.getsize(folder / name), _sha256(folder / name)) for name in sorted(_files(folder))}
+    files = measure(folder, _files(folder))
     content = {
         "format": FORMAT,
         "version": VERSION,
         "digest": _digest(files),
         "split": split,
-        "files": {name: {"bytes": size, "sha256": sha} for name, (size, sha) in files.items()},
+        "files": to_json(files),
     }
     (folder / MANIFEST).write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
 
 
-def _digest(files: dict[str, tuple[int, str]]) -> str:
+def _digest(files: Sums) -> str:
     return hashlib.sha256("".join(f"{name} {sha}\n" for name, (_, sha) in sorted(files.items())).encode()).hexdigest()
-
-
-def _sha256(path: Path) -> str:
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 # ── Checking ────────────────────────────────────────────────────────────────────────────────────
@@ -255,8 +251,7 @@ def read_manifest(folder: Path) -> Manifest:
         if content["format"] != FORMAT:
             raise ValueError
         version = int(content["version"])
-        files = {str(name): (int(f["bytes"]), str(f["sha256"])) for name, f in content["files"].items()}
-        manifest = Manifest(files, str(content["digest"]), str(content["split"]), version)
+        manifest = Manifest(from_json(content["files"]), str(content["digest"]), str(content["split"]), version)
     except (ValueError, KeyError, TypeError, AttributeError):
         raise InputError(f"{path}: is not a manifest of prepared data; prepare the data again") from None
     except OSError as error:
@@ -281,16 +276,7 @@ def check_folder(folder: Path) -> Manifest:
         raise InputError(f"{folder / name}: is missing; {again}")
     for name in sorted(there - listed):
         raise InputError(f"{folder / name}: is not part of the prepared data; move it elsewhere")
-    for name, (size, sha) in manifest.files.items():
-        path = folder / name
-        try:
-            actual = path.stat().st_size
-            if actual != size:
-                raise InputError(f"{path}: is corrupt ({actual:,} bytes, {size:,} were written); {again}")
-            if _sha256(path) != sha:
-                raise InputError(f"{path}: is corrupt (its checksum is not the one written); {again}")
-        except OSError as error:
-            raise InputError(f"{path}: cannot be read ({error.strerror}); check its permissions") from None
+    hold_against(folder, manifest.files, again)
     if _digest(manifest.files) != manifest.digest:
         raise InputError(f"{folder / MANIFEST}: is corrupt (the digest does not fit its files); {again}")
     return manifest
