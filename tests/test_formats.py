@@ -246,6 +246,14 @@ def test_lists_of_objects_are_sessions_in_parquet_and_frames_alike(tmp_path: Pat
     assert new.lengths.tolist() == [4, 4, 4] and new.ids.tolist() == ["1", "2", "3"]
 
 
+def test_lists_of_objects_beside_an_item_are_left_out(tmp_path: Path) -> None:
+    """As the pictures in Amazon's reviews."""
+    rows = [{"reviewerID": s, "asin": i, "unixReviewTime": t, "images": [{"url": f"{t}"}]} for s, i, t in EVENTS]
+    data = prepare(write(tmp_path / "r.jsonl", *map(json.dumps, rows)), tmp_path / "data", LOO)
+    assert sequences(data, "test") == SESSIONS
+    assert data.profile["columns_left_out"]["images"].startswith("holds List(Struct")
+
+
 # ── new sessions ────────────────────────────────────────────────────────────────────────────────
 
 

@@ -179,6 +179,9 @@ def _feature(name: str, table: Table, columns: Columns, options: PrepareOptions,
     feature = Feature(name, kind, role, level, raw.type)
     if raw.odd:
         columns.odd[name] = raw.odd
+    if isinstance(getattr(values.dtype, "inner", None), pl.Struct):
+        columns.left_out[name] = f"holds {str(values.dtype)[:60]}"
+        return None
     if kind == "multi":
         feature.lists = _lists(values, table)
     elif kind in ("timestamp", "continuous"):

@@ -14,6 +14,8 @@ import pyarrow.parquet as pq
 
 from t4r_lab.errors import InputError
 
+from t4r_lab.data.dialect import USUAL, bare
+
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -85,7 +87,12 @@ def _in_known_zones(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def spread(frame: pl.DataFrame) -> pl.DataFrame:
-    """Lists of objects as a list for each of their fields, by the field's name where no other column has it."""
+    """Lists of objects as a list for each of their fields, by the field's name where no other column has it.
+
+    Where a column beside them holds the items, a row is an event, and they are left as they are.
+    """
+    if any(bare(name) in map(bare, USUAL["item"]) and not dtype.is_nested() for name, dtype in frame.schema.items()):
+        return frame
     for name, dtype in frame.schema.items():
         inner = dtype.inner if isinstance(dtype, (pl.List, pl.Array)) else None
         if not isinstance(inner, pl.Struct):
