@@ -60,14 +60,14 @@ def unrolled(table: Table, options: PrepareOptions, given: bool = False) -> Tabl
     if item is None:
         return table
     pairs = _pairs(frame, item, options)
+    if not pairs and not isinstance(frame.schema[item], (pl.List, pl.Array)):
+        return table
     arrays = [name for name, dtype in frame.schema.items() if isinstance(dtype, pl.Array)]
     frame = frame.with_columns(pl.col(arrays).arr.to_list()).with_row_index(ROW)
     if pairs:
         frame = _whole(frame, table, pairs, options).rename({next(iter(pairs)): item})
         notes = (*notes, "; ".join(f"{history} and {x} are read as one session's" for x, history in pairs.items()))
         frame = frame if given else _longest(frame, item, _key(table, options))
-    if not isinstance(frame.schema[item], pl.List):
-        return table
     frame = frame.filter(pl.col(item).list.len() > 0)
     if frame.is_empty():
         raise InputError(f"{table.where}: column {item!r} has no items on any row; give a file with events")
