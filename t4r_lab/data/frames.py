@@ -12,9 +12,8 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from t4r_lab.errors import InputError
-
 from t4r_lab.data.dialect import USUAL, bare
+from t4r_lab.errors import InputError
 
 if TYPE_CHECKING:
     import pandas as pd
