@@ -14,7 +14,7 @@ from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
-from t4r_lab import homes, track
+from t4r_lab import homes, patience, track
 from t4r_lab.errors import InputError
 from t4r_lab.files import locked
 
@@ -118,6 +118,7 @@ def interruptible(should_stop: Callable[[], bool]) -> Iterator[Callable[[], bool
         if asked.is_set():
             raise KeyboardInterrupt
         asked.set()
+        patience.hurry.set()
 
     if threading.current_thread() is not threading.main_thread():  # signals reach the main thread alone
         yield should_stop
@@ -127,6 +128,7 @@ def interruptible(should_stop: Callable[[], bool]) -> Iterator[Callable[[], bool
         yield lambda: asked.is_set() or should_stop()
     finally:
         signal.signal(signal.SIGINT, before)
+        patience.hurry.clear()
 
 
 # ── several processes ───────────────────────────────────────────────────────────────────────────

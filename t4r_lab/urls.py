@@ -33,7 +33,11 @@ def _user_info(url: str) -> tuple[str, str, str]:
     before, at, host = url.rpartition("@")
     scheme, mark, user = before.partition("://") if "://" in before else ("", "", before)
     name, colon, password = user.partition(":")
-    if not (at and colon) or scheme == "sqlite":  # the path of a file
+    if scheme.startswith("sqlite"):  # the path of a file
+        return url, "", ""
+    if not at and (found := re.match(r"((?:[\w+]+://)?[^:/?=]*:)(?!\d*(?:[/?,]|$))([^/?]+)(.*)", url, re.DOTALL)):
+        return found[1], found[2], found[3]  # the @ is missing, or this is a port that is no number
+    if not (at and colon):
         return url, "", ""
     return f"{scheme}{mark}{name}:", password, f"@{host}"
 

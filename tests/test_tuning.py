@@ -19,16 +19,18 @@ from typing import Any
 import optuna
 import pytest
 
-from t4r_lab import processors
+from t4r_lab import patience, processors
 from t4r_lab.errors import InputError
+from t4r_lab.patience import Away
 from t4r_lab.report import Progress, Remark, Report, TrialEnded
 from t4r_lab.spec import RunSpec
 from t4r_lab.spec.space import parse_search
 from t4r_lab.spec.study import Plan, StudyOptions
 from t4r_lab.tuning import lead, record, storage, study, trial, worker
-from t4r_lab.tuning.address import address, shown
+from t4r_lab.tuning.address import address
 from t4r_lab.tuning.drawings import FIGURES
 from t4r_lab.tuning.storage import connect
+from t4r_lab.urls import shown
 from tests.small import small_data, small_spec
 
 SMOOTHING, DROPOUT = "model.heads.0.loss.label_smoothing", "model.body.dropout"
@@ -345,7 +347,6 @@ def test_a_worker_that_dies_in_its_claim_leaves_nothing(data: Path, tmp_path: Pa
 def test_a_worker_without_a_sign_of_life_is_given_up(
     data: Path, tmp_path: Path, formula: list[RunSpec], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from t4r_lab.tuning import storage
 
     monkeypatch.setattr(storage, "GRACE", 1)
     found = study.load("s", begin(data, tmp_path, trials=2, pruner="none").store, [0])
@@ -503,19 +504,93 @@ def test_a_value_that_is_no_number_fails_the_trial(
 # ── storage ─────────────────────────────────────────────────────────────────────────────────────
 
 
-def test_a_storage_that_is_away_for_a_moment_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_storage_that_is_away_is_waited_for_by_those_who_work(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     def call() -> str:
         calls.append(1)
-        if len(calls) < storage.TRIES:
+        if len(calls) < 4:
             raise optuna.exceptions.StorageInternalError("away")
         return "there"
 
     calls: list[int] = []
-    monkeypatch.setattr(storage, "PAUSE", 0.001)
-    assert storage.patiently("sqlite:///s.db", call) == "there"
-    assert len(calls) == storage.TRIES
+    monkeypatch.setattr(patience, "LONGEST", 0.001)
+    reader = connect(address(tmp_path, None))
+    with pytest.raises(Away, match=r"can't be reached \(away\)"):
+        reader.patiently(call)
+    assert len(calls) == 1
+    assert reader.waiting().patiently(call) == "there"
+    assert len(calls) == 4
+    (said,) = [record.message for record in caplog.records]  # once, and again after half a minute
+    assert said.startswith(f"storage {reader.url}: it can't be reached") and "waiting for it, nothing is lost" in said
     with pytest.raises(ZeroDivisionError):  # no affair of the storage
-        storage.patiently("sqlite:///s.db", lambda: 1 // 0)
+        reader.waiting().patiently(lambda: 1 // 0)
+
+
+def test_what_waits_within_what_waits_is_made_again_with_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    tries = {"outer": 0, "inner": 0}
+
+    def inner() -> str:
+        tries["inner"] += 1
+        if tries["inner"] < 3:
+            raise Away("away")
+        return "there"
+
+    def outer() -> str:
+        tries["outer"] += 1
+        return patience.patiently(inner)
+
+    monkeypatch.setattr(patience, "LONGEST", 0.001)
+    assert patience.patiently(outer) == "there"
+    assert tries == {"outer": 3, "inner": 3}
+    monkeypatch.setattr(patience, "HURRIED", 0.0)
+    tries["inner"] = 0
+    patience.hurry.set()  # as by Ctrl-C
+    try:
+        with pytest.raises(Away):
+            patience.patiently(outer)
+    finally:
+        patience.hurry.clear()
+    assert tries["inner"] == 1
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ("postgresql://lab:hu@shed@host/db", r"postgresql://lab:\*\*\*@host/db: an @, / or \? in .* is written %40"),
+        ("postgresql://lab:hu@sh/ed@host/db", "is written %40, %2F or %3F"),
+        ("postgresql://lab:hu@sh?ed@host/db", "is written %40, %2F or %3F"),
+        ("postgresql://lab:hushed/db", r"postgresql://lab:\*\*\*/db: its port is no number"),
+        ("postgresql://lab:hushed@host:x/db", "its port is no number"),
+        ("lab:hushed@host/db", r"lab:\*\*\*@host/db: expected postgresql://"),
+        ("host=h password=hushed", r"host=h password=\*\*\*: expected postgresql://"),
+        ("sqlite:///:memory:", "expected sqlite:////path"),
+        ("sqlite:///file:studies.db?uri=true", "expected sqlite:////path"),
+        ("sqlite:///studies.db?timeout=5", "expected sqlite:////path"),
+        ("sqlite:///", "expected sqlite:////path"),
+    ],
+)
+def test_an_address_that_would_be_read_as_another_is_refused(
+    given: str, words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(InputError, match=words) as told:
+        lead.report("s", home=tmp_path / "home", storage=given)
+    assert not any(part in str(told.value) for part in ("hushed", "shed@", "hu@", "sh/ed", "sh?ed"))
+    assert [path.name for path in tmp_path.iterdir()] in ([], ["home"])  # no lock of a file that isn't one
+    assert not list((tmp_path / "home").rglob("*"))
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        "postgresql://lab:hu%40shed@host/db", "postgresql+psycopg://lab@host/db", "postgres://one:5432,two:5433/db",
+        "postgresql://host/db?user=l%40b&password=x", "postgresql://lab:pa/ssw#o@host/db", "postgresql://[::1]:5432/db",
+        "postgresql://host/db?user=a@b",
+    ],
+)  # fmt: skip
+def test_addresses_that_are_fine(given: str) -> None:
+    assert address(Path("/home"), given) == "postgresql+psycopg://" + given.partition("://")[2]
 
 
 def test_passwords_are_not_shown() -> None:

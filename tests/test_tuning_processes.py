@@ -13,13 +13,14 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from t4r_lab.data.dataset import Dataset
 from t4r_lab.errors import InputError
 from t4r_lab.spec.study import Plan, StudyOptions
-from t4r_lab.tuning import launch, lead, storage, study
+from t4r_lab.tuning import launch, lead, study
 from t4r_lab.tuning.address import address
 from t4r_lab.tuning.storage import connect
 from t4r_lab.widgets.studies import Watch
@@ -136,8 +137,11 @@ class Server:
         options = f"-p {self.port} -c listen_addresses=127.0.0.1 -c unix_socket_directories='' -c fsync=off"
         self._run("pg_ctl", "-D", str(self.folder / "db"), "-l", str(self.folder / "log"), "-o", options, "-w", "start")
 
-    def stop(self) -> None:
-        self._run("pg_ctl", "-D", str(self.folder / "db"), "-m", "immediate", "-w", "stop")
+    def stop(self, mode: str = "immediate") -> None:
+        self._run("pg_ctl", "-D", str(self.folder / "db"), "-m", mode, "-w", "stop")
+
+    def reload(self) -> None:
+        self._run("pg_ctl", "-D", str(self.folder / "db"), "reload")
 
     def _run(self, name: str, *arguments: str) -> None:
         program = _binary(name)
@@ -212,22 +216,176 @@ def test_a_study_in_the_background_works_on_a_server_whose_password_nobody_sees(
     assert "hushed" not in launched.log(1000)
 
 
-def test_a_server_that_goes_and_comes_back_loses_nothing(
-    data: Path, tmp_path: Path, server: Server, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(storage, "PAUSE", 0.05)
+def test_who_only_reads_is_told_at_once_that_the_server_is_away(data: Path, tmp_path: Path, server: Server) -> None:
     plan = Plan.of(small_spec(data, train__epochs=6), StudyOptions.parse({"space": {DROPOUT: None}, "trials": 8}))
     found = study.begin("away", plan, Dataset.open(data).digest, connect(address(tmp_path, server.url)))
     assert len(found.trials()) == 1
     server.stop()
     try:
-        with pytest.raises(InputError, match=r"storage postgresql://lab@127.*can't be reached \(.*start the server"):
-            found.trials()
-        with pytest.raises(InputError, match="can't be reached"):
-            connect(address(tmp_path, server.url))
+        for read in (found.trials, lambda: connect(address(tmp_path, server.url))):
+            began = time.monotonic()
+            with pytest.raises(
+                InputError, match=r"storage postgresql://lab@127.*can't be reached \(.*start the server"
+            ):
+                read()
+            assert time.monotonic() - began < 2
     finally:
         server.start()
     assert len(found.trials()) == 1  # the same object goes on
+
+
+def tuning(spec: Path, home: Path, server: Server, *options: str, **environment: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [*TUNE, str(spec), "--search", DROPOUT, "--pruner", "none", "--storage", server.url, "--json", *options],
+        env={**os.environ, "T4R_LAB_HOME": str(home), "OMP_NUM_THREADS": "1", **environment},
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+
+
+def finished(name: str, home: Path, server: Server) -> int:
+    try:
+        return lead.report(name, home=home, storage=server.url)[0].counts.get("finished", 0)
+    except InputError:
+        return 0
+
+
+@pytest.mark.slow
+def test_a_server_that_is_stopped_under_a_study_and_started_again_ends_neither_leader_nor_workers(
+    data: Path, tmp_path: Path, server: Server
+) -> None:
+    """Once at once, in midst of whatever they ask of it, and once as an administrator does."""
+    spec = tmp_path / "s.yaml"
+    spec.write_text(small_spec(data, train__epochs=6).to_yaml())
+    process = tuning(spec, tmp_path / "home", server, "--study", "stopped", "--trials", "14", "--workers", "2")
+    deadline = time.monotonic() + 300
+    for mode, done in (("immediate", 1), ("fast", 5)):
+        while finished("stopped", tmp_path / "home", server) < done:
+            assert process.poll() is None, process.communicate()[1]
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+        server.stop(mode)
+        time.sleep(3)
+        assert process.poll() is None, process.communicate()[1]
+        server.start()
+    out, err = process.communicate(timeout=300)
+    assert process.returncode == 0, err
+    found = json.loads(out)
+    assert found["status"] == "finished" and found["trials"]["finished"] == 14
+    assert set(found["trials"]) <= {"finished", "lost"}
+    said = [line for line in err.splitlines() if "waiting for it, nothing is lost" in line]
+    assert 2 <= len(said) <= 4, err  # it is said, and not with every try
+    assert "Traceback" not in err and "sqlalche" not in err
+    (run,) = studies_of(tmp_path / "home")
+    assert run.info.status == "FINISHED"
+
+
+def studies_of(home: Path) -> list[Any]:
+    """The runs of studies in the record."""
+    from t4r_lab import track
+
+    client, experiment = track.client_of(home)
+    return [run for run in client.search_runs([experiment]) if "t4r.trial" not in run.data.tags]
+
+
+@pytest.mark.slow
+def test_one_process_leads_and_a_dead_one_lets_go(data: Path, tmp_path: Path, server: Server) -> None:
+    spec, home = tmp_path / "s.yaml", tmp_path / "home"
+    spec.write_text(small_spec(data, train__epochs=2000, train__patience=None).to_yaml())
+    options = ("--study", "led", "--trials", "1")
+    for storage_of in (server, File()):
+        first = tuning(spec, home, storage_of, *options)
+        deadline = time.monotonic() + 240
+        while not running("led", home, storage_of):
+            assert first.poll() is None and time.monotonic() < deadline, first.communicate()[1]
+            time.sleep(0.1)
+        second = tuning(spec, home, storage_of, *options)
+        out, err = second.communicate(timeout=60)
+        assert (second.returncode, out) == (2, "")
+        said = err.strip().splitlines()[-1]
+        assert said.startswith(f"error: study 'led': it is being led by process {first.pid} on {socket.gethostname()};")
+        assert "`t4r-lab worker --study led` adds a worker" in said
+        (run,) = [run for run in studies_of(home) if run.info.status == "RUNNING"]
+        worker = children(first.pid, b"t4r_lab.tuning.worker")
+        first.kill()
+        first.communicate()
+        assert running("led", home, storage_of)  # its worker outlives it,
+        assert mlflow_status(home, run) == "RUNNING"  # so that somebody works
+        for pid in worker:
+            os.kill(pid, signal.SIGKILL)
+        opened = study.load("led", connect(address(home, storage_of.url)))
+        for trial in opened.trials():
+            opened.lose(trial.worker)  # which takes half a minute for want of signs of life
+        lead.report("led", home=home, storage=storage_of.url)
+        assert mlflow_status(home, run) == "KILLED"
+        assert opened.attribute(study.LEADER) is None
+
+
+class File:
+    """In place of a server: the file under the home."""
+
+    url = ""
+
+
+def running(name: str, home: Path, server: Any) -> bool:
+    try:
+        return any(t.state == "running" for t in lead.report(name, home=home, storage=server.url)[1])
+    except InputError:
+        return False
+
+
+def mlflow_status(home: Path, run: Any) -> str:
+    from t4r_lab import track
+
+    return str(track.client_of(home)[0].get_run(run.info.run_id).info.status)
+
+
+def children(pid: int, words: bytes) -> list[int]:
+    found = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    return [int(child) for child in found if words in Path(f"/proc/{child}/cmdline").read_bytes()]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("user", "database", "words"),
+    [
+        ("lab:wrong", "postgres", "it refuses this user or password; mend them in the address"),
+        ("nobody:wrong", "postgres", "it refuses this user or password|lets this user not in"),
+        ("lab:hushed", "nowhere", "there is no such database; create it"),
+        ("guest:hushed", "bare", "this user may not do that; let its administrator GRANT ALL ON SCHEMA public"),
+        ("guest:hushed", "closed", "this user may not do that; .*GRANT CONNECT ON DATABASE"),
+        ("few:hushed", "postgres", "it takes no more connections; start fewer workers, or raise the limit"),
+    ],
+)
+def test_what_a_server_refuses_is_told_at_once_with_what_to_grant(
+    user: str, database: str, words: str, tmp_path: Path, guarded: Server
+) -> None:
+    began = time.monotonic()
+    url = f"postgresql://{user}@127.0.0.1:{guarded.port}/{database}"
+    with pytest.raises(InputError, match=words) as told:
+        connect(address(tmp_path, url), 60)  # nor is it waited for
+    assert time.monotonic() - began < 3
+    assert "\n" not in str(told.value) and "sqlalche" not in str(told.value)
+    assert "hushed" not in str(told.value) and "wrong" not in str(told.value)
+
+
+@pytest.fixture(scope="module")
+def guarded(server: Server) -> Iterator[Server]:
+    """The server, where some may less than others and everybody needs a password."""
+    import psycopg
+
+    with psycopg.connect(server.url, autocommit=True) as connection:
+        for sql in (
+            "ALTER ROLE lab PASSWORD 'hushed'", "CREATE ROLE guest LOGIN PASSWORD 'hushed'",
+            "CREATE ROLE few LOGIN PASSWORD 'hushed' CONNECTION LIMIT 0", "CREATE DATABASE bare", "CREATE DATABASE closed",
+            "REVOKE CONNECT ON DATABASE closed FROM PUBLIC",
+        ):  # fmt: skip
+            connection.execute(sql)  # type: ignore[call-overload]
+    path = server.folder / "db" / "pg_hba.conf"
+    path.write_text(path.read_text().replace("trust", "scram-sha-256"))
+    server.reload()
+    yield server
+    path.write_text(path.read_text().replace("scram-sha-256", "trust"))
+    server.reload()
 
 
 @pytest.mark.parametrize(
@@ -238,10 +396,9 @@ def test_a_server_that_goes_and_comes_back_loses_nothing(
         ("postgresql://lab:secret@127.0.0.1:1/db", "can't be reached"),
     ],
 )
-def test_a_storage_that_is_none(url: str, words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_storage_that_is_none(url: str, words: str, tmp_path: Path) -> None:
     if url.startswith("postgresql"):
         pytest.importorskip("psycopg", reason="the driver of PostgreSQL is not installed")
-    monkeypatch.setattr(storage, "PAUSE", 0.01)
     with pytest.raises(InputError, match=words) as error:
         lead.report("s", home=tmp_path, storage=url)
     assert "secret" not in str(error.value)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from t4r_lab.track import DATA, LOOKS, NOTE, REASON, STUDY, Record, data_input
-from t4r_lab.track.client import PAGE, client_of, writer_of
+from t4r_lab.track.client import PAGE, writer_of
 
 TRIAL, PARENT = "t4r.trial", "mlflow.parentRunId"
 SOURCE = {"mlflow.source.name": "t4r-lab"}
@@ -48,7 +48,7 @@ def start_study(
 
 def recorded_trials(home: Path, parent: str) -> set[int]:
     """Numbers of the trials that have been recorded; those whose writer was killed in the midst are removed."""
-    client, experiment = client_of(home)
+    client, experiment = writer_of(home)
     found: set[int] = set()
     token = None
     while True:

@@ -18,6 +18,7 @@ from t4r_lab.report import OnReport, Remark
 from t4r_lab.spec import RunSpec, best_baseline
 from t4r_lab.track import studies
 from t4r_lab.tuning.address import address
+from t4r_lab.tuning.leading import leading
 from t4r_lab.tuning.record import open_record
 from t4r_lab.tuning.storage import connect
 from t4r_lab.tuning.study import FINAL, Study, Trial, data_of, load
@@ -83,7 +84,13 @@ def finalize(
     if not 1 <= seeds <= MOST_SEEDS:
         raise InputError(f"seeds: {seeds} is not possible; choose 1 to {MOST_SEEDS}")
     place = homes.ensure(home)
-    study = load(name, connect(address(place, storage)))
+    study = load(name, connect(address(place, storage)).waiting())
+    with leading(study.store, name, place) as leader:  # two at once would look twice, and write one record
+        leader.begin(study)
+        return _finalize(study, place, seeds, trial, on_report)
+
+
+def _finalize(study: Study, place: Path, seeds: int, trial: int | None, on_report: OnReport) -> Final:
     chosen = _chosen(study, trial)
     specs = {TUNED: study.spec_of(chosen), UNTUNED: study.plan.spec}
     wanted = [(seed, variant) for seed in range(seeds) for variant in specs]

@@ -14,17 +14,19 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from statistics import mean
 
-from t4r_lab import guard, homes, processors, track
+from t4r_lab import guard, homes, patience, processors, track
 from t4r_lab.errors import InputError
 from t4r_lab.experiment import Experiment
 from t4r_lab.report import OnReport, Progress, Remark, Started, TrialEnded
 from t4r_lab.spec import RunSpec
 from t4r_lab.spec.study import Plan, StudyOptions, time_words
 from t4r_lab.tuning import record as recording
-from t4r_lab.tuning.address import address, shown
+from t4r_lab.tuning.address import address
+from t4r_lab.tuning.leading import Leader, leading, mark_if_dead
 from t4r_lab.tuning.storage import connect
 from t4r_lab.tuning.study import COUNTED, PAUSED, STOP, UNTIL, Asked, Study, Trial, all_names, begin, load
 from t4r_lab.tuning.worker import COMMAND, Orders, as_text, name_worker
+from t4r_lab.urls import shown
 
 POLL = 0.25
 BETWEEN = 4
@@ -82,8 +84,19 @@ def tune(
     plan = Plan.of(spec, options)
     place = homes.ensure(home)
     experiment = Experiment.open(plan.spec)  # what is refused here, no trial could have
-    store = connect(address(place, storage))
-    study = begin(name or spec.name, plan, experiment.dataset.digest, store)
+    store, called = connect(address(place, storage)).waiting(), name or spec.name
+    with leading(store, called, place) as leader:
+        study = begin(called, plan, experiment.dataset.digest, store)
+        leader.begin(study)
+        return _search(study, experiment, place, options, leader, began, on_report, should_stop)
+
+
+def _search(
+    study: Study, experiment: Experiment, place: Path, options: StudyOptions, leader: Leader, began: float,
+    on_report: OnReport, should_stop: Callable[[], bool],
+) -> StudyResult:  # fmt: skip
+    """Lead `study` since the time `began`, and record it."""
+    plan = study.plan
     record = recording.open_record(study, place)
     on_report(Started(record.run_id))
     try:
@@ -91,11 +104,11 @@ def tune(
             on_report(Remark(words))
         study.keep(UNTIL, began + 60 * options.minutes if options.minutes else None)
         with guard.interruptible(should_stop) as asked:
-            stopped = _lead(study, record, options, on_report, asked)
+            stopped = _lead(study, record, options, leader, on_report, asked)
         on_report(Progress("recording"))
         recording.write_summary(study, record, study.trials())
     except BaseException as error:
-        with suppress(Exception):  # the record may be what failed; the first error is what counts
+        with suppress(Exception), patience.at_once():  # the record may be what failed; the first error is what counts
             record.finish("FAILED", f"{type(error).__name__}: {error}")
         raise
     status = "stopped" if stopped else "finished"
@@ -149,6 +162,7 @@ def report(name: str, *, home: str | Path | None = None, storage: str | None = N
     """What a study has found so far, and every trial."""
     place = homes.ensure(home)
     study = load(name, connect(address(place, storage)))
+    mark_if_dead(study, place)
     return summary(study, place), study.trials()
 
 
@@ -187,8 +201,9 @@ def _estimate(study: Study, experiment: Experiment, options: StudyOptions) -> st
 
 
 def _lead(
-    study: Study, record: track.Record, options: StudyOptions, on_report: OnReport, stop: Callable[[], bool]
-) -> bool:
+    study: Study, record: track.Record, options: StudyOptions, leader: Leader, on_report: OnReport,
+    stop: Callable[[], bool],
+) -> bool:  # fmt: skip
     """Watch until the study has ended, the time is over or somebody asks to stop, which is returned.
 
     Dead workers are replaced.
@@ -202,6 +217,7 @@ def _lead(
     on_report(last := _progress(study.asked(), trials, minutes))
     try:
         while True:
+            leader.look()
             trials, asked = study.trials(), study.asked()
             _tell(study, trials, told, on_report)
             recording.write_trials(study, record, trials, there)
@@ -313,5 +329,6 @@ class _Worker:
     def wait(self) -> None:
         self.process.wait()
         self.said.close()
-        with suppress(Exception):  # a storage that is away: the trial will be given up for want of signs of life
+        # where the storage is away, the trial will be given up for want of signs of life
+        with suppress(Exception), patience.at_once():
             self.study.lose(self.name, stopped=True)

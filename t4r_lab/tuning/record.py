@@ -16,8 +16,8 @@ from t4r_lab.errors import InputError
 from t4r_lab.files import scratch
 from t4r_lab.spec.knobs import labels
 from t4r_lab.track import studies
-from t4r_lab.tuning.address import shown
 from t4r_lab.tuning.study import RECORD, Study, Trial
+from t4r_lab.urls import shown
 
 STATUS = {"finished": "FINISHED", "pruned": "KILLED", "refused": "FAILED", "failed": "FAILED", "lost": "KILLED"}
 """State of a trial that has ended → status of its run."""
@@ -53,12 +53,11 @@ def write_trials(study: Study, record: track.Record, trials: list[Trial], there:
     """Record the trials that have ended and aren't `there` yet, as far as is known; it grows by them."""
     if all(trial.state not in STATUS or trial.number in there for trial in trials):
         return
-    with study.store.one_at_a_time(f"{study.name}, record"):  # somebody else may lead the same study
-        there |= studies.recorded_trials(record.home, record.run_id)
-        for trial in trials:
-            if trial.state in STATUS and trial.number not in there:
-                studies.write_trial(record.home, record.run_id, study.name, study.digest, _row(study, trial))
-                there.add(trial.number)
+    there |= studies.recorded_trials(record.home, record.run_id)
+    for trial in trials:
+        if trial.state in STATUS and trial.number not in there:
+            studies.write_trial(record.home, record.run_id, study.name, study.digest, _row(study, trial))
+            there.add(trial.number)
 
 
 def _row(study: Study, trial: Trial) -> studies.TrialRow:

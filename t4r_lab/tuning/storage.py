@@ -4,27 +4,29 @@ from __future__ import annotations
 
 import hashlib
 import math
+import re
 import sqlite3
 import threading
-import time
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
 import optuna
 
-from t4r_lab import homes
+from t4r_lab import homes, patience
 from t4r_lab.errors import InputError
 from t4r_lab.files import locked
-from t4r_lab.tuning.address import shown
+from t4r_lab.patience import Away
+from t4r_lab.tuning.address import FORM
+from t4r_lab.urls import hushed, shown
 
 HEARTBEAT, GRACE = 5, 30
 """Seconds between two signs of life of a running trial, and without one until its worker counts as dead."""
-TRIES, PAUSE = 4, 1.0
-"""How often a storage that can't be reached is tried, and the seconds before the second time; doubled each time."""
+AGAIN = 0.5
+"""Seconds until a sign of life that the storage didn't take is given again."""
 T = TypeVar("T")
 
 warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
@@ -36,8 +38,8 @@ for _words in (
 optuna.logging.set_verbosity(optuna.logging.ERROR)
 
 
-class Unreachable(InputError):
-    """The storage can't be reached, after some tries."""
+class Unusable(InputError):
+    """The storage refuses what is asked of it, until the user mends that."""
 
 
 class _File(sqlite3.Connection):
@@ -60,12 +62,38 @@ class Store:
     backend: optuna.storages.RDBStorage
     folder: Path | None
     """where files are locked, of a storage that is one; a server has locks of its own"""
+    seconds: float = 0.0
+    """for which it is waited for while it is away; whoever only reads is told at once"""
+
+    def waiting(self) -> Store:
+        """The same for those who work, and wait for it."""
+        return replace(self, seconds=patience.SECONDS)
+
+    def patiently(self, call: Callable[[], T]) -> T:
+        """What `call` returns, made again while the storage is away.
+
+        Raises
+        ------
+        Away
+            if it still is after `seconds`.
+        Unusable
+            if it refuses, which no waiting mends.
+        """
+        return patience.patiently(lambda: _told(self.url, call), self.seconds)
+
+    def lock_file(self, what: str) -> Path:
+        """Of `what`, in a storage that is a file: beside the database."""
+        assert self.folder is not None
+        return self.folder / f"{hashlib.sha256(what.encode()).hexdigest()[:16]}.lock"
 
     @contextmanager
     def one_at_a_time(self, what: str) -> Iterator[None]:
-        """Only one process at a time does `what`, such as to give out the trials of a study; a dead one lets go."""
+        """Only one process at a time does `what`, such as to give out the trials of a study; a dead one lets go.
+
+        A server that goes takes its locks with it: what is done within it is to be made `patiently` as a whole.
+        """
         if self.folder is not None:
-            with _locked(self.folder / f"{hashlib.sha256(what.encode()).hexdigest()[:16]}.lock"):
+            with _locked(self.lock_file(what)):
                 yield
             return
         with self.backend.engine.begin() as connection:
@@ -78,9 +106,13 @@ class Store:
         ended = threading.Event()
 
         def beat() -> None:
-            while not ended.wait(HEARTBEAT):
-                with suppress(Exception):  # a storage that is away for a moment is no reason to die
+            pause: float = HEARTBEAT
+            while not ended.wait(pause):
+                try:
                     self.backend.record_heartbeat(trial_id)
+                    pause = HEARTBEAT
+                except Exception:  # a storage that is away for a moment is no reason to die
+                    pause = AGAIN  # when it is back, others soon look who is alive
 
         thread = threading.Thread(target=beat, daemon=True)
         thread.start()
@@ -91,20 +123,21 @@ class Store:
             thread.join()
 
 
-def connect(url: str) -> Store:
-    """Open the storage at a URL of `address`; made at the first use.
+def connect(url: str, seconds: float = 0.0) -> Store:
+    """Open the storage at a URL of `address`; made at the first use. It is waited for, now and later, for `seconds`.
 
     Raises
     ------
     InputError
-        if it can't be reached, after some tries.
+        if it can't be reached or used.
     """
     path = homes.sqlite_path(url)
     arguments: dict[str, Any] = {"connect_timeout": 5} if path is None else {"timeout": 60, "factory": _File}
     try:
         if path is not None:
             path.parent.mkdir(parents=True, exist_ok=True)
-        store = patiently(url, lambda: _open(url, arguments, path))
+        open_it = lambda: _told(url, lambda: _open(url, arguments, path))  # noqa: E731
+        return replace(patience.patiently(open_it, seconds), seconds=seconds)
     except ModuleNotFoundError:
         raise InputError(f"storage {shown(url)}: its driver is missing; pip install 't4r-lab[postgresql]'") from None
     except OSError as error:
@@ -113,8 +146,7 @@ def connect(url: str) -> Store:
     except ValueError as error:
         if isinstance(error, InputError):
             raise
-        raise InputError(f"storage {shown(url)}: {error}; expected postgresql://user:password@host/database") from None
-    return store
+        raise InputError(f"storage {shown(url)}: {hushed(_line(error), url)}; expected {FORM}") from None
 
 
 def _open(url: str, arguments: dict[str, Any], path: Path | None) -> Store:
@@ -124,10 +156,15 @@ def _open(url: str, arguments: dict[str, Any], path: Path | None) -> Store:
             heartbeat_interval=HEARTBEAT, grace_period=GRACE,
         )  # fmt: skip
 
-    if path is None:
+    if path is not None:
+        with _locked(path.with_suffix(".lock")):  # two processes must not both make the tables
+            return Store(url, made(), path.parent)
+    try:
         return Store(url, made(), None)
-    with _locked(path.with_suffix(".lock")):  # two processes must not both make the tables
-        return Store(url, made(), path.parent)
+    except Exception as error:
+        if _state(error) not in ("42P07", "42710", "23505"):
+            raise
+    return Store(url, made(), None)  # another process was making the tables
 
 
 @contextmanager
@@ -136,33 +173,84 @@ def _locked(path: Path) -> Iterator[None]:
         yield
 
 
-def patiently(url: str, call: Callable[[], T]) -> T:
-    """What `call` returns, tried again while the storage can't be reached.
+# ── what a storage says ─────────────────────────────────────────────────────────────────────────
 
-    Raises
-    ------
-    Unreachable
-        if it still can't be after `TRIES`.
-    """
-    for attempt in range(TRIES):
-        try:
-            return call()
-        except Exception as error:
-            if not _is_of_storage(error):
-                raise
-            last = error
-        if attempt + 1 < TRIES:
-            time.sleep(PAUSE * 2**attempt)
-    if homes.disk_is_full(last):
-        raise Unreachable(f"{shown(url)}: the disk is full; free some space, then start the study again") from None
-    why = str(last.__cause__ or last).strip().splitlines()[0]
-    raise Unreachable(
-        f"storage {shown(url)}: it can't be reached ({why}); what is finished is kept: start the server, then go on"
-    ) from None
+REFUSALS = {
+    "28P01": "it refuses this user or password; mend them in the address (an @ in them is written %40)",
+    "28000": "it lets this user not in from here; let its administrator add both (CREATE ROLE, pg_hba.conf)",
+    "3D000": "there is no such database; create it (CREATE DATABASE), or mend its name",
+    "42501": "this user may not do that; let its administrator GRANT ALL ON SCHEMA public TO the user (of a database: "
+    "GRANT CONNECT ON DATABASE)",
+    "53300": "it takes no more connections; start fewer workers, or raise the limit (ALTER ROLE … CONNECTION LIMIT, "
+    "max_connections)",
+    "53100": "its disk is full; free some space there, then go on",
+    "25006": "it can only be read; give the address of the main server",
+}  # fmt: skip
+"""SQLSTATE → what it means here, and what to do."""
+FAILURES = (
+    "OperationalError", "InterfaceError", "InternalError", "DatabaseError", "DBAPIError", "TimeoutError",
+    "PendingRollbackError", "InvalidRequestError", "ResourceClosedError", "StorageInternalError",
+)  # fmt: skip
+"""Errors of a storage that is away; others are of what is asked of it."""
+WORDS = {
+    "password authentication failed|no password supplied": "28P01",
+    'role ".*" does not exist|no pg_hba.conf entry|is not permitted to log in|authentication failed': "28000",
+    'database ".*" does not exist': "3D000",
+    "permission denied": "42501",
+    "too many connections|too many clients|remaining connection slots": "53300",
+}
+"""What a server says while it is connected to, of which the driver keeps no SQLSTATE."""
+
+
+def _told(url: str, call: Callable[[], T]) -> T:
+    """What `call` returns; where the storage refuses, that is said in a line."""
+    try:
+        return call()
+    except Exception as error:
+        if not _is_of_storage(error):
+            raise
+        raise _refusal(url, error) from None
 
 
 def _is_of_storage(error: Exception) -> bool:
-    """Whether it is the storage that failed; SQLAlchemy's errors are told by name, since it is Optuna's dependency."""
-    return isinstance(error, optuna.exceptions.StorageInternalError) or type(error).__name__ in (
-        "OperationalError", "InterfaceError", "DBAPIError",
-    )  # fmt: skip
+    """Whether the storage failed, and not a call; told by names, since SQLAlchemy and drivers are Optuna's."""
+    if _state(error) in REFUSALS:
+        return True
+    while isinstance(error, optuna.exceptions.StorageInternalError) and isinstance(error.__cause__, Exception):
+        error = error.__cause__
+    module, name = type(error).__module__.partition(".")[0], type(error).__name__
+    return name in FAILURES and module in ("sqlalchemy", "psycopg", "sqlite3", "optuna")
+
+
+def _refusal(url: str, error: BaseException) -> InputError:
+    why, where = hushed(_line(_origin(error)), url), f"storage {shown(url)}"
+    if homes.disk_is_full(error):
+        return Unusable(f"{where}: the disk is full; free some space, then start the study again")
+    if how := REFUSALS.get(_state(error)):
+        return Unusable(f"{where}: {how} ({why})")
+    if url.startswith("sqlite"):
+        if "readonly" in why or "unable to open" in why:
+            return Unusable(f"{where}: it can't be written; mend its permissions, or set {homes.VARIABLE}")
+        if "not a database" in why or "malformed" in why:
+            return Unusable(f"{where}: it is damaged ({why}); move it away, then begin the studies anew")
+        return Away(f"{where}: it can't be reached ({why}); close what keeps it locked, then go on")
+    return Away(f"{where}: it can't be reached ({why}); what is finished is kept: start the server, then go on")
+
+
+def _origin(error: BaseException) -> BaseException:
+    """What the driver raised."""
+    while (cause := getattr(error, "orig", None) or error.__cause__) is not None:
+        error = cause
+    return error
+
+
+def _state(error: BaseException) -> str:
+    origin = _origin(error)
+    if state := getattr(origin, "sqlstate", None):
+        return str(state)
+    return next((state for words, state in WORDS.items() if re.search(words, str(origin))), "")
+
+
+def _line(error: BaseException) -> str:
+    """What it says first."""
+    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)

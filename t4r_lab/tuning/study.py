@@ -23,7 +23,7 @@ from t4r_lab.experiment import open_data
 from t4r_lab.spec import RunSpec
 from t4r_lab.spec.space import Domain, changed, grid, grid_size
 from t4r_lab.spec.study import Plan, StudyOptions
-from t4r_lab.tuning.storage import Store, patiently
+from t4r_lab.tuning.storage import Store
 
 MOST_RETRIES = 2
 """How often a trial whose worker died is tried again: then it may be the trial that kills."""
@@ -33,7 +33,9 @@ MOST_REFUSED = 1000
 COUNTED = ("finished", "pruned", "failed")
 """States of trials that the budget pays for. Refused ones never trained, lost ones are tried again."""
 # attributes
-PLAN, WANTED, STOP, PAUSED, UNTIL, RECORD, FINAL = "plan", "wanted", "stop", "paused", "until", "run_id", "final"
+PLAN, WANTED, STOP, PAUSED, UNTIL, RECORD, FINAL, LEADER = (
+    "plan", "wanted", "stop", "paused", "until", "run_id", "final", "leader",
+)  # fmt: skip
 START, WORKER, REASON, REFUSED, RETRY_OF, RETRIES, STOPPED = (
     "start", "worker", "reason", "refused", "retry_of", "retries", "stopped",
 )  # fmt: skip
@@ -94,18 +96,18 @@ class Study:
 
     def trials(self) -> list[Trial]:
         """Every trial by number."""
-        rows = patiently(self.store.url, lambda: self.optuna.get_trials(deepcopy=False))
+        rows = self.store.patiently(lambda: self.optuna.get_trials(deepcopy=False))
         retried = {t.user_attrs[RETRY_OF]: t.number for t in rows if RETRY_OF in t.user_attrs}
         return [_view(row, self.plan, retried) for row in rows]
 
     def attribute(self, name: str, default: Any = None) -> Any:
-        return patiently(self.store.url, lambda: self.optuna.user_attrs).get(name, default)
+        return self.store.patiently(lambda: self.optuna.user_attrs).get(name, default)
 
     def keep(self, name: str, value: Any) -> None:
-        patiently(self.store.url, lambda: self.optuna.set_user_attr(name, value))
+        self.store.patiently(lambda: self.optuna.set_user_attr(name, value))
 
     def asked(self) -> Asked:
-        found = patiently(self.store.url, lambda: self.optuna.user_attrs)
+        found = self.store.patiently(lambda: self.optuna.user_attrs)
         return Asked(found.get(STOP, False), found.get(PAUSED, 0.0), found.get(UNTIL), found.get(WANTED))
 
     def spec_of(self, trial: Trial) -> RunSpec:
@@ -116,7 +118,13 @@ class Study:
 
     def claim(self, worker: str) -> optuna_trial.Trial | None:
         """The next trial, which is `worker`'s from now on; None while there is none to try."""
+        return self.store.patiently(lambda: self._claim(worker))
+
+    def _claim(self, worker: str) -> optuna_trial.Trial | None:
         with self.store.one_at_a_time(self.name):
+            for row in self.optuna.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
+                if row.user_attrs.get(WORKER) == worker:  # it was given out just before the storage went
+                    return optuna_trial.Trial(self.optuna, row._trial_id)
             self._recover()
             wanted = self.attribute(WANTED)
             counts = Counter(trial.state for trial in self.trials())
@@ -152,6 +160,9 @@ class Study:
 
     def lose(self, worker: str, stopped: bool = False) -> None:
         """Give back what a worker that has died, or was `stopped`, was trying."""
+        self.store.patiently(lambda: self._lose(worker, stopped))
+
+    def _lose(self, worker: str, stopped: bool) -> None:
         with self.store.one_at_a_time(self.name):
             for row in self.optuna.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
                 if row.user_attrs.get(WORKER) == worker:
@@ -159,6 +170,15 @@ class Study:
                         self.store.backend.set_trial_user_attr(row._trial_id, STOPPED, True)
                     self.optuna.tell(row.number, state=TrialState.FAIL, skip_if_finished=True)
             self._recover()
+
+    def sweep(self) -> None:
+        """Put back what dead workers were trying."""
+
+        def alone() -> None:
+            with self.store.one_at_a_time(self.name):
+                self._recover()
+
+        self.store.patiently(alone)
 
     def _recover(self) -> None:
         """Mark the trials of dead workers as failed, and put each back into the queue once."""
@@ -214,6 +234,10 @@ def begin(name: str, plan: Plan, digest: str, store: Store) -> Study:
     InputError
         if there is one with another plan or other data, or the grid is too large.
     """
+    return store.patiently(lambda: _begin(name, plan, digest, store))
+
+
+def _begin(name: str, plan: Plan, digest: str, store: Store) -> Study:
     points = _grid(plan)
     with store.one_at_a_time(name):
         found = optuna.create_study(
@@ -242,7 +266,7 @@ def begin(name: str, plan: Plan, digest: str, store: Store) -> Study:
 
 
 def all_names(store: Store) -> list[str]:
-    return patiently(store.url, lambda: optuna.get_all_study_names(store.backend))
+    return store.patiently(lambda: optuna.get_all_study_names(store.backend))
 
 
 def load(name: str, store: Store, sampler_seed: Sequence[int] | None = None) -> Study:
@@ -253,6 +277,10 @@ def load(name: str, store: Store, sampler_seed: Sequence[int] | None = None) -> 
     InputError
         if there is none of that name.
     """
+    return store.patiently(lambda: _load(name, store, sampler_seed))
+
+
+def _load(name: str, store: Store, sampler_seed: Sequence[int] | None) -> Study:
     known = all_names(store)
     if name not in known:
         remedy = did_you_mean(name, known) if known else "there are none yet; begin one with `t4r-lab tune`"

@@ -22,14 +22,15 @@ from typing import Any
 import optuna
 from optuna.trial import TrialState
 
-from t4r_lab import guard, system
+from t4r_lab import guard, patience, system
 from t4r_lab.documents import read_json
 from t4r_lab.errors import InputError
 from t4r_lab.experiment import Experiment
 from t4r_lab.files import scratch
+from t4r_lab.patience import Away
 from t4r_lab.spec import RunSpec
 from t4r_lab.spec.study import Plan
-from t4r_lab.tuning.storage import Unreachable, connect, patiently
+from t4r_lab.tuning.storage import Unusable, connect
 from t4r_lab.tuning.study import COUNTED, FOUND, REASON, REFUSED, START, Asked, Study, data_of, load, suggest
 
 POLL = 0.5
@@ -63,15 +64,17 @@ def name_worker() -> str:
     return f"{socket.gethostname()}-{secrets.token_hex(4)}"
 
 
-def work(orders: Orders) -> int:
+def work(orders: Orders, waits: float = 0.0) -> int:
     """Try specs until the study has ended, the time is over or somebody asks to stop; how many were tried.
+
+    `waits` are the seconds for which a storage that is away is waited for at the start; later, it is as for all work.
 
     Raises
     ------
     InputError
         if there is no such study, its starting spec is refused here, or its storage can't be reached.
     """
-    store = connect(orders.storage)
+    store = connect(orders.storage, waits).waiting()
     study = load(orders.study, store, orders.seed)
     dataset = Experiment.open(study.plan.spec, data_of(study)).dataset
     import torch
@@ -85,9 +88,7 @@ def work(orders: Orders) -> int:
     try:
         with _control(study, orders.until) as should_stop:
             while not should_stop():
-                trial = None if _too_late(study, orders.until) else patiently(
-                    store.url, lambda: study.claim(orders.name)
-                )  # fmt: skip
+                trial = None if _too_late(study, orders.until) else study.claim(orders.name)
                 if trial is None:
                     if study.ended() or _too_late(study, orders.until):
                         break
@@ -96,7 +97,7 @@ def work(orders: Orders) -> int:
                 with store.heartbeat(trial._trial_id), scratch(folders, "trial") as folder:
                     done += _try(study, trial, dataset, folder, should_stop)
     finally:
-        with suppress(Exception):
+        with suppress(Exception), patience.at_once():
             study.lose(orders.name, stopped=True)
     return done
 
@@ -105,21 +106,21 @@ def _try(study: Study, trial: optuna.Trial, dataset: Any, folder: Path, should_s
     """Run a trial and tell the storage how it ended, if it did. Whatever goes wrong in it is its own affair."""
     from t4r_lab.tuning.trial import Interrupted, Pruned, reason, train
 
-    plan, url = study.plan, study.store.url
+    plan, patiently = study.plan, study.store.patiently
     epochs: list[dict[str, Any]] = []
     found: dict[str, float] = {}
     state, attributes = TrialState.COMPLETE, {}
 
     def prune(epoch: int, value: float) -> bool:
-        patiently(url, lambda: trial.report(value, epoch))
-        return patiently(url, trial.should_prune)
+        patiently(lambda: trial.report(value, epoch))
+        return patiently(trial.should_prune)
 
     try:
-        spec = patiently(url, lambda: choose(trial, plan))
+        spec = patiently(lambda: choose(trial, plan))
         found = train(spec, plan, dataset, folder, epochs, should_stop, prune)
     except (Interrupted, optuna.exceptions.UpdateFinishedTrialError):
         return False  # given back, or long without a sign of life and another worker's by now
-    except Unreachable:
+    except (Away, Unusable):
         raise
     except (Refused, InputError) as error:
         state, attributes = TrialState.PRUNED, {REFUSED: True, REASON: str(error)}
@@ -174,7 +175,7 @@ def _tell(
                 trial.set_constraint(constraint.text, constraint.excess(found))
         study.optuna.tell(trial, values, None if values else state, skip_if_finished=True)
 
-    patiently(study.store.url, tell)
+    study.store.patiently(tell)
 
 
 @contextmanager
@@ -223,7 +224,8 @@ def main() -> int:
     text = sys.stdin.read()
     system.stop_as_interrupted()
     try:
-        work(Orders(**read_json(text, "orders")))
+        # whoever started it has reached the storage
+        work(Orders(**read_json(text, "orders")), patience.SECONDS)
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

@@ -104,12 +104,15 @@ class Watch:
         return self._open[name].spec_of(trial)
 
     def _state(self, launched: Launched, alive: bool) -> StudyState:
+        from t4r_lab.tuning.leading import mark_if_dead
         from t4r_lab.tuning.study import load
 
         name = launched.name
         if name not in self._open:
             self._open[name] = load(name, self._store(launched.storage))
         study, before = self._open[name], self._known.get(name)
+        if not alive:
+            mark_if_dead(study, self.home)
         trials = tuple(study.trials())
         if before is None or before.trials != trials:
             front = tuple(trial.number for trial in study.front())
