@@ -109,7 +109,8 @@ def _search(
         recording.write_summary(study, record, study.trials())
     except BaseException as error:
         with suppress(Exception), patience.at_once():  # the record may be what failed; the first error is what counts
-            record.finish("FAILED", f"{type(error).__name__}: {error}")
+            killed = isinstance(error, KeyboardInterrupt)
+            record.finish("KILLED" if killed else "FAILED", f"{type(error).__name__}: {error}".rstrip(": "))
         raise
     status = "stopped" if stopped else "finished"
     record.finish("KILLED" if stopped else "FINISHED", status)
