@@ -182,6 +182,9 @@ def test_lines_are_named_without_a_header_and_behind_long_separators(tmp_path: P
     path = write(tmp_path / "r.dat", *RATINGS[:2], "", "1::::3::1700000000", *RATINGS[2:])
     with pytest.raises(InputError, match=r"r\.dat, line 4: column 'item_id' has no item"):
         prepare(path, tmp_path / "data", PrepareOptions(columns=["user_id", "item_id", "rating", "timestamp"]))
+    path = write(tmp_path / "r.dat", *RATINGS[:2], "", "1::2::3::soon", *RATINGS[2:])
+    with pytest.raises(InputError, match=r"r\.dat, line 4: timestamp 'soon' is not a time"):
+        prepare(path, tmp_path / "data", PrepareOptions(columns=["user_id", "item_id", "rating", "timestamp"]))
     path = write(tmp_path / "r.dat", *RATINGS[:60], "1::2::3::4::5", *RATINGS[60:])
     with pytest.raises(InputError, match="line 61: 5 fields where 4 names are given"):
         read_file(path, PrepareOptions(separator="::", columns=["user_id", "item_id", "rating", "timestamp"]))

@@ -129,7 +129,7 @@ def seconds(table: Table, name: str, form: str, by: By = "found") -> pl.Series:
     values = to_seconds(raw, form)
     bad = values.is_null() | ~values.is_finite()
     if bad.any():
-        row = int(bad.arg_max() or 0)
+        row = int(_exceptions(raw, bad).arg_max() or 0)
         problem = "is missing" if _plain(raw)[row] is None else f"{_short(raw[row])} is not a time{_like(form, by)}"
         more = ", or say how to read it with --time-format" if by == "found" else ""
         raise InputError(f"{table.line(row)}: {name} {problem}; use seconds, or dates such as 2026-01-31 12:00{more}")
@@ -144,6 +144,14 @@ def seconds(table: Table, name: str, form: str, by: By = "found") -> pl.Series:
             f"remove the row, or, if it is right, say --time-format {form}"
         )
     return values
+
+
+def _exceptions(raw: pl.Series, bad: pl.Series) -> pl.Series:
+    """Which unreadable values are to be named: where most of a column of texts are numbers, those that are none."""
+    if not isinstance(raw.dtype, pl.String):
+        return bad
+    words = bad & raw.cast(pl.Float64, strict=False).is_null()
+    return words if words.any() and 2 * words.sum() < len(raw) else bad
 
 
 def _like(form: str, by: By) -> str:
