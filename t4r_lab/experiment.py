@@ -98,7 +98,7 @@ def check_labels(spec: RunSpec, dataset: Dataset) -> None:
         return
     from t4r_lab import labels
 
-    labels.check_split(spec, dataset.schema, dataset.manifest.split)
+    labels.check_split(spec, dataset.schema, dataset.split)
     for part in (spec.train.fit_on, *(["valid"] if spec.train.fit_on == "train" else [])):
         labels.check_labels(spec, dataset.part(part), part)
 

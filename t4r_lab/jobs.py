@@ -185,12 +185,15 @@ class Job:
         Raises
         ------
         InputError
-            while one still works, or when the job has ended for good.
+            while one still works, when the job has ended for good, or as `Experiment.open` does.
         """
+        from t4r_lab.experiment import Experiment
+
         try:
             with self.lock() as lock:
                 self._refuse(ENDED, "train its spec again for a new run")
                 before, spec = self.written(), self.spec()
+                Experiment.open(spec)
                 write_json(self.folder / CONTROL, {"action": "resume"})
                 self.write(replace(_new(self.id, spec, before.launched), run_id=before.run_id, metrics=before.metrics))
                 self.start(lock)

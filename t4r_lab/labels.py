@@ -112,14 +112,19 @@ def check_split(spec: RunSpec, schema: Schema, split: str) -> None:
             continue
         path = f"model.heads.{index}"
         if label_column(head, schema, path).scope == "session":
-            raise InputError(
-                f"{path}.column: label {head.column!r} is of the whole session, and leave-one-out puts each of them "
-                "with its label into training, validation and test; prepare with --split time, or use a label of events"
-            )
+            raise InputError(f"{path}.column: {_known_before(head.column)}")
 
 
-def check_tasks(model: Model, sessions: Sessions, part: str) -> None:
-    """Refuse label tasks that the data of a part doesn't have, or has more classes for, before any training.
+def _known_before(label: str) -> str:
+    """Why a label of whole sessions is refused where each session is in every part."""
+    return (
+        f"label {label!r} is of the whole session, and leave-one-out puts each of them with its label into training, "
+        "validation and test; prepare with --split time, or use a label of events"
+    )
+
+
+def check_tasks(model: Model, sessions: Sessions, part: str, split: str) -> None:
+    """Refuse label tasks that the data of a part doesn't have, has more classes for, or that `split` gives away.
 
     Raises
     ------
@@ -129,6 +134,8 @@ def check_tasks(model: Model, sessions: Sessions, part: str) -> None:
     for task in (task for head in model.heads for task in head.labels):
         if task.name not in sessions.context and task.name not in sessions.values:
             raise InputError(f"label {task.name!r} is no column of the data; prepare them with --targets {task.name}")
+        if split == "leave_one_out" and task.name in sessions.context:
+            raise InputError(_known_before(task.name))
         if task.answer.kind != "categorical":
             continue
         found = as_labels(_column(sessions, task.name))

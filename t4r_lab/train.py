@@ -71,7 +71,7 @@ def fit(
     valid = dataset.part("valid") if spec.train.fit_on == "train" else None
     shortest = 2 if model.predicts_items else 1
     check_sessions(train, spec.data.path, shortest)
-    check_tasks(model, train, spec.train.fit_on)
+    check_tasks(model, train, spec.train.fit_on, dataset.split)
     windows = training_windows(train, training_length(model.masking, spec.data.max_length), shortest)
     too_short = len(train) - len(windows)
     steps = math.ceil(len(windows) / spec.train.batch_size)

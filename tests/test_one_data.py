@@ -375,6 +375,7 @@ def test_the_lab_shows_and_trains_the_data_that_were_chosen(lab: Lab, monkeypatc
     turn("b")
     lab.architecture.preset.value = "sasrec"
     lab.train()
+    until(lambda: launched)
     assert [Path(spec.data.path).name for spec in launched] == ["b"]
     assert "<span>b · " in lab._header.value
     assert "Ready to train on" in lab.architecture._status.value and re.search(r"/b<", lab.architecture._status.value)

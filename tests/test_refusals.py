@@ -299,6 +299,16 @@ def resume(case: Case) -> Refuse:
     return shell("train", "--resume", run)
 
 
+def go_on(case: Case) -> Refuse:
+    """A job that was launched before, and stopped."""
+    spec, job = case.spec, jobs.Job(case.home / "jobs" / case.name)
+    job.folder.mkdir(parents=True)
+    (job.folder / "spec.json").write_text(spec.to_json())
+    with job.lock():
+        job.write(jobs.Status(job.id, spec.name, "stopped"))
+    return shell("jobs", "resume", job.id)
+
+
 def evaluate(case: Case) -> Refuse:
     run, spec = case.recorded("FINISHED"), case.spec
     with pytest.MonkeyPatch.context() as patch:
@@ -355,6 +365,7 @@ FACES: dict[str, Callable[[Case], Refuse]] = {
     "evaluate": evaluate,
     "describe": lambda case: shell("describe", case.file),
     "jobs": lambda case: raised(lambda: jobs.launch(case.spec, case.home)),
+    "jobs resume": go_on,
     "Lab": lab,
 }
 
@@ -376,7 +387,7 @@ def cases() -> list[tuple[str, str]]:
     for name, row in ROWS.items():
         without = set() if row.judged else {"evaluate"}
         if not Case(small_spec(Path("x")).to_dict(), row.changes, Path(), Path()).is_spec:
-            without |= {"resume", "worker", "finalize"}
+            without |= {"resume", "worker", "finalize", "jobs resume"}
         found += [(face, name) for face in FACES if face not in without]
     return found
 
@@ -439,6 +450,18 @@ def test_a_study_may_try_what_is_refused_and_its_trial_says_why(folders: Path, t
     with pytest.raises(InputError) as error:
         Experiment.open(spec.override({path: "mean"}))
     assert states["mean"] == ("refused", str(error.value))
+
+
+def test_a_model_put_together_by_hand_is_refused_the_label_too(folders: Path, tmp_path: Path) -> None:
+    """`fit` has no spec of the heads: it asks the tasks."""
+    from t4r_lab import build
+    from t4r_lab.train import fit
+
+    row = ROWS["a label of whole sessions on leave-one-out data"]
+    spec, data = small_spec(folders / row.data).override(row.changes), Dataset.open(folders / row.data)
+    model = build.build(spec, data.schema, data.item_table())
+    assert row.words in raised(lambda: list(fit(model, data, small_spec(folders / row.data), tmp_path)))()
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_the_door_needs_no_torch(folders: Path) -> None:

@@ -328,8 +328,8 @@ def test_damaged_jobs_and_a_launch_that_fails_are_shown(lab: Lab, monkeypatch: p
 
     monkeypatch.setattr("t4r_lab.jobs.launch", full)
     lab.architecture.train.click()
+    until(lambda: lab.tabs.selected_index == 2)
     assert "No space left" in lab.jobs._message.value
-    assert lab.tabs.selected_index == 2
 
 
 def test_callbacks_are_quick(lab: Lab) -> None:

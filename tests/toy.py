@@ -53,6 +53,7 @@ class Toy:
     n: int = 300
     schema: Schema = SCHEMA
     parts: dict[str, Sessions] = field(default_factory=dict)
+    split: str = "time"
 
     def part(self, name: str) -> Sessions:
         if name not in self.parts:

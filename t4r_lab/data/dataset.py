@@ -56,6 +56,11 @@ class Dataset:
         """SHA-256 over the contents of the folder, in hexadecimal."""
         return self.manifest.digest
 
+    @property
+    def split(self) -> str:
+        """``time``, or ``leave_one_out``, where each session is in every part."""
+        return self.manifest.split
+
     @cached_property
     def vocabulary(self) -> Vocabulary:
         return Vocabulary.open(self.path)
@@ -79,7 +84,7 @@ class Dataset:
 
     def _before_test(self) -> Sessions:
         train, valid = self.part("train"), self.part("valid")
-        if self.manifest.split == "leave_one_out":  # a session's validation row holds its training events too
+        if self.split == "leave_one_out":  # a session's validation row holds its training events too
             ours, longer = (pl.Series(np.asarray(part.ids), dtype=pl.String) for part in (train, valid))
             train = train.take(np.flatnonzero(~ours.is_in(longer.implode()).to_numpy()))
         return join(train, valid)

@@ -224,11 +224,14 @@ class Lab(w.VBox):
         try:
             with self.background.lock:
                 spec = self.draft.ready()
-            jobs.launch(spec, self.home)
-        except (InputError, OSError) as error:
-            self.jobs.refusal = sentence(error)
-        else:
-            self.jobs.refusal = ""
+        except InputError as error:
+            self._told(str(error))
+        else:  # on a thread, since every file of the data is looked at
+            self.background.run(lambda: jobs.launch(spec, self.home), lambda _: self._told(""), self._told)
+
+    def _told(self, refusal: str) -> None:
+        """A launch has been refused, or done."""
+        self.jobs.refusal = refusal
         self._launched()
 
     def _launched(self) -> None:
