@@ -98,7 +98,7 @@ ROWS = {
         "labels", heads({"kind": "binary", "column": "starz"}), "the data has no label 'starz'; did you mean 'stars'"
     ),
     "a label that is a feature": Row(
-        "shop", heads({"kind": "categorical", "column": "category"}), "it is a feature; prepare it with --targets category"
+        "shop", heads({"kind": "categorical", "column": "category"}), "it is a feature; prepare it with"
     ),
     "a label of another kind": Row(
         "labels", heads({"kind": "categorical", "column": "stars"}),
