@@ -244,7 +244,8 @@ def data_of(row: track.RunRow, spec: RunSpec) -> Dataset:
 
 def load_model(home: Path, row: track.RunRow) -> tuple[Model, RunSpec, Any]:
     """Model, spec and schema of a recorded run."""
-    folder = track.Artifacts(home).path(row.run_id, "model")
+    files = track.Artifacts(home)
+    folder = files.path(row.run_id, "model")
     if not folder.is_dir():
         how = f"resume it with `t4r-lab train --resume {row.run_id[:8]}`"
         if row.status == "FINISHED":

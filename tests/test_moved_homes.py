@@ -117,6 +117,18 @@ def test_data_that_are_not_those_are_not_taken_for_them(copy: Path) -> None:
     assert other.is_dir()
 
 
+def test_a_study_is_gone_on_with_on_its_data(copy: Path) -> None:
+    from t4r_lab.data.dataset import Dataset
+    from t4r_lab.spec.study import Plan, StudyOptions
+    from t4r_lab.tuning import lead, storage, study
+
+    plan = Plan.of(small_spec(copy / "data" / "d"), StudyOptions.parse({"space": {"train.learning_rate": None}}))
+    study.begin("s", plan, Dataset.open(copy / "data" / "d").digest, storage.connect(lead.address(copy, None)))
+    moved = copy.rename(copy.with_name("moved"))
+    there = study.load("s", storage.connect(lead.address(moved, None)))
+    assert Path(there.plan.spec.data.path) == moved / "data" / "d"
+
+
 def test_a_job_goes_on_where_its_folder_is_gone(copy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = copy / "jobs" / "j"
     folder.mkdir(parents=True)

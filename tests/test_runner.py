@@ -175,7 +175,7 @@ def test_a_stopped_run_goes_on_to_the_same_result(data: Path, whole: runner.RunR
 def test_only_one_process_trains_a_run_and_the_other_leaves_its_record_alone(data: Path, home: Path) -> None:
     on_report, should_stop = after(1)
     stopped = runner.run(small_spec(data), home=home, on_report=on_report, should_stop=should_stop)
-    folder = Path(track.tags(home, stopped.run_id)[track.FOLDER])
+    folder = Path(track.find(home, stopped.run_id).folder)
     with guard.only_trainer(folder):
         with pytest.raises(InputError, match="another process is training this run"):
             runner.resume(stopped.run_id, home=home, on_report=silent)

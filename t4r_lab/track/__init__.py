@@ -108,7 +108,8 @@ class Record:
         """Parameters, data and spec; no more than once."""
         from mlflow.entities import Param
 
-        if Artifacts(self.home).path(self.run_id, SPEC).exists():
+        files = Artifacts(self.home)
+        if files.path(self.run_id, SPEC).exists():
             return
         parameters = [Param(path, str(value)) for path, value in spec.flat().items()]
         self._client.log_batch(self.run_id, params=parameters)
@@ -382,7 +383,8 @@ def history(home: Path, run_id: str, names: Sequence[str]) -> dict[str, list[tup
 
 def spec(home: Path, row: RunRow, files: Artifacts | None = None) -> RunSpec:
     """The spec that the run was started with, on its data, wherever these lie now."""
-    path = (files or Artifacts(home)).path(row.run_id, SPEC)
+    files = files or Artifacts(home)
+    path = files.path(row.run_id, SPEC)
     if not path.exists():
         how = f"bring back a copy of {local.artifact_root(home)}" if not server() else "choose another run"
         raise InputError(f"run {row.name} ({row.status.lower()}): its {SPEC} is not in the record any more; {how}")

@@ -12,7 +12,8 @@ from t4r_lab.track.client import client_of, server, writer_of
 
 
 class Artifacts:
-    """The files of runs of `home`, to read. What a server has is fetched once, and removed with this object."""
+    """The files of runs of `home`, to read. What a server has is fetched once, and removed with this object, which
+    has to be held while they are read."""
 
     def __init__(self, home: Path) -> None:
         self.home = home

@@ -17,6 +17,7 @@ from optuna import study as optuna_study
 from optuna import trial as optuna_trial
 from optuna.trial import FrozenTrial, TrialState
 
+from t4r_lab import homes, track
 from t4r_lab.data.dataset import Dataset
 from t4r_lab.errors import InputError, did_you_mean
 from t4r_lab.experiment import open_data
@@ -290,7 +291,8 @@ def _load(name: str, store: Store, sampler_seed: Sequence[int] | None) -> Study:
     if content is None:
         raise InputError(f"study {name!r}: it was left half made; begin it again with `t4r-lab tune`")
     options = StudyOptions.parse(content["options"])
-    plan = Plan.of(RunSpec.parse(content["spec"]), options)
+    place = store.folder.parent if store.folder else homes.locate()
+    plan = Plan.of(track.on_its_data(place, RunSpec.parse(content["spec"]), content["digest"]), options)
     if sampler_seed is not None:
         found.sampler, found.pruner = _sampler(options, sampler_seed), _pruner(plan)
     return Study(name, store, plan, content["digest"], found)

@@ -1,0 +1,212 @@
+"""A record on a real MLflow server, which is stopped, started again and kept from writing while a run trains."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import socket
+import subprocess
+import sys
+import threading
+import time
+import urllib.request
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from t4r_lab import guard, homes, runner, server, track
+from t4r_lab.errors import InputError
+from t4r_lab.report import Epoch, Report, silent
+from tests.small import small_data, small_spec
+
+pytestmark = pytest.mark.slow
+
+
+class Server:
+    """MLflow's server on this machine with all it has in `folder`."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.files = folder, folder / "files"
+        self.files.mkdir(parents=True)
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            self.url = f"http://127.0.0.1:{probe.getsockname()[1]}"
+
+    def start(self) -> None:
+        command = [sys.executable, "-m", "mlflow", "server", "--port", self.url.rpartition(":")[2], "--workers", "1"]
+        command += ["--backend-store-uri", homes.sqlite_url(self.folder / "server.db")]
+        command += ["--artifacts-destination", str(self.files), "--uvicorn-opts", "--log-level info"]
+        with (self.folder / "log.txt").open("ab") as log:
+            self.process = subprocess.Popen(
+                command, env=server.environment(), stdout=log, stderr=log, start_new_session=True
+            )
+        deadline = time.monotonic() + 120
+        while time.monotonic() < deadline and self.process.poll() is None:
+            with suppress(OSError), urllib.request.urlopen(f"{self.url}/health", timeout=5):
+                return
+            time.sleep(0.2)
+        raise AssertionError((self.folder / "log.txt").read_text())
+
+    def stop(self) -> None:
+        with suppress(ProcessLookupError):
+            os.killpg(self.process.pid, 9)
+        self.process.wait(20)
+
+    def asked(self, method: str) -> Counter[str]:
+        """How often each address was asked for since the last call."""
+        log = self.folder / "log.txt"
+        found = Counter(re.findall(rf'"{method} (\S+) HTTP', log.read_text()))
+        log.write_text("")  # it is opened to append
+        return found
+
+
+@pytest.fixture(scope="module")
+def mlflow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    found = Server(tmp_path_factory.mktemp("server"))
+    found.start()
+    yield found
+    found.stop()
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return small_data(tmp_path_factory.mktemp("data") / "d")
+
+
+@pytest.fixture
+def home(mlflow: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", mlflow.url)
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")  # so that what fails does so soon
+    return tmp_path / "home"
+
+
+def command(*arguments: str, home: Path, scratch: Path) -> str:
+    """What a command of the command line writes on standard output."""
+    scratch.mkdir(exist_ok=True)
+    done = subprocess.run(
+        [sys.executable, "-m", "t4r_lab", *arguments], capture_output=True, text=True, check=False,
+        env={**os.environ, homes.VARIABLE: str(home), "TMPDIR": str(scratch)},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert "Downloading artifacts" not in done.stderr
+    return done.stdout
+
+
+def test_documents_are_documents_and_a_comparison_fetches_what_it_needs_once(
+    mlflow: Server, home: Path, data: Path, tmp_path: Path
+) -> None:
+    scratch = tmp_path / "scratch"
+    (tmp_path / "s.yaml").write_text(small_spec(data, name="one", train__epochs=1).to_yaml())
+    train = command("train", str(tmp_path / "s.yaml"), "--json", home=home, scratch=scratch)
+    runs = [json.loads(train)["run_id"]]
+    runs.append(runner.run(small_spec(data, name="two", train__epochs=1), home=home, on_report=silent).run_id)
+    mlflow.asked("GET")
+    found = json.loads(command("compare", "one", "two", "--json", home=home, scratch=scratch))
+    assert [row["run_id"] for row in found["runs"]] == runs
+    assert found["differences"] and found["slices"] and found["reliability"]
+    files = {path: n for path, n in mlflow.asked("GET").items() if "/mlflow-artifacts/artifacts/" in path}
+    wanted = {"artifacts/spec.yaml", "ranks/valid/model.parquet", "detail/valid/model.json"}
+    for run in runs:
+        names = {path.partition(f"{run}/")[2].removeprefix("artifacts/") for path in files if run in path}
+        assert names >= {name.removeprefix("artifacts/") for name in wanted}
+    assert set(files.values()) == {1}
+    assert not [path for path in files if "model.safetensors" in path]
+    answer = json.loads(
+        command("recommend", "one", "--items", "1", "2", "-k", "3", "--json", home=home, scratch=scratch)
+    )
+    assert len(answer["recommendations"]) == 3
+    assert [path.name for path in scratch.iterdir() if not path.name.startswith("torchinductor")] == []
+
+
+def test_a_machine_ends_its_own_runs_alone(home: Path, data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from t4r_lab.data.dataset import Dataset
+
+    def status() -> str:
+        return next(row.status for row in guard.runs(home) if row.run_id == record.run_id)
+
+    folder = home / "jobs" / "x"
+    with guard.only_trainer(folder):
+        record = track.start(home, small_spec(data, name="alive"), Dataset.open(data), folder)
+        assert status() == "RUNNING"
+        with monkeypatch.context() as other:
+            other.setattr(homes, "host", lambda: "another")
+            home.rename(home.with_name("of the first"))  # the other machine has nothing at that path
+            assert status() == "RUNNING"
+            home.with_name("of the first").rename(home)
+            assert status() == "RUNNING"
+    with monkeypatch.context() as other:
+        other.setattr(homes, "host", lambda: "another")
+        assert status() == "RUNNING"  # it can't know that the process is gone
+    assert status() == "KILLED"
+
+
+def test_a_run_of_an_earlier_version_which_names_no_host_is_left_alone(home: Path, data: Path) -> None:
+    from t4r_lab.data.dataset import Dataset
+
+    record = track.start(home, small_spec(data, name="old"), Dataset.open(data), home / "jobs" / "y")
+    track.client_of(home)[0].delete_tag(record.run_id, track.HOST)
+    assert [row.status for row in guard.runs(home) if row.name == "old"] == ["RUNNING"]
+
+
+def test_a_training_waits_for_its_server_and_loses_nothing(mlflow: Server, home: Path, data: Path) -> None:
+    told: list[Epoch] = []
+
+    def on_report(report: Report) -> None:
+        if isinstance(report, Epoch):
+            told.append(report)
+            if report.epoch == 2:
+                mlflow.stop()
+                threading.Timer(1.0, mlflow.start).start()
+
+    result = runner.run(small_spec(data, name="waits", train__epochs=4), home=home, on_report=on_report)
+    assert result.status == "FINISHED"
+    curve = track.history(home, result.run_id, ["train/loss"])["train/loss"]
+    assert sorted(curve) == [(report.epoch, pytest.approx(report.train_loss)) for report in told]
+    assert track.find(home, "waits").valid == pytest.approx(result.valid)
+
+
+def test_files_that_the_server_refuses_are_named_as_that_and_the_run_goes_on_afterwards(
+    mlflow: Server, home: Path, data: Path
+) -> None:
+    kept = mlflow.folder / "kept"
+
+    def on_report(report: Report) -> None:
+        if isinstance(report, Epoch) and report.epoch == 2:
+            mlflow.files.rename(kept)
+            mlflow.files.write_text("a file, no folder")
+
+    with pytest.raises(InputError, match=r"the MLflow server can't keep or give files \(it answers 500\)"):
+        runner.run(small_spec(data, name="refused"), home=home, on_report=on_report)
+    mlflow.files.unlink()
+    kept.rename(mlflow.files)
+    row = track.find(home, "refused")
+    assert row.status == "FAILED"
+    assert "it answers 500" in row.reason
+    assert runner.resume("refused", home=home, on_report=silent).status == "FINISHED"
+    assert track.find(home, "refused").status == "FINISHED"
+
+
+@pytest.mark.parametrize(
+    ("said", "kind", "words"),
+    [
+        ("failed with exception HTTPConnectionPool: Max retries exceeded with url", True, "no MLflow server answers"),
+        ("failed with timeout exception", True, "no MLflow server answers"),
+        ("/api/2.0/mlflow-artifacts/x: Max retries exceeded (too many 500 error responses)", False, "keep or give files"),
+        ("413 Client Error: Too Large for url: http://h/api/2.0/mlflow-artifacts/artifacts/x", False, "answers 413"),
+        ("/api/2.0/mlflow-artifacts/x: too many 503 error responses", True, "answers 503"),
+        ("/api/2.0/mlflow/runs/log-batch: too many 500 error responses", True, "answers 500"),
+        ("API request to endpoint /x failed with error code 403 != 200.", False, "MLFLOW_TRACKING_USERNAME"),
+    ],
+)  # fmt: skip
+def test_answers_of_a_server_are_said_by_what_they_mean(said: str, kind: bool, words: str) -> None:
+    from t4r_lab.patience import Away
+    from t4r_lab.track.client import _answered
+
+    refusal = _answered(said, "http://h")
+    assert refusal is not None and words in str(refusal)
+    assert isinstance(refusal, Away) is kind
+    assert _answered("API request failed with error code 404 != 200. Response body: 'no such run'", "http://h") is None
