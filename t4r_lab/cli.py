@@ -14,10 +14,11 @@ from typing import Any, NoReturn
 
 from t4r_lab import __version__, printing, processors
 from t4r_lab.documents import read_json
-from t4r_lab.errors import InputError, did_you_mean, is_panic
+from t4r_lab.errors import LONGEST, InputError, did_you_mean, is_panic
 from t4r_lab.options import add_flag, add_json, document, show
 from t4r_lab.place_commands import PLACE_COMMANDS
 from t4r_lab.study_commands import STUDY_COMMANDS
+from t4r_lab.terminal import say
 
 
 class Parser(argparse.ArgumentParser):
@@ -48,10 +49,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
             status: int = options.command(options) or 0
         return status
     except InputError as error:
-        print(f"error: {error}", file=sys.stderr)
+        say(f"error: {error}")
         return 2
     except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
+        say("interrupted")
         return 1
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -60,7 +61,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if os.environ.get("T4R_LAB_DEBUG") or not (isinstance(error, Exception) or is_panic(error)):
             raise
         line = " ".join(str(error).split()) or type(error).__name__
-        print(f"error: {line} ({type(error).__name__}; T4R_LAB_DEBUG=1 shows where)", file=sys.stderr)
+        say(f"error: {line[:LONGEST]} ({type(error).__name__}; T4R_LAB_DEBUG=1 shows where)")
         return 1
 
 
@@ -215,7 +216,7 @@ def _file_spec(path: str) -> Any:
 
     spec, section = load_study(path)
     if section:
-        print(f"one run of {path}; its section search: is for `t4r-lab tune {path}`", file=sys.stderr)
+        say(f"one run of {path}; its section search: is for `t4r-lab tune {path}`")
     return spec
 
 
@@ -336,7 +337,7 @@ def _recommend(options: argparse.Namespace) -> None:
         "sessions": int(frame["session"].nunique()), "rows": len(frame), "out": options.out,
         "left_out": asdict(left_out),
     }  # fmt: skip
-    text = f"{len(frame)} rows in {options.out}" if options.out else frame.head(40).to_string(index=False)
+    text = f"{len(frame)} rows in {options.out}" if options.out else printing.frame_text(frame, 40)
     said = f"{text}\n{left_out.words}" if left_out.words else text
     show(options, {**content, "recommendations": rows} if rows else content, lambda: said)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -53,6 +53,8 @@ class Comparison:
     remarks: list[str]
     warnings: dict[str, list[str]] = field(default_factory=dict)
     """label of a run → what of its figures should be doubted"""
+    chosen: list[str] = field(default_factory=list)
+    """those paths of `specs` that somebody set: without what comes with a kind and stays as it comes"""
 
 
 def compare(
@@ -99,7 +101,8 @@ def compare(
             differences.append(paired_bootstrap(cases[a], cases[b], metric, a, b, seed))
     doubts = {labels[r.run_id]: [*r.warnings.get("train", []), *r.warnings.get("valid", [])] for r in rows}
     warnings = {label: found for label, found in doubts.items() if found}
-    return Comparison(rows, metrics, _differing(specs, labels), differences, remarks, warnings)
+    differing = _differing(specs, labels)
+    return Comparison(rows, metrics, differing, differences, remarks, warnings, _chosen(specs.values(), differing))
 
 
 def paired_bootstrap(
@@ -186,6 +189,11 @@ def _pairs(
     if best is None:
         return between
     return [*between, *((run, best) for run in runs)]
+
+
+def _chosen(specs: Iterable[RunSpec], differing: Iterable[str]) -> list[str]:
+    knobs = [spec.knobs() for spec in specs]
+    return [path for path in differing if any(path in own and own[path].value != own[path].default for own in knobs)]
 
 
 def _differing(specs: dict[str, RunSpec], labels: dict[str, str]) -> dict[str, dict[str, Any]]:

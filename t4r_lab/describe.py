@@ -11,6 +11,7 @@ from t4r_lab.data.dataset import Dataset
 from t4r_lab.data.values import odd_words
 from t4r_lab.estimate import Estimate
 from t4r_lab.spec import RunSpec
+from t4r_lab.terminal import clean_line, table, wrapped
 
 BARS = " ▁▂▃▄▅▆▇█"
 
@@ -21,15 +22,19 @@ def describe(dataset: Dataset) -> str:
     lines = [f"{dataset.path}  ({dataset.schema.n_items:,} items, digest {dataset.digest[:12]})", ""]
     if reading := profile.get("reading"):
         lines += [*reading, ""]
-    lines += [f"{'part':<8}{'sessions':>12}{'events':>14}{'items':>10}"]
-    lines += [f"{n:<8}{p['sessions']:>12,}{p['events']:>14,}{p['items']:>10,}" for n, p in profile["parts"].items()]
-    lines += ["", "columns", *(_column(column, profile) for column in dataset.schema)]
-    lines += [f"  {line}" for line in as_text(profile)]
+    parts = [[n, *(f"{p[what]:,}" for what in ("sessions", "events", "items"))] for n, p in profile["parts"].items()]
+    lines += [table(["part", "sessions", "events", "items"], parts, [1, 2, 3]), ""]
+    lines += [table(["column", "role", "kind", "scope", ""], [_column(column, profile) for column in dataset.schema])]
+    return "\n".join([*lines, *(wrapped(line, 20) for line in _figures(profile)), *_notes(profile)])
+
+
+def _figures(profile: Mapping[str, Any]) -> list[str]:
+    """Lengths, popularity, times and repeats, a line each."""
     lengths = profile["lengths"]
     histogram = {int(k): v for k, v in lengths["histogram"].items()}
     counts = [histogram.get(n, 0) for n in range(min(histogram), max(histogram) + 1)]
     more = " and more" if lengths["last_is_longer"] else ""
-    lines += [
+    lines = [
         "",
         f"events per session  {spark(counts)}  {min(histogram)} to {max(histogram)}{more}, mean {lengths['mean']:.3g}",
     ]
@@ -42,11 +47,17 @@ def describe(dataset: Dataset) -> str:
     repeats = profile["checks"]
     lines += [f"repeated items      {repeats['repeat_share']:.1%} of a session's later events, "
               f"{repeats['consecutive_repeat_share']:.1%} right after each other"]  # fmt: skip
-    lines += ["", "left out", *(f"  {line}" for line in left_out(profile) or ["nothing"])]
+    return lines
+
+
+def _notes(profile: Mapping[str, Any]) -> list[str]:
+    """What was left out, and the checks of the split."""
+    lines = ["", "left out", *(wrapped(f"  {clean_line(line)}", 4) for line in left_out(profile) or ["nothing"])]
     lines += ["", "checks of the split"]
     for found in findings(profile):
-        lines += [f"  {found.level:<8} {found.words}", *([f"{'':11}{found.remedy}"] if found.remedy else [])]
-    return "\n".join(lines)
+        lines += [wrapped(f"  {found.level:<8} {found.words}", 11)]
+        lines += [wrapped(f"{'':11}{found.remedy}", 11)] if found.remedy else []
+    return lines
 
 
 def left_out(profile: Mapping[str, Any]) -> list[str]:
@@ -73,9 +84,9 @@ def describe_spec(spec: RunSpec, found: Estimate) -> str:
     """Parameters and memory of every part that `spec` builds, and the time of an epoch."""
     kinds = ("weights", "gradients", "optimizer", "activations", "logits")
     lines = [f"{spec.name}  ({spec.model.body.kind} · {spec.model.masking.kind}, data {spec.data.path})", ""]
-    lines += [f"{'part':<34}{'parameters':>14}{'MB':>10}"]
-    lines += [f"{cost.path:<34}{cost.parameters:>14,}{cost.memory / 1e6:>10,.1f}" for cost in found.costs]
-    lines += [f"{'together':<34}{found.parameters:>14,}{found.memory / 1e6:>10,.1f}", ""]
+    costs = [[cost.path, f"{cost.parameters:,}", f"{cost.memory / 1e6:,.1f}"] for cost in found.costs]
+    costs.append(["together", f"{found.parameters:,}", f"{found.memory / 1e6:,.1f}"])
+    lines += [table(["part", "parameters", "MB"], costs, [1, 2]), ""]
     lines += ["memory in training, MB  " + " · ".join(f"{kind} {found.total(kind) / 1e6:,.1f}" for kind in kinds)]
     lines += [
         f"an epoch                {found.steps:,} steps, about {found.seconds:.3g} s with validation, as timed here"
@@ -83,13 +94,13 @@ def describe_spec(spec: RunSpec, found: Estimate) -> str:
     return "\n".join(lines)
 
 
-def _column(column: Any, profile: dict[str, Any]) -> str:
-    detail = f"{column.size:,} ids" if column.size else ""
+def _column(column: Any, profile: dict[str, Any]) -> list[str]:
+    detail = [f"{column.size:,} ids"] if column.size else []
     if column.kind == "continuous" and column.role == "feature":
-        detail = f"mean {column.mean:.3g}, deviation {column.std:.3g}"
-    many = ", several per item" if column.multi else ""
-    source = f"from {column.source}" if column.source and column.source != column.name else ""
-    return f"  {column.name:<20}{column.role:<9}{column.kind:<13}{column.scope:<9}{detail}{many}  {source}".rstrip()
+        detail = [f"mean {column.mean:.3g}, deviation {column.std:.3g}"]
+    detail += ["several per item"] if column.multi else []
+    detail += [f"from {column.source}"] if column.source and column.source != column.name else []
+    return [column.name, column.role, column.kind, column.scope, ", ".join(detail)]
 
 
 def spark(values: list[int]) -> str:

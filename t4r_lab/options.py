@@ -10,6 +10,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stdout
 from typing import IO, Any
 
+from t4r_lab.terminal import clean
+
 
 def add_json(sub: argparse.ArgumentParser) -> None:
     sub.add_argument("--json", action="store_true", help="print one JSON document on standard output")
@@ -39,7 +41,8 @@ def document() -> Iterator[IO[str]]:
 def show(options: argparse.Namespace, content: Any, text: Callable[[], str]) -> None:
     """What a command has found, onto ``options.document``."""
     if os.environ.get("RANK", "0") == "0":  # of several processes one speaks
-        print(json.dumps(content, indent=2, default=str) if options.json else text(), file=options.document, flush=True)
+        found = json.dumps(content, indent=2, default=str) if options.json else clean(text())
+        print(found, file=options.document, flush=True)
 
 
 def add_flag(sub: argparse.ArgumentParser, knob: Any) -> None:

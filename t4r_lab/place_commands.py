@@ -14,6 +14,7 @@ from typing import Any
 from t4r_lab import printing, system
 from t4r_lab.errors import InputError
 from t4r_lab.options import add_json, show
+from t4r_lab.terminal import say
 
 
 def _add_jobs(sub: argparse.ArgumentParser) -> None:
@@ -33,7 +34,11 @@ def _jobs(options: argparse.Namespace) -> None:
     home = homes.locate()
     if options.action == "list":
         rows = [job.status() for job in jobs.all_jobs(home)]
-        show(options, {"jobs": [asdict(s) for s in rows]}, lambda: printing.jobs_text(rows) or f"no jobs in {home}")
+        show(
+            options,
+            {"jobs": [asdict(s) for s in rows]},
+            lambda: printing.jobs_text(rows) if rows else f"no jobs in {home}",
+        )
         if any(status.state == "lost" for status in rows):
             with suppress(InputError):
                 guard.runs(home)  # the record too says then that they don't run
@@ -69,7 +74,7 @@ def _attach(job: Any) -> None:
                 return
             time.sleep(0.5)
     except KeyboardInterrupt:
-        print(f"job {job.id} goes on", file=sys.stderr)
+        say(f"job {job.id} goes on")
 
 
 # ── demo, ui, lab ───────────────────────────────────────────────────────────────────────────────

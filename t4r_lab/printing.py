@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from datetime import timedelta
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from t4r_lab.terminal import table
 
 if TYPE_CHECKING:
     from t4r_lab.analysis import Cases
@@ -13,7 +15,7 @@ if TYPE_CHECKING:
     from t4r_lab.reuse import Promotion
     from t4r_lab.runner import RunResult
     from t4r_lab.tuning.finalize import Final
-    from t4r_lab.tuning.lead import StudyResult
+    from t4r_lab.tuning.lead import Listed, StudyResult
     from t4r_lab.tuning.study import Trial
 
 
@@ -22,7 +24,7 @@ def run_text(result: RunResult) -> str:
         return f"run {result.run_id[:8]} was stopped; go on with: t4r-lab train --resume {result.run_id[:8]}"
     parts = {"valid": result.valid, "test": result.test}
     blocks = [
-        f"{part} part\n{table({result.name: metrics, **result.baselines.get(part, {})})}"
+        f"{part} part\n{scores({result.name: metrics, **result.baselines.get(part, {})})}"
         for part, metrics in parts.items()
         if metrics
     ]
@@ -31,16 +33,18 @@ def run_text(result: RunResult) -> str:
 
 
 def comparison_text(found: Comparison, cases: Cases | None = None) -> str:
-    lines = ["validation part", table(found.metrics)]
+    lines = ["validation part", scores(found.metrics)]
     if found.specs:
-        lines += [
-            "",
-            "what differs",
-            *(f"  {p}: " + ", ".join(f"{k} {v}" for k, v in d.items()) for p, d in found.specs.items()),
-        ]
+        head = ["", *next(iter(found.specs.values()))]
+        rows = [[path, *map(_setting, found.specs[path].values())] for path in found.chosen]
+        lines += ["", "what differs", table(head, rows)] if rows else []
     lines += ["", *(d.sentence for d in found.differences), *found.remarks]
     lines += [f"warning: {label}: {words}" for label, warnings in found.warnings.items() for words in warnings]
     return "\n".join([*lines, *(_cases(cases) if cases else [])]).rstrip()
+
+
+def _setting(value: Any) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
 def _cases(found: Cases) -> list[str]:
@@ -53,37 +57,64 @@ def _cases(found: Cases) -> list[str]:
     return lines
 
 
-def table(rows: dict[str, dict[str, float]]) -> str:
-    """Rows of metrics, numbers to the right."""
-    names = list(dict.fromkeys(name for metrics in rows.values() for name in metrics))
-    first, widths = max(len(label) for label in rows), {name: max(len(name), 10) for name in names}
-    lines = [" " * first + "".join(f"  {name:>{widths[name]}}" for name in names)]
-    for label, metrics in rows.items():
-        cells = {name: f"{metrics[name]:.4f}" if name in metrics else "–" for name in names}
-        lines.append(f"{label:<{first}}" + "".join(f"  {cells[name]:>{widths[name]}}" for name in names))
-    return "\n".join(lines)
+def scores(found: Mapping[str, Mapping[str, float]]) -> str:
+    """A row a metric, a column for each of who has it: runs and baselines."""
+    names = list(dict.fromkeys(name for metrics in found.values() for name in metrics))
+    rows = [[name, *(_figure(metrics.get(name)) for metrics in found.values())] for name in names]
+    return table(["", *found], rows, range(1, len(found) + 1))
 
 
-def _share(status: Status) -> str:
-    return f"{100 * status.done // status.total:>3} %" if status.total else "     "
+def _figure(value: float | None) -> str:
+    return "–" if value is None else f"{value:.4f}" if abs(value) < 1e5 else f"{value:.4g}"
 
 
-def _left(status: Status) -> str:
-    """The time to the end, as h:mm:ss."""
-    return f"{timedelta(seconds=round(status.eta))!s:>8} left" if status.eta is not None else " " * 13
+def frame_text(frame: Any, most: int) -> str:
+    """The first rows of a data frame."""
+    head = [str(name) for name in frame.columns]
+    rows = [["" if v is None else f"{v:.4g}" if isinstance(v, float) else str(v) for v in row]
+            for row in frame.head(most).itertuples(index=False)]  # fmt: skip
+    numbers = [i for i, kind in enumerate(frame.dtypes) if kind.kind in "if"]
+    more = f"\n… and {len(frame) - most:,} more rows" if len(frame) > most else ""
+    return table(head, rows, numbers) + more
 
 
 def jobs_text(rows: Sequence[Status]) -> str:
-    """A line a job."""
-    return "\n".join(f"{s.id}  {s.state:<9} {s.stage:<18} {_share(s)}  {_left(s)}  {s.name}" for s in rows)
+    """A line a job: how far it is, how long it has run, and the time to its end."""
+    head = ["job", "state", "done", "ran", "left", "name"]
+    lines = [
+        [
+            s.id, s.state, f"{100 * s.done // s.total} %" if s.total else "",
+            _time(s.heartbeat - s.started) if s.started else "", "" if s.eta is None else _time(s.eta), s.name,
+        ]
+        for s in rows
+    ]  # fmt: skip
+    return table(head, lines, [2, 3, 4])
+
+
+def studies_text(rows: Sequence[Listed]) -> str:
+    """A line a study: its state, when it began and how long its trials took, and the best of what it seeks."""
+    head = ["study", "state", "trials", "began", "ran", "best"]
+    lines = [
+        [
+            s.name, s.status, str(s.trials), datetime.fromtimestamp(s.began).strftime("%m-%d %H:%M") if s.began else "",
+            _time(s.seconds), _values(s.best),
+        ]
+        for s in rows
+    ]  # fmt: skip
+    return table(head, lines, [2, 4])
+
+
+def _time(seconds: float) -> str:
+    """As h:mm:ss."""
+    return str(timedelta(seconds=round(seconds)))
 
 
 def promotion_text(found: Promotion) -> str:
     """Where the model stands in the registry, and how it and its baselines do on the test part."""
     looks = f"the test part has been looked at {found.looks} time{'s' if found.looks != 1 else ''} with this run"
-    scores = {found.run_id[:8]: found.test, **found.baselines}
+    beside = {found.run_id[:8]: found.test, **found.baselines}
     where = f"{found.model}@{found.alias} is version {found.version} now, {found.note}"
-    return "\n".join([where, "test part", table(scores), looks, *(f"warning: {words}" for words in found.warnings)])
+    return "\n".join([where, "test part", scores(beside), looks, *(f"warning: {words}" for words in found.warnings)])
 
 
 def study_text(result: StudyResult, trials: Sequence[Trial] = ()) -> str:
@@ -119,14 +150,14 @@ def final_text(final: Final) -> str:
     seeds = f"{final.seeds} seed{'s' if final.seeds > 1 else ''}"
     lines = [f"study {final.name}, trial {final.trial}, {seeds}; test part", ""]
     labels = list(final.test)
-    lines.append(" " * 14 + "".join(f"  {label:>17}" for label in labels))
+    rows = []
     for name in final.test["tuned"]:
         cells = []
         for label in labels:
             value, half = final.test[label].get(name), final.interval.get(label, {}).get(name)
-            cell = "–" if value is None else f"{value:.4f}"
-            cells.append(f"{cell} ± {half:.4f}" if half is not None and value is not None else cell)
-        lines.append(f"{name:<14}" + "".join(f"  {cell:>17}" for cell in cells))
+            cells.append(_figure(value) if half is None or value is None else f"{_figure(value)} ± {half:.4f}")
+        rows.append([name, *cells])
+    lines.append(table(["", *labels], rows, range(1, len(labels) + 1)))
     if final.seeds > 1:
         lines.append("± is half of the 95 % interval of the mean over seeds")
     looks = f"{final.looks} time{'s' if final.looks != 1 else ''}"

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import sys
+import time
+from datetime import timedelta
 from typing import Any, Self
 
 from t4r_lab.report import Baseline, Caution, Epoch, Progress, Remark, Report, Stopped, TrialEnded
 from t4r_lab.spec import best_baseline
+from t4r_lab.terminal import clean_line, say
 
 
 class Sentences:
@@ -57,35 +60,68 @@ class Sentences:
         return figures if name is None else f"{figures}  ({name} {self._baselines[name][first]:.4f})"
 
 
+SECONDS = 10.0
+"""Between two lines that say how far a stage is."""
+
+
+def _sees_bars() -> bool:
+    """Whether standard error is a terminal or a notebook, where a bar can be drawn over."""
+    if sys.stderr.isatty():
+        return True
+    from tqdm import auto
+
+    return auto.notebook_tqdm is not auto.std_tqdm
+
+
 class Console:
     """An `OnReport` that draws on standard error.
 
-    Lines are plain sentences; the bar is tqdm's, with the time left, and goes when its stage ends.
+    Lines are plain sentences; the bar is tqdm's, with the time left, and goes when its stage ends. Where nobody sees a
+    bar, as in a log, a line says that a stage begins, the first time, and every `SECONDS` how far it is.
     """
 
     def __init__(self) -> None:
         self._bar: Any = None
         self._sentences = Sentences()
+        self._told: set[str] = set()
+        self._began = self._said = 0.0
 
     def __call__(self, report: Report) -> None:
         line = self._sentences(report)
         if isinstance(report, Progress):
             if line:
                 self._close()
-            if report.total:
+            if not _sees_bars():
+                line = self._line(report, begins=line is not None)
+            elif report.total:
                 self._draw(report)
                 return
         if isinstance(report, Stopped):
+            self._told.clear()
             self._close()
         if line:
             self._say(line)
+
+    def _line(self, report: Progress, begins: bool) -> str | None:
+        """What is said of progress in a log."""
+        now = time.monotonic()
+        if begins:
+            self._began = self._said = now
+            if report.stage not in self._told:
+                self._told.add(report.stage)
+                return f"{report.stage} …"
+        if not report.total or now - self._said < SECONDS:
+            return None
+        self._said = now
+        left = round((now - self._began) / max(report.done, 1) * (report.total - report.done))
+        return f"{report.stage}: {report.done:,} of {report.total:,} {report.unit}, {timedelta(seconds=left)} left"
 
     def _draw(self, report: Progress) -> None:
         from tqdm.auto import tqdm
 
         if self._bar is None:
             self._bar = tqdm(
-                total=report.total, desc=report.stage, unit=f" {report.unit}", leave=False, file=sys.stderr,
+                total=report.total, desc=clean_line(report.stage), unit=f" {report.unit}", leave=False, file=sys.stderr,
                 dynamic_ncols=True, initial=report.done,
             )  # fmt: skip
         self._bar.update(report.done - self._bar.n)
@@ -94,9 +130,9 @@ class Console:
 
     def _say(self, line: str) -> None:
         if self._bar is not None:
-            self._bar.write(line, file=sys.stderr)
+            self._bar.write(clean_line(line), file=sys.stderr)
         else:
-            print(line, file=sys.stderr, flush=True)
+            say(line)
 
     def __enter__(self) -> Self:
         return self

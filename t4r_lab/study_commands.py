@@ -124,8 +124,10 @@ def _studies(options: argparse.Namespace) -> None:
     from t4r_lab.tuning import lead
 
     if options.action == "list":
-        names = lead.names(storage=options.storage)
-        show(options, {"studies": names}, lambda: "\n".join(names) or "no studies; begin one with `t4r-lab tune`")
+        rows = lead.listed(storage=options.storage)
+        content = {"studies": [row.name for row in rows], "table": [asdict(row) for row in rows]}
+        none = "no studies; begin one with `t4r-lab tune`"
+        show(options, content, lambda: printing.studies_text(rows) if rows else none)
         return
     if not options.study:
         raise InputError(f"studies {options.action}: which study? see `t4r-lab studies`")

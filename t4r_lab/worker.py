@@ -17,6 +17,7 @@ from t4r_lab.errors import InputError
 from t4r_lab.jobs import ASKED, EVENTS, STATUS, Job, Status
 from t4r_lab.progress import Sentences
 from t4r_lab.report import Epoch, Progress, Report, Started, to_event
+from t4r_lab.terminal import clean_line, say
 
 PROGRESS_EVERY = 0.2
 """Seconds between two progress reports of one stage that are kept."""
@@ -63,7 +64,7 @@ class Reporter:
         """Into the job's log, where this process has its output."""
         if line:
             with suppress(OSError):
-                print(time.strftime("%Y-%m-%d %H:%M:%S"), line, flush=True)
+                print(time.strftime("%Y-%m-%d %H:%M:%S"), clean_line(line), flush=True)
 
     def _write(self) -> None:
         if not (self.job.folder / STATUS).exists():  # who deleted the job doesn't want half of it back
@@ -134,7 +135,7 @@ def work(job: Job) -> int:
         )  # fmt: skip
     except InputError as error:
         reporter.end(state="failed", error=str(error))
-        print(f"error: {error}", file=sys.stderr)
+        say(f"error: {error}")
         return 2
     except KeyboardInterrupt:
         return _ended_early(job, reporter)

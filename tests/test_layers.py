@@ -15,7 +15,7 @@ PACKAGE = Path(__file__).parent.parent / "t4r_lab"
 FLOORS = {
     "errors": 0, "urls": 0, "processors": 0, "files": 0, "schema": 0, "report": 0, "spec": 0, "merlin": 0,
     "data": 1, "nn": 1, "progress": 1, "patience": 1,
-    "documents": 0, "checksums": 0, "system": 0,
+    "documents": 0, "checksums": 0, "system": 0, "terminal": 0,
     "build": 2, "checkpoint": 2, "optimizer": 2, "baselines": 2, "labels": 2,
     "evaluation": 3, "train": 3, "judge": 3, "script": 3,
     "guard": 4, "homes": 4, "track": 4, "experiment": 4, "estimate": 4,

@@ -159,6 +159,35 @@ def names(*, home: str | Path | None = None, storage: str | None = None) -> list
     return all_names(connect(address(homes.ensure(home), storage)))
 
 
+@dataclass(frozen=True)
+class Listed:
+    """A study in a list: its status, trials that have ended, seconds since 1970 at which the first one began, seconds
+    that they took together, and what the best one has of the objectives."""
+
+    name: str
+    status: str
+    trials: int
+    began: float
+    seconds: float
+    best: dict[str, float]
+
+
+def listed(*, home: str | Path | None = None, storage: str | None = None) -> list[Listed]:
+    """The studies that there are, each at a glance; one that can't be read says so as its status."""
+    store, found = connect(address(homes.ensure(home), storage)), []
+    for name in all_names(store):
+        try:
+            study = load(name, store)
+            trials, front = [t for t in study.trials() if t.state not in ("running", "waiting")], study.front()
+        except InputError:
+            found.append(Listed(name, "unreadable", 0, 0.0, 0.0, {}))
+            continue
+        began = min((t.began for t in trials if t.began), default=0.0)
+        seconds = sum(t.seconds for t in trials)
+        found.append(Listed(name, study.status(), len(trials), began, seconds, front[0].values if front else {}))
+    return found
+
+
 def report(name: str, *, home: str | Path | None = None, storage: str | None = None) -> tuple[StudyResult, list[Trial]]:
     """What a study has found so far, and every trial."""
     place = homes.ensure(home)

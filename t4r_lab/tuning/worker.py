@@ -24,12 +24,13 @@ from optuna.trial import TrialState
 
 from t4r_lab import guard, patience, system
 from t4r_lab.documents import read_json
-from t4r_lab.errors import InputError, is_panic
+from t4r_lab.errors import InputError
 from t4r_lab.experiment import Experiment
 from t4r_lab.files import scratch
 from t4r_lab.patience import Away
 from t4r_lab.spec import RunSpec
 from t4r_lab.spec.study import Plan
+from t4r_lab.terminal import say
 from t4r_lab.tuning.storage import Unusable, connect
 from t4r_lab.tuning.study import COUNTED, FOUND, REASON, REFUSED, START, Asked, Study, data_of, load, suggest
 
@@ -126,9 +127,7 @@ def _try(study: Study, trial: optuna.Trial, dataset: Any, folder: Path, should_s
         state, attributes = TrialState.PRUNED, {REFUSED: True, REASON: str(error)}
     except Pruned as error:
         state, attributes = TrialState.PRUNED, {REASON: str(error)}
-    except BaseException as error:
-        if not (isinstance(error, Exception) or is_panic(error)):
-            raise
+    except Exception as error:
         state, attributes = TrialState.FAIL, {REASON: reason(error)}
     with suppress(optuna.exceptions.UpdateFinishedTrialError):
         _tell(study, trial, state, found, {**attributes, FOUND: {"metrics": found, "epochs": epochs}})
@@ -229,7 +228,7 @@ def main() -> int:
         # whoever started it has reached the storage
         work(Orders(**read_json(text, "orders")), patience.SECONDS)
     except InputError as error:
-        print(f"error: {error}", file=sys.stderr)
+        say(f"error: {error}")
         return 2
     return 0
 
