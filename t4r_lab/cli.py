@@ -128,7 +128,7 @@ def _prepare(options: argparse.Namespace) -> None:
 
 
 def _pair(text: str, flag: str, example: str) -> tuple[str, str]:
-    key, equals, value = text.partition("=")
+    key, equals, value = text.rpartition("=")  # a column's name may hold one
     if not equals:
         raise InputError(f"{flag} {text!r}: expected COLUMN=VALUE, for example {flag} {example}")
     return key, value

@@ -14,6 +14,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from t4r_lab.cli import main
 from t4r_lab.data.columns import DEVICES, LONGEST_NAME, Names
 from t4r_lab.data.dataset import Dataset
 from t4r_lab.data.inspection import inspect
@@ -386,6 +387,15 @@ def test_columns_of_any_name_are_prepared(tmp_path: Path) -> None:
     assert [c.source or c.name for c in data.schema if c.role == "feature"] == [n or "column 10" for n in names]
     again = Dataset.open(data.path).encode(read_file(path).frame)
     assert all((values > 1).all() for name, values in again.values.items() if name != "item_id")
+
+
+def test_the_command_line_takes_words_and_names_of_any_kind(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path, out = events(tmp_path, **{"a=b": ["x", "y"], "price": ["1.5", "-", "gone", "-1"]}), tmp_path / "out"
+    words = ["--missing", "gone", "-1", "--kinds", "a=b=categorical", "--split", "leave_one_out"]
+    assert main(["prepare", str(path), "--out", str(out), *words]) == 0
+    assert kinds(Dataset.open(out)) == {"a=b": "categorical", "price": "continuous"}
+    assert Dataset.open(out).schema["price"].mean == 1.5
+    assert "price" in capsys.readouterr().out
 
 
 def test_time_grows_with_the_columns_and_no_more(tmp_path: Path) -> None:
