@@ -93,7 +93,7 @@ def referring(out: Path, digest: str, home: str | Path | None = None) -> list[st
     are `home` and the home that `out` lies in.
     """
     out = out.absolute()
-    places = [Path(home).expanduser().absolute() if home is not None else homes.locate(), out.parent.parent]
+    places = [homes.locate(home), *([] if track.server() else [out.parent.parent])]  # a server's is one record for all
     found = [row for place in dict.fromkeys(places) for row in track.of_data(place, digest)]
     return list(dict.fromkeys(name for name, path in found if not _is_another(Path(path), out)))
 

@@ -17,6 +17,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import optuna
+import polars as pl
 import pytest
 
 from t4r_lab import patience, processors
@@ -267,7 +268,7 @@ def failing(faults: dict[int, Callable[[], Any]]) -> Callable[..., dict[str, flo
     return train
 
 
-def throw(error: Exception) -> Callable[[], Any]:
+def throw(error: BaseException) -> Callable[[], Any]:
     def fault() -> Any:
         raise error
 
@@ -281,14 +282,16 @@ def test_a_trial_fails_alone_with_its_reason(data: Path, tmp_path: Path, monkeyp
         3: throw(MemoryError()),
         4: throw(InputError("features: too wide")),
         5: throw(ZeroDivisionError("division by zero")),
+        6: throw(pl.exceptions.PanicException("index out of bounds")),  # to Python no Exception
     }
     monkeypatch.setattr(trial, "train", failing(faults))
     begin(data, tmp_path, trials=8, pruner="none")
     assert worker.work(orders(tmp_path)) == 9
     trials = study.load("s", connect(address(tmp_path, None))).trials()
-    ended = ["finished", "failed", "failed", "failed", "refused", "failed", "finished", "finished", "finished"]
+    ended = ["finished", *["failed"] * 3, "refused", "failed", "failed", "finished", "finished"]
     assert [t.state for t in trials] == ended  # what was refused has trained nothing, so that no trial is paid for it
     words = ["diverged: the", "out of memory: ", "out of memory: ", "features: too wide", "ZeroDivisionError: div"]
+    words += ["PanicException: index"]
     assert [t.reason[: len(w)] for t, w in zip(trials[1:], words, strict=False)] == words
 
 

@@ -367,6 +367,16 @@ def test_a_frame_s_texts_are_text_and_its_numbers_numbers(tmp_path: Path) -> Non
     assert set(data.vocabulary.values("mixed")["value"]) == {"0", "1", "2", "00", "01", "02"}
 
 
+def test_a_table_of_items_joins_by_value_whatever_its_type(tmp_path: Path) -> None:
+    path = events(tmp_path)
+    for ids in (pd.Series([*range(8), None]), pd.Series([str(i) for i in range(9)]), pd.Series(range(9), dtype="int8")):
+        items = pd.DataFrame({"item_id": ids, "color": [f"c{i}" for i in range(9)]})
+        data = prepare(path, tmp_path / "out", LOO, items=items)
+        words = dict(data.vocabulary.values("color").iter_rows())
+        found = {own: words[int(color)] for own, color in data.items.select("item", "color").iter_rows()}
+        assert found == {i: f"c{i}" for i in range(8)}
+
+
 # ── names ───────────────────────────────────────────────────────────────────────────────────────
 
 

@@ -16,7 +16,7 @@ from t4r_lab.data.columns import Names, Raw, Roles, find, kind_of, read_column
 from t4r_lab.data.readers import Table
 from t4r_lab.data.sessionize import Log
 from t4r_lab.data.times import time_form, to_seconds
-from t4r_lab.data.values import ColumnType, Odd, numbers, texts, unreadable, without_words
+from t4r_lab.data.values import ColumnType, Odd, numbers, texts, type_of, unreadable, without_words
 from t4r_lab.errors import InputError
 from t4r_lab.schema import Scope
 from t4r_lab.spec.prepare import PrepareOptions
@@ -146,10 +146,11 @@ def aligned(table: Table, like: str | None, values: pl.Series, role: str) -> Tab
         raise InputError(
             f"{table.where}: no {role} column among {', '.join(table.frame.columns)}; name it {like or role!r}"
         )
-    frame = table.frame.unique(key, keep="last", maintain_order=True)
-    own = frame[key]
-    if own.dtype != values.dtype:  # a whole number read from text is that text again
-        frame, values = frame.with_columns(own.cast(pl.String)), values.cast(pl.String)
+    frame = table.frame
+    if frame[key].dtype != values.dtype:  # by the text that the events' type has for each value
+        type = type_of(values)
+        frame, values = frame.with_columns(texts(frame[key], type)), texts(values, type)
+    frame = frame.unique(key, keep="last", maintain_order=True)
     joined = values.alias(key).to_frame().join(frame, on=key, how="left", maintain_order="left")
     if (
         len(joined)

@@ -247,7 +247,7 @@ def _number_form(where: str, name: str, values: pl.Series, remedy: str) -> str:
 
 
 def _fits(values: pl.Series, form: str) -> bool:
-    return _plausible(to_seconds(values, form))
+    return all(_plausible(to_seconds(part, form)) for part in (values.head(1000), values))  # most fail at once
 
 
 def _plausible(values: pl.Series) -> bool:

@@ -24,7 +24,7 @@ from optuna.trial import TrialState
 
 from t4r_lab import guard, patience, system
 from t4r_lab.documents import read_json
-from t4r_lab.errors import InputError
+from t4r_lab.errors import InputError, is_panic
 from t4r_lab.experiment import Experiment
 from t4r_lab.files import scratch
 from t4r_lab.patience import Away
@@ -127,7 +127,9 @@ def _try(study: Study, trial: optuna.Trial, dataset: Any, folder: Path, should_s
         state, attributes = TrialState.PRUNED, {REFUSED: True, REASON: str(error)}
     except Pruned as error:
         state, attributes = TrialState.PRUNED, {REASON: str(error)}
-    except Exception as error:
+    except BaseException as error:
+        if not (isinstance(error, Exception) or is_panic(error)):
+            raise
         state, attributes = TrialState.FAIL, {REASON: reason(error)}
     with suppress(optuna.exceptions.UpdateFinishedTrialError):
         _tell(study, trial, state, found, {**attributes, FOUND: {"metrics": found, "epochs": epochs}})

@@ -30,6 +30,6 @@ def diff(draft: Draft) -> str:
         for path, (was, now) in found.items()
     )
     return (
-        f'<table class="t4r-plain"><caption>{head}</caption><thead><tr><th scope="col">changed</th>'
+        f'<table class="t4r-plain t4r-changes"><caption>{head}</caption><thead><tr><th scope="col">changed</th>'
         f'<th scope="col">run</th><th scope="col">now</th></tr></thead><tbody>{rows}</tbody></table>'
     )
