@@ -117,13 +117,19 @@ def test_data_that_are_not_those_are_not_taken_for_them(copy: Path) -> None:
     assert other.is_dir()
 
 
-def test_a_study_is_gone_on_with_on_its_data(copy: Path) -> None:
+def begin_study(home: Path, name: str) -> None:
     from t4r_lab.data.dataset import Dataset
     from t4r_lab.spec.study import Plan, StudyOptions
     from t4r_lab.tuning import lead, storage, study
 
-    plan = Plan.of(small_spec(copy / "data" / "d"), StudyOptions.parse({"space": {"train.learning_rate": None}}))
-    study.begin("s", plan, Dataset.open(copy / "data" / "d").digest, storage.connect(lead.address(copy, None)))
+    plan = Plan.of(small_spec(home / "data" / "d"), StudyOptions.parse({"space": {"train.learning_rate": None}}))
+    study.begin(name, plan, Dataset.open(home / "data" / "d").digest, storage.connect(lead.address(home, None)))
+
+
+def test_a_study_is_gone_on_with_on_its_data(copy: Path) -> None:
+    from t4r_lab.tuning import lead, storage, study
+
+    begin_study(copy, "s")
     moved = copy.rename(copy.with_name("moved"))
     there = study.load("s", storage.connect(lead.address(moved, None)))
     assert Path(there.plan.spec.data.path) == moved / "data" / "d"
@@ -338,7 +344,10 @@ def readonly(folder: Path) -> Iterator[None]:
 
 
 def test_a_home_that_cannot_be_written_can_be_read(copy: Path) -> None:
-    before = files(copy)
+    from t4r_lab.tuning import lead
+
+    begin_study(copy, "s")
+    before = {name: content for name, content in files(copy).items() if "studies" not in name}
     with readonly(copy):
         with pytest.raises(InputError, match="can't be written"):
             homes.ensure(copy)
@@ -351,10 +360,16 @@ def test_a_home_that_cannot_be_written_can_be_read(copy: Path) -> None:
         assert track.promoted(copy)
         with pytest.raises(InputError, match="can't be written"):
             runner.evaluate_run("done", home=copy, on_report=silent)
-    assert files(copy) == before
+        assert lead.names(home=copy) == ["s"]
+        assert (
+            Path(lead.report("s", home=copy)[0].storage.removeprefix("sqlite:///")) == copy / "studies" / "studies.db"
+        )
+    assert {name: content for name, content in files(copy).items() if "studies" not in name} == before
 
 
 def test_who_only_reads_makes_nothing(tmp_path: Path) -> None:
+    from t4r_lab.tuning import lead
+
     with pytest.raises(InputError, match="there are no runs in"):
         comparison.compare(["x"], home=tmp_path / "none")
     done = subprocess.run(
@@ -362,4 +377,5 @@ def test_who_only_reads_makes_nothing(tmp_path: Path) -> None:
         env={**os.environ, homes.VARIABLE: str(tmp_path / "none")},
     )  # fmt: skip
     assert done.stdout.split() == ["{", '"jobs":', "[]", "}"]
+    assert lead.names(home=tmp_path / "none") == []
     assert not (tmp_path / "none").exists()

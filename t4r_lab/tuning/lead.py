@@ -23,7 +23,7 @@ from t4r_lab.spec.study import Plan, StudyOptions, time_words
 from t4r_lab.tuning import record as recording
 from t4r_lab.tuning.address import address
 from t4r_lab.tuning.leading import Leader, leading, mark_if_dead
-from t4r_lab.tuning.storage import connect
+from t4r_lab.tuning.storage import connect, connect_to_read
 from t4r_lab.tuning.study import COUNTED, PAUSED, STOP, UNTIL, Asked, Study, Trial, all_names, begin, load
 from t4r_lab.tuning.worker import COMMAND, Orders, as_text, name_worker
 from t4r_lab.urls import shown
@@ -156,7 +156,7 @@ def go_on(name: str, *, home: str | Path | None = None, storage: str | None = No
 
 def names(*, home: str | Path | None = None, storage: str | None = None) -> list[str]:
     """The studies that there are."""
-    return all_names(connect(address(homes.ensure(home), storage)))
+    return all_names(connect_to_read(address(homes.locate(home), storage)))
 
 
 @dataclass(frozen=True)
@@ -190,8 +190,8 @@ def listed(*, home: str | Path | None = None, storage: str | None = None) -> lis
 
 def report(name: str, *, home: str | Path | None = None, storage: str | None = None) -> tuple[StudyResult, list[Trial]]:
     """What a study has found so far, and every trial."""
-    place = homes.ensure(home)
-    study = load(name, connect(address(place, storage)))
+    place = homes.locate(home)
+    study = load(name, connect_to_read(address(place, storage)))
     mark_if_dead(study, place)
     return summary(study, place), study.trials()
 

@@ -5,11 +5,14 @@ from __future__ import annotations
 import hashlib
 import math
 import re
+import shutil
 import sqlite3
+import tempfile
 import threading
 import warnings
+import weakref
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -147,6 +150,22 @@ def connect(url: str, seconds: float = 0.0) -> Store:
         if isinstance(error, InputError):
             raise
         raise InputError(f"storage {shown(url)}: {hushed(_line(error), url)}; expected {FORM}") from None
+
+
+def connect_to_read(url: str) -> Store:
+    """The same for those who only read: of a file that can't be written a copy is opened, and nothing is made."""
+    path = homes.sqlite_path(url)
+    if path is None:
+        return connect(url)
+    with suppress(OSError), tempfile.TemporaryFile(dir=path.parent):
+        if path.exists():
+            return connect(url)
+    scratch = Path(tempfile.mkdtemp(prefix="t4r-lab-"))
+    for file in path.parent.glob(f"{path.name}*"):  # with what SQLite has written beside it
+        shutil.copyfile(file, scratch / file.name)
+    store = connect(homes.sqlite_url(scratch / path.name))
+    weakref.finalize(store.backend, shutil.rmtree, scratch, ignore_errors=True)
+    return replace(store, url=url, folder=path.parent)
 
 
 def _open(url: str, arguments: dict[str, Any], path: Path | None) -> Store:
