@@ -21,7 +21,7 @@ from t4r_lab.errors import is_panic
 from t4r_lab.spec import RunSpec
 
 GOOD = "session_id,item_id,timestamp\n" + "".join(
-    f"{s},{(s + i) % 7},{1000 + s * 10 + i}\n" for s in range(30) for i in range(4)
+    f"{s},{(s + i) % 7},{1_700_000_000 + s * 10 + i}\n" for s in range(30) for i in range(4)
 )
 
 

@@ -60,7 +60,7 @@ def test_a_study_from_the_shell_to_the_test_part(
     assert "no trial is pruned, of several objectives" in err
     assert "3 trials of about" in err
     status, out, _ = call(capsys, "studies")
-    assert (status, out.strip()) == (0, "mine")
+    assert status == 0 and out.splitlines()[1].split()[:3] == ["mine", "finished", "3"]
     status, out, _ = call(capsys, "studies", "show", "mine", "--json")
     assert [t["number"] for t in json.loads(out)["table"]] == [0, 1, 2]
     status, out, _ = call(capsys, "studies", "show", "mine")
