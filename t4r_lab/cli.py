@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
-from t4r_lab import __version__, printing, processors
+from t4r_lab import __version__, printing, processors, system
 from t4r_lab.documents import read_json
 from t4r_lab.errors import LONGEST, InputError, did_you_mean, is_panic
 from t4r_lab.options import add_flag, add_json, document, show
@@ -197,6 +197,7 @@ def _train(options: argparse.Namespace) -> int:
     if sum(map(bool, (options.spec or options.preset, options.resume, options.again))) != 1:
         raise InputError("train: give either a spec file, --again RUN or --resume RUN, or else --preset NAME")
     changes = dict(parse_assignment(text) for text in options.set)
+    system.stop_as_interrupted()  # as a launcher does with all processes of a training of which one was killed
     if options.resume:
         if changes:
             raise InputError("--set: a resumed run keeps its spec; train a new run to change it")

@@ -7,8 +7,10 @@ dies without a word, the system frees the lock, and whoever reads the record nex
 from __future__ import annotations
 
 import os
+import re
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from pathlib import Path
@@ -149,6 +151,52 @@ def together(should_stop: Callable[[], bool]) -> Callable[[], bool]:
 
     device = PartialState().device
     return lambda: float(reduce(torch.tensor(float(should_stop()), device=device), "sum")) > 0
+
+
+BROKEN = re.compile("gloo|nccl|connection (was )?(closed|reset)|broken pipe|socket", re.IGNORECASE)
+"""What torch says, in a `RuntimeError`, of processes that it can't reach any more."""
+Crew = list[tuple[str, int]]
+"""Host and number of every process, by rank."""
+
+
+def muster() -> Crew:
+    """All processes of this training; none where it is the only one."""
+    if int(os.environ.get("WORLD_SIZE", "1")) == 1:
+        return []
+    from accelerate.utils import gather_object
+
+    crew: Crew = gather_object([(homes.host(), os.getpid())])
+    return crew
+
+
+def fallen(crew: Crew, error: BaseException, seconds: float = 2.0) -> str:
+    """Which process of `crew` is gone, where that explains the `error` of this one; else nothing.
+
+    From then on this process isn't interrupted any more: its launcher asks it to end while it says what happened.
+    """
+    broken = isinstance(error, RuntimeError) and BROKEN.search(f"{type(error)} {error}")
+    if not crew or not (broken or isinstance(error, KeyboardInterrupt)):
+        return ""
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    deadline = time.monotonic() + seconds  # its connections close a moment before it is gone
+    while True:
+        for rank, (host, pid) in enumerate(crew):
+            if host == homes.host() and _is_gone(pid):
+                return f"process {rank + 1} of {len(crew)} was killed or failed"
+        if time.monotonic() > deadline:
+            return "" if isinstance(error, KeyboardInterrupt) else f"one of {len(crew)} processes is gone"
+        time.sleep(0.1)
+
+
+def _is_gone(pid: int) -> bool:
+    import psutil
+
+    try:
+        return psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
 
 
 def agree(run_id: str) -> str:

@@ -87,7 +87,8 @@ def run(
     make_accelerator(spec.train)  # now, since several processes agree by it
     on_report(Progress("opening the record"))
     checkpoints = Path(folder) if folder else place / "jobs" / guard.agree(f"run-{secrets.token_hex(6)}")
-    record = None
+    crew = guard.muster()
+    record, run_id = None, ""
     try:
         with guard.only_trainer(checkpoints if guard.is_main() else None):  # before there is a run that counts on it
             record = _open_record(place, experiment, resume, checkpoints)
@@ -97,10 +98,11 @@ def run(
     except guard.Busy:
         raise  # the run is another process's
     except BaseException as error:
+        fallen = guard.fallen(crew, error)
         if record and not isinstance(error, Away):
-            killed = isinstance(error, KeyboardInterrupt)
+            killed = isinstance(error, KeyboardInterrupt) or fallen
             with suppress(Exception):  # the record may be what failed; the first error is what counts
-                record.finish("KILLED" if killed else "FAILED", f"{type(error).__name__}: {error}")
+                record.finish("KILLED" if killed else "FAILED", fallen or f"{type(error).__name__}: {error}")
         if record and (refusal := track.gone(place)):
             guard.leave(place, checkpoints)
             raise refusal from None
@@ -109,6 +111,9 @@ def run(
         if homes.disk_is_full(error):
             remedy = f"resume run {record.run_id[:12]}" if record and guard.can_resume(checkpoints) else "train again"
             raise InputError(f"{place}: the disk is full; free some space, then {remedy}") from None
+        if fallen:
+            remedy = f"go on with --resume {run_id[:12]}" if guard.can_resume(checkpoints) else "train again"
+            raise InputError(f"{fallen}; see above whether it said why, then {remedy}") from None
         raise
     if result.status == "FINISHED" and record:
         guard.clear(checkpoints)  # the weights are in the record now

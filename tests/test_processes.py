@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import psutil
 import pytest
 import torch
 
-from t4r_lab import build, runner, track, train
+from t4r_lab import build, guard, runner, track, train
 from t4r_lab.data.batches import make_batch
 from t4r_lab.data.prepare import PrepareOptions, prepare
 from t4r_lab.data.synthetic import Generator
@@ -113,6 +117,79 @@ def test_the_command_in_two_processes_records_one_run_with_every_head(tmp_path: 
     (run,) = track.runs(tmp_path / "home")
     assert run.status == "FINISHED" and json.loads(printed)["run_id"] == run.run_id
     assert {"ndcg@5", "purchase/auc", "price/rmse"} <= set(run.valid)
+
+
+@pytest.mark.slow
+def test_the_command_in_two_processes_comes_to_the_metrics_of_one(tmp_path: Path) -> None:
+    """On the same batches, without random numbers, on data large enough for a lost or doubled session to tell."""
+    data = prepare(Generator(n_items=200).events(3000), tmp_path / "data", PrepareOptions())
+    body = {"kind": "gpt2", "d_model": 16, "n_head": 2, "n_layer": 1, "dropout": 0.0}
+    spec = small_spec(data.path, train__device="cpu", train__batch_size=64, train__learning_rate=3e-3).override(
+        {"model.body": body, "model.masking": {"kind": "clm"}}
+    )
+    (tmp_path / "spec.yaml").write_text(spec.to_yaml())
+    printed = launch(["t4r_lab", "train", str(tmp_path / "spec.yaml"), "--json"], T4R_LAB_HOME=str(tmp_path / "two"))
+    runner.run(spec, home=tmp_path / "one", on_report=silent)
+    runner.run(spec.override({"train.seed": 1}), home=tmp_path / "other", on_report=silent)
+    valid, losses = {}, {}
+    for home in ("one", "two", "other"):
+        (run,) = track.runs(tmp_path / home)
+        valid[home] = run.valid
+        losses[home] = [value for _, value in track.history(tmp_path / home, run.run_id, ["train/loss"])["train/loss"]]
+    assert json.loads(printed)["valid"] == pytest.approx(valid["two"])
+    assert losses["two"] == pytest.approx(losses["one"], rel=1e-4)
+    assert losses["other"] != pytest.approx(losses["one"], rel=1e-3)
+    for name in ("ndcg@5", "recall@5", "mrr@5"):
+        assert valid["two"][name] == pytest.approx(valid["one"][name], abs=1e-3)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("rank", [1, 0])
+def test_a_killed_process_is_said_in_a_line_and_the_run_can_be_gone_on_with(rank: int, tmp_path: Path) -> None:
+    """The line stands above the launcher's own words."""
+    home = tmp_path / "home"
+    data = prepare(Generator(n_items=40).events(200), tmp_path / "data", PrepareOptions())
+    spec = small_spec(data.path, train__device="cpu", train__epochs=5000, train__patience=None)
+    (tmp_path / "spec.yaml").write_text(spec.to_yaml())
+    command = [sys.executable, "-m", *LAUNCH.split(), "-m", "t4r_lab", "train", str(tmp_path / "spec.yaml")]
+    root = Path(__file__).parent.parent
+    environment = {**os.environ, "PYTHONPATH": str(root), "OMP_NUM_THREADS": "1", "T4R_LAB_HOME": str(home)}
+    process = subprocess.Popen(command, env=environment, cwd=root, stderr=subprocess.PIPE, text=True)
+    try:
+        _wait_for(lambda: home.exists() and _epochs(home) > 1)
+        os.kill(_rank(process.pid, rank), signal.SIGKILL)
+        _, said = process.communicate(timeout=60)
+    finally:
+        process.kill()
+    lines = [line for line in said.replace("\r", "\n").splitlines() if line.strip()]
+    wanted = f"error: process {rank + 1} of 2 was killed or failed"
+    assert wanted in said, said
+    (told,) = [at for at, line in enumerate(lines) if wanted in line]
+    assert told < min(at for at, line in enumerate(lines) if "ChildFailedError" in line or "Root Cause" in line)
+    (run,) = guard.runs(home)
+    assert run.status == "KILLED"
+    assert run.reason == ("process 2 of 2 was killed or failed" if rank else guard.DIED)
+    assert guard.can_resume(Path(run.folder))
+    assert f"--resume {run.run_id[:12]}" in lines[told]
+
+
+def _wait_for(there: Callable[[], bool], seconds: float = 240) -> None:
+    deadline = time.monotonic() + seconds
+    while not there():
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
+
+
+def _epochs(home: Path) -> int:
+    return max([len(track.history(home, run.run_id, ["train/loss"])["train/loss"]) for run in track.runs(home)] or [0])
+
+
+def _rank(launcher: int, rank: int) -> int:
+    """The number of the process with that rank."""
+    for child in psutil.Process(launcher).children(recursive=True):
+        if child.environ().get("RANK") == str(rank):
+            return int(child.pid)
+    raise AssertionError(f"no process of rank {rank}")
 
 
 def test_a_body_that_several_processes_cannot_train_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
