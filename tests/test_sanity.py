@@ -10,12 +10,15 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from t4r_lab import runner, sanity, track
 from t4r_lab.cli import main
 from t4r_lab.judge import Judged
 from t4r_lab.labels import Labels
+from t4r_lab.nn import NextItemPredictionTask
 from t4r_lab.nn.metrics import Ranks
+from t4r_lab.nn.sampled import make_sampled
 from t4r_lab.report import Caution, Epoch, Report, from_event, silent, to_event
 from t4r_lab.schema import Schema
 from t4r_lab.spec import RunSpec
@@ -59,21 +62,15 @@ def test_a_loss_is_doubted_from_twice_that_of_guessing_on(kind: str, guessing: f
 @pytest.mark.parametrize("kind", ["bce", "gbce", "bpr_max"])
 def test_other_losses_are_guessed_too(kind: str) -> None:
     """A fresh model, whose scores are nearly alike, is near that: else the figure would be of another loss."""
-    import torch
-
-    from t4r_lab.nn import NextItemPredictionTask
-
     head = spec({**HEAD, "loss": {"kind": kind}}).model.heads[0]
     task = NextItemPredictionTask(loss=head.loss)  # type: ignore[union-attr]
     task.items, task.project = torch.nn.Embedding(N_ITEMS + 1, 4), torch.nn.Identity()
     torch.nn.init.zeros_(task.items.weight)
     task.bias = torch.nn.Parameter(torch.zeros(N_ITEMS))
-    from t4r_lab.nn.sampled import make_sampled
-
     task.sampled = make_sampled(head.loss, N_ITEMS)  # type: ignore[union-attr]
     task.count(torch.ones(N_ITEMS, dtype=torch.long))
     labels = torch.arange(1, N_ITEMS + 1)
-    loss = float(task.loss(torch.zeros(N_ITEMS, 4), labels).mean)
+    loss = task.loss(torch.zeros(N_ITEMS, 4), labels).mean.item()
     assert sanity._alike(head, N_ITEMS) == pytest.approx(loss, rel=0.05)  # type: ignore[arg-type]
 
 
