@@ -92,13 +92,10 @@ def locked(path: Path, seconds: float = LOCK_SECONDS) -> Iterator[IO[str]]:
 
 
 def is_locked(path: Path) -> bool:
-    """Whether a process holds the lock of `path`; looked at twice, since who looks holds it for a moment."""
+    """Whether a process holds the lock of `path`."""
     try:
         with path.open("rb") as file:
-            if system.try_lock(file.fileno()):
-                return False
-            time.sleep(0.002)
-            return not system.try_lock(file.fileno())
+            return system.is_held(file.fileno())
     except FileNotFoundError:
         return False
 

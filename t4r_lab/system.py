@@ -33,6 +33,19 @@ def try_lock(descriptor: int) -> bool:
     return lock_descriptor(descriptor, blocking=False)
 
 
+def is_held(descriptor: int) -> bool:
+    """Whether another has the lock of an open file; those who look at once don't take each other for it."""
+    try:
+        import fcntl
+    except ImportError:  # on Windows they may, for a moment
+        return not try_lock(descriptor)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    return False
+
+
 def flush(path: Path) -> None:
     """Wait until a file, or the names in a folder, are on the disk."""
     if WINDOWS and path.is_dir():

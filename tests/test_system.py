@@ -30,7 +30,7 @@ POSIX_NAMES = (
 AS_WINDOWS = f"""
 import os, sys
 import importlib.abc
-import filelock, psutil  # they have a part for each system
+import filelock, numpy, psutil  # they have a part for each system
 class Blocked(importlib.abc.MetaPathFinder):
     def find_spec(self, name, path=None, target=None):
         if name in {POSIX_MODULES}:
