@@ -263,8 +263,9 @@ def launch(spec: RunSpec, home: Path) -> Job:
     """
     from t4r_lab.experiment import Experiment
 
+    place = homes.ensure(home)  # the quicker look comes first
     Experiment.open(spec)
-    folder = homes.ensure(home) / "jobs" / f"{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(2)}"
+    folder = place / "jobs" / f"{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(2)}"
     job = Job(folder)
     try:
         folder.mkdir(parents=True)
