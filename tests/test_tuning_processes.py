@@ -19,6 +19,8 @@ import pytest
 
 from t4r_lab.data.dataset import Dataset
 from t4r_lab.errors import InputError
+from t4r_lab.report import silent
+from t4r_lab.spec import RunSpec
 from t4r_lab.spec.study import Plan, StudyOptions
 from t4r_lab.tuning import launch, lead, study
 from t4r_lab.tuning.address import address
@@ -256,9 +258,9 @@ def test_a_server_that_is_stopped_under_a_study_and_started_again_ends_neither_l
     """Once at once, in midst of whatever they ask of it, and once as an administrator does."""
     spec = tmp_path / "s.yaml"
     spec.write_text(small_spec(data, train__epochs=6).to_yaml())
-    process = tuning(spec, tmp_path / "home", server, "--study", "stopped", "--trials", "14", "--workers", "2")
+    process = tuning(spec, tmp_path / "home", server, "--study", "stopped", "--trials", "10", "--workers", "2")
     deadline = time.monotonic() + 300
-    for mode, done in (("immediate", 1), ("fast", 5)):
+    for mode, done in (("immediate", 1), ("fast", 4)):
         while finished("stopped", tmp_path / "home", server) < done:
             assert process.poll() is None, process.communicate()[1]
             assert time.monotonic() < deadline
@@ -270,10 +272,10 @@ def test_a_server_that_is_stopped_under_a_study_and_started_again_ends_neither_l
     out, err = process.communicate(timeout=300)
     assert process.returncode == 0, err
     found = json.loads(out)
-    assert found["status"] == "finished" and found["trials"]["finished"] == 14
+    assert found["status"] == "finished" and found["trials"]["finished"] == 10
     assert set(found["trials"]) <= {"finished", "lost"}
     said = [line for line in err.splitlines() if "waiting for it, nothing is lost" in line]
-    assert 2 <= len(said) <= 4, err  # it is said, and not with every try
+    assert 1 <= len(said) <= 4, err  # it is said, and not with every try; the leader may have been at the record
     assert "Traceback" not in err and "sqlalche" not in err
     (run,) = studies_of(tmp_path / "home")
     assert run.info.status == "FINISHED"
@@ -292,18 +294,16 @@ def test_one_process_leads_and_a_dead_one_lets_go(data: Path, tmp_path: Path, se
     spec, home = tmp_path / "s.yaml", tmp_path / "home"
     spec.write_text(small_spec(data, train__epochs=2000, train__patience=None).to_yaml())
     options = ("--study", "led", "--trials", "1")
+    asked = StudyOptions.parse({"space": {DROPOUT: None}, "trials": 1, "pruner": "none"})
     for storage_of in (server, File()):
         first = tuning(spec, home, storage_of, *options)
         deadline = time.monotonic() + 240
         while not running("led", home, storage_of):
             assert first.poll() is None and time.monotonic() < deadline, first.communicate()[1]
             time.sleep(0.1)
-        second = tuning(spec, home, storage_of, *options)
-        out, err = second.communicate(timeout=60)
-        assert (second.returncode, out) == (2, "")
-        said = err.strip().splitlines()[-1]
-        assert said.startswith(f"error: study 'led': it is being led by process {first.pid} on {socket.gethostname()};")
-        assert "`t4r-lab worker --study led` adds a worker" in said
+        with pytest.raises(InputError, match=f"being led by process {first.pid} on {socket.gethostname()};") as told:
+            lead.tune(RunSpec.load(spec), asked, "led", home=home, storage=storage_of.url, on_report=silent)
+        assert "`t4r-lab worker --study led` adds a worker" in str(told.value)
         (run,) = [run for run in studies_of(home) if run.info.status == "RUNNING"]
         worker = children(first.pid, b"t4r_lab.tuning.worker")
         first.kill()
