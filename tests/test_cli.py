@@ -178,8 +178,6 @@ EVENTS = {
     "a negative time": (GOOD + "1,2,-5\n", [], "line 122: timestamp -5 is negative"),
     "a missing time": (GOOD + "1,2,\n", [], "line 122: timestamp is missing"),
     "a missing item": (GOOD + "1,,5\n", [], "line 122: column 'item_id' has no item"),
-    "items that are decimal numbers": (GOOD + "1,2.5,7\n", [], "holds decimal numbers or NaN"),
-    "items with NaN": (GOOD + "1,NaN,7\n", [], "holds decimal numbers or NaN"),
     "sessions of one event": (csv(*(f"{i},{i},{i}" for i in range(9))), [], "no session has 2 events or more"),
     "an absent target": (GOOD, ["--targets", "bought"], "column 'bought' is missing"),
     "a cut before everything": (GOOD, ["--test-from", "1960-01-01"], "the train part is empty"),

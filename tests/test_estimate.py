@@ -171,7 +171,7 @@ def test_the_process_answers_line_by_line(data: Dataset) -> None:
     first, second, third = (json.loads(line) for line in done.stdout.splitlines())
     assert from_json(first).parameters == estimate(good).parameters
     assert "nowhere" in second["error"]
-    assert third["failed"].startswith("JSONDecodeError")
+    assert "JSON" in third["error"]
 
 
 def test_describe_a_spec_from_the_shell(data: Dataset, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -85,7 +85,9 @@ def test_the_record_holds_what_the_run_returned(whole: runner.RunResult, data: P
         assert row.baselines[part] == {name: pytest.approx(metrics) for name, metrics in found.items()}
     assert row.looks == 1
     folder = track.artifacts(whole.home, whole.run_id)
-    assert {p.name for p in (folder / "model").iterdir()} == {"model.safetensors", "spec.json", "schema.json"}
+    assert {p.name for p in (folder / "model").iterdir()} == {
+        "model.safetensors", "spec.json", "schema.json", "checksums.json",
+    }  # fmt: skip
     assert (
         f"torch=={__import__('importlib.metadata').metadata.version('torch')}"
         in (folder / "environment.txt").read_text()
