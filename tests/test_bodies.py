@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 import os
+import subprocess
+import sys
 from typing import Any
 
 import pytest
@@ -103,6 +105,26 @@ def test_rotary_heads_must_have_pairs_of_channels() -> None:
 # ── Any configuration of transformers ───────────────────────────────────────────────────────────
 
 SMALL = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "vocab_size": 8, "max_position_embeddings": 32}  # fmt: skip
+
+
+TOGETHER = """
+import threading, time
+from t4r_lab.nn.configurations import GPT2Config
+found = []
+def make(after):
+    time.sleep(after)
+    found.append(GPT2Config.build(d_model=8, n_head=2, n_layer=1, total_seq_length=4).model_type)
+threads = [threading.Thread(target=make, args=(i / 20,)) for i in range(8)]
+for thread in threads: thread.start()
+for thread in threads: thread.join()
+assert found == ["gpt2"] * 8, found
+"""
+
+
+def test_threads_that_need_transformers_at_once_all_get_it() -> None:
+    """As panels of the Lab do; only in a new process has nobody imported it before."""
+    found = subprocess.run([sys.executable, "-c", TOGETHER], capture_output=True, text=True, check=False)
+    assert found.returncode == 0, found.stderr
 
 
 def foreign(name: str, **options: Any) -> Any:

@@ -7,6 +7,8 @@ is made with the one row it must have.
 
 from __future__ import annotations
 
+import importlib
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -69,11 +71,19 @@ class Configuration:
         return self.make(Sizes(d_model, n_head, n_layer, total_seq_length, dropout, activation, initializer_range))
 
 
+def library() -> Any:
+    """`transformers`, whole on every thread.
+
+    At the end of its import it puts another module in its own place; a thread whose ``import`` waited for that of
+    another one is left with the first, which has no classes.
+    """
+    importlib.import_module("transformers")
+    return sys.modules["transformers"]
+
+
 def _config(name: str, **arguments: Any) -> Any:
     """A configuration class of `transformers` by name, filled."""
-    import transformers
-
-    return getattr(transformers, name)(vocab_size=1, pad_token_id=0, bos_token_id=0, eos_token_id=0, **arguments)
+    return getattr(library(), name)(vocab_size=1, pad_token_id=0, bos_token_id=0, eos_token_id=0, **arguments)
 
 
 def _bert_like(name: str, s: Sizes, **more: Any) -> Any:

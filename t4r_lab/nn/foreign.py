@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from t4r_lab.errors import InputError
+from t4r_lab.nn.configurations import library
 from t4r_lab.spec.bodies import BOTH_WAYS, CAUSAL
 
 EVENTS, TOLERANCE = 6, 1e-5
@@ -30,13 +31,11 @@ def make_foreign(config: Any) -> tuple[nn.Module, tuple[str, ...]]:
     InputError
         where the model can't map (B, T, D) to one vector per event with padding masked, by name.
     """
-    from transformers import AutoModel
-
     kind = config.model_type
     if getattr(config, "is_encoder_decoder", False):
         raise InputError(f"body {kind!r} is an encoder with a decoder, a session is one sequence; {REMEDY}")
     try:
-        model: nn.Module = AutoModel.from_config(config)
+        model: nn.Module = library().AutoModel.from_config(config)
     except (ValueError, TypeError) as error:
         raise InputError(f"body {kind!r} has no base model ({str(error).splitlines()[0][:120]}); {REMEDY}") from None
     for argument, purpose in (("inputs_embeds", "events come as vectors"), ("attention_mask", "padding is masked")):

@@ -32,9 +32,7 @@ def _named(name: str, **options: Any) -> Callable[[Any], nn.Module]:
     """A model class of `transformers`, imported when a model is made."""
 
     def make(config: Any) -> nn.Module:
-        import transformers
-
-        model: nn.Module = getattr(transformers, name)(config, **options)
+        model: nn.Module = getattr(c.library(), name)(config, **options)
         return model
 
     return make
@@ -160,9 +158,7 @@ def _can_pack(config: Any) -> bool:
 
 
 def _register_packed() -> None:
-    from transformers import AttentionInterface
-
-    AttentionInterface.register(PACKED, _packed_attention)
+    c.library().AttentionInterface.register(PACKED, _packed_attention)
 
 
 def _packed_attention(
