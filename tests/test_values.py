@@ -367,6 +367,26 @@ def test_a_frame_s_texts_are_text_and_its_numbers_numbers(tmp_path: Path) -> Non
     assert set(data.vocabulary.values("mixed")["value"]) == {"0", "1", "2", "00", "01", "02"}
 
 
+def test_numbers_beside_texts_of_a_frame_are_what_a_file_would_have(tmp_path: Path) -> None:
+    """pandas reads a file in parts: whole numbers of one with a gap are decimal, those of another are texts."""
+    n = np.arange(64)
+    frame = pd.DataFrame({"session_id": n // 4, "timestamp": 1.7e9 + n})
+    frame["item_id"] = pd.Series([float(i % 8) if i < 32 else str(i % 8) for i in n], dtype=object)
+    frame["price"] = pd.Series([1 if i % 2 else 2.5 for i in n], dtype=object)  # numbers of both types are numbers
+    frame["tone"] = pd.Series([None if i % 4 == 3 else 0.5 if i % 2 else "loud" for i in n], dtype=object)
+    data = prepare(frame, tmp_path / "out", LOO)
+    assert sorted(data.vocabulary.items["item"]) == [str(i) for i in range(8)]
+    assert kinds(data) == {"price": "continuous", "tone": "categorical"}
+    assert set(data.vocabulary.values("tone")["value"].drop_nulls()) == {"loud", "0.5"}
+
+
+@pytest.mark.parametrize("value", [object(), {"a": 1}, b"ab", ["a"]])
+def test_what_is_no_value_beside_texts_is_refused(value: Any) -> None:
+    """Its text would be an address in memory, another one each time, or a program's spelling."""
+    with pytest.raises(InputError, match=r"column 'a' holds (object|dict|bytes|list) beside texts; make it texts or"):
+        read_events(pd.DataFrame({"a": [1, "x", value], "b": [1, 2, 3]}))
+
+
 def test_a_table_of_items_joins_by_value_whatever_its_type(tmp_path: Path) -> None:
     path = events(tmp_path)
     for ids in (pd.Series([*range(8), None]), pd.Series([str(i) for i in range(9)]), pd.Series(range(9), dtype="int8")):

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import numbers
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import date
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 from zoneinfo import ZoneInfo
 
+import numpy as np
 import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -53,25 +57,40 @@ def to_polars(frame: Frame, where: str) -> pl.DataFrame:
         if isinstance(frame, pl.LazyFrame):
             return spread(frame.collect())
         try:
-            return spread(pl.from_pandas(_in_known_zones(_of_one_type(frame))))
+            return spread(pl.from_pandas(_in_known_zones(_of_one_type(frame, where))))
         except (AttributeError, TypeError, ValueError) as error:
             if isinstance(error, pa.ArrowException):
                 raise
             raise InputError(f"{what} ({first_line(error)}); {remedy}") from None
 
 
-def _of_one_type(frame: pd.DataFrame) -> pd.DataFrame:
-    """Columns that hold numbers and texts as texts: parts of one file that pandas read by themselves, for example."""
+def _of_one_type(frame: pd.DataFrame, where: str) -> pd.DataFrame:
+    """Columns that hold texts and numbers as texts: parts of one file that pandas read by themselves, for example."""
     from pandas.api.types import infer_dtype, is_object_dtype
 
     objects = [i for i, dtype in enumerate(frame.dtypes) if is_object_dtype(dtype)]
-    mixed = [i for i in objects if infer_dtype(frame.iloc[:, i], skipna=True).startswith("mixed-integer")]
+    mixed = [i for i in objects if infer_dtype(frame.iloc[:, i], skipna=True) in ("mixed", "mixed-integer")]
+    mixed = [i for i in mixed if frame.iloc[:, i].map(lambda value: isinstance(value, str)).any()]
     if not mixed:
         return frame
     frame = frame.copy(deep=False)
     for i in mixed:
-        frame.isetitem(i, frame.iloc[:, i].map(str, na_action="ignore"))
+        column = f"{where}: column {str(frame.columns[i])!r}"
+        frame.isetitem(i, frame.iloc[:, i].map(partial(_text, column=column), na_action="ignore"))
     return frame
+
+
+def _text(value: object, column: str) -> str:
+    """A number among texts as a file would have it: pandas makes 7 a 7.0 where a value is missing.
+
+    >>> _text(7.0, "events: column 'a'"), _text(7, "events: column 'a'"), _text(2.5, "events: column 'a'")
+    ('7', '7', '2.5')
+    """
+    if isinstance(value, float) and value.is_integer() and abs(value) < 2**53:
+        return str(int(value))
+    if isinstance(value, (str, numbers.Number, np.bool_, date)):
+        return str(value)
+    raise InputError(f"{column} holds {type(value).__name__} beside texts; make it texts or numbers, or take it out")
 
 
 def _in_known_zones(frame: pd.DataFrame) -> pd.DataFrame:
