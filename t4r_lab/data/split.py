@@ -85,6 +85,8 @@ def split_sessions(
         kind = "given" if given else "time"
         assert time is not None or given
         log, cuts = _by_time(log, time, options, given)
+        if not (log.part == 0).any():
+            raise InputError(f"the train part is empty; no session ends before the cut; {_later('valid', options)}")
     came, log = log, _filter(log, options, kind, left_out)
     split = Split(log, kind, cuts, left_out, came, last)
     if last is not None:
@@ -96,19 +98,32 @@ def split_sessions(
         )
     for part in PARTS:
         if not len(split.stretches(part)[0]):
-            raise InputError(f"the {part} part is empty; {_remedy(part, kind)}")
+            raise InputError(f"the {part} part is empty; {_remedy(part, kind, options)}")
     return split
 
 
-def _remedy(part: str, kind: str) -> str:
+def _remedy(part: str, kind: str, options: PrepareOptions) -> str:
     """What to change when `part` turns out empty."""
     if kind == "leave_one_out":
         return "leave-one-out needs sessions of at least three events; use --split time or longer sessions"
     if part == "train":
-        return "no session ends before the cut; cut later, or lower --min-item-support or --min-session-length"
+        return "no session before the cut is left; cut later, or lower --min-item-support or --min-session-length"
     if part == "test" and kind == "given":
         return "no given test session has two events of items in the training file; check that both have the same ids"
-    return f"no session of known items ends after the cut; choose an earlier --{part}-from or a larger --{part}-share"
+    sooner = {"from": f"an earlier --{part}-from", "days": f"a larger --{part}-days"}
+    sooner |= {"share": f"an earlier --{part}-from or a larger --{part}-share"}
+    return f"no session of known items ends after the cut; choose {sooner[_by(part, options)]}"
+
+
+def _later(part: str, options: PrepareOptions) -> str:
+    """What to change so that `part` begins later."""
+    word = {"from": "later", "days": "smaller", "share": "smaller"}[_by(part, options)]
+    return f"choose a {word} --{part}-{_by(part, options)}"
+
+
+def _by(part: str, options: PrepareOptions) -> str:
+    """Which option says where `part` begins."""
+    return next((how for how in ("from", "days") if getattr(options, f"{part}_{how}") is not None), "share")
 
 
 # ── Cuts ────────────────────────────────────────────────────────────────────────────────────────
@@ -124,7 +139,7 @@ def _by_time(
     test = math.inf if given else _cut("test", options, own)
     before = own[own < test]
     if not len(before):
-        raise InputError(f"the train part is empty; {_remedy('train', 'time')}")
+        raise InputError(f"the train part is empty; no session ends before the cut; {_later('test', options)}")
     valid = _cut("valid", options, before)
     part = np.where(log.given | (ends >= test), 2, np.where(ends >= valid, 1, 0)).astype(np.int8)
     cuts = {"valid": valid} if given else {"valid": valid, "test": test}
