@@ -270,6 +270,8 @@ def _compare(options: argparse.Namespace) -> None:
 
     from t4r_lab.analysis import analyze, won_and_lost
 
+    if options.cases < 0:
+        raise InputError(f"--cases: {options.cases} is too small; give 1 or more, or leave it out")
     found = analyze(options.runs, options.metric)
     compared = found.comparison
     other = options.runs[1] if len(options.runs) > 1 else None

@@ -96,6 +96,8 @@ def _add_ui(sub: argparse.ArgumentParser) -> None:
 def _ui(options: argparse.Namespace) -> int:
     from t4r_lab import guard, homes, server
 
+    if not 1 <= options.port <= 65535:
+        raise InputError(f"--port: {options.port} is no port; give 1 to 65535, for example 5000")
     home = homes.ensure()
     if (address := server.remote(home)) is not None:
         show(options, {"url": address}, lambda: f"the record is on a server: open {address}")

@@ -81,8 +81,8 @@ def doubt_metrics(part: str, judged: Judged, baselines: Mapping[str, Judged], sp
         found = paired_bootstrap(ours, theirs, metric, "model", best, resamples=RESAMPLES)
         if found.better == best and found.low > 0:
             warnings.append(
-                f"on the {PARTS[part]} part {metric} is {own[metric]:.4f}, worse than {counted[best][metric]:.4f} "
-                f"of the baseline {best} (95 % {found.low:.4f} to {found.high:.4f}): train longer, or change the spec"
+                f"on the {PARTS[part]} part {metric} is {own[metric]:.4f}, worse than {counted[best][metric]:.4f} of "
+                f"the baseline {best} (by {found.low:.4f} to {found.high:.4f}): train longer, or change the spec"
             )
     return warnings
 

@@ -132,7 +132,7 @@ def test_a_model_below_counting_is_doubted_and_one_within_noise_is_not() -> None
     asked = spec(evaluation__cutoffs=[5])
     (words,) = sanity.doubt_metrics("valid", ranked([1, 9, 9, 9] * 100), counted, asked)
     assert words.startswith(
-        "on the validation part ndcg@5 is 0.2500, worse than 0.5000 of the baseline successors (95 %"
+        "on the validation part ndcg@5 is 0.2500, worse than 0.5000 of the baseline successors (by "
     )
     assert sanity.doubt_metrics("test", ranked([9] * 400), counted, asked)[0].startswith(
         "on the test part ndcg@5 is 0.0000"

@@ -94,8 +94,7 @@ class PrepareOptions(Part):
     def _known_form(cls, form: str | None) -> str | None:
         if form is not None and "%" not in form and form not in TIME_FORMS:
             raise InputError(
-                f"time_format: {form!r} is neither a format such as %Y-%m-%d nor a known word; "
-                f"{did_you_mean(form, TIME_FORMS)}"
+                f"{form!r} is neither a format such as %Y-%m-%d nor a known word; {did_you_mean(form, TIME_FORMS)}"
             )
         return form
 
