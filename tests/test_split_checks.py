@@ -121,14 +121,14 @@ def test_users_by_plain_loops(tmp_path: Path, seed: int) -> None:
 # ── leaks planted ───────────────────────────────────────────────────────────────────────────────
 
 
-def given(tmp_path: Path, test: list[Click], **options: Any) -> Dataset:
+def given(tmp_path: Path, test: list[Click], start: float = 0, **options: Any) -> Dataset:
     """Forty sessions of their own times beside a given test part."""
-    train = [(s, (s + i) % 5, 1000.0 * s + i) for s in range(40) for i in range(3)]
+    train = [(s, (s + i) % 5, start + 1000.0 * s + i) for s in range(40) for i in range(3)]
     return prepare(frame(train), tmp_path / "d", PrepareOptions(**options), test=frame(test))
 
 
 def test_a_clean_split_is_all_ok(tmp_path: Path) -> None:
-    data = given(tmp_path, [(100 + s, (i + s) % 5, 1e9 + 10 * s + i) for s in range(10) for i in range(3)])
+    data = given(tmp_path, [(100 + s, (i + s) % 5, 1.1e9 + 10 * s + i) for s in range(10) for i in range(3)], start=1e9)
     assert {f.level for f in findings(data.profile)} == {"ok"}
     assert all(f.remedy == "" for f in findings(data.profile))
 
