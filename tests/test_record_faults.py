@@ -6,7 +6,9 @@ import ctypes
 import json
 import logging
 import os
+import socket
 import sqlite3
+import struct
 import tempfile
 import threading
 import time
@@ -162,10 +164,16 @@ class Mlflow(BaseHTTPRequestHandler):
 def server(port: int = 0) -> Iterator[tuple[int, list[dict[str, Any]]]]:
     """A tracking server; its port, and what it was given."""
     taken: list[dict[str, Any]] = []
-    found = ThreadingHTTPServer(("127.0.0.1", port), type("Handler", (Mlflow,), {"taken": taken}))
+    with served(type("Handler", (Mlflow,), {"taken": taken}), port) as port:
+        yield port, taken
+
+
+@contextmanager
+def served(handler: Any, port: int = 0) -> Iterator[int]:
+    found = ThreadingHTTPServer(("127.0.0.1", port), handler)
     threading.Thread(target=found.serve_forever, args=(0.05,), daemon=True).start()
     try:
-        yield found.server_port, taken
+        yield found.server_port
     finally:
         found.shutdown()
         found.server_close()
@@ -188,6 +196,57 @@ def test_a_run_loses_no_metric_while_its_server_is_away(tmp_path: Path, monkeypa
     with server(port) as (_, taken):
         writing.join(10)
         assert [(m["value"], m["step"]) for batch in taken for m in batch["metrics"]] == [(2.0, 2)]
+
+
+class Breaks(Mlflow):
+    """Refuses files before it has read them, as MLflow's server does: the connection breaks with its answer unread."""
+
+    status = 500
+    put: list[bytes]
+
+    def do_GET(self) -> None:
+        if self.path.partition("?")[0].endswith("runs/get"):
+            info = {"run_id": "a", "artifact_uri": "mlflow-artifacts:/1/x/artifacts", "status": "RUNNING"}
+            self.answer({"run": {"info": info, "data": {}}})
+        else:
+            super().do_GET()
+
+    def do_PUT(self) -> None:
+        length = int(self.headers["Content-Length"])
+        if length and not (self.status == 200 and self.put):
+            self.close_connection = True
+            self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            self.connection.close()
+            self.put.append(b"")
+            return
+        self.put.append(self.rfile.read(length))
+        self.send_response(self.status)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+
+@pytest.mark.parametrize("status", [200, 500])
+def test_a_file_refused_before_it_was_read_is_said_at_once_and_a_broken_connection_is_waited_for(
+    status: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from t4r_lab.track.artifacts import put
+
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    monkeypatch.setattr(patience, "SECONDS", 20.0)
+    (tmp_path / "files").mkdir()
+    (tmp_path / "files" / "a b.txt").write_text("content")
+    run_id = f"{status}" * 8  # MLflow remembers where the files of a run are
+    handler = type("Handler", (Breaks,), {"put": [], "taken": [], "status": status})
+    with served(handler) as port:
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{port}")
+        began = time.monotonic()
+        if status == 200:
+            put(tmp_path, run_id, tmp_path / "files")
+            assert handler.put[-1] == b"content"  # whatever was tried in its place
+        else:
+            with pytest.raises(InputError, match=r"can't keep or give files \(it answers 500\)"):
+                put(tmp_path, run_id, tmp_path / "files")
+        assert time.monotonic() - began < 10
 
 
 # ── died without a word ─────────────────────────────────────────────────────────────────────────

@@ -7,8 +7,9 @@ import tempfile
 import weakref
 from pathlib import Path
 
+from t4r_lab.patience import Away, patiently
 from t4r_lab.track import local
-from t4r_lab.track.client import client_of, server, writer_of
+from t4r_lab.track.client import client_of, refused_upload, server
 
 
 class Artifacts:
@@ -44,8 +45,18 @@ class Artifacts:
 def put(home: Path, run_id: str, folder: Path) -> None:
     """Add everything in `folder` to the run's files, by its own paths."""
     if server():
-        writer_of(home)[0].log_artifacts(run_id, str(folder))
+        patiently(lambda: _upload(home, run_id, folder))
         return
     if refusal := local.gone(home):  # or else its folders would be made again where it was
         raise refusal
     shutil.copytree(folder, local.artifact_folder(home, run_id), copy_function=shutil.copyfile, dirs_exist_ok=True)
+
+
+def _upload(home: Path, run_id: str, folder: Path) -> None:
+    client, _ = client_of(home)
+    try:
+        client.log_artifacts(run_id, str(folder))
+    except Away as error:
+        if refusal := refused_upload(error):
+            raise refusal from error
+        raise

@@ -141,6 +141,29 @@ def _answered(said: str, uri: str) -> InputError | None:
     return Away(f"{uri}: the MLflow server answers {status}; see its log, then try again") if busy else None
 
 
+def refused_upload(error: Away) -> InputError | None:
+    """What the server has against a file whose upload broke off; None where it is away, or would take the file now.
+
+    It may refuse a file before it has read it all, and the connection breaks with its answer unread. So nothing is
+    put in the file's place, which it answers in peace; the upload, which is made again, writes over it.
+    """
+    from mlflow.utils.credentials import get_default_host_creds
+    from mlflow.utils.rest_utils import http_request
+
+    said = str(error.__cause__)
+    found = re.search(r"request to (.+?)(/api/2\.0/mlflow-artifacts/artifacts/.+?) failed with", said)
+    if found is None or not re.search(r"Connection aborted|Connection reset|Broken pipe", said):
+        return None
+    try:
+        creds = get_default_host_creds(found[1])
+        answer = http_request(creds, found[2], "PUT", max_retries=0, raise_on_status=False, data=b"")
+    except Exception:
+        return None
+    if answer.status_code < 400:
+        return None
+    return _answered(f"{found[2]}: error code {answer.status_code}", shown(server()))
+
+
 class _Patient:
     """A client whose calls wait for a record that is away. Each can be made again: it was done whole or not at all."""
 
