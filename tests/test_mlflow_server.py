@@ -3,65 +3,24 @@
 from __future__ import annotations
 
 import json
-import os
-import re
-import socket
-import subprocess
-import sys
+import tempfile
 import threading
-import time
-import urllib.request
-from collections import Counter
 from collections.abc import Iterator
-from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from t4r_lab import guard, homes, runner, server, track
+from t4r_lab import cli, guard, homes, runner, track
 from t4r_lab.errors import InputError
-from t4r_lab.report import Epoch, Report, silent
+from t4r_lab.report import Epoch, Report, TrialEnded, silent
+from t4r_lab.spec.study import StudyOptions
+from t4r_lab.track import studies
+from t4r_lab.tuning import lead
+from tests.mlflow_server import Server
 from tests.small import small_data, small_spec
 
 pytestmark = pytest.mark.slow
-
-
-class Server:
-    """MLflow's server on this machine with all it has in `folder`."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder, self.files = folder, folder / "files"
-        self.files.mkdir(parents=True)
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.url = f"http://127.0.0.1:{probe.getsockname()[1]}"
-
-    def start(self) -> None:
-        command = [sys.executable, "-m", "mlflow", "server", "--port", self.url.rpartition(":")[2], "--workers", "1"]
-        command += ["--backend-store-uri", homes.sqlite_url(self.folder / "server.db")]
-        command += ["--artifacts-destination", str(self.files), "--uvicorn-opts", "--log-level info"]
-        with (self.folder / "log.txt").open("ab") as log:
-            self.process = subprocess.Popen(
-                command, env=server.environment(), stdout=log, stderr=log, start_new_session=True
-            )
-        deadline = time.monotonic() + 120
-        while time.monotonic() < deadline and self.process.poll() is None:
-            with suppress(OSError), urllib.request.urlopen(f"{self.url}/health", timeout=5):
-                return
-            time.sleep(0.2)
-        raise AssertionError((self.folder / "log.txt").read_text())
-
-    def stop(self) -> None:
-        with suppress(ProcessLookupError):
-            os.killpg(self.process.pid, 9)
-        self.process.wait(20)
-
-    def asked(self, method: str) -> Counter[str]:
-        """How often each address was asked for since the last call."""
-        log = self.folder / "log.txt"
-        found = Counter(re.findall(rf'"{method} (\S+) HTTP', log.read_text()))
-        log.write_text("")  # it is opened to append
-        return found
 
 
 @pytest.fixture(scope="module")
@@ -69,7 +28,7 @@ def mlflow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     found = Server(tmp_path_factory.mktemp("server"))
     found.start()
     yield found
-    found.stop()
+    found.close()
 
 
 @pytest.fixture(scope="module")
@@ -84,28 +43,29 @@ def home(mlflow: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pat
     return tmp_path / "home"
 
 
-def command(*arguments: str, home: Path, scratch: Path) -> str:
-    """What a command of the command line writes on standard output."""
-    scratch.mkdir(exist_ok=True)
-    done = subprocess.run(
-        [sys.executable, "-m", "t4r_lab", *arguments], capture_output=True, text=True, check=False,
-        env={**os.environ, homes.VARIABLE: str(home), "TMPDIR": str(scratch)},
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    assert "Downloading artifacts" not in done.stderr
-    return done.stdout
-
-
 def test_documents_are_documents_and_a_comparison_fetches_what_it_needs_once(
-    mlflow: Server, home: Path, data: Path, tmp_path: Path
-) -> None:
+    mlflow: Server, home: Path, data: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
     scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(scratch))
+    monkeypatch.setenv(homes.VARIABLE, str(home))
+
+    def document(*arguments: str) -> Any:
+        """All that stands on standard output, whoever wrote it."""
+        capfd.readouterr()
+        status = cli.main([*arguments, "--json"])
+        out, err = capfd.readouterr()
+        assert status == 0, err
+        assert "Downloading artifacts" not in err
+        return json.loads(out)
+
     (tmp_path / "s.yaml").write_text(small_spec(data, name="one", train__epochs=1).to_yaml())
-    train = command("train", str(tmp_path / "s.yaml"), "--json", home=home, scratch=scratch)
-    runs = [json.loads(train)["run_id"]]
+    runs = [document("train", str(tmp_path / "s.yaml"))["run_id"]]
     runs.append(runner.run(small_spec(data, name="two", train__epochs=1), home=home, on_report=silent).run_id)
     mlflow.asked("GET")
-    found = json.loads(command("compare", "one", "two", "--json", home=home, scratch=scratch))
+    found = document("compare", "one", "two")
     assert [row["run_id"] for row in found["runs"]] == runs
     assert found["differences"] and found["slices"] and found["reliability"]
     files = {path: n for path, n in mlflow.asked("GET").items() if "/mlflow-artifacts/artifacts/" in path}
@@ -115,10 +75,7 @@ def test_documents_are_documents_and_a_comparison_fetches_what_it_needs_once(
         assert names >= {name.removeprefix("artifacts/") for name in wanted}
     assert set(files.values()) == {1}
     assert not [path for path in files if "model.safetensors" in path]
-    answer = json.loads(
-        command("recommend", "one", "--items", "1", "2", "-k", "3", "--json", home=home, scratch=scratch)
-    )
-    assert len(answer["recommendations"]) == 3
+    assert len(document("recommend", "one", "--items", "1", "2", "-k", "3")["recommendations"]) == 3
     assert [path.name for path in scratch.iterdir() if not path.name.startswith("torchinductor")] == []
 
 
@@ -167,6 +124,59 @@ def test_a_training_waits_for_its_server_and_loses_nothing(mlflow: Server, home:
     curve = track.history(home, result.run_id, ["train/loss"])["train/loss"]
     assert sorted(curve) == [(report.epoch, pytest.approx(report.train_loss)) for report in told]
     assert track.find(home, "waits").valid == pytest.approx(result.valid)
+
+
+def test_a_study_waits_for_its_server_and_each_trial_is_recorded_once(
+    mlflow: Server, home: Path, data: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The server goes before a trial is written, in the midst of writing one, and before the files of the summary are."""
+
+    def away() -> None:
+        mlflow.stop()
+        threading.Timer(1.0, mlflow.start).start()
+
+    def on_report(report: Report) -> None:
+        if isinstance(report, TrialEnded):
+            ended.append(report.number)
+            if len(ended) == 1:
+                away()
+
+    def in_the_midst(*args: Any) -> Any:
+        written.append(args)
+        if len(written) == 3:
+            away()
+        return track.data_input(*args)
+
+    def at_the_end(record: track.Record, folder: Path) -> None:
+        away()
+        artifacts(record, folder)
+
+    ended: list[int] = []
+    written: list[Any] = []
+    artifacts = track.Record.artifacts
+    monkeypatch.setattr(studies, "data_input", in_the_midst)
+    monkeypatch.setattr(track.Record, "artifacts", at_the_end)
+    options = StudyOptions.parse({"space": {"train.learning_rate": None}, "trials": 4, "workers": 2, "pruner": "none"})
+    found = lead.tune(small_spec(data, name="study"), options, home=home, on_report=on_report)
+    assert (found.status, found.counts) == ("finished", {"finished": 4})
+    assert sorted(ended) == list(range(4))
+    client, experiment = track.client_of(home)
+    assert client.get_run(found.run_id).info.status == "FINISHED"
+    runs = client.search_runs([experiment], f"tags.`{studies.PARENT}` = '{found.run_id}'")
+    assert sorted(int(run.data.tags[studies.TRIAL]) for run in runs) == list(range(4))
+    _, trials = lead.report("study", home=home)
+    for run in runs:
+        trial = trials[int(run.data.tags[studies.TRIAL])]
+        assert run.info.status == "FINISHED"
+        assert float(run.data.params["train.learning_rate"]) == pytest.approx(
+            trial.params.get("train.learning_rate", 2e-2)
+        )
+        assert run.data.metrics["valid/ndcg_at_5"] == pytest.approx(trial.values["ndcg@5"])
+        curve = track.history(home, run.info.run_id, ["train/loss"])["train/loss"]
+        assert curve == [(n, pytest.approx(epoch["loss"])) for n, epoch in enumerate(trial.epochs, 1)]
+    files = {file.path for file in client.list_artifacts(found.run_id)}
+    assert files >= {"study.csv", "best.yaml", "start.yaml", "figures.html", "figures"}
+    assert len([record for record in caplog.records if "waiting for it, nothing is lost" in record.message]) == 3
 
 
 def test_files_that_the_server_refuses_are_named_as_that_and_the_run_goes_on_afterwards(
