@@ -25,6 +25,7 @@ def describe(dataset: Dataset) -> str:
     parts = [[n, *(f"{p[what]:,}" for what in ("sessions", "events", "items"))] for n, p in profile["parts"].items()]
     lines += [table(["part", "sessions", "events", "items"], parts, [1, 2, 3]), ""]
     lines += [table(["column", "role", "kind", "scope", ""], [_column(column, profile) for column in dataset.schema])]
+    lines += [wrapped(f"  {clean_line(line)}", 4) for line in as_text(profile)]
     return "\n".join([*lines, *(wrapped(line, 20) for line in _figures(profile)), *_notes(profile)])
 
 

@@ -77,6 +77,10 @@ CASES = {
     "a field too many": Case({"e.csv": csv(more="9,9,9,9")}, "line 122: 4 fields where the header has 3; mend that line", mended={"e.csv": csv(more="9,9,1700000000")}),
     "a field too many, spaces": Case({"e.csv": csv("session_id item_id timestamp", "{s} {i} {t}", "9 9 9 9")}, "line 122: 4 fields where the header has 3; mend that line", mended={"e.csv": csv("session_id item_id timestamp", "{s} {i} {t}", "9 9 1700000000")}),
     "not UTF-8": Case({"e.csv": csv(more="9,é,1700000000").encode("latin-1")}, "line 122: not UTF-8; save the file as UTF-8, or as Parquet", mended={"e.csv": csv(more="9,é,1700000000")}),
+    "a header not UTF-8": Case({"e.csv": csv("session_id,item_id,timestamp,größe", "{s},{i},{t},1").encode("cp1252")}, "line 1: not UTF-8; save the file as UTF-8, or as Parquet", mended={"e.csv": csv("session_id,item_id,timestamp,größe", "{s},{i},{t},1")}),
+    "UTF-16": Case({"e.csv": csv().encode("utf-16")}, "is text in UTF-16; save it as UTF-8", mended=GOOD),
+    "a workbook": Case({"e.xlsx": b"PK\x03\x04" + bytes(40)}, "is a spreadsheet's workbook; save the sheet as CSV, and give that file", mended=GOOD, asked="e.xlsx"),
+    "NaN in JSON": Case({"e.jsonl": bare('{{"session_id": {s}, "item_id": {i}, "timestamp": {t}, "price": 1.5}}') + '{"session_id": 9, "item_id": 9, "timestamp": 1700000000, "price": NaN}\n'}, "line 121: NaN is no JSON; write null where a value is missing", "e.jsonl", {"e.jsonl": bare('{{"session_id": {s}, "item_id": {i}, "timestamp": {t}, "price": 1.5}}') + '{"session_id": 9, "item_id": 9, "timestamp": 1700000000, "price": null}\n'}, asked="e.jsonl"),
     "a user a line, not UTF-8": Case({"e.csv": b"1 2 3\n4 5 6 7\n5 \xe9\n"}, "line 3: not UTF-8; save the file as UTF-8", "e.csv --layout lines --split leave_one_out", {"e.csv": "1 2 3\n4 5 6 7\n5 é\n"}, asked="e.csv --layout lines"),
     "a user without items": Case({"e.csv": "1 2 3\n4\n5 6 7 8\n"}, "line 2: a user without items; mend that line", "e.csv --split leave_one_out", {"e.csv": "1 2 3\n4 5\n5 6 7 8\n"}),
     "no header": Case({"e.csv": bare("u{s},{i},{t}")}, "the first line looks like data .*; name its 3 columns, for example with (--columns \\S+)", "e.csv {0}"),
@@ -113,6 +117,7 @@ CASES = {
     "no time in it": Case({"e.csv": csv(row="{s},{i},soon")}, "timestamp.* is not a time", "e.csv --split leave_one_out --ignore timestamp"),
     # features
     "scopes of a key": Case(GOOD, "column 'item_id' is no feature or label; take it out of --scopes", asked="e.csv --scopes item_id=item"),
+    "a key as a label": Case(GOOD, "column 'item_id' is an id or the time of the events, and no label; take it out of --targets", asked="e.csv --targets item_id"),
     "a label of the item": Case({"e.csv": csv("session_id,item_id,timestamp,good", "{s},{i},{t},1")}, "the label column 'good' can't depend on the item; use (event) or (session)", "e.csv --targets good --scopes good={1}", asked="e.csv --targets good --scopes good=item"),
     "lists of an event": Case({"e.parquet": frame(tags=pl.Series([["a"]] * 120))}, "column 'tags' holds lists, which are kept by item; use (--scopes tags=item)", "e.parquet {0}", asked="e.parquet --scopes tags=event"),
     "lists that differ": Case({"e.parquet": frame(tags=pl.concat_list(pl.col("timestamp").cast(pl.String)))}, "lists that differ between events of an item; leave it out with (--ignore tags), or take each item's first with (--scopes tags=item)", "e.parquet {0}", asked="e.parquet"),
@@ -177,7 +182,7 @@ def test_the_advice_of_a_refusal_works(
 MODULES = ("readers", "delimited", "dialect", "json_lines", "opening", "columns", "features", "sequences", "split")
 ELSEWHERE = {
     "events: no file is given": "of Python: the command line asks for one",
-    "events: .*; give files, or a pandas or polars frame": "of Python",
+    "events: .*; give a pandas or polars frame": "of Python",
     "events: the data frame is empty": "of Python",
     "cannot be read .*; check the file": "of the file system: tests of faults",
     "cannot be read as a table": "what polars refuses and Python's reader does not: no file is known",

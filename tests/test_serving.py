@@ -206,8 +206,35 @@ def test_what_polars_panics_at_is_refused(tmp_path: Path) -> None:
     frame.to_parquet(tmp_path / "e.parquet")
     with pytest.raises(InputError, match=r"e\.parquet: not a Parquet file that can be read \(.*\); write it again"):
         prepare(tmp_path / "e.parquet", tmp_path / "out", OPTIONS)
-    with pytest.raises(InputError, match=r"events: cannot be read as a data frame \(.*\); give files, or a pandas"):
+    with pytest.raises(InputError, match=r"events: cannot be read as a data frame \(.*\); give a pandas or"):
         prepare({"item_id": [1]}, tmp_path / "out", OPTIONS)  # type: ignore[arg-type]
+
+
+def test_the_advice_for_times_of_new_sessions_works(tmp_path: Path) -> None:
+    data = prepare(log([42, 7], ["a", "b"]), tmp_path / "out", OPTIONS.model_copy(update={"time_format": None}))
+    new = pl.DataFrame({"session_id": ["a", "a"], "item_id": [42, 7], "timestamp": ["01/02/2026", "03/02/2026"]})
+    with pytest.raises(InputError, match="is the month can't be told") as refusal:
+        data.encode(new)
+    assert "--" not in str(refusal.value)  # nothing that reads new sessions has an option for it
+    assert "give seconds since 1970, or write dates as 2026-01-31" in str(refusal.value)
+    for times in ([1769904000, 1770076800], ["2026-02-01", "2026-02-03"]):
+        assert data.encode(new.with_columns(timestamp=pl.Series(times))).values["item_id"].tolist()
+
+
+def test_frames_of_numbers_beyond_64_bits_and_of_periods(tmp_path: Path) -> None:
+    long = [2**64 + n for n in range(3)]
+    made = log(["x", "y", "z"], ["a", "b", "c"]).to_pandas()
+    n = len(made)
+    made["item_id"] = pd.Series([long[i % 3] for i in range(n)], dtype=object)
+    made["month"] = [pd.Period("2026-01") + i % 2 for i in range(n)]
+    typed = pl.DataFrame({"item_id": [long[i % 3] for i in range(n)]}, schema={"item_id": pl.Int128})
+    other = pl.from_pandas(made[["session_id", "timestamp", "size"]]).hstack(typed)
+    for frame in (made, other):
+        data = prepare(frame, tmp_path / "out", OPTIONS)
+        assert set(data.items["item"]) == {str(value) for value in long}
+        assert data.encode(frame).dropped == 0
+        if frame is made:
+            assert set(data.vocabulary.values("month")["value"]) == {"2026-01", "2026-02"}
 
 
 # ── damage ──────────────────────────────────────────────────────────────────────────────────────

@@ -186,6 +186,18 @@ def test_unseen_items_are_found_whether_dropped_or_kept(tmp_path: Path) -> None:
         assert remedy in found.remedy
 
 
+def test_beside_a_given_test_part_every_item_of_the_other_file_is_known(tmp_path: Path) -> None:
+    clicks = [(s, i, 1e5 * s + i) for s in range(40) for i in (0, 1)] + [(40, 0, 1e8), (40, 9, 1e8 + 1)]
+    later = [(100, 0, 1e9), (100, 9, 1e9 + 1)]
+    for more, left, remedy in (([], 0, "they count as candidates"), ([(100, 77, 1e9 + 2)], 1, "are left out")):
+        data = prepare(
+            frame(clicks), tmp_path / f"{left}", PrepareOptions(time_format="seconds"), test=frame(later + more)
+        )
+        assert data.profile["left_out"]["unseen_item_events"] == left
+        assert data.part("test").lengths.tolist() == [2]
+        assert remedy in said(data, "items that training does not hold").remedy
+
+
 def test_repeated_events_are_counted_before_they_are_dropped(tmp_path: Path) -> None:
     clicks = [(s, i % 4, 1000.0 * s + i) for s in range(40) for i in range(3)]
     # the same moment with other items between

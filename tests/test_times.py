@@ -89,6 +89,10 @@ def test_what_it_does_not_settle_is_refused_and_the_advice_works(values: list[An
     [
         ([20260131, 20260132, 20260131], "row 1: at 20260132 is not a time as the others are"),
         (["31/01/2026", "01/31/2026"], "day first in '31/01/2026' and the month first in '01/31/2026'"),
+        (
+            ["2026-01-31", "2026-02-01", "1769850900"],
+            "row 2: at '1769850900' is a number, while others in the column are",
+        ),
         (["01/31/26", "02/01/26"], "row 0: at '01/31/26' is not a time.* --time-format"),
         ([timedelta(hours=1)], "at is not a time: it holds durations"),
         ([time(9, 15)], "at is not a time: it holds times of day"),
@@ -168,6 +172,16 @@ def test_files_of_one_call_are_read_alike(tmp_path: Path) -> None:
     assert datetime.fromtimestamp(data.part("train").values["timestamp"].max(), UTC).month == 2
     new = data.encode(pl.DataFrame({"session_id": ["n", "n"], "item_id": [2, 1], "at": ["02/03/2026", "01/04/2026"]}))
     assert data.own_ids(new.values["item_id"]) == [2, 1]  # the second of March comes before the first of April
+
+
+def test_only_names_of_utc_are_read_as_a_zone() -> None:
+    form = "%Y-%m-%d %H:%M %Z"
+    assert read(["2026-01-31 09:15 UTC", "2026-01-31 09:16 GMT"], form)[1] == [
+        at("2026-01-31T09:15"),
+        at("2026-01-31T09:16"),
+    ]
+    with pytest.raises(InputError, match="row 1: at '2026-01-31 09:15 EST' is not a time as --time-format"):
+        read(["2026-01-31 09:15 UTC", "2026-01-31 09:15 EST"], form)
 
 
 def test_numbers_without_a_unit_only_order(tmp_path: Path) -> None:

@@ -304,13 +304,56 @@ def test_what_kept_a_column_from_being_numeric_is_said(tmp_path: Path) -> None:
     data = prepare(path, tmp_path / "out", LOO)
     assert kinds(data) == {"price": "categorical", "code": "categorical"}
     assert data.profile["columns_as_text"] == {"price": [["ask us", 2], ["free", 2]], "code": [["007", 3]]}
-    said = describe(data)
+    said = " ".join(describe(data).split())
     assert "column 'price' is text: nearly all values are numbers, but not 'ask us' (2), 'free' (2)" in said
     readings = {r.name: r for r in inspect(read_events(path), LOO)[0]}
     assert "but not 'ask us' (2), 'free' (2)" in readings["price"].note
     advice = LOO.model_copy(update={"missing": ["ask us", "free"]})  # as it says
     assert kinds(prepare(path, tmp_path / "again", advice))["price"] == "continuous"
     assert {r.name: r.kind for r in inspect(read_events(path), advice)[0]}["price"] == "continuous"
+
+
+@pytest.mark.parametrize(
+    "price",
+    [
+        ["3,50", "12,05", "7,25"],
+        ["3", "3,5", "12"],
+        ["1,234", "12,345,678"],
+        ["$3.50", "$12"],
+        ["1.234,50 €"],
+        ["5 %", "12%"],
+    ],
+)
+def test_numbers_written_for_people_are_said(tmp_path: Path, price: list[str]) -> None:
+    path = events(tmp_path, price=price, note=["a,b", "1,2,x", "7"], version=["1.2.3", "10.0.1", "2.0.0"])
+    data = prepare(path, tmp_path / "out", LOO)
+    assert [*data.profile["columns_as_text"]] == ["price"]
+    odd = next(p for p in price if not p.isdigit())
+    said = " ".join(describe(data).split())
+    assert "column 'price' is text: as numbers can't be read" in said
+    assert repr(odd) in said
+    assert "write digits with a point alone, such as 1234.5" in said
+    assert kinds(prepare(events(tmp_path, price=["1234.5", "3"]), tmp_path / "out", LOO))["price"] == "continuous"
+
+
+def test_a_column_that_holds_nothing_is_left_out(tmp_path: Path) -> None:
+    path = events(tmp_path, gone=["", ""], word=["x"], kept=[""])
+    data = prepare(path, tmp_path / "out", LOO.model_copy(update={"missing": ["x"], "kinds": {"kept": "categorical"}}))
+    assert data.profile["columns_left_out"] == {"gone": "holds nothing", "word": "holds nothing"}
+    assert kinds(data) == {"kept": "categorical"}
+
+
+def test_rows_of_one_item_that_differ_are_said(tmp_path: Path) -> None:
+    path = events(tmp_path)
+    items = pd.DataFrame({"item_id": [0, 1, 1, 2, 2], "color": ["a", "b", "c", "d", "d"]})
+    data = prepare(path, tmp_path / "out", LOO, items=items)
+    assert data.profile["reading"] == [
+        "items: a row says something else than the last row of the same item, which counts"
+    ]
+    words = dict(data.vocabulary.values("color").iter_rows())
+    assert {own: words.get(int(c)) for own, c in data.items.select("item", "color").iter_rows() if own < 3} == {
+        0: "a", 1: "c", 2: "d",
+    }  # fmt: skip
 
 
 def test_the_remedies_for_a_text_among_numbers_work(tmp_path: Path) -> None:

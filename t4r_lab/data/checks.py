@@ -150,6 +150,8 @@ def findings(profile: Mapping[str, Any]) -> tuple[Finding, ...]:
         )
     kind, options = profile["split"], profile["options"]
     keeps = (options["unseen_items"] or ("keep" if kind == "leave_one_out" else "drop")) == "keep"
+    if kind == "given":  # every item of the other file is known
+        keeps = keeps or not profile["left_out"].get("unseen_item_events")
     found = [
         _sessions(figures, kind),
         _users(figures),

@@ -79,6 +79,11 @@ def find_roles(table: Table, options: PrepareOptions, given: bool = False) -> Ro
     for name in found:
         if found.count(name) > 1 and name in asked:
             raise InputError(f"{table.where}: column {name!r} can't play two parts; name a column for each")
+        if name in options.targets:
+            raise InputError(
+                f"{table.where}: column {name!r} is an id or the time of the events, and no label; take it out of "
+                "--targets"
+            )
     return Roles(item, session, time, user)
 
 

@@ -40,6 +40,8 @@ def read_delimited(
     atomic = dialect.names is None and _is_atomic(header, dialect)
     names = [name.partition(":")[0] for name in header] if atomic else _named(dialect.names or header)
     twice = next((name for name, count in Counter(names).items() if count > 1), None)
+    if any("\ufffd" in name for name in names) and (broken := not_utf8(path)) is not None:
+        raise InputError(f"{path}, line {broken}: not UTF-8; save the file as UTF-8, or as Parquet")
     if twice is not None:
         raise InputError(f"{path}: two columns are named {twice!r}; rename one")
     above = line - 1 + dialect.header

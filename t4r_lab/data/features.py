@@ -66,6 +66,8 @@ class Columns:
     odd: dict[str, Odd] = field(default_factory=dict)
     """by the raw name of a column that is text: what kept it from being numeric"""
 
+    notes: tuple[str, ...] = ()
+    """what is to be said of the tables of items and users"""
     names: Names = field(default_factory=Names)
 
     def add(self, feature: Feature) -> None:
@@ -97,9 +99,12 @@ def find_features(
         elif name in side:
             columns.left_out.pop(name, None)  # the other table says it better
     if users is not None:
-        _add_side(columns, aligned(users, roles.user, group_values, "user"), "group", options)
+        beside = aligned(users, roles.user, group_values, "user")
+        columns.notes += beside.notes
+        _add_side(columns, beside, "group", options)
     if items is not None:
         beside = aligned(items, roles.item, item_values, "item")
+        columns.notes += beside.notes
         title = find(beside, options.title if options.title in beside.frame.columns else None, "title")
         if title is not None:
             texts = beside.frame[title]
@@ -150,7 +155,7 @@ def aligned(table: Table, like: str | None, values: pl.Series, role: str) -> Tab
     if frame[key].dtype != values.dtype:  # by the text that the events' type has for each value
         type = type_of(values)
         frame, values = frame.with_columns(texts(frame[key], type)), texts(values, type)
-    frame = frame.unique(key, keep="last", maintain_order=True)
+    frame, notes = _last_rows(frame, key, role, table)
     joined = values.alias(key).to_frame().join(frame, on=key, how="left", maintain_order="left")
     if (
         len(joined)
@@ -158,7 +163,18 @@ def aligned(table: Table, like: str | None, values: pl.Series, role: str) -> Tab
         and len(joined.columns) > 1
     ):
         raise InputError(f"{table.where}: none of its {role}s is among the events; check the column {key!r}")
-    return replace(table, frame=joined.drop(key), text=None, pieces=())
+    return replace(table, frame=joined.drop(key), text=None, pieces=(), notes=notes)
+
+
+def _last_rows(frame: pl.DataFrame, key: str, role: str, table: Table) -> tuple[pl.DataFrame, tuple[str, ...]]:
+    """The last row of each key, and the table's notes with how many others say something else."""
+    last = frame.unique(key, keep="last", maintain_order=True)
+    more = len(frame.unique()) - len(last) if len(last) < len(frame) else 0
+    if not more:
+        return last, table.notes
+    rows = "a row says" if more == 1 else f"{more:,} rows say"
+    note = f"{table.where}: {rows} something else than the last row of the same {role}, which counts"
+    return last, (*table.notes, note)
 
 
 def _add_side(columns: Columns, table: Table, level: Level, options: PrepareOptions) -> None:
@@ -173,6 +189,10 @@ def _feature(name: str, table: Table, columns: Columns, options: PrepareOptions,
     """The column's values by its kind, or None with the reason in ``columns.left_out``."""
     raw, target = read_column(name, table, options), name in options.targets
     values, coded = raw.values, None
+    named = target or name in (options.features or ()) or name in options.kinds or name in options.scopes
+    if values.null_count() == len(values) and not named:
+        columns.left_out[name] = "holds nothing"
+        return None
     if values.dtype.is_integer():
         coded = factorize(values)
     kind = kind_of(name, raw, len(coded[1]) if coded else 0, table, options)
@@ -195,7 +215,6 @@ def _feature(name: str, table: Table, columns: Columns, options: PrepareOptions,
         own = values if raw.type.kind == "text" else texts(values, raw.type)
         feature.codes, feature.values = coded or factorize(own)
         different, rows = len(feature.values), len(values) - values.null_count()
-        named = target or name in (options.features or ()) or name in options.kinds or name in options.scopes
         text = isinstance(values.dtype, pl.String) and different > max(TEXT_SHARE * rows, TEXT_VALUES)
         if text and not named:
             columns.left_out[name] = "another value on nearly every row"

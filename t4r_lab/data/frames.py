@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 Frame: TypeAlias = "pd.DataFrame | pl.DataFrame"
+LONG = [getattr(pl, name) for name in ("Int128", "UInt128") if hasattr(pl, name)]
+"""Types of whole numbers of more than 64 bits; not every version of polars has both."""
 REFUSALS = (pl.exceptions.PolarsError, pl.exceptions.PanicException, pa.ArrowException)
 """What polars and Arrow say of data that they can't take. A panic is no `Exception`, so it is named."""
 
@@ -50,30 +52,43 @@ def to_polars(frame: Frame, where: str) -> pl.DataFrame:
     InputError
         for what is neither, or holds what polars can't.
     """
-    what, remedy = f"{where}: cannot be read as a data frame", "give files, or a pandas or polars frame"
+    what, remedy = f"{where}: cannot be read as a data frame", "give a pandas or polars frame"
     with refusing(what, remedy):
         if isinstance(frame, pl.DataFrame):
-            return spread(frame)
+            return spread(long_as_text(frame))
         if isinstance(frame, pl.LazyFrame):
-            return spread(frame.collect())
+            return spread(long_as_text(frame.collect()))
         try:
-            return spread(pl.from_pandas(_in_known_zones(_of_one_type(frame, where))))
-        except (AttributeError, TypeError, ValueError) as error:
+            return spread(long_as_text(pl.from_pandas(_in_known_zones(_of_one_type(frame, where)))))
+        except (AttributeError, OverflowError, TypeError, ValueError) as error:
             if isinstance(error, pa.ArrowException):
                 raise
             raise InputError(f"{what} ({first_line(error)}); {remedy}") from None
 
 
+def long_as_text(frame: pl.DataFrame) -> pl.DataFrame:
+    """Whole numbers of more than 64 bits as text, since Arrow has none."""
+    return frame.with_columns(pl.col(LONG).cast(pl.String))
+
+
 def _of_one_type(frame: pd.DataFrame, where: str) -> pd.DataFrame:
-    """Columns that hold texts and numbers as texts: parts of one file that pandas read by themselves, for example."""
+    """Columns that hold texts and numbers as texts: parts of one file that pandas read by themselves, for example.
+
+    So are whole numbers of more than 64 bits, periods and intervals, which polars has no type for.
+    """
+    import pandas as pd
     from pandas.api.types import infer_dtype, is_object_dtype
 
     objects = [i for i, dtype in enumerate(frame.dtypes) if is_object_dtype(dtype)]
     mixed = [i for i in objects if infer_dtype(frame.iloc[:, i], skipna=True) in ("mixed", "mixed-integer")]
     mixed = [i for i in mixed if frame.iloc[:, i].map(lambda value: isinstance(value, str)).any()]
-    if not mixed:
+    plain = [i for i in objects if _is_long(frame.iloc[:, i])]
+    plain += [i for i, dtype in enumerate(frame.dtypes) if isinstance(dtype, (pd.PeriodDtype, pd.IntervalDtype))]
+    if not mixed and not plain:
         return frame
     frame = frame.copy(deep=False)
+    for i in plain:
+        frame.isetitem(i, frame.iloc[:, i].map(str, na_action="ignore"))
     for i in mixed:
         column = f"{where}: column {str(frame.columns[i])!r}"
         frame.isetitem(i, frame.iloc[:, i].map(partial(_text, column=column), na_action="ignore"))
@@ -91,6 +106,16 @@ def _text(value: object, column: str) -> str:
     if isinstance(value, (str, numbers.Number, np.bool_, date)):
         return str(value)
     raise InputError(f"{column} holds {type(value).__name__} beside texts; make it texts or numbers, or take it out")
+
+
+def _is_long(values: pd.Series) -> bool:
+    """Whether they are whole numbers, and any is of more than 64 bits."""
+    from pandas.api.types import infer_dtype
+
+    if infer_dtype(values, skipna=True) != "integer":
+        return False
+    there = values.dropna()
+    return bool(there.min() < -(2**63) or there.max() >= 2**63)
 
 
 def _in_known_zones(frame: pd.DataFrame) -> pd.DataFrame:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import io
+import json
+import math
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 
-from t4r_lab.data.frames import REFUSALS
+from t4r_lab.data.frames import REFUSALS, long_as_text
 from t4r_lab.data.opening import opened, opened_text
 from t4r_lab.documents import read_json
 from t4r_lab.errors import InputError
@@ -49,7 +51,7 @@ def read_objects(path: Path, head: list[str]) -> pl.DataFrame:
         raise _explain(path, is_list, error) from None
     if frame.is_empty() or not frame.width:
         raise InputError(f"{path}: its objects hold nothing; give a file with events")
-    return frame.with_columns(pl.col(pl.Int128).cast(pl.String))
+    return long_as_text(frame)
 
 
 def _explain(path: Path, is_list: bool, error: BaseException) -> InputError:
@@ -65,6 +67,8 @@ def _explain(path: Path, is_list: bool, error: BaseException) -> InputError:
                     content = read_json(line.strip(), f"{path}, line {number}")
                 except InputError as found:
                     return InputError(str(found).replace(" in line 1,", " at"))
+                if (word := _no_json(content)) is not None:
+                    return InputError(f"{path}, line {number}: {word} is no JSON; write null where a value is missing")
                 if not isinstance(content, dict):
                     return InputError(f"{path}, line {number}: is no JSON object; write each line as {{…}}")
                 for key, value in content.items():
@@ -75,6 +79,14 @@ def _explain(path: Path, is_list: bool, error: BaseException) -> InputError:
                             "that line"
                         )
     return InputError(f"{path}: cannot be read as JSON ({problem}); write an object a line, each with the same fields")
+
+
+def _no_json(content: Any) -> str | None:
+    """NaN or an infinity somewhere in it, which Python writes and reads, and nothing else does."""
+    if isinstance(content, float):
+        return None if math.isfinite(content) else json.dumps(content)
+    inner = content.values() if isinstance(content, dict) else content if isinstance(content, list) else ()
+    return next((word for value in inner if (word := _no_json(value)) is not None), None)
 
 
 def _form(value: Any) -> str:

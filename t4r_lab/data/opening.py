@@ -14,6 +14,8 @@ COMPRESSED = {b"\x1f\x8b": "gzip", b"\x28\xb5\x2f\xfd": "zstd", b"BZh": "bz2"}
 """First bytes → what pyarrow calls the compression."""
 ARCHIVES = {b"PK\x03\x04": "zip", b"\xfd7zXZ\x00": "xz", b"7z\xbc\xaf\x27\x1c": "7z", b"Rar!": "rar"}
 """First bytes → what has to be unpacked first."""
+WORKBOOKS = {".xlsx", ".xlsm", ".xlsb", ".ods"}
+"""Endings of zip archives that a spreadsheet program has written."""
 
 
 def compression(path: Path) -> str | None:
@@ -28,6 +30,8 @@ def compression(path: Path) -> str | None:
         start = file.read(8)
     for magic, name in ARCHIVES.items():
         if start.startswith(magic):
+            if name == "zip" and path.suffix.lower() in WORKBOOKS:
+                raise InputError(f"{path}: is a spreadsheet's workbook; save the sheet as CSV, and give that file")
             raise InputError(f"{path}: is a {name} archive; unpack it, and give the file in it")
     return next((name for magic, name in COMPRESSED.items() if start.startswith(magic)), None)
 

@@ -120,7 +120,7 @@ def prepare(
     with written_whole(out, split.kind, may_replace) as folder:
         schema, parts, item_table, tables = _encode(folder, raw, split, columns)
         report()
-        checks, notes = split_figures(split, raw.time, _users(raw, options)), raw.table.notes
+        checks, notes = split_figures(split, raw.time, _users(raw, options)), (*raw.table.notes, *columns.notes)
         form, types = raw.time_form, _types(raw, columns, options)
         del raw
         for name, sessions in parts.items():
@@ -220,7 +220,10 @@ def _with_users(table: Table, users: Table, roles: Roles) -> Table:
     side = aligned(users, roles.user, table.frame[roles.user], "user")
     added = side.frame.select([c for c in side.frame.columns if c not in there])
     raw = table.raw | (side.raw & set(added.columns))
-    return replace(table, frame=table.frame.hstack(added), kinds={**side.kinds, **table.kinds}, raw=raw)
+    return replace(
+        table, frame=table.frame.hstack(added), kinds={**side.kinds, **table.kinds}, raw=raw,
+        notes=(*table.notes, *side.notes),
+    )  # fmt: skip
 
 
 # ── Encoding ────────────────────────────────────────────────────────────────────────────────────

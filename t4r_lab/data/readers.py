@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice
@@ -132,11 +133,11 @@ def read_table(path: str | Path) -> pl.DataFrame:
 
 def read_file(path: Path, how: PrepareOptions = PLAIN) -> Table:
     """One file by its first bytes and lines."""
-    if path.is_dir():
-        raise InputError(f"{path}: is a folder; name the files in it")
-    if not path.is_file():
-        raise InputError(f"{path}: no such file; check the path")
     try:
+        if path.is_dir():
+            raise InputError(f"{path}: is a folder; name the files in it")
+        if not path.is_file():
+            raise InputError(f"{path}: no such file; check the path")
         if path.stat().st_size == 0:
             raise InputError(f"{path}: the file is empty; give a file with events")
         if is_parquet(path):
@@ -198,6 +199,8 @@ def _head(path: Path) -> list[str]:
     """The first lines that aren't blank. A cut inside a character is no error: the whole file is read later."""
     with opened(path) as file:
         start = file.read(HEAD)
+    if start.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        raise InputError(f"{path}: is text in UTF-16; save it as UTF-8")
     if b"\0" in start:
         raise InputError(f"{path}: not a text file; give CSV, TSV, JSON lines, Parquet or RecBole's atomic files")
     lines = start.decode("utf-8-sig", errors="replace").split("\n")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Sequence
 from datetime import UTC, datetime
 from typing import Literal
@@ -44,6 +45,8 @@ NEAR_ZERO = 1000
 """Numbers that begin below this count from a start of their own."""
 SLASHED = r"^(\d{1,2})[/.-](\d{1,2})[/.-](\d{4})(?:\D|$)"
 """A date whose year comes last: the day may be first, or the month."""
+WRITE_SECONDS = "give seconds since 1970"
+"""What to do with times of new sessions, which no option reads in another way."""
 By = Literal["found", "asked", "trained"]
 ISO = r"^\d{4}\D|^\d{8}[T ]"
 MORE_TEXTS = ("%Y-%m-%d %I:%M:%S %p", "%Y-%m-%d %I:%M %p", "%Y-%m-%d %H:%M:%S%.f %z", "%Y-%m-%d %H:%M %z")
@@ -100,9 +103,9 @@ def form_like(table: Table, name: str, trained: str | None) -> str:
     if trained is None or plain.dtype.is_temporal() or plain.dtype.is_numeric() != by_number:
         if trained is not None and "%" in trained and isinstance(plain.dtype, pl.String):
             return trained
-        return time_form([table], name)
+        return time_form([table], name, remedy=WRITE_SECONDS)
     if trained == "dates" and plain.str.contains(SLASHED).any():
-        return time_form([table], name)
+        return time_form([table], name, remedy=WRITE_SECONDS)
     latest = to_seconds(plain, trained).max() if trained in UNITS else None
     if isinstance(latest, float) and latest >= LATEST:
         raise InputError(
@@ -130,7 +133,7 @@ def seconds(table: Table, name: str, form: str, by: By = "found") -> pl.Series:
     bad = values.is_null() | ~values.is_finite()
     if bad.any():
         row = int(_exceptions(raw, bad).arg_max() or 0)
-        problem = "is missing" if _plain(raw)[row] is None else f"{_short(raw[row])} is not a time{_like(form, by)}"
+        problem = "is missing" if _plain(raw)[row] is None else f"{_short(raw[row])} {_no_time(raw[row], form, by)}"
         more = ", or say how to read it with --time-format" if by == "found" else ""
         raise InputError(f"{table.line(row)}: {name} {problem}; use seconds, or dates such as 2026-01-31 12:00{more}")
     if len(values) and (values < 0).any():
@@ -152,6 +155,13 @@ def _exceptions(raw: pl.Series, bad: pl.Series) -> pl.Series:
         return bad
     words = bad & raw.cast(pl.Float64, strict=False).is_null()
     return words if words.any() and 2 * words.sum() < len(raw) else bad
+
+
+def _no_time(value: object, form: str, by: By) -> str:
+    """What is wrong with a value that can't be read."""
+    if by == "found" and form == "dates" and re.fullmatch(r"[\d.]+", str(value).strip()):
+        return "is a number, while others in the column are dates"
+    return f"is not a time{_like(form, by)}"
 
 
 def _like(form: str, by: By) -> str:
@@ -207,7 +217,11 @@ def _check_type(table: Table, name: str, remedy: str = "") -> None:
     dtype = table.frame[name].dtype
     if isinstance(dtype, (pl.Date, pl.Datetime, pl.String, pl.Categorical, pl.Enum, pl.Null)) or dtype.is_numeric():
         return
-    words = {pl.Duration: "durations", pl.Time: "times of day without a date"}
+    words = {
+        pl.Duration: "durations",
+        pl.Time: "times of day without a date",
+        pl.List: "lists that aren't all as long as those of the items",
+    }
     held = next((said for kind, said in words.items() if isinstance(dtype, kind)), str(dtype))
     remedy = remedy or "use seconds, or dates such as 2026-01-31 12:00"
     raise InputError(f"{table.where}: {name} is not a time: it holds {held}; {remedy}")
@@ -259,7 +273,7 @@ def _year(second: float) -> str:
     """The year of a second since 1970, counted in mean years where the calendar ends.
 
     >>> _year(0.0), _year(1.77e9), _year(2e13)
-    ('1970', '2026', '635748')
+    ('1970', '2026', '635744')
     """
     return str(1970 + int(second // 31_556_952)) if second < 1e16 else "beyond all calendars"
 
@@ -323,4 +337,6 @@ def _by_format(texts: pl.Series, format: str | None) -> pl.Series:
         read = texts.str.to_datetime(format, strict=False, time_unit="us", time_zone="UTC")
     except pl.exceptions.PolarsError as error:
         raise InputError(f"--time-format {format!r}: {str(error).splitlines()[0]}; use for example %Y-%m-%d") from None
+    if format is not None and "%Z" in format:  # polars takes any name of a zone, and reads all as UTC
+        read = read.set(~texts.str.contains(r"(?i)\b(?:UTC|GMT|Z)\b"), None)
     return read.dt.epoch("us").cast(pl.Float64) / 1e6

@@ -12,6 +12,7 @@ The type of each column is kept beside the vocabulary (`save_types`), and new se
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,6 +34,8 @@ USUAL_MISSING = frozenset(
 )  # fmt: skip
 """Words for a missing value in columns of numbers, in lower case; in columns of text they are text (NA is Namibia)."""
 TRUTH = (("false", "true"), ("False", "True"), ("FALSE", "TRUE"))
+ADORNED = r"^\s*[$€£¥]?\s?[+-]?\d{1,3}(?:[., '\u00a0]?\d{3})*(?:[.,]\d+)?\s?[%$€£¥]?\s*$"
+"""Numbers as people write them: with a comma for the point or between thousands, a currency or a percent sign."""
 NEARLY_ALL, SOME = 0.9, 0.1
 """Shares of a column's values: numbers that somebody may have meant to be all of it, and enough of them to be numeric
 where everything else is missing."""
@@ -110,7 +113,8 @@ def decide(raw: pl.Series, missing: Collection[str] = ()) -> tuple[ColumnType, O
     text, finite = ColumnType("text", given), _is_number(raw)
     plain, rest = raw, raw.filter(~finite).drop_nulls()
     if there - len(rest) < NEARLY_ALL * there and len(_no_numbers(rest.head(1000))):
-        return (_truth(raw, given) if len(rest) == there else text), ()
+        type = _truth(raw, given) if len(rest) == there else text
+        return type, _counts(_no_numbers(rest)) if type.kind == "text" and _adorned(rest) else ()
     if len(rest):
         stripped = rest.str.strip_chars()
         plain, rest = raw.filter(finite).append(stripped.filter(_is_number(stripped))), _no_numbers(rest)
@@ -137,6 +141,11 @@ def _no_numbers(texts: pl.Series) -> pl.Series:
     """Those that are neither numbers nor words for a missing one."""
     texts = texts.str.strip_chars()
     return texts.filter(~_is_number(texts) & ~_is_word(texts))
+
+
+def _adorned(rest: pl.Series) -> bool:
+    """Whether all that are no numbers are some to a person's eye."""
+    return all(_no_numbers(part).str.contains(ADORNED).all() for part in (rest.head(1000), rest))
 
 
 def _any_decimal(plain: pl.Series) -> bool:
@@ -191,6 +200,8 @@ def odd_words(odd: Odd) -> str:
     """
     listed = ", ".join(f"{value[:40]!r} ({n:,})" for value, n in odd[:SHOWN])
     more = f" and {len(odd) - SHOWN:,} more" if len(odd) > SHOWN else ""
+    if all(re.match(ADORNED, value) and not re.fullmatch(r"[+-]?\d+", value.strip()) for value, _ in odd[:SHOWN]):
+        return f"as numbers can't be read {listed}{more}; write digits with a point alone, such as 1234.5"
     return (
         f"nearly all values are numbers, but not {listed}{more}; if they mean a missing value, name them with --missing"
     )
