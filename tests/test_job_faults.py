@@ -190,7 +190,8 @@ def test_a_damaged_event_is_empty_and_those_around_it_are_read(job: jobs.Job) ->
 
 
 def test_a_job_with_a_damaged_state_resumes(job: jobs.Job, monkeypatch: pytest.MonkeyPatch) -> None:
-    (job.folder / "spec.json").write_text(small_spec(job.folder, name="mine", train__epochs=7).to_json())
+    data = small_data(job.folder.parent.parent / "data")
+    (job.folder / "spec.json").write_text(small_spec(data, name="mine", train__epochs=7).to_json())
     (job.folder / "status.json").write_text("{half")
     started: list[int] = []
     monkeypatch.setattr(jobs.Job, "start", lambda self, lock: started.append(lock))
