@@ -129,7 +129,7 @@ def resume(
     _refuse_finished(row)
     folder = Path(row.folder)
     if not row.folder or not guard.can_resume(folder):
-        raise InputError(f"run {row.name} ({row.run_id[:8]}) left no checkpoint; train its spec again for a new run")
+        raise InputError(f"run {row.name} ({row.run_id[:8]}) left no checkpoint; {_anew(row)}")
     return run(track.spec(place, row), home=place, test=test, on_report=on_report, folder=folder, resume=row.run_id)
 
 
@@ -286,7 +286,11 @@ def _open_record(home: Path, experiment: Experiment, resume: str | None, folder:
 
 def _refuse_finished(row: track.RunRow) -> None:
     if row.status == "FINISHED":
-        raise InputError(f"run {row.name} ({row.run_id[:8]}) has finished; train its spec again for a new run")
+        raise InputError(f"run {row.name} ({row.run_id[:8]}) has finished; {_anew(row)}")
+
+
+def _anew(row: track.RunRow) -> str:
+    return f"train its spec anew with `t4r-lab train --again {row.run_id[:8]}`"
 
 
 def _baselines(spec: RunSpec, dataset: Dataset, part: str) -> dict[str, Judged]:

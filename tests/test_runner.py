@@ -168,7 +168,7 @@ def test_a_stopped_run_goes_on_to_the_same_result(data: Path, whole: runner.RunR
     assert one.keys() == two.keys()
     assert all((one[name] == two[name]).all() for name in one)
     assert leftovers(whole.home) == []
-    with pytest.raises(InputError, match="has finished"):
+    with pytest.raises(InputError, match=r"has finished; .*train --again"):
         runner.resume(stopped.run_id, home=whole.home, on_report=silent)
     with pytest.raises(InputError, match="has finished"):  # the door itself refuses too: a job may still hold the id
         runner.run(spec, home=whole.home, on_report=silent, resume=stopped.run_id)

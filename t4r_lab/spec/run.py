@@ -88,7 +88,8 @@ class RunSpec(Part):
         """
         if not isinstance(content, Mapping):
             raise InputError(
-                f"{source}: expected keys such as data and model, got {type(content).__name__}; see the README"
+                f"{source}: expected keys such as data and model, got {type(content).__name__}; see the README "
+                "(a file of events is prepared first: `t4r-lab prepare`)"
             )
         try:
             return cls.model_validate(dict(content))
