@@ -202,6 +202,7 @@ def test_a_body_that_several_processes_cannot_train_is_refused(tmp_path: Path, m
         list(train.fit(model, TOY, spec, tmp_path))  # type: ignore[arg-type]
     data = prepare(Generator(n_items=40).events(50), tmp_path / "data", PrepareOptions())
     other = small_spec(data.path).override({"model.body": {"kind": "reformer", "d_model": 8}})
+    monkeypatch.setenv("WORLD_SIZE", "2")  # as launchers say it
     with pytest.raises(InputError, match=r"model\.body\.kind: reformer"):
         runner.run(other, home=tmp_path / "home", on_report=silent)
     assert track.runs(tmp_path / "home") == []
