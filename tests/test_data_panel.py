@@ -263,10 +263,10 @@ def test_names_in_use_are_said_to_be_replaced() -> None:
 
 def test_many_columns_are_shown_in_part() -> None:
     roles = ColumnRoles(lambda *a: None, lambda *a: None)
-    began = time.perf_counter()
+    began = time.thread_time()
     roles.show(tuple(Reading(f"c{i}", "feature", "continuous") for i in range(300)))
     assert len(roles.rows) == 60 and "240 more columns" in roles.children[-1].value
-    assert time.perf_counter() - began < 1
+    assert time.thread_time() - began < 1
 
 
 def test_another_source_keeps_what_was_typed_but_not_the_roles_of_columns() -> None:
