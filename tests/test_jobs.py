@@ -251,7 +251,7 @@ def test_the_shell_does_the_same(data: Path, tmp_path: Path, capsys: pytest.Capt
     assert (listed["id"], listed["state"], listed["stage"]) == (job.id, "running", "training")
     assert 0 < listed["eta"] < 600
     assert main(["jobs"]) == 0
-    assert " left  job" in capsys.readouterr().out
+    assert "left  name" in capsys.readouterr().out
     assert shell("pause", job.id[:-1])["state"] in ("pausing", "paused")
     wait(job, lambda s: s.state == "paused")
     assert shell("resume", job.id)["state"] in ("starting", "running")
