@@ -11,6 +11,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 
+from t4r_lab import system
+
 CGROUPS, OWN = Path("/sys/fs/cgroup"), Path("/proc/self/cgroup")
 WISHED = "OMP_NUM_THREADS"
 _LIMITS = (WISHED, "MKL_NUM_THREADS", "POLARS_MAX_THREADS")
@@ -18,8 +20,7 @@ _LIMITS = (WISHED, "MKL_NUM_THREADS", "POLARS_MAX_THREADS")
 
 def processors() -> int:
     """Those that the system gives this process: of the machine, its CPU set and its quotas the fewest."""
-    given = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1)
-    return max(min([given, *map(int, _quotas())]), 1)
+    return max(min([system.processors_given(), *map(int, _quotas())]), 1)
 
 
 def threads(processes: int = 1) -> int:

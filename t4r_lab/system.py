@@ -90,9 +90,18 @@ def apart(
     if WINDOWS:
         raise InputError("the background: Windows can't hand a lock on; use WSL, or train in the foreground")
     subprocess.Popen(
-        command, pass_fds=[lock], stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True, cwd=folder,
-        env=environment,
+        command, pass_fds=[lock], stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=OWN_SESSION,
+        cwd=folder, env=environment,
     )  # fmt: skip
+
+
+OWN_SESSION = not WINDOWS
+"""Of a process that the terminal's Ctrl-C must not reach; the one that started it ends it."""
+
+
+def processors_given() -> int:
+    """Those of the machine, or of the CPU set of this process where the system has such."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1)
 
 
 def stop_as_interrupted() -> None:

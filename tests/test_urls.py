@@ -32,7 +32,7 @@ from t4r_lab.urls import hushed, shown
         ("postgresql://one:5432,two:5433/db", "postgresql://one:5432,two:5433/db"),
         ("http://127.0.0.1:5000", "http://127.0.0.1:5000"),
         ("postgresql://lab@host/db", "postgresql://lab@host/db"),
-        ("sqlite:////home/a:b@c/studies.db", "sqlite:////home/a:b@c/studies.db"),
+        ("sqlite:////lab/a:b@c/studies.db", "sqlite:////lab/a:b@c/studies.db"),
     ],
 )
 def test_a_password_is_masked(url: str, expected: str) -> None:

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from t4r_lab.track import DATA, LOOKS, NOTE, REASON, STUDY, Record, data_input
 from t4r_lab.track.client import PAGE, writer_of
+from t4r_lab.track.names import DATA, LOOKS, NOTE, REASON, STUDY
+from t4r_lab.track.record import Record, data_input
 
 TRIAL, PARENT = "t4r.trial", "mlflow.parentRunId"
 SOURCE = {"mlflow.source.name": "t4r-lab"}

@@ -109,7 +109,7 @@ def _finalize(study: Study, place: Path, seeds: int, trial: int | None, on_repor
             on_report(Remark(f"{variant} spec, seed {seed + 1} of {seeds}"))
             row = _train(study, place, record.run_id, chosen, variant, specs[variant], seed, on_report)
         rows[variant].append(row)
-    looks = int(track.tags(place, record.run_id).get(track.LOOKS, "0"))
+    looks = track.looks_of(track.tags(place, record.run_id))
     final = _judged(study, place, record.run_id, chosen, rows, looks)
     _write(record, final)
     return final

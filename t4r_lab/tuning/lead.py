@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from statistics import mean
 
-from t4r_lab import guard, homes, patience, processors, track
+from t4r_lab import guard, homes, patience, processors, system, track
 from t4r_lab.errors import InputError
 from t4r_lab.experiment import Experiment
 from t4r_lab.report import OnReport, Progress, Remark, Started, TrialEnded
@@ -315,7 +315,7 @@ class _Worker:
         self.said = tempfile.TemporaryFile("w+")  # noqa: SIM115 (closed when the worker has ended)
         self.process = subprocess.Popen(
             COMMAND, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=self.said,
-            start_new_session=True, env={**os.environ, **self.limits, "PYTHONPATH": path}, text=True,
+            start_new_session=system.OWN_SESSION, env={**os.environ, **self.limits, "PYTHONPATH": path}, text=True,
         )  # fmt: skip
         assert self.process.stdin is not None
         with suppress(BrokenPipeError), self.process.stdin as stdin:  # `lives` tells why it died
