@@ -98,26 +98,37 @@ def run(
     except guard.Busy:
         raise  # the run is another process's
     except BaseException as error:
-        fallen = guard.fallen(crew, error)
-        if record and not isinstance(error, Away):
-            killed = isinstance(error, KeyboardInterrupt) or fallen
-            with suppress(Exception):  # the record may be what failed; the first error is what counts
-                record.finish("KILLED" if killed else "FAILED", fallen or f"{type(error).__name__}: {error}")
-        if record and (refusal := track.gone(place)):
-            guard.leave(place, checkpoints)
+        if refusal := _end_badly(error, guard.fallen(crew, error), record, run_id, place, checkpoints):
             raise refusal from None
-        if guard.is_main() and not guard.can_resume(checkpoints):
-            guard.clear(checkpoints)
-        if homes.disk_is_full(error):
-            remedy = f"resume run {record.run_id[:12]}" if record and guard.can_resume(checkpoints) else "train again"
-            raise InputError(f"{place}: the disk is full; free some space, then {remedy}") from None
-        if fallen:
-            remedy = f"go on with --resume {run_id[:12]}" if guard.can_resume(checkpoints) else "train again"
-            raise InputError(f"{fallen}; see above whether it said why, then {remedy}") from None
         raise
     if result.status == "FINISHED" and record:
         guard.clear(checkpoints)  # the weights are in the record now
     return result
+
+
+def _end_badly(
+    error: BaseException, fallen: str, record: track.Record | None, run_id: str, home: Path, checkpoints: Path
+) -> InputError | None:
+    """End the record of a run that `error` ended, and remove what nobody can go on from; what to say in its place.
+
+    `fallen` says which process of several has ended; empty: none.
+    """
+    if record and not isinstance(error, Away):
+        killed = isinstance(error, KeyboardInterrupt) or fallen
+        with suppress(Exception):  # the record may be what failed; the first error is what counts
+            record.finish("KILLED" if killed else "FAILED", fallen or f"{type(error).__name__}: {error}")
+    if record and (refusal := track.gone(home)):
+        guard.leave(home, checkpoints)
+        return refusal
+    if guard.is_main() and not guard.can_resume(checkpoints):
+        guard.clear(checkpoints)
+    if homes.disk_is_full(error):
+        remedy = f"resume run {record.run_id[:12]}" if record and guard.can_resume(checkpoints) else "train again"
+        return InputError(f"{home}: the disk is full; free some space, then {remedy}")
+    if fallen:
+        remedy = f"go on with --resume {run_id[:12]}" if guard.can_resume(checkpoints) else "train again"
+        return InputError(f"{fallen}; see above whether it said why, then {remedy}")
+    return None
 
 
 def resume(
@@ -139,7 +150,6 @@ def _train(
 ) -> RunResult:  # fmt: skip
     from t4r_lab.evaluation import figures
     from t4r_lab.judge import judge
-    from t4r_lab.train import fit
 
     spec, dataset, counts = experiment.spec, experiment.dataset, experiment.counts
     on_report(Progress("scoring baselines"))
@@ -151,18 +161,8 @@ def _train(
             record.scores("valid", found.metrics(), name)
     on_report(Progress("building the model"))
     model = experiment.build()
-    stopped = Stopped("finished", 0, 0.0)
     watch = sanity.LossWatch(spec, dataset.schema)
-    with guard.interruptible(should_stop) as stop:
-        for report in fit(model, dataset, spec, checkpoints, guard.together(stop), resume):
-            on_report(report)
-            if isinstance(report, Epoch):
-                if record:
-                    record.epoch(report)
-                for warning in watch(report):  # at once, since the rest of the training may be in vain
-                    on_report(Caution(warning))
-            if isinstance(report, Stopped):
-                stopped = report
+    stopped = _fit(model, experiment, watch, record, checkpoints, on_report, should_stop, resume)
     interrupted = stopped.reason == "interrupted"
     scored: dict[str, Judged] = {}
     fitted: Metrics = {}
@@ -193,6 +193,27 @@ def _train(
         {part: {name: judged.metrics() for name, judged in found.items()} for part, found in baselines.items()},
         stopped.best_epoch, stopped.seconds, home, [one for words in warnings.values() for one in words],
     )  # fmt: skip
+
+
+def _fit(
+    model: Model, experiment: Experiment, watch: sanity.LossWatch, record: track.Record | None, checkpoints: Path,
+    on_report: OnReport, should_stop: Callable[[], bool], resume: bool,
+) -> Stopped:  # fmt: skip
+    """Train `model`, tell and record each epoch; how it ended."""
+    from t4r_lab.train import fit
+
+    stopped = Stopped("finished", 0, 0.0)
+    with guard.interruptible(should_stop) as stop:
+        for report in fit(model, experiment.dataset, experiment.spec, checkpoints, guard.together(stop), resume):
+            on_report(report)
+            if isinstance(report, Epoch):
+                if record:
+                    record.epoch(report)
+                for warning in watch(report):  # at once, since the rest of the training may be in vain
+                    on_report(Caution(warning))
+            if isinstance(report, Stopped):
+                stopped = report
+    return stopped
 
 
 def _warn(
