@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
 import shutil
 import sqlite3
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +18,7 @@ from t4r_lab import analysis, comparison, guard, homes, jobs, reuse, runner, tra
 from t4r_lab.errors import InputError
 from t4r_lab.recommender import Recommender
 from t4r_lab.report import Epoch, Report, silent
+from tests.rights import readonly
 from tests.small import small_data, small_spec
 
 URIS = "experiments.artifact_location", "runs.artifact_uri", "model_versions.source", "datasets.dataset_source"
@@ -323,24 +322,6 @@ def test_a_home_that_goes_while_a_run_trains_is_said_as_that_and_nothing_is_left
 
 
 # ── no right to write ───────────────────────────────────────────────────────────────────────────
-
-
-@contextmanager
-def readonly(folder: Path) -> Iterator[None]:
-    """May be read only. Root may write anywhere, so for the file system this thread is nobody meanwhile."""
-    for path in (folder, *folder.rglob("*")):
-        path.chmod(0o555 if path.is_dir() else 0o444)
-    for path in folder.parents:  # pytest's own folders are closed to others
-        if path != Path("/") and path.owner() == Path(folder).owner():
-            path.chmod(path.stat().st_mode | 0o055)
-    libc, own = ctypes.CDLL(None), os.getuid()
-    libc.setfsuid(own or 65534)
-    try:
-        yield
-    finally:
-        libc.setfsuid(own)
-        for path in (folder, *folder.rglob("*")):
-            path.chmod(0o755 if path.is_dir() else 0o644)
 
 
 def test_a_home_that_cannot_be_written_can_be_read(copy: Path) -> None:

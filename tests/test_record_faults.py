@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import json
 import logging
 import os
@@ -25,6 +24,7 @@ from t4r_lab import guard, homes, jobs, patience, runner, track
 from t4r_lab.data.dataset import Dataset
 from t4r_lab.errors import InputError
 from t4r_lab.report import Epoch, Report, silent
+from tests.rights import readonly
 from tests.small import small_data, small_spec
 
 
@@ -288,22 +288,6 @@ def test_what_has_ended_meanwhile_is_left_as_it_is(data: Path, tmp_path: Path) -
 
 
 # ── no right to write ───────────────────────────────────────────────────────────────────────────
-
-
-@contextmanager
-def readonly(folder: Path) -> Iterator[None]:
-    """May be read only. Root may write anywhere, so for the file system this thread is nobody meanwhile."""
-    paths = [folder, *folder.rglob("*")]
-    for path in paths:
-        path.chmod(0o555 if path.is_dir() else 0o444)
-    libc, own = ctypes.CDLL(None), os.getuid()
-    libc.setfsuid(own or 65534)
-    try:
-        yield
-    finally:
-        libc.setfsuid(own)
-        for path in paths:
-            path.chmod(0o755 if path.is_dir() else 0o644)
 
 
 def test_a_home_that_may_only_be_read_is_watched_and_refuses_in_words(data: Path) -> None:
