@@ -7,7 +7,6 @@ is made with the one row it must have.
 
 from __future__ import annotations
 
-import importlib
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -77,7 +76,8 @@ def library() -> Any:
     At the end of its import it puts another module in its own place; a thread whose ``import`` waited for that of
     another one is left with the first, which has no classes.
     """
-    importlib.import_module("transformers")
+    import transformers  # noqa: F401 (what it binds may be the first one)
+
     return sys.modules["transformers"]
 
 
