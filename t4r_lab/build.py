@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from t4r_lab.checksums import check_seal, seal
-from t4r_lab.errors import InputError, did_you_mean
+from t4r_lab.errors import InputError, did_you_mean, first_line
 from t4r_lab.schema import Column, Schema
 from t4r_lab.spec import (
     Binary,
@@ -235,9 +235,7 @@ def load_weights(model: Model, path: str | Path) -> None:
     except FileNotFoundError:
         raise InputError(f"{path}: there are no weights; train the run first") from None
     except (SafetensorError, RuntimeError, OSError) as error:
-        raise InputError(
-            f"{path}: not the weights of this model ({str(error).splitlines()[0]}); train the run again"
-        ) from None
+        raise InputError(f"{path}: not the weights of this model ({first_line(error)}); train the run again") from None
 
 
 def load(folder: str | Path) -> tuple[Model, RunSpec, Schema]:
@@ -263,7 +261,7 @@ def load(folder: str | Path) -> tuple[Model, RunSpec, Schema]:
             names = [n for n in weights.keys() if f".inputs.{ITEM_TABLE}" in n]  # noqa: SIM118 (not a mapping)
             table = {n.partition(f".inputs.{ITEM_TABLE}")[2]: weights.get_tensor(n) for n in names}
     except Exception as error:
-        raise InputError(f"{folder / WEIGHTS}: damaged ({str(error).splitlines()[0]}); train the run again") from None
+        raise InputError(f"{folder / WEIGHTS}: damaged ({first_line(error)}); train the run again") from None
     model = build(spec, schema, table)
     load_weights(model, folder / WEIGHTS)
     return model.eval(), spec, schema

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from t4r_lab.documents import read_json
-from t4r_lab.errors import InputError
+from t4r_lab.errors import InputError, first_line
 from t4r_lab.files import replacing
 
 FILE = "checkpoint.safetensors"
@@ -100,7 +100,7 @@ def read_state(folder: Path, model: torch.nn.Module, optimizer: Any) -> State:
                 tensor.copy_(tensors[f"model.{name}"])
     except (SafetensorError, KeyError, TypeError, RuntimeError, OSError, ValueError) as error:
         raise InputError(
-            f"{path}: not a checkpoint of this run ({str(error).splitlines()[0]}); train again without resuming"
+            f"{path}: not a checkpoint of this run ({first_line(error)}); train again without resuming"
         ) from None
     optimizer.load_state_dict(_optimizer_state(optimizer, tensors))
     return state

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 import reprlib
 from collections.abc import Iterable
 from typing import Any
@@ -29,6 +30,19 @@ def is_panic(error: BaseException) -> bool:
     return type(error).__name__ == "PanicException"
 
 
+def first_line(error: BaseException) -> str:
+    """What another library's error says first, without the address of its own manual; of one without words its type.
+
+    >>> first_line(ValueError("\\n  no such column \\n  in line 2")), first_line(KeyError())
+    ('no such column', 'KeyError')
+    """
+    lines = (MANUAL.sub("", line).strip() for line in str(error).splitlines())
+    return next((line if len(line) <= LINE else f"{line[:LINE]}…" for line in lines if line), type(error).__name__)
+
+
+MANUAL = re.compile(r"\(?Background on this error at: \S+")
+"""SQLAlchemy's, at the end of its lines."""
+LINE = 300
 MOST = 24
 """Choices that an error lists."""
 LONGEST = 2000

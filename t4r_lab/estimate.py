@@ -97,7 +97,7 @@ def measure(experiment: Experiment) -> Estimate:
     """The same of what is open already."""
     from t4r_lab.data.batches import make_batch, training_batches, training_length, training_windows
     from t4r_lab.optimizer import make_optimizer
-    from t4r_lab.train import make_accelerator, train_step
+    from t4r_lab.train import make_accelerator, put_on, train_step
 
     spec, dataset, sessions = experiment.spec, experiment.dataset, experiment.fitted
     accelerator = make_accelerator(spec.train)
@@ -105,7 +105,7 @@ def measure(experiment: Experiment) -> Estimate:
     shortest = 2 if model.predicts_items else 1
     windows = training_windows(sessions, training_length(model.masking, spec.data.max_length), shortest)
     optimizer = make_optimizer(model, spec.train)
-    wrapped, optimizer = accelerator.prepare(model, optimizer)
+    wrapped, optimizer = put_on(accelerator, model, optimizer)
     held: Counter[str] = Counter()
     times: list[float] = []
     began = time.perf_counter()

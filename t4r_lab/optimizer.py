@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 from collections.abc import Iterable
 from typing import Any
@@ -22,6 +23,12 @@ def make_optimizer(model: torch.nn.Module, train: TrainSpec) -> torch.optim.Opti
     return LazyAdamW(groups, lr=train.learning_rate, fused=True)
 
 
+def _plain(method: str) -> Any:
+    """AdamW's `method` without what torch wraps around it to keep its compiler out: that would import the compiler,
+    which takes a process 2 s, and nothing is compiled here."""
+    return inspect.unwrap(getattr(torch.optim.AdamW, method))
+
+
 class LazyAdamW(torch.optim.AdamW):
     """AdamW that of a table with a sparse gradient updates the rows of that gradient alone.
 
@@ -30,6 +37,9 @@ class LazyAdamW(torch.optim.AdamW):
     old gradients, and would decay it at every step.) Where every row has a gradient, both are the same.
     """
 
+    add_param_group, zero_grad = _plain("add_param_group"), _plain("zero_grad")
+    state_dict, load_state_dict = _plain("state_dict"), _plain("load_state_dict")
+
     @torch.no_grad()
     def step(self, closure: Any = None) -> Any:
         for group in self.param_groups:
@@ -37,7 +47,7 @@ class LazyAdamW(torch.optim.AdamW):
                 if table.grad is not None and table.grad.is_sparse:
                     _step_rows(table, table.grad.coalesce(), self.state[table], group)
                     table.grad = None
-        return super().step(closure)
+        return _plain("step")(self, closure)
 
 
 def _step_rows(table: Tensor, grad: Tensor, state: dict[str, Tensor], group: dict[str, Any]) -> None:
@@ -78,7 +88,8 @@ def clip_gradients(accelerator: Any, parameters: Iterable[Tensor], largest: floa
             if parameter.grad.is_sparse:
                 parameter.grad = parameter.grad.coalesce()
             gradients.append(parameter.grad.values() if parameter.grad.is_sparse else parameter.grad)
-    factor = largest / (torch.nn.utils.get_total_norm(gradients) + 1e-6)
+    norms = torch.stack([torch.linalg.vector_norm(gradient) for gradient in gradients])
+    factor = largest / (torch.linalg.vector_norm(norms) + 1e-6)
     if factor.device.type == "cpu" and factor >= 1:  # an accelerator would have to wait for the answer
         return
     for gradient in gradients:

@@ -78,7 +78,7 @@ def fit(
     optimizer = make_optimizer(model, spec.train)
     state = read_state(folder, model, optimizer) if resume else State()
     DistributedDataParallel._set_params_and_buffers_to_ignore_for_model(model, model.lazy)  # `join_rows` takes those
-    wrapped, optimizer = accelerator.prepare(model, optimizer)
+    wrapped, optimizer = put_on(accelerator, model, optimizer)
     schedule = rate_factor(spec.train, spec.train.epochs * steps)
     kept = time.monotonic()
     began, reason = kept - state.seconds, "finished"
@@ -202,6 +202,13 @@ def check_precision(train: TrainSpec) -> None:
 
 def _on_cpu(train: TrainSpec) -> bool:
     return train.device == "cpu" or not torch.accelerator.is_available()
+
+
+def put_on(accelerator: Any, model: Model, optimizer: torch.optim.Optimizer) -> tuple[Any, Any]:
+    """Model and optimizer on the device of `accelerator`, joined with those of other processes."""
+    # told that both are to go there, accelerate doesn't import torch's distributed tensors, .5 s, to find out
+    prepared: tuple[Any, Any] = accelerator.prepare(model, optimizer, device_placement=[True, True])
+    return prepared
 
 
 def make_accelerator(train: TrainSpec) -> Any:

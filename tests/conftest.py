@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
+
+if "PYTEST_XDIST_WORKER" in os.environ:  # several run side by side, each with as many processes as its test starts
+    os.environ["OMP_NUM_THREADS"] = "1"
 
 LAST = ("slow", "notebook", "browser")
 """Markers in the order in which their tests run, after all that have none of them."""

@@ -118,6 +118,8 @@ CASES = {
     # features
     "scopes of a key": Case(GOOD, "column 'item_id' is no feature or label; take it out of --scopes", asked="e.csv --scopes item_id=item"),
     "a key as a label": Case(GOOD, "column 'item_id' is an id or the time of the events, and no label; take it out of --targets", asked="e.csv --targets item_id"),
+    "a key of another kind": Case(GOOD, "column 'item_id' is an id, and no continuous feature; take it out of --kinds", asked="e.csv --kinds item_id=continuous"),
+    "a time of another kind": Case(GOOD, "column 'timestamp' is the time of the events, and no categorical feature; take it out of --kinds", asked="e.csv --kinds timestamp=categorical"),
     "a label of the item": Case({"e.csv": csv("session_id,item_id,timestamp,good", "{s},{i},{t},1")}, "the label column 'good' can't depend on the item; use (event) or (session)", "e.csv --targets good --scopes good={1}", asked="e.csv --targets good --scopes good=item"),
     "lists of an event": Case({"e.parquet": frame(tags=pl.Series([["a"]] * 120))}, "column 'tags' holds lists, which are kept by item; use (--scopes tags=item)", "e.parquet {0}", asked="e.parquet --scopes tags=event"),
     "lists that differ": Case({"e.parquet": frame(tags=pl.concat_list(pl.col("timestamp").cast(pl.String)))}, "lists that differ between events of an item; leave it out with (--ignore tags), or take each item's first with (--scopes tags=item)", "e.parquet {0}", asked="e.parquet"),

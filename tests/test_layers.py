@@ -8,7 +8,11 @@ import sys
 from graphlib import TopologicalSorter
 from pathlib import Path
 
+import numpy as np
+import polars as pl
 import pytest
+
+import t4r_lab
 
 PACKAGE = Path(__file__).parent.parent / "t4r_lab"
 
@@ -124,3 +128,25 @@ def test_functions_keep_their_names_when_modules_are_imported() -> None:
     code = "import t4r_lab as t, t4r_lab.runner, t4r_lab.recommender; print(callable(t.run), callable(t.recommend))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["True", "True"]
+
+
+HEAVY = ("torch._dynamo", "torch.distributed.tensor", "sympy", "transformers", "optuna", "plotly", "ipywidgets")
+"""What a training of a small model imports none of; the first alone takes 1.5 s of every process."""
+
+
+def test_a_training_and_an_estimate_import_what_they_use_alone(tmp_path: Path) -> None:
+    rng = np.random.default_rng(1)
+    events = pl.DataFrame({
+        "session_id": np.arange(60).repeat(4), "item_id": rng.integers(20, size=240), "timestamp": np.arange(240) * 60,
+    })  # fmt: skip
+    t4r_lab.prepare(events, tmp_path / "data")
+    code = (
+        "import sys, t4r_lab; from t4r_lab.estimate import estimate\n"
+        f"spec = {{'data': {{'path': {str(tmp_path / 'data')!r}}}, 'model': {{'body': {{'kind': 'gru'}}}}, 'train': {{'epochs': 2}}}}\n"
+        "spec = t4r_lab.RunSpec.parse(spec)\n"
+        f"estimate(spec); print([m for m in {(*HEAVY, 'mlflow')} if m in sys.modules])\n"
+        f"result = t4r_lab.run(spec, home={str(tmp_path / 'home')!r})\n"
+        f"print([m for m in {HEAVY} if m in sys.modules], result.status)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.stdout.splitlines()[-2:] == ["[]", "[] FINISHED"], done.stderr

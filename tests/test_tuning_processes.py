@@ -61,7 +61,8 @@ def test_workers_killed_at_random_lose_nothing(data: Path, tmp_path: Path) -> No
     assert given_up <= states["lost"] // (study.MOST_RETRIES + 1)
     for t in retried:
         again = trials[int(t.reason.rpartition(" ")[2])]
-        assert t.params.items() <= again.params.items()
+        if again.params or again.state == "finished":  # else it was lost in its turn before it drew any
+            assert t.params.items() <= again.params.items()
     assert given_up or [t.start for t in trials if t.state == "finished"].count(True) == 1
 
 

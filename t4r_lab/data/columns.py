@@ -84,6 +84,12 @@ def find_roles(table: Table, options: PrepareOptions, given: bool = False) -> Ro
                 f"{table.where}: column {name!r} is an id or the time of the events, and no label; take it out of "
                 "--targets"
             )
+        kind = "timestamp" if name == time else "categorical"
+        if options.kinds.get(name, kind) != kind:
+            raise InputError(
+                f"{table.where}: column {name!r} is {'the time of the events' if name == time else 'an id'}, and no "
+                f"{options.kinds[name]} feature; take it out of --kinds"
+            )
     return Roles(item, session, time, user)
 
 

@@ -13,7 +13,7 @@ import polars as pl
 from t4r_lab.data.dialect import SPACES, Dialect, recognize
 from t4r_lab.data.frames import REFUSALS
 from t4r_lab.data.opening import opened, whole
-from t4r_lab.errors import InputError
+from t4r_lab.errors import InputError, first_line
 
 Kinds = dict[str, str]
 ATOMIC = {"token": "categorical", "float": "continuous", "token_seq": "multi"}
@@ -116,7 +116,7 @@ def _explain(path: Path, dialect: Dialect, width: int, error: BaseException) -> 
     """Where the file stops being a table, found by reading it plainly."""
     if (line := not_utf8(path)) is not None:
         return InputError(f"{path}, line {line}: not UTF-8; save the file as UTF-8, or as Parquet")
-    problem: object = str(error).splitlines()[0]
+    problem: object = first_line(error)
     where = "names are given" if dialect.names is not None else "the header has"
     try:
         for line, row in dialect.records(path):
@@ -158,7 +158,7 @@ def read_user_a_line(path: Path) -> pl.DataFrame:
     except REFUSALS as error:
         if (line := not_utf8(path)) is not None:
             raise InputError(f"{path}, line {line}: not UTF-8; save the file as UTF-8") from None
-        raise InputError(f"{path}: cannot be read as lines ({str(error).splitlines()[0]}); save it as UTF-8") from None
+        raise InputError(f"{path}: cannot be read as lines ({first_line(error)}); save it as UTF-8") from None
     tokens = lines.select(pl.col(LINE).str.extract_all(r"\S+")).with_row_index().drop_nulls()
     tokens = tokens.filter(pl.col(LINE).list.len() > 0)
     bad = tokens.filter(pl.col(LINE).list.len() < 2)

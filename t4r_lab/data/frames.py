@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from t4r_lab.data.dialect import USUAL, bare
-from t4r_lab.errors import InputError
+from t4r_lab.errors import InputError, first_line
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -36,10 +36,6 @@ def refusing(what: str, remedy: str) -> Iterator[None]:
         yield
     except REFUSALS as error:
         raise InputError(f"{what} ({first_line(error)}); {remedy}") from None
-
-
-def first_line(error: BaseException) -> str:
-    return str(error).splitlines()[0] if str(error) else type(error).__name__
 
 
 def to_polars(frame: Frame, where: str) -> pl.DataFrame:

@@ -13,7 +13,7 @@ import polars as pl
 from t4r_lab.data.frames import REFUSALS, long_as_text
 from t4r_lab.data.opening import opened, opened_text
 from t4r_lab.documents import read_json
-from t4r_lab.errors import InputError
+from t4r_lab.errors import InputError, first_line
 
 LINES = {".jsonl", ".ndjson"}
 """Endings that say so, before that of a compression."""
@@ -56,7 +56,7 @@ def read_objects(path: Path, head: list[str]) -> pl.DataFrame:
 
 def _explain(path: Path, is_list: bool, error: BaseException) -> InputError:
     """The first line that is no JSON object, or holds a field of another form than the lines before it."""
-    problem = str(error).splitlines()[0]
+    problem = first_line(error)
     if not is_list:
         forms: dict[str, str] = {}
         with opened_text(path) as file:

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
-from t4r_lab.errors import InputError
+from t4r_lab.errors import InputError, first_line
 
 COMPRESSED = {b"\x1f\x8b": "gzip", b"\x28\xb5\x2f\xfd": "zstd", b"BZh": "bz2"}
 """First bytes → what pyarrow calls the compression."""
@@ -76,8 +76,8 @@ def damaged(path: Path, error: OSError) -> InputError:
     found = compression(path)
     if found is not None and error.errno is None:
         return InputError(
-            f"{path}: its {found} compression is cut off or damaged ({str(error).splitlines()[0]}); "
+            f"{path}: its {found} compression is cut off or damaged ({first_line(error)}); "
             "fetch or compress the file again"
         )
-    words = error.strerror or (str(error).splitlines() or [type(error).__name__])[0]
+    words = error.strerror or first_line(error)
     return InputError(f"{path}: cannot be read ({words}); check the file")

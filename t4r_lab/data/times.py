@@ -10,7 +10,7 @@ from typing import Literal
 import polars as pl
 
 from t4r_lab.data.readers import Table
-from t4r_lab.errors import InputError
+from t4r_lab.errors import InputError, first_line
 
 FIRST_YEAR, LAST_YEAR = 1990, 2100
 """Years in which events are thought possible, unless the form of the times is said."""
@@ -336,7 +336,7 @@ def _by_format(texts: pl.Series, format: str | None) -> pl.Series:
     try:
         read = texts.str.to_datetime(format, strict=False, time_unit="us", time_zone="UTC")
     except pl.exceptions.PolarsError as error:
-        raise InputError(f"--time-format {format!r}: {str(error).splitlines()[0]}; use for example %Y-%m-%d") from None
+        raise InputError(f"--time-format {format!r}: {first_line(error)}; use for example %Y-%m-%d") from None
     if format is not None and "%Z" in format:  # polars takes any name of a zone, and reads all as UTC
         read = read.set(~texts.str.contains(r"(?i)\b(?:UTC|GMT|Z)\b"), None)
     return read.dt.epoch("us").cast(pl.Float64) / 1e6

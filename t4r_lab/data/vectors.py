@@ -10,9 +10,9 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from t4r_lab.data.frames import REFUSALS, first_line, read_parquet
+from t4r_lab.data.frames import REFUSALS, read_parquet
 from t4r_lab.data.vocabulary import Vocabulary
-from t4r_lab.errors import InputError
+from t4r_lab.errors import InputError, first_line
 from t4r_lab.spec import InputsSpec, ModelSpec, TowerSpec, VectorsSpec
 from t4r_lab.spec.features import PATH, Feature, resolve
 

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
-from t4r_lab.errors import InputError
+from t4r_lab.errors import InputError, first_line
 from t4r_lab.nn.dropout import Dropout
 from t4r_lab.nn.features import TabularSequenceFeatures
 from t4r_lab.nn.flow import Batch, Masked
@@ -185,7 +185,7 @@ class SequentialBlock(nn.Module):
                     raise
                 raise InputError(
                     f"block {index} ({type(block).__name__}) can't take the {hidden.shape[-1]} channels before it "
-                    f"({str(error).splitlines()[0]}); put MLPBlock([width]) between them"
+                    f"({first_line(error)}); put MLPBlock([width]) between them"
                 ) from None
             finally:
                 block.train(training)

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from t4r_lab.errors import InputError
+from t4r_lab.errors import InputError, first_line
 from t4r_lab.nn.configurations import library
 from t4r_lab.spec.bodies import BOTH_WAYS, CAUSAL
 
@@ -37,7 +37,7 @@ def make_foreign(config: Any) -> tuple[nn.Module, tuple[str, ...]]:
     try:
         model: nn.Module = library().AutoModel.from_config(config)
     except (ValueError, TypeError) as error:
-        raise InputError(f"body {kind!r} has no base model ({str(error).splitlines()[0][:120]}); {REMEDY}") from None
+        raise InputError(f"body {kind!r} has no base model ({first_line(error)}); {REMEDY}") from None
     for argument, purpose in (("inputs_embeds", "events come as vectors"), ("attention_mask", "padding is masked")):
         if argument not in inspect.signature(model.forward).parameters:
             raise InputError(f"body {kind!r}: {type(model).__name__} takes no {argument} ({purpose}); {REMEDY}")
@@ -47,8 +47,7 @@ def make_foreign(config: Any) -> tuple[nn.Module, tuple[str, ...]]:
         raise InputError(f"body {kind!r}: {type(model).__name__} {error}; {REMEDY}") from None
     except Exception as error:
         raise InputError(
-            f"body {kind!r}: {type(model).__name__} can't read {EVENTS} events "
-            f"({(str(error) or type(error).__name__).splitlines()[0][:120]}); {REMEDY}"
+            f"body {kind!r}: {type(model).__name__} can't read {EVENTS} events ({first_line(error)}); {REMEDY}"
         ) from None
     return model, CAUSAL if causal else BOTH_WAYS
 

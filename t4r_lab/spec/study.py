@@ -164,12 +164,15 @@ def time_words(each: float, left: int | None, workers: int, minutes: float | Non
     '30 trials of about 20 s each: about 5 min with 2 workers, but 3 min are given: about 18 trials'
     >>> time_words(20, None, 1, 10)
     'about 20 s a trial: about 30 trials in 10 min with 1 worker'
+    >>> time_words(20, 1, 1)
+    '1 trial of about 20 s: about 20 s with 1 worker'
     """
     crew = f"{max(workers, 1)} worker{'s' if workers > 1 else ''}"
     within = None if minutes is None else int(60 * minutes * max(workers, 1) / max(each, 1e-9))
     if left is None:
         return f"about {_time(each)} a trial: about {within:,} trials in {minutes:g} min with {crew}"
-    words = f"{left} trials of about {_time(each)} each: about {_time(each * left / max(workers, 1))} with {crew}"
+    trials = f"{left} trials of about {_time(each)} each" if left != 1 else f"1 trial of about {_time(each)}"
+    words = f"{trials}: about {_time(each * left / max(workers, 1))} with {crew}"
     if within is not None and within < left:
         words += f", but {minutes:g} min are given: about {within:,} trials"
     return words

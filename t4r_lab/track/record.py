@@ -164,7 +164,6 @@ def git_commit() -> str | None:
 
 def environment() -> str:
     """Python, platform and the version of every installed package, one a line."""
-    packages = sorted(
-        {f"{d.metadata['Name']}=={d.version}" for d in importlib.metadata.distributions() if d.metadata["Name"]}
-    )
+    described = [package.metadata for package in importlib.metadata.distributions()]  # read once: each is parsed anew
+    packages = sorted({f"{m['Name']}=={m['Version']}" for m in described if m["Name"]})
     return "\n".join([f"# Python {sys.version.split()[0]} on {platform.platform()}", *packages]) + "\n"

@@ -20,7 +20,7 @@ from typing import Any, TypeVar
 import optuna
 
 from t4r_lab import homes, patience
-from t4r_lab.errors import InputError
+from t4r_lab.errors import InputError, first_line
 from t4r_lab.files import locked
 from t4r_lab.patience import Away
 from t4r_lab.tuning.address import FORM
@@ -149,7 +149,7 @@ def connect(url: str, seconds: float = 0.0) -> Store:
     except ValueError as error:
         if isinstance(error, InputError):
             raise
-        raise InputError(f"storage {shown(url)}: {hushed(_line(error), url)}; expected {FORM}") from None
+        raise InputError(f"storage {shown(url)}: {hushed(first_line(error), url)}; expected {FORM}") from None
 
 
 def connect_to_read(url: str) -> Store:
@@ -242,7 +242,7 @@ def _is_of_storage(error: Exception) -> bool:
 
 
 def _refusal(url: str, error: BaseException) -> InputError:
-    why, where = hushed(_line(_origin(error)), url), f"storage {shown(url)}"
+    why, where = hushed(first_line(_origin(error)), url), f"storage {shown(url)}"
     if homes.disk_is_full(error):
         return Unusable(f"{where}: the disk is full; free some space, then start the study again")
     if how := REFUSALS.get(_state(error)):
@@ -268,8 +268,3 @@ def _state(error: BaseException) -> str:
     if state := getattr(origin, "sqlstate", None):
         return str(state)
     return next((state for words, state in WORDS.items() if re.search(words, str(origin))), "")
-
-
-def _line(error: BaseException) -> str:
-    """What it says first."""
-    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
