@@ -80,7 +80,7 @@ def launch(lab: Any) -> dict[str, float]:
 
 def read_frame(lab: Any) -> None:
     """A file of events in the Data panel, so that its columns can be set."""
-    from t4r_lab.data.synthetic import Generator
+    from t4r_lab.data.pipeline.synthetic import Generator
 
     path = Path(lab.home) / "events.csv"
     Generator().events(500).write_csv(path)

@@ -18,10 +18,10 @@ import numpy as np
 import polars as pl
 from harness import make_sessions
 
-from t4r_lab.build import build
-from t4r_lab.data.prepare import PrepareOptions, prepare
-from t4r_lab.recommender import Recommender
+from t4r_lab.data.pipeline.prepare import PrepareOptions, prepare
+from t4r_lab.runs.recommend import Recommender
 from t4r_lab.spec import RunSpec
+from t4r_lab.training.assembly import build
 
 
 def make_recommender(events: pl.DataFrame, folder: str) -> Recommender:

@@ -19,15 +19,15 @@ import numpy as np
 import torch
 from _memory import peak_gb
 
-import t4r_lab.train as training
-from t4r_lab.build import build
-from t4r_lab.data.batches import Windows
-from t4r_lab.data.dataset import Sessions
-from t4r_lab.evaluation import evaluate
-from t4r_lab.nn.attention import SASRecLayer
-from t4r_lab.report import Epoch, Progress
-from t4r_lab.schema import Column, Schema
+import t4r_lab.training.trainer as training
+from t4r_lab.base.reports import Epoch, Progress
+from t4r_lab.data.prepared.dataset import Sessions
+from t4r_lab.nn.batches import Windows
+from t4r_lab.nn.bodies.attention import SASRecLayer
+from t4r_lab.schema.columns import Column, Schema
 from t4r_lab.spec import RunSpec
+from t4r_lab.training.assembly import build
+from t4r_lab.training.evaluation import evaluate
 
 POOL = 20
 """Batches whose sessions are put in order of length together, so that an epoch still differs from the one before."""

@@ -17,12 +17,12 @@ import torch
 from _memory import forget_peak, held_gb, peak_gb
 from harness import make_sessions
 
-from t4r_lab.build import build
-from t4r_lab.data.batches import make_batch, training_batches, training_windows
-from t4r_lab.data.sessions import Sessions
-from t4r_lab.schema import Column, Schema
+from t4r_lab.data.sessions.arrays import Sessions
+from t4r_lab.nn.batches import make_batch, training_batches, training_windows
+from t4r_lab.schema.columns import Column, Schema
 from t4r_lab.spec import RunSpec
-from t4r_lab.train import make_accelerator, make_optimizer, seed_step, train_step
+from t4r_lab.training.assembly import build
+from t4r_lab.training.trainer import make_accelerator, make_optimizer, seed_step, train_step
 
 WARM = 2
 

@@ -16,7 +16,7 @@ from harness import Side, arguments, in_turn, median, publish
 
 
 def main() -> None:
-    from t4r_lab.data.synthetic import Generator
+    from t4r_lab.data.pipeline.synthetic import Generator
 
     parser = arguments(__doc__ or "", runs=1)
     parser.add_argument("--events", type=int, default=10_000_000)

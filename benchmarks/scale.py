@@ -35,7 +35,7 @@ def curve(sides: dict[int, Side], runs: int, threads: int) -> list[dict[str, flo
 
 def write_events(sessions: list[int], folder: Path) -> dict[int, Path]:
     """Synthetic events of so many sessions, in the order of time, as Parquet files."""
-    from t4r_lab.data.synthetic import Generator
+    from t4r_lab.data.pipeline.synthetic import Generator
 
     shop, files = Generator(n_items=20_000, n_categories=200), {}
     for count in sessions:

@@ -14,11 +14,11 @@ import tempfile
 import time
 from pathlib import Path
 
-from t4r_lab.data.prepare import PrepareOptions, prepare
-from t4r_lab.data.synthetic import Generator
-from t4r_lab.report import silent
+from t4r_lab.base.reports import silent
+from t4r_lab.data.pipeline.prepare import PrepareOptions, prepare
+from t4r_lab.data.pipeline.synthetic import Generator
 from t4r_lab.spec import RunSpec
-from t4r_lab.spec.study import StudyOptions
+from t4r_lab.spec.study_options import StudyOptions
 from t4r_lab.tuning import lead
 
 

@@ -9,35 +9,35 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from t4r_lab.comparison import compare as compare
-    from t4r_lab.data.dataset import Dataset as Dataset
-    from t4r_lab.data.prepare import PrepareOptions as PrepareOptions
-    from t4r_lab.errors import InputError as InputError
-    from t4r_lab.preparing import prepare as prepare
-    from t4r_lab.recommender import recommend as recommend
-    from t4r_lab.runner import evaluate_run as evaluate_run
-    from t4r_lab.runner import run as run
-    from t4r_lab.schema import Schema as Schema
+    from t4r_lab.base.errors import InputError as InputError
+    from t4r_lab.data.pipeline.prepare import PrepareOptions as PrepareOptions
+    from t4r_lab.data.prepared.dataset import Dataset as Dataset
+    from t4r_lab.lab.app import Lab as Lab
+    from t4r_lab.runs.compare import compare as compare
+    from t4r_lab.runs.prepare_data import prepare as prepare
+    from t4r_lab.runs.recommend import recommend as recommend
+    from t4r_lab.runs.run import evaluate_run as evaluate_run
+    from t4r_lab.runs.run import run as run
+    from t4r_lab.schema.columns import Schema as Schema
     from t4r_lab.spec import RunSpec as RunSpec
-    from t4r_lab.spec.study import StudyOptions as StudyOptions
+    from t4r_lab.spec.study_options import StudyOptions as StudyOptions
     from t4r_lab.tuning.finalize import finalize as finalize
     from t4r_lab.tuning.lead import tune as tune
-    from t4r_lab.widgets.lab import Lab as Lab
 
 _HOME = {
-    "Dataset": "data.dataset",
-    "InputError": "errors",
-    "Lab": "widgets.lab",
-    "PrepareOptions": "data.prepare",
+    "Dataset": "data.prepared.dataset",
+    "InputError": "base.errors",
+    "Lab": "lab.app",
+    "PrepareOptions": "data.pipeline.prepare",
     "RunSpec": "spec",
-    "Schema": "schema",
-    "StudyOptions": "spec.study",
-    "compare": "comparison",
-    "evaluate_run": "runner",
+    "Schema": "schema.columns",
+    "StudyOptions": "spec.study_options",
+    "compare": "runs.compare",
+    "evaluate_run": "runs.run",
     "finalize": "tuning.finalize",
-    "prepare": "preparing",
-    "recommend": "recommender",
-    "run": "runner",
+    "prepare": "runs.prepare_data",
+    "recommend": "runs.recommend",
+    "run": "runs.run",
     "tune": "tuning.lead",
 }
 

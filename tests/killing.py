@@ -17,10 +17,11 @@ from pathlib import Path
 
 import mlflow.store.tracking.sqlalchemy_store  # noqa: F401 (for the forks)
 
-import t4r_lab.train  # noqa: F401 (for the forks)
-from t4r_lab import jobs, worker
-from t4r_lab.experiment import Experiment
+import t4r_lab.training.trainer  # noqa: F401 (for the forks)
+from t4r_lab import jobs
+from t4r_lab.jobs import worker
 from t4r_lab.spec import RunSpec
+from t4r_lab.training.experiment import Experiment
 
 MOST = 4
 """Kills of one job; then it may end."""

@@ -15,11 +15,11 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
-import t4r_lab.train
+import t4r_lab.training.trainer
 import t4r_lab.tuning.trial  # noqa: F401 (for the forks)
-from t4r_lab.tuning import worker
-from t4r_lab.tuning.address import address
+from t4r_lab.tuning import trial_worker
 from t4r_lab.tuning.storage import connect
+from t4r_lab.tuning.storage_address import address
 from t4r_lab.tuning.study import load
 
 
@@ -27,7 +27,9 @@ def fork(home: Path, study: str, number: int) -> int:
     if pid := os.fork():
         return pid
     try:
-        worker.work(worker.Orders(study, address(home, None), str(home), f"fork{number}", [number], None, 1))
+        trial_worker.work(
+            trial_worker.Orders(study, address(home, None), str(home), f"fork{number}", [number], None, 1)
+        )
         status = 0
     except BaseException:
         import traceback

@@ -19,7 +19,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import NoReturn
 
-from t4r_lab import homes, server
+from t4r_lab.base import homes
+from t4r_lab.tracking import pages
 
 
 class Server:
@@ -39,7 +40,7 @@ class Server:
         }  # fmt: skip
         with (folder / "log.txt").open("ab") as log:
             self._nursery = subprocess.Popen(
-                [sys.executable, "-m", "tests.mlflow_server", str(self.port)], env=server.environment() | variables,
+                [sys.executable, "-m", "tests.mlflow_server", str(self.port)], env=pages.environment() | variables,
                 stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, text=True,
             )  # fmt: skip
 

@@ -14,13 +14,13 @@ from typing import Any
 import numpy as np
 import torch
 
-from t4r_lab import build, evaluation, train
-from t4r_lab.data.batches import make_batch, training_batches, training_length, training_windows, whole_windows
-from t4r_lab.nn import rows
-from t4r_lab.nn.heads import Model
-from t4r_lab.optimizer import clip_gradients, make_optimizer
-from t4r_lab.report import Epoch
+from t4r_lab.base.reports import Epoch
+from t4r_lab.nn.batches import make_batch, training_batches, training_length, training_windows, whole_windows
+from t4r_lab.nn.heads.model import Model
+from t4r_lab.nn.kernels import table_rows
 from t4r_lab.spec import RunSpec
+from t4r_lab.training import assembly, evaluation, trainer
+from t4r_lab.training.optimizer import clip_gradients, make_optimizer
 from tests.toy import LABEL_HEADS, Toy, toy_spec, with_labels
 
 Outcome = dict[str, Any]
@@ -56,15 +56,15 @@ SAME_AS_ONE = [n for n, s in SPECS.items() if s.model.masking.kind == "clm" and 
 @contextmanager
 def tables_of(name: str) -> Iterator[None]:
     """In the case ``lazy`` every table is a large one."""
-    before, rows.LARGE = rows.LARGE, 0 if name == "lazy" else rows.LARGE
+    before, table_rows.LARGE = table_rows.LARGE, 0 if name == "lazy" else table_rows.LARGE
     yield
-    rows.LARGE = before
+    table_rows.LARGE = before
 
 
 def case(name: str) -> tuple[RunSpec, Model]:
     """The spec, with batches of which the last has one session and leaves one of two processes without any."""
     spec = SPECS[name].override({"train.epochs": 1, "train.device": "cpu"})
-    model = build.build(spec, TOY.schema, TOY.item_table())
+    model = assembly.build(spec, TOY.schema, TOY.item_table())
     count = len(windows_of(model, spec))
     size = next(size for size in range(20, count) if count % size == 1)
     return spec.override({"train.batch_size": size}), model
@@ -79,7 +79,7 @@ def fitted(name: str, folder: Path) -> Outcome:
     """Trained by `fit`, in as many processes as there are."""
     spec, model = case(name)
     with tables_of(name):
-        reports = list(train.fit(model, TOY, spec, folder))  # type: ignore[arg-type]
+        reports = list(trainer.fit(model, TOY, spec, folder))  # type: ignore[arg-type]
     (epoch,) = (r for r in reports if isinstance(r, Epoch))
     return outcome(model, spec, epoch.losses or {"next_item": epoch.train_loss}) | {"valid": epoch.valid}
 
@@ -93,7 +93,7 @@ def resumed(name: str, folder: Path, before: int | None) -> Outcome | None:
     spec = spec.override({"train.epochs": 2})
     asked = iter(range(before or 0))
     stop = (lambda: next(asked) + 1 == before) if before else (lambda: False)
-    reports = list(train.fit(model, TOY, spec, folder, stop, resume=before is None))  # type: ignore[arg-type]
+    reports = list(trainer.fit(model, TOY, spec, folder, stop, resume=before is None))  # type: ignore[arg-type]
     if before:
         return None
     first, last = (r for r in reports if isinstance(r, Epoch))
@@ -105,13 +105,13 @@ def in_turn(name: str, world: int = 2) -> Outcome:
     spec, model = case(name)
     optimizer, windows = make_optimizer(model, spec.train), windows_of(model, spec)
     shares = [list(training_batches(windows, spec.train.batch_size, 0, 0, rank, world)) for rank in range(world)]
-    factor, sums, counts = train.rate_factor(spec.train, len(shares[0])), {}, {}
+    factor, sums, counts = trainer.rate_factor(spec.train, len(shares[0])), {}, {}
     model.train()
     with tables_of(name):
         for step, parts in enumerate(zip(*shares, strict=True)):
             found = []
             for rank, window in enumerate(parts):
-                train.seed_step(spec.train.seed, step, rank)
+                trainer.seed_step(spec.train.seed, step, rank)
                 found.append(model(make_batch(TOY.part("train"), window)))
             total = torch.zeros(())
             for task, weight in model.weights.items():
@@ -124,7 +124,7 @@ def in_turn(name: str, world: int = 2) -> Outcome:
             clip_gradients(
                 SimpleNamespace(unscale_gradients=lambda: None), model.parameters(), spec.train.clip_norm or 1e9
             )
-            train.set_rate(optimizer, spec.train.learning_rate * factor(step))
+            trainer.set_rate(optimizer, spec.train.learning_rate * factor(step))
             optimizer.step()
     valid = evaluation.figures(*evaluation.assess(model, TOY.part("valid"), spec))  # type: ignore[arg-type]
     return outcome(model, spec, {task: sums[task] / counts[task] for task in sums}) | {"valid": valid}

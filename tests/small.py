@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from t4r_lab.data.prepare import PrepareOptions, prepare
-from t4r_lab.data.synthetic import Generator
+from t4r_lab.data.pipeline.prepare import PrepareOptions, prepare
+from t4r_lab.data.pipeline.synthetic import Generator
 from t4r_lab.spec import RunSpec
 
 N_ITEMS = 40

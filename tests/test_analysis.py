@@ -10,13 +10,15 @@ import numpy as np
 import polars as pl
 import pytest
 
-from t4r_lab import cli, runner, track
-from t4r_lab.analysis import analyze, bootstrap, won_and_lost
-from t4r_lab.errors import InputError
-from t4r_lab.recommender import Item, Recommender
-from t4r_lab.report import silent
-from t4r_lab.reuse import promote, spec_to_repeat
-from t4r_lab.server import Server, page
+from t4r_lab import tracking
+from t4r_lab.base.errors import InputError
+from t4r_lab.base.reports import silent
+from t4r_lab.cli import main
+from t4r_lab.runs import run
+from t4r_lab.runs.analyze import analyze, bootstrap, won_and_lost
+from t4r_lab.runs.promote import promote, spec_to_repeat
+from t4r_lab.runs.recommend import Item, Recommender
+from t4r_lab.tracking.pages import Server, page
 from tests.small import small_data, small_spec
 
 
@@ -26,14 +28,14 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str, str]:
     root = tmp_path_factory.mktemp("world")
     data = small_data(root / "shop")
     ids = [
-        runner.run(small_spec(data, name=name, train__epochs=n), home=root / "home", on_report=silent).run_id
+        run.run(small_spec(data, name=name, train__epochs=n), home=root / "home", on_report=silent).run_id
         for name, n in (("long", 3), ("short", 1))
     ]
     return root / "home", ids[0], ids[1]
 
 
 def ranks(home: Path, run_id: str, name: str) -> pl.DataFrame:
-    return pl.read_parquet(track.artifacts(home, run_id) / "ranks" / "valid" / f"{name}.parquet")
+    return pl.read_parquet(tracking.artifacts(home, run_id) / "ranks" / "valid" / f"{name}.parquet")
 
 
 def test_intervals_are_those_of_a_mean_and_no_narrower_for_long_sessions() -> None:
@@ -102,14 +104,14 @@ def test_items_are_found_by_title_and_id(world: tuple[Path, str, str]) -> None:
 
 def test_promotion_looks_at_the_test_part_once_and_moves_the_alias(world: tuple[Path, str, str]) -> None:
     home, long, short = world
-    assert track.promoted(home) == {}
+    assert tracking.promoted(home) == {}
     first = promote(short, home=home, on_report=silent)
     assert (first.model, first.version, first.looks) == ("t4r-lab-shop", "1", 1)
     assert {"ndcg@5"} <= first.baselines["popularity"].keys() <= first.test.keys()
     assert promote(short, "second", home=home, on_report=silent).looks == 1
-    assert sorted(track.promoted(home)[short]) == ["t4r-lab-shop@champion", "t4r-lab-shop@second"]
+    assert sorted(tracking.promoted(home)[short]) == ["t4r-lab-shop@champion", "t4r-lab-shop@second"]
     assert promote(long, home=home, on_report=silent).version == "2"
-    assert track.promoted(home) == {short: ["t4r-lab-shop@second"], long: ["t4r-lab-shop@champion"]}
+    assert tracking.promoted(home) == {short: ["t4r-lab-shop@second"], long: ["t4r-lab-shop@champion"]}
     for alias in ("latest", "v2", "a b", ""):
         with pytest.raises(InputError, match="alias:"):
             promote(long, alias, home=home, on_report=silent)
@@ -117,8 +119,8 @@ def test_promotion_looks_at_the_test_part_once_and_moves_the_alias(world: tuple[
 
 def test_a_spec_from_the_record_gives_the_same_metrics(world: tuple[Path, str, str]) -> None:
     home, _, short = world
-    again = runner.run(spec_to_repeat(short, home=home), home=home, on_report=silent)
-    assert again.valid == track.find(home, short).valid
+    again = run.run(spec_to_repeat(short, home=home), home=home, on_report=silent)
+    assert again.valid == tracking.find(home, short).valid
     data = Path(again.home.parent / "shop")
     (moved := data.with_name("moved")).exists() or data.rename(moved)
     try:
@@ -135,7 +137,7 @@ def test_the_command_line_has_it_too(
     monkeypatch.setenv("T4R_LAB_HOME", str(home))
 
     def ask(*words: str) -> dict:
-        assert cli.main([*words, "--json"]) == 0
+        assert main.main([*words, "--json"]) == 0
         return json.loads(capsys.readouterr().out)
 
     found = ask("compare", long, short, "--cases", "2", "--metric", "recall@5")
@@ -144,8 +146,8 @@ def test_the_command_line_has_it_too(
     assert ask("promote", short, "--alias", "third")["alias"] == "third"
     top = ask("recommend", short, "--items", "3", "5", "-k", "4")["recommendations"]
     assert [row["rank"] for row in top] == [1, 2, 3, 4]
-    assert cli.main(["recommend", short]) == 2
-    assert cli.main(["compare", long, short, "--cases", "2"]) == 0
+    assert main.main(["recommend", short]) == 2
+    assert main.main(["compare", long, short, "--cases", "2"]) == 0
     assert "long beats" in capsys.readouterr().out
 
 

@@ -15,18 +15,18 @@ from typing import Any
 import numpy as np
 import pytest
 
-from t4r_lab.errors import InputError
-from t4r_lab.estimate import Cost, Estimate
-from t4r_lab.schema import Column, Schema
+from t4r_lab.base.errors import InputError
+from t4r_lab.lab.panels.architecture.architecture_panel import ArchitecturePanel
+from t4r_lab.lab.panels.architecture.picture import picture
+from t4r_lab.lab.panels.architecture.spec_form import SpecForm
+from t4r_lab.lab.panels.architecture.spec_loader import SpecLoader
+from t4r_lab.lab.state.background import Background
+from t4r_lab.lab.state.cost import Asking, Estimating, Unanswered, summary
+from t4r_lab.lab.state.draft import Draft
+from t4r_lab.schema.columns import Column, Schema
 from t4r_lab.spec import RunSpec
 from t4r_lab.spec.presets import PRESETS
-from t4r_lab.widgets.architecture import ArchitecturePanel
-from t4r_lab.widgets.background import Background
-from t4r_lab.widgets.draft import Draft
-from t4r_lab.widgets.estimating import Asking, Estimating, Unanswered, summary
-from t4r_lab.widgets.forms import SpecForm
-from t4r_lab.widgets.loading import SpecLoader
-from t4r_lab.widgets.picture import picture
+from t4r_lab.training.estimate import Cost, Estimate
 from tests.small import small_data, small_spec
 from tests.test_widgets import until
 from tests.toy import SCHEMA

@@ -14,15 +14,15 @@ import numpy as np
 import pytest
 import yaml
 
-from t4r_lab import build
-from t4r_lab.data.batches import make_batch, training_windows
-from t4r_lab.data.dataset import Dataset
-from t4r_lab.data.prepare import prepare
-from t4r_lab.data.synthetic import Generator
+from t4r_lab.data.pipeline.prepare import prepare
+from t4r_lab.data.pipeline.synthetic import Generator
+from t4r_lab.data.prepared.dataset import Dataset
 from t4r_lab.nn import __all__ as PUBLIC
+from t4r_lab.nn.batches import make_batch, training_windows
 from t4r_lab.spec import BODY_MASKINGS, EvaluationSpec, FeatureSpec, InputsSpec, ModelSpec, RunSpec, VectorsSpec
 from t4r_lab.spec.knobs import Part, element, variants
-from t4r_lab.spec.prepare import PrepareOptions
+from t4r_lab.spec.preparation import PrepareOptions
+from t4r_lab.training import assembly
 
 PAGE = Path(__file__).parent.parent / "docs" / "architecture.md"
 MARK = re.compile(r"(<!-- knobs of (\S+) -->\n).*?(<!-- end -->)", re.DOTALL)
@@ -148,11 +148,11 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
 def test_each_fragment_of_a_spec_trains(sample: str, data: Dataset) -> None:
     content = {"data": {"path": str(data.path)}, **yaml.safe_load(sample)}
     spec = RunSpec.parse(content)
-    build.check(spec, data.schema)
+    assembly.check(spec, data.schema)
     named = {n for n, f in (spec.model.inputs.features or {}).items() if f.vectors is not None}
     vectors = {name: np.ones((data.schema.item.size, 24), np.float32) for name in named}
     counts = data.part("train").item_counts(data.schema.n_items)
-    model = build.build(spec, data.schema, data.item_table(), vectors, counts)
+    model = assembly.build(spec, data.schema, data.item_table(), vectors, counts)
     windows = training_windows(data.part("train"), spec.data.max_length).take(np.arange(8))
     loss = model.loss(make_batch(data.part("train"), windows)).mean
     loss.backward()

@@ -11,10 +11,11 @@ import polars as pl
 import pytest
 import torch
 
-from t4r_lab import build, runner, track, train
-from t4r_lab.data.prepare import PrepareOptions, prepare
-from t4r_lab.data.synthetic import Generator
-from t4r_lab.errors import InputError
+from t4r_lab import tracking
+from t4r_lab.base.errors import InputError
+from t4r_lab.base.reports import silent
+from t4r_lab.data.pipeline.prepare import PrepareOptions, prepare
+from t4r_lab.data.pipeline.synthetic import Generator
 from t4r_lab.nn import (
     BertConfig,
     BinaryClassificationTask,
@@ -30,8 +31,9 @@ from t4r_lab.nn import (
     TransformerBlock,
 )
 from t4r_lab.nn.masking import MaskedLM, PermutationLM
-from t4r_lab.report import silent
+from t4r_lab.runs import run
 from t4r_lab.spec import FeatureSpec, RunSpec
+from t4r_lab.training import assembly, trainer
 from tests.processes import SPECS
 from tests.small import small_spec
 from tests.toy import N_ITEMS, SCHEMA, Toy, toy_spec, with_labels
@@ -116,9 +118,9 @@ def test_a_spec_is_refused_by_field_and_remedy_before_anything_is_recorded(
 ) -> None:
     changes, field, remedy = REFUSED[line]
     monkeypatch.chdir(data.parent)
-    text = refusal(lambda: runner.run(small_spec(data).override(changes), home=tmp_path, on_report=silent))
+    text = refusal(lambda: run.run(small_spec(data).override(changes), home=tmp_path, on_report=silent))
     assert field in text and remedy in text.partition(field)[2]
-    assert track.runs(tmp_path) == [] and not list((tmp_path / "jobs").glob("*"))
+    assert tracking.runs(tmp_path) == [] and not list((tmp_path / "jobs").glob("*"))
 
 
 def probabilities() -> list[tuple[str, str]]:
@@ -189,13 +191,13 @@ def test_tasks_made_by_hand_are_held_against_the_data_before_the_first_step(
     task: Any, words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     model = Model(Head(body(), [NextItemPredictionTask(), task]))
-    monkeypatch.setattr(train, "train_step", lambda *a: pytest.fail("a step was taken"))
-    assert words in refusal(lambda: list(train.fit(model, with_labels(Toy()), toy_spec(), tmp_path)))  # type: ignore[arg-type]
+    monkeypatch.setattr(trainer, "train_step", lambda *a: pytest.fail("a step was taken"))
+    assert words in refusal(lambda: list(trainer.fit(model, with_labels(Toy()), toy_spec(), tmp_path)))  # type: ignore[arg-type]
     assert not list(tmp_path.iterdir())
 
 
 def test_a_class_or_label_that_is_missing_in_a_batch_is_named_in_a_loop_of_ones_own() -> None:
-    from t4r_lab.data.batches import make_batch, training_windows
+    from t4r_lab.nn.batches import make_batch, training_windows
 
     toy = with_labels(Toy())
     batch = make_batch(toy.part("train"), training_windows(toy.part("train"), 8))
@@ -224,27 +226,27 @@ def three_events(folder: Path) -> Path:
 
 def test_training_data_in_which_no_session_can_be_trained_on(tmp_path: Path) -> None:
     data = three_events(tmp_path / "data")
-    text = refusal(lambda: runner.run(small_spec(data), home=tmp_path / "home", on_report=silent))
+    text = refusal(lambda: run.run(small_spec(data), home=tmp_path / "home", on_report=silent))
     assert text == f"{data}: no training session has two events; prepare with longer sessions, or split by time"
-    assert track.runs(tmp_path / "home") == []
+    assert tracking.runs(tmp_path / "home") == []
 
 
 def test_a_label_of_whole_sessions_is_refused_on_leave_one_out_data(tmp_path: Path) -> None:
     """The session that is judged was trained on with its label: a good figure would say nothing."""
     data = three_events(tmp_path / "data")
     spec: RunSpec = small_spec(data, model__heads=[{"kind": "binary", "column": "gender"}])
-    text = refusal(lambda: runner.run(spec, home=tmp_path / "home", on_report=silent))
+    text = refusal(lambda: run.run(spec, home=tmp_path / "home", on_report=silent))
     assert text.startswith("model.heads.0.column: label 'gender' is of the whole session, and leave-one-out puts each")
     assert text.endswith("prepare with --split time, or use a label of events")
-    assert track.runs(tmp_path / "home") == []
+    assert tracking.runs(tmp_path / "home") == []
     events = small_spec(data, model__heads=[{"kind": "regression", "column": "stars"}])
-    found = runner.run(events, home=tmp_path / "home", on_report=silent)  # the last event's is new in each part
+    found = run.run(events, home=tmp_path / "home", on_report=silent)  # the last event's is new in each part
     assert "stars/rmse" in found.valid
 
 
 def test_what_is_refused_by_a_spec_is_refused_before_torch_is_needed(data: Path) -> None:
     """`build.check` knows spec and schema alone: the forms ask it at every keystroke."""
-    from t4r_lab.data.dataset import Dataset
+    from t4r_lab.data.prepared.dataset import Dataset
 
     spec = small_spec(data).override({f"{FEATURES}.categry.dim": 3})
-    assert "did you mean 'category'" in refusal(lambda: build.check(spec, Dataset.open(data).schema))
+    assert "did you mean 'category'" in refusal(lambda: assembly.check(spec, Dataset.open(data).schema))

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 import torch
 
-from t4r_lab.baselines import BASELINES, Popularity, Successors, evaluate
-from t4r_lab.data.batches import make_batch, whole_windows
-from t4r_lab.data.sessions import Sessions
+from t4r_lab.baselines.counts import BASELINES, Popularity, Successors, evaluate
+from t4r_lab.data.sessions.arrays import Sessions
+from t4r_lab.nn.batches import make_batch, whole_windows
 from t4r_lab.spec import EvaluationSpec
 from tests.toy import N_ITEMS, make_sessions
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from t4r_lab.data import batches
-from t4r_lab.data.batches import (
+from t4r_lab.nn import batches
+from t4r_lab.nn.batches import (
     evaluation_batches,
     evaluation_windows,
     make_batch,

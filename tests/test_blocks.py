@@ -6,8 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from t4r_lab.data.batches import make_batch, training_windows
-from t4r_lab.errors import InputError
+from t4r_lab.base.errors import InputError
 from t4r_lab.nn import (
     BertConfig,
     GPT2Config,
@@ -22,6 +21,7 @@ from t4r_lab.nn import (
     TransformerBlock,
     XLNetConfig,
 )
+from t4r_lab.nn.batches import make_batch, training_windows
 from t4r_lab.spec import FeatureSpec
 from tests.toy import N_ITEMS, PAIRS, SCHEMA, Toy
 
@@ -165,10 +165,11 @@ def test_wrong_arguments_of_the_task(arguments: dict[str, float], words: str) ->
 
 @pytest.mark.parametrize(("body", "masking"), [pair for pair in PAIRS if pair[0] not in ("gru", "lstm")])
 def test_groups_of_like_length_change_nothing(body: str, masking: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    from t4r_lab.nn import blocks, packing
+    from t4r_lab.nn.bodies import blocks
+    from t4r_lab.nn.bodies.transformers import TRANSFORMERS
     from t4r_lab.nn.flow import Batch
+    from t4r_lab.nn.kernels import packing
     from t4r_lab.nn.masking import make_masking
-    from t4r_lab.nn.transformers import TRANSFORMERS
 
     config = TRANSFORMERS[body].config.build(d_model=16, n_head=2, n_layer=2, total_seq_length=13)
     block = blocks.TransformerBlock(config, masking).eval()

@@ -12,8 +12,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from t4r_lab.data.batches import make_batch, training_windows
-from t4r_lab.errors import InputError
+from t4r_lab.base.errors import InputError
 from t4r_lab.nn import (
     GPT2Config,
     Head,
@@ -30,6 +29,7 @@ from t4r_lab.nn import (
     TransfoXLConfig,
     XLNetConfig,
 )
+from t4r_lab.nn.batches import make_batch, training_windows
 from t4r_lab.nn.flow import Batch
 from t4r_lab.spec import FeatureSpec, RunSpec
 from tests.toy import N_ITEMS, SCHEMA, Toy
@@ -109,7 +109,7 @@ SMALL = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "v
 
 TOGETHER = """
 import threading, time
-from t4r_lab.nn.configurations import GPT2Config
+from t4r_lab.nn.bodies.configurations import GPT2Config
 found = []
 def make(after):
     time.sleep(after)
@@ -280,7 +280,7 @@ def test_towers_of_a_spec_that_do_not_fit_are_refused_by_path(model: dict[str, A
 
 
 def test_a_feature_that_a_tower_lacks_is_named_by_its_tower() -> None:
-    from t4r_lab.build import check
+    from t4r_lab.training.assembly import check
 
     towers = [{"inputs": {"features": {"prise": {}}}, "body": {"kind": "gru"}}]
     spec = RunSpec.parse({"data": {"path": "x"}, "model": {"towers": towers}})

@@ -245,9 +245,9 @@ def test_choose_train_watch_and_find_the_run(page: Any, server: tuple[str, Path]
 @pytest.fixture(scope="module")
 def two_runs(server: tuple[str, Path]) -> tuple[str, str]:
     """Two quick runs on the built-in data in the server's home; their names."""
-    from t4r_lab.data.synthetic import demo_dataset
-    from t4r_lab.report import silent
-    from t4r_lab.runner import run
+    from t4r_lab.base.reports import silent
+    from t4r_lab.data.pipeline.synthetic import demo_dataset
+    from t4r_lab.runs.run import run
     from t4r_lab.spec import RunSpec
 
     data = str(demo_dataset(server[1] / "data" / "demo").path)

@@ -33,8 +33,8 @@ def test_data_that_lack_a_label_are_shown_and_trained_once_its_head_is_dropped(
     page: Any,  # noqa: F811
     server: tuple[str, Path],  # noqa: F811
 ) -> None:
-    from t4r_lab import track
-    from t4r_lab.data.dataset import Dataset
+    from t4r_lab import tracking
+    from t4r_lab.data.prepared.dataset import Dataset
     from t4r_lab.spec import RunSpec
 
     home = server[1]
@@ -75,7 +75,7 @@ def test_data_that_lack_a_label_are_shown_and_trained_once_its_head_is_dropped(
     assert train.is_enabled()
     pictures(page, "dropped-architecture")
     # replacing data that a run refers to
-    record = track.start(home, spec, Dataset.open(home / "data" / "labelled"))
+    record = tracking.start(home, spec, Dataset.open(home / "data" / "labelled"))
     record.finish("FINISHED", "")
     (home.parent / "work" / "new.csv").write_text(
         "session,item,time\n" + "".join(f"{s},{(s + t) % 9},{s * 100 + t}\n" for s in range(60) for t in range(4))

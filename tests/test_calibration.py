@@ -7,10 +7,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from t4r_lab.nn.calibration import Calibration, fit_temperature
-from t4r_lab.nn.lists import Lists
-from t4r_lab.nn.metrics import Ranks, ranks
-from t4r_lab.nn.slices import popularity_group, slices
+from t4r_lab.nn.metrics.calibration import Calibration, fit_temperature
+from t4r_lab.nn.metrics.ranking import Ranks, ranks
+from t4r_lab.nn.metrics.recommended_lists import Lists
+from t4r_lab.nn.metrics.slices import popularity_group, slices
 
 N, ITEMS = 200, 30
 

@@ -10,14 +10,15 @@ import numpy as np
 import pytest
 import torch
 
-from t4r_lab import build, evaluation, train
-from t4r_lab.data.batches import make_batch, training_length, training_windows, whole_windows
-from t4r_lab.data.sessions import Sessions
-from t4r_lab.nn import blocks, noise, two_stream
+from t4r_lab.base.reports import Epoch
+from t4r_lab.data.sessions.arrays import Sessions
+from t4r_lab.nn.batches import make_batch, training_length, training_windows, whole_windows
+from t4r_lab.nn.bodies import blocks, two_stream
 from t4r_lab.nn.flow import Batch
-from t4r_lab.nn.heads import Model
-from t4r_lab.report import Epoch
+from t4r_lab.nn.heads.model import Model
+from t4r_lab.nn.inputs import noise
 from t4r_lab.spec import BODY_MASKINGS, RunSpec
+from t4r_lab.training import assembly, evaluation, trainer
 from tests.toy import N_ITEMS, PAIRS, Toy, make_sessions, toy_spec
 
 TOWERS = [("sasrec+gru", "clm"), ("sasrec+bert", "mlm")]
@@ -28,7 +29,7 @@ pairs = pytest.mark.parametrize(("body", "masking"), [*PAIRS, *TOWERS])
 
 def make(body: str, masking: str, **changes: object) -> tuple[Model, Toy]:
     toy = Toy()
-    return build.build(toy_spec(body, masking, **changes), toy.schema, toy.item_table()).eval(), toy
+    return assembly.build(toy_spec(body, masking, **changes), toy.schema, toy.item_table()).eval(), toy
 
 
 def cut(sessions: Sessions, length: np.ndarray, rows: np.ndarray | None = None) -> Sessions:
@@ -194,8 +195,8 @@ def test_1_the_target_never_changes_its_own_evaluation(body: str, masking: str, 
 @pairs
 def test_2_random_items_evaluate_at_chance(body: str, masking: str, tmp_path: Path) -> None:
     toy, spec = Toy(structure=0.0), toy_spec(body, masking, evaluation__positions="all")
-    model = build.build(spec, toy.schema, toy.item_table())
-    list(train.fit(model, toy, spec, tmp_path))  # type: ignore[arg-type]
+    model = assembly.build(spec, toy.schema, toy.item_table())
+    list(trainer.fit(model, toy, spec, tmp_path))  # type: ignore[arg-type]
     found = evaluation.evaluate(model, toy.part("test"), spec)
     chance = 5 / N_ITEMS
     deviation = (chance * (1 - chance) / len(found.rank)) ** 0.5
@@ -254,7 +255,7 @@ def test_5_neither_padding_nor_the_rest_of_the_batch_changes_anything(body: str,
 
 def one_step(spec: RunSpec, toy: Toy) -> torch.Tensor:
     """What the body gives and what it learns in one training step, as one vector."""
-    model = build.build(spec, toy.schema, toy.item_table()).train()
+    model = assembly.build(spec, toy.schema, toy.item_table()).train()
     batch = make_batch(toy.part("train"), training_windows(toy.part("train"), 8).take(np.arange(16)))
     torch.manual_seed(5)
     loss = model.loss(batch).mean
@@ -279,8 +280,8 @@ def test_6_every_knob_of_a_body_reaches_the_model(body: str) -> None:
 @pairs
 def test_7_save_and_load_give_identical_scores(body: str, masking: str, tmp_path: Path) -> None:
     model, toy = make(body, masking)
-    build.save(model, tmp_path, toy_spec(body, masking), toy.schema)
-    loaded, spec, schema = build.load(tmp_path)
+    assembly.save(model, tmp_path, toy_spec(body, masking), toy.schema)
+    loaded, spec, schema = assembly.load(tmp_path)
     assert (spec, schema) == (toy_spec(body, masking), toy.schema)
     sessions = toy.part("valid")
     batch = make_batch(sessions, whole_windows(sessions, 7))
@@ -296,9 +297,9 @@ def test_7_a_checkpoint_resumes_to_the_identical_curve(body: str, masking: str, 
         epochs: list[tuple[float, dict[str, float]]] = []
         for stop in [*stops, 10**9]:
             calls = iter(range(10**9))
-            model = build.build(spec, toy.schema, toy.item_table())
+            model = assembly.build(spec, toy.schema, toy.item_table())
             should_stop = partial(lambda calls, stop: next(calls) >= stop, calls, stop)
-            reports = train.fit(model, toy, spec, folder, should_stop, resume=True)  # type: ignore[arg-type]
+            reports = trainer.fit(model, toy, spec, folder, should_stop, resume=True)  # type: ignore[arg-type]
             epochs += [(r.train_loss, r.valid) for r in reports if isinstance(r, Epoch)]
         return epochs
 
@@ -317,4 +318,4 @@ def test_8_sessions_of_any_length_run(body: str, masking: str, length: int, tmp_
     assert ids.shape == (6, 5) and np.isfinite(scores).all() and (probabilities > 0).all() and len(rows) == 6
     mixed = replace(toy, parts={"train": sessions, "valid": toy.part("valid")})
     if length > 1:
-        list(train.fit(model, mixed, spec, tmp_path))  # type: ignore[arg-type]
+        list(trainer.fit(model, mixed, spec, tmp_path))  # type: ignore[arg-type]

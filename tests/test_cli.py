@@ -15,9 +15,9 @@ import numpy as np
 import polars as pl
 import pytest
 
-from t4r_lab.cli import COMMANDS, main
-from t4r_lab.data.prepare import PrepareOptions, prepare
-from t4r_lab.errors import is_panic
+from t4r_lab.base.errors import is_panic
+from t4r_lab.cli.main import COMMANDS, main
+from t4r_lab.data.pipeline.prepare import PrepareOptions, prepare
 from t4r_lab.spec import RunSpec
 
 GOOD = "session_id,item_id,timestamp\n" + "".join(
@@ -135,7 +135,7 @@ def test_an_empty_list_of_jobs(world: Path, capsys: pytest.CaptureFixture[str]) 
 def test_ui_serves_the_record_of_the_home_and_names_the_page_of_its_runs(
     world: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from t4r_lab import track
+    from t4r_lab import tracking
 
     started: list[tuple[list[str], dict[str, str]]] = []
 
@@ -150,7 +150,7 @@ def test_ui_serves_the_record_of_the_home_and_names_the_page_of_its_runs(
     assert command[1:4] == ["-m", "mlflow", "ui"]
     assert f"sqlite:///{world / 'home' / 'mlflow.db'}" in command
     assert environment["MLFLOW_SERVER_ENABLE_JOB_EXECUTION"] == "false"
-    experiment = track.client_of(world / "home")[1]
+    experiment = tracking.client_of(world / "home")[1]
     assert f"http://127.0.0.1:5123/#/experiments/{experiment}/runs?workflowType=machine_learning" in out
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://record.example:5000")
     status, out, _ = call(capsys, "ui")
@@ -258,10 +258,10 @@ def test_wrong_arguments(world: Path, arguments: list[str], words: str, capsys: 
     named = {"SPEC": str(world / "spec.yaml"), "GOOD": str(world / "good.csv")}
     runs = len(document(capsys, "compare", "tiny")["runs"])
     refused(capsys, words, *(named.get(a, a) for a in arguments))
-    from t4r_lab import track
+    from t4r_lab import tracking
 
     assert runs == 1
-    assert all(row.status == "FINISHED" for row in track.runs(world / "home"))  # no run was begun
+    assert all(row.status == "FINISHED" for row in tracking.runs(world / "home"))  # no run was begun
 
 
 def test_yaml_that_does_not_parse(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -287,7 +287,7 @@ def test_changed_data_is_noticed(world: Path, tmp_path: Path, capsys: pytest.Cap
 def test_a_fault_is_one_line_and_status_1(
     world: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("t4r_lab.data.dataset.Dataset.open", lambda path: 1 / 0)
+    monkeypatch.setattr("t4r_lab.data.prepared.dataset.Dataset.open", lambda path: 1 / 0)
     status, out, err = call(capsys, "describe", world / "data")
     assert (status, out) == (1, "")
     assert err.strip() == "error: division by zero (ZeroDivisionError; T4R_LAB_DEBUG=1 shows where)"
@@ -302,7 +302,7 @@ def test_a_panic_of_polars_is_one_line_and_status_1_too(
     def open(path: Path) -> None:
         raise panic("called `Option::unwrap()` on a `None` value")
 
-    monkeypatch.setattr("t4r_lab.data.dataset.Dataset.open", open)
+    monkeypatch.setattr("t4r_lab.data.prepared.dataset.Dataset.open", open)
     status, out, err = call(capsys, "describe", world / "data")
     assert (status, out) == (1, "")
     assert err.splitlines() == [
@@ -333,14 +333,14 @@ def test_ctrl_c_ends_cleanly_and_the_run_resumes_to_the_same_result(
     assert process.returncode == 1, err
     stopped = json.loads(out)
     assert stopped["status"] == "KILLED"
-    from t4r_lab import track
+    from t4r_lab import tracking
 
-    assert track.find(world / "home", stopped["run_id"]).status == "KILLED"
+    assert tracking.find(world / "home", stopped["run_id"]).status == "KILLED"
     resumed = document(capsys, "train", "--resume", stopped["run_id"])
     assert resumed["run_id"] == stopped["run_id"]
     assert resumed["valid"] == whole["valid"]
-    assert track.find(world / "home", stopped["run_id"]).status == "FINISHED"
-    history = track.history(world / "home", stopped["run_id"], ["train/loss"])["train/loss"]
+    assert tracking.find(world / "home", stopped["run_id"]).status == "FINISHED"
+    history = tracking.history(world / "home", stopped["run_id"], ["train/loss"])["train/loss"]
     assert np.unique([step for step, _ in history]).tolist() == list(range(1, 41))
 
 
@@ -361,7 +361,7 @@ def test_the_demo_goes_through(
 def test_standard_output_has_the_document_and_nothing_that_anything_else_prints() -> None:
     code = """
 import os, subprocess, sys
-from t4r_lab import cli, options
+from t4r_lab.cli import main as cli, options
 def noisy(asked):
     print("printed")
     os.write(1, b"written\\n")

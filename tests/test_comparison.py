@@ -7,9 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from t4r_lab import homes, track
-from t4r_lab.comparison import paired_bootstrap
-from t4r_lab.errors import InputError
+from t4r_lab import tracking
+from t4r_lab.base import homes
+from t4r_lab.base.errors import InputError
+from t4r_lab.runs.compare import paired_bootstrap
 
 
 def cases(rank: np.ndarray, per_session: int = 2) -> np.ndarray:
@@ -47,8 +48,8 @@ def test_a_clear_difference_and_noise_are_said_in_words() -> None:
 
 def test_names_of_the_record_come_back() -> None:
     for part, metric, baseline in (("valid", "ndcg@10", None), ("test", "recall@5", "popularity")):
-        assert track.from_key(track.to_key(part, metric, baseline)) == (baseline, part, metric)
-    assert track.from_key("train/loss") is None
+        assert tracking.from_key(tracking.to_key(part, metric, baseline)) == (baseline, part, metric)
+    assert tracking.from_key("train/loss") is None
 
 
 def test_the_home_is_found_and_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -63,7 +64,7 @@ def test_the_home_is_found_and_made(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
 
 def test_an_empty_record_says_what_to_do(tmp_path: Path) -> None:
-    assert track.runs(tmp_path) == []
+    assert tracking.runs(tmp_path) == []
     with pytest.raises(InputError, match="train one with"):
-        track.find(tmp_path, "anything")
+        tracking.find(tmp_path, "anything")
     assert not list(tmp_path.iterdir())  # who only asks makes nothing

@@ -13,9 +13,9 @@ import polars as pl
 import pyarrow as pa
 import pytest
 
-from t4r_lab.data.dataset import Dataset
-from t4r_lab.data.prepare import PrepareOptions, prepare
-from t4r_lab.errors import InputError
+from t4r_lab.base.errors import InputError
+from t4r_lab.data.pipeline.prepare import PrepareOptions, prepare
+from t4r_lab.data.prepared.dataset import Dataset
 
 SHARED = Path(__file__).parent.parent.parent / "shared" / "data"
 real = pytest.mark.skipif(
@@ -367,7 +367,7 @@ def test_the_profile_is_small_and_counts(tmp_path: Path) -> None:
 
 
 def test_gini_of_the_profile_by_its_definition() -> None:
-    from t4r_lab.data.profile import _popularity
+    from t4r_lab.data.pipeline.profile import _popularity
 
     count = np.random.default_rng(0).integers(0, 50, 40)
     differences = np.abs(count[:, None] - count[None]).sum()
@@ -386,7 +386,7 @@ def test_yoochoose(tmp_path: Path) -> None:
     )  # fmt: skip
     assert (len(data.part("train+valid")), data.schema.n_items, len(data.part("test"))) == (17_794, 2_933, 3_416)
     assert data.part("train+valid").offsets[-1] == 70_278
-    from t4r_lab.baselines import Successors, evaluate
+    from t4r_lab.baselines.counts import Successors, evaluate
     from t4r_lab.spec import EvaluationSpec
 
     found = evaluate(

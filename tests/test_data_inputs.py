@@ -13,13 +13,13 @@ import pandas as pd
 import polars as pl
 import pytest
 
-from t4r_lab.data.coding import constant_by, factorize, order_by
-from t4r_lab.data.dataset import Dataset
-from t4r_lab.data.prepare import PrepareOptions, prepare
-from t4r_lab.data.readers import Table, read_events, read_file
-from t4r_lab.data.sessionize import find_sessions
-from t4r_lab.data.times import time_form, to_seconds
-from t4r_lab.errors import InputError
+from t4r_lab.base.errors import InputError
+from t4r_lab.data.pipeline.prepare import PrepareOptions, prepare
+from t4r_lab.data.prepared.dataset import Dataset
+from t4r_lab.data.read.readers import Table, read_events, read_file
+from t4r_lab.data.read.times import time_form, to_seconds
+from t4r_lab.data.sessions.codes import constant_by, factorize, order_by
+from t4r_lab.data.sessions.sessionize import find_sessions
 
 LOO = PrepareOptions(split="leave_one_out")
 

@@ -15,24 +15,25 @@ import pandas as pd
 import polars as pl
 import pytest
 
-from t4r_lab.data.checks import Finding, findings
-from t4r_lab.data.inspection import Reading, inspect
-from t4r_lab.data.prepare import PrepareOptions, prepare
-from t4r_lab.data.readers import Table
-from t4r_lab.errors import InputError
-from t4r_lab.report import Progress
-from t4r_lab.schema import Column, Schema
-from t4r_lab.spec.prepare import READING
-from t4r_lab.widgets import plots, source
-from t4r_lab.widgets.background import Background
-from t4r_lab.widgets.data import DataPanel
-from t4r_lab.widgets.lab import Lab
-from t4r_lab.widgets.prepare import BY_COLUMN, ELSEWHERE, FIRST, PrepareForm
-from t4r_lab.widgets.preparing import Preparing
-from t4r_lab.widgets.profile import profile
-from t4r_lab.widgets.roles import ROLES, ColumnRoles
-from t4r_lab.widgets.text import escape
-from t4r_lab.widgets.views import DataSummary, Preview, Raw
+from t4r_lab.base.errors import InputError
+from t4r_lab.base.reports import Progress
+from t4r_lab.data.pipeline.inspection import Reading, inspect
+from t4r_lab.data.pipeline.prepare import PrepareOptions, prepare
+from t4r_lab.data.pipeline.split_checks import Finding, findings
+from t4r_lab.data.read.readers import Table
+from t4r_lab.lab.app import Lab
+from t4r_lab.lab.panels.data.data_panel import DataPanel
+from t4r_lab.lab.panels.data.preparation_panel import Preparing
+from t4r_lab.lab.panels.data.prepare_form import BY_COLUMN, ELSEWHERE, FIRST, PrepareForm
+from t4r_lab.lab.panels.data.profile_page import profile
+from t4r_lab.lab.panels.data.role_table import ROLES, ColumnRoles
+from t4r_lab.lab.parts import plots
+from t4r_lab.lab.parts.text import escape
+from t4r_lab.lab.state import source
+from t4r_lab.lab.state.background import Background
+from t4r_lab.lab.state.views import DataSummary, Preview, Raw
+from t4r_lab.schema.columns import Column, Schema
+from t4r_lab.spec.preparation import READING
 from tests.small import small_data
 from tests.test_widgets import EVIL, until
 

@@ -13,12 +13,13 @@ import yaml
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from t4r_lab import cli, merlin
-from t4r_lab.documents import DEPTH, read_document, read_json, read_yaml
-from t4r_lab.errors import LONGEST, InputError, did_you_mean
+from t4r_lab.base.documents import DEPTH, read_document, read_json, read_yaml
+from t4r_lab.base.errors import LONGEST, InputError, did_you_mean
+from t4r_lab.cli import main
+from t4r_lab.schema import merlin
 from t4r_lab.spec import RunSpec, parse_assignment
 from t4r_lab.spec.space import parse_search
-from t4r_lab.spec.study import StudyOptions, load_study
+from t4r_lab.spec.study_options import StudyOptions, load_study
 
 
 def laughs(first: str, each: str, levels: int) -> str:
@@ -249,7 +250,7 @@ def test_the_command_line_says_what_is_wrong_and_exits_with_2(
     spec = tmp_path / "spec.yaml"
     spec.write_text("data: {path: x}\nsearch: {presets: [paper]}")
     arguments, words = COMMANDS[name]
-    assert cli.main([str(spec) if a == "SPEC" else a for a in arguments]) == 2
+    assert main.main([str(spec) if a == "SPEC" else a for a in arguments]) == 2
     assert words in capsys.readouterr().err
     assert load_study(spec)[1] == {"presets": ["paper"]}
 

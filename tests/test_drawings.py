@@ -14,10 +14,10 @@ from matplotlib.axes import Axes
 from PIL import Image  # comes along with matplotlib
 
 from t4r_lab.spec.knobs import labels
-from t4r_lab.spec.study import Plan, StudyOptions
-from t4r_lab.tuning import drawings
-from t4r_lab.tuning.drawings import FIGURES, Seen, _figure
+from t4r_lab.spec.study_options import Plan, StudyOptions
+from t4r_lab.tuning import study_images
 from t4r_lab.tuning.study import Trial
+from t4r_lab.tuning.study_images import FIGURES, Seen, _figure
 from tests.small import small_spec
 
 KIND, HEADS, DROPOUT, DECAY = "model.body.kind", "model.body.n_head", "model.body.dropout", "train.weight_decay"
@@ -128,7 +128,9 @@ def test_a_contour_is_brightest_at_the_best() -> None:
 def test_files_are_written_as_far_as_there_is_something_to_show(
     values: list[tuple[float, float]], tmp_path: Path
 ) -> None:
-    made = drawings.draw(study(values, {DROPOUT: 0.6, DECAY: 0.4} if len(values) > 2 else None), tmp_path / "figures")
+    made = study_images.draw(
+        study(values, {DROPOUT: 0.6, DECAY: 0.4} if len(values) > 2 else None), tmp_path / "figures"
+    )
     expected = set(FIGURES) if values else {"intermediate_values"}
     assert {path.stem for path in made} == expected - (set() if len(values) > 2 else {"importance"})
     for path in made:
@@ -142,10 +144,10 @@ def test_the_user_s_own_plots_are_left_alone(tmp_path: Path) -> None:
 import sys, matplotlib
 from pathlib import Path
 from tests.test_drawings import study
-from t4r_lab.tuning import drawings
+from t4r_lab.tuning import study_images
 assert "matplotlib.pyplot" not in sys.modules
 before = matplotlib.rcParams.copy()  # as a dict it would look for a backend
-drawings.draw(study(), Path(sys.argv[1]) / "figures")
+study_images.draw(study(), Path(sys.argv[1]) / "figures")
 assert matplotlib.rcParams.copy() == before
 assert "matplotlib.pyplot" not in sys.modules
 """

@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import nn
 
-from t4r_lab.build import build
-from t4r_lab.nn.dropout import Dropout, keep_mask
+from t4r_lab.nn.kernels.dropout import Dropout, keep_mask
+from t4r_lab.training.assembly import build
 from tests.toy import SCHEMA, Toy, toy_spec
 
 

@@ -11,14 +11,14 @@ from typing import Any
 
 import pytest
 
-from t4r_lab import cli
-from t4r_lab.build import build
-from t4r_lab.data.dataset import Dataset
-from t4r_lab.errors import InputError
-from t4r_lab.estimate import Estimate, estimate, from_json, to_json
-from t4r_lab.report import Epoch
+from t4r_lab.base.errors import InputError
+from t4r_lab.base.reports import Epoch
+from t4r_lab.cli import main
+from t4r_lab.data.prepared.dataset import Dataset
 from t4r_lab.spec import BODY_MASKINGS, RunSpec
-from t4r_lab.train import fit
+from t4r_lab.training.assembly import build
+from t4r_lab.training.estimate import Estimate, estimate, from_json, to_json
+from t4r_lab.training.trainer import fit
 from tests.small import N_ITEMS, small_data, small_spec
 from tests.toy import tiny
 
@@ -97,12 +97,12 @@ def test_what_is_kept_of_a_batch_by_hand(data: Dataset) -> None:
 MEASURED = r"""
 import json, re, sys
 from pathlib import Path
-from t4r_lab.build import build
-from t4r_lab.data.batches import make_batch, training_batches, training_length, training_windows
-from t4r_lab.data.dataset import Dataset
+from t4r_lab.training.assembly import build
+from t4r_lab.nn.batches import make_batch, training_batches, training_length, training_windows
+from t4r_lab.data.prepared.dataset import Dataset
 from t4r_lab.spec import RunSpec
-from t4r_lab.optimizer import make_optimizer
-from t4r_lab.train import make_accelerator, train_step
+from t4r_lab.training.optimizer import make_optimizer
+from t4r_lab.training.trainer import make_accelerator, train_step
 
 def peak():
     return 1024 * int(re.search(r"VmHWM:\s+(\d+)", Path("/proc/self/status").read_text())[1])
@@ -166,7 +166,11 @@ def test_the_process_answers_line_by_line(data: Dataset) -> None:
     good, bad = small_spec(data.path), small_spec(Path("nowhere"))
     lines = "".join(json.dumps(spec.to_dict()) + "\n" for spec in (good, bad))
     done = subprocess.run(
-        [sys.executable, "-m", "t4r_lab.estimate"], input=lines + "{half\n", capture_output=True, text=True, check=True
+        [sys.executable, "-m", "t4r_lab.training.estimate"],
+        input=lines + "{half\n",
+        capture_output=True,
+        text=True,
+        check=True,
     )
     first, second, third = (json.loads(line) for line in done.stdout.splitlines())
     assert from_json(first).parameters == estimate(good).parameters
@@ -177,10 +181,10 @@ def test_the_process_answers_line_by_line(data: Dataset) -> None:
 def test_describe_a_spec_from_the_shell(data: Dataset, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     spec = small_spec(data.path)
     (tmp_path / "spec.yaml").write_text(spec.to_yaml())
-    assert cli.main(["describe", str(tmp_path / "spec.yaml"), "--json"]) == 0
+    assert main.main(["describe", str(tmp_path / "spec.yaml"), "--json"]) == 0
     content = json.loads(capsys.readouterr().out)
     assert content["parameters"] == sum(cost["parameters"] for cost in content["costs"])
     assert content["memory"] > 4 * 4 * content["parameters"] * 0.9
-    assert cli.main(["describe", str(tmp_path / "spec.yaml")]) == 0
+    assert main.main(["describe", str(tmp_path / "spec.yaml")]) == 0
     text = capsys.readouterr().out
     assert "model.heads.0" in text and f"{content['parameters']:,}" in text and "an epoch" in text

@@ -13,8 +13,8 @@ import pytest
 import yaml
 from scipy import stats  # comes along with MLflow
 
-from t4r_lab import track
-from t4r_lab.cli import main
+from t4r_lab import tracking
+from t4r_lab.cli.main import main
 from t4r_lab.tuning import finalize
 from tests.small import small_data, small_spec
 
@@ -66,10 +66,10 @@ def test_a_study_from_the_shell_to_the_test_part(
     status, out, _ = call(capsys, "studies", "show", "mine")
     assert f"trial {found['best']['trial']}, of " in out
     # a study alone never looks at the test part
-    assert track.tags(tmp_path, found["run_id"])[track.LOOKS] == "0"
+    assert tracking.tags(tmp_path, found["run_id"])[tracking.LOOKS] == "0"
 
     final = _finalized(capsys, "mine", "--seeds", 2)
-    runs = {run: track.find(tmp_path, run) for ids in final["runs"].values() for run in ids}
+    runs = {run: tracking.find(tmp_path, run) for ids in final["runs"].values() for run in ids}
     assert len(runs) == 4
     assert all(row.looks == 1 and row.test for row in runs.values())
     tuned, untuned = ([runs[run] for run in final["runs"][name]] for name in ("tuned", "untuned"))
@@ -78,8 +78,8 @@ def test_a_study_from_the_shell_to_the_test_part(
             values = [row.test[metric] for row in rows]
             assert final["test"][name][metric] == pytest.approx(np.mean(values))
             assert final["interval"][name][metric] == pytest.approx(12.706 * np.std(values, ddof=1) / np.sqrt(2))
-        assert [track.spec(tmp_path, row).train.seed for row in rows] == [0, 1]
-    flat = track.spec(tmp_path, tuned[0]).flat()
+        assert [tracking.spec(tmp_path, row).train.seed for row in rows] == [0, 1]
+    flat = tracking.spec(tmp_path, tuned[0]).flat()
     assert flat[SMOOTHING] == found["best"]["params"][SMOOTHING]
     assert final["test"]["popularity"] == tuned[0].baselines["test"]["popularity"]
     assert "successors" in final["test"]
@@ -95,9 +95,10 @@ def test_a_study_from_the_shell_to_the_test_part(
     status, out, _ = call(capsys, "finalize", "mine", "--seeds", 2)
     assert "the test part was looked at 1 time" in out
     assert "ece" in out
-    assert track.tags(tmp_path, tuned[0].run_id)["mlflow.parentRunId"] == found["run_id"]
+    assert tracking.tags(tmp_path, tuned[0].run_id)["mlflow.parentRunId"] == found["run_id"]
     assert (
-        json.loads((track.artifacts(tmp_path, found["run_id"]) / "final.json").read_text())["trial"] == final["trial"]
+        json.loads((tracking.artifacts(tmp_path, found["run_id"]) / "final.json").read_text())["trial"]
+        == final["trial"]
     )
 
 
@@ -109,7 +110,7 @@ def _finalized(capsys: pytest.CaptureFixture[str], *arguments: Any) -> dict[str,
 
 
 def _ndcg(home: Path, run: str) -> float:
-    rank = pl.read_parquet(track.artifacts(home, run) / "ranks" / "test" / "model.parquet")["rank"].to_numpy()
+    rank = pl.read_parquet(tracking.artifacts(home, run) / "ranks" / "test" / "model.parquet")["rank"].to_numpy()
     return float(np.where(rank <= 5, 1 / np.log2(rank + 1), 0).mean())
 
 
@@ -175,11 +176,11 @@ def test_a_file_with_a_search_is_a_run_too(
 
 
 def test_nothing_to_finalize(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
-    from t4r_lab.data.dataset import Dataset
-    from t4r_lab.spec.study import Plan, StudyOptions, load_study
+    from t4r_lab.data.prepared.dataset import Dataset
+    from t4r_lab.spec.study_options import Plan, StudyOptions, load_study
     from t4r_lab.tuning import study
-    from t4r_lab.tuning.address import address
     from t4r_lab.tuning.storage import connect
+    from t4r_lab.tuning.storage_address import address
 
     monkeypatch.setenv("T4R_LAB_HOME", str(tmp_path))
     spec, section = load_study(root / "spec.yaml")

@@ -12,12 +12,12 @@ import polars as pl
 import pyarrow as pa
 import pytest
 
-from t4r_lab.data.dialect import recognize
-from t4r_lab.data.prepare import prepare
-from t4r_lab.data.readers import read_file
-from t4r_lab.data.vocabulary import Vocabulary
-from t4r_lab.errors import InputError
-from t4r_lab.spec.prepare import PrepareOptions
+from t4r_lab.base.errors import InputError
+from t4r_lab.data.pipeline.prepare import prepare
+from t4r_lab.data.prepared.vocabulary import Vocabulary
+from t4r_lab.data.read.dialect import recognize
+from t4r_lab.data.read.readers import read_file
+from t4r_lab.spec.preparation import PrepareOptions
 from tests.test_sequences import sequences
 
 EVENTS = [(s + 1, (3 * s + 7 * j) % 30 + 1, 1_700_000_000 + 600 * s + j) for s in range(40) for j in range(4)]

@@ -10,17 +10,19 @@ import numpy as np
 import pytest
 import torch
 
-from t4r_lab import build, comparison, evaluation, recommender, runner, track, train
-from t4r_lab.data.batches import label_windows, make_batch, whole_windows
-from t4r_lab.data.dataset import Dataset
-from t4r_lab.data.prepare import PrepareOptions, prepare
-from t4r_lab.data.synthetic import Generator
-from t4r_lab.errors import InputError
+from t4r_lab import tracking
+from t4r_lab.base.errors import InputError
+from t4r_lab.base.reports import Epoch, silent
+from t4r_lab.data.pipeline.prepare import PrepareOptions, prepare
+from t4r_lab.data.pipeline.synthetic import Generator
+from t4r_lab.data.prepared.dataset import Dataset
 from t4r_lab.nn import BinaryClassificationTask, Head, Model, NextItemPredictionTask, RegressionTask
-from t4r_lab.nn.label_metrics import METRICS
-from t4r_lab.nn.tasks import SUMMARIES
-from t4r_lab.report import Epoch, silent
+from t4r_lab.nn.batches import label_windows, make_batch, whole_windows
+from t4r_lab.nn.heads.tasks import SUMMARIES
+from t4r_lab.nn.metrics.label_metrics import METRICS
+from t4r_lab.runs import compare, recommend, run
 from t4r_lab.spec import LABEL_METRICS, RunSpec
+from t4r_lab.training import assembly, evaluation, trainer
 from tests.small import small_spec
 from tests.toy import SCHEMA, Toy, make_sessions, toy_spec, with_labels
 
@@ -108,7 +110,7 @@ def test_scores_of_items_follow_the_formula(tied: bool) -> None:
     toy = Toy()
 
     def made(**head: Any) -> Model:
-        return build.build(toy_spec(model__heads=[{"kind": "next_item", "weight_tying": tied, **head}]), SCHEMA, toy.item_table()).eval()  # fmt: skip
+        return assembly.build(toy_spec(model__heads=[{"kind": "next_item", "weight_tying": tied, **head}]), SCHEMA, toy.item_table()).eval()  # fmt: skip
 
     plain = made()
     batch, task = make_batch(toy.part("train"), whole_windows(toy.part("train"), 8)), plain.next_item
@@ -128,7 +130,7 @@ def test_scores_of_items_follow_the_formula(tied: bool) -> None:
 def test_weights_of_heads_and_of_tasks_multiply() -> None:
     toy = with_labels(Toy())
     spec = toy_spec("gru", model__body__dropout=0.0)
-    body = build.build(spec, toy.schema, toy.item_table()).head.body
+    body = assembly.build(spec, toy.schema, toy.item_table()).head.body
     items = Head(body, [NextItemPredictionTask(), RegressionTask("spend")], task_weights=[1.0, 3.0])
     model = Model(items, Head(body, BinaryClassificationTask("bought")), head_weights=[2.0, 0.5])
     assert model.weights == {"next_item": 2.0, "spend": 6.0, "bought": 0.5}
@@ -144,7 +146,7 @@ def test_weights_of_heads_and_of_tasks_multiply() -> None:
 @pytest.mark.parametrize("masking", ["clm", "mlm"])
 def test_labels_and_later_events_never_change_a_prediction(data: Dataset, masking: str) -> None:
     spec = spec_of(data, masking=masking, evaluation__positions="all")
-    model, sessions = build.build(spec, data.schema, data.item_table()), data.part("valid")
+    model, sessions = assembly.build(spec, data.schema, data.item_table()), data.part("valid")
     before = evaluation.assess(model, sessions, spec)[1]
     other = replace(sessions, values={**sessions.values, "price": sessions.values["price"] + 5})
     other = replace(other, context={n: 5 - v if n == "purchase" else v for n, v in sessions.context.items()})
@@ -163,7 +165,7 @@ def test_labels_and_later_events_never_change_a_prediction(data: Dataset, maskin
 @pytest.mark.parametrize("masking", ["clm", "mlm"])
 def test_evaluation_is_what_inference_predicts(data: Dataset, masking: str) -> None:
     spec, sessions = spec_of(data, masking=masking), data.part("valid")
-    model = build.build(spec, data.schema, data.item_table())
+    model = assembly.build(spec, data.schema, data.item_table())
     found = evaluation.assess(model, sessions, spec)[1]
     with torch.no_grad():
         predicted = model.predict(make_batch(sessions, whole_windows(sessions, spec.data.max_length)))
@@ -176,7 +178,7 @@ def test_evaluation_is_what_inference_predicts(data: Dataset, masking: str) -> N
 
 def test_three_heads_from_spec_to_record(data: Dataset, tmp_path: Path) -> None:
     spec, reports = spec_of(data), []
-    result = runner.run(spec, home=tmp_path, on_report=reports.append)
+    result = run.run(spec, home=tmp_path, on_report=reports.append)
     assert set(result.valid) >= set(spec.metrics)
     epochs = [r for r in reports if isinstance(r, Epoch)]
     assert epochs[-1].train_loss == pytest.approx(sum(epochs[-1].losses.values()))
@@ -184,22 +186,22 @@ def test_three_heads_from_spec_to_record(data: Dataset, tmp_path: Path) -> None:
     assert all(epochs[-1].losses[name] < epochs[0].losses[name] for name in ("next_item", "price"))
     assert result.baselines["valid"]["constant"]["purchase/auc"] == 0.5
     assert result.valid["price/rmse"] < result.baselines["valid"]["constant"]["price/rmse"]
-    assert track.find(tmp_path, result.run_id).valid == pytest.approx(result.valid)
-    again = runner.evaluate_run(result.run_id, home=tmp_path, on_report=silent)
+    assert tracking.find(tmp_path, result.run_id).valid == pytest.approx(result.valid)
+    again = run.evaluate_run(result.run_id, home=tmp_path, on_report=silent)
     assert again.valid == pytest.approx(result.valid)  # saved and loaded: the same predictions
-    single = runner.run(spec_of(data, [{"kind": "next_item"}]), home=tmp_path, on_report=silent)
+    single = run.run(spec_of(data, [{"kind": "next_item"}]), home=tmp_path, on_report=silent)
     assert set(single.valid) >= {"ndcg@5", "recall@5", "mrr@5"}
 
 
 def test_a_model_of_labels_alone_is_judged_compared_and_recommends_nothing(data: Dataset, tmp_path: Path) -> None:
     heads = [{"kind": "regression", "column": "price", "loss": "huber"}]
-    one = runner.run(spec_of(data, heads), home=tmp_path, on_report=silent)
-    two = runner.run(spec_of(data, heads, name="two", train__learning_rate=1e-6), home=tmp_path, on_report=silent)
-    found = comparison.compare([one.run_id, two.run_id], home=tmp_path)
+    one = run.run(spec_of(data, heads), home=tmp_path, on_report=silent)
+    two = run.run(spec_of(data, heads, name="two", train__learning_rate=1e-6), home=tmp_path, on_report=silent)
+    found = compare.compare([one.run_id, two.run_id], home=tmp_path)
     assert found.differences[0].sentence.startswith("small beats two by")
     assert found.differences[0].mean == pytest.approx(two.valid["price/rmse"] - one.valid["price/rmse"])
     with pytest.raises(InputError, match="predicts price and no next item"):
-        recommender.recommend(one.run_id, Generator(n_items=40).events(3), home=tmp_path)
+        recommend.recommend(one.run_id, Generator(n_items=40).events(3), home=tmp_path)
 
 
 @pytest.mark.parametrize("masking", ["clm", "mlm"])
@@ -210,8 +212,8 @@ def test_training_with_several_heads_resumes_to_the_same(data: Dataset, tmp_path
         found = []
         for stop in [*stops, 10**9]:
             calls = iter(range(10**9))
-            model = build.build(spec, data.schema, data.item_table())
-            for report in train.fit(model, data, spec, folder, lambda c=calls, s=stop: next(c) >= s, resume=True):
+            model = assembly.build(spec, data.schema, data.item_table())
+            for report in trainer.fit(model, data, spec, folder, lambda c=calls, s=stop: next(c) >= s, resume=True):
                 found += [(report.train_loss, report.losses, report.valid)] if isinstance(report, Epoch) else []
         return found
 
@@ -230,11 +232,11 @@ def test_training_with_several_heads_resumes_to_the_same(data: Dataset, tmp_path
 )
 def test_heads_that_the_data_does_not_fit_are_refused(data: Dataset, head: dict[str, Any], words: str) -> None:
     with pytest.raises(InputError, match=r"model\.heads\.0\.") as error:
-        build.check(spec_of(data, [head]), data.schema)
+        assembly.check(spec_of(data, [head]), data.schema)
     assert words in str(error.value)
 
 
 def test_numbers_that_are_not_yes_or_no_are_refused_before_training(data: Dataset, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="not 0 and 1; use kind regression"):
-        runner.run(spec_of(data, [{"kind": "binary", "column": "price"}]), home=tmp_path, on_report=silent)
-    assert track.runs(tmp_path) == []
+        run.run(spec_of(data, [{"kind": "binary", "column": "price"}]), home=tmp_path, on_report=silent)
+    assert tracking.runs(tmp_path) == []

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from t4r_lab import homes
-from t4r_lab.errors import InputError
+from t4r_lab.base import homes
+from t4r_lab.base.errors import InputError
 
 
 def test_the_variable_comes_first(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

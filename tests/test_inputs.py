@@ -10,16 +10,16 @@ import pytest
 import torch
 from torch import Tensor
 
-from t4r_lab import build, train
-from t4r_lab.data.batches import make_batch, training_windows
-from t4r_lab.errors import InputError
-from t4r_lab.nn.features import TabularSequenceFeatures
+from t4r_lab.base.errors import InputError
+from t4r_lab.nn.batches import make_batch, training_windows
 from t4r_lab.nn.flow import Batch, Masked
+from t4r_lab.nn.inputs.noise import InputNoise, donors, swap_ids
+from t4r_lab.nn.inputs.tabular import TabularSequenceFeatures
 from t4r_lab.nn.masking import make_masking
-from t4r_lab.nn.noise import InputNoise, donors, swap_ids
-from t4r_lab.schema import Column, Schema
+from t4r_lab.schema.columns import Column, Schema
 from t4r_lab.spec import FeatureSpec, InputsSpec
-from t4r_lab.spec.features import TOGETHER, resolve
+from t4r_lab.spec.input_columns import TOGETHER, resolve
+from t4r_lab.training import assembly, trainer
 from tests.toy import N_ITEMS, SCHEMA, Toy, toy_spec
 
 ITEM_TABLE = {name: torch.as_tensor(values) for name, values in Toy().item_table().items()}
@@ -180,17 +180,17 @@ def test_vectors_of_items_are_read_by_item_trained_or_not_and_travel_with_the_we
     spec = toy_spec("gru", "clm", train__weight_decay=0.1).override(
         {"model.inputs.features": {"item_id": {}, "blog": {"dim": 3, "vectors": {"path": "gone.npy", "trainable": trainable}}}}
     )  # fmt: skip
-    model = build.build(spec, toy.schema, toy.item_table(), {"blog": vectors})
+    model = assembly.build(spec, toy.schema, toy.item_table(), {"blog": vectors})
     vectors[0] = 0
     inputs, events = model.head.body.inputs, batch()
     linear = inputs.encoders["blog"].project
     wanted = torch.as_tensor(vectors)[events.ids] @ linear.weight.T + linear.bias
     torch.testing.assert_close(inputs(masked(events))[..., 16:][events.valid], wanted[events.valid])
-    list(train.fit(model, toy, spec, tmp_path / "fit"))  # type: ignore[arg-type]
+    list(trainer.fit(model, toy, spec, tmp_path / "fit"))  # type: ignore[arg-type]
     moved = (inputs.item_table_blog.detach() - torch.as_tensor(vectors)).abs().sum(1)
     assert bool((moved[1:] > 0).all()) == trainable and float(moved[0]) == 0
-    build.save(model, tmp_path / "model", spec, toy.schema)
-    loaded, *_ = build.load(tmp_path / "model")
+    assembly.save(model, tmp_path / "model", spec, toy.schema)
+    loaded, *_ = assembly.load(tmp_path / "model")
     with torch.no_grad():
         assert torch.equal(model.score(events), loaded.score(events))
 
@@ -213,16 +213,16 @@ def test_an_embedding_starts_from_given_vectors_frozen_or_trained(trainable: boo
     spec = toy_spec("gpt2", "clm").override(
         {"model.inputs.features": {"item_id": {"vectors": {"path": "gone.npy", "trainable": trainable}}}}
     )
-    model = build.build(spec, toy.schema, {}, {"item_id": vectors})
+    model = assembly.build(spec, toy.schema, {}, {"item_id": vectors})
     weight = model.head.body.inputs.item_embedding.weight
     assert np.array_equal(weight.detach()[1:], vectors[1:]) and float(weight.detach()[0].abs().sum()) == 0
-    list(train.fit(model, toy, spec, tmp_path / "fit"))  # type: ignore[arg-type]
+    list(trainer.fit(model, toy, spec, tmp_path / "fit"))  # type: ignore[arg-type]
     assert np.array_equal(weight.detach()[1:], vectors[1:]) != trainable
-    build.save(model, tmp_path / "model", spec, toy.schema)
-    loaded, *_ = build.load(tmp_path / "model")
+    assembly.save(model, tmp_path / "model", spec, toy.schema)
+    loaded, *_ = assembly.load(tmp_path / "model")
     assert torch.equal(loaded.head.body.inputs.item_embedding.weight, weight)
     with pytest.raises(InputError, match="set dim to 9"):
-        build.build(spec, toy.schema, {}, {"item_id": vectors[:, :9]})
+        assembly.build(spec, toy.schema, {}, {"item_id": vectors[:, :9]})
 
 
 # ── Noise ───────────────────────────────────────────────────────────────────────────────────────
@@ -282,8 +282,8 @@ def test_an_event_is_swapped_whole_or_value_by_value() -> None:
 @pytest.mark.parametrize("knob", ["shared_embeddings", "swap_noise"])
 def test_noise_changes_inputs_in_training_alone_and_no_label(masking: str, knob: str) -> None:
     toy, body = Toy(), "xlnet"
-    quiet = build.build(toy_spec(body, masking), toy.schema, toy.item_table())
-    noisy = build.build(toy_spec(body, masking, **{f"model__inputs__{knob}": 0.5}), toy.schema, toy.item_table())
+    quiet = assembly.build(toy_spec(body, masking), toy.schema, toy.item_table())
+    noisy = assembly.build(toy_spec(body, masking, **{f"model__inputs__{knob}": 0.5}), toy.schema, toy.item_table())
     assert all(torch.equal(a, b) for a, b in zip(quiet.parameters(), noisy.parameters(), strict=True))
     events = batch()
     before = {name: values.clone() for name, values in events.columns.items()}

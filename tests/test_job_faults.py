@@ -16,10 +16,12 @@ from pathlib import Path
 
 import pytest
 
-from t4r_lab import files, jobs, track, worker
-from t4r_lab.data.dataset import Dataset
-from t4r_lab.errors import InputError
-from t4r_lab.report import Epoch, Progress
+from t4r_lab import jobs, tracking
+from t4r_lab.base import files
+from t4r_lab.base.errors import InputError
+from t4r_lab.base.reports import Epoch, Progress
+from t4r_lab.data.prepared.dataset import Dataset
+from t4r_lab.jobs import worker
 from tests.small import small_data, small_spec
 
 
@@ -101,7 +103,7 @@ def test_what_is_replaced_is_the_old_or_the_new(tmp_path: Path) -> None:
 def test_a_checkpoint_on_a_full_disk_leaves_the_one_before(tmp_path: Path) -> None:
     import torch
 
-    from t4r_lab import checkpoint
+    from t4r_lab.training import checkpoint
 
     def trained(value: float) -> tuple[torch.nn.Module, torch.optim.Optimizer]:
         model = torch.nn.Linear(50, 50)
@@ -135,7 +137,7 @@ def test_a_disk_that_fills_in_the_midst_of_training_leaves_a_job_that_resumes_to
 ) -> None:
     import errno
 
-    from t4r_lab import checkpoint
+    from t4r_lab.training import checkpoint
 
     def made(name: str) -> jobs.Job:
         job = jobs.Job(tmp_path / name / "jobs" / "x")
@@ -153,12 +155,12 @@ def test_a_disk_that_fills_in_the_midst_of_training_leaves_a_job_that_resumes_to
     whole, job = made("a"), made("b")
     assert worker.work(whole) == 0
     with monkeypatch.context() as patch:
-        patch.setattr("t4r_lab.train.write_state", fills)
+        patch.setattr("t4r_lab.training.trainer.write_state", fills)
         assert worker.work(job) == 2
     failed = job.written()
     assert failed.state == "failed"
     assert "the disk is full; free some space, then resume" in failed.error
-    assert "No space left" in track.find(job.home, failed.run_id).reason
+    assert "No space left" in tracking.find(job.home, failed.run_id).reason
     assert worker.work(job) == 0
     assert (job.written().run_id, job.written().metrics) == (failed.run_id, whole.written().metrics)
     assert [e["epoch"] for e in job.events() if e["event"] == "epoch"] == [1, 2, 2, 3]  # the unkept one again
@@ -175,12 +177,12 @@ def test_a_worker_whose_folder_is_deleted_still_finishes_its_run(tmp_path: Path)
     job.folder.mkdir(parents=True)
     spec = small_spec(small_data(tmp_path / "d"))
     job.write(jobs.Status("x", "x"))
-    from t4r_lab import runner
+    from t4r_lab.runs import run
 
-    result = runner.run(spec, home=tmp_path, on_report=Vandal(job), folder=job.checkpoints)
-    row = track.find(tmp_path, result.run_id)
+    result = run.run(spec, home=tmp_path, on_report=Vandal(job), folder=job.checkpoints)
+    row = tracking.find(tmp_path, result.run_id)
     assert (row.status, row.valid) == ("FINISHED", result.valid)
-    assert track.history(tmp_path, row.run_id, ["train/loss"])["train/loss"][-1][0] == 2
+    assert tracking.history(tmp_path, row.run_id, ["train/loss"])["train/loss"][-1][0] == 2
     assert jobs.all_jobs(tmp_path) == []  # and no half of it stands in the list
 
 
@@ -243,18 +245,18 @@ def test_a_worker_killed_while_it_opened_its_record_leaves_no_second_run(
     (job.folder / "spec.json").write_text(spec.to_json())
     (job.folder / "events.jsonl").write_text('{"event": "progress"}\n')
     with monkeypatch.context() as patch:
-        patch.setattr(track.Record, "describe", lambda self, spec, dataset: None)
-        left = track.start(tmp_path, spec, Dataset.open(spec.data.path), job.checkpoints).run_id
+        patch.setattr(tracking.Record, "describe", lambda self, spec, dataset: None)
+        left = tracking.start(tmp_path, spec, Dataset.open(spec.data.path), job.checkpoints).run_id
     assert worker.work(job) == 0
     assert job.written().state == "finished"
-    (row,) = track.runs(tmp_path)
+    (row,) = tracking.runs(tmp_path)
     assert (row.run_id, row.status, row.body) == (left, "FINISHED", "gru")
-    assert (track.artifacts(tmp_path, left) / "spec.yaml").read_text() == spec.to_yaml()
+    assert (tracking.artifacts(tmp_path, left) / "spec.yaml").read_text() == spec.to_yaml()
     # and one that died after it had finished the record, before it said so
     job.write(replace(job.written(), state="running", run_id="", metrics={}))
     assert worker.work(job) == 0
     assert (job.written().state, job.written().run_id, job.written().metrics) == ("finished", left, row.valid)
-    assert len(track.runs(tmp_path)) == 1
+    assert len(tracking.runs(tmp_path)) == 1
 
 
 @pytest.mark.parametrize("content", ["", '{"id": "x', "[]", "\x00\x01"])
@@ -340,7 +342,7 @@ def test_a_job_that_cannot_be_written_is_refused_and_leaves_nothing(
     def full(path: Path, content: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(jobs, "write_json", full)
+    monkeypatch.setattr("t4r_lab.jobs.job.write_json", full)
     with pytest.raises(InputError, match=r"the job can't be written.*free some space"):
         jobs.launch(small_spec(data), tmp_path / "home")
     assert list((tmp_path / "home" / "jobs").iterdir()) == []

@@ -19,12 +19,13 @@ from typing import Any
 
 import pytest
 
-from t4r_lab import guard, jobs, track
-from t4r_lab.checkpoint import FILE
-from t4r_lab.data.prepare import PrepareOptions, prepare
-from t4r_lab.data.synthetic import Generator
-from t4r_lab.errors import InputError
+from t4r_lab import jobs, tracking
+from t4r_lab.base.errors import InputError
+from t4r_lab.data.pipeline.prepare import PrepareOptions, prepare
+from t4r_lab.data.pipeline.synthetic import Generator
+from t4r_lab.runs import guard
 from t4r_lab.spec import RunSpec
+from t4r_lab.training.checkpoint import FILE
 
 
 @pytest.fixture(scope="module")
@@ -62,7 +63,7 @@ def test_a_job_runs_to_its_end_and_leaves_a_run(data: Path, tmp_path: Path) -> N
     kinds = [event["event"] for event in job.events()]
     assert kinds.count("epoch") == 2
     assert kinds.count("baseline") == 2
-    row = track.find(tmp_path, done.run_id)
+    row = tracking.find(tmp_path, done.run_id)
     assert row.valid == done.metrics
     assert row.status == "FINISHED"
     log = job.log(1000)
@@ -92,14 +93,14 @@ def test_a_job_goes_on_to_the_same_result_after_a_kill_a_pause_and_a_stop(data: 
         assert job.status().state in (state, {"paused": "pausing", "stopped": "stopping"}[state])
         ended = wait(job, lambda s: s.state not in jobs.ACTIVE)
         assert (ended.state, ended.eta) == (state, None), job.log()
-        assert track.find(tmp_path, ended.run_id).status == "KILLED"
+        assert tracking.find(tmp_path, ended.run_id).status == "KILLED"
         wait(job, lambda s: not alive(s.pid), 10)
     job.resume()
     done = wait(job, lambda s: s.state not in jobs.ACTIVE)
     assert done.state == "finished", job.log()
     assert done.run_id == running.run_id
     assert done.metrics == whole.metrics
-    assert [run.status for run in track.runs(tmp_path)] == ["FINISHED", "FINISHED"]
+    assert [run.status for run in tracking.runs(tmp_path)] == ["FINISHED", "FINISHED"]
 
 
 def alive(pid: int) -> bool:
@@ -139,7 +140,7 @@ def test_killed_at_any_moment_a_job_reaches_the_same_result(data: Path, tmp_path
     expected = outcome(tmp_path, found["whole"])
     for id in found["others"]:
         assert outcome(tmp_path, id) == expected, f"seed {seed}, job {id}: {found['stages']}"
-    runs = track.runs(tmp_path)
+    runs = tracking.runs(tmp_path)
     assert [run.status for run in runs] == ["FINISHED"] * (1 + len(found["others"]))  # none stands there twice
 
 
@@ -148,15 +149,15 @@ def outcome(home: Path, id: str) -> dict[str, object]:
     job = jobs.find(home, id)
     status = job.status()
     assert status.state == "finished", job.log()
-    row = track.find(home, status.run_id)
+    row = tracking.find(home, status.run_id)
     assert row.valid == status.metrics
     assert not list(job.checkpoints.glob("*"))
-    folder = track.artifacts(home, status.run_id)
+    folder = tracking.artifacts(home, status.run_id)
     weights = (folder / "model" / "model.safetensors").read_bytes()
     events = {e["epoch"]: (e["train_loss"], e["valid"]) for e in job.events() if e["event"] == "epoch"}
     return {
         "valid": row.valid, "baselines": row.baselines, "digest": row.digest, "body": row.body, "events": events,
-        "history": track.history(home, status.run_id, ["train/loss", "valid/ndcg_at_5"]),
+        "history": tracking.history(home, status.run_id, ["train/loss", "valid/ndcg_at_5"]),
         "weights": hashlib.sha256(weights).hexdigest(),
         "files": sorted(str(p.relative_to(folder)) for p in folder.rglob("*")),
     }  # fmt: skip
@@ -186,7 +187,7 @@ def workers(job: jobs.Job) -> list[int]:
     found = []
     for path in Path("/proc").glob("[0-9]*/cmdline"):
         with suppress(OSError):
-            if f"t4r_lab.worker\0{job.folder}\0" in path.read_text():
+            if f"t4r_lab.jobs.worker\0{job.folder}\0" in path.read_text():
                 found.append(int(path.parent.name))
     return found
 
@@ -200,7 +201,7 @@ def test_a_worker_that_died_before_it_wrote_anything_is_lost_at_once_and_resumes
     assert job.events() == []
     job.resume()
     assert wait(job, lambda s: s.state not in jobs.ACTIVE).state == "finished", job.log()
-    assert len(track.runs(tmp_path)) == 1
+    assert len(tracking.runs(tmp_path)) == 1
 
 
 def test_threads_of_a_job_beside_another_one_sleep_while_they_wait(
@@ -228,7 +229,7 @@ def test_a_canceled_job_ends_for_good(data: Path, tmp_path: Path) -> None:
     job.cancel()
     assert job.status().state == "canceled"
     assert not list(job.checkpoints.glob("*"))
-    row = track.find(tmp_path, stopped.run_id)
+    row = tracking.find(tmp_path, stopped.run_id)
     assert (row.status, row.reason) == ("KILLED", "canceled")
     for action in (job.resume, job.cancel, job.stop, job.pause):
         with pytest.raises(InputError, match="it is canceled"):
@@ -237,7 +238,7 @@ def test_a_canceled_job_ends_for_good(data: Path, tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_the_shell_does_the_same(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    from t4r_lab.cli import main
+    from t4r_lab.cli.main import main
 
     def shell(*arguments: str) -> dict[str, Any]:
         assert main(["jobs", *arguments, "--json"]) == 0

@@ -10,11 +10,13 @@ import numpy as np
 import pytest
 import torch
 
-from t4r_lab import build, evaluation, runner, track, train
-from t4r_lab.errors import InputError
-from t4r_lab.judge import judge
-from t4r_lab.nn.heads import Model
+from t4r_lab import tracking
+from t4r_lab.base.errors import InputError
+from t4r_lab.nn.heads.model import Model
+from t4r_lab.runs import run
 from t4r_lab.spec import RunSpec
+from t4r_lab.training import assembly, evaluation, trainer
+from t4r_lab.training.judgment import judge
 from tests.small import small_data, small_spec
 from tests.toy import N_ITEMS, Toy, toy_spec
 
@@ -23,8 +25,8 @@ from tests.toy import N_ITEMS, Toy, toy_spec
 def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Toy, RunSpec, Model, np.ndarray]:
     """A model that has learned something and is far too sure of it: its scores are four times what it learned."""
     toy, spec = Toy(n=600), toy_spec(train__epochs=4, model__heads__0__fit_temperature=True)
-    model = build.build(spec, toy.schema, toy.item_table())
-    list(train.fit(model, toy, spec, tmp_path_factory.mktemp("fit")))  # type: ignore[arg-type]
+    model = assembly.build(spec, toy.schema, toy.item_table())
+    list(trainer.fit(model, toy, spec, tmp_path_factory.mktemp("fit")))  # type: ignore[arg-type]
     model.head.task.temperature = 0.25
     spec = spec.override({"model.heads.0.temperature": 0.25})
     return toy, spec, model.eval(), toy.part("train").item_counts(N_ITEMS)
@@ -86,19 +88,19 @@ def test_a_fitted_temperature_is_the_best_and_keeps_the_order(
     assert after.metrics()["nll"] == pytest.approx(min(nll), rel=1e-3)
     assert after.metrics()["nll"] < before.metrics()["nll"]
     assert np.array_equal(before.ranks.rank, after.ranks.rank)
-    build.save(model, tmp_path, spec, toy.schema)
-    loaded, *_ = build.load(tmp_path)
+    assembly.save(model, tmp_path, spec, toy.schema)
+    loaded, *_ = assembly.load(tmp_path)
     assert judge(loaded, toy.part("valid"), spec, counts).metrics() == after.metrics()
 
 
 def test_a_run_reports_both_and_records_slices_and_reliability(tmp_path: Path) -> None:
     spec = small_spec(small_data(tmp_path / "data"), model__heads__0__fit_temperature=True)
-    result = runner.run(spec, home=tmp_path / "home", on_report=lambda _: None)
+    result = run.run(spec, home=tmp_path / "home", on_report=lambda _: None)
     assert result.valid["nll"] <= result.valid["nll_before"]
     assert result.valid["temperature"] != 1.0
     assert {"ece", "brier", "ece_before", "brier_before", "map@5", "coverage@5"} <= set(result.valid)
     assert "ece" not in result.baselines["valid"]["popularity"]
-    folder = track.artifacts(result.home, result.run_id) / "detail" / "valid"
+    folder = tracking.artifacts(result.home, result.run_id) / "detail" / "valid"
     detail = json.loads((folder / "model.json").read_text())
     cases = sum(row["cases"] for row in detail["reliability"])
     for by in ("length", "popularity"):

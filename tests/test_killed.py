@@ -10,11 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from t4r_lab import cli, runner, system
-from t4r_lab.data.dataset import Dataset
-from t4r_lab.data.prepare import prepare
-from t4r_lab.data.synthetic import Generator
-from t4r_lab.report import silent
+from t4r_lab.base import system
+from t4r_lab.base.reports import silent
+from t4r_lab.cli import main
+from t4r_lab.data.pipeline.prepare import prepare
+from t4r_lab.data.pipeline.synthetic import Generator
+from t4r_lab.data.prepared.dataset import Dataset
+from t4r_lab.runs import run
 from tests.small import small_spec
 
 KILLED = """
@@ -28,8 +30,9 @@ def hook(event, found):
         count += 1
         if count == at:
             os.kill(os.getpid(), signal.SIGKILL)
-from t4r_lab import cli, system
-import t4r_lab.runner, t4r_lab.data.prepare
+from t4r_lab.base import system
+from t4r_lab.cli import main as cli
+import t4r_lab.runs.run, t4r_lab.data.pipeline.prepare
 whole = system.exchange
 def exchange(one, other):
     done = in_one_step and whole(one, other)
@@ -87,7 +90,7 @@ def test_data_between_two_renames_are_found_by_the_command_line(events: dict[str
     prepare(events["old"], out)
     killed(2, "os.rename", "prepare", events["new"], "--out", str(out), in_one_step=False)
     assert not out.exists()
-    assert cli.main(["describe", str(out)]) == 0
+    assert main.main(["describe", str(out)]) == 0
 
 
 def test_a_link_stays_one_and_its_data_are_replaced(events: dict[str, str], tmp_path: Path) -> None:
@@ -109,14 +112,14 @@ def test_what_a_run_was_recording_goes_with_the_next_one(events: dict[str, str],
     finally:
         os.environ.pop("T4R_LAB_HOME") if before is None else os.environ.update(T4R_LAB_HOME=before)
     assert len(list(home.glob(".recording.*"))) == 1
-    assert runner.resume("k", home=home, on_report=silent).status == "FINISHED"
+    assert run.resume("k", home=home, on_report=silent).status == "FINISHED"
     assert not list(home.glob(".recording.*")) and not list(home.glob("tmp*"))
 
 
 def test_no_living_process_loses_its_folder(tmp_path: Path) -> None:
     """Two prepare the same folder at once: each has its own, and one of the two stays."""
     frames = [Generator(n_items=20).events(60), Generator(n_items=30).events(90)]
-    from t4r_lab.data.write import written_whole
+    from t4r_lab.data.prepared.folder import written_whole
 
     prepare(frames[0], tmp_path / "shop")
     with written_whole(tmp_path / "shop", "time", lambda before, after: None) as mine:

@@ -14,14 +14,14 @@ from typing import Any
 import pytest
 import torch
 
-from t4r_lab.build import build
-from t4r_lab.data.batches import make_batch, training_windows
-from t4r_lab.report import Epoch
+from t4r_lab.base.reports import Epoch
+from t4r_lab.nn.batches import make_batch, training_windows
 from t4r_lab.spec import BODY_MASKINGS, RunSpec
 from t4r_lab.spec.knobs import Knob, variants
-from t4r_lab.spec.parts import ModelSpec
-from t4r_lab.spec.run import element
-from t4r_lab.train import fit
+from t4r_lab.spec.run_spec import element
+from t4r_lab.spec.sections import ModelSpec
+from t4r_lab.training.assembly import build
+from t4r_lab.training.trainer import fit
 from tests.toy import N_ITEMS, Toy, toy_spec
 
 SHORT = {"train__epochs": 2, "train__warmup": 0.2, "model__inputs__features": {

@@ -16,14 +16,14 @@ import numpy as np
 import polars as pl
 import pytest
 
-from t4r_lab.baselines import Successors
-from t4r_lab.data import sessions as module
-from t4r_lab.data.dataset import Dataset
-from t4r_lab.data.prepare import PrepareOptions, prepare
-from t4r_lab.data.sessions import Sessions, Texts
-from t4r_lab.data.synthetic import Generator
-from t4r_lab.data.write import MANIFEST, VERSION, read_sessions, write_sessions, written_whole
-from t4r_lab.schema import Column, Schema
+from t4r_lab.baselines.counts import Successors
+from t4r_lab.data.pipeline.prepare import PrepareOptions, prepare
+from t4r_lab.data.pipeline.synthetic import Generator
+from t4r_lab.data.prepared.dataset import Dataset
+from t4r_lab.data.prepared.folder import MANIFEST, VERSION, read_sessions, write_sessions, written_whole
+from t4r_lab.data.sessions import arrays as module
+from t4r_lab.data.sessions.arrays import Sessions, Texts
+from t4r_lab.schema.columns import Column, Schema
 from t4r_lab.spec import RunSpec
 
 MEGABYTE = 2**20
@@ -62,8 +62,8 @@ import json, resource, sys
 from pathlib import Path
 import mlflow.tracking, torch, transformers.models.gpt2.modeling_gpt2
 import t4r_lab as t4r
-from t4r_lab import evaluation, train
-from t4r_lab.report import silent
+from t4r_lab.training import evaluation, trainer
+from t4r_lab.base.reports import silent
 
 small, spec, home, room, whole = json.loads(sys.argv[1])
 t4r.run(t4r.RunSpec.parse(small), home=home, on_report=silent)  # whatever is loaded or set up for it is there now
@@ -164,13 +164,13 @@ def as_the_first_version_wrote(sessions: Sessions, path: Path) -> None:
 
 @pytest.mark.parametrize("slab", [1, 7, 10**9])
 def test_counts_of_slabs_are_those_of_the_whole(slab: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    import t4r_lab.baselines
+    import t4r_lab.baselines.counts
 
     rng = np.random.default_rng(0)
     offsets = np.concatenate([[0], np.cumsum(rng.integers(1, 9, 40))]).astype(np.int64)
     ids = rng.integers(1, 12, offsets[-1]).astype(np.int32)
     sessions = Sessions({"item_id": ids}, offsets, np.ones(40, np.int32), {}, np.arange(40).astype(str))
-    for each in (module, t4r_lab.baselines):
+    for each in (module, t4r_lab.baselines.counts):
         monkeypatch.setattr(each, "SLAB", slab)
     np.testing.assert_array_equal(sessions.item_counts(12), [(ids == item).sum() for item in range(1, 13)])
     weight: dict[tuple[int, int], float] = {}

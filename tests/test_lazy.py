@@ -12,13 +12,13 @@ import pytest
 import torch
 from torch import Tensor
 
-from t4r_lab import build, train
-from t4r_lab.data.batches import make_batch, training_windows
-from t4r_lab.nn import rows
-from t4r_lab.nn.heads import Model
-from t4r_lab.nn.sampled import PAIR_LOSSES, SampledLoss
-from t4r_lab.optimizer import LazyAdamW, clip_gradients
-from t4r_lab.report import Epoch
+from t4r_lab.base.reports import Epoch
+from t4r_lab.nn.batches import make_batch, training_windows
+from t4r_lab.nn.heads.model import Model
+from t4r_lab.nn.kernels import table_rows
+from t4r_lab.nn.losses.sampled import PAIR_LOSSES, SampledLoss
+from t4r_lab.training import assembly, trainer
+from t4r_lab.training.optimizer import LazyAdamW, clip_gradients
 from tests.toy import Toy, toy_spec
 
 TOY = Toy(n=60)
@@ -27,12 +27,12 @@ TABLE, BIAS = "head.body.0.inputs._encoders.feature_item_id.table.weight", "head
 
 def make(loss: dict[str, Any], **changes: Any) -> Model:
     spec = toy_spec(model__heads=[{"kind": "next_item", "loss": loss, **changes}], model__body__dropout=0.0)
-    return build.build(spec, TOY.schema, TOY.item_table(), None, TOY.part("train").item_counts(40))
+    return assembly.build(spec, TOY.schema, TOY.item_table(), None, TOY.part("train").item_counts(40))
 
 
 def gradients(model: Model, large: int, monkeypatch: pytest.MonkeyPatch) -> dict[str, Tensor]:
     """Of one batch, with tables of more than `large` rows taken for large ones."""
-    monkeypatch.setattr(rows, "LARGE", large)
+    monkeypatch.setattr(table_rows, "LARGE", large)
     torch.manual_seed(3)
     model.loss(make_batch(TOY.part("train"), training_windows(TOY.part("train"), 8).take(np.arange(4)))).mean.backward()
     return {name: p.grad for name, p in model.named_parameters() if p.grad is not None}
@@ -46,7 +46,7 @@ def test_gradients_are_those_of_a_dense_twin_and_sparse_where_no_loss_reads_all(
     model = make({"kind": kind, **({} if kind == "cross_entropy" else {"negatives": 6})}, weight_tying=tied)
     twin = copy.deepcopy(model)
     found, expected = gradients(model, 39, monkeypatch), gradients(twin, 10**9, monkeypatch)
-    monkeypatch.setattr(rows, "LARGE", 39)
+    monkeypatch.setattr(table_rows, "LARGE", 39)
     sparse = {name for name, grad in found.items() if grad.is_sparse}
     assert sparse == set(model.lazy)
     assert len(sparse) == {"cross_entropy": 1 - tied}.get(kind, 3 - tied)
@@ -56,7 +56,7 @@ def test_gradients_are_those_of_a_dense_twin_and_sparse_where_no_loss_reads_all(
 
 def test_small_tables_have_dense_gradients(monkeypatch: pytest.MonkeyPatch) -> None:
     model = make({"kind": "bpr"})
-    assert not any(grad.is_sparse for grad in gradients(model, rows.LARGE, monkeypatch).values())
+    assert not any(grad.is_sparse for grad in gradients(model, table_rows.LARGE, monkeypatch).values())
     assert model.lazy == []
 
 
@@ -114,13 +114,13 @@ def test_clipping_counts_sparse_gradients_in(monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_an_interrupted_training_goes_on_to_the_same_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rows, "LARGE", 30)
+    monkeypatch.setattr(table_rows, "LARGE", 30)
     spec = toy_spec(model__heads=[{"kind": "next_item", "loss": {"kind": "sampled_softmax", "sampler": "log_uniform"}}])
 
     def fit(folder: str, **options: Any) -> tuple[list[Any], Model]:
-        model = build.build(spec, TOY.schema, TOY.item_table(), None, TOY.part("train").item_counts(40))
+        model = assembly.build(spec, TOY.schema, TOY.item_table(), None, TOY.part("train").item_counts(40))
         assert len(model.lazy) == 2
-        return list(train.fit(model, TOY, spec, tmp_path / folder, **options)), model  # type: ignore[arg-type]
+        return list(trainer.fit(model, TOY, spec, tmp_path / folder, **options)), model  # type: ignore[arg-type]
 
     whole, expected = fit("whole")
     fit("parts", should_stop=lambda: True)

@@ -11,13 +11,15 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from t4r_lab.data.dataset import Dataset
-from t4r_lab.homes import ensure
-from t4r_lab.nn import NextItemPredictionTask, losses, processor
-from t4r_lab.nn.losses import linear_cross_entropy
-from t4r_lab.runner import load_model, run
+from t4r_lab.base.homes import ensure
+from t4r_lab.data.prepared.dataset import Dataset
+from t4r_lab.nn import NextItemPredictionTask
+from t4r_lab.nn.kernels import fast_types
+from t4r_lab.nn.losses import full_softmax
+from t4r_lab.nn.losses.full_softmax import linear_cross_entropy
+from t4r_lab.runs.run import load_model, run
 from t4r_lab.spec import BCE, BPR, CrossEntropy, SampledSoftmax
-from t4r_lab.track import find
+from t4r_lab.tracking import find
 from tests.small import small_data, small_spec
 
 
@@ -35,7 +37,7 @@ def inputs(n: int, classes: int, width: int, seed: int = 0) -> tuple[torch.Tenso
 def test_value_and_gradients_equal_torch(
     smoothing: float, temperature: float, rows: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(losses, "rows_per_chunk", lambda classes: rows)
+    monkeypatch.setattr(full_softmax, "rows_per_chunk", lambda classes: rows)
     hidden, weight, bias, labels = inputs(23, 11, 5)
     plain = F.cross_entropy((hidden @ weight.T + bias) / temperature, labels, label_smoothing=smoothing)
     expected = torch.autograd.grad(plain, (hidden, weight, bias))
@@ -74,20 +76,20 @@ def test_a_weighted_loss_has_weighted_gradients_and_may_go_backward_twice() -> N
 
 def test_memory_for_logits_is_used_again_and_grows(monkeypatch: pytest.MonkeyPatch) -> None:
     like = torch.empty(7, 2)
-    first = losses._room(5, like)
-    assert losses._room(3, like).data_ptr() == first.data_ptr()
-    assert losses._room(9, like).shape == (9, 7)
-    assert losses._room(2, like.double()).dtype == torch.float64
+    first = full_softmax._room(5, like)
+    assert full_softmax._room(3, like).data_ptr() == first.data_ptr()
+    assert full_softmax._room(9, like).shape == (9, 7)
+    assert full_softmax._room(2, like.double()).dtype == torch.float64
     hidden, weight, bias, labels = inputs(40, 11, 5)
     whole = linear_cross_entropy(hidden, weight, bias, labels).item()
     for rows in (20, 3, 7):  # what an earlier chunk left there is never read
-        monkeypatch.setattr(losses, "rows_per_chunk", lambda classes, rows=rows: rows)
+        monkeypatch.setattr(full_softmax, "rows_per_chunk", lambda classes, rows=rows: rows)
         assert linear_cross_entropy(hidden, weight, bias, labels).item() == pytest.approx(whole, rel=1e-12)
 
 
 def test_a_loss_read_in_inference_mode_does_not_spoil_training() -> None:
     hidden, weight, bias, labels = inputs(23, 13, 5)
-    losses._rooms.__dict__.clear()
+    full_softmax._rooms.__dict__.clear()
     with torch.inference_mode():
         read = linear_cross_entropy(hidden, weight, bias, labels)
     trained = linear_cross_entropy(hidden, weight, bias, labels)
@@ -97,7 +99,7 @@ def test_a_loss_read_in_inference_mode_does_not_spoil_training() -> None:
 
 def test_a_large_catalog_goes_by_quick_products(monkeypatch: pytest.MonkeyPatch) -> None:
     """As they were one, so that it is done in a moment; and the switch is back where it was."""
-    monkeypatch.setattr(losses, "HALF_CLASSES", range(0))
+    monkeypatch.setattr(full_softmax, "HALF_CLASSES", range(0))
     asked: list[Any] = []
     mm = torch.mm
     monkeypatch.setattr(torch, "mm", lambda *args, **kw: (asked.append(_switch()), mm(*args, **kw))[1])
@@ -111,11 +113,11 @@ def test_a_large_catalog_goes_by_quick_products(monkeypatch: pytest.MonkeyPatch)
     for got, want in zip(torch.autograd.grad(ours, (hidden, weight, bias)), wanted, strict=True):
         torch.testing.assert_close(got, want, atol=1e-6, rtol=1e-4)
     assert asked and _switch() == before
-    assert all((now != before) == processor._onednn_keeps_float32() for now in asked)
+    assert all((now != before) == fast_types._onednn_keeps_float32() for now in asked)
 
 
 def _switch() -> Any:
-    return getattr(processor._PRODUCTS, "fp32_precision", None)
+    return getattr(fast_types._PRODUCTS, "fp32_precision", None)
 
 
 def test_gradcheck() -> None:
@@ -138,8 +140,8 @@ def test_large_logits_stay_finite() -> None:
 
 
 def test_logits_of_the_whole_batch_are_never_held() -> None:
-    assert losses.rows_per_chunk(20_000) * 20_000 <= losses.LOGITS_PER_CHUNK
-    assert losses.rows_per_chunk(10**9) == 32
+    assert full_softmax.rows_per_chunk(20_000) * 20_000 <= full_softmax.LOGITS_PER_CHUNK
+    assert full_softmax.rows_per_chunk(10**9) == 32
 
 
 @pytest.mark.parametrize("body_dtype", [torch.bfloat16, torch.float16])
@@ -154,7 +156,7 @@ def test_reduced_precision_bodies_get_gradients_of_their_own_type(body_dtype: to
 @pytest.mark.parametrize("temperature", [1.0, 0.02])  # the second makes logits that need their peak taken off
 @pytest.mark.parametrize("n", [1, 33, 100])
 def test_products_in_bfloat16_are_close_to_torch(n: int, temperature: float, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(losses, "HALF_LOGITS_PER_CHUNK", 40 * 300)  # two chunks and a rest, filled up to tiles
+    monkeypatch.setattr(full_softmax, "HALF_LOGITS_PER_CHUNK", 40 * 300)  # two chunks and a rest, filled up to tiles
     hidden, weight, bias, labels = (t.detach().float() if t.is_floating_point() else t for t in inputs(n, 300, 16))
     hidden, weight, bias = ((t * 0.3).requires_grad_() for t in (hidden, weight, bias))
     plain = F.cross_entropy((hidden @ weight.T + bias) / temperature, labels, label_smoothing=0.1)
@@ -167,15 +169,15 @@ def test_products_in_bfloat16_are_close_to_torch(n: int, temperature: float, mon
 
 def test_auto_takes_bfloat16_only_where_it_pays_and_is_safe(monkeypatch: pytest.MonkeyPatch) -> None:
     cpu = torch.device("cpu")
-    monkeypatch.setattr(losses, "multiplies_bfloat16", lambda: True)
-    assert losses.multiplies_half("auto", 20_000, cpu, safe=True)
-    assert not losses.multiplies_half("auto", 20_000, cpu, safe=False)
-    assert not losses.multiplies_half("auto", 2_000, cpu, safe=True)
-    assert not losses.multiplies_half("auto", 1_000_000, cpu, safe=True)
-    assert not losses.multiplies_half("float32", 20_000, cpu, safe=True)
-    monkeypatch.setattr(losses, "multiplies_bfloat16", lambda: False)
-    assert not losses.multiplies_half("auto", 20_000, cpu, safe=True)
-    assert losses.multiplies_half("bfloat16", 20, cpu, safe=False)
+    monkeypatch.setattr(full_softmax, "multiplies_bfloat16", lambda: True)
+    assert full_softmax.multiplies_half("auto", 20_000, cpu, safe=True)
+    assert not full_softmax.multiplies_half("auto", 20_000, cpu, safe=False)
+    assert not full_softmax.multiplies_half("auto", 2_000, cpu, safe=True)
+    assert not full_softmax.multiplies_half("auto", 1_000_000, cpu, safe=True)
+    assert not full_softmax.multiplies_half("float32", 20_000, cpu, safe=True)
+    monkeypatch.setattr(full_softmax, "multiplies_bfloat16", lambda: False)
+    assert not full_softmax.multiplies_half("auto", 20_000, cpu, safe=True)
+    assert full_softmax.multiplies_half("bfloat16", 20, cpu, safe=False)
 
 
 @pytest.mark.parametrize("scale", [1.0, 30.0])  # within and beyond what exp may be taken of as it is
@@ -197,16 +199,16 @@ def test_quick_products_are_those_of_float32_on_every_processor(
 ) -> None:
     monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: amx)
     monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: bfloat16)
-    processor._onednn_keeps_float32.cache_clear()
+    fast_types._onednn_keeps_float32.cache_clear()
     left, right = torch.randn(130, 64), torch.randn(2_000, 64)
-    before = processor._PRODUCTS.fp32_precision
+    before = fast_types._PRODUCTS.fp32_precision
     try:
-        with processor.quick_float32():
+        with fast_types.quick_float32():
             quick = left @ right.T
-            assert (processor._PRODUCTS.fp32_precision == before) or (bfloat16 and not amx)
+            assert (fast_types._PRODUCTS.fp32_precision == before) or (bfloat16 and not amx)
     finally:
-        processor._onednn_keeps_float32.cache_clear()
-    assert processor._PRODUCTS.fp32_precision == before
+        fast_types._onednn_keeps_float32.cache_clear()
+    assert fast_types._PRODUCTS.fp32_precision == before
     torch.testing.assert_close(quick.double(), left.double() @ right.double().T, rtol=1e-5, atol=1e-4)
 
 

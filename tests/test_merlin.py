@@ -10,14 +10,15 @@ import polars as pl
 import pytest
 import torch
 
-from t4r_lab import build, merlin
-from t4r_lab.data.prepare import prepare
-from t4r_lab.errors import InputError
-from t4r_lab.nn.features import TabularSequenceFeatures
+from t4r_lab.base.errors import InputError
+from t4r_lab.data.pipeline.prepare import prepare
 from t4r_lab.nn.flow import Batch, Masked
-from t4r_lab.schema import Schema
+from t4r_lab.nn.inputs.tabular import TabularSequenceFeatures
+from t4r_lab.schema import merlin
+from t4r_lab.schema.columns import Schema
 from t4r_lab.spec import RunSpec
-from t4r_lab.spec.prepare import PrepareOptions
+from t4r_lab.spec.preparation import PrepareOptions
+from t4r_lab.training import assembly
 
 PBTXT = r"""
 # written by NVTabular
@@ -167,7 +168,7 @@ def test_sessions_as_rows_are_prepared_as_they_are(tmp_path: Path) -> None:
     assert columns["country"] == ("feature", "categorical", "session")
     assert columns["age_days-list"] == ("feature", "continuous", "event")
     assert columns["bought"][0] == columns["reason"][0] == "target" and "day-first" not in columns
-    build.check(RunSpec.parse({"data": {"path": str(tmp_path / "data")}}), data.schema)
+    assembly.check(RunSpec.parse({"data": {"path": str(tmp_path / "data")}}), data.schema)
 
 
 def test_a_given_test_part_needs_no_time(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from t4r_lab.nn.metrics import Ranks, ranks, summarize
+from t4r_lab.nn.metrics.ranking import Ranks, ranks, summarize
 
 
 def test_rank_counts_greater_and_half_of_equal() -> None:

@@ -11,11 +11,15 @@ from typing import Any
 
 import pytest
 
-from t4r_lab import cli, guard, homes, runner, track
-from t4r_lab.errors import InputError
-from t4r_lab.report import Epoch, Report, TrialEnded, silent
-from t4r_lab.spec.study import StudyOptions
-from t4r_lab.track import studies
+from t4r_lab import tracking
+from t4r_lab.base import homes
+from t4r_lab.base.errors import InputError
+from t4r_lab.base.reports import Epoch, Report, TrialEnded, silent
+from t4r_lab.cli import main
+from t4r_lab.runs import guard
+from t4r_lab.runs import run as runner
+from t4r_lab.spec.study_options import StudyOptions
+from t4r_lab.tracking import study_runs
 from t4r_lab.tuning import lead
 from tests.mlflow_server import Server
 from tests.small import small_data, small_spec
@@ -55,7 +59,7 @@ def test_documents_are_documents_and_a_comparison_fetches_what_it_needs_once(
     def document(*arguments: str) -> Any:
         """All that stands on standard output, whoever wrote it."""
         capfd.readouterr()
-        status = cli.main([*arguments, "--json"])
+        status = main.main([*arguments, "--json"])
         out, err = capfd.readouterr()
         assert status == 0, err
         assert "Downloading artifacts" not in err
@@ -80,14 +84,14 @@ def test_documents_are_documents_and_a_comparison_fetches_what_it_needs_once(
 
 
 def test_a_machine_ends_its_own_runs_alone(home: Path, data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from t4r_lab.data.dataset import Dataset
+    from t4r_lab.data.prepared.dataset import Dataset
 
     def status() -> str:
         return next(row.status for row in guard.runs(home) if row.run_id == record.run_id)
 
     folder = home / "jobs" / "x"
     with guard.only_trainer(folder):
-        record = track.start(home, small_spec(data, name="alive"), Dataset.open(data), folder)
+        record = tracking.start(home, small_spec(data, name="alive"), Dataset.open(data), folder)
         assert status() == "RUNNING"
         with monkeypatch.context() as other:
             other.setattr(homes, "host", lambda: "another")
@@ -102,10 +106,10 @@ def test_a_machine_ends_its_own_runs_alone(home: Path, data: Path, monkeypatch: 
 
 
 def test_a_run_of_an_earlier_version_which_names_no_host_is_left_alone(home: Path, data: Path) -> None:
-    from t4r_lab.data.dataset import Dataset
+    from t4r_lab.data.prepared.dataset import Dataset
 
-    record = track.start(home, small_spec(data, name="old"), Dataset.open(data), home / "jobs" / "y")
-    track.client_of(home)[0].delete_tag(record.run_id, track.HOST)
+    record = tracking.start(home, small_spec(data, name="old"), Dataset.open(data), home / "jobs" / "y")
+    tracking.client_of(home)[0].delete_tag(record.run_id, tracking.HOST)
     assert [row.status for row in guard.runs(home) if row.name == "old"] == ["RUNNING"]
 
 
@@ -121,9 +125,9 @@ def test_a_training_waits_for_its_server_and_loses_nothing(mlflow: Server, home:
 
     result = runner.run(small_spec(data, name="waits", train__epochs=4), home=home, on_report=on_report)
     assert result.status == "FINISHED"
-    curve = track.history(home, result.run_id, ["train/loss"])["train/loss"]
+    curve = tracking.history(home, result.run_id, ["train/loss"])["train/loss"]
     assert sorted(curve) == [(report.epoch, pytest.approx(report.train_loss)) for report in told]
-    assert track.find(home, "waits").valid == pytest.approx(result.valid)
+    assert tracking.find(home, "waits").valid == pytest.approx(result.valid)
 
 
 def test_a_study_waits_for_its_server_and_each_trial_is_recorded_once(
@@ -145,34 +149,34 @@ def test_a_study_waits_for_its_server_and_each_trial_is_recorded_once(
         written.append(args)
         if len(written) == 3:
             away()
-        return track.data_input(*args)
+        return tracking.data_input(*args)
 
-    def at_the_end(record: track.Record, folder: Path) -> None:
+    def at_the_end(record: tracking.Record, folder: Path) -> None:
         away()
         artifacts(record, folder)
 
     ended: list[int] = []
     written: list[Any] = []
-    artifacts = track.Record.artifacts
-    monkeypatch.setattr(studies, "data_input", in_the_midst)
-    monkeypatch.setattr(track.Record, "artifacts", at_the_end)
+    artifacts = tracking.Record.artifacts
+    monkeypatch.setattr(study_runs, "data_input", in_the_midst)
+    monkeypatch.setattr(tracking.Record, "artifacts", at_the_end)
     options = StudyOptions.parse({"space": {"train.learning_rate": None}, "trials": 4, "workers": 2, "pruner": "none"})
     found = lead.tune(small_spec(data, name="study"), options, home=home, on_report=on_report)
     assert (found.status, found.counts) == ("finished", {"finished": 4})
     assert sorted(ended) == list(range(4))
-    client, experiment = track.client_of(home)
+    client, experiment = tracking.client_of(home)
     assert client.get_run(found.run_id).info.status == "FINISHED"
-    runs = client.search_runs([experiment], f"tags.`{studies.PARENT}` = '{found.run_id}'")
-    assert sorted(int(run.data.tags[studies.TRIAL]) for run in runs) == list(range(4))
+    runs = client.search_runs([experiment], f"tags.`{study_runs.PARENT}` = '{found.run_id}'")
+    assert sorted(int(run.data.tags[study_runs.TRIAL]) for run in runs) == list(range(4))
     _, trials = lead.report("study", home=home)
     for run in runs:
-        trial = trials[int(run.data.tags[studies.TRIAL])]
+        trial = trials[int(run.data.tags[study_runs.TRIAL])]
         assert run.info.status == "FINISHED"
         assert float(run.data.params["train.learning_rate"]) == pytest.approx(
             trial.params.get("train.learning_rate", 2e-2)
         )
         assert run.data.metrics["valid/ndcg_at_5"] == pytest.approx(trial.values["ndcg@5"])
-        curve = track.history(home, run.info.run_id, ["train/loss"])["train/loss"]
+        curve = tracking.history(home, run.info.run_id, ["train/loss"])["train/loss"]
         assert curve == [(n, pytest.approx(epoch["loss"])) for n, epoch in enumerate(trial.epochs, 1)]
     files = {file.path for file in client.list_artifacts(found.run_id)}
     assert files >= {"study.csv", "best.yaml", "start.yaml", "figures.html", "figures"}
@@ -193,11 +197,11 @@ def test_files_that_the_server_refuses_are_named_as_that_and_the_run_goes_on_aft
         runner.run(small_spec(data, name="refused"), home=home, on_report=on_report)
     mlflow.files.unlink()
     kept.rename(mlflow.files)
-    row = track.find(home, "refused")
+    row = tracking.find(home, "refused")
     assert row.status == "FAILED"
     assert "it answers 500" in row.reason
     assert runner.resume("refused", home=home, on_report=silent).status == "FINISHED"
-    assert track.find(home, "refused").status == "FINISHED"
+    assert tracking.find(home, "refused").status == "FINISHED"
 
 
 @pytest.mark.parametrize(
@@ -213,8 +217,8 @@ def test_files_that_the_server_refuses_are_named_as_that_and_the_run_goes_on_aft
     ],
 )  # fmt: skip
 def test_answers_of_a_server_are_said_by_what_they_mean(said: str, kind: bool, words: str) -> None:
-    from t4r_lab.patience import Away
-    from t4r_lab.track.client import _answered
+    from t4r_lab.base.retries import Away
+    from t4r_lab.tracking.client import _answered
 
     refusal = _answered(said, "http://h")
     assert refusal is not None and words in str(refusal)

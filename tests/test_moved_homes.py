@@ -14,10 +14,12 @@ from typing import Any
 
 import pytest
 
-from t4r_lab import analysis, comparison, guard, homes, jobs, reuse, runner, track
-from t4r_lab.errors import InputError
-from t4r_lab.recommender import Recommender
-from t4r_lab.report import Epoch, Report, silent
+from t4r_lab import jobs, tracking
+from t4r_lab.base import homes
+from t4r_lab.base.errors import InputError
+from t4r_lab.base.reports import Epoch, Report, silent
+from t4r_lab.runs import analyze, compare, guard, promote, run
+from t4r_lab.runs.recommend import Recommender
 from tests.rights import readonly
 from tests.small import small_data, small_spec
 
@@ -29,9 +31,9 @@ def original(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A home with its data, a finished and promoted run and a stopped one; tests take copies of it."""
     home = tmp_path_factory.mktemp("project") / "mlruns"
     data = small_data(home / "data" / "d")
-    done = runner.run(small_spec(data, name="done"), home=home, on_report=silent)
-    reuse.promote(done.run_id, home=home, on_report=silent)
-    runner.run(small_spec(data, name="stopped"), home=home, on_report=silent, should_stop=lambda: True)
+    done = run.run(small_spec(data, name="done"), home=home, on_report=silent)
+    promote.promote(done.run_id, home=home, on_report=silent)
+    run.run(small_spec(data, name="stopped"), home=home, on_report=silent, should_stop=lambda: True)
     return home
 
 
@@ -58,27 +60,27 @@ def test_all_that_can_be_done_with_a_run_is_done_at_the_new_place_and_the_origin
     original: Path, copy: Path
 ) -> None:
     before = files(original)
-    row = track.find(copy, "done")
+    row = tracking.find(copy, "done")
     assert Recommender.open("done", home=copy).dataset.path == copy / "data" / "d"
-    assert analysis.analyze(["done"], home=copy).curves["done"]
-    assert runner.evaluate_run("done", home=copy, on_report=silent).valid == row.valid
-    spec = reuse.spec_to_repeat("done", home=copy)
+    assert analyze.analyze(["done"], home=copy).curves["done"]
+    assert run.evaluate_run("done", home=copy, on_report=silent).valid == row.valid
+    spec = promote.spec_to_repeat("done", home=copy)
     assert Path(spec.data.path) == copy / "data" / "d"
-    again = runner.run(spec.override({"name": "again"}), home=copy, on_report=silent)
+    again = run.run(spec.override({"name": "again"}), home=copy, on_report=silent)
     assert again.valid == row.valid
     assert (copy / "artifacts" / again.run_id / "artifacts" / "model").is_dir()
-    assert runner.resume("stopped", home=copy, on_report=silent).status == "FINISHED"
+    assert run.resume("stopped", home=copy, on_report=silent).status == "FINISHED"
     assert files(original) == before
 
 
 def test_the_pages_and_the_registry_of_mlflow_find_all_at_the_new_place(original: Path, copy: Path) -> None:
     assert any(str(original) in value for column in URIS for value in values(copy, column))
-    track.runs(copy)
+    tracking.runs(copy)
     for column in URIS:
         found = values(copy, column)
         assert not [value for value in found if str(original) in value]
         assert any(str(copy) in value for value in found)
-    client, _ = track.client_of(copy)
+    client, _ = tracking.client_of(copy)
     version = client.get_model_version_by_alias("t4r-lab-d", "champion")
     assert Path(version.source.removeprefix("file://"), "model.safetensors").is_file()
     assert "spec.yaml" in [file.path for file in client.list_artifacts(version.run_id)]
@@ -89,15 +91,15 @@ def test_a_run_of_an_earlier_version_has_its_whole_path_and_is_resumed_too(origi
         query = "UPDATE tags SET value = ? || value WHERE key = 't4r.folder' AND value LIKE 'jobs/%'"
         assert base.execute(query, [f"{original}/"]).rowcount == 2
         base.execute("DELETE FROM tags WHERE key = 't4r.host'")
-    row = track.find(copy, "stopped")
+    row = tracking.find(copy, "stopped")
     assert Path(row.folder).is_relative_to(copy)
-    assert runner.resume("stopped", home=copy, on_report=silent).status == "FINISHED"
+    assert run.resume("stopped", home=copy, on_report=silent).status == "FINISHED"
 
 
 def test_a_home_behind_a_link_or_below_a_renamed_folder(copy: Path) -> None:
     link = copy.parent / "link"
     link.symlink_to(copy)
-    track.runs(copy)
+    tracking.runs(copy)
     rows = {column: values(copy, column) for column in URIS}
     assert Recommender.open("done", home=link).row.name == "done"
     assert {column: values(copy, column) for column in URIS} == rows  # two ways to one home don't take turns
@@ -108,17 +110,17 @@ def test_a_home_behind_a_link_or_below_a_renamed_folder(copy: Path) -> None:
 def test_data_that_are_not_those_are_not_taken_for_them(copy: Path) -> None:
     shutil.rmtree(copy / "data" / "d")
     small_data(copy / "data" / "d", sessions=300)
-    row = track.find(copy, "done")
-    spec = track.spec(copy, row)
+    row = tracking.find(copy, "done")
+    spec = tracking.spec(copy, row)
     assert Path(spec.data.path) != copy / "data" / "d"
     other = Path(small_data(copy / "data" / "e", sessions=300))
-    assert track.on_its_data(copy, spec.override({"data.path": "nowhere/e"}), row.digest).data.path == "nowhere/e"
+    assert tracking.on_its_data(copy, spec.override({"data.path": "nowhere/e"}), row.digest).data.path == "nowhere/e"
     assert other.is_dir()
 
 
 def begin_study(home: Path, name: str) -> None:
-    from t4r_lab.data.dataset import Dataset
-    from t4r_lab.spec.study import Plan, StudyOptions
+    from t4r_lab.data.prepared.dataset import Dataset
+    from t4r_lab.spec.study_options import Plan, StudyOptions
     from t4r_lab.tuning import lead, storage, study
 
     plan = Plan.of(small_spec(home / "data" / "d"), StudyOptions.parse({"space": {"train.learning_rate": None}}))
@@ -159,13 +161,13 @@ def test_databases_lie_in_the_home_whatever_it_is_called(name: str, original: Pa
     place.mkdir(parents=True)
     shutil.copytree(original, place, dirs_exist_ok=True)
     homes.ensure(place)
-    assert {row.name for row in track.runs(place)} == {"done", "stopped"}
-    comparison.compare(["done"], home=place)
-    record = track.Record(place, track.find(place, "done").run_id)
+    assert {row.name for row in tracking.runs(place)} == {"done", "stopped"}
+    compare.compare(["done"], home=place)
+    record = tracking.Record(place, tracking.find(place, "done").run_id)
     record.text("here", "odd/note.txt")
     assert (place / "artifacts" / record.run_id / "artifacts" / "odd" / "note.txt").read_text() == "here"
-    assert guard.discard(place, Path(track.find(place, "stopped").folder)) is None
-    assert track.find(place, "stopped").reason == "canceled"
+    assert guard.discard(place, Path(tracking.find(place, "stopped").folder)) is None
+    assert tracking.find(place, "stopped").reason == "canceled"
     assert lead.names(home=place) == []
     assert connect(lead.address(place, None)).folder == place / "studies"
     assert (place / "studies" / "studies.db").is_file()
@@ -243,7 +245,7 @@ def test_a_damaged_record_is_said_at_once_with_what_to_do(damage: Any, words: st
     damage(copy)
     began = time.monotonic()
     with pytest.raises(InputError, match=words) as told:
-        track.runs(copy)
+        tracking.runs(copy)
     assert time.monotonic() - began < 10  # MLflow tries for 101 s
     assert "\n" not in str(told.value)
     assert str(copy / "mlflow.db") in str(told.value)
@@ -252,25 +254,25 @@ def test_a_damaged_record_is_said_at_once_with_what_to_do(damage: Any, words: st
 def test_a_damaged_record_that_is_moved_away_leaves_a_home_without_runs(copy: Path) -> None:
     cut(copy)
     with pytest.raises(InputError, match="move it away to begin anew"):
-        track.runs(copy)
+        tracking.runs(copy)
     (copy / "mlflow.db").rename(copy / "damaged.db")
-    assert track.runs(copy) == []
+    assert tracking.runs(copy) == []
 
 
 def test_lost_artifacts_are_said_with_what_to_bring_back(copy: Path) -> None:
-    row = track.find(copy, "done")
+    row = tracking.find(copy, "done")
     shutil.rmtree(copy / "artifacts")
-    lost = str(track.artifacts(copy, row.run_id))
+    lost = str(tracking.artifacts(copy, row.run_id))
     with pytest.raises(InputError, match=r"has no model; bring back a copy of .*, or train its spec anew") as told:
         Recommender.open("done", home=copy)
     assert lost in str(told.value)
     with pytest.raises(InputError, match=r"spec.yaml is not in the record any more; bring back a copy of"):
-        comparison.compare(["done"], home=copy)
+        compare.compare(["done"], home=copy)
 
 
 def test_what_is_edited_by_hand_hides_no_run(copy: Path) -> None:
-    client, _ = track.client_of(copy)
-    before = {row.name: row for row in track.runs(copy)}
+    client, _ = tracking.client_of(copy)
+    before = {row.name: row for row in tracking.runs(copy)}
     run_id = before["done"].run_id
     for key, value in {"t4r.test_looks": "many", "t4r.folder": "\0", "t4r.host": "?", "t4r.reason": "ü"}.items():
         client.set_tag(run_id, key, value)
@@ -284,7 +286,7 @@ def test_what_is_edited_by_hand_hides_no_run(copy: Path) -> None:
     assert set(rows) == set(before)
     assert rows["done"].valid == before["done"].valid
     assert (rows["done"].looks, rows["done"].body) == (0, "")
-    assert track.Record(copy, run_id).look() == 1
+    assert tracking.Record(copy, run_id).look() == 1
 
 
 # ── deleted while a run trains ──────────────────────────────────────────────────────────────────
@@ -296,10 +298,10 @@ def test_artifacts_deleted_while_a_run_trains_are_there_at_its_end(copy: Path) -
             shutil.rmtree(copy / "artifacts")
 
     spec = small_spec(copy / "data" / "d", name="third")
-    result = runner.run(spec, home=copy, on_report=on_report)
-    there = {p.name for p in track.artifacts(copy, result.run_id).iterdir()}
+    result = run.run(spec, home=copy, on_report=on_report)
+    there = {p.name for p in tracking.artifacts(copy, result.run_id).iterdir()}
     assert {"spec.yaml", "model", "data", "schema.json", "environment.txt", "ranks", "detail"} <= there
-    assert track.spec(copy, track.find(copy, result.run_id)) == spec
+    assert tracking.spec(copy, tracking.find(copy, result.run_id)) == spec
 
 
 @pytest.mark.parametrize("mounted", [False, True], ids=["deleted", "unmounted"])
@@ -315,7 +317,7 @@ def test_a_home_that_goes_while_a_run_trains_is_said_as_that_and_nothing_is_left
                 copy.mkdir()
 
     with pytest.raises(InputError, match=r"the home is gone, or its mlflow.db .deleted, moved, unmounted"):
-        runner.run(small_spec(data, name="third"), home=copy, on_report=on_report)
+        run.run(small_spec(data, name="third"), home=copy, on_report=on_report)
     assert not copy.exists()
     (copy.parent / "away").rename(copy)  # and then it goes on
     assert [row.status for row in guard.runs(copy) if row.name == "third"] == ["KILLED"]
@@ -336,11 +338,11 @@ def test_a_home_that_cannot_be_written_can_be_read(copy: Path) -> None:
         asked = Recommender.open("done", home=copy)
         assert len(asked.top(asked.session_of(["1", "2"]), 3)) == 3
         assert asked.dataset.path == copy / "data" / "d"
-        assert analysis.analyze(["done"], home=copy).comparison.metrics["done"]
-        assert analysis.won_and_lost("done", home=copy)
-        assert track.promoted(copy)
+        assert analyze.analyze(["done"], home=copy).comparison.metrics["done"]
+        assert analyze.won_and_lost("done", home=copy)
+        assert tracking.promoted(copy)
         with pytest.raises(InputError, match="can't be written"):
-            runner.evaluate_run("done", home=copy, on_report=silent)
+            run.evaluate_run("done", home=copy, on_report=silent)
         assert lead.names(home=copy) == ["s"]
         assert (
             Path(lead.report("s", home=copy)[0].storage.removeprefix("sqlite:///")) == copy / "studies" / "studies.db"
@@ -352,7 +354,7 @@ def test_who_only_reads_makes_nothing(tmp_path: Path) -> None:
     from t4r_lab.tuning import lead
 
     with pytest.raises(InputError, match="there are no runs in"):
-        comparison.compare(["x"], home=tmp_path / "none")
+        compare.compare(["x"], home=tmp_path / "none")
     done = subprocess.run(
         [sys.executable, "-m", "t4r_lab", "jobs", "--json"], capture_output=True, text=True, check=True,
         env={**os.environ, homes.VARIABLE: str(tmp_path / "none")},

@@ -14,19 +14,19 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from t4r_lab import build
-from t4r_lab.data.prepare import PrepareOptions, prepare
-from t4r_lab.errors import InputError
-from t4r_lab.estimate import Cost, Estimate
-from t4r_lab.schema import Column, Schema
+from t4r_lab.base.errors import InputError
+from t4r_lab.data.pipeline.prepare import PrepareOptions, prepare
+from t4r_lab.lab.app import Lab
+from t4r_lab.lab.panels.architecture.architecture_panel import ArchitecturePanel
+from t4r_lab.lab.panels.tune.search_form import SearchForm
+from t4r_lab.lab.state.background import Background
+from t4r_lab.lab.state.cost import Estimating
+from t4r_lab.lab.state.draft import Draft
+from t4r_lab.schema.columns import Column, Schema
 from t4r_lab.spec import RunSpec
 from t4r_lab.spec.presets import PRESETS
-from t4r_lab.widgets.architecture import ArchitecturePanel
-from t4r_lab.widgets.background import Background
-from t4r_lab.widgets.draft import Draft
-from t4r_lab.widgets.estimating import Estimating
-from t4r_lab.widgets.lab import Lab
-from t4r_lab.widgets.search import SearchForm
+from t4r_lab.training import assembly
+from t4r_lab.training.estimate import Cost, Estimate
 
 ITEM = Column(name="item_id", kind="categorical", role="item", size=41)
 PRICE = Column(name="price", kind="continuous")
@@ -312,7 +312,7 @@ def test_in_any_order_all_speak_of_one_data_and_train_is_on_where_nothing_is_ref
         assert text.data.path == chosen and f">{chosen}<" in view.picture.value
         fits = True
         try:
-            build.check(d.spec, DATA[chosen])
+            assembly.check(d.spec, DATA[chosen])
         except InputError:
             fits = False
         assert view.train.disabled == (not fits or bool(d.pending)) == bool(d.obstacle)
@@ -384,7 +384,7 @@ def test_the_lab_shows_and_trains_the_data_that_were_chosen(lab: Lab, monkeypatc
 def test_of_two_that_are_opened_the_last_is_used_whatever_becomes_of_the_other(
     lab: Lab, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from t4r_lab.widgets import source
+    from t4r_lab.lab.state import source
 
     summarize, waiting = source.summarize, list[str]()
 

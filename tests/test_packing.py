@@ -7,16 +7,17 @@ import itertools
 import pytest
 import torch
 
-from t4r_lab.nn import configurations as c
-from t4r_lab.nn import packed_attention, transformers
-from t4r_lab.nn import packing as packing_module
-from t4r_lab.nn.blocks import RNNBlock, SequentialBlock, TransformerBlock
-from t4r_lab.nn.encoders import CategoricalFeature, embedding_table
-from t4r_lab.nn.features import TabularSequenceFeatures
+from t4r_lab.nn.bodies import configurations as c
+from t4r_lab.nn.bodies import transformers
+from t4r_lab.nn.bodies.blocks import RNNBlock, SequentialBlock, TransformerBlock
+from t4r_lab.nn.bodies.xlnet import shift
 from t4r_lab.nn.flow import Batch, Masked
+from t4r_lab.nn.inputs.encoders import CategoricalFeature, embedding_table
+from t4r_lab.nn.inputs.tabular import TabularSequenceFeatures
+from t4r_lab.nn.kernels import packed_attention
+from t4r_lab.nn.kernels import packing as packing_module
+from t4r_lab.nn.kernels.packing import ATTENTION, FEWEST, WHOLE, Cost, Packing, length_groups
 from t4r_lab.nn.masking import MaskedLM
-from t4r_lab.nn.packing import ATTENTION, FEWEST, WHOLE, Cost, Packing, length_groups
-from t4r_lab.nn.xlnet import shift
 
 LENGTHS = torch.cat([torch.randint(1, 8, (50,), generator=torch.Generator().manual_seed(0)), torch.tensor([12, 0, 1])])
 REAL = torch.arange(12) < LENGTHS[:, None]

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from t4r_lab import cli
-from t4r_lab.build import build
-from t4r_lab.data.batches import make_batch, training_windows
-from t4r_lab.errors import InputError
-from t4r_lab.optimizer import make_optimizer
+from t4r_lab.base.errors import InputError
+from t4r_lab.cli import main
+from t4r_lab.nn.batches import make_batch, training_windows
 from t4r_lab.spec import RunSpec
 from t4r_lab.spec.presets import PRESETS, start
+from t4r_lab.training.assembly import build
+from t4r_lab.training.optimizer import make_optimizer
 from tests.small import small_data
 from tests.toy import Toy
 
@@ -67,10 +67,10 @@ def test_an_unknown_preset_is_answered_with_the_nearest() -> None:
 def test_train_by_the_name_of_a_preset(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     data = small_data(tmp_path / "d")
     small = ["--set", "model.body.d_model=8", "--set", "train.epochs=1", "--set", "train.batch_size=64"]
-    assert cli.main(["train", "--preset", "gru4rec", "--set", f"data.path={data}", *small, "--json"]) == 0
+    assert main.main(["train", "--preset", "gru4rec", "--set", f"data.path={data}", *small, "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["name"] == "gru4rec"
     (tmp_path / "mine.yaml").write_text(BASE.override({"data.path": str(data)}).to_yaml())
-    assert cli.main(["train", str(tmp_path / "mine.yaml"), "--preset", "sasrec", *small, "--json"]) == 0
+    assert main.main(["train", str(tmp_path / "mine.yaml"), "--preset", "sasrec", *small, "--json"]) == 0
     assert set(json.loads(capsys.readouterr().out)["valid"]) >= {"ndcg@5"}  # cutoffs of the file
-    assert cli.main(["train", "--preset", "sasrec"]) == 2
+    assert main.main(["train", "--preset", "sasrec"]) == 2
     assert "--set data.path=FOLDER" in capsys.readouterr().err

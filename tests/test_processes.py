@@ -17,12 +17,15 @@ import psutil
 import pytest
 import torch
 
-from t4r_lab import build, guard, runner, track, train
-from t4r_lab.data.batches import make_batch
-from t4r_lab.data.prepare import PrepareOptions, prepare
-from t4r_lab.data.synthetic import Generator
-from t4r_lab.errors import InputError
-from t4r_lab.report import silent
+from t4r_lab import tracking
+from t4r_lab.base.errors import InputError
+from t4r_lab.base.reports import silent
+from t4r_lab.data.pipeline.prepare import PrepareOptions, prepare
+from t4r_lab.data.pipeline.synthetic import Generator
+from t4r_lab.nn.batches import make_batch
+from t4r_lab.runs import guard
+from t4r_lab.runs import run as runner
+from t4r_lab.training import assembly, trainer
 from tests.processes import RESUMED, SAME_AS_ONE, SPECS, STEPS, TOY, Outcome, case, fitted, in_turn, resumed, windows_of
 from tests.small import small_spec
 from tests.toy import toy_spec
@@ -114,7 +117,7 @@ def test_the_command_in_two_processes_records_one_run_with_every_head(tmp_path: 
     spec = small_spec(data.path, model__heads=[{"kind": "next_item"}, *labels], train__device="cpu")
     (tmp_path / "spec.yaml").write_text(spec.to_yaml())
     printed = launch(["t4r_lab", "train", str(tmp_path / "spec.yaml"), "--json"], T4R_LAB_HOME=str(tmp_path / "home"))
-    (run,) = track.runs(tmp_path / "home")
+    (run,) = tracking.runs(tmp_path / "home")
     assert run.status == "FINISHED" and json.loads(printed)["run_id"] == run.run_id
     assert {"ndcg@5", "purchase/auc", "price/rmse"} <= set(run.valid)
 
@@ -133,9 +136,11 @@ def test_the_command_in_two_processes_comes_to_the_metrics_of_one(tmp_path: Path
     runner.run(spec.override({"train.seed": 1}), home=tmp_path / "other", on_report=silent)
     valid, losses = {}, {}
     for home in ("one", "two", "other"):
-        (run,) = track.runs(tmp_path / home)
+        (run,) = tracking.runs(tmp_path / home)
         valid[home] = run.valid
-        losses[home] = [value for _, value in track.history(tmp_path / home, run.run_id, ["train/loss"])["train/loss"]]
+        losses[home] = [
+            value for _, value in tracking.history(tmp_path / home, run.run_id, ["train/loss"])["train/loss"]
+        ]
     assert json.loads(printed)["valid"] == pytest.approx(valid["two"])
     assert losses["two"] == pytest.approx(losses["one"], rel=1e-4)
     assert losses["other"] != pytest.approx(losses["one"], rel=1e-3)
@@ -181,7 +186,9 @@ def _wait_for(there: Callable[[], bool], seconds: float = 240) -> None:
 
 
 def _epochs(home: Path) -> int:
-    return max([len(track.history(home, run.run_id, ["train/loss"])["train/loss"]) for run in track.runs(home)] or [0])
+    return max(
+        [len(tracking.history(home, run.run_id, ["train/loss"])["train/loss"]) for run in tracking.runs(home)] or [0]
+    )
 
 
 def _rank(launcher: int, rank: int) -> int:
@@ -193,16 +200,16 @@ def _rank(launcher: int, rank: int) -> int:
 
 
 def test_a_body_that_several_processes_cannot_train_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(train, "make_accelerator", lambda asked: SimpleNamespace(num_processes=2))
+    monkeypatch.setattr(trainer, "make_accelerator", lambda asked: SimpleNamespace(num_processes=2))
     spec = toy_spec("reformer")
-    model = build.build(spec, TOY.schema, TOY.item_table())
+    model = assembly.build(spec, TOY.schema, TOY.item_table())
     with pytest.raises(
         InputError, match=r"reformer can't be trained in several processes; start one alone, or use gpt2"
     ):
-        list(train.fit(model, TOY, spec, tmp_path))  # type: ignore[arg-type]
+        list(trainer.fit(model, TOY, spec, tmp_path))  # type: ignore[arg-type]
     data = prepare(Generator(n_items=40).events(50), tmp_path / "data", PrepareOptions())
     other = small_spec(data.path).override({"model.body": {"kind": "reformer", "d_model": 8}})
     monkeypatch.setenv("WORLD_SIZE", "2")  # as launchers say it
     with pytest.raises(InputError, match=r"model\.body\.kind: reformer"):
         runner.run(other, home=tmp_path / "home", on_report=silent)
-    assert track.runs(tmp_path / "home") == []
+    assert tracking.runs(tmp_path / "home") == []

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from t4r_lab import processors
+from t4r_lab.base import processors
 
 FIRST = min(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 0
 
@@ -103,7 +103,7 @@ def test_a_process_bound_to_one_processor_takes_one(wished: str | None, expected
     names = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "POLARS_MAX_THREADS")
     environment = {name: value for name, value in os.environ.items() if name not in names}
     environment |= {"OMP_NUM_THREADS": wished} if wished else {}
-    code = "from t4r_lab import processors; print(processors.environment()['OMP_NUM_THREADS'])"
+    code = "from t4r_lab.base import processors; print(processors.environment()['OMP_NUM_THREADS'])"
     done = subprocess.run(
         ["taskset", "-c", str(FIRST), sys.executable, "-c", code],
         env=environment,

@@ -10,8 +10,8 @@ import numpy as np
 import polars as pl
 import pytest
 
-from t4r_lab.data.prepare import PrepareOptions, prepare
-from t4r_lab.data.profile import BINS, LONGEST
+from t4r_lab.data.pipeline.prepare import PrepareOptions, prepare
+from t4r_lab.data.pipeline.profile import BINS, LONGEST
 
 Session = list[dict[str, Any]]
 QUARTERS = ("0.0", "0.25", "0.5", "0.75", "0.95", "1.0")

@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from t4r_lab.progress import Console
-from t4r_lab.report import Baseline, Epoch, Progress, Stopped
+from t4r_lab.base.reports import Baseline, Epoch, Progress, Stopped
+from t4r_lab.runs.progress import Console
 
 
 def epoch(**valid: float) -> Epoch:

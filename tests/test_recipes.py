@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from t4r_lab.spec import RunSpec
-from t4r_lab.spec.study import Plan, StudyOptions, load_study
+from t4r_lab.spec.study_options import Plan, StudyOptions, load_study
 
 FOLDER = Path(__file__).parent.parent / "recipes"
 RECIPES, STUDIES = sorted(FOLDER.glob("*.yaml")), sorted(FOLDER.glob("studies/*.yaml"))

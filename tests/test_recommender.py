@@ -10,11 +10,12 @@ import pandas as pd
 import polars as pl
 import pytest
 
-from t4r_lab import runner, track
-from t4r_lab.data.dataset import Dataset
-from t4r_lab.errors import InputError
-from t4r_lab.recommender import LeftOut, Recommender, recommend
-from t4r_lab.report import silent
+from t4r_lab import tracking
+from t4r_lab.base.errors import InputError
+from t4r_lab.base.reports import silent
+from t4r_lab.data.prepared.dataset import Dataset
+from t4r_lab.runs import run
+from t4r_lab.runs.recommend import LeftOut, Recommender, recommend
 from tests.small import N_ITEMS, small_data, small_spec
 
 
@@ -23,7 +24,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str, Dataset]
     """A home, a run in it, and the data it was trained on, which is taken away before anything is asked."""
     root = tmp_path_factory.mktemp("world")
     small_data(root / "d")
-    result = runner.run(small_spec(root / "d"), home=root / "home", on_report=silent)
+    result = run.run(small_spec(root / "d"), home=root / "home", on_report=silent)
     shutil.move(root / "d", root / "elsewhere")
     return root / "home", result.run_id, Dataset.open(root / "elsewhere")
 
@@ -59,7 +60,7 @@ def test_the_place_in_the_list_is_the_rank_that_was_evaluated(world: tuple[Path,
     home, run_id, data = world
     events, targets = prefixes(data)
     frame = recommend(run_id, events, N_ITEMS, home=home)
-    ranks = pl.read_parquet(track.artifacts(home, run_id) / "ranks" / "valid" / "model.parquet").sort("session")
+    ranks = pl.read_parquet(tracking.artifacts(home, run_id) / "ranks" / "valid" / "model.parquet").sort("session")
     assert len(ranks) == len(targets) == frame["session"].nunique()
     listed = frame.set_index(["session", "item"])["rank"]
     found = [listed[f"s{i:04}", target] for i, target in enumerate(targets)]
@@ -157,7 +158,7 @@ def test_sessions_without_the_item_column_are_refused(world: tuple[Path, str, Da
 def test_a_changed_file_of_a_run_is_refused(world: tuple[Path, str, Dataset], name: str) -> None:
     """One bit is enough; a run without checksums, of an earlier version, is taken as it is."""
     home, run_id, _ = world
-    path = track.artifacts(home, run_id) / name
+    path = tracking.artifacts(home, run_id) / name
     sums, content = path.with_name("checksums.json"), path.read_bytes()
     written = sums.read_bytes()
     flipped = bytearray(content)
@@ -179,6 +180,6 @@ def test_a_changed_file_of_a_run_is_refused(world: tuple[Path, str, Dataset], na
 
 def test_a_run_without_a_model_says_how_to_get_one(world: tuple[Path, str, Dataset]) -> None:
     home, _, data = world
-    stopped = runner.run(small_spec(data.path, name="half"), home=home, on_report=silent, should_stop=lambda: True)
+    stopped = run.run(small_spec(data.path, name="half"), home=home, on_report=silent, should_stop=lambda: True)
     with pytest.raises(InputError, match=f"has no model; resume it with `t4r-lab train --resume {stopped.run_id[:8]}`"):
         recommend("half", pd.DataFrame({"item_id": [2]}), home=home)

@@ -20,10 +20,12 @@ from typing import Any
 
 import pytest
 
-from t4r_lab import guard, homes, jobs, patience, runner, track
-from t4r_lab.data.dataset import Dataset
-from t4r_lab.errors import InputError
-from t4r_lab.report import Epoch, Report, silent
+from t4r_lab import jobs, tracking
+from t4r_lab.base import homes, retries
+from t4r_lab.base.errors import InputError
+from t4r_lab.base.reports import Epoch, Report, silent
+from t4r_lab.data.prepared.dataset import Dataset
+from t4r_lab.runs import guard, run
 from tests.rights import readonly
 from tests.small import small_data, small_spec
 
@@ -42,8 +44,8 @@ def hasty(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     def shorten(connection: Any, cursor: Any, statement: str, parameters: Any, *more: Any) -> tuple[str, Any]:
         return statement.replace("busy_timeout = 20000", "busy_timeout = 200"), parameters
 
-    monkeypatch.setattr(patience, "LONGEST", 0.01)
-    monkeypatch.setattr(patience, "SAID_AGAIN", 0.1)
+    monkeypatch.setattr(retries, "LONGEST", 0.01)
+    monkeypatch.setattr(retries, "SAID_AGAIN", 0.1)
     event.listen(Engine, "before_cursor_execute", shorten, retval=True)
     yield
     event.remove(Engine, "before_cursor_execute", shorten)
@@ -73,7 +75,7 @@ def stored(home: Path, run_id: str) -> tuple[str, str | None]:
     """Status and reason of a run, read with plain SQLite."""
     with sqlite3.connect(home / "mlflow.db") as base:
         (status,) = base.execute("SELECT status FROM runs WHERE run_uuid = ?", [run_id]).fetchone()
-        reason = base.execute("SELECT value FROM tags WHERE run_uuid = ? AND key = ?", [run_id, track.REASON])
+        reason = base.execute("SELECT value FROM tags WHERE run_uuid = ? AND key = ?", [run_id, tracking.REASON])
         return status, (reason.fetchone() or [None])[0]
 
 
@@ -92,7 +94,7 @@ def test_a_run_loses_no_metric_while_another_program_locks_the_database(
                 Locked(tmp_path, 1.0)  # five times as long as the database is waited for
 
     began = time.monotonic()
-    result = runner.run(small_spec(data, train__epochs=4), home=tmp_path, on_report=on_report)
+    result = run.run(small_spec(data, train__epochs=4), home=tmp_path, on_report=on_report)
     assert time.monotonic() - began > 1.0
     assert history(tmp_path, result.run_id) == [(report.epoch, report.train_loss) for report in told]
     assert stored(tmp_path, result.run_id)[0] == "FINISHED"
@@ -102,18 +104,18 @@ def test_a_run_loses_no_metric_while_another_program_locks_the_database(
 
 
 def test_who_only_reads_is_told_at_once(hasty: None, data: Path, tmp_path: Path) -> None:
-    track.start(tmp_path, small_spec(data), Dataset.open(data))
+    tracking.start(tmp_path, small_spec(data), Dataset.open(data))
     lock = Locked(tmp_path)
     with pytest.raises(InputError, match="another program keeps it locked; close that and try again"):
-        track.runs(tmp_path)
+        tracking.runs(tmp_path)
     lock.release()
-    assert len(track.runs(tmp_path)) == 1
+    assert len(tracking.runs(tmp_path)) == 1
 
 
 def test_a_run_that_waited_in_vain_goes_on_when_the_record_is_back(
     hasty: None, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(patience, "SECONDS", 0.5)
+    monkeypatch.setattr(retries, "SECONDS", 0.5)
     spec, locks = small_spec(data, train__epochs=4), []
 
     def on_report(report: Report) -> None:
@@ -123,13 +125,13 @@ def test_a_run_that_waited_in_vain_goes_on_when_the_record_is_back(
 
     began: list[float] = []
     with pytest.raises(InputError, match="keeps it locked"):
-        runner.run(spec, home=tmp_path, on_report=on_report)
+        run.run(spec, home=tmp_path, on_report=on_report)
     assert time.monotonic() - began[0] < 10  # and it doesn't wait again to record that it failed
     locks[0].release()
     (row,) = guard.runs(tmp_path)
     assert (row.status, row.reason) == ("KILLED", guard.DIED)  # it had no way to say so itself
-    resumed = runner.resume(row.run_id, home=tmp_path, on_report=silent)
-    whole = runner.run(spec, home=tmp_path / "other", on_report=silent)
+    resumed = run.resume(row.run_id, home=tmp_path, on_report=silent)
+    whole = run.run(spec, home=tmp_path / "other", on_report=silent)
     assert resumed.valid == whole.valid
     assert history(tmp_path, row.run_id) == history(tmp_path / "other", whole.run_id)
 
@@ -148,7 +150,7 @@ class Mlflow(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
     def do_GET(self) -> None:
-        self.answer({"experiment": {"experiment_id": "1", "name": track.EXPERIMENT}})
+        self.answer({"experiment": {"experiment_id": "1", "name": tracking.EXPERIMENT}})
 
     def do_POST(self) -> None:
         content = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
@@ -180,15 +182,15 @@ def served(handler: Any, port: int = 0) -> Iterator[int]:
 
 
 def test_a_run_loses_no_metric_while_its_server_is_away(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(patience, "LONGEST", 0.05)
+    monkeypatch.setattr(retries, "LONGEST", 0.05)
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     with server() as (port, taken):
         monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{port}")
-        record = track.Record(tmp_path, "a" * 32)
+        record = tracking.Record(tmp_path, "a" * 32)
         record.metrics({"train/loss": 3.0}, 1)
         assert len(taken) == 1
     with pytest.raises(InputError, match="no MLflow server answers"):
-        track.runs(tmp_path)
+        tracking.runs(tmp_path)
     writing = threading.Thread(target=lambda: record.metrics({"train/loss": 2.0}, 2))
     writing.start()
     time.sleep(0.5)
@@ -229,10 +231,10 @@ class Breaks(Mlflow):
 def test_a_file_refused_before_it_was_read_is_said_at_once_and_a_broken_connection_is_waited_for(
     status: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from t4r_lab.track.artifacts import put
+    from t4r_lab.tracking.artifacts import put
 
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
-    monkeypatch.setattr(patience, "SECONDS", 20.0)
+    monkeypatch.setattr(retries, "SECONDS", 20.0)
     (tmp_path / "files").mkdir()
     (tmp_path / "files" / "a b.txt").write_text("content")
     run_id = f"{status}" * 8  # MLflow remembers where the files of a run are
@@ -257,7 +259,7 @@ def test_a_run_is_running_while_somebody_holds_its_folder_and_killed_when_nobody
 ) -> None:
     folder = tmp_path / "jobs" / "x" / "checkpoints"
     with guard.only_trainer(folder):
-        record = track.start(tmp_path, small_spec(data), Dataset.open(data), folder)
+        record = tracking.start(tmp_path, small_spec(data), Dataset.open(data), folder)
         assert [row.status for row in guard.runs(tmp_path)] == ["RUNNING"]
     assert [row.status for row in guard.runs(tmp_path)] == ["KILLED"]
     assert stored(tmp_path, record.run_id) == ("KILLED", guard.DIED)
@@ -271,8 +273,8 @@ def test_a_folder_that_is_gone_and_one_of_another_machine(data: Path, tmp_path: 
     home = tmp_path / "home"
     gone, theirs = home / "jobs" / "x" / "checkpoints", tmp_path / "elsewhere" / "checkpoints"
     dataset = Dataset.open(data)
-    own = track.start(homes.ensure(home), small_spec(data), dataset, gone).run_id
-    other = track.start(home, small_spec(data), dataset, theirs).run_id
+    own = tracking.start(homes.ensure(home), small_spec(data), dataset, gone).run_id
+    other = tracking.start(home, small_spec(data), dataset, theirs).run_id
     assert {row.run_id: row.status for row in guard.runs(home)} == {own: "KILLED", other: "RUNNING"}
     assert not theirs.exists()
 
@@ -280,8 +282,8 @@ def test_a_folder_that_is_gone_and_one_of_another_machine(data: Path, tmp_path: 
 def test_what_has_ended_meanwhile_is_left_as_it_is(data: Path, tmp_path: Path) -> None:
     folder = tmp_path / "jobs" / "x"
     folder.mkdir(parents=True)
-    record = track.start(tmp_path, small_spec(data), Dataset.open(data), folder)
-    (stale,) = track.runs(tmp_path)
+    record = tracking.start(tmp_path, small_spec(data), Dataset.open(data), folder)
+    (stale,) = tracking.runs(tmp_path)
     record.finish("FINISHED", "finished")
     assert not guard._mark_if_dead(tmp_path, stale)
     assert stored(tmp_path, record.run_id) == ("FINISHED", "finished")
@@ -298,7 +300,7 @@ def test_a_home_that_may_only_be_read_is_watched_and_refuses_in_words(data: Path
         folder.mkdir(parents=True)
         job = jobs.Job(folder)
         (folder / "spec.json").write_text(small_spec(data).to_json())
-        record = track.start(home, small_spec(data), Dataset.open(data), job.checkpoints)
+        record = tracking.start(home, small_spec(data), Dataset.open(data), job.checkpoints)
         with job.lock():
             job.write(replace(jobs.Status("x", "x", "running"), run_id=record.run_id))
             with readonly(home):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from t4r_lab.data.batches import make_batch, training_windows
+from t4r_lab.nn.batches import make_batch, training_windows
 from tests.toy import N_ITEMS, SCHEMA, Toy
 
 schema = SCHEMA
@@ -30,7 +30,7 @@ def test_the_samples_build_and_train(masking: str) -> None:
     # from transformers4rec.torch import MLPBlock, SequentialBlock, TransformerBlock
     import t4r_lab.nn as torch4rec
     from t4r_lab.nn import MLPBlock, SequentialBlock
-    from t4r_lab.nn import configurations as transformer
+    from t4r_lab.nn.bodies import configurations as transformer
 
     # Configures the XLNet Transformer architecture
     transformer_config = transformer.XLNetConfig.build(d_model=64, n_head=4, n_layer=2, total_seq_length=20)
@@ -45,7 +45,7 @@ def test_the_samples_build_and_train(masking: str) -> None:
     # from transformers4rec.torch import Head, Model
     # from transformers4rec.torch.model.head import NextItemPredictionTask
     from t4r_lab.nn import Head, Model
-    from t4r_lab.nn.heads import NextItemPredictionTask
+    from t4r_lab.nn.heads.model import NextItemPredictionTask
 
     # Defines the head related to next item prediction task
     head = Head(

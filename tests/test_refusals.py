@@ -19,24 +19,26 @@ import polars as pl
 import pytest
 import yaml
 
-from t4r_lab import checkpoint, jobs, runner, track
-from t4r_lab.cli import main
-from t4r_lab.data.dataset import Dataset
-from t4r_lab.data.prepare import PrepareOptions, prepare
-from t4r_lab.data.synthetic import Generator
-from t4r_lab.errors import InputError
-from t4r_lab.estimate import estimate
-from t4r_lab.experiment import Experiment
-from t4r_lab.report import silent
+from t4r_lab import jobs, tracking
+from t4r_lab.base.errors import InputError
+from t4r_lab.base.reports import silent
+from t4r_lab.cli.main import main
+from t4r_lab.data.pipeline.prepare import PrepareOptions, prepare
+from t4r_lab.data.pipeline.synthetic import Generator
+from t4r_lab.data.prepared.dataset import Dataset
+from t4r_lab.lab.panels.architecture.architecture_panel import ArchitecturePanel
+from t4r_lab.lab.state import source
+from t4r_lab.lab.state.cost import Estimating
+from t4r_lab.lab.state.draft import Draft
+from t4r_lab.runs import run as runner
 from t4r_lab.spec import RunSpec
-from t4r_lab.spec.study import Plan, StudyOptions
-from t4r_lab.tuning import finalize, study, worker
-from t4r_lab.tuning.address import address
+from t4r_lab.spec.study_options import Plan, StudyOptions
+from t4r_lab.training import checkpoint
+from t4r_lab.training.estimate import estimate
+from t4r_lab.training.experiment import Experiment
+from t4r_lab.tuning import finalize, study, trial_worker
 from t4r_lab.tuning.storage import connect
-from t4r_lab.widgets import source
-from t4r_lab.widgets.architecture import ArchitecturePanel
-from t4r_lab.widgets.draft import Draft
-from t4r_lab.widgets.estimating import Estimating
+from t4r_lab.tuning.storage_address import address
 from tests.small import small_data, small_spec
 
 RATE = "train.learning_rate"
@@ -245,7 +247,7 @@ class Case:
     def recorded(self, status: str) -> str:
         """A run of this spec that an earlier version has recorded."""
         folder = self.home / "jobs" / self.name
-        record = track.start(self.home, self.spec, SimpleNamespace(digest=self.digest), folder)  # type: ignore[arg-type]
+        record = tracking.start(self.home, self.spec, SimpleNamespace(digest=self.digest), folder)  # type: ignore[arg-type]
         folder.mkdir(parents=True)
         (folder / checkpoint.FILE).touch()
         record.finish(status, "")
@@ -314,7 +316,7 @@ def evaluate(case: Case) -> Refuse:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(runner, "load_model", lambda home, row: (None, spec, None))
         text = shell("evaluate", run, "--split", "test")()
-    assert track.find(case.home, run).looks == 0
+    assert tracking.find(case.home, run).looks == 0
     return lambda: text
 
 
@@ -376,7 +378,7 @@ def written(home: Path) -> dict[str, Any]:
     files = {str(p.relative_to(home)) for p in home.rglob("*") if p.is_file() and not p.name.endswith(passing)}
     rows = {}
     if "mlflow.db" in files:
-        client, experiment = track.client_of(home)
+        client, experiment = tracking.client_of(home)
         rows = {r.info.run_id: (r.info.status, r.data.tags) for r in client.search_runs([experiment])}
     return {"files": files, "runs": rows}
 
@@ -444,7 +446,7 @@ def test_a_study_may_try_what_is_refused_and_its_trial_says_why(folders: Path, t
     found = study.begin(
         "s", Plan.of(spec, options), Experiment.open(spec).dataset.digest, connect(address(tmp_path, None))
     )
-    worker.work(worker.Orders("s", found.store.url, str(tmp_path), "w", [1]))
+    trial_worker.work(trial_worker.Orders("s", found.store.url, str(tmp_path), "w", [1]))
     states = {trial.params[path]: (trial.state, trial.reason) for trial in found.trials()}
     assert states["last"] == ("finished", "")
     with pytest.raises(InputError) as error:
@@ -454,12 +456,12 @@ def test_a_study_may_try_what_is_refused_and_its_trial_says_why(folders: Path, t
 
 def test_a_model_put_together_by_hand_is_refused_the_label_too(folders: Path, tmp_path: Path) -> None:
     """`fit` has no spec of the heads: it asks the tasks."""
-    from t4r_lab import build
-    from t4r_lab.train import fit
+    from t4r_lab.training import assembly
+    from t4r_lab.training.trainer import fit
 
     row = ROWS["a label of whole sessions on leave-one-out data"]
     spec, data = small_spec(folders / row.data).override(row.changes), Dataset.open(folders / row.data)
-    model = build.build(spec, data.schema, data.item_table())
+    model = assembly.build(spec, data.schema, data.item_table())
     assert row.words in raised(lambda: list(fit(model, data, small_spec(folders / row.data), tmp_path)))()
     assert list(tmp_path.iterdir()) == []
 
@@ -467,7 +469,7 @@ def test_a_model_put_together_by_hand_is_refused_the_label_too(folders: Path, tm
 def test_the_door_needs_no_torch(folders: Path) -> None:
     """The kernel of a notebook passes it at each launch."""
     code = (
-        "import sys; from t4r_lab.spec import RunSpec; from t4r_lab.experiment import Experiment; "
+        "import sys; from t4r_lab.spec import RunSpec; from t4r_lab.training.experiment import Experiment; "
         "Experiment.open(RunSpec.load(sys.argv[1])); print([m for m in ('torch', 'mlflow') if m in sys.modules])"
     )
     path = folders / "spec.yaml"
@@ -485,10 +487,10 @@ class Killed(BaseException):
 
 def test_a_look_at_the_test_part_is_counted_before_it_is_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whoever is killed right after the scores were there has looked."""
-    from t4r_lab import judge
+    from t4r_lab.training import judgment
 
     home, data = tmp_path / "home", small_data(tmp_path / "data")
-    judged, seen = judge.judge, []
+    judged, seen = judgment.judge, []
 
     def kill(model: Any, sessions: Any, *rest: Any) -> Any:
         found = judged(model, sessions, *rest)
@@ -499,26 +501,26 @@ def test_a_look_at_the_test_part_is_counted_before_it_is_made(tmp_path: Path, mo
 
     spec = small_spec(data, train__epochs=1)
     done = runner.run(spec, home=home, on_report=silent)
-    assert track.find(home, done.run_id).looks == 0
+    assert tracking.find(home, done.run_id).looks == 0
     dataset = Dataset.open(data)
     test = dataset.part("test")
-    monkeypatch.setattr(judge, "judge", kill)
+    monkeypatch.setattr(judgment, "judge", kill)
     monkeypatch.setattr(Dataset, "open", lambda path: dataset)
     with pytest.raises(Killed):
         runner.run(spec, home=home, test=True, on_report=silent)
-    assert track.runs(home)[0].looks == 1
+    assert tracking.runs(home)[0].looks == 1
     with pytest.raises(Killed):
         runner.evaluate_run(done.run_id, "test", home=home, on_report=silent)
-    assert track.find(home, done.run_id).looks == 1
+    assert tracking.find(home, done.run_id).looks == 1
     plan = Plan.of(spec, StudyOptions.parse({"space": {RATE: None}}))
     found = study.begin("s", plan, dataset.digest, connect(address(home, None)))
     finish_trial(found)
     with pytest.raises(Killed):
         finalize.finalize("s", 1, home=home, on_report=silent)
-    record = track.tags(home, found.attribute(study.RECORD))
-    assert record[track.LOOKS] == "1"
+    record = tracking.tags(home, found.attribute(study.RECORD))
+    assert record[tracking.LOOKS] == "1"
     assert len(seen) == 3
-    monkeypatch.setattr(judge, "judge", judged)
+    monkeypatch.setattr(judgment, "judge", judged)
     final = finalize.finalize("s", 1, home=home, on_report=silent)
     assert final.looks == 2  # both were made
     assert finalize.finalize("s", 1, home=home, on_report=silent).looks == 2  # nothing is trained, nothing looked at

@@ -14,12 +14,12 @@ import polars as pl
 import pytest
 
 import t4r_lab
-from t4r_lab import track
-from t4r_lab.cli import main
-from t4r_lab.data.dataset import Dataset
-from t4r_lab.preparing import NAMED, Referred, prepare, referring
-from t4r_lab.track.studies import start_study
-from t4r_lab.widgets.lab import Lab
+from t4r_lab import tracking
+from t4r_lab.cli.main import main
+from t4r_lab.data.prepared.dataset import Dataset
+from t4r_lab.lab.app import Lab
+from t4r_lab.runs.prepare_data import NAMED, Referred, prepare, referring
+from t4r_lab.tracking.study_runs import start_study
 from tests.small import small_spec
 
 
@@ -48,7 +48,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def record(home: Path, name: str = "mine", data: Path | None = None) -> None:
     path = data or home / "data" / "shop"
-    track.start(home, small_spec(path, name=name), Dataset.open(path)).finish("FINISHED", "")
+    tracking.start(home, small_spec(path, name=name), Dataset.open(path)).finish("FINISHED", "")
 
 
 def test_data_that_a_run_refers_to_stay_until_forced(home: Path) -> None:
@@ -117,7 +117,7 @@ def test_the_command_line_wants_force(home: Path, tmp_path: Path, capsys: pytest
 def test_a_fresh_folder_needs_no_record(home: Path, tmp_path: Path) -> None:
     """MLflow takes seconds to import."""
     code = (
-        "import sys; from t4r_lab.cli import main; "
+        "import sys; from t4r_lab.cli.main import main; "
         f"main(['prepare', {str(tmp_path / 'same.csv')!r}, '--out', {str(tmp_path / 'new')!r}]); "
         "sys.exit('mlflow' in sys.modules)"
     )

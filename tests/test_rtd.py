@@ -11,17 +11,17 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from t4r_lab import build, train
-from t4r_lab.data.batches import make_batch, training_windows
-from t4r_lab.nn import rtd
+from t4r_lab.base.reports import Epoch
+from t4r_lab.nn.batches import make_batch, training_windows
 from t4r_lab.nn.flow import Batch, Masked
-from t4r_lab.nn.heads import Model
-from t4r_lab.report import Epoch
+from t4r_lab.nn.heads import replaced_items
+from t4r_lab.nn.heads.model import Model
+from t4r_lab.training import assembly, trainer
 from tests.toy import N_ITEMS, Toy, toy_spec
 
 
 def make(body: str = "bert", masking: str = "rtd", **changes: Any) -> Model:
-    return build.build(toy_spec(body, masking, **changes), Toy().schema, Toy().item_table())
+    return assembly.build(toy_spec(body, masking, **changes), Toy().schema, Toy().item_table())
 
 
 def batch() -> Batch:
@@ -52,10 +52,10 @@ class Fixed:
 def test_items_are_drawn_from_the_softmax_a_chunk_at_a_time(
     temperature: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(rtd, "rows_per_chunk", lambda classes: 7_000)
+    monkeypatch.setattr(replaced_items, "rows_per_chunk", lambda classes: 7_000)
     generator, count = Fixed([0.0, 1.0, -1.0, 2.0, 0.5]), 50_000
     torch.manual_seed(0)
-    drawn = rtd.draw_items(generator, torch.zeros(count, 1), temperature)
+    drawn = replaced_items.draw_items(generator, torch.zeros(count, 1), temperature)
     expected = torch.softmax(generator._scores / temperature, 0)
     found = torch.bincount(drawn, minlength=6)[1:] / count
     assert drawn.shape == (count,)
@@ -66,7 +66,7 @@ def test_attributes_follow_the_drawn_item_and_what_is_measured_stays() -> None:
     model = make().eval()
     inputs, masked = model.head.body.inputs, step(model)[0]
     drawn = masked.labels % N_ITEMS + 1
-    corrupted = rtd.corrupt(masked, drawn)
+    corrupted = replaced_items.corrupt(masked, drawn)
     ids = masked.batch.ids.clone()
     for (row, place), item in zip(masked.predict.nonzero().tolist(), drawn.tolist(), strict=True):
         ids[row, place] = item
@@ -91,10 +91,10 @@ def test_a_true_item_that_is_drawn_counts_as_an_original(monkeypatch: pytest.Mon
     assert detector is not None
     wrong = torch.arange(len(masked.labels)) % 3 > 0
     drawn = torch.where(wrong, masked.labels % N_ITEMS + 1, masked.labels)
-    monkeypatch.setattr(rtd, "draw_items", lambda *args: drawn)
+    monkeypatch.setattr(replaced_items, "draw_items", lambda *args: drawn)
     replaced = torch.zeros_like(masked.predict)
     replaced[masked.predict] = wrong
-    logits = detector(body, rtd.corrupt(masked, drawn))
+    logits = detector(body, replaced_items.corrupt(masked, drawn))
     terms = [  # every real event is judged, hidden or not
         -F.logsigmoid(logits[r, t] if replaced[r, t] else -logits[r, t]) for r, t in real.nonzero().tolist()
     ]
@@ -153,7 +153,7 @@ def test_the_discriminator_learns_on_held_out_sessions(discriminator: str, tmp_p
     spec = toy_spec("sasrec", "rtd", model__body__d_model=32, model__body__dropout=0.0, train__epochs=24, train__batch_size=64,
                     **{f"model__masking__{name}": value for name, value in knobs.items()})  # fmt: skip
     toy = Toy(n=1500, structure=1.0)
-    model, sessions = build.build(spec, toy.schema, toy.item_table()), toy.part("test")
+    model, sessions = assembly.build(spec, toy.schema, toy.item_table()), toy.part("test")
     held_out, detector = make_batch(sessions, training_windows(sessions, 8)), model.head.detector
     assert detector is not None
 
@@ -164,7 +164,7 @@ def test_the_discriminator_learns_on_held_out_sessions(discriminator: str, tmp_p
         masked = model.masking.training(held_out)
         with torch.no_grad():
             hidden = model.head.body(masked)[masked.predict]
-            corrupted = rtd.corrupt(masked, rtd.draw_items(model.head.task, hidden, 20.0))
+            corrupted = replaced_items.corrupt(masked, replaced_items.draw_items(model.head.task, hidden, 20.0))
             logits = detector(model.head.body, corrupted)[corrupted.predict]
         replaced = (corrupted.batch.ids != masked.batch.ids)[corrupted.predict]
         share = replaced.double().mean()
@@ -174,7 +174,7 @@ def test_the_discriminator_learns_on_held_out_sessions(discriminator: str, tmp_p
 
     area, loss, entropy = judged()
     assert abs(area - 0.5) < 0.1 and loss > entropy - 0.02
-    list(train.fit(model, toy, spec, tmp_path))  # type: ignore[arg-type]
+    list(trainer.fit(model, toy, spec, tmp_path))  # type: ignore[arg-type]
     area, loss, entropy = judged()
     assert area > 0.7 and loss < 0.9 * entropy
 
@@ -183,8 +183,8 @@ def test_both_losses_are_reported_and_resumed(tmp_path: Path) -> None:
     spec, toy = toy_spec("bert", "rtd", model__masking__weight=5.0, train__epochs=2), Toy(n=120)
 
     def epochs(folder: Path, **options: Any) -> list[Epoch]:
-        model = build.build(spec, toy.schema, toy.item_table())
-        return [r for r in train.fit(model, toy, spec, folder, **options) if isinstance(r, Epoch)]  # type: ignore[arg-type]
+        model = assembly.build(spec, toy.schema, toy.item_table())
+        return [r for r in trainer.fit(model, toy, spec, folder, **options) if isinstance(r, Epoch)]  # type: ignore[arg-type]
 
     whole = epochs(tmp_path / "whole")
     for report in whole:
@@ -200,9 +200,9 @@ def test_both_losses_are_reported_and_resumed(tmp_path: Path) -> None:
 @pytest.mark.parametrize("discriminator", ["shared", "separate"])
 def test_the_discriminator_is_saved_with_the_model(discriminator: str, tmp_path: Path) -> None:
     spec = toy_spec("xlnet", "rtd", model__masking__discriminator=discriminator)
-    model = build.build(spec.override({"train.seed": 3}), Toy().schema, Toy().item_table()).eval()
-    build.save(model, tmp_path, spec, Toy().schema)
-    loaded, _, _ = build.load(tmp_path)
+    model = assembly.build(spec.override({"train.seed": 3}), Toy().schema, Toy().item_table()).eval()
+    assembly.save(model, tmp_path, spec, Toy().schema)
+    loaded, _, _ = assembly.load(tmp_path)
     masked, _ = step(model)
     judged = [m.head.detector(m.head.body, replace(masked, hidden=None)) for m in (model, loaded)]  # type: ignore[misc]
     assert torch.equal(*judged)

@@ -15,9 +15,10 @@ import numpy as np
 import polars as pl
 import pytest
 
-from t4r_lab import guard, runner, track
-from t4r_lab.errors import InputError
-from t4r_lab.report import Baseline, Epoch, Report, Started, silent
+from t4r_lab import tracking
+from t4r_lab.base.errors import InputError
+from t4r_lab.base.reports import Baseline, Epoch, Report, Started, silent
+from t4r_lab.runs import guard, run
 from tests.small import small_data, small_spec
 
 
@@ -32,9 +33,9 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def whole(data: Path, home: Path) -> runner.RunResult:
+def whole(data: Path, home: Path) -> run.RunResult:
     """A run that nothing disturbs."""
-    return runner.run(small_spec(data, train__epochs=4), home=home, on_report=silent, test=True)
+    return run.run(small_spec(data, train__epochs=4), home=home, on_report=silent, test=True)
 
 
 def leftovers(home: Path) -> list[str]:
@@ -42,14 +43,14 @@ def leftovers(home: Path) -> list[str]:
     return [p.name for p in home.glob("jobs/*")]
 
 
-def newest(home: Path) -> track.RunRow:
-    return track.runs(home)[0]
+def newest(home: Path) -> tracking.RunRow:
+    return tracking.runs(home)[0]
 
 
 def weights(home: Path, run_id: str) -> dict[str, Any]:
     from safetensors.numpy import load_file
 
-    return load_file(track.artifacts(home, run_id) / "model" / "model.safetensors")
+    return load_file(tracking.artifacts(home, run_id) / "model" / "model.safetensors")
 
 
 def after(epochs: int) -> tuple[Callable[[Report], None], Callable[[], bool]]:
@@ -61,8 +62,8 @@ def after(epochs: int) -> tuple[Callable[[Report], None], Callable[[], bool]]:
 # ── what is recorded ────────────────────────────────────────────────────────────────────────────
 
 
-def test_metrics_follow_from_the_recorded_ranks(whole: runner.RunResult) -> None:
-    folder = track.artifacts(whole.home, whole.run_id) / "ranks"
+def test_metrics_follow_from_the_recorded_ranks(whole: run.RunResult) -> None:
+    folder = tracking.artifacts(whole.home, whole.run_id) / "ranks"
     assert whole.test is not None
     found = {"valid": {"model": whole.valid, **whole.baselines["valid"]}}
     found["test"] = {"model": whole.test, **whole.baselines["test"]}
@@ -76,15 +77,15 @@ def test_metrics_follow_from_the_recorded_ranks(whole: runner.RunResult) -> None
             assert metrics["ndcg@5"] == pytest.approx(np.where(hit, 1 / np.log2(rank + 1), 0).mean())
 
 
-def test_the_record_holds_what_the_run_returned(whole: runner.RunResult, data: Path) -> None:
-    row = track.find(whole.home, whole.run_id)
+def test_the_record_holds_what_the_run_returned(whole: run.RunResult, data: Path) -> None:
+    row = tracking.find(whole.home, whole.run_id)
     assert row.status == "FINISHED"
     assert row.valid == pytest.approx(whole.valid)
     assert row.test == pytest.approx(whole.test)
     for part, found in whole.baselines.items():
         assert row.baselines[part] == {name: pytest.approx(metrics) for name, metrics in found.items()}
     assert row.looks == 1
-    folder = track.artifacts(whole.home, whole.run_id)
+    folder = tracking.artifacts(whole.home, whole.run_id)
     assert {p.name for p in (folder / "model").iterdir()} == {
         "model.safetensors", "spec.json", "schema.json", "checksums.json",
     }  # fmt: skip
@@ -95,8 +96,8 @@ def test_the_record_holds_what_the_run_returned(whole: runner.RunResult, data: P
     assert leftovers(whole.home) == []
 
 
-def test_the_epochs_recorded_are_those_reported_and_the_best_is_kept(whole: runner.RunResult) -> None:
-    history = track.history(whole.home, whole.run_id, ["train/loss", "valid/ndcg_at_5"])
+def test_the_epochs_recorded_are_those_reported_and_the_best_is_kept(whole: run.RunResult) -> None:
+    history = tracking.history(whole.home, whole.run_id, ["train/loss", "valid/ndcg_at_5"])
     assert [step for step, _ in history["train/loss"]] == [1, 2, 3, 4]
     curve = dict(history["valid/ndcg_at_5"])
     assert max(curve, key=lambda step: curve[step]) == whole.best_epoch
@@ -105,28 +106,28 @@ def test_the_epochs_recorded_are_those_reported_and_the_best_is_kept(whole: runn
 
 def test_baselines_are_told_before_training_begins(data: Path, home: Path) -> None:
     told: list[Report] = []
-    runner.run(small_spec(data, train__epochs=1), home=home, on_report=told.append)
+    run.run(small_spec(data, train__epochs=1), home=home, on_report=told.append)
     kinds = [type(report) for report in told]
     assert kinds.index(Started) < kinds.index(Baseline) < kinds.index(Epoch)
     assert [r.name for r in told if isinstance(r, Baseline)] == ["popularity", "successors"]
 
 
 def test_a_last_fit_on_train_and_valid_has_only_test_metrics(data: Path, home: Path) -> None:
-    result = runner.run(small_spec(data, train__fit_on="train+valid"), home=home, test=True, on_report=silent)
+    result = run.run(small_spec(data, train__fit_on="train+valid"), home=home, test=True, on_report=silent)
     assert result.valid == {}
     assert list(result.test or {})[:3] == ["ndcg@5", "recall@5", "mrr@5"]
     assert set(result.baselines) == {"test"}
     with pytest.raises(InputError, match="fitted on the validation part too"):
-        runner.evaluate_run(result.run_id, home=home, on_report=silent)
+        run.evaluate_run(result.run_id, home=home, on_report=silent)
 
 
-def test_another_evaluation_gives_the_same_and_each_look_counts(whole: runner.RunResult) -> None:
-    again = runner.evaluate_run(whole.run_id, home=whole.home, on_report=silent)
+def test_another_evaluation_gives_the_same_and_each_look_counts(whole: run.RunResult) -> None:
+    again = run.evaluate_run(whole.run_id, home=whole.home, on_report=silent)
     assert again.valid == pytest.approx(whole.valid)
-    assert track.find(whole.home, whole.run_id).looks == 1
-    looked = runner.evaluate_run(whole.run_id, "test", home=whole.home, on_report=silent)
+    assert tracking.find(whole.home, whole.run_id).looks == 1
+    looked = run.evaluate_run(whole.run_id, "test", home=whole.home, on_report=silent)
     assert looked.test == pytest.approx(whole.test)
-    assert track.find(whole.home, whole.run_id).looks == 2
+    assert tracking.find(whole.home, whole.run_id).looks == 2
 
 
 # ── what is refused before anything is written ──────────────────────────────────────────────────
@@ -142,23 +143,23 @@ def test_another_evaluation_gives_the_same_and_each_look_counts(whole: runner.Ru
 )
 def test_refusals_write_nothing(data: Path, tmp_path: Path, changes: dict[str, Any], words: str) -> None:
     with pytest.raises(InputError, match=words):
-        runner.run(small_spec(data, **changes), home=tmp_path, on_report=silent)
+        run.run(small_spec(data, **changes), home=tmp_path, on_report=silent)
     assert list(tmp_path.iterdir()) == []
 
 
 # ── how it ends ─────────────────────────────────────────────────────────────────────────────────
 
 
-def test_a_stopped_run_goes_on_to_the_same_result(data: Path, whole: runner.RunResult) -> None:
+def test_a_stopped_run_goes_on_to_the_same_result(data: Path, whole: run.RunResult) -> None:
     on_report, should_stop = after(2)
     spec = small_spec(data, train__epochs=4)
-    stopped = runner.run(spec, home=whole.home, on_report=on_report, should_stop=should_stop)
-    assert (stopped.status, track.find(whole.home, stopped.run_id).status) == ("KILLED", "KILLED")
+    stopped = run.run(spec, home=whole.home, on_report=on_report, should_stop=should_stop)
+    assert (stopped.status, tracking.find(whole.home, stopped.run_id).status) == ("KILLED", "KILLED")
     assert stopped.valid == {}
     with pytest.raises(InputError, match="has no model; resume it with"):
-        runner.evaluate_run(stopped.run_id, home=whole.home, on_report=silent)
+        run.evaluate_run(stopped.run_id, home=whole.home, on_report=silent)
     told: list[Report] = []
-    resumed = runner.resume(stopped.run_id[:10], home=whole.home, on_report=told.append)
+    resumed = run.resume(stopped.run_id[:10], home=whole.home, on_report=told.append)
     # from the start again it would reach the same, with the same seed
     assert [report.epoch for report in told if isinstance(report, Epoch)] == [3, 4]
     assert resumed.run_id == stopped.run_id
@@ -169,22 +170,22 @@ def test_a_stopped_run_goes_on_to_the_same_result(data: Path, whole: runner.RunR
     assert all((one[name] == two[name]).all() for name in one)
     assert leftovers(whole.home) == []
     with pytest.raises(InputError, match=r"has finished; .*train --again"):
-        runner.resume(stopped.run_id, home=whole.home, on_report=silent)
+        run.resume(stopped.run_id, home=whole.home, on_report=silent)
     with pytest.raises(InputError, match="has finished"):  # the door itself refuses too: a job may still hold the id
-        runner.run(spec, home=whole.home, on_report=silent, resume=stopped.run_id)
+        run.run(spec, home=whole.home, on_report=silent, resume=stopped.run_id)
 
 
 def test_only_one_process_trains_a_run_and_the_other_leaves_its_record_alone(data: Path, home: Path) -> None:
     on_report, should_stop = after(1)
-    stopped = runner.run(small_spec(data), home=home, on_report=on_report, should_stop=should_stop)
-    folder = Path(track.find(home, stopped.run_id).folder)
+    stopped = run.run(small_spec(data), home=home, on_report=on_report, should_stop=should_stop)
+    folder = Path(tracking.find(home, stopped.run_id).folder)
     with guard.only_trainer(folder):
         with pytest.raises(InputError, match="another process is training this run"):
-            runner.resume(stopped.run_id, home=home, on_report=silent)
-        row = track.find(home, stopped.run_id)
+            run.resume(stopped.run_id, home=home, on_report=silent)
+        row = tracking.find(home, stopped.run_id)
         assert (row.status, row.reason) == ("KILLED", "interrupted")
         assert guard.can_resume(folder)
-    assert runner.resume(stopped.run_id, home=home, on_report=silent).status == "FINISHED"
+    assert run.resume(stopped.run_id, home=home, on_report=silent).status == "FINISHED"
 
 
 def test_ctrl_c_before_training_marks_the_run(data: Path, home: Path) -> None:
@@ -193,11 +194,11 @@ def test_ctrl_c_before_training_marks_the_run(data: Path, home: Path) -> None:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        runner.run(small_spec(data), home=home, on_report=interrupt)
+        run.run(small_spec(data), home=home, on_report=interrupt)
     assert newest(home).status == "KILLED"
     assert leftovers(home) == []
     with pytest.raises(InputError, match="left no checkpoint"):
-        runner.resume(newest(home).run_id, home=home, on_report=silent)
+        run.resume(newest(home).run_id, home=home, on_report=silent)
 
 
 def test_a_loss_that_is_no_number_fails_the_run_and_says_so(
@@ -205,17 +206,19 @@ def test_a_loss_that_is_no_number_fails_the_run_and_says_so(
 ) -> None:
     import torch
 
-    monkeypatch.setattr("t4r_lab.train.train_step", lambda *args: {"next_item": (torch.tensor(float("nan")), 1)})
+    monkeypatch.setattr(
+        "t4r_lab.training.trainer.train_step", lambda *args: {"next_item": (torch.tensor(float("nan")), 1)}
+    )
     with pytest.raises(RuntimeError, match=r"not finite; lower train\.learning_rate"):
-        runner.run(small_spec(data), home=home, on_report=silent)
+        run.run(small_spec(data), home=home, on_report=silent)
     assert newest(home).status == "FAILED"
     assert "not finite" in newest(home).reason
     assert leftovers(home) == []
 
 
-@pytest.mark.parametrize("where", ["t4r_lab.build.save", "t4r_lab.track.Record.artifacts"])
+@pytest.mark.parametrize("where", ["t4r_lab.training.assembly.save", "t4r_lab.tracking.Record.artifacts"])
 def test_a_disk_that_fills_at_the_end_loses_no_training(
-    where: str, data: Path, whole: runner.RunResult, monkeypatch: pytest.MonkeyPatch
+    where: str, data: Path, whole: run.RunResult, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def full(*args: Any, **named: Any) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
@@ -223,10 +226,10 @@ def test_a_disk_that_fills_at_the_end_loses_no_training(
     with monkeypatch.context() as patch:
         patch.setattr(where, full)
         with pytest.raises(InputError, match="the disk is full; free some space, then resume run"):
-            runner.run(small_spec(data, train__epochs=4), home=whole.home, on_report=silent)
+            run.run(small_spec(data, train__epochs=4), home=whole.home, on_report=silent)
     failed = newest(whole.home)
     assert failed.status == "FAILED"
-    resumed = runner.resume(failed.run_id, home=whole.home, on_report=silent)
+    resumed = run.resume(failed.run_id, home=whole.home, on_report=silent)
     assert resumed.valid == whole.valid
     assert leftovers(whole.home) == []
 
@@ -240,23 +243,23 @@ def test_the_first_error_is_told_where_the_record_fails_too(
 
         return call
 
-    monkeypatch.setattr("t4r_lab.build.build", fail("the first"))
-    monkeypatch.setattr("t4r_lab.track.Record.finish", fail("the second"))
+    monkeypatch.setattr("t4r_lab.training.assembly.build", fail("the first"))
+    monkeypatch.setattr("t4r_lab.tracking.Record.finish", fail("the second"))
     with pytest.raises(RuntimeError, match="the first"):
-        runner.run(small_spec(data), home=home, on_report=silent)
+        run.run(small_spec(data), home=home, on_report=silent)
 
 
 def test_a_folder_of_the_user_keeps_what_is_the_users(data: Path, home: Path, tmp_path: Path) -> None:
     (tmp_path / "thesis.tex").write_text("years of work")
-    runner.run(small_spec(data, train__epochs=1), home=home, on_report=silent, folder=tmp_path)
+    run.run(small_spec(data, train__epochs=1), home=home, on_report=silent, folder=tmp_path)
     assert [p.name for p in tmp_path.iterdir()] == ["thesis.tex"]
 
 
 def test_an_explicit_home_is_used_alone(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("T4R_LAB_HOME", str(tmp_path / "other"))
-    runner.run(small_spec(data, train__epochs=1), home=tmp_path / "mine", on_report=silent)
+    run.run(small_spec(data, train__epochs=1), home=tmp_path / "mine", on_report=silent)
     assert not (tmp_path / "other").exists()
-    assert len(track.runs(tmp_path / "mine")) == 1
+    assert len(tracking.runs(tmp_path / "mine")) == 1
 
 
 @pytest.mark.slow
@@ -271,6 +274,6 @@ def test_of_several_processes_one_reports_and_records(data: Path, home: Path, tm
     assert done.returncode == 0, done.stderr
     result = json.loads(done.stdout)  # fails where two documents are printed
     assert done.stderr.count("epoch 1/2") == 1
-    (row,) = [row for row in track.runs(home) if row.name == "several"]
+    (row,) = [row for row in tracking.runs(home) if row.name == "several"]
     assert (row.run_id, row.status) == (result["run_id"], "FINISHED")
     assert row.valid == pytest.approx(result["valid"])

@@ -9,8 +9,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from t4r_lab.nn import sampled
-from t4r_lab.nn.negatives import SAMPLERS, InBatchSampler, LogUniformSampler
+from t4r_lab.nn.losses import sampled
+from t4r_lab.nn.losses.negatives import SAMPLERS, InBatchSampler, LogUniformSampler
 
 ITEMS = 12
 

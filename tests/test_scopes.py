@@ -9,13 +9,13 @@ from typing import Any
 import polars as pl
 import pytest
 
-from t4r_lab import cli
+from t4r_lab.base.errors import InputError
+from t4r_lab.cli import main
 from t4r_lab.data import Dataset
-from t4r_lab.data.inspection import inspect
-from t4r_lab.data.prepare import PrepareOptions, prepare
-from t4r_lab.data.readers import Table
-from t4r_lab.describe import left_out
-from t4r_lab.errors import InputError
+from t4r_lab.data.pipeline.inspection import inspect
+from t4r_lab.data.pipeline.prepare import PrepareOptions, prepare
+from t4r_lab.data.read.readers import Table
+from t4r_lab.runs.describe import left_out
 
 EVENTS = pl.DataFrame(
     {
@@ -110,8 +110,8 @@ def test_the_preview_says_how_many_events_differ() -> None:
 def test_the_command_line_says_it_alike(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     EVENTS.drop("tags").write_csv(tmp_path / "e.csv")
     words = ["prepare", str(tmp_path / "e.csv"), "--out", str(tmp_path / "d"), "--split", "leave_one_out"]
-    assert cli.main([*words, "--scopes", "brand=item", "shelf=event", "--json"]) == 0
+    assert main.main([*words, "--scopes", "brand=item", "shelf=event", "--json"]) == 0
     features = json.loads(capsys.readouterr().out)["profile"]["features"]
     assert (features["brand"]["scope"], features["shelf"]["scope"]) == ("item", "event")
-    assert cli.main([*words, "--scopes", "brand"]) == 2
+    assert main.main([*words, "--scopes", "brand"]) == 2
     assert "expected COLUMN=VALUE, for example --scopes brand=item" in capsys.readouterr().err

@@ -9,14 +9,14 @@ import numpy as np
 import polars as pl
 import pytest
 
-from t4r_lab.build import build
-from t4r_lab.data.dataset import Dataset
-from t4r_lab.data.prepare import PrepareOptions, prepare
-from t4r_lab.data.synthetic import Generator
-from t4r_lab.data.vectors import read_all_vectors
-from t4r_lab.script import to_python
+from t4r_lab.data.pipeline.prepare import PrepareOptions, prepare
+from t4r_lab.data.pipeline.synthetic import Generator
+from t4r_lab.data.prepared.dataset import Dataset
+from t4r_lab.data.prepared.vectors import read_all_vectors
+from t4r_lab.runs.script import to_python
 from t4r_lab.spec import BODY_MASKINGS, RunSpec
-from t4r_lab.train import fit
+from t4r_lab.training.assembly import build
+from t4r_lab.training.trainer import fit
 from tests.toy import tiny
 
 
@@ -109,7 +109,7 @@ def test_the_program_builds_and_trains_the_model_of_the_spec(
 def test_its_training_gives_the_same_scores(data: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import torch
 
-    from t4r_lab.data.batches import make_batch, training_windows
+    from t4r_lab.nn.batches import make_batch, training_windows
 
     monkeypatch.chdir(tmp_path)
     spec = spec_of(data, body=tiny("gpt2"), inputs={"dropout": 0.1})

@@ -9,14 +9,14 @@ import numpy as np
 import polars as pl
 import pytest
 
-from t4r_lab import build
-from t4r_lab.data.dataset import Dataset
-from t4r_lab.data.prepare import prepare
-from t4r_lab.data.readers import Table
-from t4r_lab.data.sequences import unrolled
-from t4r_lab.errors import InputError
+from t4r_lab.base.errors import InputError
+from t4r_lab.data.pipeline.prepare import prepare
+from t4r_lab.data.prepared.dataset import Dataset
+from t4r_lab.data.read.readers import Table
+from t4r_lab.data.sessions.session_rows import unrolled
 from t4r_lab.spec import RunSpec
-from t4r_lab.spec.prepare import PrepareOptions
+from t4r_lab.spec.preparation import PrepareOptions
+from t4r_lab.training import assembly
 
 LOO = PrepareOptions(split="leave_one_out")
 MERLIN = """
@@ -77,7 +77,7 @@ def test_rows_of_one_id_stay_sessions_with_labels_of_their_own(tmp_path: Path) -
     assert (test.values["clicked-list"] - 2).tolist() == [i % 2 for items in frame["sku-list"][60:] for i in items]
     heads = [("binary", "bought"), ("binary", "clicked-list"), ("regression", "spent"), ("categorical", "reason")]
     spec = {"data": {"path": str(data.path)}, "model": {"heads": [{"kind": k, "column": c} for k, c in heads]}}
-    build.check(RunSpec.parse(spec), data.schema)  # each by the right head
+    assembly.check(RunSpec.parse(spec), data.schema)  # each by the right head
 
 
 def test_rows_of_one_user_stay_sessions_unless_a_gap_cuts_them(tmp_path: Path) -> None:

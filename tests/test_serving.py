@@ -14,12 +14,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from t4r_lab.data.dataset import Dataset
-from t4r_lab.data.prepare import PrepareOptions, prepare
-from t4r_lab.data.readers import read_table
-from t4r_lab.data.sessions import Sessions
-from t4r_lab.data.vocabulary import Vocabulary
-from t4r_lab.errors import InputError
+from t4r_lab.base.errors import InputError
+from t4r_lab.data.pipeline.prepare import PrepareOptions, prepare
+from t4r_lab.data.prepared.dataset import Dataset
+from t4r_lab.data.prepared.vocabulary import Vocabulary
+from t4r_lab.data.read.readers import read_table
+from t4r_lab.data.sessions.arrays import Sessions
 
 OPTIONS = PrepareOptions(
     session="session_id", item="item_id", time="timestamp", time_format="seconds", split="leave_one_out",

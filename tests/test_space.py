@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from t4r_lab.errors import InputError
+from t4r_lab.base.errors import InputError
 from t4r_lab.spec import BODY_MASKINGS, RunSpec
 from t4r_lab.spec.space import SEARCH_PRESETS, Domain, Range, changed, grid, grid_size, parse_search, search_space
-from t4r_lab.spec.study import Plan, StudyOptions, judged_metrics, load_study
+from t4r_lab.spec.study_options import Plan, StudyOptions, judged_metrics, load_study
 
 SMOOTHING = "model.heads.0.loss.label_smoothing"
 

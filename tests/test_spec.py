@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from t4r_lab import build
-from t4r_lab.errors import InputError
+from t4r_lab.base.errors import InputError
 from t4r_lab.spec import RunSpec, parse_assignment
+from t4r_lab.training import assembly
 from tests.toy import SCHEMA, toy_spec
 
 DATA = {"data": {"path": "x"}}
@@ -151,4 +151,4 @@ def test_assignments_of_the_command_line() -> None:
 )
 def test_what_the_data_cannot_give_is_refused_before_anything_is_built(changes: dict[str, Any], words: str) -> None:
     with pytest.raises(InputError, match=words):
-        build.check(toy_spec().override(changes), SCHEMA)
+        assembly.check(toy_spec().override(changes), SCHEMA)

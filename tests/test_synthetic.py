@@ -8,8 +8,8 @@ import numpy as np
 import polars as pl
 import pytest
 
-from t4r_lab.data.synthetic import Generator, demo_dataset
-from t4r_lab.errors import InputError
+from t4r_lab.base.errors import InputError
+from t4r_lab.data.pipeline.synthetic import Generator, demo_dataset
 
 
 def test_the_same_seed_gives_the_same_events() -> None:

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from t4r_lab import files, system
-from tests.test_layers import modules
+from t4r_lab.base import files, system
+from tests.house import MODULES
 
 POSIX_MODULES = ("fcntl", "pwd", "grp", "resource", "termios", "tty", "pty", "syslog")
 POSIX_NAMES = (
@@ -41,15 +41,15 @@ for name in {POSIX_MODULES}:
 for name in {POSIX_NAMES}:
     if hasattr(os, name):
         delattr(os, name)
-import t4r_lab, t4r_lab.cli
-t4r_lab.cli.make_parser()
-import t4r_lab.jobs, t4r_lab.guard, t4r_lab.homes, t4r_lab.files, t4r_lab.spec, t4r_lab.printing, t4r_lab.processors
-from t4r_lab import files, system
+import t4r_lab, t4r_lab.cli.main
+t4r_lab.cli.main.make_parser()
+import t4r_lab.jobs, t4r_lab.runs.guard, t4r_lab.base.homes, t4r_lab.base.files, t4r_lab.spec, t4r_lab.cli.output, t4r_lab.base.processors
+from t4r_lab.base import files, system
 from pathlib import Path
 folder = Path(sys.argv[1])
 files.write_json(folder / "a.json", [1])
 assert not system.is_superuser() and system.exchange is not None
-print(sorted(name for name in {POSIX_MODULES} if name in sys.modules), t4r_lab.cli.main(["jobs"]))
+print(sorted(name for name in {POSIX_MODULES} if name in sys.modules), t4r_lab.cli.main.main(["jobs"]))
 """
 
 
@@ -62,18 +62,18 @@ def test_all_that_is_light_imports_without_what_windows_lacks(tmp_path: Path) ->
     assert done.stdout.splitlines()[-1] == "[] 0"
 
 
-@pytest.mark.parametrize("name", sorted(set(modules()) - {"system"}))
+@pytest.mark.parametrize("name", sorted(set(MODULES) - {"base.system"}))
 def test_nothing_else_names_what_windows_lacks(name: str) -> None:
     """Where a name may be missing, the line asks for it first."""
-    for node in ast.walk(ast.parse(modules()[name].read_text(encoding="utf-8"))):
+    for node in ast.walk(ast.parse(MODULES[name].read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
-            assert not {a.name for a in node.names} & set(POSIX_MODULES), f"{name}: into t4r_lab.system with it"
+            assert not {a.name for a in node.names} & set(POSIX_MODULES), f"{name}: into t4r_lab.base.system with it"
         if isinstance(node, ast.ImportFrom):
-            assert node.module not in POSIX_MODULES, f"{name}: into t4r_lab.system with it"
+            assert node.module not in POSIX_MODULES, f"{name}: into t4r_lab.base.system with it"
         if isinstance(node, ast.keyword):
-            assert node.arg not in ("preexec_fn", "pass_fds"), f"{name}: into t4r_lab.system with it"
+            assert node.arg not in ("preexec_fn", "pass_fds"), f"{name}: into t4r_lab.base.system with it"
         if isinstance(node, ast.Attribute) and node.attr in POSIX_NAMES:
-            line = modules()[name].read_text(encoding="utf-8").splitlines()[node.lineno - 1]
+            line = MODULES[name].read_text(encoding="utf-8").splitlines()[node.lineno - 1]
             assert f'hasattr(os, "{node.attr}")' in line, f"{name}: os.{node.attr} is missing on Windows"
 
 
@@ -88,7 +88,7 @@ def test_a_job_is_refused_where_no_lock_can_be_handed_on(monkeypatch: pytest.Mon
 HOLDS = """
 import sys
 from pathlib import Path
-from t4r_lab import files
+from t4r_lab.base import files
 with files.scratch(Path(sys.argv[1]), "work") as folder:
     (folder / "model").write_text("x" * 1000)
     print("there", flush=True)

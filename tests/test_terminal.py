@@ -14,14 +14,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from t4r_lab import cli, printing, progress
-from t4r_lab.comparison import _chosen, _differing
-from t4r_lab.data.prepare import prepare
-from t4r_lab.jobs import Status
-from t4r_lab.progress import Console
-from t4r_lab.report import Epoch, Progress, Stopped
+from t4r_lab.base.reports import Epoch, Progress, Stopped
+from t4r_lab.base.terminal import clean, clean_line, shortened_to, table
+from t4r_lab.cli import main, output
+from t4r_lab.data.pipeline.prepare import prepare
+from t4r_lab.jobs.job import Status
+from t4r_lab.runs import progress
+from t4r_lab.runs.compare import _chosen, _differing
+from t4r_lab.runs.progress import Console
 from t4r_lab.spec import RunSpec
-from t4r_lab.terminal import clean, clean_line, shortened_to, table
 from t4r_lab.tuning.lead import Listed
 
 
@@ -47,13 +48,13 @@ LONG = ["a-run-with-a-very-long-name-" + str(i) for i in range(9)]
 
 def test_tables_fit_into_80_columns_and_keep_every_number() -> None:
     found = {name: {"ndcg@10": i / 7, "purchase/auc": 0.5} for i, name in enumerate(LONG)}
-    text = printing.scores(found)
+    text = output.scores(found)
     assert max(map(len, text.splitlines())) <= 80
     assert [f"{i / 7:.4f}" in text for i in range(9)] == [True] * 9
     blocks = text.split("\n\n")
     assert len(blocks) > 1 and all(b.splitlines()[1].startswith("ndcg@10 ") for b in blocks)
     assert all(shortened_to(name, 20) in text for name in LONG) and len({shortened_to(n, 20) for n in LONG}) == 9
-    assert printing.scores({"run": {"mrr": 1e6}, "x": {}}).splitlines()[1].split() == ["mrr", "1e+06", "–"]
+    assert output.scores({"run": {"mrr": 1e6}, "x": {}}).splitlines()[1].split() == ["mrr", "1e+06", "–"]
 
 
 @given(
@@ -69,7 +70,7 @@ def test_lists_have_a_head_states_and_times() -> None:
         Status("20261124-120301-ab12", "x" * 90, "running", started=100.0, heartbeat=3761.0, done=1, total=3, eta=59.6),
         Status("20261124-120301-cd34", "b\x1b[2J", "starting"),
     ]
-    lines = printing.jobs_text(jobs).splitlines()
+    lines = output.jobs_text(jobs).splitlines()
     assert lines[0].split() == ["job", "state", "done", "ran", "left", "name"] and max(map(len, lines)) <= 80
     assert lines[1].split()[:6] == ["20261124-120301-ab12", "running", "33", "%", "1:01:01", "0:01:00"]
     assert lines[2].split() == ["20261124-120301-cd34", "starting", r"b\x1b[2J"]
@@ -77,7 +78,7 @@ def test_lists_have_a_head_states_and_times() -> None:
         Listed("shop", "finished", 30, 1.8e9, 61.0, {"ndcg@10": 0.25, "seconds": 3.0}),
         Listed("y", "running", 0, 0, 0, {}),
     ]
-    lines = printing.studies_text(studies).splitlines()
+    lines = output.studies_text(studies).splitlines()
     assert lines[0].split() == ["study", "state", "trials", "began", "ran", "best"]
     assert lines[1].split()[:3] == ["shop", "finished", "30"] and lines[1].endswith("0:01:01  ndcg@10 0.25  seconds 3")
     assert lines[2].split() == ["y", "running", "0", "0:00:00"]
@@ -87,9 +88,9 @@ def test_a_data_frame_is_a_table_too() -> None:
     frame = pd.DataFrame(
         {"session": ["s" * 90, "b\n\x07"], "rank": [1, 2], "score": [0.123456, -1.0], "title": [None, "t" * 90]}
     )
-    lines = printing.frame_text(frame, 1).splitlines()
+    lines = output.frame_text(frame, 1).splitlines()
     assert max(map(len, lines)) <= 80 and lines[1].split()[1:3] == ["1", "0.1235"] and lines[-1] == "… and 1 more rows"
-    assert r"b\n\x07" in printing.frame_text(frame, 2)
+    assert r"b\n\x07" in output.frame_text(frame, 2)
 
 
 def test_what_differs_leaves_out_what_comes_with_a_kind() -> None:
@@ -137,9 +138,10 @@ def test_a_piped_standard_error_has_no_carriage_return_and_the_error_its_own_lin
 
 
 BAR = """
-from t4r_lab import cli, progress
-from t4r_lab.errors import InputError
-from t4r_lab.report import Progress
+from t4r_lab.cli import main as cli
+from t4r_lab.runs import progress
+from t4r_lab.base.errors import InputError
+from t4r_lab.base.reports import Progress
 def fails(options):
     console = progress.Console()
     console(Progress("reading", 1, 5, "stages"))
@@ -168,10 +170,10 @@ def test_names_in_data_act_neither_in_text_nor_in_json(tmp_path: Path, capsys: p
     name = "bad\x1b[31m\u202e"
     frame = pd.DataFrame({"session_id": [i // 4 for i in range(80)], "item_id": [i % 7 for i in range(80)], "timestamp": range(80), name: [str(i % 3) for i in range(80)]})  # fmt: skip
     prepare(frame, tmp_path / "d")
-    assert cli.main(["describe", str(tmp_path / "d")]) == 0
+    assert main.main(["describe", str(tmp_path / "d")]) == 0
     out = capsys.readouterr().out
     assert r"\x1b[31m\u202e" in out and "\x1b" not in out and "\u202e" not in out
     assert max(len(line) for line in out.splitlines() if str(tmp_path) not in line) <= 80
-    assert cli.main(["describe", str(tmp_path / "d"), "--json"]) == 0
+    assert main.main(["describe", str(tmp_path / "d"), "--json"]) == 0
     out = capsys.readouterr().out
     assert "\x1b" not in out and name in [c.get("source") for c in json.loads(out)["schema"]["columns"]]

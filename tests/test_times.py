@@ -12,11 +12,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from t4r_lab.data.checks import findings
-from t4r_lab.data.prepare import PrepareOptions, prepare
-from t4r_lab.data.readers import Table
-from t4r_lab.data.times import seconds, time_form
-from t4r_lab.errors import InputError
+from t4r_lab.base.errors import InputError
+from t4r_lab.data.pipeline.prepare import PrepareOptions, prepare
+from t4r_lab.data.pipeline.split_checks import findings
+from t4r_lab.data.read.readers import Table
+from t4r_lab.data.read.times import seconds, time_form
 
 NOON = datetime(2026, 1, 31, 12, 0, 5, tzinfo=UTC)
 

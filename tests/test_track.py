@@ -11,10 +11,11 @@ from typing import Any
 
 import pytest
 
-from t4r_lab import patience, track
-from t4r_lab.data.dataset import Dataset
-from t4r_lab.errors import InputError
-from t4r_lab.report import Epoch
+from t4r_lab import tracking
+from t4r_lab.base import retries
+from t4r_lab.base.errors import InputError
+from t4r_lab.base.reports import Epoch
+from t4r_lab.data.prepared.dataset import Dataset
 from t4r_lab.spec import RunSpec
 from tests.small import small_data, small_spec
 
@@ -36,7 +37,7 @@ def rows(home: Path, query: str, *values: str) -> list[Any]:
 
 def test_a_run_is_recorded_whole(home: Path, data: Dataset) -> None:
     spec = small_spec(data.path, train__seed=7)
-    record = track.start(home, spec, data)
+    record = tracking.start(home, spec, data)
     for epoch, loss in ((1, 3.5), (2, 2.5)):
         record.epoch(Epoch(epoch, 2, 5 * epoch, loss, {"ndcg@5": 0.1 * epoch}, 1e-3, 0.5, True))
     record.scores("valid", {"ndcg@5": 0.05}, "popularity")
@@ -51,28 +52,28 @@ def test_a_run_is_recorded_whole(home: Path, data: Dataset) -> None:
     assert rows(home, query, record.run_id, "valid/ndcg_at_5") == [(1, 0.1), (2, 0.2)]
     assert rows(home, query, record.run_id, "train/loss") == [(1, 3.5), (2, 2.5)]
     assert rows(home, query, record.run_id, "baseline.popularity/valid/ndcg_at_5") == [(0, 0.05)]
-    assert RunSpec.load(track.artifacts(home, record.run_id) / "spec.yaml") == spec
-    row = track.find(home, record.run_id)
+    assert RunSpec.load(tracking.artifacts(home, record.run_id) / "spec.yaml") == spec
+    row = tracking.find(home, record.run_id)
     assert (row.status, row.valid, row.baselines["valid"]) == (
         "FINISHED",
         {"ndcg@5": 0.2},
         {"popularity": {"ndcg@5": 0.05}},
     )
     assert (row.body, row.masking, row.digest, row.looks) == ("gru", "clm", data.digest, 0)
-    assert track.history(home, record.run_id, ["train/loss"]) == {"train/loss": [(1, 3.5), (2, 2.5)]}
+    assert tracking.history(home, record.run_id, ["train/loss"]) == {"train/loss": [(1, 3.5), (2, 2.5)]}
 
 
 def test_everything_lies_in_the_home(
     home: Path, data: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)  # MLflow's own default is a database in the working directory
-    record = track.start(home, small_spec(data.path), data)
-    assert track.artifacts(home, record.run_id).is_relative_to(home / "artifacts")
+    record = tracking.start(home, small_spec(data.path), data)
+    assert tracking.artifacts(home, record.run_id).is_relative_to(home / "artifacts")
     assert list(tmp_path.iterdir()) == []
 
 
 def test_the_pages_of_mlflow_open_on_training_runs(home: Path) -> None:
-    _, experiment = track.client_of(home)
+    _, experiment = tracking.client_of(home)
     tags = rows(home, "SELECT key, value FROM experiment_tags WHERE experiment_id = ?", experiment)
     assert ("mlflow.experimentKind", "custom_model_development") in tags
 
@@ -82,22 +83,22 @@ def test_the_pages_of_mlflow_open_on_training_runs(home: Path) -> None:
 def test_names_come_back_and_hold_nothing_that_mlflow_refuses(name: str, baseline: str | None) -> None:
     from mlflow.utils.validation import _validate_metric_name
 
-    key = track.to_key("test", name, baseline)
+    key = tracking.to_key("test", name, baseline)
     _validate_metric_name(key)
-    assert track.from_key(key) == (baseline, "test", name)
-    assert track.from_key("train/loss") is None
+    assert tracking.from_key(key) == (baseline, "test", name)
+    assert tracking.from_key("train/loss") is None
 
 
 def test_a_run_is_found_by_id_beginning_or_name(home: Path, data: Dataset) -> None:
-    old = track.start(home, small_spec(data.path, name="twice"), data)
-    new = track.start(home, small_spec(data.path, name="twice"), data)
-    assert track.find(home, old.run_id).run_id == old.run_id
-    assert track.find(home, old.run_id[:12]).run_id == old.run_id
-    assert track.find(home, "twice").run_id == new.run_id
+    old = tracking.start(home, small_spec(data.path, name="twice"), data)
+    new = tracking.start(home, small_spec(data.path, name="twice"), data)
+    assert tracking.find(home, old.run_id).run_id == old.run_id
+    assert tracking.find(home, old.run_id[:12]).run_id == old.run_id
+    assert tracking.find(home, "twice").run_id == new.run_id
     with pytest.raises(InputError, match=r"no such run.*did you mean 'twice'"):
-        track.find(home, "twcie")
+        tracking.find(home, "twcie")
     with pytest.raises(InputError, match="no such run"):
-        track.find(home, old.run_id[:3])  # too short to mean anything
+        tracking.find(home, old.run_id[:3])  # too short to mean anything
 
 
 def test_a_database_left_half_made_is_made_anew(tmp_path: Path, data: Dataset) -> None:
@@ -105,10 +106,10 @@ def test_a_database_left_half_made_is_made_anew(tmp_path: Path, data: Dataset) -
         base.execute("CREATE TABLE experiments (experiment_id INTEGER PRIMARY KEY)")
         base.execute("CREATE TABLE _alembic_tmp_experiments (experiment_id INTEGER)")
     (tmp_path / ".mlflow.making").touch()
-    run_id = track.start(tmp_path, small_spec(data.path), data).run_id
+    run_id = tracking.start(tmp_path, small_spec(data.path), data).run_id
     assert not (tmp_path / ".mlflow.making").exists()
-    track.client._client.cache_clear()  # another process opens the same home: a whole database is never touched
-    assert [row.run_id for row in track.runs(tmp_path)] == [run_id]
+    tracking.client._client.cache_clear()  # another process opens the same home: a whole database is never touched
+    assert [row.run_id for row in tracking.runs(tmp_path)] == [run_id]
 
 
 def test_a_disk_that_fills_while_the_database_is_made_does_not_spoil_the_home(
@@ -124,8 +125,8 @@ def test_a_disk_that_fills_while_the_database_is_made_does_not_spoil_the_home(
     with monkeypatch.context() as patch:
         patch.setattr(utils, "_upgrade_db", fill)
         with pytest.raises(InputError, match="the disk is full; free some space"):
-            track.start(tmp_path, small_spec(data.path), data)
-    code = f"from pathlib import Path; from t4r_lab import track; print(track.runs(Path({str(tmp_path)!r})))"
+            tracking.start(tmp_path, small_spec(data.path), data)
+    code = f"from pathlib import Path; from t4r_lab import tracking; print(tracking.runs(Path({str(tmp_path)!r})))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.stdout.strip() == "[]", done.stderr
 
@@ -143,8 +144,8 @@ def test_what_the_user_can_mend_is_said_in_a_line(
 ) -> None:
     from mlflow import MlflowClient
 
-    record = track.start(home, small_spec(data.path), data)
-    monkeypatch.setattr(patience, "SECONDS", 0.0)
+    record = tracking.start(home, small_spec(data.path), data)
+    monkeypatch.setattr(retries, "SECONDS", 0.0)
     monkeypatch.setattr(MlflowClient, "log_batch", raising(RuntimeError(error)))
     with pytest.raises(InputError, match=words) as told:
         record.metrics({"train/loss": 1.0})
@@ -166,21 +167,23 @@ def test_a_run_whose_record_cannot_be_begun_does_not_stay_running(
 ) -> None:
     from mlflow import MlflowClient
 
-    before = {row.run_id for row in track.runs(home)}
+    before = {row.run_id for row in tracking.runs(home)}
     with monkeypatch.context() as patch:
         patch.setattr(MlflowClient, "log_inputs", raising(OSError(28, "No space left on device")))
         with pytest.raises(InputError, match="the disk is full"):
-            track.start(home, small_spec(data.path), data)
-    (new,) = [row for row in track.runs(home) if row.run_id not in before]
+            tracking.start(home, small_spec(data.path), data)
+    (new,) = [row for row in tracking.runs(home) if row.run_id not in before]
     assert new.status == "FAILED"
 
 
 @pytest.mark.slow
 def test_processes_that_open_a_new_home_together_share_one_experiment(tmp_path: Path) -> None:
-    code = f"from pathlib import Path; from t4r_lab import track; print(track.client_of(Path({str(tmp_path)!r}))[1])"
+    code = (
+        f"from pathlib import Path; from t4r_lab import tracking; print(tracking.client_of(Path({str(tmp_path)!r}))[1])"
+    )
     command = [sys.executable, "-c", code]
     processes = [subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) for _ in range(3)]
     results = [process.communicate(timeout=120) for process in processes]
     assert [process.returncode for process in processes] == [0, 0, 0], results
     assert len({out for out, _ in results}) == 1
-    assert rows(tmp_path, "SELECT COUNT(*) FROM experiments WHERE name = ?", track.EXPERIMENT) == [(1,)]
+    assert rows(tmp_path, "SELECT COUNT(*) FROM experiments WHERE name = ?", tracking.EXPERIMENT) == [(1,)]

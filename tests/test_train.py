@@ -12,21 +12,21 @@ import numpy as np
 import pytest
 import torch
 
-from t4r_lab import build, checkpoint, evaluation, train
-from t4r_lab.baselines import Popularity, evaluate
-from t4r_lab.data.batches import make_batch, whole_windows
-from t4r_lab.errors import InputError
+from t4r_lab.base.errors import InputError
+from t4r_lab.base.reports import Epoch, Progress, Stopped
+from t4r_lab.baselines.counts import Popularity, evaluate
+from t4r_lab.nn.batches import make_batch, whole_windows
 from t4r_lab.nn.flow import Batch, Masked
 from t4r_lab.nn.masking import MaskedLM
-from t4r_lab.optimizer import make_optimizer
-from t4r_lab.report import Epoch, Progress, Stopped
 from t4r_lab.spec import RunSpec, TrainSpec
+from t4r_lab.training import assembly, checkpoint, evaluation, trainer
+from t4r_lab.training.optimizer import make_optimizer
 from tests.toy import N_ITEMS, Toy, make_sessions, toy_spec
 
 
 def fit(spec: RunSpec, toy: Toy, folder: Path, **options: Any) -> tuple[list[Any], Any]:
-    model = build.build(spec, toy.schema, toy.item_table())
-    return list(train.fit(model, toy, spec, folder, **options)), model  # type: ignore[arg-type]
+    model = assembly.build(spec, toy.schema, toy.item_table())
+    return list(trainer.fit(model, toy, spec, folder, **options)), model  # type: ignore[arg-type]
 
 
 def test_it_learns_what_a_rule_of_the_data_allows(tmp_path: Path) -> None:
@@ -145,7 +145,7 @@ def test_a_full_disk_leaves_the_old_checkpoint(tmp_path: Path, monkeypatch: pyte
     ],
 )
 def test_learning_rate_schedules(schedule: str, expected: list[float]) -> None:
-    factor = train.rate_factor(TrainSpec(schedule=schedule, warmup=0.2), 10)  # type: ignore[arg-type]
+    factor = trainer.rate_factor(TrainSpec(schedule=schedule, warmup=0.2), 10)  # type: ignore[arg-type]
     assert [factor(i) for i in range(10)] == pytest.approx(expected)
 
 
@@ -167,7 +167,7 @@ def test_gradients_are_clipped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_weight_decay_spares_biases_and_norms() -> None:
-    model = build.build(toy_spec(), Toy().schema, Toy().item_table())
+    model = assembly.build(toy_spec(), Toy().schema, Toy().item_table())
     decayed, spared = make_optimizer(model, TrainSpec(weight_decay=0.1)).param_groups
     assert decayed["weight_decay"] == 0.1
     assert spared["weight_decay"] == 0
@@ -177,12 +177,12 @@ def test_weight_decay_spares_biases_and_norms() -> None:
 
 def test_every_trained_parameter_gets_a_gradient() -> None:
     """Else several processes would wait for gradients that never come."""
-    from t4r_lab.data.batches import make_batch, training_windows
+    from t4r_lab.nn.batches import make_batch, training_windows
     from tests.toy import PAIRS
 
     sessions = Toy().part("train")
     for body, masking in PAIRS:
-        model = build.build(toy_spec(body, masking), Toy().schema, Toy().item_table())
+        model = assembly.build(toy_spec(body, masking), Toy().schema, Toy().item_table())
         model.loss(make_batch(sessions, training_windows(sessions, 8))).mean.backward()
         missing = [n for n, p in model.named_parameters() if p.requires_grad and p.grad is None]
         assert not missing, (body, masking)
@@ -221,30 +221,30 @@ def test_what_nothing_can_be_learned_from_is_skipped_and_counted(tmp_path: Path)
     single, rest = int((lengths == 1).sum()), int((lengths > 1).sum()) % 32
     assert single > 0 and rest > 0
     assert [r.skipped for r in fit(spec, toy, tmp_path / "a")[0] if isinstance(r, Epoch)] == [single]
-    model = build.build(spec, toy.schema, toy.item_table())
+    model = assembly.build(spec, toy.schema, toy.item_table())
     model.head.body.inputs.masking = Picky()
-    reports = list(train.fit(model, toy, spec, tmp_path / "b"))  # type: ignore[arg-type]
+    reports = list(trainer.fit(model, toy, spec, tmp_path / "b"))  # type: ignore[arg-type]
     (epoch,) = (r for r in reports if isinstance(r, Epoch))
     assert epoch.skipped == single + rest
     assert epoch.train_loss > 1  # of what was trained on
 
 
 def test_a_batch_without_targets_leaves_the_weights_as_they_are(tmp_path: Path) -> None:
-    model = build.build(toy_spec("xlnet", "plm"), Toy().schema, Toy().item_table())
+    model = assembly.build(toy_spec("xlnet", "plm"), Toy().schema, Toy().item_table())
     optimizer = make_optimizer(model, TrainSpec())
     single = make_batch(make_sessions(5, 0, longest=1), whole_windows(make_sessions(5, 0, longest=1), 8))
     before = [p.clone() for p in model.parameters()]
-    accelerator = train.make_accelerator(TrainSpec(device="cpu"))
-    assert train.train_step(accelerator, model, optimizer, single, model.weights, 1.0)["next_item"][1] == 0
+    accelerator = trainer.make_accelerator(TrainSpec(device="cpu"))
+    assert trainer.train_step(accelerator, model, optimizer, single, model.weights, 1.0)["next_item"][1] == 0
     assert all(torch.equal(a, b) for a, b in zip(before, model.parameters(), strict=True))
 
 
 def test_a_diverged_run_fails_with_a_remedy(tmp_path: Path) -> None:
-    model = build.build(toy_spec(), Toy().schema, Toy().item_table())
+    model = assembly.build(toy_spec(), Toy().schema, Toy().item_table())
     with torch.no_grad():
         model.head.task.bias[3] = float("nan")
-    with pytest.raises(train.Diverged, match=r"lower train\.learning_rate"):
-        list(train.fit(model, Toy(), toy_spec(), tmp_path))  # type: ignore[arg-type]
+    with pytest.raises(trainer.Diverged, match=r"lower train\.learning_rate"):
+        list(trainer.fit(model, Toy(), toy_spec(), tmp_path))  # type: ignore[arg-type]
 
 
 def test_a_final_fit_uses_both_parts_and_keeps_the_last_epoch(tmp_path: Path) -> None:
@@ -266,7 +266,7 @@ def test_progress_counts_every_step_to_the_end(tmp_path: Path) -> None:
 
 def test_scores_are_the_top_of_the_softmax_and_seen_items_can_be_filtered() -> None:
     toy, spec = Toy(), toy_spec()
-    model = build.build(spec, toy.schema, toy.item_table()).eval()
+    model = assembly.build(spec, toy.schema, toy.item_table()).eval()
     sessions = toy.part("test")
     rows, ids, scores, probabilities = (
         np.concatenate(p) for p in zip(*evaluation.score(model, sessions, spec, N_ITEMS), strict=True)

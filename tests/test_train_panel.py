@@ -18,14 +18,14 @@ import numpy as np
 import pytest
 
 from t4r_lab import jobs
-from t4r_lab.files import append, write_json
-from t4r_lab.widgets import lab as lab_module
-from t4r_lab.widgets import source
-from t4r_lab.widgets.card import JobCard, progress
-from t4r_lab.widgets.curves import Curves, smoothed
-from t4r_lab.widgets.lab import Lab
-from t4r_lab.widgets.train import SHOWN, TrainPanel, with_card
-from t4r_lab.widgets.views import JobState, News
+from t4r_lab.base.files import append, write_json
+from t4r_lab.lab import app as lab_module
+from t4r_lab.lab.app import Lab
+from t4r_lab.lab.panels.train.job_card import JobCard, progress
+from t4r_lab.lab.panels.train.train_panel import SHOWN, TrainPanel, with_card
+from t4r_lab.lab.parts.curves import Curves, smoothed
+from t4r_lab.lab.state import source
+from t4r_lab.lab.state.views import JobState, News
 from tests.small import small_spec
 
 EVIL = "<img src=x onerror=alert(1)>"

@@ -13,20 +13,20 @@ from typing import Any
 
 import pytest
 
-from t4r_lab.errors import InputError
-from t4r_lab.files import locked
+from t4r_lab.base.errors import InputError
+from t4r_lab.base.files import locked
+from t4r_lab.lab.app import TABS, Lab
+from t4r_lab.lab.panels.tune.search_form import SearchForm, words
+from t4r_lab.lab.panels.tune.study_list import Look, StudyState, Watch
+from t4r_lab.lab.panels.tune.study_plots import plots
+from t4r_lab.lab.panels.tune.tune_panel import EMPTY, TunePanel, Tuning, progress
+from t4r_lab.lab.state.background import Background
+from t4r_lab.lab.state.draft import Draft
 from t4r_lab.spec import RunSpec
 from t4r_lab.spec.space import SEARCH_PRESETS, Range, parse_search, search_space
-from t4r_lab.spec.study import Plan, StudyOptions, load_study
-from t4r_lab.tuning import launch, lead
+from t4r_lab.spec.study_options import Plan, StudyOptions, load_study
+from t4r_lab.tuning import detached, lead
 from t4r_lab.tuning.study import Trial
-from t4r_lab.widgets.background import Background
-from t4r_lab.widgets.draft import Draft
-from t4r_lab.widgets.lab import TABS, Lab
-from t4r_lab.widgets.search import SearchForm, words
-from t4r_lab.widgets.studies import Look, StudyState, Watch
-from t4r_lab.widgets.study_plots import plots
-from t4r_lab.widgets.tune import EMPTY, TunePanel, Tuning, progress
 from tests.small import small_data, small_spec
 
 EVIL = "<img src=x onerror=alert(1)>"
@@ -47,7 +47,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def draft(data: Path) -> Draft:
-    from t4r_lab.data.dataset import Dataset
+    from t4r_lab.data.prepared.dataset import Dataset
 
     return Draft(small_spec(data), Dataset.open(data).schema)
 
@@ -192,7 +192,7 @@ def tuning(draft: Draft, tmp_path: Path) -> Iterator[Tuning]:
     made = Tuning(tmp_path, Background(), draft, lambda spec, name: draft.clone(spec, name), lambda living: None)
     yield made
     made.background.close()
-    for study in launch.all_launched(tmp_path):
+    for study in detached.all_launched(tmp_path):
         if study.lives():
             until(lambda study=study: study.name in lead.names(home=tmp_path))
             lead.stop(study.name, home=tmp_path)
@@ -244,27 +244,27 @@ def test_a_study_outlives_the_panel_is_found_again_and_stopped(tuning: Tuning, d
 def test_resuming_takes_the_latest_budget_and_refuses_a_second_process(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from t4r_lab.data.dataset import Dataset
-    from t4r_lab.tuning.address import address
+    from t4r_lab.data.prepared.dataset import Dataset
     from t4r_lab.tuning.storage import connect
+    from t4r_lab.tuning.storage_address import address
     from t4r_lab.tuning.study import begin
 
     started: list[str] = []
-    monkeypatch.setattr(launch, "_start", lambda study, *rest: started.append(study.name))
+    monkeypatch.setattr(detached, "_start", lambda study, *rest: started.append(study.name))
     plan = Plan.of(small_spec(data), StudyOptions.parse({"space": {SMOOTHING: None}, "trials": 3}))
     begin("a/b", plan, Dataset.open(data).digest, connect(address(tmp_path, None)))
     with pytest.raises(InputError, match="no such study"):
-        launch.resume("other", tmp_path)
-    launch.resume("a/b", tmp_path)  # begun by the command line
-    launch.launch(plan.spec, plan.options.model_copy(update={"trials": 9}), "a/b", tmp_path)
-    launch.resume("a/b", tmp_path)
-    study = launch.of("a/b", tmp_path)
+        detached.resume("other", tmp_path)
+    detached.resume("a/b", tmp_path)  # begun by the command line
+    detached.launch(plan.spec, plan.options.model_copy(update={"trials": 9}), "a/b", tmp_path)
+    detached.resume("a/b", tmp_path)
+    study = detached.of("a/b", tmp_path)
     assert started == ["a/b"] * 3
-    assert (study.name, load_study(study.folder / launch.SPEC)[1]["trials"]) == ("a/b", 9)
+    assert (study.name, load_study(study.folder / detached.SPEC)[1]["trials"]) == ("a/b", 9)
     with locked(study.folder / "lock"):
         assert Watch(tmp_path).living() == ["a/b"]
         with pytest.raises(InputError, match="it is running; stop it first"):
-            launch.resume("a/b", tmp_path)
+            detached.resume("a/b", tmp_path)
     assert Watch(tmp_path).living() == []
     state = Watch(tmp_path).look("").state
     assert state is not None
@@ -273,7 +273,7 @@ def test_resuming_takes_the_latest_budget_and_refuses_a_second_process(
 
 def test_a_log_is_shown_as_a_terminal_shows_it(tmp_path: Path) -> None:
     (tmp_path / "log.txt").write_bytes(b"first\nbar 10 %\rbar 90 %\r        \rsecond\nbar 1 %\rbar 2 %")
-    assert launch.Launched(tmp_path).log().splitlines() == ["first", "second", "bar 2 %"]
+    assert detached.Launched(tmp_path).log().splitlines() == ["first", "second", "bar 2 %"]
 
 
 def test_the_form_says_how_long_it_takes(draft: Draft) -> None:
@@ -300,15 +300,15 @@ def test_a_study_from_a_shell_leaves_the_choice_and_its_tick_alone() -> None:
 def test_the_command_line_detaches_to_the_same(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from t4r_lab.cli import main
+    from t4r_lab.cli.main import main
 
-    started: list[launch.Launched] = []
-    monkeypatch.setattr(launch, "_start", lambda study, *rest: started.append(study))
+    started: list[detached.Launched] = []
+    monkeypatch.setattr(detached, "_start", lambda study, *rest: started.append(study))
     spec = tmp_path / "spec.yaml"
     spec.write_text(small_spec(data).to_yaml())
     assert main(["tune", str(spec), "--detach", "--search", f"{DROPOUT}=0:0.3", "--trials", "4", "--study", "bg"]) == 0
     assert "study bg runs in the background" in capsys.readouterr().out
-    begun, section = load_study(started[0].folder / launch.SPEC)
+    begun, section = load_study(started[0].folder / detached.SPEC)
     assert begun == small_spec(data)
     assert StudyOptions.parse(section).space[DROPOUT] == Range(low=0, high=0.3)
     assert main(["tune", str(spec), "--detach", "--search", "nowhere"]) == 2  # before any process
@@ -318,8 +318,8 @@ def test_the_command_line_detaches_to_the_same(
 def test_a_study_that_cannot_be_read_hides_no_other(tmp_path: Path, data: Path) -> None:
     import optuna
 
-    from t4r_lab.tuning.address import address
     from t4r_lab.tuning.storage import connect
+    from t4r_lab.tuning.storage_address import address
 
     store = connect(address(tmp_path, None))
     optuna.create_study(study_name="half", storage=store.backend)
@@ -334,8 +334,8 @@ def test_the_tab_stands_between_train_and_runs_and_finds_a_running_study_again(
 ) -> None:
     at = TABS.index("Tune")
     assert (TABS[at - 1], TABS[at + 1]) == ("Train", "Runs")
-    monkeypatch.setattr(launch, "_start", lambda *study: None)
-    study = launch.launch(small_spec(data), StudyOptions.parse({"space": {DROPOUT: None}}), "s", tmp_path)
+    monkeypatch.setattr(detached, "_start", lambda *study: None)
+    study = detached.launch(small_spec(data), StudyOptions.parse({"space": {DROPOUT: None}}), "s", tmp_path)
     with locked(study.folder / "lock"):  # as its process would
         lab = Lab(tmp_path)
         try:

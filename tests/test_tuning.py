@@ -20,18 +20,19 @@ import optuna
 import polars as pl
 import pytest
 
-from t4r_lab import patience, processors
-from t4r_lab.errors import InputError
-from t4r_lab.patience import Away
-from t4r_lab.report import Progress, Remark, Report, TrialEnded
+from t4r_lab.base import processors, retries
+from t4r_lab.base.errors import InputError
+from t4r_lab.base.reports import Progress, Remark, Report, TrialEnded
+from t4r_lab.base.retries import Away
+from t4r_lab.base.urls import shown
 from t4r_lab.spec import RunSpec
 from t4r_lab.spec.space import parse_search
-from t4r_lab.spec.study import Plan, StudyOptions
-from t4r_lab.tuning import lead, record, storage, study, trial, worker
-from t4r_lab.tuning.address import address
-from t4r_lab.tuning.drawings import FIGURES
+from t4r_lab.spec.study_options import Plan, StudyOptions
+from t4r_lab.tuning import lead, storage, study, trial, trial_worker
+from t4r_lab.tuning import study_record as record
 from t4r_lab.tuning.storage import connect
-from t4r_lab.urls import shown
+from t4r_lab.tuning.storage_address import address
+from t4r_lab.tuning.study_images import FIGURES
 from tests.small import small_data, small_spec
 
 SMOOTHING, DROPOUT = "model.heads.0.loss.label_smoothing", "model.body.dropout"
@@ -43,14 +44,14 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def begin(data: Path, home: Path, name: str = "s", **options: Any) -> study.Study:
-    from t4r_lab.data.dataset import Dataset
+    from t4r_lab.data.prepared.dataset import Dataset
 
     plan = Plan.of(small_spec(data), StudyOptions.parse({"space": {SMOOTHING: None, DROPOUT: None}, **options}))
     return study.begin(name, plan, Dataset.open(data).digest, connect(address(home, None)))
 
 
-def orders(home: Path, name: str = "s", worker_name: str = "w", until: float | None = None) -> worker.Orders:
-    return worker.Orders(name, address(home, None), str(home), worker_name, [1], until)
+def orders(home: Path, name: str = "s", worker_name: str = "w", until: float | None = None) -> trial_worker.Orders:
+    return trial_worker.Orders(name, address(home, None), str(home), worker_name, [1], until)
 
 
 @pytest.fixture
@@ -78,7 +79,7 @@ def test_the_starting_spec_is_trial_0_and_the_count_is_exact(
     data: Path, tmp_path: Path, formula: list[RunSpec]
 ) -> None:
     begin(data, tmp_path, trials=8)
-    assert worker.work(orders(tmp_path)) == 8
+    assert trial_worker.work(orders(tmp_path)) == 8
     found = study.load("s", connect(address(tmp_path, None)))
     trials = found.trials()
     assert [t.number for t in trials] == list(range(8))
@@ -87,7 +88,7 @@ def test_the_starting_spec_is_trial_0_and_the_count_is_exact(
     assert [found.spec_of(t) for t in trials] == formula
     assert all(0 <= t.params[SMOOTHING] <= 0.9 and 0 <= t.params[DROPOUT] <= 0.5 for t in trials)
     assert found.ended()
-    assert worker.work(orders(tmp_path)) == 0  # there is nothing left
+    assert trial_worker.work(orders(tmp_path)) == 0  # there is nothing left
 
 
 def test_a_starting_spec_outside_the_search_is_trial_0_as_it_is(
@@ -95,7 +96,7 @@ def test_a_starting_spec_outside_the_search_is_trial_0_as_it_is(
 ) -> None:
     outside = {SMOOTHING: "0.2:0.4", DROPOUT: "0.2:0.3"}  # it has 0 and 0.1
     begin(data, tmp_path, trials=3, space={path: parse_search(f"{path}={r}")[1] for path, r in outside.items()})
-    assert worker.work(orders(tmp_path)) == 3
+    assert trial_worker.work(orders(tmp_path)) == 3
     found = study.load("s", connect(address(tmp_path, None)))
     first, *others = found.trials()
     assert first.start
@@ -106,7 +107,7 @@ def test_a_starting_spec_outside_the_search_is_trial_0_as_it_is(
 
 def test_workers_at_once_share_one_budget(data: Path, tmp_path: Path, formula: list[RunSpec]) -> None:
     begin(data, tmp_path, trials=12)
-    crew = [threading.Thread(target=worker.work, args=(orders(tmp_path, worker_name=f"w{i}"),)) for i in range(3)]
+    crew = [threading.Thread(target=trial_worker.work, args=(orders(tmp_path, worker_name=f"w{i}"),)) for i in range(3)]
     for thread in crew:
         thread.start()
     for thread in crew:
@@ -120,7 +121,7 @@ def test_workers_at_once_share_one_budget(data: Path, tmp_path: Path, formula: l
 def test_two_studies_at_once_do_not_mix(data: Path, tmp_path: Path, formula: list[RunSpec]) -> None:
     begin(data, tmp_path, "one", trials=5, pruner="none")
     begin(data, tmp_path, "two", trials=7, space={DROPOUT: None}, pruner="none")
-    crew = [threading.Thread(target=worker.work, args=(orders(tmp_path, name),)) for name in ("one", "two")]
+    crew = [threading.Thread(target=trial_worker.work, args=(orders(tmp_path, name),)) for name in ("one", "two")]
     for thread in crew:
         thread.start()
     for thread in crew:
@@ -133,11 +134,11 @@ def test_two_studies_at_once_do_not_mix(data: Path, tmp_path: Path, formula: lis
 
 def test_a_larger_budget_goes_on(data: Path, tmp_path: Path, formula: list[RunSpec]) -> None:
     begin(data, tmp_path, trials=3)
-    worker.work(orders(tmp_path))
+    trial_worker.work(orders(tmp_path))
     begin(data, tmp_path, trials=5)
-    assert worker.work(orders(tmp_path)) == 2
+    assert trial_worker.work(orders(tmp_path)) == 2
     begin(data, tmp_path, trials=4)
-    assert worker.work(orders(tmp_path)) == 0
+    assert trial_worker.work(orders(tmp_path)) == 0
 
 
 @pytest.mark.parametrize(
@@ -163,7 +164,7 @@ def test_every_sampler_fills_a_conditional_space(
     kinds = {"choices": ["gru", "sasrec"]}
     space = {"model.body.kind": kinds, "model.body.n_head": {"choices": [1, 2]}, SMOOTHING: None, DROPOUT: None}
     begin(data, tmp_path, trials=16, sampler=sampler, space=space, pruner="none")
-    worker.work(orders(tmp_path))
+    trial_worker.work(orders(tmp_path))
     trials = study.load("s", connect(address(tmp_path, None))).trials()
     assert Counter(t.state for t in trials) == {"finished": 16}
     for t in trials[1:]:
@@ -175,7 +176,7 @@ def test_every_sampler_fills_a_conditional_space(
 def test_a_grid_is_tried_point_by_point(data: Path, tmp_path: Path, formula: list[RunSpec]) -> None:
     space = {SMOOTHING: {"choices": [0, 0.3, 0.6]}, DROPOUT: {"choices": [0.1, 0.2]}}
     begin(data, tmp_path, sampler="grid", space=space)
-    worker.work(orders(tmp_path))
+    trial_worker.work(orders(tmp_path))
     trials = study.load("s", connect(address(tmp_path, None))).trials()
     assert len(trials) == 6  # the start is one of them
     assert {(t.params[SMOOTHING], t.params[DROPOUT]) for t in trials} == {
@@ -192,7 +193,7 @@ def test_a_grid_is_tried_point_by_point(data: Path, tmp_path: Path, formula: lis
 
 def test_the_best_is_optunas_and_the_search_finds_it(data: Path, tmp_path: Path, formula: list[RunSpec]) -> None:
     begin(data, tmp_path, trials=40, pruner="none")
-    worker.work(orders(tmp_path))
+    trial_worker.work(orders(tmp_path))
     found = study.load("s", connect(address(tmp_path, None)))
     (best,) = found.front()
     assert best.number == found.optuna.best_trial.number
@@ -205,7 +206,7 @@ def test_the_best_is_optunas_and_the_search_finds_it(data: Path, tmp_path: Path,
 
 def test_the_front_of_two_objectives_with_a_constraint(data: Path, tmp_path: Path, formula: list[RunSpec]) -> None:
     begin(data, tmp_path, trials=30, objectives=["ndcg@5", "ece"], constraints=["ece>=0.05"])
-    worker.work(orders(tmp_path))
+    trial_worker.work(orders(tmp_path))
     found = study.load("s", connect(address(tmp_path, None)))
     trials = found.trials()
     kept = [t for t in trials if t.metrics["ece"] >= 0.05]
@@ -224,7 +225,7 @@ def test_importance_is_of_what_made_trials_good(
     data: Path, tmp_path: Path, formula: list[RunSpec], objective: str
 ) -> None:
     begin(data, tmp_path, trials=20, sampler="qmc", pruner="none", objectives=[objective])
-    worker.work(orders(tmp_path))
+    trial_worker.work(orders(tmp_path))
     found = study.load("s", connect(address(tmp_path, None)))
     by_direction = optuna.importance.get_param_importances(found.optuna)  # which knows the study's own
     assert found.importance(objective) == pytest.approx(by_direction)
@@ -245,7 +246,7 @@ def test_pruned_trials_say_so(data: Path, tmp_path: Path, monkeypatch: pytest.Mo
 
     monkeypatch.setattr(trial, "train", train)
     begin(data, tmp_path, trials=30, pruner=pruner, sampler="random")
-    worker.work(orders(tmp_path))
+    trial_worker.work(orders(tmp_path))
     trials = study.load("s", connect(address(tmp_path, None))).trials()
     states = Counter(t.state for t in trials)
     assert states["pruned"] > 3
@@ -286,7 +287,7 @@ def test_a_trial_fails_alone_with_its_reason(data: Path, tmp_path: Path, monkeyp
     }
     monkeypatch.setattr(trial, "train", failing(faults))
     begin(data, tmp_path, trials=8, pruner="none")
-    assert worker.work(orders(tmp_path)) == 9
+    assert trial_worker.work(orders(tmp_path)) == 9
     trials = study.load("s", connect(address(tmp_path, None))).trials()
     ended = ["finished", *["failed"] * 3, "refused", "failed", "failed", "finished", "finished"]
     assert [t.state for t in trials] == ended  # what was refused has trained nothing, so that no trial is paid for it
@@ -298,7 +299,7 @@ def test_a_trial_fails_alone_with_its_reason(data: Path, tmp_path: Path, monkeyp
 def test_values_that_fit_no_model_cost_no_trial(data: Path, tmp_path: Path, formula: list[RunSpec]) -> None:
     space = {"model.body.kind": {"choices": ["sasrec"]}, "model.body.n_head": {"choices": [2, 3]}, DROPOUT: None}
     begin(data, tmp_path, trials=8, space=space, pruner="none", sampler="random")
-    worker.work(orders(tmp_path))
+    trial_worker.work(orders(tmp_path))
     trials = study.load("s", connect(address(tmp_path, None))).trials()
     states = Counter(t.state for t in trials)
     assert states["finished"] == 8
@@ -313,14 +314,14 @@ def test_a_dead_worker_s_trial_is_tried_again_with_the_same_values(
     found = study.load("s", found.store, [0])
     claimed = found.claim("dead")
     assert claimed is not None
-    worker.choose(claimed, found.plan)  # it has its values when its worker dies
+    trial_worker.choose(claimed, found.plan)  # it has its values when its worker dies
     found.lose("dead")
     again = found.claim("dead")
     assert again is not None
-    value = worker.choose(again, found.plan)
+    value = trial_worker.choose(again, found.plan)
     assert value == found.plan.spec  # trial 0 stays the starting spec
     found.lose("dead")
-    assert worker.work(orders(tmp_path)) == 3
+    assert trial_worker.work(orders(tmp_path)) == 3
     trials = found.trials()
     assert [t.state for t in trials] == ["lost", "lost", "finished", "finished", "finished"]
     assert trials[0].reason == "its worker died; tried again as trial 1"
@@ -333,7 +334,7 @@ def test_a_trial_that_kills_its_workers_is_given_up(data: Path, tmp_path: Path, 
     for _ in range(study.MOST_RETRIES + 1):
         assert found.claim("dead") is not None
         found.lose("dead")
-    assert worker.work(orders(tmp_path)) == 2
+    assert trial_worker.work(orders(tmp_path)) == 2
     *lost, last = (t for t in found.trials() if t.state == "lost")
     assert [t.reason for t in lost] == [f"its worker died; tried again as trial {t.number + 1}" for t in lost]
     assert (len(lost), last.reason) == (study.MOST_RETRIES, "its worker died; not tried again")
@@ -343,7 +344,7 @@ def test_a_trial_that_kills_its_workers_is_given_up(data: Path, tmp_path: Path, 
 def test_a_worker_that_dies_in_its_claim_leaves_nothing(data: Path, tmp_path: Path, formula: list[RunSpec]) -> None:
     found = study.load("s", begin(data, tmp_path, trials=2, pruner="none").store, [0])
     found.optuna.ask()  # given out, but nobody's: as if killed between the two
-    assert worker.work(orders(tmp_path)) == 2
+    assert trial_worker.work(orders(tmp_path)) == 2
     assert Counter(t.state for t in found.trials()) == {"lost": 1, "finished": 2}
 
 
@@ -355,7 +356,7 @@ def test_a_worker_without_a_sign_of_life_is_given_up(
     found = study.load("s", begin(data, tmp_path, trials=2, pruner="none").store, [0])
     assert found.claim("far away") is not None
     began = time.monotonic()
-    assert worker.work(orders(tmp_path)) == 2
+    assert trial_worker.work(orders(tmp_path)) == 2
     assert time.monotonic() - began > 0.8
     assert Counter(t.state for t in found.trials()) == {"lost": 1, "finished": 2}
 
@@ -363,7 +364,7 @@ def test_a_worker_without_a_sign_of_life_is_given_up(
 def test_a_running_trial_is_left_alone(data: Path, tmp_path: Path, formula: list[RunSpec]) -> None:
     found = study.load("s", begin(data, tmp_path, trials=2, pruner="none").store, [0])
     assert found.claim("alive") is not None
-    done = threading.Thread(target=worker.work, args=(orders(tmp_path),))
+    done = threading.Thread(target=trial_worker.work, args=(orders(tmp_path),))
     done.start()
     time.sleep(1)
     assert Counter(t.state for t in found.trials()) == {"running": 1, "finished": 1}
@@ -385,13 +386,13 @@ def test_stopped_from_elsewhere_and_gone_on(data: Path, tmp_path: Path, monkeypa
     done: list[RunSpec] = []
     monkeypatch.setattr(trial, "train", train)
     begin(data, tmp_path, trials=4, pruner="none")
-    worker.work(orders(tmp_path))
+    trial_worker.work(orders(tmp_path))
     result, trials = lead.report("s", home=tmp_path)
     assert (result.status, result.counts) == ("stopped", {"finished": 2, "lost": 1, "waiting": 1})
     assert trials[2].reason == "it was stopped; tried again as trial 3"
     monkeypatch.setattr(trial, "train", failing({}))
     begin(data, tmp_path, trials=4, pruner="none")
-    worker.work(orders(tmp_path))
+    trial_worker.work(orders(tmp_path))
     result, trials = lead.report("s", home=tmp_path)
     assert (result.status, result.counts) == ("finished", {"finished": 4, "lost": 1})
     assert trials[3].params == trials[2].params
@@ -403,7 +404,7 @@ def test_a_pause_holds_the_trial_and_costs_no_minutes(
     def train(spec: RunSpec, plan: Plan, dataset: Any, folder: Path, epochs: list, stop: Any, prune: Any) -> dict:
         begun.set()
         assert release.wait(60)  # the pause has been asked for
-        time.sleep(worker.POLL + 0.1)  # and is seen at the next look
+        time.sleep(trial_worker.POLL + 0.1)  # and is seen at the next look
         began = time.monotonic()
         answers.append(stop())
         held.append(time.monotonic() - began)
@@ -415,7 +416,7 @@ def test_a_pause_holds_the_trial_and_costs_no_minutes(
     with pytest.raises(InputError, match="nothing of it runs"):
         lead.pause("s", home=tmp_path)
     assert not lead.go_on("s", home=tmp_path)
-    crew = threading.Thread(target=worker.work, args=(orders(tmp_path),))
+    crew = threading.Thread(target=trial_worker.work, args=(orders(tmp_path),))
     crew.start()
     assert begun.wait(60)
     found.keep(study.UNTIL, time.time() + 1)  # over in the midst of the pause
@@ -442,7 +443,7 @@ def test_a_paused_study_can_be_stopped(data: Path, tmp_path: Path, monkeypatch: 
 
     monkeypatch.setattr(trial, "train", train)
     begin(data, tmp_path, trials=2, pruner="none")
-    worker.work(orders(tmp_path))
+    trial_worker.work(orders(tmp_path))
     result, trials = lead.report("s", home=tmp_path)
     assert (result.status, trials[0].reason) == ("stopped", "it was stopped; tried again as trial 1")
 
@@ -452,7 +453,7 @@ def test_workers_elsewhere_keep_the_minutes_of_the_study(
 ) -> None:
     monkeypatch.setattr(trial, "train", failing({}))
     begin(data, tmp_path, minutes=1, pruner="none").keep(study.UNTIL, time.time() - 1)
-    assert worker.work(orders(tmp_path)) == 0
+    assert trial_worker.work(orders(tmp_path)) == 0
 
 
 def test_progress_is_of_the_time_where_only_that_is_given(data: Path, tmp_path: Path) -> None:
@@ -472,7 +473,7 @@ def test_no_trial_begins_that_would_not_end_in_time(
 
     monkeypatch.setattr(trial, "train", train)
     begin(data, tmp_path, minutes=1, pruner="none")
-    assert worker.work(orders(tmp_path, until=time.time() + 1.9)) == 1
+    assert trial_worker.work(orders(tmp_path, until=time.time() + 1.9)) == 1
 
 
 def test_minutes_end_a_study(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -483,7 +484,7 @@ def test_minutes_end_a_study(data: Path, tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.setattr(trial, "train", train)
     begin(data, tmp_path, minutes=1, pruner="none")
     began = time.time()
-    done = worker.work(orders(tmp_path, until=began + 2))
+    done = trial_worker.work(orders(tmp_path, until=began + 2))
     assert 2 <= done <= 6
     assert time.time() - began < 2.5
     assert Counter(t.state for t in study.load("s", connect(address(tmp_path, None))).trials()) == {"finished": done}
@@ -493,7 +494,7 @@ def test_minutes_end_a_study(data: Path, tmp_path: Path, monkeypatch: pytest.Mon
 def test_a_value_that_is_no_number_fails_the_trial(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
-    from t4r_lab.data.dataset import Dataset
+    from t4r_lab.data.prepared.dataset import Dataset
 
     judged = trial.judge
     spoiled = lambda *given: SimpleNamespace(metrics=lambda: {**judged(*given).metrics(), name: math.nan})  # noqa: E731
@@ -517,7 +518,7 @@ def test_a_storage_that_is_away_is_waited_for_by_those_who_work(
         return "there"
 
     calls: list[int] = []
-    monkeypatch.setattr(patience, "LONGEST", 0.001)
+    monkeypatch.setattr(retries, "LONGEST", 0.001)
     reader = connect(address(tmp_path, None))
     with pytest.raises(Away, match=r"can't be reached \(away\)"):
         reader.patiently(call)
@@ -541,19 +542,19 @@ def test_what_waits_within_what_waits_is_made_again_with_it(monkeypatch: pytest.
 
     def outer() -> str:
         tries["outer"] += 1
-        return patience.patiently(inner)
+        return retries.patiently(inner)
 
-    monkeypatch.setattr(patience, "LONGEST", 0.001)
-    assert patience.patiently(outer) == "there"
+    monkeypatch.setattr(retries, "LONGEST", 0.001)
+    assert retries.patiently(outer) == "there"
     assert tries == {"outer": 3, "inner": 3}
-    monkeypatch.setattr(patience, "HURRIED", 0.0)
+    monkeypatch.setattr(retries, "HURRIED", 0.0)
     tries["inner"] = 0
-    patience.hurry.set()  # as by Ctrl-C
+    retries.hurry.set()  # as by Ctrl-C
     try:
         with pytest.raises(Away):
-            patience.patiently(outer)
+            retries.patiently(outer)
     finally:
-        patience.hurry.clear()
+        retries.hurry.clear()
     assert tries["inner"] == 1
 
 
@@ -617,16 +618,16 @@ def test_other_data_are_refused(data: Path, tmp_path: Path) -> None:
         study.begin("s", found.plan, "0" * 64, found.store)
     found.keep(study.PLAN, {**found.optuna.user_attrs[study.PLAN], "digest": "0" * 64})
     with pytest.raises(InputError, match="not the data of study s"):
-        worker.work(orders(tmp_path))
+        trial_worker.work(orders(tmp_path))
 
 
 # ── real trainings ──────────────────────────────────────────────────────────────────────────────
 
 
 def test_a_trial_is_trained_and_judged_as_a_run_is(data: Path, tmp_path: Path) -> None:
-    from t4r_lab import runner
-    from t4r_lab.data.dataset import Dataset
-    from t4r_lab.report import silent
+    from t4r_lab.base.reports import silent
+    from t4r_lab.data.prepared.dataset import Dataset
+    from t4r_lab.runs import run
 
     spec = small_spec(data, model__heads__0__loss__label_smoothing=0.2)
     options = StudyOptions.parse(
@@ -634,7 +635,7 @@ def test_a_trial_is_trained_and_judged_as_a_run_is(data: Path, tmp_path: Path) -
     )
     epochs: list[dict[str, Any]] = []
     found = trial.train(spec, Plan.of(spec, options), Dataset.open(data), tmp_path / "trial", epochs)
-    whole = runner.run(spec, home=tmp_path / "home", on_report=silent)
+    whole = run.run(spec, home=tmp_path / "home", on_report=silent)
     for name, value in whole.valid.items():
         assert found[name] == value, name
     assert len(epochs) == spec.train.epochs
@@ -645,7 +646,7 @@ def test_a_trial_is_trained_and_judged_as_a_run_is(data: Path, tmp_path: Path) -
 
 
 def test_a_pause_counts_in_no_epoch_s_time(data: Path, tmp_path: Path) -> None:
-    from t4r_lab.data.dataset import Dataset
+    from t4r_lab.data.prepared.dataset import Dataset
 
     def slowly() -> bool:
         time.sleep(0.1)
@@ -664,16 +665,17 @@ def test_a_pause_counts_in_no_epoch_s_time(data: Path, tmp_path: Path) -> None:
 def _weights(home: Path, run_id: str) -> dict[str, Any]:
     from safetensors.torch import load_file
 
-    from t4r_lab import build, track
+    from t4r_lab import tracking
+    from t4r_lab.training import assembly
 
-    model, *_ = build.load(track.artifacts(home, run_id) / "model")
-    assert load_file(track.artifacts(home, run_id) / "model" / "model.safetensors")
+    model, *_ = assembly.load(tracking.artifacts(home, run_id) / "model")
+    assert load_file(tracking.artifacts(home, run_id) / "model" / "model.safetensors")
     return dict(model.named_parameters())
 
 
 @pytest.mark.slow
 def test_tune_leads_workers_and_records(data: Path, tmp_path: Path) -> None:
-    from t4r_lab import track
+    from t4r_lab import tracking
 
     said: list[Report] = []
     options = StudyOptions.parse({"presets": ["regularizers"], "trials": 7, "workers": 2, "pruner": "none"})
@@ -684,8 +686,8 @@ def test_tune_leads_workers_and_records(data: Path, tmp_path: Path) -> None:
     assert any("7 trials of about" in r.words for r in said if isinstance(r, Remark))
     assert len({t.worker for t in lead.report("small", home=tmp_path)[1]}) == 2
     # the record: a run of the study, under which each trial stands; neither is a run of the Lab
-    assert track.runs(tmp_path) == []
-    client, experiment = track.client_of(tmp_path)
+    assert tracking.runs(tmp_path) == []
+    client, experiment = tracking.client_of(tmp_path)
     runs = client.search_runs([experiment])
     children = [r for r in runs if r.data.tags.get("mlflow.parentRunId") == result.run_id]
     (parent,) = [r for r in runs if r.info.run_id == result.run_id]
@@ -703,7 +705,7 @@ def test_tune_leads_workers_and_records(data: Path, tmp_path: Path) -> None:
     best = result.front[0]
     note = f"ndcg@5 over 8 knobs on {data.name}; trial {best.number} is best: ndcg@5 {best.values['ndcg@5']:.4g}"
     assert parent.data.tags["mlflow.note.content"] == note
-    folder = track.artifacts(tmp_path, result.run_id)
+    folder = tracking.artifacts(tmp_path, result.run_id)
     assert RunSpec.load(folder / "best.yaml") == result.best
     rows = list(csv.DictReader(io.StringIO((folder / "study.csv").read_text())))
     assert [float(r["ndcg@5"]) for r in rows] == [t.values["ndcg@5"] for t in trials.values()]
@@ -720,22 +722,22 @@ def test_tune_leads_workers_and_records(data: Path, tmp_path: Path) -> None:
 
 
 def test_what_was_not_recorded_is_made_up_for(data: Path, tmp_path: Path, formula: list[RunSpec]) -> None:
-    from t4r_lab import track
-    from t4r_lab.track import studies
+    from t4r_lab import tracking
+    from t4r_lab.tracking import study_runs
 
     found = begin(data, tmp_path, trials=4, pruner="none")
-    worker.work(orders(tmp_path))
+    trial_worker.work(orders(tmp_path))
     opened = record.open_record(found, tmp_path)
     assert record.open_record(found, tmp_path).run_id == opened.run_id
     there: set[int] = set()
     record.write_trials(found, opened, found.trials()[:2], there)
-    client, experiment = track.client_of(tmp_path)
+    client, experiment = tracking.client_of(tmp_path)
     torn = {"mlflow.parentRunId": opened.run_id, "t4r.trial": "2", "t4r.study": "s"}
     client.create_run(experiment, tags=torn)  # whose writer was killed in the midst
-    there = studies.recorded_trials(tmp_path, opened.run_id)
+    there = study_runs.recorded_trials(tmp_path, opened.run_id)
     assert there == {0, 1}
     record.write_trials(found, opened, found.trials(), there)
-    assert studies.recorded_trials(tmp_path, opened.run_id) == {0, 1, 2, 3}
+    assert study_runs.recorded_trials(tmp_path, opened.run_id) == {0, 1, 2, 3}
     assert len(client.search_runs([experiment])) == 5
 
 

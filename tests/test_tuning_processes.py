@@ -17,15 +17,15 @@ from typing import IO, Any
 
 import pytest
 
-from t4r_lab.data.dataset import Dataset
-from t4r_lab.errors import InputError
-from t4r_lab.report import silent
+from t4r_lab.base.errors import InputError
+from t4r_lab.base.reports import silent
+from t4r_lab.data.prepared.dataset import Dataset
+from t4r_lab.lab.panels.tune.study_list import Watch
 from t4r_lab.spec import RunSpec
-from t4r_lab.spec.study import Plan, StudyOptions
-from t4r_lab.tuning import launch, lead, study
-from t4r_lab.tuning.address import address
+from t4r_lab.spec.study_options import Plan, StudyOptions
+from t4r_lab.tuning import detached, lead, study
 from t4r_lab.tuning.storage import connect
-from t4r_lab.widgets.studies import Watch
+from t4r_lab.tuning.storage_address import address
 from tests.small import small_data, small_spec
 
 KILLS = 6
@@ -75,7 +75,7 @@ def test_a_killed_worker_is_replaced_and_ctrl_c_can_be_gone_on_from(data: Path, 
     process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     worker = _running_worker(tmp_path / "home", process)
     children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
-    (pid,) = [p for p in children if b"t4r_lab.tuning.worker" in Path(f"/proc/{p}/cmdline").read_bytes()]
+    (pid,) = [p for p in children if b"t4r_lab.tuning.trial_worker" in Path(f"/proc/{p}/cmdline").read_bytes()]
     os.kill(int(pid), signal.SIGKILL)
     assert _running_worker(tmp_path / "home", process, but=worker) != worker
     process.send_signal(signal.SIGINT)
@@ -200,14 +200,14 @@ def test_a_study_in_the_background_works_on_a_server_whose_password_nobody_sees(
 ) -> None:
     url = server.url.replace("lab@", "lab:hushed@")
     options = StudyOptions.parse({"space": {DROPOUT: None}, "trials": 500})
-    launched = launch.launch(small_spec(data, train__epochs=1), options, "hidden", tmp_path, url)
+    launched = detached.launch(small_spec(data, train__epochs=1), options, "hidden", tmp_path, url)
     found = Watch(tmp_path)
     deadline = time.monotonic() + 90
     while (state := found.look("hidden").state) is None or state.status != "running" or len(state.trials) < 3:
         assert time.monotonic() < deadline, launched.log(20)
         time.sleep(0.1)
     shown = [path.read_bytes() for path in Path("/proc").glob("[0-9]*/cmdline") if path.exists()]
-    assert any(b"t4r_lab.tuning.worker" in line for line in shown)
+    assert any(b"t4r_lab.tuning.trial_worker" in line for line in shown)
     assert not any(b"hushed" in line for line in shown)
     lead.stop("hidden", home=tmp_path, storage=url)
     while launched.lives():
@@ -290,9 +290,9 @@ def test_a_server_that_is_stopped_under_a_study_and_started_again_ends_neither_l
 
 def studies_of(home: Path) -> list[Any]:
     """The runs of studies in the record."""
-    from t4r_lab import track
+    from t4r_lab import tracking
 
-    client, experiment = track.client_of(home)
+    client, experiment = tracking.client_of(home)
     return [run for run in client.search_runs([experiment]) if "t4r.trial" not in run.data.tags]
 
 
@@ -312,7 +312,7 @@ def test_one_process_leads_and_a_dead_one_lets_go(data: Path, tmp_path: Path, se
             lead.tune(RunSpec.load(spec), asked, "led", home=home, storage=storage_of.url, on_report=silent)
         assert "`t4r-lab worker --study led` adds a worker" in str(told.value)
         (run,) = [run for run in studies_of(home) if run.info.status == "RUNNING"]
-        worker = children(first.pid, b"t4r_lab.tuning.worker")
+        worker = children(first.pid, b"t4r_lab.tuning.trial_worker")
         first.kill()
         first.communicate()
         assert running("led", home, storage_of)  # its worker outlives it,
@@ -341,9 +341,9 @@ def running(name: str, home: Path, server: Any) -> bool:
 
 
 def mlflow_status(home: Path, run: Any) -> str:
-    from t4r_lab import track
+    from t4r_lab import tracking
 
-    return str(track.client_of(home)[0].get_run(run.info.run_id).info.status)
+    return str(tracking.client_of(home)[0].get_run(run.info.run_id).info.status)
 
 
 def children(pid: int, words: bytes) -> list[int]:

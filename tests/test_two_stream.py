@@ -6,11 +6,11 @@ import pytest
 import torch
 from torch import nn
 
-from t4r_lab.errors import InputError
+from t4r_lab.base.errors import InputError
 from t4r_lab.nn import RNNBlock, SequentialBlock, TransformerBlock, XLNetConfig
+from t4r_lab.nn.bodies.two_stream import query_stream, unseen
 from t4r_lab.nn.flow import Batch
 from t4r_lab.nn.masking import PermutationLM
-from t4r_lab.nn.two_stream import query_stream, unseen
 from tests.test_blocks import features
 
 ORDER = torch.tensor([[0.0, 0.7, 0.0, 0.3]])

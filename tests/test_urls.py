@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from t4r_lab.urls import hushed, shown
+from t4r_lab.base.urls import hushed, shown
 
 
 @pytest.mark.parametrize(

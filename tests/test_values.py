@@ -14,13 +14,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from t4r_lab.cli import main
-from t4r_lab.data.columns import DEVICES, LONGEST_NAME, Names
-from t4r_lab.data.dataset import Dataset
-from t4r_lab.data.inspection import inspect
-from t4r_lab.data.prepare import PrepareOptions, prepare
-from t4r_lab.data.readers import read_events, read_file
-from t4r_lab.data.values import (
+from t4r_lab.base.errors import InputError
+from t4r_lab.cli.main import main
+from t4r_lab.data.pipeline.inspection import inspect
+from t4r_lab.data.pipeline.prepare import PrepareOptions, prepare
+from t4r_lab.data.prepared.dataset import Dataset
+from t4r_lab.data.read.readers import read_events, read_file
+from t4r_lab.data.read.values import (
     USUAL_MISSING,
     ColumnType,
     decide,
@@ -31,8 +31,8 @@ from t4r_lab.data.values import (
     texts,
     unreadable,
 )
-from t4r_lab.describe import describe
-from t4r_lab.errors import InputError
+from t4r_lab.data.sessions.column_roles import DEVICES, LONGEST_NAME, Names
+from t4r_lab.runs.describe import describe
 
 LOO = PrepareOptions(split="leave_one_out")
 QUICK = settings(deadline=None, max_examples=50, suppress_health_check=list(HealthCheck))

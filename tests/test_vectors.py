@@ -10,11 +10,12 @@ import polars as pl
 import pytest
 import torch
 
-from t4r_lab import runner, track
-from t4r_lab.data.dataset import Dataset
-from t4r_lab.data.vectors import read_vectors
-from t4r_lab.errors import InputError
-from t4r_lab.report import silent
+from t4r_lab import tracking
+from t4r_lab.base.errors import InputError
+from t4r_lab.base.reports import silent
+from t4r_lab.data.prepared.dataset import Dataset
+from t4r_lab.data.prepared.vectors import read_vectors
+from t4r_lab.runs import run
 from t4r_lab.spec import InputsSpec
 from tests.small import small_data, small_spec
 
@@ -113,13 +114,13 @@ def test_a_recorded_model_needs_the_file_no_more(data: Dataset, tmp_path: Path) 
     own_vectors(data, 5).write_parquet(tmp_path / "v.parquet")
     features = {"item_id": {}, "blog": {"vectors": {"path": str(tmp_path / "v.parquet"), "normalization": "l2"}}}
     spec = small_spec(data.path, model__inputs__features=features)
-    result = runner.run(spec, home=tmp_path / "home", on_report=silent)
+    result = run.run(spec, home=tmp_path / "home", on_report=silent)
     wanted = read(data, tmp_path / "v.parquet", normalization="l2")
     (tmp_path / "v.parquet").unlink()
-    model, *_ = runner.load_model(tmp_path / "home", track.find(tmp_path / "home", result.run_id))
+    model, *_ = run.load_model(tmp_path / "home", tracking.find(tmp_path / "home", result.run_id))
     assert torch.equal(model.head.body.inputs.item_table_blog, torch.as_tensor(wanted))
-    again = runner.evaluate_run(result.run_id, home=tmp_path / "home", on_report=silent)
+    again = run.evaluate_run(result.run_id, home=tmp_path / "home", on_report=silent)
     assert again.valid == result.valid
     with pytest.raises(InputError, match="no such file"):
-        runner.run(spec, home=tmp_path / "other", on_report=silent)
-    assert not track.runs(tmp_path / "other")
+        run.run(spec, home=tmp_path / "other", on_report=silent)
+    assert not tracking.runs(tmp_path / "other")

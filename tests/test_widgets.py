@@ -13,17 +13,17 @@ from typing import Any
 
 import pytest
 
+from t4r_lab.lab.app import Lab
+from t4r_lab.lab.panels.architecture.feature_table import FeatureEditor
+from t4r_lab.lab.panels.architecture.picture import picture
+from t4r_lab.lab.panels.architecture.spec_form import SpecForm
+from t4r_lab.lab.panels.runs.runs_panel import RunsPanel
+from t4r_lab.lab.panels.train.job_card import JobCard
+from t4r_lab.lab.panels.train.train_panel import TrainPanel
+from t4r_lab.lab.state.background import Background
+from t4r_lab.lab.state.draft import Draft
+from t4r_lab.lab.state.views import JobState, RunSummary
 from t4r_lab.spec import BODY_MASKINGS, RunSpec
-from t4r_lab.widgets.background import Background
-from t4r_lab.widgets.card import JobCard
-from t4r_lab.widgets.draft import Draft
-from t4r_lab.widgets.features import FeatureEditor
-from t4r_lab.widgets.forms import SpecForm
-from t4r_lab.widgets.lab import Lab
-from t4r_lab.widgets.picture import picture
-from t4r_lab.widgets.runs import RunsPanel
-from t4r_lab.widgets.train import TrainPanel
-from t4r_lab.widgets.views import JobState, RunSummary
 from tests.toy import SCHEMA
 
 EVIL = "<img src=x onerror=alert(1)>"
@@ -400,7 +400,7 @@ def test_every_failure_reaches_a_panel_or_whoever_shows_the_whole() -> None:
 
 
 def test_a_watch_goes_on_after_every_failure(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("t4r_lab.widgets.background.REST", 0.01)
+    monkeypatch.setattr("t4r_lab.lab.state.background.REST", 0.01)
     background, told = Background(), list[str]()
     background.repeat(raises(PanicException("no")), told.append, told.append, raises(ValueError("pause")))
     until(lambda: sum("PanicException" in text for text in told) > 2 and any("pause" in text for text in told))

@@ -6,8 +6,8 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from t4r_lab.data.sessions import Sessions
-from t4r_lab.schema import Column, Schema
+from t4r_lab.data.sessions.arrays import Sessions
+from t4r_lab.schema.columns import Column, Schema
 from t4r_lab.spec import BODY_MASKINGS, RunSpec
 
 N_ITEMS = 40

@@ -4,13 +4,13 @@ from importlib import import_module
 from typing import Any
 
 _HOME = {
-    "Dataset": "dataset",
-    "Generator": "synthetic",
-    "PrepareOptions": "prepare",
-    "Sessions": "sessions",
-    "Vocabulary": "vocabulary",
-    "demo_dataset": "synthetic",
-    "prepare": "prepare",
+    "Dataset": "prepared.dataset",
+    "Generator": "pipeline.synthetic",
+    "PrepareOptions": "pipeline.prepare",
+    "Sessions": "sessions.arrays",
+    "Vocabulary": "prepared.vocabulary",
+    "demo_dataset": "pipeline.synthetic",
+    "prepare": "pipeline.prepare",
 }
 
 

@@ -14,19 +14,19 @@ _CONFIGURATIONS = (
 
 _HOME = {
     "Batch": "flow",
-    "BinaryClassificationTask": "tasks",
-    "CategoricalClassificationTask": "tasks",
-    "Head": "heads",
-    "MLPBlock": "blocks",
-    "Model": "heads",
-    "NextItemPredictionTask": "heads",
-    "RNNBlock": "blocks",
-    "RegressionTask": "tasks",
-    "SequentialBlock": "blocks",
-    "Towers": "towers",
-    "TabularSequenceFeatures": "features",
-    "TransformerBlock": "blocks",
-    **dict.fromkeys(_CONFIGURATIONS, "configurations"),
+    "BinaryClassificationTask": "heads.tasks",
+    "CategoricalClassificationTask": "heads.tasks",
+    "Head": "heads.model",
+    "MLPBlock": "bodies.blocks",
+    "Model": "heads.model",
+    "NextItemPredictionTask": "heads.model",
+    "RNNBlock": "bodies.blocks",
+    "RegressionTask": "heads.tasks",
+    "SequentialBlock": "bodies.blocks",
+    "Towers": "bodies.towers",
+    "TabularSequenceFeatures": "inputs.tabular",
+    "TransformerBlock": "bodies.blocks",
+    **dict.fromkeys(_CONFIGURATIONS, "bodies.configurations"),
 }
 
 __all__ = list(_HOME)

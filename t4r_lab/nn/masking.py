@@ -11,7 +11,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from t4r_lab.errors import InputError, did_you_mean
+from t4r_lab.base.errors import InputError, did_you_mean
 from t4r_lab.nn.flow import Batch, Masked, positions
 from t4r_lab.spec import MaskingSpec
 

@@ -1,7 +1,7 @@
 """Spec: one serializable description of a run; the single source of truth of every face."""
 
-from t4r_lab.spec.bodies import BERT, BODY_MASKINGS, GPT2, GRU, LSTM, BodySpec, XLNet, not_for, pair_refusal
-from t4r_lab.spec.heads import (
+from t4r_lab.spec.body_specs import BERT, BODY_MASKINGS, GPT2, GRU, LSTM, BodySpec, XLNet, not_for, pair_refusal
+from t4r_lab.spec.head_specs import (
     BCE,
     BPR,
     GBCE,
@@ -23,7 +23,8 @@ from t4r_lab.spec.heads import (
     lower_is_better,
 )
 from t4r_lab.spec.knobs import Knob
-from t4r_lab.spec.parts import (
+from t4r_lab.spec.run_spec import RunSpec, parse_assignment
+from t4r_lab.spec.sections import (
     CLM,
     METRICS,
     MLM,
@@ -39,7 +40,6 @@ from t4r_lab.spec.parts import (
     TrainSpec,
     VectorsSpec,
 )
-from t4r_lab.spec.run import RunSpec, parse_assignment
 
 __all__ = [
     "BCE",

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from t4r_lab.errors import InputError, did_you_mean, shortened
-from t4r_lab.spec.run import RunSpec
+from t4r_lab.base.errors import InputError, did_you_mean, shortened
+from t4r_lab.spec.run_spec import RunSpec
 
 
 class Preset(NamedTuple):

@@ -9,12 +9,12 @@ from typing import Any
 
 from pydantic import Field, ValidationError, model_validator
 
-from t4r_lab.documents import read_yaml
-from t4r_lab.errors import InputError, did_you_mean, shortened
-from t4r_lab.spec.bodies import pair_refusal
-from t4r_lab.spec.heads import NextItem
+from t4r_lab.base.documents import read_yaml
+from t4r_lab.base.errors import InputError, did_you_mean, shortened
+from t4r_lab.spec.body_specs import pair_refusal
+from t4r_lab.spec.head_specs import NextItem
 from t4r_lab.spec.knobs import Knob, Part, knob, walk
-from t4r_lab.spec.run import RunSpec, kinds_at
+from t4r_lab.spec.run_spec import RunSpec, kinds_at
 
 GRID_POINTS = 5
 """Values of a range that a grid tries; give choices for others."""

@@ -10,18 +10,20 @@ from typing import Any
 
 import numpy as np
 
-from t4r_lab import homes, runner, track
-from t4r_lab.comparison import Cases, Difference, cases_of, is_paired, paired_bootstrap
-from t4r_lab.errors import InputError
-from t4r_lab.experiment import Experiment
-from t4r_lab.report import OnReport, Remark
+from t4r_lab import tracking
+from t4r_lab.base import homes
+from t4r_lab.base.errors import InputError
+from t4r_lab.base.reports import OnReport, Remark
+from t4r_lab.runs import run
+from t4r_lab.runs.compare import Cases, Difference, cases_of, is_paired, paired_bootstrap
 from t4r_lab.spec import RunSpec, best_baseline
-from t4r_lab.track import studies
-from t4r_lab.tuning.address import address
-from t4r_lab.tuning.leading import leading
-from t4r_lab.tuning.record import open_record
+from t4r_lab.tracking import study_runs
+from t4r_lab.training.experiment import Experiment
+from t4r_lab.tuning.leader_lock import leading
 from t4r_lab.tuning.storage import connect
+from t4r_lab.tuning.storage_address import address
 from t4r_lab.tuning.study import FINAL, Study, Trial, data_of, load
+from t4r_lab.tuning.study_record import open_record
 
 TUNED, UNTUNED = "tuned", "untuned"
 STUDENT = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262)
@@ -77,7 +79,7 @@ def finalize(
         if there is no such study or trial, or nothing has finished.
     """
     if on_report is None:
-        from t4r_lab.progress import Console
+        from t4r_lab.runs.progress import Console
 
         with Console() as console:
             return finalize(name, seeds, trial, home=home, storage=storage, on_report=console)
@@ -102,14 +104,14 @@ def _finalize(study: Study, place: Path, seeds: int, trial: int | None, on_repor
     record = open_record(study, place)
     if None in there.values():
         record.look()  # before it is made: whoever is killed in its midst may have seen it
-    rows: dict[str, list[track.RunRow]] = {TUNED: [], UNTUNED: []}
+    rows: dict[str, list[tracking.RunRow]] = {TUNED: [], UNTUNED: []}
     for seed, variant in wanted:
         row = there[seed, variant]
         if row is None:
             on_report(Remark(f"{variant} spec, seed {seed + 1} of {seeds}"))
             row = _train(study, place, record.run_id, chosen, variant, specs[variant], seed, on_report)
         rows[variant].append(row)
-    looks = track.looks_of(track.tags(place, record.run_id))
+    looks = tracking.looks_of(tracking.tags(place, record.run_id))
     final = _judged(study, place, record.run_id, chosen, rows, looks)
     _write(record, final)
     return final
@@ -132,29 +134,29 @@ def _key(chosen: Trial, variant: str, seed: int) -> str:
     return f"{UNTUNED if variant == UNTUNED else f'trial {chosen.number}'}, seed {seed}"
 
 
-def _there(study: Study, home: Path, chosen: Trial, variant: str, seed: int) -> track.RunRow | None:
+def _there(study: Study, home: Path, chosen: Trial, variant: str, seed: int) -> tracking.RunRow | None:
     """The finished run of a spec and seed, if an earlier call has trained it."""
     run_id = study.attribute(FINAL, {}).get(_key(chosen, variant, seed))
     if run_id is None:
         return None
-    row = track.find(home, run_id)
+    row = tracking.find(home, run_id)
     return row if row.status == "FINISHED" and row.test else None
 
 
 def _train(
     study: Study, home: Path, parent: str, chosen: Trial, variant: str, spec: RunSpec, seed: int, on_report: OnReport
-) -> track.RunRow:
+) -> tracking.RunRow:
     named = spec.override({"name": f"{variant}-{seed}-{study.name}", "train.seed": spec.train.seed + seed})
-    result = runner.run(named, home=home, test=True, on_report=on_report)
-    studies.put_under(home, result.run_id, parent)
+    result = run.run(named, home=home, test=True, on_report=on_report)
+    study_runs.put_under(home, result.run_id, parent)
     if result.status != "FINISHED":
         raise KeyboardInterrupt
     study.keep(FINAL, {**study.attribute(FINAL, {}), _key(chosen, variant, seed): result.run_id})
-    return track.find(home, result.run_id)
+    return tracking.find(home, result.run_id)
 
 
 def _judged(
-    study: Study, home: Path, run_id: str, chosen: Trial, runs: dict[str, list[track.RunRow]], looks: int
+    study: Study, home: Path, run_id: str, chosen: Trial, runs: dict[str, list[tracking.RunRow]], looks: int
 ) -> Final:
     metric = next((o for o in study.plan.objectives if is_paired(o)), study.plan.spec.monitor)
     test, interval = {}, {}
@@ -188,16 +190,16 @@ def half_interval(values: list[float]) -> float:
     return STUDENT[len(values) - 2] * stdev(values) / float(np.sqrt(len(values)))
 
 
-def _cases(home: Path, rows: list[track.RunRow], name: str, metric: str) -> Cases:
+def _cases(home: Path, rows: list[tracking.RunRow], name: str, metric: str) -> Cases:
     """The cases of every seed one after another: a session that is drawn again is drawn with all of them."""
-    files = track.Artifacts(home)
+    files = tracking.Artifacts(home)
     found: list[Any] = [cases_of(files, row, name, metric, "test") for row in rows]
     return {column: np.concatenate([cases[column] for cases in found]) for column in found[0]}
 
 
-def _write(record: track.Record, final: Final) -> None:
+def _write(record: tracking.Record, final: Final) -> None:
     for label, metrics in final.test.items():
-        record.metrics({f"final.{label}/{track.to_key('test', name)}": value for name, value in metrics.items()})
+        record.metrics({f"final.{label}/{tracking.to_key('test', name)}": value for name, value in metrics.items()})
     content = {**asdict(final), "sentences": [d.sentence for d in final.differences]}
     record.text(json.dumps(content, indent=1) + "\n", "final.json")
     record.finish("FINISHED", "finalized")

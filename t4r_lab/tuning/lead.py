@@ -14,19 +14,21 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from statistics import mean
 
-from t4r_lab import guard, homes, patience, processors, system, track
-from t4r_lab.errors import InputError
-from t4r_lab.experiment import Experiment
-from t4r_lab.report import OnReport, Progress, Remark, Started, TrialEnded
+from t4r_lab import tracking
+from t4r_lab.base import homes, processors, retries, system
+from t4r_lab.base.errors import InputError
+from t4r_lab.base.reports import OnReport, Progress, Remark, Started, TrialEnded
+from t4r_lab.base.urls import shown
+from t4r_lab.runs import guard
 from t4r_lab.spec import RunSpec
-from t4r_lab.spec.study import Plan, StudyOptions, time_words
-from t4r_lab.tuning import record as recording
-from t4r_lab.tuning.address import address
-from t4r_lab.tuning.leading import Leader, leading, mark_if_dead
+from t4r_lab.spec.study_options import Plan, StudyOptions, time_words
+from t4r_lab.training.experiment import Experiment
+from t4r_lab.tuning import study_record as recording
+from t4r_lab.tuning.leader_lock import Leader, leading, mark_if_dead
 from t4r_lab.tuning.storage import connect, connect_to_read
+from t4r_lab.tuning.storage_address import address
 from t4r_lab.tuning.study import COUNTED, PAUSED, STOP, UNTIL, Asked, Study, Trial, all_names, begin, load
-from t4r_lab.tuning.worker import COMMAND, Orders, as_text, name_worker
-from t4r_lab.urls import shown
+from t4r_lab.tuning.trial_worker import COMMAND, Orders, as_text, name_worker
 
 POLL = 0.25
 BETWEEN = 4
@@ -76,7 +78,7 @@ def tune(
         for anything the user can mend, before anything is written.
     """
     if on_report is None:
-        from t4r_lab.progress import Console
+        from t4r_lab.runs.progress import Console
 
         with Console() as console:
             return tune(spec, options, name, home=home, storage=storage, on_report=console, should_stop=should_stop)
@@ -108,7 +110,7 @@ def _search(
         on_report(Progress("recording"))
         recording.write_summary(study, record, study.trials())
     except BaseException as error:
-        with suppress(Exception), patience.at_once():  # the record may be what failed; the first error is what counts
+        with suppress(Exception), retries.at_once():  # the record may be what failed; the first error is what counts
             killed = isinstance(error, KeyboardInterrupt)
             record.finish("KILLED" if killed else "FAILED", f"{type(error).__name__}: {error}".rstrip(": "))
         raise
@@ -220,7 +222,7 @@ def _too_many(workers: int) -> list[str]:
 
 def _estimate(study: Study, experiment: Experiment, options: StudyOptions) -> str:
     """How long it will take, by the trials there are or a look at the first steps of the starting spec."""
-    from t4r_lab.estimate import measure
+    from t4r_lab.training.estimate import measure
 
     trials, wanted = study.trials(), study.asked().wanted
     known = [t.seconds for t in trials if t.state in COUNTED]
@@ -231,7 +233,7 @@ def _estimate(study: Study, experiment: Experiment, options: StudyOptions) -> st
 
 
 def _lead(
-    study: Study, record: track.Record, options: StudyOptions, leader: Leader, on_report: OnReport,
+    study: Study, record: tracking.Record, options: StudyOptions, leader: Leader, on_report: OnReport,
     stop: Callable[[], bool],
 ) -> bool:  # fmt: skip
     """Watch until the study has ended, the time is over or somebody asks to stop, which is returned.
@@ -360,5 +362,5 @@ class _Worker:
         self.process.wait()
         self.said.close()
         # where the storage is away, the trial will be given up for want of signs of life
-        with suppress(Exception), patience.at_once():
+        with suppress(Exception), retries.at_once():
             self.study.lose(self.name, stopped=True)

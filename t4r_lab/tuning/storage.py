@@ -19,12 +19,12 @@ from typing import Any, TypeVar
 
 import optuna
 
-from t4r_lab import homes, patience
-from t4r_lab.errors import InputError, first_line
-from t4r_lab.files import locked
-from t4r_lab.patience import Away
-from t4r_lab.tuning.address import FORM
-from t4r_lab.urls import hushed, shown
+from t4r_lab.base import homes, retries
+from t4r_lab.base.errors import InputError, first_line
+from t4r_lab.base.files import locked
+from t4r_lab.base.retries import Away
+from t4r_lab.base.urls import hushed, shown
+from t4r_lab.tuning.storage_address import FORM
 
 HEARTBEAT, GRACE = 5, 30
 """Seconds between two signs of life of a running trial, and without one until its worker counts as dead."""
@@ -70,7 +70,7 @@ class Store:
 
     def waiting(self) -> Store:
         """The same for those who work, and wait for it."""
-        return replace(self, seconds=patience.SECONDS)
+        return replace(self, seconds=retries.SECONDS)
 
     def patiently(self, call: Callable[[], T]) -> T:
         """What `call` returns, made again while the storage is away.
@@ -82,7 +82,7 @@ class Store:
         Unusable
             if it refuses, which no waiting mends.
         """
-        return patience.patiently(lambda: _told(self.url, call), self.seconds)
+        return retries.patiently(lambda: _told(self.url, call), self.seconds)
 
     def lock_file(self, what: str) -> Path:
         """Of `what`, in a storage that is a file: beside the database."""
@@ -140,7 +140,7 @@ def connect(url: str, seconds: float = 0.0) -> Store:
         if path is not None:
             path.parent.mkdir(parents=True, exist_ok=True)
         open_it = lambda: _told(url, lambda: _open(url, arguments, path))  # noqa: E731
-        return replace(patience.patiently(open_it, seconds), seconds=seconds)
+        return replace(retries.patiently(open_it, seconds), seconds=seconds)
     except ModuleNotFoundError:
         raise InputError(f"storage {shown(url)}: its driver is missing; pip install 't4r-lab[postgresql]'") from None
     except OSError as error:

@@ -17,13 +17,14 @@ from optuna import study as optuna_study
 from optuna import trial as optuna_trial
 from optuna.trial import FrozenTrial, TrialState
 
-from t4r_lab import homes, track
-from t4r_lab.data.dataset import Dataset
-from t4r_lab.errors import InputError, did_you_mean
-from t4r_lab.experiment import open_data
+from t4r_lab import tracking
+from t4r_lab.base import homes
+from t4r_lab.base.errors import InputError, did_you_mean
+from t4r_lab.data.prepared.dataset import Dataset
 from t4r_lab.spec import RunSpec
 from t4r_lab.spec.space import Domain, changed, grid, grid_size
-from t4r_lab.spec.study import Plan, StudyOptions
+from t4r_lab.spec.study_options import Plan, StudyOptions
+from t4r_lab.training.experiment import open_data
 from t4r_lab.tuning.storage import Store
 
 MOST_RETRIES = 2
@@ -292,7 +293,7 @@ def _load(name: str, store: Store, sampler_seed: Sequence[int] | None) -> Study:
         raise InputError(f"study {name!r}: it was left half made; begin it again with `t4r-lab tune`")
     options = StudyOptions.parse(content["options"])
     place = store.folder.parent if store.folder else homes.locate()
-    plan = Plan.of(track.on_its_data(place, RunSpec.parse(content["spec"]), content["digest"]), options)
+    plan = Plan.of(tracking.on_its_data(place, RunSpec.parse(content["spec"]), content["digest"]), options)
     if sampler_seed is not None:
         found.sampler, found.pruner = _sampler(options, sampler_seed), _pruner(plan)
     return Study(name, store, plan, content["digest"], found)

@@ -9,16 +9,16 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from t4r_lab import evaluation
-from t4r_lab.data.dataset import Dataset
-from t4r_lab.experiment import Experiment
-from t4r_lab.judge import judge
-from t4r_lab.nn.heads import Model
-from t4r_lab.report import Epoch, Stopped
+from t4r_lab.base.reports import Epoch, Stopped
+from t4r_lab.data.prepared.dataset import Dataset
+from t4r_lab.nn.heads.model import Model
 from t4r_lab.spec import RunSpec
-from t4r_lab.spec.heads import COSTS
-from t4r_lab.spec.study import Plan
-from t4r_lab.train import Diverged, fit
+from t4r_lab.spec.head_specs import COSTS
+from t4r_lab.spec.study_options import Plan
+from t4r_lab.training import evaluation
+from t4r_lab.training.experiment import Experiment
+from t4r_lab.training.judgment import judge
+from t4r_lab.training.trainer import Diverged, fit
 
 TIMED = 20
 """Sessions by which the latency is measured, one at a time."""

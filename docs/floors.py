@@ -1,0 +1,172 @@
+"""The floors of the house, and their picture: ``python docs/floors.py`` draws ``docs/images/floors.svg``.
+
+A room is a folder of the package. It may import from rooms on lower floors of its own wing, and from any room of a
+wing that stands lower. `tests/test_layers.py` holds both the imports and the picture to this table.
+"""
+
+from __future__ import annotations
+
+import ast
+from html import escape
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent
+PACKAGE = ROOT / "t4r_lab"
+PICTURE = ROOT / "docs" / "images" / "floors.svg"
+
+Wing = tuple[tuple[str, ...], ...]
+HOUSE: tuple[dict[str, Wing], ...] = (
+    {"base": (("base",),)},
+    {"schema": (("schema",),)},
+    {"spec": (("spec",),)},
+    {"data": (("data.read",), ("data.sessions",), ("data.prepared",), ("data.pipeline",), ("data",))},
+    {
+        "nn": (("nn.kernels", "nn.metrics"), ("nn.losses", "nn"), ("nn.inputs",), ("nn.bodies",), ("nn.heads",)),
+        "tracking": (("tracking",),),
+    },
+    {"baselines": (("baselines",),)},
+    {"training": (("training",),)},
+    {"runs": (("runs",),)},
+    {"jobs": (("jobs",),)},
+    {"tuning": (("tuning",),)},
+    {
+        "cli": (("cli",),),
+        "lab": (
+            ("lab.parts",),
+            ("lab.state",),
+            ("lab.panels",),
+            (
+                "lab.panels.data", "lab.panels.architecture", "lab.panels.train", "lab.panels.tune", "lab.panels.runs",
+                "lab.panels.recommend",
+            ),
+            ("lab",),
+        ),
+    },
+    {"t4r_lab": (("__init__", "__main__"),)},
+)  # fmt: skip
+"""Floors from the ground up: wing → its own floors, each with its rooms."""
+
+
+def floor_of() -> dict[str, tuple[int, int]]:
+    """Room → the floor of its wing, and its floor within the wing."""
+    return {
+        room: (floor, inner)
+        for floor, wings in enumerate(HOUSE)
+        for wing in wings.values()
+        for inner, rooms in enumerate(wing)
+        for room in rooms
+    }
+
+
+def wing_of() -> dict[str, str]:
+    return {room: name for wings in HOUSE for name, wing in wings.items() for rooms in wing for room in rooms}
+
+
+def modules() -> dict[str, Path]:
+    """Dotted name within the package → file."""
+    files = {}
+    for path in sorted(PACKAGE.rglob("*.py")):
+        parts = path.relative_to(PACKAGE).with_suffix("").parts
+        files[".".join(parts[:-1] if parts[-1] == "__init__" and len(parts) > 1 else parts)] = path
+    return files
+
+
+def imports(path: Path) -> set[str]:
+    """Dotted names that a file imports, within functions too; without what only type checkers read."""
+    names: set[str] = set()
+    skipped: set[int] = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
+            skipped |= {id(child) for child in ast.walk(node)}
+        if id(node) in skipped:
+            continue
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names |= {f"{node.module}.{alias.name}" for alias in node.names}
+    return names
+
+
+def module_of(name: str, known: dict[str, Path]) -> str | None:
+    """The module of the package that an imported name lies in."""
+    if not name.startswith("t4r_lab."):
+        return None
+    inner = name.removeprefix("t4r_lab.")
+    while inner and inner not in known:
+        inner = inner.rpartition(".")[0]
+    return inner or None
+
+
+def room_of(module: str, known: dict[str, Path]) -> str:
+    """The folder that a module lies in."""
+    return module if known[module].name == "__init__.py" else module.rpartition(".")[0] or module
+
+
+def arrows() -> dict[tuple[str, str], int]:
+    """(room, room it imports from) → by how many of its modules."""
+    known = modules()
+    counts: dict[tuple[str, str], int] = {}
+    for module, path in known.items():
+        targets = {room_of(m, known) for name in imports(path) if (m := module_of(name, known))}
+        for target in targets - {room_of(module, known)}:
+            counts[room_of(module, known), target] = counts.get((room_of(module, known), target), 0) + 1
+    return counts
+
+
+# ── the picture ─────────────────────────────────────────────────────────────────────────────────
+
+WIDTH, ROW, GAP, LEFT = 860, 34, 8, 96
+STYLE = (
+    "text{font:12px system-ui,sans-serif;fill:#24292f}.wing{fill:none;stroke:#8c959f}.room{fill:#ddf4ff;stroke:#54aeff}"
+    ".name{font-weight:600}.note{fill:#57606a;font-size:11px}"
+    "@media (prefers-color-scheme:dark){text{fill:#e6edf3}.room{fill:#0c2d6b;stroke:#388bfd}.note{fill:#8b949e}}"
+)
+
+
+def draw() -> str:
+    """The house as SVG, the ground floor at the bottom; in each room the number of its modules and of rooms it uses."""
+    known = modules()
+    sizes: dict[str, int] = {}
+    for module, path in known.items():
+        if path.name != "__init__.py":
+            sizes[room_of(module, known)] = sizes.get(room_of(module, known), 0) + 1
+    used: dict[str, int] = {}
+    for room, _ in arrows():
+        used[room] = used.get(room, 0) + 1
+    parts: list[str] = []
+    y = GAP
+    for wings in reversed(HOUSE[:-1]):
+        x, height = float(LEFT), 0
+        shares = [max(map(len, wing)) for wing in wings.values()]
+        for share, wing in zip(shares, wings.values(), strict=True):
+            width = (WIDTH - LEFT - GAP * len(wings)) * share / sum(shares)
+            floors = [[room for room in rooms if sizes.get(room)] for rooms in reversed(wing)]
+            floors = [rooms for rooms in floors if rooms]
+            tall = len(floors) * (ROW + GAP) + GAP
+            height = max(height, tall)
+            if len(floors) > 1:
+                parts.append(f'<rect class="wing" x="{x:g}" y="{y}" width="{width:g}" height="{tall}" rx="6"/>')
+            for level, rooms in enumerate(floors):
+                each = (width - GAP * (len(rooms) + 1)) / len(rooms)
+                for column, room in enumerate(rooms):
+                    left, top = x + GAP + column * (each + GAP), y + GAP + level * (ROW + GAP)
+                    label, uses = room.rpartition(".")[2], used.get(room, 0)
+                    count = f"{sizes[room]} module{'s' * (sizes[room] > 1)}"
+                    parts.append(
+                        f'<rect class="room" x="{left:g}" y="{top}" width="{each:g}" height="{ROW}" rx="4">'
+                        f"<title>{escape(room)}: {count}, imports from {uses} rooms</title></rect>"
+                        f'<text class="name" x="{left + 8:g}" y="{top + 15}">{escape(label)}</text>'
+                        f'<text class="note" x="{left + 8:g}" y="{top + 28}">{count}</text>'
+                    )
+            x += width + GAP
+        parts.append(f'<text class="note" x="{GAP}" y="{y + height / 2 + 4:g}">{escape(" · ".join(wings))}</text>')
+        y += height + GAP
+    head = (
+        f'<svg xmlns="http://www.w3.org/2000/svg" width="{WIDTH}" height="{y}" viewBox="0 0 {WIDTH} {y}" role="img" '
+        'aria-label="The floors of the package: each may import only from what stands below it"><style>'
+    )
+    return f"{head}{STYLE}</style>{''.join(parts)}</svg>\n"
+
+
+if __name__ == "__main__":
+    PICTURE.write_text(draw(), encoding="utf-8")

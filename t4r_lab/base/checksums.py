@@ -1,0 +1,83 @@
+"""Checksums: whether the files of a folder still are what was written."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from t4r_lab.base.documents import read_json
+from t4r_lab.base.errors import InputError
+
+CHECKSUMS = "checksums.json"
+Sums = dict[str, tuple[int, str]]
+"""File, relative and with forward slashes → its bytes and its SHA-256 in hexadecimal."""
+
+
+def measure(folder: Path, names: Iterable[str]) -> Sums:
+    """Bytes and SHA-256 of the files `names` of a folder, sorted."""
+    return {name: ((folder / name).stat().st_size, _sha256(folder / name)) for name in sorted(names)}
+
+
+def to_json(sums: Mapping[str, tuple[int, str]]) -> dict[str, dict[str, object]]:
+    return {name: {"bytes": size, "sha256": sha} for name, (size, sha) in sums.items()}
+
+
+def from_json(content: Mapping[str, Mapping[str, object]]) -> Sums:
+    """What `to_json` gave; anything else is a KeyError, TypeError, ValueError or AttributeError."""
+    return {str(name): (int(str(sum["bytes"])), str(sum["sha256"])) for name, sum in content.items()}
+
+
+def hold_against(folder: Path, sums: Mapping[str, tuple[int, str]], remedy: str) -> None:
+    """Compare every file with its sum.
+
+    Raises
+    ------
+    InputError
+        naming the first file that is missing, or not as it was written.
+    """
+    for name, (size, sha) in sums.items():
+        path = folder / name
+        try:
+            actual = path.stat().st_size
+            if actual != size:
+                raise InputError(f"{path}: is corrupt ({actual:,} bytes, {size:,} were written); {remedy}")
+            if _sha256(path) != sha:
+                raise InputError(f"{path}: is corrupt (its checksum is not the one written); {remedy}")
+        except FileNotFoundError:
+            raise InputError(f"{path}: is missing; {remedy}") from None
+        except OSError as error:
+            raise InputError(f"{path}: cannot be read ({error.strerror}); check its permissions") from None
+
+
+def seal(folder: Path) -> None:
+    """Write the sums of all files below `folder` beside them."""
+    names = [p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file() and p.name != CHECKSUMS]
+    content = to_json(measure(folder, names))
+    (folder / CHECKSUMS).write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+
+
+def check_seal(folder: Path, remedy: str) -> None:
+    """Hold a folder against what `seal` wrote; one that an earlier version wrote has no sums, and passes.
+
+    Raises
+    ------
+    InputError
+        naming the first file that isn't as it was written, the sums' own included.
+    """
+    path = folder / CHECKSUMS
+    if not path.is_file():
+        return
+    try:
+        sums = from_json(read_json(path.read_text(encoding="utf-8"), str(path)))
+    except (KeyError, TypeError, ValueError, AttributeError):
+        raise InputError(f"{path}: is corrupt; {remedy}") from None
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror}); check its permissions") from None
+    hold_against(folder, sums, remedy)
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

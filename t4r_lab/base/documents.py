@@ -1,0 +1,241 @@
+"""Reading YAML and JSON, whoever wrote it: in time linear in the text, or refused in one line.
+
+Both refuse what would be read in another way than it looks (a key that stands twice, half of a surrogate pair) and
+what takes without end (depth, aliases that multiply, numbers of thousands of digits). NaN and infinity are read, since
+a loss may be either; no knob of a spec takes them.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from typing import Any
+
+import yaml
+from yaml.composer import Composer, ComposerError
+from yaml.constructor import ConstructorError, SafeConstructor
+from yaml.resolver import Resolver
+
+from t4r_lab.base.errors import InputError, shortened
+
+YAML_CHARACTERS = 500_000
+"""Of a YAML text: what a person writes, or a form for her, is far below."""
+YAML_NODES = 30_000
+"""Keys and values, with what aliases repeat counted each time."""
+JSON_CHARACTERS = 500_000_000
+"""Attributes of all items of a shop may stand in one file."""
+DEPTH = 100
+DIGITS = 400
+"""Of a whole number: above what any number here can be, below what Python takes long for."""
+MERGE = "tag:yaml.org,2002:merge"
+BRACKETS = re.compile(r'"(?:[^"\\]|\\.)*"|[\[\]{}]', re.DOTALL)
+UNREADABLE = (ValueError, KeyError, IndexError, AttributeError, TypeError, OverflowError)
+"""What PyYAML's constructors let through for values that only look right, such as a 30th of February."""
+
+
+def read_document(text: str, where: str) -> Any:
+    """A text that may be either: JSON where `where` ends so, or where it is JSON; else YAML."""
+    if where.endswith(".json"):
+        return read_json(text, where)
+    if text.lstrip().startswith("{"):
+        try:
+            json.loads(text)
+        except (ValueError, RecursionError):
+            pass  # YAML too may begin with a brace
+        else:
+            return read_json(text, where)
+    return read_yaml(text, where)
+
+
+def read_json(text: str, where: str) -> Any:
+    """The value of JSON `text`.
+
+    Raises
+    ------
+    InputError
+        which begins with `where` and names line and column.
+    """
+    _check_length(text, where, JSON_CHARACTERS)
+    _check_depth(text, where)
+    try:
+        text.encode()
+        content = json.loads(text, object_pairs_hook=_object, parse_int=_whole)
+        if "\\u" in text:
+            json.dumps(content, ensure_ascii=False).encode()  # half of a surrogate pair is no character
+        return content
+    except json.JSONDecodeError as error:
+        problem = f"{error.msg[:1].lower()}{error.msg[1:]}"
+        raise InputError(
+            f"{where}: not valid JSON in line {error.lineno}, column {error.colno}: {problem}; mend that line"
+        ) from None
+    except UnicodeEncodeError:
+        raise InputError(f"{where}: not valid JSON: half of a surrogate pair is no character; mend it") from None
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{where}: not valid JSON: {error}; mend it") from None
+
+
+def _check_length(text: str, where: str, most: int) -> None:
+    if len(text) > most:
+        raise InputError(f"{where}: has {len(text):,} characters, up to {most:,} are read; make it smaller")
+
+
+def _check_depth(text: str, where: str) -> None:
+    if text.count("[") + text.count("{") <= DEPTH:
+        return
+    depth = 0
+    for found in BRACKETS.finditer(text):
+        depth += {"[": 1, "{": 1, "]": -1, "}": -1}.get(found.group(), 0)
+        if depth > DEPTH:
+            raise InputError(f"{where}: nested deeper than {DEPTH} levels; make it flatter")
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    content = dict(pairs)
+    if len(content) < len(pairs):
+        seen: set[str] = set()
+        twice = next(key for key, _ in pairs if key in seen or seen.add(key))  # type: ignore[func-returns-value]
+        raise ValueError(f"the key {shortened(twice)} stands twice")
+    return content
+
+
+def _whole(digits: str) -> int:
+    if len(digits) > DIGITS:
+        raise ValueError(f"a whole number of {len(digits):,} digits")
+    return int(digits)
+
+
+# ── YAML ────────────────────────────────────────────────────────────────────────────────────────
+
+
+def read_yaml(text: str, where: str) -> Any:
+    """The value of YAML `text`.
+
+    Raises
+    ------
+    InputError
+        which begins with `where` and names line and column.
+    """
+    _check_length(text, where, YAML_CHARACTERS)
+    try:
+        return _Reader(_events(text)).get_single_data()
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        line = f" in line {mark.line + 1}, column {mark.column + 1}" if mark else ""
+        problem = getattr(error, "problem", None) or getattr(error, "reason", None) or "unreadable"
+        raise InputError(f"{where}: not valid YAML{line}: {_short_lines(problem)}; mend that line") from None
+    except UnicodeError:
+        raise InputError(f"{where}: not valid YAML: half of a surrogate pair is no character; mend it") from None
+    except RecursionError:  # whoever calls is nested deep already
+        raise InputError(f"{where}: nested too deep; make it flatter") from None
+
+
+def _short_lines(problem: str) -> str:
+    """What PyYAML says, which may quote a key or tag of any length."""
+    words = " ".join(problem.split())
+    return words if len(words) <= 200 else f"{words[:200]}…"
+
+
+def _events(text: str) -> list[yaml.Event]:
+    """What stands in `text`, checked for its size before anything is made of it."""
+    found: list[yaml.Event] = []
+    depth = 0
+    for event in yaml.parse(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader)):
+        found.append(event)
+        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+        if depth > DEPTH:
+            raise ComposerError(None, None, f"nested deeper than {DEPTH} levels", event.start_mark)
+        if len(found) > 2 * YAML_NODES:
+            raise ComposerError(None, None, f"more than {YAML_NODES:,} values", event.start_mark)
+    return found
+
+
+class _Reader(Composer, SafeConstructor, Resolver):
+    """PyYAML's own way from events to values, with limits at each step."""
+
+    def __init__(self, events: list[yaml.Event]) -> None:
+        Composer.__init__(self)
+        SafeConstructor.__init__(self)
+        Resolver.__init__(self)
+        self._events, self._at = events, 0
+        self._extent: dict[int, tuple[int, int]] = {}  # node → values in it and below, and levels
+
+    def check_event(self, *kinds: type[yaml.Event]) -> bool:
+        return not kinds or isinstance(self._events[self._at], kinds)
+
+    def peek_event(self) -> yaml.Event:
+        return self._events[self._at]
+
+    def get_event(self) -> yaml.Event:
+        self._at += 1
+        return self._events[self._at - 1]
+
+    def compose_node(self, parent: Any, index: Any) -> Any:
+        event = self.peek_event()
+        alias = isinstance(event, yaml.AliasEvent)
+        node = super().compose_node(parent, index)
+        if alias:
+            if id(node) not in self._extent:
+                raise ComposerError(None, None, "an alias for what it lies in", event.start_mark)
+            return node
+        inner = [] if isinstance(node, yaml.ScalarNode) else node.value
+        if isinstance(node, yaml.MappingNode):
+            _refuse_repeated(node)
+            inner = [part for pair in node.value for part in pair]
+        extents = [self._extent[id(part)] for part in inner]
+        size, depth = 1 + sum(e[0] for e in extents), 1 + max((e[1] for e in extents), default=0)
+        if size > YAML_NODES or depth > DEPTH + 1:
+            raise ComposerError(None, None, "aliases that multiply what they stand for", event.start_mark)
+        self._extent[id(node)] = size, depth
+        return node
+
+    def flatten_mapping(self, node: Any) -> None:
+        """Put in what ``<<`` names: own keys before merged ones, earlier merged ones before later. PyYAML 6.0.4's own
+        goes by the identity of keys, so that those of one letter come out otherwise than longer ones."""
+        merged: list[Any] = []
+        for source in [s for key, value in node.value if key.tag == MERGE for s in _sources(value)]:
+            self.flatten_mapping(source)
+            merged = [*source.value, *merged]  # the last one wins
+        node.value = [*merged, *(pair for pair in node.value if pair[0].tag != MERGE)]
+
+    def construct_object(self, node: Any, deep: bool = False) -> Any:
+        try:
+            return super().construct_object(node, deep)
+        except UNREADABLE:
+            kind = node.tag.rpartition(":")[2]
+            words = f"{shortened(node.value)} is no {kind}"
+            raise ConstructorError(None, None, words, node.start_mark) from None
+
+
+def _sources(value: Any) -> list[Any]:
+    """The mappings that stand behind ``<<``."""
+    found = value.value if isinstance(value, yaml.SequenceNode) else [value]
+    for node in found:
+        if not isinstance(node, yaml.MappingNode):
+            raise ConstructorError(None, None, "what << merges is no mapping", node.start_mark)
+    return found
+
+
+def _refuse_repeated(node: yaml.MappingNode) -> None:
+    seen: set[tuple[str, str]] = set()
+    for key, _ in node.value:
+        if isinstance(key, yaml.ScalarNode):
+            if (key.tag, key.value) in seen:
+                raise ComposerError(None, None, f"the key {shortened(key.value)} stands twice", key.start_mark)
+            seen.add((key.tag, key.value))
+
+
+def _checked(construct: Callable[[Any, Any], Any]) -> Callable[[_Reader, yaml.ScalarNode], Any]:
+    """`construct` for scalars that aren't longer than a number may be."""
+
+    def constructed(reader: _Reader, node: yaml.ScalarNode) -> Any:
+        if len(node.value) > DIGITS:
+            raise ConstructorError(None, None, f"a number of {len(node.value):,} characters", node.start_mark)
+        return construct(reader, node)
+
+    return constructed
+
+
+_Reader.add_constructor("tag:yaml.org,2002:int", _checked(SafeConstructor.construct_yaml_int))
+_Reader.add_constructor("tag:yaml.org,2002:float", _checked(SafeConstructor.construct_yaml_float))
+_Reader.add_constructor("tag:yaml.org,2002:value", SafeConstructor.construct_yaml_str)  # a lone = is text

@@ -1,0 +1,1 @@
+"""Baselines without training, judged by the same metrics as every model."""

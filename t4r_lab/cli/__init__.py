@@ -1,0 +1,1 @@
+"""The command line. Parses, calls one function of the floors below, and prints."""

@@ -1,0 +1,142 @@
+"""The commands of what runs by itself: jobs, demo, ui, lab. Thin, as the others in `t4r_lab.cli.main`."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from t4r_lab.base import system
+from t4r_lab.base.errors import InputError
+from t4r_lab.base.terminal import say
+from t4r_lab.cli import output
+from t4r_lab.cli.options import add_json, show
+
+
+def _add_jobs(sub: argparse.ArgumentParser) -> None:
+    sub.add_argument(
+        "action", nargs="?", choices=["list", "attach", "pause", "stop", "resume", "cancel"], default="list",
+        help="pause and stop end after the batch and can be resumed; cancel is for good",
+    )  # fmt: skip
+    sub.add_argument("id", nargs="?", help="a job's id or the beginning of it")
+    add_json(sub)
+
+
+def _jobs(options: argparse.Namespace) -> None:
+    from dataclasses import asdict
+
+    from t4r_lab import jobs
+    from t4r_lab.base import homes
+    from t4r_lab.runs import guard
+
+    home = homes.locate()
+    if options.action == "list":
+        rows = [job.status() for job in jobs.all_jobs(home)]
+        show(
+            options,
+            {"jobs": [asdict(s) for s in rows]},
+            lambda: output.jobs_text(rows) if rows else f"no jobs in {home}",
+        )
+        if any(status.state == "lost" for status in rows):
+            with suppress(InputError):
+                guard.runs(home)  # the record too says then that they don't run
+        return
+    if not options.id:
+        raise InputError(f"jobs {options.action}: which job? see `t4r-lab jobs`")
+    job = jobs.find(home, options.id)
+    if options.action == "attach":
+        _attach(job)
+    else:
+        getattr(job, options.action)()
+    status = job.status()
+    show(options, {"job_id": job.id, **asdict(status)}, lambda: f"{job.id} {status.state} {status.error}".rstrip())
+
+
+def _attach(job: Any) -> None:
+    """Show a job's reports until it ends; Ctrl-C leaves it running."""
+    import time
+
+    from t4r_lab import jobs
+    from t4r_lab.base.reports import from_event
+    from t4r_lab.runs.progress import Console
+
+    console, offset = Console(), 0
+    try:
+        while True:
+            active = job.status().state in jobs.ACTIVE
+            events, offset = job.follow(offset)
+            for event in events:
+                with suppress(KeyError):  # damaged, or of a later version
+                    console(from_event(event))
+            if not active:
+                return
+            time.sleep(0.5)
+    except KeyboardInterrupt:
+        say(f"job {job.id} goes on")
+
+
+# ── demo, ui, lab ───────────────────────────────────────────────────────────────────────────────
+
+
+def _demo(options: argparse.Namespace) -> None:
+    from t4r_lab.cli.demo import demo
+
+    found = demo()
+    where = found.pop("where")
+    show(options, found, lambda: f"{json.dumps(found, indent=2, default=str)}\n{where}")
+
+
+def _add_ui(sub: argparse.ArgumentParser) -> None:
+    sub.add_argument("--port", type=int, default=5000, help="port on this machine (default 5000)")
+    add_json(sub)
+
+
+def _ui(options: argparse.Namespace) -> int:
+    from t4r_lab.base import homes
+    from t4r_lab.runs import guard
+    from t4r_lab.tracking import pages
+
+    if not 1 <= options.port <= 65535:
+        raise InputError(f"--port: {options.port} is no port; give 1 to 65535, for example 5000")
+    home = homes.ensure()
+    if (address := pages.remote(home)) is not None:
+        show(options, {"url": address}, lambda: f"the record is on a server: open {address}")
+        return 0
+    guard.runs(home)  # so that the pages show no run as running whose process died
+    page = pages.page(home, f"http://127.0.0.1:{options.port}")
+    show(options, {"url": page}, lambda: f"in a moment, open {page}\nIt {pages.elsewhere(page)}\nCtrl-C ends it")
+    return _start(pages.command(home, options.port), pages.environment())
+
+
+def _start(module: list[str], environment: dict[str, str] | None = None) -> int:
+    """Run a Python module until it ends, its output kept off standard output, where one JSON document may stand."""
+    command = [sys.executable, "-m", *module]
+    return subprocess.run(command, env=environment, stdout=sys.__stderr__, check=False).returncode
+
+
+def _lab(options: argparse.Namespace) -> int:
+    notebook = Path("notebooks/lab.ipynb")
+    if not notebook.exists():
+        notebook = Path("lab.ipynb")
+        if not notebook.exists():
+            cell: dict[str, Any] = {"cell_type": "code", "execution_count": None, "id": "lab", "metadata": {}}
+            cell |= {"outputs": [], "source": "import t4r_lab as t4r\n\nt4r.Lab()"}
+            kernel = {"kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"}}
+            notebook.write_text(json.dumps({"cells": [cell], "metadata": kernel, "nbformat": 4, "nbformat_minor": 5}))
+    show(options, {"notebook": str(notebook.resolve())}, lambda: f"JupyterLab opens on {notebook}; Ctrl-C ends it")
+    root = system.is_superuser()  # as in a container, where JupyterLab would refuse to start
+    return _start(["jupyterlab", str(notebook), *(["--allow-root"] if root else [])])
+
+
+PLACE_COMMANDS: dict[str, tuple[Callable[..., Any], str, str, Callable[..., None]]] = {
+    "jobs": (_jobs, "list, watch, pause, stop, resume or cancel jobs", "jobs stop 20261124-1203", _add_jobs),
+    "demo": (_demo, "prepare, train, evaluate, compare and recommend on built-in data", "demo", add_json),
+    "ui": (_ui, "open the record in MLflow's pages", "ui --port 5000", _add_ui),
+    "lab": (_lab, "open JupyterLab on the front end", "lab", add_json),
+}
+"""Command → what it calls, its help, an example, and what adds its options."""

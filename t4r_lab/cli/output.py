@@ -1,0 +1,166 @@
+"""Results as plain text for a terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from t4r_lab.base.terminal import table
+
+if TYPE_CHECKING:
+    from t4r_lab.jobs.job import Status
+    from t4r_lab.runs.analyze import Cases
+    from t4r_lab.runs.compare import Comparison
+    from t4r_lab.runs.promote import Promotion
+    from t4r_lab.runs.run import RunResult
+    from t4r_lab.tuning.finalize import Final
+    from t4r_lab.tuning.lead import Listed, StudyResult
+    from t4r_lab.tuning.study import Trial
+
+
+def run_text(result: RunResult) -> str:
+    if result.status != "FINISHED":
+        return f"run {result.run_id[:8]} was stopped; go on with: t4r-lab train --resume {result.run_id[:8]}"
+    parts = {"valid": result.valid, "test": result.test}
+    blocks = [
+        f"{part} part\n{scores({result.name: metrics, **result.baselines.get(part, {})})}"
+        for part, metrics in parts.items()
+        if metrics
+    ]
+    warnings = ["\n".join(f"warning: {words}" for words in result.warnings)] if result.warnings else []
+    return "\n\n".join([f"run {result.run_id} ({result.name})", *blocks, *warnings, f"recorded in {result.home}"])
+
+
+def comparison_text(found: Comparison, cases: Cases | None = None) -> str:
+    lines = ["validation part", scores(found.metrics)]
+    if found.specs:
+        head = ["", *next(iter(found.specs.values()))]
+        rows = [[path, *map(_setting, found.specs[path].values())] for path in found.chosen]
+        lines += ["", "what differs", table(head, rows)] if rows else []
+    lines += ["", *(d.sentence for d in found.differences), *found.remarks]
+    lines += [f"warning: {label}: {words}" for label, warnings in found.warnings.items() for words in warnings]
+    return "\n".join([*lines, *(_cases(cases) if cases else [])]).rstrip()
+
+
+def _setting(value: Any) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def _cases(found: Cases) -> list[str]:
+    lines = []
+    for word, cases in (("beats", found.won), ("loses to", found.lost)):
+        lines += ["", f"{found.run} {word} {found.other}"]
+        for case in cases:
+            begin = " → ".join(item.title for item in case.items[-3:])
+            lines.append(f"  {case.session}: {begin} → [{case.target.title}] place {case.rank:g}, not {case.other:g}")
+    return lines
+
+
+def scores(found: Mapping[str, Mapping[str, float]]) -> str:
+    """A row a metric, a column for each of who has it: runs and baselines."""
+    names = list(dict.fromkeys(name for metrics in found.values() for name in metrics))
+    rows = [[name, *(_figure(metrics.get(name)) for metrics in found.values())] for name in names]
+    return table(["", *found], rows, range(1, len(found) + 1))
+
+
+def _figure(value: float | None) -> str:
+    return "–" if value is None else f"{value:.4f}" if abs(value) < 1e5 else f"{value:.4g}"
+
+
+def frame_text(frame: Any, most: int) -> str:
+    """The first rows of a data frame."""
+    head = [str(name) for name in frame.columns]
+    rows = [["" if v is None else f"{v:.4g}" if isinstance(v, float) else str(v) for v in row]
+            for row in frame.head(most).itertuples(index=False)]  # fmt: skip
+    numbers = [i for i, kind in enumerate(frame.dtypes) if kind.kind in "if"]
+    more = f"\n… and {len(frame) - most:,} more rows" if len(frame) > most else ""
+    return table(head, rows, numbers) + more
+
+
+def jobs_text(rows: Sequence[Status]) -> str:
+    """A line a job: how far it is, how long it has run, and the time to its end."""
+    head = ["job", "state", "done", "ran", "left", "name"]
+    lines = [
+        [
+            s.id, s.state, f"{100 * s.done // s.total} %" if s.total else "",
+            _time(s.heartbeat - s.started) if s.started else "", "" if s.eta is None else _time(s.eta), s.name,
+        ]
+        for s in rows
+    ]  # fmt: skip
+    return table(head, lines, [2, 3, 4])
+
+
+def studies_text(rows: Sequence[Listed]) -> str:
+    """A line a study: its state, when it began and how long its trials took, and the best of what it seeks."""
+    head = ["study", "state", "trials", "began", "ran", "best"]
+    lines = [
+        [
+            s.name, s.status, str(s.trials), datetime.fromtimestamp(s.began).strftime("%m-%d %H:%M") if s.began else "",
+            _time(s.seconds), _values(s.best),
+        ]
+        for s in rows
+    ]  # fmt: skip
+    return table(head, lines, [2, 4])
+
+
+def _time(seconds: float) -> str:
+    """As h:mm:ss."""
+    return str(timedelta(seconds=round(seconds)))
+
+
+def promotion_text(found: Promotion) -> str:
+    """Where the model stands in the registry, and how it and its baselines do on the test part."""
+    looks = f"the test part has been looked at {found.looks} time{'s' if found.looks != 1 else ''} with this run"
+    beside = {found.run_id[:8]: found.test, **found.baselines}
+    where = f"{found.model}@{found.alias} is version {found.version} now, {found.note}"
+    return "\n".join([where, "test part", scores(beside), looks, *(f"warning: {words}" for words in found.warnings)])
+
+
+def study_text(result: StudyResult, trials: Sequence[Trial] = ()) -> str:
+    """What a study has found, and a line for each of `trials`."""
+    counts = ", ".join(f"{n} {state}" for state, n in result.counts.items())
+    lines = [f"study {result.name}, {result.status}: {counts}"]
+    lines += [f"  {t.number:>4}  {_values(t.values) or f'{t.state}: {t.reason}'.rstrip(': ')}" for t in trials]
+    if not result.front:
+        failed = next((t.reason for t in trials if t.reason), "see `t4r-lab studies show`")
+        return "\n".join([*lines, f"no trial has finished within the constraints ({failed})"])
+    if result.start is not None and result.start.values:
+        lines.append(f"starting spec: {_values(result.start.values)}")
+    word = "best" if len(result.objectives) == 1 else f"of {len(result.front)} that no other beats, best at the first"
+    best = result.front[0]
+    lines.append(f"trial {best.number}, {word}: {_values(best.values)}")
+    lines += [f"  {path}: {value:.4g}" if isinstance(value, float) else f"  {path}: {value}"
+              for path, value in best.params.items()]  # fmt: skip
+    for objective, shares in result.importance.items():
+        if shares:
+            words = ", ".join(f"{path} {100 * share:.0f} %" for path, share in list(shares.items())[:5])
+            lines.append(f"what mattered for {objective}: {words}")
+    if result.status == "stopped":
+        lines.append("go on with the same command")
+    return "\n".join([*lines, f"test it with: t4r-lab finalize {result.name}", f"recorded in {result.home}"])
+
+
+def _values(values: dict[str, float]) -> str:
+    return "  ".join(f"{name} {value:.4g}" for name, value in values.items())
+
+
+def final_text(final: Final) -> str:
+    """Test metrics of both specs with their intervals, the baselines, and what the differences are worth."""
+    seeds = f"{final.seeds} seed{'s' if final.seeds > 1 else ''}"
+    lines = [f"study {final.name}, trial {final.trial}, {seeds}; test part", ""]
+    labels = list(final.test)
+    rows = []
+    for name in final.test["tuned"]:
+        cells = []
+        for label in labels:
+            value, half = final.test[label].get(name), final.interval.get(label, {}).get(name)
+            cells.append(_figure(value) if half is None or value is None else f"{_figure(value)} ± {half:.4f}")
+        rows.append([name, *cells])
+    lines.append(table(["", *labels], rows, range(1, len(labels) + 1)))
+    if final.seeds > 1:
+        lines.append("± is half of the 95 % interval of the mean over seeds")
+    looks = f"{final.looks} time{'s' if final.looks != 1 else ''}"
+    warnings = [f"warning: {variant}: {words}" for variant, found in final.warnings.items() for words in found]
+    lines += ["", *(d.sentence for d in final.differences), f"the test part was looked at {looks}", *warnings]
+    return "\n".join(lines)

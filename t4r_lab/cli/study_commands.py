@@ -1,0 +1,186 @@
+"""The commands of studies: tune, worker, studies, finalize. Thin, as the others in `t4r_lab.cli.main`."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from collections.abc import Callable
+from typing import Any
+
+from t4r_lab.base import system
+from t4r_lab.base.errors import InputError
+from t4r_lab.cli import output
+from t4r_lab.cli.options import add_flag, add_json, show
+
+
+def _storage(sub: argparse.ArgumentParser) -> None:
+    from t4r_lab.tuning.storage_address import HELP, VARIABLE
+
+    sub.add_argument(
+        "--storage", metavar="URL", help=f"{HELP}; ${VARIABLE} is read too", default=os.environ.get(VARIABLE)
+    )
+
+
+def _add_tune(sub: argparse.ArgumentParser) -> None:
+    from t4r_lab.spec.knobs import walk
+    from t4r_lab.spec.study_options import StudyOptions
+
+    sub.add_argument("spec", help="YAML or JSON spec, the one that trial 0 tries; may have a section `search:`")
+    sub.add_argument("--study", metavar="NAME", help="name of the study, an existing one goes on (default: the spec's)")
+    sub.add_argument(
+        "--search", action="append", default=[], metavar="path[=low:high[:log]]",
+        help="search a path over its own range, another one, or choices: path=a,b,c; repeatable",
+    )  # fmt: skip
+    sub.add_argument("--set", action="append", default=[], metavar="path=value", help="change the spec; repeatable")
+    for knob in walk(StudyOptions()):
+        if knob.path != "space":
+            add_flag(sub, knob)
+    sub.add_argument("--detach", action="store_true", help="in the background: it outlives this shell")
+    _storage(sub)
+    add_json(sub)
+
+
+def _tune(options: argparse.Namespace) -> int:
+    from t4r_lab.spec import parse_assignment
+    from t4r_lab.spec.space import parse_search
+    from t4r_lab.spec.study_options import StudyOptions, load_study
+    from t4r_lab.tuning.lead import tune
+
+    spec, section = load_study(options.spec)
+    given = {name: getattr(options, name, None) for name in StudyOptions.model_fields}
+    section |= {name: value for name, value in given.items() if value is not None}
+    section["space"] = {**(section.get("space") or {}), **dict(parse_search(text) for text in options.search)}
+    asked = StudyOptions.parse(section)
+    spec = spec.override(dict(parse_assignment(text) for text in options.set))
+    if options.detach:
+        from t4r_lab.base import homes
+        from t4r_lab.tuning.detached import launch
+
+        study = launch(spec, asked, options.study or spec.name, homes.ensure(), options.storage)
+        show(
+            options, {"study": study.name, "log": str(study.folder / "log.txt")},
+            lambda: f"study {study.name} runs in the background; see `t4r-lab studies show {study.name}`",
+        )  # fmt: skip
+        return 0
+    # else whoever ends this process alone, as `timeout` does, would leave its workers working
+    system.stop_as_interrupted()
+    result = tune(spec, asked, options.study, storage=options.storage)
+    show(options, _study(result), lambda: output.study_text(result))
+    return 0 if result.status == "finished" and result.front else 1
+
+
+def _study(result: Any) -> dict[str, Any]:
+    best = result.front[0] if result.front else None
+    trial = lambda t: {"trial": t.number, "values": t.values, "params": t.params, "metrics": t.metrics}  # noqa: E731
+    return {
+        "study": result.name, "run_id": result.run_id, "status": result.status, "storage": result.storage,
+        "trials": result.counts, "objectives": list(result.objectives), "best": trial(best) if best else None,
+        "valid": best.metrics if best else {}, "start": trial(result.start) if result.start else None,
+        "front": [trial(t) for t in result.front], "importance": result.importance,
+        "spec": result.best.to_dict() if result.best else None, "seconds": round(result.seconds, 1),
+    }  # fmt: skip
+
+
+def _add_worker(sub: argparse.ArgumentParser) -> None:
+    sub.add_argument("--study", required=True, metavar="NAME", help="name of a study that `t4r-lab tune` has begun")
+    sub.add_argument("--minutes", type=float, help="begin no trial that would not end within so many minutes")
+    sub.add_argument("--threads", type=int, default=0, help="threads of this worker (default: all)")
+    _storage(sub)
+    add_json(sub)
+
+
+def _worker(options: argparse.Namespace) -> None:
+    import time
+
+    from t4r_lab.base import homes
+    from t4r_lab.tuning.storage_address import address
+    from t4r_lab.tuning.trial_worker import Orders, name_worker, own_seed, work
+
+    for name, low in (("minutes", 0.01), ("threads", 0)):
+        if (value := getattr(options, name)) is not None and value < low:
+            raise InputError(f"worker --{name}: {value:g} is too small; give {low:g} or more")
+    home = homes.ensure()
+    until = time.time() + 60 * options.minutes if options.minutes else None
+    orders = Orders(
+        options.study, address(home, options.storage), str(home), name_worker(), own_seed(), until, options.threads
+    )
+    done = work(orders)
+    show(options, {"study": options.study, "trials": done}, lambda: f"study {options.study}: {done} trials tried here")
+
+
+def _add_studies(sub: argparse.ArgumentParser) -> None:
+    sub.add_argument(
+        "action", nargs="?", choices=["list", "show", "pause", "resume", "stop"], default="list",
+        help="show: every trial with its reason; pause: all workers wait after the batch, with their trials; stop: "
+        "they end after it, and their trials are tried again; resume: at once after a pause, else in the background",
+    )  # fmt: skip
+    sub.add_argument("study", nargs="?", help="name of the study")
+    _storage(sub)
+    add_json(sub)
+
+
+def _studies(options: argparse.Namespace) -> None:
+    from dataclasses import asdict
+
+    from t4r_lab.tuning import lead
+
+    if options.action == "list":
+        rows = lead.listed(storage=options.storage)
+        content = {"studies": [row.name for row in rows], "table": [asdict(row) for row in rows]}
+        none = "no studies; begin one with `t4r-lab tune`"
+        show(options, content, lambda: output.studies_text(rows) if rows else none)
+        return
+    if not options.study:
+        raise InputError(f"studies {options.action}: which study? see `t4r-lab studies`")
+    if options.action == "stop":
+        lead.stop(options.study, storage=options.storage)
+    elif options.action == "pause":
+        lead.pause(options.study, storage=options.storage)
+    elif options.action == "resume":
+        from t4r_lab.base import homes
+        from t4r_lab.tuning.detached import resume
+
+        resume(options.study, homes.ensure(), options.storage)
+    result, trials = lead.report(options.study, storage=options.storage)
+    show(
+        options, {**_study(result), "table": [asdict(trial) for trial in trials]},
+        lambda: output.study_text(result, trials),
+    )  # fmt: skip
+
+
+def _add_finalize(sub: argparse.ArgumentParser) -> None:
+    sub.add_argument("study", help="name of the study")
+    sub.add_argument("--seeds", type=int, default=3, help="trainings of the best spec and of the first one (default 3)")
+    sub.add_argument("--trial", type=int, metavar="N", help="take the spec of this trial instead of the best one's")
+    _storage(sub)
+    add_json(sub)
+
+
+def _finalize(options: argparse.Namespace) -> None:
+    from dataclasses import asdict
+
+    from t4r_lab.tuning.finalize import finalize
+
+    final = finalize(options.study, options.seeds, options.trial, storage=options.storage)
+    content = asdict(final)
+    content["study"], content["differences"] = content.pop("name"), [
+        {**asdict(d), "sentence": d.sentence} for d in final.differences
+    ]  # fmt: skip
+    show(options, content, lambda: output.final_text(final))
+
+
+STUDY_COMMANDS: dict[str, tuple[Callable[..., Any], str, str, Callable[..., None]]] = {
+    "tune": (
+        _tune, "search for a better spec", "tune spec.yaml --presets regularizers --trials 40 --workers 2", _add_tune,
+    ),
+    "worker": (
+        _worker, "try specs of a study begun elsewhere", "worker --study shop --storage postgresql://lab@host/studies",
+        _add_worker,
+    ),
+    "studies": (_studies, "list, show, pause, resume or stop studies", "studies show shop", _add_studies),
+    "finalize": (
+        _finalize, "train the best spec of a study anew and look at the test part", "finalize shop --seeds 3",
+        _add_finalize,
+    ),
+}  # fmt: skip
+"""Command → what it calls, its help, an example, and what adds its options."""

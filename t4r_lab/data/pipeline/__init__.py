@@ -1,0 +1,1 @@
+"""Raw events become a prepared folder: features, encoding, split, checks, profile."""

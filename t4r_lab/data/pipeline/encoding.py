@@ -1,0 +1,92 @@
+"""Encoding: the values of features as ids and standardized numbers, fitted on training."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from t4r_lab.data.pipeline.feature_columns import Feature
+from t4r_lab.data.sessions.codes import MISSING, factorize
+from t4r_lab.schema.columns import UNKNOWN, Column
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """A feature as it is stored: its column, its values per row of its level, and the table of its categories."""
+
+    feature: Feature
+    column: Column
+    stored: NDArray[Any] | pl.Series
+    table: pl.DataFrame | None = None
+
+
+def encode(feature: Feature, weight: NDArray[np.int64]) -> Encoded:
+    """Ids and standardized numbers, fitted where `weight` (training events per row) isn't zero."""
+    base: dict[str, Any] = {
+        "name": feature.name, "role": feature.role, "scope": feature.scope, "source": feature.source,
+    }  # fmt: skip
+    if feature.kind == "multi":
+        return _encode_lists(feature, weight, base)
+    if feature.kind == "categorical":
+        assert feature.codes is not None and feature.values is not None
+        there = feature.codes != MISSING
+        count = np.bincount(feature.codes[there], weights=weight[there], minlength=len(feature.values))
+        table, ids = _category_table(feature.values, count, by_value=feature.role == "target")
+        return Encoded(
+            feature, Column(kind="categorical", size=len(table) + UNKNOWN + 1, **base), ids[feature.codes], table
+        )
+    assert feature.numbers is not None
+    if feature.kind == "timestamp":
+        return Encoded(feature, Column(kind="timestamp", **base), feature.numbers)
+    mean, std = 0.0, 1.0
+    used = (weight > 0) & ~np.isnan(feature.numbers)
+    if used.any():
+        mean = float(np.average(feature.numbers[used], weights=weight[used]))
+        std = float(np.sqrt(np.average((feature.numbers[used] - mean) ** 2, weights=weight[used])))
+        std = std if std > 1e-9 * max(abs(mean), 1e-9) else 1.0  # a constant, but for rounding
+    if feature.role == "target":  # in its own unit, and a missing label stays missing
+        stored = feature.numbers.astype(np.float32)
+    else:
+        stored = np.nan_to_num((feature.numbers - mean) / std, nan=0.0).astype(np.float32)
+    return Encoded(feature, Column(kind="continuous", mean=mean, std=std, **base), stored)
+
+
+def _category_table(
+    values: pl.Series, count: NDArray[Any], by_value: bool = False
+) -> tuple[pl.DataFrame, NDArray[np.int32]]:
+    """``id, value`` of the values that training has, and the id of each code (-1 too).
+
+    The most frequent value comes first; `by_value`, as classes have it, the least: 0 before 1, 9 before 10, false
+    before true.
+    """
+    texts = values.cast(pl.String)
+    known = pl.DataFrame({"value": texts, "count": count, "code": np.arange(len(texts))})
+    known = known.filter((pl.col("count") > 0) & (pl.col("value") != ""))
+    if by_value:
+        known = known.sort(pl.col("value").cast(pl.Float64, strict=False), "value")
+    else:
+        known = known.sort("count", "value", descending=[True, False])
+    ids = np.full(len(texts) + 1, UNKNOWN, np.int32)  # the last is that of code -1
+    ids[known["code"].to_numpy()] = np.arange(len(known), dtype=np.int32) + UNKNOWN + 1
+    table = known.select(pl.int_range(UNKNOWN + 1, pl.len() + UNKNOWN + 1, dtype=pl.Int32).alias("id"), "value")
+    return table, ids
+
+
+def _encode_lists(feature: Feature, weight: NDArray[np.int64], base: dict[str, Any]) -> Encoded:
+    assert feature.lists is not None
+    frame = pl.DataFrame({"item": np.arange(len(feature.lists)), "value": feature.lists}).explode("value").drop_nulls()
+    codes, values = factorize(frame["value"])
+    # an item without training events still counts as one, so that its values have ids
+    weights = np.maximum(weight, 1)[frame["item"].to_numpy()]
+    table, ids = _category_table(values, np.bincount(codes, weights=weights, minlength=len(values)))
+    known = frame.select("item", pl.Series("id", ids[codes])).filter(pl.col("id") > UNKNOWN)
+    grouped = known.group_by("item", maintain_order=True).agg("id")
+    every = pl.DataFrame({"item": np.arange(len(feature.lists))})
+    stored = every.join(grouped, on="item", how="left", maintain_order="left").select(pl.col("id").fill_null([]))["id"]
+    return Encoded(
+        feature, Column(kind="categorical", size=len(table) + UNKNOWN + 1, multi=True, **base), stored, table
+    )

@@ -1,0 +1,123 @@
+"""What `prepare` would make of each raw column, told before it is done."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from t4r_lab.base.errors import InputError
+from t4r_lab.data.pipeline.feature_columns import Columns, Feature, find_features
+from t4r_lab.data.read.dialect import USUAL
+from t4r_lab.data.read.readers import Table, without_missing
+from t4r_lab.data.read.times import seconds, time_form
+from t4r_lab.data.read.values import odd_words
+from t4r_lab.data.sessions.codes import factorize
+from t4r_lab.data.sessions.column_roles import check_ids, check_names, find, find_roles, kind_of, read_column
+from t4r_lab.data.sessions.session_rows import by_schema, unrolled
+from t4r_lab.data.sessions.sessionize import find_sessions
+from t4r_lab.spec.preparation import PrepareOptions
+
+KEYS = tuple(USUAL)
+"""Roles that one column plays: session, item, time, user, title."""
+
+
+@dataclass(frozen=True)
+class Reading:
+    """One raw column as it would be taken."""
+
+    name: str
+    role: str
+    """one of `KEYS`, feature, label or ignore"""
+    kind: str = ""
+    """of features and labels: categorical, continuous, timestamp, or multi (several values)"""
+    of: str = ""
+    """what a feature depends on: event, item or session; empty where that isn't known yet"""
+    note: str = ""
+    """why it is left out though nobody asked for that, that values differ where one counts, or what kept a column of
+    nearly nothing but numbers from being numeric"""
+
+
+def inspect(table: Table, options: PrepareOptions) -> tuple[tuple[Reading, ...], str]:
+    """Every column of `table` in its order, and in one line what is still in the way of preparing it.
+
+    The columns are read as `prepare` reads them; where that can't be, their kinds are told by their values alone.
+    """
+    try:
+        options = by_schema(options)
+        table = unrolled(without_missing(table, options.missing), options)
+        check_names(options, table, [])
+        roles, columns = _as_prepared(table, options)
+        refusal = ""
+    except InputError as error:
+        roles, columns, refusal = _by_name(table, options), Columns(), str(error)
+    played = {name: role for role, name in roles.items()}
+    features = {f.source: f for f in columns.features}
+    readings = []
+    for name in table.frame.columns:
+        if name in played:
+            readings.append(Reading(name, played[name]))
+        elif name in options.ignore:
+            readings.append(Reading(name, "ignore"))
+        elif name in columns.left_out:
+            odd = columns.odd.get(name)
+            why = columns.left_out[name] + (f"; {odd_words(odd)}" if odd else "")
+            readings.append(Reading(name, "ignore", note=f"left out: {why}"))
+        else:
+            role = "label" if name in options.targets else "feature"
+            found = features.get(name)
+            kind = found.kind if found else _kind(name, table, options)
+            readings.append(
+                Reading(name, role, kind, found.scope if found else options.scopes.get(name, ""), _note(found, columns))
+            )
+    return tuple(readings), refusal
+
+
+def _note(feature: Feature | None, columns: Columns) -> str:
+    if feature is None:
+        return ""
+    n, odd = feature.differing, columns.odd.get(feature.source)
+    differ = [f"{n:,} event{'s differ' if n > 1 else ' differs'}; the first value counts"] if n else []
+    return "; ".join(differ + ([odd_words(odd)] if odd else []))
+
+
+def _as_prepared(table: Table, options: PrepareOptions) -> tuple[dict[str, str], Columns]:
+    """The roles and features that `prepare` finds.
+
+    Raises
+    ------
+    InputError
+        as `prepare` does, for roles, ids, times and values.
+    """
+    roles = find_roles(table, options)
+    check_ids(table, roles.item, "item")
+    check_ids(table, roles.group, "session" if roles.session else "user")
+    time = None
+    if roles.time is not None:
+        form = time_form([table], roles.time, options.time_format, options.measures_time)
+        time = seconds(table, roles.time, form, "asked" if options.time_format else "found").to_numpy()
+    group, group_values = factorize(table.frame[roles.group])
+    item, item_values = factorize(table.frame[roles.item])
+    gap = None if options.gap_minutes is None else options.gap_minutes * 60
+    log = find_sessions(group, item, time, len(table.frame), gap)
+    columns = find_features(table, log, roles, options, item_values, group_values, None, None)
+    keys = {role: getattr(roles, role) for role in ("session", "item", "time", "user")}
+    title = find(table, options.title, "title", (*options.ignore, *options.targets, *roles.names()))
+    return {role: name for role, name in {**keys, "title": title}.items() if name is not None}, columns
+
+
+def _by_name(table: Table, options: PrepareOptions) -> dict[str, str]:
+    """Roles by the options and usual names, where something is wrong with one of them."""
+    asked = {role: name for role in KEYS if (name := getattr(options, role)) in table.frame.columns}
+    taken = {*asked.values(), *options.ignore, *options.targets}
+    for role in KEYS:
+        try:
+            found = find(table, None, role, taken) if role not in asked else None
+        except InputError:  # several could be meant
+            continue
+        if found is not None:
+            asked[role] = found
+    return asked
+
+
+def _kind(name: str, table: Table, options: PrepareOptions) -> str:
+    raw = read_column(name, table, options)
+    return kind_of(name, raw, raw.values.n_unique() if raw.values.dtype.is_integer() else 0, table, options)

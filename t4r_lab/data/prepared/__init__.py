@@ -1,0 +1,1 @@
+"""A prepared folder: written whole, opened lazily, with its vocabulary and vectors."""

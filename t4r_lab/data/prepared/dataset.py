@@ -1,0 +1,113 @@
+"""Dataset: a prepared folder, opened lazily."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from t4r_lab.base.documents import read_json
+from t4r_lab.base.errors import InputError, did_you_mean
+from t4r_lab.data.prepared.folder import Manifest, check_folder, read_sessions
+from t4r_lab.data.prepared.vocabulary import Vocabulary
+from t4r_lab.data.read.frames import Frame
+from t4r_lab.data.sessions.arrays import PARTS, Sessions, join
+from t4r_lab.schema.columns import Schema
+
+BEFORE_TEST = "train+valid"
+"""Everything before the test part, for a last training before testing."""
+
+
+class Dataset:
+    """A folder written by `prepare`. Use `Dataset.open`.
+
+    >>> data = Dataset.open("mlruns/data/shop")          # doctest: +SKIP
+    >>> len(data.part("train")), data.schema.n_items     # doctest: +SKIP
+    (16000, 2933)
+    """
+
+    def __init__(self, path: Path, manifest: Manifest) -> None:
+        self.path = path
+        self.manifest = manifest
+        self._parts: dict[str, Sessions] = {}
+
+    @classmethod
+    def open(cls, path: str | Path) -> Dataset:
+        """Check the folder against its manifest and open it; tables are read when first asked for.
+
+        Raises
+        ------
+        InputError
+            if it isn't a prepared folder, or a file of it is missing, changed or foreign.
+        """
+        path = Path(path)
+        return cls(path, check_folder(path))
+
+    def __repr__(self) -> str:
+        return f"Dataset({str(self.path)!r}, {self.schema.n_items:,} items)"
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 over the contents of the folder, in hexadecimal."""
+        return self.manifest.digest
+
+    @property
+    def split(self) -> str:
+        """``time``, or ``leave_one_out``, where each session is in every part."""
+        return self.manifest.split
+
+    @cached_property
+    def vocabulary(self) -> Vocabulary:
+        return Vocabulary.open(self.path)
+
+    @cached_property
+    def profile(self) -> dict[str, Any]:
+        """What ``profile.json`` holds: sizes, lengths, popularity, features, what was dropped, leakage checks."""
+        path = self.path / "profile.json"
+        content: dict[str, Any] = read_json(path.read_text(encoding="utf-8"), str(path))
+        return content
+
+    def part(self, name: str) -> Sessions:
+        """``train``, ``valid``, ``test``, or ``train+valid``: all before the test part, each event once."""
+        if name not in (*PARTS, BEFORE_TEST):
+            raise InputError(f"{name}: no such part of the data; {did_you_mean(name, (*PARTS, BEFORE_TEST))}")
+        if name not in self._parts:
+            self._parts[name] = (
+                self._before_test() if name == BEFORE_TEST else read_sessions(self.path / self.manifest.part(name))
+            )
+        return self._parts[name]
+
+    def _before_test(self) -> Sessions:
+        train, valid = self.part("train"), self.part("valid")
+        if self.split == "leave_one_out":  # a session's validation row holds its training events too
+            ours, longer = (pl.Series(np.asarray(part.ids), dtype=pl.String) for part in (train, valid))
+            train = train.take(np.flatnonzero(~ours.is_in(longer.implode()).to_numpy()))
+        return join(train, valid)
+
+    # of the vocabulary ----------------------------------------------------------------------------
+
+    @property
+    def schema(self) -> Schema:
+        return self.vocabulary.schema
+
+    @property
+    def items(self) -> pl.DataFrame:
+        """One row per item: ``item_id``, ``item`` (the user's own id), ``title``, ``count``, item features."""
+        return self.vocabulary.items
+
+    def item_table(self) -> dict[str, NDArray[Any]]:
+        return self.vocabulary.item_table()
+
+    def encode(self, events: Frame) -> Sessions:
+        return self.vocabulary.encode(events)
+
+    def titles(self, ids: Sequence[int] | NDArray[Any]) -> list[str]:
+        return self.vocabulary.titles(ids)
+
+    def own_ids(self, ids: Sequence[int] | NDArray[Any]) -> list[Any]:
+        return self.vocabulary.own_ids(ids)

@@ -1,0 +1,288 @@
+"""Writing a prepared folder whole or not at all, and checking it when it is opened."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pyarrow as pa
+import pyarrow.ipc
+
+from t4r_lab.base import system
+from t4r_lab.base.checksums import Sums, from_json, hold_against, measure, to_json
+from t4r_lab.base.documents import read_json
+from t4r_lab.base.errors import InputError
+from t4r_lab.base.files import left_behind, scratch, sweep
+from t4r_lab.data.read.frames import read_parquet
+from t4r_lab.data.sessions.arrays import PARTS, Sessions, Texts
+
+FORMAT = "t4r-lab prepared data"
+VERSION = 2
+ENDINGS = {1: "parquet", 2: "arrow"}
+"""Of the parts' files, by the format's version: those of the first one aren't read from where they lie."""
+MANIFEST = "manifest.json"
+OLD = ".old"
+"""Ends the name of data that are being replaced."""
+LITTER = frozenset((".DS_Store", ".ipynb_checkpoints", "Thumbs.db", "desktop.ini"))
+"""What file managers and JupyterLab leave in folders that are looked into."""
+REQUIRED = ("schema.json", "items.parquet", "profile.json")
+"""Beside the parts."""
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What a prepared folder holds: file → (bytes, SHA-256), and how it was split."""
+
+    files: Sums
+    digest: str
+    split: str
+    version: int
+
+    def part(self, name: str) -> str:
+        """The file of a part."""
+        return f"{name}.{ENDINGS[self.version]}"
+
+
+# ── Sessions ────────────────────────────────────────────────────────────────────────────────────
+
+
+def write_sessions(sessions: Sessions, path: Path) -> None:
+    """One part as an Arrow file: one batch with a row per session, its events as lists, nothing compressed."""
+    offsets = pa.array(sessions.offsets)
+    columns = {
+        "session": pa.array(np.asarray(sessions.ids), pa.large_string()),
+        "target_start": pa.array(sessions.target_start),
+    }
+    columns |= {name: pa.array(values) for name, values in sessions.context.items()}
+    for name, values in sessions.values.items():
+        columns[name] = pa.LargeListArray.from_arrays(offsets, pa.array(values))
+    batch = pa.record_batch(columns)
+    with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_file(sink, batch.schema) as writer:
+        writer.write_batch(batch)
+
+
+def read_sessions(path: Path) -> Sessions:
+    """What `write_sessions` wrote, or an earlier version as Parquet.
+
+    The arrays of an Arrow file are the file itself, mapped: what is read of them is in memory only as long as there
+    is room. Parquet is read whole.
+    """
+    if path.suffix == ".parquet":
+        batch = read_parquet(path).to_arrow(compat_level=pl.CompatLevel.oldest()).combine_chunks().to_batches()[0]
+    else:
+        batch = pa.ipc.open_file(pa.memory_map(str(path))).get_batch(0)
+    columns = dict(zip(batch.schema.names, batch.columns, strict=True))
+    ids, target_start = columns.pop("session"), columns.pop("target_start")
+    lists = {name: column for name, column in columns.items() if pa.types.is_large_list(column.type)}
+    return Sessions(
+        values={name: column.values.to_numpy() for name, column in lists.items()},
+        offsets=lists["item_id"].offsets.to_numpy(),
+        target_start=target_start.to_numpy(),
+        context={name: column.to_numpy() for name, column in columns.items() if name not in lists},
+        ids=Texts(ids),
+    )
+
+
+# ── Writing ─────────────────────────────────────────────────────────────────────────────────────
+
+
+def check_target(out: Path) -> None:
+    """Refuse a folder that holds anything but prepared data: it would be replaced.
+
+    Raises
+    ------
+    InputError
+        before any work is done.
+    """
+    try:
+        if not out.exists():
+            return
+    except OSError as error:  # such as a name that is too long
+        raise InputError(f"{out}: cannot be written ({error.strerror}); choose another --out") from None
+    if not out.is_dir():
+        raise InputError(f"{out}: is a file; give a new or empty folder as --out")
+    there = _files(out)
+    if not there:
+        return
+    try:
+        listed = read_manifest(out).files
+    except InputError:
+        raise InputError(
+            f"{out}: is not empty and holds no prepared data; give a new or empty folder as --out"
+        ) from None
+    foreign = sorted(there - set(listed) - {MANIFEST})
+    if foreign:
+        raise InputError(f"{out / foreign[0]}: is not part of the prepared data it lies in; move it before replacing")
+
+
+@contextmanager
+def written_whole(
+    out: Path, split: str, may_replace: Callable[[str, str], None] = lambda there, new: None
+) -> Iterator[Path]:
+    """A folder to write into, which takes the place of `out` at the end of the block.
+
+    When anything fails, `out` stays as it was and nothing else is left behind. `may_replace` gets the digests of the
+    prepared data in `out` and of the new ones, and raises where they must not take that place.
+
+    Raises
+    ------
+    InputError
+        when the disk is full or may not be written to.
+    """
+    out = Path(os.path.realpath(out) if out.is_symlink() else os.path.abspath(out))
+    check_target(out)
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        put_back(out)
+        sweep(out.parent, out.name, OLD)
+        with scratch(out.parent, out.name) as temporary:
+            temporary.chmod(0o755)
+            yield temporary
+            _write_manifest(temporary, split)
+            if (out / MANIFEST).is_file():
+                may_replace(read_manifest(out).digest, read_manifest(temporary).digest)
+            _replace(temporary, out)
+    except Exception as error:
+        if (refusal := _disk_refusal(error, out)) is None:
+            raise
+        raise refusal from None
+
+
+def _replace(temporary: Path, out: Path) -> None:
+    """Put `temporary` where `out` is: in one step where the system can, so that whoever is killed leaves old or new.
+
+    Else in two, of which the first is taken back should the second fail, or by `put_back`.
+    """
+    if not out.exists():
+        temporary.rename(out)
+    elif not system.exchange(temporary, out):
+        old = temporary.with_suffix(OLD)
+        out.rename(old)
+        try:
+            temporary.rename(out)
+        except BaseException:
+            old.rename(out)
+            raise
+        shutil.rmtree(old, ignore_errors=True)
+
+
+def put_back(out: Path) -> None:
+    """Data that a process took away, and was killed before it put others there, return to their place."""
+    if not os.path.lexists(out):
+        for old in left_behind(out.parent, out.name, OLD)[-1:]:
+            old.rename(out)
+
+
+def _disk_refusal(error: Exception, out: Path) -> InputError | None:
+    """The error as the user's, if the disk is the reason. polars says some of them in words only."""
+    number, words = getattr(error, "errno", None), str(error)
+    if number in (errno.ENOSPC, errno.EDQUOT) or "No space left on device" in words or "quota exceeded" in words:
+        disk = _nearest(out)
+        free = shutil.disk_usage(disk).free
+        return InputError(
+            f"{out}: the disk is full ({_mount(disk)} has {free / 1e6:,.0f} MB free); "
+            "free some space or choose another --out"
+        )
+    if isinstance(error, OSError) and number in (
+        errno.EACCES,
+        errno.EPERM,
+        errno.EROFS,
+        errno.ENOTDIR,
+        errno.EEXIST,
+        errno.ENAMETOOLONG,
+    ):
+        return InputError(f"{out}: cannot be written ({error.strerror}); choose another --out")
+    return None
+
+
+def _nearest(path: Path) -> Path:
+    return next(p for p in (path, *path.parents) if p.exists())
+
+
+def _mount(path: Path) -> Path:
+    return next(p for p in (path, *path.parents) if os.path.ismount(p) or p == p.parent)
+
+
+def _write_manifest(folder: Path, split: str) -> None:
+    files = measure(folder, _files(folder))
+    content = {
+        "format": FORMAT,
+        "version": VERSION,
+        "digest": _digest(files),
+        "split": split,
+        "files": to_json(files),
+    }
+    (folder / MANIFEST).write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+
+
+def _digest(files: Sums) -> str:
+    return hashlib.sha256("".join(f"{name} {sha}\n" for name, (_, sha) in sorted(files.items())).encode()).hexdigest()
+
+
+# ── Checking ────────────────────────────────────────────────────────────────────────────────────
+
+
+def read_manifest(folder: Path) -> Manifest:
+    """The manifest of a prepared folder.
+
+    Raises
+    ------
+    InputError
+        if there is none, or it isn't one of ours.
+    """
+    path, remedy = folder / MANIFEST, "run `t4r-lab prepare` to make it"
+    with suppress(OSError):  # such as a name that is too long
+        put_back(Path(os.path.abspath(folder)))
+    if not folder.exists():
+        raise InputError(f"{folder}: no such folder of prepared data; {remedy}")
+    if not path.is_file():
+        raise InputError(f"{folder}: holds no prepared data ({MANIFEST} is missing); {remedy}")
+    try:
+        content = read_json(path.read_text(encoding="utf-8"), str(path))
+        if content["format"] != FORMAT:
+            raise ValueError
+        version = int(content["version"])
+        manifest = Manifest(from_json(content["files"]), str(content["digest"]), str(content["split"]), version)
+    except (ValueError, KeyError, TypeError, AttributeError):
+        raise InputError(f"{path}: is not a manifest of prepared data; prepare the data again") from None
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror}); check its permissions") from None
+    if version not in ENDINGS:
+        raise InputError(f"{path}: has format version {version}, this t4r-lab reads {VERSION}; prepare the data again")
+    return manifest
+
+
+def check_folder(folder: Path) -> Manifest:
+    """Hold every file of a prepared folder against the manifest.
+
+    Raises
+    ------
+    InputError
+        naming the first file that is missing, foreign, or not as it was written.
+    """
+    manifest, again = read_manifest(folder), "prepare the data again"
+    listed, there = set(manifest.files), _files(folder) - {MANIFEST}
+    required = {*REQUIRED, *(manifest.part(name) for name in PARTS)}
+    for name in sorted((listed | required) - there):
+        raise InputError(f"{folder / name}: is missing; {again}")
+    for name in sorted(there - listed):
+        raise InputError(f"{folder / name}: is not part of the prepared data; move it elsewhere")
+    hold_against(folder, manifest.files, again)
+    if _digest(manifest.files) != manifest.digest:
+        raise InputError(f"{folder / MANIFEST}: is corrupt (the digest does not fit its files); {again}")
+    return manifest
+
+
+def _files(folder: Path) -> set[str]:
+    """Every file below `folder`, relative, with forward slashes; without litter."""
+    found = (p.relative_to(folder) for p in folder.rglob("*") if not p.is_dir())
+    return {p.as_posix() for p in found if not LITTER.intersection(p.parts)}

@@ -1,0 +1,294 @@
+"""Vocabulary: between the user's own ids and values, and ours."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from t4r_lab.base.checksums import check_seal, seal
+from t4r_lab.base.documents import read_json
+from t4r_lab.base.errors import InputError, did_you_mean
+from t4r_lab.data.read.dialect import NoHeader
+from t4r_lab.data.read.frames import REFUSALS, Frame, read_parquet, refusing, to_polars
+from t4r_lab.data.read.readers import PLAIN, Table, read_file
+from t4r_lab.data.read.times import form_like, seconds
+from t4r_lab.data.read.values import ColumnType, decide, load_types, numbers, texts, type_of
+from t4r_lab.data.sessions.arrays import Sessions
+from t4r_lab.data.sessions.codes import factorize
+from t4r_lab.data.sessions.session_rows import named_as_trained, unrolled
+from t4r_lab.data.sessions.sessionize import Log, find_sessions
+from t4r_lab.schema.columns import PADDING, UNKNOWN, Column, Schema
+from t4r_lab.spec.preparation import PrepareOptions
+
+FOLDER = "vocabulary"
+SESSIONS = "sessions.json"
+"""How sessions were made of events, beside the tables of categories."""
+REMEDY = "prepare the data again, or train the run again where it is a run's"
+
+
+class Vocabulary:
+    """Items and category values of prepared data, by folder; enough to encode new sessions."""
+
+    def __init__(self, folder: Path, schema: Schema, items: pl.DataFrame) -> None:
+        self.folder, self.schema, self.items = folder, schema, items
+
+    @classmethod
+    def open(cls, folder: str | Path) -> Vocabulary:
+        """Read ``schema.json``, ``items.parquet`` and ``vocabulary/`` of `folder`.
+
+        Raises
+        ------
+        InputError
+            if a file is missing or damaged.
+        """
+        folder = Path(folder)
+        check_seal(folder, REMEDY)
+        schema = Schema.load(folder / "schema.json")
+        of_items = [c.name for c in schema if c.scope == "item" and c.role != "item"]
+        return cls(folder, schema, _table(folder / "items.parquet", "item_id", "item", "title", "count", *of_items))
+
+    def copy_to(self, folder: Path) -> None:
+        """Write the same files into another folder, with their checksums."""
+        import shutil
+
+        folder.mkdir(parents=True, exist_ok=True)
+        self.schema.save(folder / "schema.json")
+        self.items.write_parquet(folder / "items.parquet")
+        if (self.folder / FOLDER).is_dir():
+            shutil.copytree(self.folder / FOLDER, folder / FOLDER, dirs_exist_ok=True)
+        seal(folder)
+
+    def values(self, column: str) -> pl.DataFrame:
+        """``id`` and ``value`` (as text) of a category column."""
+        return _table(self.folder / FOLDER / f"{column}.parquet", "id", "value")
+
+    def titles(self, ids: Sequence[int] | NDArray[Any]) -> list[str]:
+        """The title of each item id, or its own id as text."""
+        return [self._titles[i - 1] for i in np.asarray(ids)]
+
+    def own_ids(self, ids: Sequence[int] | NDArray[Any]) -> list[Any]:
+        """The user's own id of each item id."""
+        return [self._own[i - 1] for i in np.asarray(ids)]
+
+    @cached_property
+    def _own(self) -> list[Any]:
+        return self.items["item"].to_list()
+
+    @cached_property
+    def _own_texts(self) -> pl.Series:
+        return self.items["item"].cast(pl.String)
+
+    @cached_property
+    def _titles(self) -> list[str]:
+        return self.items.select(pl.coalesce("title", pl.col("item").cast(pl.String))).to_series().to_list()
+
+    def item_table(self) -> dict[str, NDArray[Any]]:
+        """Item features by item id: (I+1,), or (I+1, K) of multi-valued ones, padded with 0. Row 0 is padding."""
+        table: dict[str, NDArray[Any]] = {}
+        for column in self.schema:
+            if column.scope != "item" or column.role == "item":
+                continue
+            series = self.items[column.name]
+            if column.multi:
+                table[column.name] = _padded(series)
+            else:
+                values = series.to_numpy()
+                table[column.name] = np.concatenate([np.zeros(1, values.dtype), values])
+        return table
+
+    def read(self, path: str | Path) -> pl.DataFrame:
+        """New sessions of a file. One without a header is taken apart as the training data's was.
+
+        Raises
+        ------
+        InputError
+            for a file that can't be read, or whose columns nobody has named.
+        """
+        path, kept = Path(path), PrepareOptions.parse(self._made.get("reading", {}))
+        try:
+            table = read_file(path)
+            named = table.text is None or (table.text[1].header and table.frame.width > 1)
+        except NoHeader:
+            named = False
+            if kept == PLAIN:
+                names = ",".join(c.source for c in self.schema if c.source)
+                raise InputError(f"{path}: the first line is no header; write one above it, such as {names}") from None
+        return table.frame if named or kept == PLAIN else read_file(path, kept).frame
+
+    def encode(self, events: Frame) -> Sessions:
+        """New events as sessions, by the user's own column names or the canonical ones; a row may be a whole session.
+
+        Sessions are made as they were when the data was prepared: by the session column, else by user and, where
+        one was set, inactivity gap; without either column all events are one session. They come in the order of
+        their first rows. Events of unknown items are left out and counted in ``dropped``; a session all of whose
+        items are unknown stays, empty. Columns of the training data that are missing count as unknown.
+
+        Raises
+        ------
+        InputError
+            for a missing item column, or an unreadable time.
+        """
+        with refusing("sessions: can't be read", "give ids as whole numbers or text"):
+            return self._encode(events)
+
+    def _encode(self, events: Frame) -> Sessions:
+        frame = named_as_trained(to_polars(events, "sessions"), [c.source for c in self.schema if c.source])
+        table = Table(frame, where="sessions")
+        there = {*frame.columns}
+        names = {c.name: n for c in self.schema if (n := _found(there, c)) is not None}
+        if "item_id" not in names:
+            wanted = self.schema.item.source or "item_id"
+            raise InputError(f"sessions: column {wanted!r} is missing; {did_you_mean(wanted, frame.columns)}")
+        keys = {role: names.get(f"{role}_id") for role in ("item", "session", "user")}
+        made = PrepareOptions(**keys, gap_minutes=self._made.get("gap_minutes"))
+        table = unrolled(table, made, given=True)
+        frame = table.frame
+        log, ids = self._sessions(table, names)
+        known = log.item > 0
+        dropped = int((~known).sum())
+        first = log.row[log.offsets[:-1]]  # a session's attributes are there even if none of its items is known
+        log = log.keep_events(known)
+        values: dict[str, NDArray[Any]] = {"item_id": log.item}
+        context: dict[str, NDArray[Any]] = {}
+        unknown: dict[str, int] = {}
+        nothing = pl.Series([None], dtype=pl.String).new_from_index(0, len(frame))
+        for column in self.schema.features[1:]:
+            if column.scope != "item":
+                name = names.get(column.name)
+                stored, lost = self._encoded(frame[name] if name else nothing, column)
+                if name is not None and lost:
+                    unknown[name] = lost
+                if column.scope == "event":
+                    values[column.name] = stored[log.row]
+                else:
+                    context[column.name] = stored[first]
+        return Sessions(values, log.offsets, np.ones(len(log), np.int32), context, ids, dropped, unknown)
+
+    def _sessions(self, table: Table, names: dict[str, str]) -> tuple[Log, NDArray[Any]]:
+        """Events with item ids (0: unknown), in sessions by the order of their first rows, and the sessions' ids."""
+        frame, made = table.frame, self._made
+        session, user = names.get("session_id"), names.get("user_id")
+        if session is None and "session_id" in frame.columns:
+            session = "session_id"
+        key = session or user
+        keys = _names(frame[key]) if key else pl.Series(["0"], dtype=pl.String).new_from_index(0, len(frame))
+        if keys.null_count():
+            row = int(keys.is_null().arg_max() or 0)
+            raise InputError(f"{table.line(row)}: column {key!r} is empty; fill it in")
+        group, own = factorize(keys)
+        time = None
+        if (at := names.get("timestamp")) is not None:
+            time = seconds(table, at, form_like(table, at, made.get("time_form")), "trained").to_numpy()
+        gap = made.get("gap_minutes") if session is None and time is not None else None
+        item = self.item_ids(frame[names["item_id"]])
+        log = find_sessions(group, item, time, len(frame), None if gap is None else gap * 60)
+        if made.get("drop_repeats"):
+            log = log.keep_events(~log.repeats() | (log.item == PADDING))
+        order = np.argsort(np.minimum.reduceat(log.row, log.offsets[:-1]), kind="stable") if len(log) else log.group
+        log = log.take(order)
+        ids = own.gather(log.group)
+        if log.number is not None:
+            ids = ids + "#" + pl.Series(log.number).cast(pl.String)
+        return log, ids.to_numpy()
+
+    @cached_property
+    def types(self) -> dict[str, ColumnType]:
+        """How each raw column is read, by the user's own names; empty of data that an earlier version prepared."""
+        return load_types(self.folder / FOLDER)
+
+    @cached_property
+    def _made(self) -> dict[str, Any]:
+        """How sessions were made of events."""
+        path = self.folder / FOLDER / SESSIONS
+        if not path.is_file():
+            return {}
+        content: dict[str, Any] = read_json(path.read_text(encoding="utf-8"), str(path))
+        return content
+
+    def item_ids(self, given: pl.Series) -> NDArray[np.int32]:
+        """Item ids of the user's own, (N,); 0 where unknown."""
+        type = self.types.get(self.schema.item.source, type_of(self.items["item"]))
+        return _look_up(texts(given, type), given, type, self._own_texts, self.items["item_id"], PADDING)
+
+    def value_ids(self, column: Column, given: pl.Series) -> NDArray[np.int32]:
+        """Ids of a category's values, (N,); 1 where unknown or missing."""
+        return self._categories(given, column)[0]
+
+    def _categories(self, given: pl.Series, column: Column) -> tuple[NDArray[np.int32], int]:
+        """Ids of a category's values, (N,), and how many of those that are there are unknown."""
+        table = self.values(column.name)
+        type = self.types.get(column.source) or decide(table["value"])[0]
+        read = texts(given, type)
+        ids = _look_up(read, given, type, table["value"], table["id"], UNKNOWN)
+        there = (read.is_not_null() & (read != "")).to_numpy()
+        return ids, int((there & (ids == UNKNOWN)).sum())
+
+    def _encoded(self, given: pl.Series, column: Column) -> tuple[NDArray[Any], int]:
+        """A feature of new events, (N,), and how many values of a category are unknown.
+
+        Where there is no value, unknown (categorical) or the mean (continuous) stands.
+        """
+        if column.kind == "categorical":
+            return self._categories(given, column)
+        type = self.types.get(column.source, ColumnType("number"))
+        found = numbers(given, type).fill_null(np.nan).to_numpy()
+        stored = np.where(np.isfinite(found), (found - column.mean) / column.std, 0.0)
+        return stored.astype(np.float32), 0
+
+
+def _table(path: Path, *columns: str) -> pl.DataFrame:
+    try:
+        found = read_parquet(path)
+    except (OSError, *REFUSALS):
+        raise InputError(f"{path}: is missing or damaged; {REMEDY}") from None
+    lost = next((name for name in columns if name not in found.columns), None)
+    if lost is not None:
+        raise InputError(f"{path}: has no column {lost!r}; {REMEDY}")
+    return found
+
+
+def _look_up(
+    read: pl.Series, given: pl.Series, type: ColumnType, known: pl.Series, ids: pl.Series, default: int
+) -> NDArray[np.int32]:
+    """The id of each text, (N,): the same for the same value, whatever else is in the table.
+
+    A number may have been written with or without a point where training had texts: 7 and 7.0 are one number.
+    """
+    found = _ids(read, known, ids, default)
+    if type.kind == "text" and given.dtype.is_numeric():
+        whole = read.str.ends_with(".0")
+        other = pl.select(pl.when(whole).then(read.str.strip_suffix(".0")).otherwise(read + ".0")).to_series()
+        found = np.where(found == default, _ids(other, known, ids, default), found)
+    return found
+
+
+def _ids(read: pl.Series, known: pl.Series, ids: pl.Series, default: int) -> NDArray[np.int32]:
+    there = known.is_in(read.unique().implode())  # of all values only these get into a table
+    found = read.replace_strict(known.filter(there), ids.filter(there), default=default, return_dtype=pl.Int32)
+    return found.to_numpy()
+
+
+def _names(keys: pl.Series) -> pl.Series:
+    """Ids of sessions or users as text; whole numbers that a missing one has made decimal have no point."""
+    return texts(keys, ColumnType("integer")) if keys.dtype.is_float() else keys.cast(pl.String)
+
+
+def _padded(lists: pl.Series) -> NDArray[np.int32]:
+    """I lists as (I+1, longest), padded with 0, behind a row of padding."""
+    lengths = np.concatenate([[0], lists.list.len().fill_null(0).to_numpy()]).astype(np.int64)
+    table = np.full((len(lengths), max(int(lengths.max()), 1)), PADDING, np.int32)
+    table[np.arange(table.shape[1]) < lengths[:, None]] = lists.explode(
+        empty_as_null=False, keep_nulls=False
+    ).to_numpy()
+    return table
+
+
+def _found(there: Collection[str], column: Column) -> str | None:
+    """Which of the names that are `there` a column of the schema has."""
+    return next((n for n in (column.source, column.name) if n and n in there), None)

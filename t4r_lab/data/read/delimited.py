@@ -1,0 +1,169 @@
+"""Text files of records: fields between separators, RecBole's atomic files, one user a line. Fields stay texts."""
+
+from __future__ import annotations
+
+import csv
+import re
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+import polars as pl
+
+from t4r_lab.base.errors import InputError, first_line
+from t4r_lab.data.read.compression import opened, whole
+from t4r_lab.data.read.dialect import SPACES, Dialect, recognize
+from t4r_lab.data.read.frames import REFUSALS
+
+Kinds = dict[str, str]
+ATOMIC = {"token": "categorical", "float": "continuous", "token_seq": "multi"}
+"""Kinds of RecBole's header, ``name:type``; columns of ``float_seq`` are left out, but for histories."""
+HISTORY = ("_list", "_seq", "_sequence", "_history")
+"""Endings of a column that holds what came before the column of the same name without it."""
+LINE = "line"
+
+
+def read_delimited(
+    path: Path, head: list[str], columns: list[str], separator: str | None
+) -> tuple[pl.DataFrame, Kinds, Dialect]:
+    """The records as texts, null where a field is empty; the kinds that the header names; and how they were read.
+
+    Raises
+    ------
+    InputError
+        naming the line that is no record, or what is missing to tell the columns.
+    """
+    dialect = recognize(path, head, columns, separator)
+    line, header = next(dialect.records(path), (0, []))
+    if not header:
+        raise InputError(f"{path}: the first line has no names; write them above, or give them with --columns")
+    atomic = dialect.names is None and _is_atomic(header, dialect)
+    names = [name.partition(":")[0] for name in header] if atomic else _named(dialect.names or header)
+    twice = next((name for name, count in Counter(names).items() if count > 1), None)
+    if any("\ufffd" in name for name in names) and (broken := not_utf8(path)) is not None:
+        raise InputError(f"{path}, line {broken}: not UTF-8; save the file as UTF-8, or as Parquet")
+    if twice is not None:
+        raise InputError(f"{path}: two columns are named {twice!r}; rename one")
+    above = line - 1 + dialect.header
+    try:
+        frame = _plain(path, dialect, names, above) if dialect.plain else _split(path, dialect, names, above)
+    except pl.exceptions.NoDataError:
+        raise InputError(f"{path}: the file has a header but no rows; give a file with events") from None
+    except REFUSALS as error:
+        raise _explain(path, dialect, len(names), error) from None
+    if frame[:, 0].null_count():  # blank lines
+        frame = frame.filter(~pl.all_horizontal(pl.all().is_null()))
+    if frame.is_empty():
+        raise InputError(f"{path}: the file has a header but no rows; give a file with events")
+    return (*_by_header(frame, header), dialect) if atomic else (frame, {}, dialect)
+
+
+def _plain(path: Path, dialect: Dialect, names: list[str], above: int) -> pl.DataFrame:
+    frame = pl.read_csv(
+        whole(path), separator=dialect.separator, quote_char=dialect.quote, infer_schema=False, null_values=[""],
+        skip_lines=above - dialect.header, has_header=dialect.header, glob=False,
+    )  # fmt: skip
+    if len(frame.columns) != len(names):
+        raise pl.exceptions.ComputeError(f"{len(frame.columns)} columns")
+    frame.columns = names
+    return frame
+
+
+def _split(path: Path, dialect: Dialect, names: list[str], above: int) -> pl.DataFrame:
+    """Records whose fields stand between several characters, and never in quotes."""
+    lines = read_lines(path, above)[LINE]
+    fields = lines.str.extract_all(r"\S+") if dialect.separator == SPACES else lines.str.split(dialect.separator)
+    if (fields.list.len() > len(names)).any():
+        raise pl.exceptions.ComputeError("more fields than columns")
+    return fields.to_frame(LINE).select(
+        pl.col(LINE).list.get(i, null_on_oob=True).replace("", None).alias(name) for i, name in enumerate(names)
+    )
+
+
+def read_lines(path: Path, skip: int = 0) -> pl.DataFrame:
+    """Every line as one text, null where it is blank."""
+    return pl.read_csv(
+        whole(path), separator="\x01", has_header=False, new_columns=[LINE], quote_char=None, infer_schema=False,
+        skip_lines=skip, glob=False,
+    )  # fmt: skip
+
+
+def _named(names: Sequence[str]) -> list[str]:
+    """The names, with one for a column that has none, such as the index that pandas writes."""
+    return [name or f"column {place}" for place, name in enumerate(names, start=1)]
+
+
+def _is_atomic(header: list[str], dialect: Dialect) -> bool:
+    return dialect.quote is None or all(re.fullmatch(r"[^:]+:(token|float)(_seq)?", name) for name in header)
+
+
+def _by_header(frame: pl.DataFrame, header: list[str]) -> tuple[pl.DataFrame, Kinds]:
+    """Columns of an atomic file by the types that its header names."""
+    types = {name.partition(":")[0]: name.partition(":")[2] for name in header}
+    histories = {name + ending for name in types for ending in HISTORY}
+    numbers = [n for n, t in types.items() if t == "float_seq"]
+    frame = frame.drop([n for n in numbers if n not in histories])
+    kinds = {n: ATOMIC[t] for n, t in types.items() if t in ATOMIC}
+    lists = [n for n, kind in kinds.items() if kind == "multi"]
+    frame = frame.with_columns(
+        pl.col(lists).str.split(" "),
+        pl.col([n for n in numbers if n in histories]).str.split(" ").cast(pl.List(pl.Float64), strict=False),
+    )
+    return frame, kinds
+
+
+def _explain(path: Path, dialect: Dialect, width: int, error: BaseException) -> InputError:
+    """Where the file stops being a table, found by reading it plainly."""
+    if (line := not_utf8(path)) is not None:
+        return InputError(f"{path}, line {line}: not UTF-8; save the file as UTF-8, or as Parquet")
+    problem: object = first_line(error)
+    where = "names are given" if dialect.names is not None else "the header has"
+    try:
+        for line, row in dialect.records(path):
+            if len(row) > width:
+                wanted = f"{where} {width}" if dialect.names is None else f"{width} {where}"
+                return InputError(f"{path}, line {line}: {len(row)} fields where {wanted}; mend that line")
+    except csv.Error as found:
+        problem = found
+    return InputError(f"{path}: cannot be read as a table ({problem}); mend it or save it as Parquet")
+
+
+def not_utf8(path: Path) -> int | None:
+    """The first line that isn't UTF-8."""
+    with opened(path) as raw:
+        for number, content in enumerate(raw, start=1):
+            try:
+                content.decode("utf-8")
+            except UnicodeDecodeError:
+                return number
+    return None
+
+
+# ── One user a line ─────────────────────────────────────────────────────────────────────────────
+
+
+def is_user_a_line(head: list[str]) -> bool:
+    """Numbers with spaces between, not the same count on every line: a user and its items."""
+    if any(c in line for line in head for c in "\t,;"):
+        return False
+    counts = [len(line.split()) for line in head if line.strip()]
+    digits = all(token.lstrip("-").isdigit() for line in head for token in line.split())
+    return digits and len(counts) > 1 and max(counts) > 2 and len(set(counts)) > 1
+
+
+def read_user_a_line(path: Path) -> pl.DataFrame:
+    """``user item item …`` a line, in time order: one row per event, without a time."""
+    try:
+        lines = read_lines(path)
+    except REFUSALS as error:
+        if (line := not_utf8(path)) is not None:
+            raise InputError(f"{path}, line {line}: not UTF-8; save the file as UTF-8") from None
+        raise InputError(f"{path}: cannot be read as lines ({first_line(error)}); save it as UTF-8") from None
+    tokens = lines.select(pl.col(LINE).str.extract_all(r"\S+")).with_row_index().drop_nulls()
+    tokens = tokens.filter(pl.col(LINE).list.len() > 0)
+    bad = tokens.filter(pl.col(LINE).list.len() < 2)
+    if len(bad):
+        raise InputError(f"{path}, line {bad['index'][0] + 1}: a user without items; mend that line")
+    return tokens.select(
+        pl.col(LINE).list.first().alias("user_id"), pl.col(LINE).list.slice(1).alias("item_id")
+    ).explode("item_id")

@@ -1,0 +1,213 @@
+"""How a text file separates its fields, and what its columns are called: as asked for, or by its first lines."""
+
+from __future__ import annotations
+
+import csv
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from t4r_lab.base.errors import InputError
+from t4r_lab.data.read.compression import opened_text
+
+
+class NoHeader(InputError):
+    """A file whose first line is a record, and whose columns nobody has named."""
+
+
+SPACES = " "
+"""One or more spaces or tabs, in `Dialect.separator`."""
+WORDS = {"space": SPACES, "spaces": SPACES, "tab": "\t", "\\t": "\t", "comma": ",", "semicolon": ";", "pipe": "|"}
+"""Ways to type a separator that a shell or a form would lose."""
+csv.field_size_limit(2**31 - 1)  # names and texts of any length, as polars reads them
+SHORT = 60
+"""Characters of a line that a message shows."""
+
+USUAL = {
+    "session": ("session_id", "session", "visit_id", "session_key"),
+    "item": ("item_id", "item", "product_id", "product", "article_id", "movie_id", "track_id", "video_id", "sku",
+             "asin", "parent_asin", "aid"),
+    "time": ("timestamp", "time", "event_time", "datetime", "date", "ts", "event_date", "event_timestamp",
+             "created_at", "unix_timestamp", "unix_review_time"),
+    "user": ("user_id", "user", "visitor_id", "customer_id", "reviewer_id", "member_id"),
+    "title": ("title", "item_title", "movie_title", "product_name", "product_title", "item_name", "name"),
+}  # fmt: skip
+"""Usual names of each role, compared without case and punctuation; the first is the house's own and decides."""
+FORMS = {
+    "i": r"\d{1,19}",  # an id that is a whole number
+    "r": r"(10|\d)(\.\d)?",  # a rating
+    "t": r"[1-4]?\d{9}(\d{3})?",  # seconds, or thousandths, since 1970
+    "d": r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d.*",
+    "f": r"-?\d+(\.\d+)?",
+    "x": r".*",
+}
+"""Forms of a field, by a letter."""
+KNOWN = (
+    ("iirt", ("::", "\t"), ("user_id", "item_id", "rating", "timestamp")),  # MovieLens
+    ("idix", (",",), ("session_id", "timestamp", "item_id", "category")),  # yoochoose-clicks.dat
+    ("idiii", (",",), ("session_id", "timestamp", "item_id", "price", "quantity")),  # yoochoose-buys.dat
+    ("idffi", ("\t",), ("user_id", "timestamp", "latitude", "longitude", "item_id")),  # Gowalla, Brightkite
+    ("ii", (SPACES, "\t"), ("user_id", "item_id")),  # SASRec
+)
+"""Public files without a header: the forms of their fields, their separators, their columns."""
+
+
+@dataclass(frozen=True)
+class Dialect:
+    """How to take a text file apart.
+
+    `names` are those of a file without a header, or in place of its own; None: the header's. `header` says whether
+    there is one. `note` says in words what was recognized.
+    """
+
+    separator: str
+    quote: str | None
+    names: tuple[str, ...] | None = None
+    header: bool = True
+    note: str = ""
+
+    @property
+    def plain(self) -> bool:
+        """Whether the separator is one character, so that fields may stand in quotes."""
+        return len(self.separator) == 1 and self.separator != SPACES
+
+    @property
+    def _quoting(self) -> Literal[0, 3]:
+        return csv.QUOTE_MINIMAL if self.quote else csv.QUOTE_NONE
+
+    def fields(self, line: str) -> list[str]:
+        """The fields of a record that stands on one line."""
+        if self.separator == SPACES:
+            return line.split()
+        if not self.plain:
+            return line.rstrip("\r\n").split(self.separator)
+        try:
+            return next(csv.reader([line], delimiter=self.separator, quoting=self._quoting), [])
+        except csv.Error:  # a return within the line, which the file's own reader takes for its end
+            return line.split(self.separator)
+
+    def records(self, path: Path) -> Iterator[tuple[int, list[str]]]:
+        """Header, if there is one, and records with the number of their first line, without blank ones."""
+        with opened_text(path, newline="" if self.plain else None) as file:
+            if not self.plain:
+                yield from ((n, self.fields(line)) for n, line in enumerate(file, start=1) if line.strip())
+                return
+            reader, line = csv.reader(file, delimiter=self.separator, quoting=self._quoting), 1
+            for row in reader:
+                if any(field.strip() for field in row):
+                    yield line, row
+                line = reader.line_num + 1
+
+
+def recognize(path: Path, head: Sequence[str], columns: Sequence[str] = (), separator: str | None = None) -> Dialect:
+    """The dialect of a file by its first lines that aren't blank.
+
+    Parameters
+    ----------
+    columns, separator: as asked for; without them they are recognized.
+
+    Raises
+    ------
+    InputError
+        where there is no header and the columns can't be told, or `columns` are not as many as the fields.
+    """
+    found = _separator(head) if separator is None else WORDS.get(separator.lower(), separator) or SPACES
+    dialect = Dialect(found, None if {".inter", ".item", ".user"} & {*path.suffixes} else '"')
+    first, *rest = [dialect.fields(line) for line in head]
+    shown = head[0][:SHORT] + ("…" if len(head[0]) > SHORT else "")
+    if columns:
+        if len(columns) != len(first):
+            raise InputError(
+                f"{path}: --columns names {len(columns)} columns, but the first line has {len(first)} ({shown}); name "
+                "each, or say what stands between them with --separator"
+            )
+        return Dialect(found, dialect.quote, tuple(columns), _is_header(first, rest))
+    if not _is_data(first, rest):
+        note = f"fields separated by {'spaces' if found == SPACES else found}" if not dialect.plain else ""
+        return Dialect(found, dialect.quote, note=note)
+    names = _known([first, *rest], found)
+    if names is None:
+        example = f"--columns {','.join(_guess(first))}"
+        whole = found == SPACES and all(field.isdigit() for row in (first, *rest) for field in row)
+        lists = ", or read each line as a user and its items with --layout lines" if whole and len(first) > 2 else ""
+        raise NoHeader(
+            f"{path}: the first line looks like data ({shown}); name its {len(first)} columns, for example with "
+            f"{example}{lists}"
+        )
+    shown = (" " if found in (SPACES, "\t") else found).join(names)
+    return Dialect(found, dialect.quote, names, False, f"no header: columns taken as {shown}")
+
+
+def _separator(lines: Sequence[str]) -> str:
+    """What stands between the fields, by the first lines."""
+    first = lines[0]
+    if "::" in first and len({line.count("::") for line in lines}) == 1:
+        return "::"
+    if any(c in first for c in "\t,;|"):
+        return max("\t,;|", key=first.count)
+    counts = {len(line.split()) for line in lines}
+    return SPACES if len(counts) == 1 and counts != {1} else ","
+
+
+# ── Is the first line a header? ─────────────────────────────────────────────────────────────────
+
+
+def is_value(field: str) -> bool:
+    """A number, date or time, which is no name of a column."""
+    return re.fullmatch(r"[-+]?\d[\d.:TZ\s/+-]*", field.strip()) is not None
+
+
+def _has_usual(fields: Sequence[str]) -> bool:
+    return not {bare(field.partition(":")[0]) for field in fields}.isdisjoint(
+        bare(n) for u in USUAL.values() for n in u
+    )
+
+
+def bare(name: str) -> str:
+    """A name without case and punctuation, as usual names are compared."""
+    return re.sub(r"[^a-z0-9]", "", name.lower())
+
+
+def _is_data(first: Sequence[str], rest: Sequence[Sequence[str]]) -> bool:
+    """Whether the first line is a record: at least half of it values, as in the lines below, and no usual name.
+
+    Numbers that count from 0 are the names that pandas gives to columns without any.
+    """
+    below = [[row[i] for row in rest if i < len(row) and row[i].strip()] for i in range(len(first))]
+    values = sum(is_value(field) and all(map(is_value, column)) for field, column in zip(first, below, strict=True))
+    there = sum(bool(field.strip()) for field in first)
+    if not values or 2 * values < there or _has_usual(first):
+        return False
+    counting = [field for field in first if field]
+    return not ((not first[0] or len(first) > 2) and counting == [str(i) for i in range(len(counting))])
+
+
+def _is_header(first: Sequence[str], rest: Sequence[Sequence[str]]) -> bool:
+    """Whether the first line holds names that others take the place of: no value, above values."""
+    if _has_usual(first):
+        return True
+    below = [[row[i] for row in rest if i < len(row)] for i in range(len(first))]
+    return not any(map(is_value, first)) and any(column and all(map(is_value, column)) for column in below)
+
+
+def _known(rows: Sequence[Sequence[str]], separator: str) -> tuple[str, ...] | None:
+    """The columns of a public file, if every row has its forms."""
+    for forms, separators, names in KNOWN:
+        if separator in separators and all(_fits(row, forms) for row in rows):
+            return names
+    return None
+
+
+def _fits(row: Sequence[str], forms: str) -> bool:
+    return len(row) == len(forms) and all(re.fullmatch(FORMS[f], v) for f, v in zip(forms, row, strict=True))
+
+
+def _guess(first: Sequence[str]) -> list[str]:
+    """Names as an example: the time where one stands, user and item before all else."""
+    names, ids = [], ["user_id", "item_id"]
+    for number, field in enumerate(first, start=1):
+        is_time = any(re.fullmatch(FORMS[form], field.strip()) for form in "td") and "timestamp" not in names
+        names.append("timestamp" if is_time else ids.pop(0) if ids else f"column_{number}")
+    return names

@@ -1,0 +1,177 @@
+"""Data frames of either kind, and Parquet files, as polars."""
+
+from __future__ import annotations
+
+import numbers
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import date
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeAlias
+from zoneinfo import ZoneInfo
+
+import numpy as np
+import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from t4r_lab.base.errors import InputError, first_line
+from t4r_lab.data.read.dialect import USUAL, bare
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Frame: TypeAlias = "pd.DataFrame | pl.DataFrame"
+LONG = [getattr(pl, name) for name in ("Int128", "UInt128") if hasattr(pl, name)]
+"""Types of whole numbers of more than 64 bits; not every version of polars has both."""
+REFUSALS = (pl.exceptions.PolarsError, pl.exceptions.PanicException, pa.ArrowException)
+"""What polars and Arrow say of data that they can't take. A panic is no `Exception`, so it is named."""
+
+
+@contextmanager
+def refusing(what: str, remedy: str) -> Iterator[None]:
+    """A place where polars meets a user's data: what it can't take of them is refused, panics included."""
+    try:
+        yield
+    except REFUSALS as error:
+        raise InputError(f"{what} ({first_line(error)}); {remedy}") from None
+
+
+def to_polars(frame: Frame, where: str) -> pl.DataFrame:
+    """A polars frame of a pandas or polars one; `where` is what it is called in messages.
+
+    Lists of objects become lists of their fields.
+
+    Raises
+    ------
+    InputError
+        for what is neither, or holds what polars can't.
+    """
+    what, remedy = f"{where}: cannot be read as a data frame", "give a pandas or polars frame"
+    with refusing(what, remedy):
+        if isinstance(frame, pl.DataFrame):
+            return spread(long_as_text(frame))
+        if isinstance(frame, pl.LazyFrame):
+            return spread(long_as_text(frame.collect()))
+        try:
+            return spread(long_as_text(pl.from_pandas(_in_known_zones(_of_one_type(frame, where)))))
+        except (AttributeError, OverflowError, TypeError, ValueError) as error:
+            if isinstance(error, pa.ArrowException):
+                raise
+            raise InputError(f"{what} ({first_line(error)}); {remedy}") from None
+
+
+def long_as_text(frame: pl.DataFrame) -> pl.DataFrame:
+    """Whole numbers of more than 64 bits as text, since Arrow has none."""
+    return frame.with_columns(pl.col(LONG).cast(pl.String))
+
+
+def _of_one_type(frame: pd.DataFrame, where: str) -> pd.DataFrame:
+    """Columns that hold texts and numbers as texts: parts of one file that pandas read by themselves, for example.
+
+    So are whole numbers of more than 64 bits, periods and intervals, which polars has no type for.
+    """
+    import pandas as pd
+    from pandas.api.types import infer_dtype, is_object_dtype
+
+    objects = [i for i, dtype in enumerate(frame.dtypes) if is_object_dtype(dtype)]
+    mixed = [i for i in objects if infer_dtype(frame.iloc[:, i], skipna=True) in ("mixed", "mixed-integer")]
+    mixed = [i for i in mixed if frame.iloc[:, i].map(lambda value: isinstance(value, str)).any()]
+    plain = [i for i in objects if _is_long(frame.iloc[:, i])]
+    plain += [i for i, dtype in enumerate(frame.dtypes) if isinstance(dtype, (pd.PeriodDtype, pd.IntervalDtype))]
+    if not mixed and not plain:
+        return frame
+    frame = frame.copy(deep=False)
+    for i in plain:
+        frame.isetitem(i, frame.iloc[:, i].map(str, na_action="ignore"))
+    for i in mixed:
+        column = f"{where}: column {str(frame.columns[i])!r}"
+        frame.isetitem(i, frame.iloc[:, i].map(partial(_text, column=column), na_action="ignore"))
+    return frame
+
+
+def _text(value: object, column: str) -> str:
+    """A number among texts as a file would have it: pandas makes 7 a 7.0 where a value is missing.
+
+    >>> _text(7.0, "events: column 'a'"), _text(7, "events: column 'a'"), _text(2.5, "events: column 'a'")
+    ('7', '7', '2.5')
+    """
+    if isinstance(value, float) and value.is_integer() and abs(value) < 2**53:
+        return str(int(value))
+    if isinstance(value, (str, numbers.Number, np.bool_, date)):
+        return str(value)
+    raise InputError(f"{column} holds {type(value).__name__} beside texts; make it texts or numbers, or take it out")
+
+
+def _is_long(values: pd.Series) -> bool:
+    """Whether they are whole numbers, and any is of more than 64 bits."""
+    from pandas.api.types import infer_dtype
+
+    if infer_dtype(values, skipna=True) != "integer":
+        return False
+    there = values.dropna()
+    return bool(there.min() < -(2**63) or there.max() >= 2**63)
+
+
+def _in_known_zones(frame: pd.DataFrame) -> pd.DataFrame:
+    """Times in a zone that polars doesn't know as the same instants in UTC."""
+    unknown = [i for i, dtype in enumerate(frame.dtypes) if not _is_zone(getattr(dtype, "tz", None))]
+    if not unknown:
+        return frame
+    frame = frame.copy(deep=False)
+    for i in unknown:
+        frame.isetitem(i, frame.iloc[:, i].dt.tz_convert("UTC"))
+    return frame
+
+
+def spread(frame: pl.DataFrame) -> pl.DataFrame:
+    """Lists of objects as a list for each of their fields, by the field's name where no other column has it.
+
+    Where a column beside them holds the items, a row is an event, and they are left as they are.
+    """
+    if any(bare(name) in map(bare, USUAL["item"]) and not dtype.is_nested() for name, dtype in frame.schema.items()):
+        return frame
+    for name, dtype in frame.schema.items():
+        inner = dtype.inner if isinstance(dtype, (pl.List, pl.Array)) else None
+        if not isinstance(inner, pl.Struct):
+            continue
+        if isinstance(dtype, pl.Array):
+            frame = frame.with_columns(pl.col(name).arr.to_list())
+        others = {*frame.columns} - {name}
+        fields = {f.name: f.name if f.name not in others else f"{name}.{f.name}" for f in inner.fields}
+        frame = frame.select(
+            pl.exclude(name),
+            *(pl.col(name).list.eval(pl.element().struct.field(f)).alias(own) for f, own in fields.items()),
+        )
+    return frame
+
+
+def read_parquet(path: str | Path) -> pl.DataFrame:
+    """The Parquet file of that very name: a path is never a pattern, whatever brackets and stars are in it.
+
+    Times in a zone that polars doesn't know, such as a fixed offset, are the same instants in UTC.
+    """
+    try:
+        schema = pq.read_schema(path)
+    except pa.ArrowException:  # polars says it in words, or knows the file
+        return pl.read_parquet(path, glob=False)
+    moved = [i for i, type in enumerate(schema.types) if pa.types.is_timestamp(type) and not _is_zone(type.tz)]
+    if not moved:
+        return pl.read_parquet(path, glob=False)
+    for i in moved:
+        field = schema.field(i)
+        schema = schema.set(i, field.with_type(pa.timestamp(field.type.unit, "UTC")))
+    found = pl.from_arrow(pq.ParquetFile(path).read().cast(schema))
+    assert isinstance(found, pl.DataFrame)
+    return found
+
+
+def _is_zone(zone: object) -> bool:
+    """Whether polars knows a time's zone: none, or one of the database of zones."""
+    if zone is None:
+        return True
+    try:
+        return bool(ZoneInfo(str(zone)))
+    except (KeyError, ValueError, OSError):
+        return False

@@ -1,0 +1,100 @@
+"""JSON a line, or a list of JSON objects: an event, or a session with its events, each."""
+
+from __future__ import annotations
+
+import io
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from t4r_lab.base.documents import read_json
+from t4r_lab.base.errors import InputError, first_line
+from t4r_lab.data.read.compression import opened, opened_text
+from t4r_lab.data.read.frames import REFUSALS, long_as_text
+
+LINES = {".jsonl", ".ndjson"}
+"""Endings that say so, before that of a compression."""
+
+
+def is_json(path: Path, head: list[str]) -> bool:
+    """Whether a file is JSON, by its first lines that aren't blank, or its name."""
+    begin = "".join(head[:2]).replace(" ", "")
+    return begin.startswith(("{", "[{")) or not {".json", *LINES}.isdisjoint(path.suffixes)
+
+
+def is_objects(path: Path, head: list[str]) -> bool:
+    """Whether JSON holds objects that are records: one a line, or in a list."""
+    first, second = head[0].strip(), "".join(head[1:2]).strip()
+    if first.startswith("["):
+        return True
+    return not LINES.isdisjoint(path.suffixes) or (first.endswith("}") and second.startswith("{"))
+
+
+def read_objects(path: Path, head: list[str]) -> pl.DataFrame:
+    """A row per object; numbers of more than 64 bits as text, lists of objects as lists of their fields.
+
+    Raises
+    ------
+    InputError
+        naming the line that is no JSON, or differs from the others.
+    """
+    is_list = head[0].lstrip().startswith("[")
+    with opened(path) as file:  # polars takes the path of such a file as a pattern
+        content = file.read().removeprefix(b"\xef\xbb\xbf")
+    try:
+        read = pl.read_json if is_list else pl.read_ndjson
+        frame = read(io.BytesIO(content), infer_schema_length=None)
+    except REFUSALS as error:
+        raise _explain(path, is_list, error) from None
+    if frame.is_empty() or not frame.width:
+        raise InputError(f"{path}: its objects hold nothing; give a file with events")
+    return long_as_text(frame)
+
+
+def _explain(path: Path, is_list: bool, error: BaseException) -> InputError:
+    """The first line that is no JSON object, or holds a field of another form than the lines before it."""
+    problem = first_line(error)
+    if not is_list:
+        forms: dict[str, str] = {}
+        with opened_text(path) as file:
+            for number, line in enumerate(file, start=1):
+                if not line.strip():
+                    continue
+                try:
+                    content = read_json(line.strip(), f"{path}, line {number}")
+                except InputError as found:
+                    return InputError(str(found).replace(" in line 1,", " at"))
+                if (word := _no_json(content)) is not None:
+                    return InputError(f"{path}, line {number}: {word} is no JSON; write null where a value is missing")
+                if not isinstance(content, dict):
+                    return InputError(f"{path}, line {number}: is no JSON object; write each line as {{…}}")
+                for key, value in content.items():
+                    form = _form(value)
+                    if form and forms.setdefault(key, form) != form:
+                        return InputError(
+                            f"{path}, line {number}: {key[:40]!r} is {form}, but {forms[key]} on lines before; mend "
+                            "that line"
+                        )
+    return InputError(f"{path}: cannot be read as JSON ({problem}); write an object a line, each with the same fields")
+
+
+def _no_json(content: Any) -> str | None:
+    """NaN or an infinity somewhere in it, which Python writes and reads, and nothing else does."""
+    if isinstance(content, float):
+        return None if math.isfinite(content) else json.dumps(content)
+    inner = content.values() if isinstance(content, dict) else content if isinstance(content, list) else ()
+    return next((word for value in inner if (word := _no_json(value)) is not None), None)
+
+
+def _form(value: Any) -> str:
+    """What a value is, where unlike ones don't go together."""
+    if isinstance(value, dict):
+        return "an object"
+    if isinstance(value, list):
+        return "a list"
+    if isinstance(value, bool):
+        return "true or false"
+    return "" if value is None else "a text or number"

@@ -1,0 +1,354 @@
+"""What the values of a column are: told by the whole column, kept with prepared data, one text for each value.
+
+A text file says nothing of types, so its columns are read as text. A column in which every value is a whole number as
+a computer writes it becomes whole numbers at once, since nothing is lost by that; every other column stays as it
+stands until it is known what part it plays. Ids, and what is called a category, stay text. A feature is looked at as a
+whole (`decide`): numbers where all that isn't one is a word for a missing value, else text.
+
+The type of each column is kept beside the vocabulary (`save_types`), and new sessions are read by it: `texts` and
+`numbers` depend on the value and the type alone, never on what else is in the table.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, TypeAlias, get_args
+
+import polars as pl
+
+from t4r_lab.base.documents import read_json
+from t4r_lab.base.errors import InputError
+
+Kind = Literal["integer", "number", "single", "boolean", "time", "text"]
+"""integer: whole numbers; number: decimals; single: decimals of 32 bits; time: dates and datetimes."""
+Odd: TypeAlias = "tuple[tuple[str, int], ...]"
+"""Values that kept a column from being numeric, with how many rows have each; the most frequent first."""
+
+USUAL_MISSING = frozenset(
+    ("-", "--", "–", "—", "?", ".", "n/a", "#n/a", "na", "<na>", "n.a.", "nan", "-nan", "null", "(null)", "none", "nil",
+     "nat", "missing", r"\n", "inf", "+inf", "-inf", "infinity", "+infinity", "-infinity")
+)  # fmt: skip
+"""Words for a missing value in columns of numbers, in lower case; in columns of text they are text (NA is Namibia)."""
+TRUTH = (("false", "true"), ("False", "True"), ("FALSE", "TRUE"))
+ADORNED = r"^\s*[$€£¥]?\s?[+-]?\d{1,3}(?:[., '\u00a0]?\d{3})*(?:[.,]\d+)?\s?[%$€£¥]?\s*$"
+"""Numbers as people write them: with a comma for the point or between thousands, a currency or a percent sign."""
+NEARLY_ALL, SOME = 0.9, 0.1
+"""Shares of a column's values: numbers that somebody may have meant to be all of it, and enough of them to be numeric
+where everything else is missing."""
+SHOWN = 5
+"""Values that a note lists."""
+TYPES = "types.json"
+"""Beside the tables of categories."""
+
+
+@dataclass(frozen=True)
+class ColumnType:
+    """How the values of a column are read.
+
+    `missing` are words that stand for a missing value, as given by the user. `truth` is how false and true are
+    written, for columns of truth values.
+    """
+
+    kind: Kind
+    missing: tuple[str, ...] = ()
+    truth: tuple[str, str] = TRUTH[0]
+
+
+# ── Telling ─────────────────────────────────────────────────────────────────────────────────────
+
+
+def exact_integers(raw: pl.Series) -> pl.Series | None:
+    """Texts as int64, or None where any would change by it: zeros in front, a plus, a point, beyond 64 bits.
+
+    >>> exact_integers(pl.Series(["7", "-12", None])).to_list(), exact_integers(pl.Series(["7", "007"]))
+    ([7, -12, None], None)
+    """
+    for part in (raw.head(1000), raw):  # most columns that aren't are told by the beginning
+        found = part.cast(pl.Int64, strict=False)
+        if found.null_count() > part.null_count() or part.str.contains(r"^(?:0.|\+|-0)").any():
+            return None
+    return found if len(raw) > raw.null_count() else None
+
+
+def settled(frame: pl.DataFrame, raw: Collection[str], missing: Collection[str] = ()) -> pl.DataFrame:
+    """The frame without the words in `missing`, and the columns of texts `raw` as whole numbers where that is exact."""
+    frame = frame if not missing else frame.with_columns(without(s, missing) for s in frame.iter_columns())
+    texts = [s for s in frame.iter_columns() if s.name in raw and isinstance(s.dtype, pl.String)]
+    return frame.with_columns(s for s in map(exact_integers, texts) if s is not None)
+
+
+def without(values: pl.Series, missing: Collection[str]) -> pl.Series:
+    """The values, null where they are one of the words in `missing`; numbers where a word is that number."""
+    if not missing or values.dtype.is_nested():
+        return values
+    if isinstance(values.dtype, (pl.Categorical, pl.Enum)):
+        values = values.cast(pl.String)
+    if values.dtype.is_numeric():
+        words = pl.Series(sorted(missing)).cast(pl.Float64, strict=False).drop_nulls()
+        is_word = values.cast(pl.Float64).is_in(words.implode())
+    elif isinstance(values.dtype, pl.String):
+        is_word = values.is_in(list(missing))
+    else:
+        return values
+    return values.set(is_word.fill_null(False), None) if is_word.any() else values
+
+
+def decide(raw: pl.Series, missing: Collection[str] = ()) -> tuple[ColumnType, Odd]:
+    """The type of a column of texts by all of them, and the values that kept it from being numeric.
+
+    Whole numbers are ``integer``, whole and decimal ones together ``number``; all else among them must be words for a
+    missing value. Digits behind a zero, and whole numbers beyond 64 bits, are names
+    and no quantities: such a column is text.
+
+    >>> decide(pl.Series(["1", "2.5", "n/a"]))[0].kind, decide(pl.Series(["042", "7"]))[0].kind
+    ('number', 'text')
+    >>> decide(pl.Series(["1.5"] * 18 + ["free", "free"]))
+    (ColumnType(kind='text', missing=(), truth=('false', 'true')), (('free', 2),))
+    """
+    given, there = tuple(sorted(missing)), len(raw) - raw.null_count()
+    text, finite = ColumnType("text", given), _is_number(raw)
+    plain, rest = raw, raw.filter(~finite).drop_nulls()
+    if there - len(rest) < NEARLY_ALL * there and len(_no_numbers(rest.head(1000))):
+        type = _truth(raw, given) if len(rest) == there else text
+        return type, _counts(_no_numbers(rest)) if type.kind == "text" and _adorned(rest) else ()
+    if len(rest):
+        stripped = rest.str.strip_chars()
+        plain, rest = raw.filter(finite).append(stripped.filter(_is_number(stripped))), _no_numbers(rest)
+    if len(plain) - plain.null_count() < SOME * there or not there:
+        return text, ()
+    names = _counts(rest)
+    if not names:
+        if exact_integers(plain) is not None:
+            return ColumnType("integer", given), ()
+        names = _counts(plain.filter(plain.str.contains(r"^[+-]?0\d")))
+        if not names and not _any_decimal(plain):
+            names = _counts(plain.filter(plain.cast(pl.Int64, strict=False).is_null()))
+        if not names:
+            return ColumnType("number", given), ()
+    numeric = there - sum(n for _, n in names)
+    return text, names if numeric >= NEARLY_ALL * there else ()
+
+
+def _is_number(texts: pl.Series) -> pl.Series:
+    return texts.cast(pl.Float64, strict=False).is_finite().fill_null(False)
+
+
+def _no_numbers(texts: pl.Series) -> pl.Series:
+    """Those that are neither numbers nor words for a missing one."""
+    texts = texts.str.strip_chars()
+    return texts.filter(~_is_number(texts) & ~_is_word(texts))
+
+
+def _adorned(rest: pl.Series) -> bool:
+    """Whether all that are no numbers are some to a person's eye."""
+    return all(_no_numbers(part).str.contains(ADORNED).all() for part in (rest.head(1000), rest))
+
+
+def _any_decimal(plain: pl.Series) -> bool:
+    return any(part.str.contains(r"[.eE]").any() for part in (plain.head(1000), plain))
+
+
+def without_words(values: pl.Series) -> pl.Series:
+    """Texts, null where they are one of the usual words for a missing value."""
+    return values.set(_is_word(values), None)
+
+
+def _is_word(values: pl.Series) -> pl.Series:
+    """True for the usual words for a missing value."""
+    return values.str.strip_chars().str.to_lowercase().is_in(list(USUAL_MISSING)).fill_null(False)
+
+
+def _counts(values: pl.Series) -> Odd:
+    """Each value with its number of rows, the most frequent first."""
+    counted = values.drop_nulls().alias("value").value_counts(name="rows")
+    return tuple(counted.sort("rows", "value", descending=[True, False]).iter_rows())
+
+
+def _truth(raw: pl.Series, given: tuple[str, ...]) -> ColumnType:
+    if int(raw.str.len_bytes().max() or 0) <= max(map(len, TRUTH[0])):  # type: ignore[arg-type]
+        found = set(raw.drop_nulls().unique().str.strip_chars().to_list())
+        for words in TRUTH:
+            if found and found <= set(words):
+                return ColumnType("boolean", given, words)
+    return ColumnType("text", given)
+
+
+def type_of(values: pl.Series, missing: Collection[str] = ()) -> ColumnType:
+    """The type of a column that has one already: numbers are numbers, texts are texts."""
+    dtype = values.dtype
+    kind: Kind = "text"
+    if dtype.is_integer():
+        kind = "integer"
+    elif dtype.is_float() or dtype.is_decimal():
+        kind = "single" if dtype == pl.Float32 else "number"
+    elif dtype == pl.Boolean:
+        kind = "boolean"
+    elif dtype.is_temporal():
+        kind = "time"
+    return ColumnType(kind, tuple(sorted(missing)))
+
+
+def odd_words(odd: Odd) -> str:
+    """Why a column is text although nearly all of its values are numbers, and what to do.
+
+    >>> odd_words((("free", 12), ("ask", 1))).partition(";")[0]
+    "nearly all values are numbers, but not 'free' (12), 'ask' (1)"
+    """
+    listed = ", ".join(f"{value[:40]!r} ({n:,})" for value, n in odd[:SHOWN])
+    more = f" and {len(odd) - SHOWN:,} more" if len(odd) > SHOWN else ""
+    if all(re.match(ADORNED, value) and not re.fullmatch(r"[+-]?\d+", value.strip()) for value, _ in odd[:SHOWN]):
+        return f"as numbers can't be read {listed}{more}; write digits with a point alone, such as 1234.5"
+    return (
+        f"nearly all values are numbers, but not {listed}{more}; if they mean a missing value, name them with --missing"
+    )
+
+
+# ── Reading by a type ───────────────────────────────────────────────────────────────────────────
+
+
+def numbers(values: pl.Series, type: ColumnType) -> pl.Series:
+    """Values as float64, null where they are missing, endless or no number; durations and times of day in seconds.
+
+    >>> numbers(pl.Series([" 2.5", "—", "free", "9"]), ColumnType("number", ("9",))).to_list()
+    [2.5, None, None, None]
+    """
+    values = without(values, type.missing)
+    if isinstance(values.dtype, (pl.Categorical, pl.Enum)):
+        values = values.cast(pl.String)
+    if isinstance(values.dtype, pl.String):
+        values = values.str.strip_chars()
+        if type.kind == "boolean":
+            values = _as_truth(values)
+    elif isinstance(values.dtype, pl.Duration):
+        return values.dt.total_nanoseconds() / 1e9
+    elif isinstance(values.dtype, pl.Time):
+        return values.cast(pl.Int64) / 1e9
+    elif not (values.dtype.is_numeric() or values.dtype in (pl.Boolean, pl.Null)):
+        return pl.Series(values.name, [None], dtype=pl.Float64).new_from_index(0, len(values))
+    found = values.cast(pl.Float64, strict=False)
+    return found.set(~found.is_finite().fill_null(True), None)
+
+
+def unreadable(values: pl.Series, found: pl.Series, type: ColumnType) -> pl.Series:
+    """True where `found` is null though the value is there, and neither a number nor a word for a missing one."""
+    values = without(values, type.missing)
+    lost = found.is_null() & values.is_not_null()
+    if values.dtype.is_float():
+        return lost & values.is_finite()
+    if isinstance(values.dtype, (pl.String, pl.Categorical, pl.Enum)) and lost.any():
+        lost &= ~_is_word(values.cast(pl.String))
+    return lost
+
+
+def texts(values: pl.Series, type: ColumnType) -> pl.Series:
+    """The one text of each value, as the vocabulary has it: null where it is missing.
+
+    What can't be read by the type keeps its own text, which is then that of no known value.
+
+    >>> texts(pl.Series([38.0, None, 1.5]), ColumnType("integer")).to_list()
+    ['38', None, '1.5']
+    >>> texts(pl.Series([38, 39]), ColumnType("number")).to_list()
+    ['38.0', '39.0']
+    >>> texts(pl.Series(["42", "042", "NA"]), ColumnType("integer")).to_list()
+    ['42', '042', None]
+    """
+    values = without(values, type.missing)
+    if isinstance(values.dtype, (pl.Categorical, pl.Enum)):
+        values = values.cast(pl.String)
+    if values.dtype.is_float() or values.dtype.is_decimal():
+        values = _one_zero(values.cast(pl.Float32 if values.dtype == pl.Float32 else pl.Float64).fill_nan(None))
+    read = _READ[type.kind](values, type)
+    own = values.cast(pl.String) if not isinstance(values.dtype, pl.String) else values
+    if isinstance(values.dtype, pl.String) and type.kind in ("integer", "number", "single"):
+        own = without_words(own)
+    return own if read is None else read.zip_with(read.is_not_null(), own)
+
+
+def _integer_texts(values: pl.Series, type: ColumnType) -> pl.Series | None:
+    """Whole numbers without a point; a point with nothing but zeros behind it is what a missing value made of them."""
+    if isinstance(values.dtype, pl.String):
+        return values.str.extract(r"^\s*(0|-?[1-9][0-9]*)(?:\.0+)?\s*$")
+    if values.dtype.is_float():
+        whole = values.cast(pl.Int64, strict=False)
+        return whole.set((whole.cast(pl.Float64) != values.cast(pl.Float64)).fill_null(False), None).cast(pl.String)
+    if values.dtype == pl.Boolean:
+        return values.cast(pl.Int8).cast(pl.String)
+    return None
+
+
+def _number_texts(values: pl.Series, type: ColumnType) -> pl.Series | None:
+    if not (isinstance(values.dtype, pl.String) or values.dtype.is_numeric()):
+        return None
+    found = numbers(values, type)
+    return _one_zero(found).cast(pl.Float32 if type.kind == "single" else pl.Float64).cast(pl.String)
+
+
+def _boolean_texts(values: pl.Series, type: ColumnType) -> pl.Series | None:
+    if isinstance(values.dtype, pl.String):
+        values = _as_truth(values.str.strip_chars())
+    elif values.dtype.is_numeric():
+        numeric = values.cast(pl.Float64)
+        values = (numeric == 1.0).set(~numeric.is_in([0.0, 1.0]).fill_null(False), None)
+    if values.dtype != pl.Boolean:
+        return None
+    return values.replace_strict([False, True], list(type.truth), default=None, return_dtype=pl.String)
+
+
+def _time_texts(values: pl.Series, type: ColumnType) -> pl.Series | None:
+    """Datetimes of any unit alike."""
+    return values.dt.cast_time_unit("us").cast(pl.String) if isinstance(values.dtype, pl.Datetime) else None
+
+
+_READ: dict[str, Any] = {
+    "integer": _integer_texts, "number": _number_texts, "single": _number_texts, "boolean": _boolean_texts,
+    "time": _time_texts, "text": lambda values, type: None,
+}  # fmt: skip
+
+
+def _one_zero(values: pl.Series) -> pl.Series:
+    """-0 as 0."""
+    return values.set((values == 0.0).fill_null(False), 0.0)
+
+
+def _as_truth(texts: pl.Series) -> pl.Series:
+    return texts.str.to_lowercase().replace_strict(list(TRUTH[0]), [False, True], default=None, return_dtype=pl.Boolean)
+
+
+# ── Kept with prepared data ─────────────────────────────────────────────────────────────────────
+
+
+def save_types(types: Mapping[str, ColumnType], folder: Path) -> None:
+    """Write the type of each raw column, by the user's own name of it."""
+    missing = sorted({word for type in types.values() for word in type.missing})
+    columns = {name: types[name].kind for name in sorted(types)}  # the same data, the same digest
+    truth = {name: type.truth for name, type in sorted(types.items()) if type.truth != TRUTH[0]}
+    content = {"missing": missing, "columns": columns, "truth": truth}
+    (folder / TYPES).write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def load_types(folder: Path) -> dict[str, ColumnType]:
+    """What `save_types` wrote into the folder; nothing where an earlier version wrote it.
+
+    Raises
+    ------
+    InputError
+        if the file is damaged.
+    """
+    path = folder / TYPES
+    if not path.is_file():
+        return {}
+    try:
+        content = read_json(path.read_text(encoding="utf-8"), str(path))
+        missing = tuple(map(str, content["missing"]))
+        kinds, truth = dict(content["columns"]), dict(content["truth"])
+        if not set(kinds.values()) <= set(get_args(Kind)):
+            raise ValueError
+        return {
+            name: ColumnType(kind, missing, tuple(truth.get(name, TRUTH[0]))) for name, kind in kinds.items()
+        }  # fmt: skip
+    except (OSError, ValueError, KeyError, TypeError):
+        raise InputError(f"{path}: cannot be read; prepare the data again") from None

@@ -1,0 +1,131 @@
+"""Sessions: one part of the data in flat arrays."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from t4r_lab.base.errors import InputError
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+PARTS = ("train", "valid", "test")
+SLAB = 2_000_000
+"""Events that are worked on at once where a whole column would be copied."""
+
+
+class Texts:
+    """Strings of an Arrow array, each made when it is asked for: all at once they take more than the events."""
+
+    def __init__(self, array: pa.Array) -> None:
+        self._array = array
+
+    def __len__(self) -> int:
+        return len(self._array)
+
+    def __getitem__(self, rows: Any) -> Any:
+        if isinstance(rows, int | np.integer):
+            return self._array[int(rows)].as_py()
+        return self._array.take(np.arange(len(self))[rows]).to_numpy(zero_copy_only=False)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.tolist())
+
+    def __arrow_c_array__(self, requested_schema: Any = None) -> Any:
+        return self._array.__arrow_c_array__(requested_schema)  # polars takes it as it is
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
+        return np.asarray(self._array.to_numpy(zero_copy_only=False), dtype)
+
+    def tolist(self) -> list[str]:
+        found: list[str] = self._array.to_pylist()
+        return found
+
+
+@dataclass(frozen=True)
+class Sessions:
+    """S sessions with N events, flat: session s owns events ``offsets[s]`` to ``offsets[s + 1]``.
+
+    The columns of prepared data lie in a file and are read where they are touched, so they may outgrow memory.
+
+    Attributes
+    ----------
+    values: columns of the events by name, (N,) each; ``item_id`` is int32, ids from 1.
+    offsets: (S+1,) int64.
+    target_start: (S,) int32; events from this index of a session on are targets of this part, those before
+        are context only. At least 1.
+    context: columns that are constant over a session, (S,) each.
+    ids: (S,) the user's own session ids as text.
+    dropped: events that are not here because their item is unknown (of `Vocabulary.encode`).
+    unknown: how many values of each category column are unknown, where any is (of `Vocabulary.encode`).
+    """
+
+    values: dict[str, NDArray[Any]]
+    offsets: NDArray[np.int64]
+    target_start: NDArray[np.int32]
+    context: dict[str, NDArray[Any]]
+    ids: NDArray[Any] | Texts
+    dropped: int = 0
+    unknown: dict[str, int] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(self.offsets) - 1
+
+    @property
+    def lengths(self) -> NDArray[np.int64]:
+        """Events of each session, (S,)."""
+        return np.diff(self.offsets)
+
+    def item_counts(self, n_items: int) -> NDArray[np.int64]:
+        """Events of each item 1..I, (I,)."""
+        ids, counts = self.values["item_id"], np.zeros(n_items + 1, np.int64)
+        for start in range(0, len(ids), SLAB):
+            counts += np.bincount(ids[start : start + SLAB], minlength=n_items + 1)
+        return counts[1:]
+
+    def take(self, rows: NDArray[np.integer[Any]]) -> Sessions:
+        """The sessions at `rows`, in that order."""
+        flat, offsets = ranges(self.offsets[rows], self.offsets[rows + 1])
+        return Sessions(
+            {name: column[flat] for name, column in self.values.items()},
+            offsets,
+            self.target_start[rows],
+            {name: column[rows] for name, column in self.context.items()},
+            self.ids[rows],
+            self.dropped,
+        )
+
+
+def check_sessions(train: Sessions, path: str, shortest: int) -> None:
+    """Refuse training data at `path` of which no session has the `shortest` length that something is learned from."""
+    if train.lengths.max(initial=0) < shortest:
+        events = {1: "an event", 2: "two events"}[shortest]
+        raise InputError(f"{path}: no training session has {events}; prepare with longer sessions, or split by time")
+
+
+def ranges(start: NDArray[np.int64], stop: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Indices of the stretches [start, stop) one after the other, and their offsets.
+
+    >>> ranges(np.array([5, 0]), np.array([7, 3]))
+    (array([5, 6, 0, 1, 2]), array([0, 2, 5]))
+    """
+    length = stop - start
+    offsets = np.concatenate([[0], np.cumsum(length)]).astype(np.int64)
+    return np.arange(offsets[-1]) + np.repeat(start - offsets[:-1], length), offsets
+
+
+def join(first: Sessions, second: Sessions) -> Sessions:
+    """The sessions of both, `first` before `second`."""
+    return Sessions(
+        {name: np.concatenate([first.values[name], second.values[name]]) for name in first.values},
+        np.concatenate([first.offsets, second.offsets[1:] + first.offsets[-1]]),
+        np.concatenate([first.target_start, second.target_start]),
+        {name: np.concatenate([first.context[name], second.context[name]]) for name in first.context},
+        np.concatenate([first.ids, second.ids]),
+        first.dropped + second.dropped,
+    )

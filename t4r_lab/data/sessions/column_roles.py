@@ -1,0 +1,270 @@
+"""Which raw column plays which part: roles found by usual names, kinds inferred, values checked."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Collection
+from dataclasses import dataclass
+
+import polars as pl
+
+from t4r_lab.base.errors import InputError, did_you_mean
+from t4r_lab.data.read.dialect import USUAL, bare, is_value
+from t4r_lab.data.read.readers import Table
+from t4r_lab.data.read.values import ColumnType, Odd, decide, texts, type_of, without_words
+from t4r_lab.spec.preparation import PrepareOptions
+
+MANY_VALUES = 1000
+"""Whole numbers with more different values than this are quantities, unless their name says otherwise."""
+CODE_NAMES = ("id", "code", "category", "type", "class", "brand")
+"""Endings of the names of whole numbers that are labels, however many there are."""
+
+
+@dataclass(frozen=True)
+class Roles:
+    """The raw names of the columns with a role; None where there is none."""
+
+    item: str
+    session: str | None
+    time: str | None
+    user: str | None
+
+    @property
+    def group(self) -> str:
+        """The column whose rows belong together."""
+        group = self.session or self.user
+        assert group is not None
+        return group
+
+    def names(self) -> set[str]:
+        return {n for n in (self.item, self.session, self.time, self.user) if n is not None}
+
+
+def find_roles(table: Table, options: PrepareOptions, given: bool = False) -> Roles:
+    """Columns by the options, else by their usual names. With a `given` test part the order of sessions is their time.
+
+    Raises
+    ------
+    InputError
+        for a column that is asked for and missing, or needed and not found, or where several could be meant.
+    """
+    if (item := find(table, options.item, "item", options.ignore)) is None:
+        raise InputError(f"{table.where}: no item column among {_list(table)}; {_name(table, 'name it with --item')}")
+    taken = {n for n in (options.session, options.item, options.time, options.user, options.title) if n is not None}
+    taken |= {*options.ignore, *options.targets}
+    session, user = find(table, options.session, "session", taken), find(table, options.user, "user", taken)
+    if options.gap_minutes is not None:
+        if user is None:
+            raise InputError(
+                f"{table.where}: --gap-minutes cuts the events of a user, but there is no user column among "
+                f"{_list(table)}; name it with --user"
+            )
+        if options.session is not None:
+            raise InputError("gap_minutes and session both say what a session is; give one")
+        session = None
+    if session is None and user is None:
+        raise InputError(
+            f"{table.where}: no session or user column among {_list(table)}; "
+            f"{_name(table, 'name one with --session or --user')}"
+        )
+    time = find(table, options.time, "time", taken)
+    if time is None and ((options.split == "time" and not given) or options.gap_minutes is not None):
+        raise InputError(
+            f"{table.where}: no time column among {_list(table)}; name it with --time, or use --split leave_one_out "
+            "for events that are in order"
+        )
+    asked = [options.item, options.session, options.time, options.user]
+    found = [name for name in (item, session, time, user) if name is not None]
+    for name in found:
+        if found.count(name) > 1 and name in asked:
+            raise InputError(f"{table.where}: column {name!r} can't play two parts; name a column for each")
+        if name in options.targets:
+            raise InputError(
+                f"{table.where}: column {name!r} is an id or the time of the events, and no label; take it out of "
+                "--targets"
+            )
+        kind = "timestamp" if name == time else "categorical"
+        if options.kinds.get(name, kind) != kind:
+            raise InputError(
+                f"{table.where}: column {name!r} is {'the time of the events' if name == time else 'an id'}, and no "
+                f"{options.kinds[name]} feature; take it out of --kinds"
+            )
+    return Roles(item, session, time, user)
+
+
+def find(table: Table, asked: str | None, role: str, taken: Collection[str] = ()) -> str | None:
+    """The column asked for, or the one with a usual name among those that aren't `taken` for something else.
+
+    Raises
+    ------
+    InputError
+        if the column asked for is missing, or several have usual names and none is the house's own.
+    """
+    columns = table.frame.columns
+    if asked is not None:
+        if asked not in columns:
+            raise InputError(f"{table.where}: column {asked!r} (--{role}) is missing; {did_you_mean(asked, columns)}")
+        return asked
+    usual = [bare(name) for name in USUAL[role]]
+    found = [c for c in columns if bare(c) in usual and c not in taken]
+    own = [c for c in found if bare(c) == usual[0]]
+    if len(own) == 1 or role == "title":
+        return min(found, key=lambda c: usual.index(bare(c)), default=None)
+    if len(found) > 1:
+        raise InputError(
+            f"{table.where}: {' and '.join(map(repr, found))} could both be the {role} column; say which with --{role}"
+        )
+    return found[0] if found else None
+
+
+def _list(table: Table) -> str:
+    names = table.frame.columns
+    return ", ".join(names[:20]) + (f" and {len(names) - 20} more" if len(names) > 20 else "")
+
+
+def _name(table: Table, remedy: str) -> str:
+    names = table.frame.columns
+    if len(names) == 1 and not names[0].isidentifier():
+        return "say what stands between them with --separator"
+    if any(map(is_value, names)):
+        return f"{remedy}, or give all names with --columns if the first line is no header"
+    return remedy
+
+
+def check_names(options: PrepareOptions, events: Table, others: Collection[Table]) -> None:
+    """Every column that an option names must be somewhere; targets with the events or the users."""
+    columns = {c: table.where for table in (*others, events) for c in table.frame.columns}
+    for option in ("targets", "features", "ignore", "kinds", "scopes", "title"):
+        asked = getattr(options, option) or ()
+        for name in [asked] if isinstance(asked, str) else asked:
+            if name not in columns:
+                raise InputError(
+                    f"{events.where}: column {name!r} is missing (--{option}); {did_you_mean(name, columns)}"
+                )
+
+
+def check_ids(table: Table, name: str, what: str) -> None:
+    """Ids must be whole numbers or text, and there on every row.
+
+    Raises
+    ------
+    InputError
+        naming the first row where they aren't.
+    """
+    values = table.frame[name]
+    if values.dtype.is_float():
+        broken = values.is_null() | values.is_nan() | (values != values.floor())
+        row = int(broken.arg_max() or 0)
+        value = "NaN or nothing" if values[row] is None or values[row] != values[row] else values[row]
+        raise InputError(
+            f"{table.line(row)}: {what} column {name!r} holds decimal numbers or NaN ({value}); "
+            "use whole numbers or text on every row"
+        )
+    if not (
+        values.dtype.is_integer()
+        or values.dtype == pl.Null
+        or isinstance(values.dtype, (pl.String, pl.Categorical, pl.Enum, pl.Boolean))
+    ):
+        raise InputError(f"{table.where}: {what} column {name!r} holds {values.dtype}; use whole numbers or text")
+    if values.null_count():
+        row = int(values.is_null().arg_max() or 0)
+        raise InputError(f"{table.line(row)}: column {name!r} has no {what}; remove the row or fill it in")
+
+
+# ── Features ────────────────────────────────────────────────────────────────────────────────────
+
+RESERVED = frozenset(
+    ("session", "target_start", "item_id", "item", "title", "count", "timestamp", "session_id", "user_id")
+)
+"""Names of the prepared tables' own columns."""
+DEVICES = frozenset(
+    ("con", "prn", "aux", "nul", *(f"{port}{number}" for port in ("com", "lpt") for number in range(1, 10)))
+)
+"""Names that no file may have on Windows, whatever its ending."""
+LONGEST_NAME = 200
+"""Bytes of a name; a file's may have 255 with its ending."""
+
+
+class Names:
+    """Names of features: free, and fit for a file on any system, a dotted path and a module.
+
+    >>> names = Names()
+    >>> [names.give(name) for name in ("price.eur/unit", "count", "Size", "size", "con")]
+    ['price_eur_unit', 'count_2', 'Size', 'size_2', 'con_2']
+    """
+
+    def __init__(self) -> None:
+        self._number = dict.fromkeys((*RESERVED, *DEVICES), 1)
+        """the last number given to a name, by what file systems compare"""
+
+    def give(self, name: str) -> str:
+        """A name that differs from those given before by more than case."""
+        plain = re.sub(r"[^\w \-]", "_", name).strip() or "column"
+        plain = _shortened(plain, LONGEST_NAME).strip()
+        free, folded = plain, _folded(plain)
+        number = self._number.get(folded, 0)
+        while _folded(free) in self._number:
+            number += 1
+            free = f"{_shortened(plain, LONGEST_NAME - 8).strip()}_{number}"
+        self._number[folded] = max(number, 1)
+        self._number.setdefault(_folded(free), 1)
+        return free
+
+
+def _shortened(name: str, size: int) -> str:
+    return name.encode()[:size].decode(errors="ignore")
+
+
+def _folded(name: str) -> str:
+    return unicodedata.normalize("NFKC", name).casefold()
+
+
+@dataclass(frozen=True)
+class Raw:
+    """A column as it is read: its values, their type, and what kept them from being numbers."""
+
+    values: pl.Series
+    type: ColumnType
+    odd: Odd = ()
+
+
+def read_column(name: str, table: Table, options: PrepareOptions) -> Raw:
+    """A column that may be a feature or label, read by all of its values.
+
+    What is called a category stays as it is written. A label is looked at all the same: a word for a missing one is
+    no class.
+    """
+    values, asked = table.frame[name], _asked(name, table, options)
+    if name not in table.raw or not isinstance(values.dtype, pl.String):
+        return Raw(values, type_of(values, options.missing))
+    if asked == "categorical" and name not in options.targets:
+        return Raw(values, ColumnType("text", tuple(sorted(options.missing))))
+    type, odd = decide(values, options.missing)
+    if type.kind == "integer":
+        return Raw(texts(values, type).cast(pl.Int64), type)
+    if asked == "categorical" and type.kind == "number":
+        return Raw(without_words(values), ColumnType("text", type.missing))
+    return Raw(values, type, odd if asked is None else ())
+
+
+def _asked(name: str, table: Table, options: PrepareOptions) -> str | None:
+    return options.kinds.get(name) or table.kinds.get(name)
+
+
+def kind_of(name: str, raw: Raw, different: int, table: Table, options: PrepareOptions) -> str:
+    """categorical, continuous, timestamp or multi: by option, header, or the values themselves.
+
+    `different` is the number of different values, needed for whole numbers only.
+    """
+    if (asked := _asked(name, table, options)) is not None:
+        return asked
+    if isinstance(raw.values.dtype, (pl.List, pl.Array)):
+        return "multi"
+    if raw.type.kind == "time":
+        return "continuous" if isinstance(raw.values.dtype, (pl.Duration, pl.Time)) else "timestamp"
+    if raw.type.kind in ("number", "single"):
+        return "continuous"
+    if raw.type.kind == "integer" and different > MANY_VALUES and not bare(name).endswith(CODE_NAMES):
+        return "continuous"
+    return "categorical"

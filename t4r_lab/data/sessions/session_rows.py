@@ -1,0 +1,216 @@
+"""Sessions that come one a row, their events as lists: NVTabular's, and files split into history and target."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+
+import polars as pl
+
+from t4r_lab.base.errors import InputError
+from t4r_lab.data.read.delimited import HISTORY
+from t4r_lab.data.read.dialect import USUAL
+from t4r_lab.data.read.readers import Table
+from t4r_lab.data.sessions.column_roles import find
+from t4r_lab.schema.columns import PADDING, Schema
+from t4r_lab.spec.preparation import PrepareOptions
+
+Pairs = dict[str, str]
+"""Column of the target → column of its history."""
+ROW, END = "\x1frow", "\x1fend"
+"""Columns of our own while rows become events: the row, and whether the event is its last."""
+
+
+def by_schema(options: PrepareOptions) -> PrepareOptions:
+    """The options with what a Merlin schema says of the columns, where they say nothing themselves."""
+    if options.merlin_schema is None:
+        return options
+    schema = Schema.load(options.merlin_schema)
+    keys = {role: schema.by_role(role) for role in ("item", "session", "user")}
+    said = {role: column.source for role, column in keys.items() if column and getattr(options, role) is None}
+    if options.gap_minutes is not None:
+        said.pop("session", None)
+    features = [c for c in schema.features[1:] if c.source not in (*options.targets, *options.ignore)]
+    targets = [c for c in schema.targets if c.source not in options.ignore]
+    return options.model_copy(
+        update={
+            **said,
+            "features": [c.source for c in features] if options.features is None else options.features,
+            "targets": options.targets or [c.source for c in targets],
+            "kinds": {c.source: c.kind for c in (*features, *targets)} | options.kinds,
+        }
+    )
+
+
+def unrolled(table: Table, options: PrepareOptions, given: bool = False) -> Table:
+    """A row per event, where the item column holds lists; anything else stays as it is.
+
+    Columns of lists as long as the items' are the events' own, all others are repeated. A row stays a session of its
+    own, whatever its id: those with the id of another are numbered. By a Merlin schema the item 0 is padding, and
+    left out. A history beside its target (``X_list``, ``X``) is one session that ends in the target; of rows that
+    hold the same session up to a later event the longest counts, but of a `given` test part each is a case.
+
+    Raises
+    ------
+    InputError
+        if no row has items.
+    """
+    item = find(table, options.item, "item", options.ignore)
+    frame, notes = table.frame, table.notes
+    if item is None:
+        return table
+    pairs = _pairs(frame, item, options)
+    if not pairs and not isinstance(frame.schema[item], (pl.List, pl.Array)):
+        return table
+    arrays = [name for name, dtype in frame.schema.items() if isinstance(dtype, pl.Array)]
+    frame = frame.with_columns(pl.col(arrays).arr.to_list()).with_row_index(ROW)
+    if pairs:
+        frame = _whole(frame, table, pairs, options).rename({next(iter(pairs)): item})
+        notes = (*notes, "; ".join(f"{history} and {x} are read as one session's" for x, history in pairs.items()))
+        frame = frame if given else _longest(frame, item, _key(table, options))
+    frame = frame.filter(pl.col(item).list.len() > 0)
+    if frame.is_empty():
+        raise InputError(f"{table.where}: column {item!r} has no items on any row; give a file with events")
+    frame = _own_sessions(frame, table, options)
+    lists, length = [n for n, dtype in frame.schema.items() if isinstance(dtype, pl.List)], frame[item].list.len()
+    events = [n for n in lists if (frame[n].list.len() == length).fill_null(False).all()]
+    frame = frame.with_columns(_ends(length).alias(END)).explode(*events, END)
+    if options.merlin_schema is not None:
+        frame = frame.filter((pl.col(item) != PADDING).fill_null(True))
+    kinds = {name: kind for name, kind in table.kinds.items() if name not in events}
+    return replace(
+        table, frame=frame.drop(ROW, END), kinds=kinds, notes=notes, came=(table, frame[ROW].to_numpy()),
+        last=frame[END].to_numpy() if given and pairs else None,
+    )  # fmt: skip
+
+
+def _ends(length: pl.Series) -> pl.Series:
+    """Of each row a list as long as its session, true at the last event."""
+    return (
+        length.to_frame("n").select(pl.concat_list(pl.lit(False).repeat_by(pl.col("n") - 1), pl.lit(True))).to_series()
+    )
+
+
+def _own_sessions(frame: pl.DataFrame, table: Table, options: PrepareOptions) -> pl.DataFrame:
+    """Each row with a session id of its own, unless users are to be cut by a gap."""
+    if options.gap_minutes is not None:
+        return frame
+    key = _key(table, options)
+    if key is None:
+        return frame.with_row_index(_free_name(frame))
+    name = key if find(table, options.session, "session", _taken(options)) is not None else _free_name(frame)
+    ids = frame[key]
+    if not ids.drop_nulls().is_duplicated().any():
+        return frame.with_columns(ids.alias(name))
+    mark = "#"
+    while ids.cast(pl.String).str.contains(mark, literal=True).any():  # else 7#1 could be there already
+        mark += "#"
+    text, number = pl.col(key).cast(pl.String), pl.int_range(1, pl.len() + 1).over(key).cast(pl.String)
+    numbered = pl.when(pl.col(key).is_duplicated()).then(pl.concat_str(text, pl.lit(mark), number)).otherwise(text)
+    return frame.with_columns(numbered.alias(name))
+
+
+def _taken(options: PrepareOptions) -> set[str]:
+    """Columns that play no other part than the one they are asked for, as `find_roles` has it."""
+    asked = {n for n in (options.session, options.item, options.time, options.user, options.title) if n is not None}
+    return asked | {*options.ignore, *options.targets}
+
+
+def _key(table: Table, options: PrepareOptions) -> str | None:
+    """The column of sessions, else that of users."""
+    taken = _taken(options)
+    return find(table, options.session, "session", taken) or find(table, options.user, "user", taken)
+
+
+def _free_name(frame: pl.DataFrame) -> str:
+    """A usual name of a session column that the frame doesn't have."""
+    return next(name for name in USUAL["session"] if name not in frame.columns)
+
+
+# ── History and target ──────────────────────────────────────────────────────────────────────────
+
+
+def _pairs(frame: pl.DataFrame, item: str, options: PrepareOptions) -> Pairs:
+    """Histories beside their targets, the item's first; none where the item has no history."""
+    types = dict(frame.schema)
+    found = {name.removesuffix(ending): name for name in types for ending in HISTORY if name.endswith(ending)}
+    found = {
+        x: history
+        for x, history in found.items()
+        if x in types
+        and not {x, history} & {*options.ignore}
+        and not types[x].is_nested()
+        and isinstance(types[history], (pl.List, pl.Array, pl.String))
+    }
+    base = next((x for x, history in found.items() if item in (x, history)), None)
+    return {} if base is None else {base: found.pop(base)} | found
+
+
+def _whole(frame: pl.DataFrame, table: Table, pairs: Pairs, options: PrepareOptions) -> pl.DataFrame:
+    """The table with each history and its target as one column of lists.
+
+    What stands beside the target without a history is known at the target alone, unless it is said to be of the
+    session; a column that counts the history is left out, unless it is asked for.
+    """
+    made = {x: _joined(as_lists(frame[history]), frame[x]) for x, history in pairs.items()}
+    before = next(iter(made.values())).list.len() - 1
+    taken = _taken(options)
+    keys = {find(table, getattr(options, role), role, taken) for role in ("session", "user", "time")}
+    named = {*options.ignore, *options.targets, *(options.features or ()), *options.kinds, *options.scopes}
+    for name, dtype in frame.schema.items():
+        if name in (ROW, *pairs, *pairs.values(), *keys, *options.ignore) or isinstance(dtype, pl.List):
+            continue
+        if dtype.is_numeric() and name not in named and (frame[name] == before).fill_null(False).all():
+            frame = frame.drop(name)
+        elif options.scopes.get(name) != "session":
+            nothing = pl.select(pl.lit(None, dtype).repeat_by(pl.lit(before))).to_series()
+            made[name] = _joined(nothing, frame[name])
+    return frame.drop(pairs.values()).with_columns(series.alias(name) for name, series in made.items())
+
+
+def as_lists(values: pl.Series) -> pl.Series:
+    """Lists, or texts such as ``3 5`` and ``[3, 5]`` as lists of texts."""
+    if isinstance(values.dtype, pl.String):
+        return values.str.extract_all(r"[^\s,\[\]()'\"]+")
+    return values
+
+
+def _joined(lists: pl.Series, last: pl.Series) -> pl.Series:
+    """Each list with one more value at its end; as texts where the two don't hold the same kind of values."""
+    inner = lists.dtype.inner  # type: ignore[attr-defined]
+    if inner == pl.String and last.dtype.is_integer():
+        numbers = lists.cast(pl.List(last.dtype), strict=False)
+        lists = numbers if (numbers.cast(pl.List(pl.String)) == lists).all() else lists  # 007 stays a text
+        inner = lists.dtype.inner  # type: ignore[attr-defined]
+    if inner != last.dtype and not (inner.is_numeric() and last.dtype.is_numeric()):
+        lists, last = lists.cast(pl.List(pl.String)), last.cast(pl.String)
+    return pl.select(pl.concat_list(pl.lit(lists).fill_null([]), pl.lit(last))).to_series()
+
+
+def _longest(frame: pl.DataFrame, item: str, key: str | None) -> pl.DataFrame:
+    """Without the rows that hold the beginning of another's session, which trains on each of its events anyway.
+
+    Rows of one session have one id; where ids differ on every row, the longer one stands next to it.
+    """
+    items = pl.col(item).cast(pl.List(pl.String))
+    text = lambda lists: lists.list.join("\x1f") + "\x1f"  # noqa: E731
+    whole, history = pl.col("whole"), pl.col("history")
+    rows = frame.select(
+        ROW, pl.lit(0).alias("key") if key is None else pl.col(key).alias("key"),
+        text(items).alias("whole"), text(items.list.slice(0, items.list.len() - 1)).alias("history"),
+    )  # fmt: skip
+    if key is None or not frame[key].is_duplicated().any():
+        begun = rows.select((whole == history.shift(-1)) | (whole == history.shift(1)))
+    else:
+        same = pl.col("key").eq_missing(pl.col("key").shift(-1))
+        begun = rows.sort("key", "whole").select(ROW, begun=same & whole.shift(-1).str.starts_with(whole)).sort(ROW)
+    return frame.filter(~begun.to_series(-1).fill_null(False))
+
+
+def named_as_trained(frame: pl.DataFrame, names: Iterable[str]) -> pl.DataFrame:
+    """New sessions without targets: ``X_list`` under the name X that it has with its target, where X isn't there."""
+    there = {*frame.columns}
+    renamed = {
+        name + ending: name for name in names for ending in HISTORY if name not in there and name + ending in there
+    }
+    return frame.with_columns(as_lists(frame[name]) for name in renamed).rename(renamed)

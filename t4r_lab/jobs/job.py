@@ -1,0 +1,327 @@
+"""Jobs: runs in processes of their own, which outlive the kernel and the browser that launched them.
+
+A job is a folder ``jobs/<id>/``:
+
+| file | what |
+|---|---|
+| ``spec.json`` | the run, never changed |
+| ``job.json`` | where it was launched, and by which version |
+| ``events.jsonl`` | grows by one line a report |
+| ``status.json`` | where it stands, replaced whole |
+| ``control.json`` | what was last asked of the worker: pause, resume, stop or cancel |
+| ``log.txt`` | what the worker printed |
+| ``checkpoints/`` | what a resume goes on from |
+| ``lock`` | held by the worker while it lives |
+
+The launcher takes the lock and the worker inherits it, so that from the first moment on there is at most one
+worker, and a dead one is told from a living one whatever became of its process id.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shutil
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field, fields, replace
+from pathlib import Path
+from typing import Any
+
+from t4r_lab import __version__
+from t4r_lab.base import homes, system
+from t4r_lab.base.documents import read_json
+from t4r_lab.base.errors import InputError, did_you_mean
+from t4r_lab.base.files import LOCK_SECONDS, is_locked, locked, replacing, tail, write_json
+from t4r_lab.spec import RunSpec
+
+ASKED = {"pause": "pausing", "stop": "stopping", "cancel": "canceling"}
+"""What can be asked of a worker → the state until it has been done, after the batch at hand."""
+ACTIVE = ("starting", "running", *ASKED.values())
+RESUMABLE = ("paused", "stopped", "failed", "lost")
+ENDED = ("finished", "canceled")
+EVENTS, STATUS, CONTROL = "events.jsonl", "status.json", "control.json"
+LOG_BYTES = 16_384
+"""Of a log no more than its end is read: a worker may have printed gigabytes."""
+
+
+@dataclass(frozen=True)
+class Status:
+    """A job at one moment.
+
+    `state` is one of `ACTIVE`; then of `RESUMABLE`, where ``lost`` is a job whose worker died; or of `ENDED`.
+    `eta` is in seconds; `launched`, `started` (of the worker `pid`) and `heartbeat` (the latest report) are in
+    seconds since 1970.
+    """
+
+    id: str
+    name: str
+    state: str = "starting"
+    pid: int = 0
+    launched: float = 0.0
+    started: float = 0.0
+    heartbeat: float = 0.0
+    stage: str = "starting"
+    done: int = 0
+    total: int = 0
+    unit: str = "steps"
+    eta: float | None = None
+    epochs: int = 1
+    monitor: str = ""
+    run_id: str = ""
+    error: str = ""
+    metrics: dict[str, float] = field(default_factory=dict)
+    """validation metrics: of the latest epoch, at the end of the best"""
+
+
+class Job:
+    """One job by its folder; holds no state of its own."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    @property
+    def id(self) -> str:
+        return self.folder.name
+
+    @property
+    def home(self) -> Path:
+        return self.folder.parent.parent
+
+    @property
+    def checkpoints(self) -> Path:
+        return self.folder / "checkpoints"
+
+    # watching -----------------------------------------------------------------------------------
+
+    def spec(self) -> RunSpec:
+        """What is trained.
+
+        Raises
+        ------
+        InputError
+            if it can't be read, as that of a job of a later version may not.
+        """
+        try:
+            return RunSpec.load(self.folder / "spec.json")
+        except InputError as error:
+            made_by = _read(self.folder / "job.json").get("version", __version__)
+            if made_by == __version__:
+                raise InputError(f"job {self.id}: its spec can't be read ({error}); remove the folder") from None
+            raise InputError(
+                f"job {self.id}: of t4r-lab {made_by}, while this is {__version__} ({error}); use that version"
+            ) from None
+
+    def status(self) -> Status:
+        """The present state; a worker that died without saying so shows as ``lost``."""
+        status = self.written()
+        if status.state not in ACTIVE:
+            return status
+        if self._worker_lives():
+            return replace(status, state=ASKED.get(self.asked(), status.state))
+        status = self.written()  # it may have ended between the two looks
+        if status.state not in ACTIVE:
+            return status
+        how = f"the worker is gone; resume it with `t4r-lab jobs resume {self.id}`"
+        return replace(status, state="lost", eta=None, error=how)
+
+    def written(self) -> Status:
+        """What ``status.json`` says; a damaged one is that of a lost job, what a later version added is left out."""
+        try:
+            content = read_json((self.folder / STATUS).read_text(encoding="utf-8"), STATUS)
+            return Status(**{f.name: content[f.name] for f in fields(Status) if f.name in content})
+        except (OSError, ValueError, TypeError, KeyError) as error:
+            how = f"{STATUS} can't be read ({type(error).__name__}); resume it with `t4r-lab jobs resume {self.id}`"
+            return Status(self.id, self.id, "lost", error=how)
+
+    def events(self) -> list[dict[str, Any]]:
+        """Every report, a damaged one empty; without a line that is still being written."""
+        return self.follow()[0]
+
+    def follow(self, offset: int = 0) -> tuple[list[dict[str, Any]], int]:
+        """The reports from byte `offset` of their file on, and the offset at which the next ones will stand."""
+        try:
+            with (self.folder / EVENTS).open("rb") as file:
+                file.seek(offset)
+                *lines, torn = file.read().split(b"\n")
+                return [_parsed(line.decode(errors="replace")) for line in lines], file.tell() - len(torn)
+        except FileNotFoundError:
+            return [], offset
+
+    def log(self, lines: int = 20) -> str:
+        """The last lines that the worker printed, of its last `LOG_BYTES`."""
+        return "\n".join(tail(self.folder / "log.txt", LOG_BYTES).splitlines()[-lines:])
+
+    def asked(self) -> str:
+        """What was last asked of the worker. A damaged file asks nothing: whoever asked sees that, and asks again."""
+        return str(_read(self.folder / CONTROL).get("action", ""))
+
+    # steering -----------------------------------------------------------------------------------
+
+    def pause(self) -> None:
+        """Finish the batch, keep the state and end the process, which leaves its memory to others until `resume`."""
+        self._ask("pause")
+
+    def stop(self) -> None:
+        """Finish the batch, keep the state and end. It differs from `pause` in what the job is shown as."""
+        self._ask("stop")
+
+    def cancel(self) -> None:
+        """End for good: after the batch if there is a worker. The run is marked KILLED, its checkpoints go."""
+        from t4r_lab.runs import guard
+
+        try:
+            with self.lock():
+                self._refuse(ENDED, "there is nothing to cancel")
+                self.write(replace(self.written(), state="canceled", eta=None, error=""))
+                guard.discard(self.home, self.checkpoints)
+        except BlockingIOError:
+            self._ask("cancel")
+
+    def resume(self) -> None:
+        """Start a worker that goes on from the last checkpoint, to the same result as if it had never ended.
+
+        Raises
+        ------
+        InputError
+            while one still works, when the job has ended for good, or as `Experiment.open` does.
+        """
+        from t4r_lab.training.experiment import Experiment
+
+        try:
+            with self.lock() as lock:
+                self._refuse(ENDED, "train its spec again for a new run")
+                before, spec = self.written(), self.spec()
+                Experiment.open(spec)
+                write_json(self.folder / CONTROL, {"action": "resume"})
+                self.write(replace(_new(self.id, spec, before.launched), run_id=before.run_id, metrics=before.metrics))
+                self.start(lock)
+        except BlockingIOError:
+            raise InputError(f"job {self.id}: it is {self.status().state}; stop it first, or wait for it") from None
+        except OSError as error:
+            raise InputError(f"job {self.id}: cannot be resumed ({error}); mend that and try again") from None
+
+    def _ask(self, action: str) -> None:
+        if (state := self.status().state) not in ACTIVE:
+            raise InputError(f"job {self.id}: it is {state}; there is nothing to {action}")
+        try:
+            write_json(self.folder / CONTROL, {"action": action})
+        except OSError as error:
+            how = f"mend that, or end it with `kill -INT {self.written().pid}`"
+            raise InputError(f"job {self.id}: can't be asked to {action} ({error}); {how}") from None
+
+    def _refuse(self, states: tuple[str, ...], remedy: str) -> None:
+        state = self.written().state
+        if state in states:
+            raise InputError(f"job {self.id}: it {'has finished' if state == 'finished' else f'is {state}'}; {remedy}")
+        if state not in (*ACTIVE, *RESUMABLE):
+            raise InputError(f"job {self.id}: its state {state!r} is of another version of t4r-lab; use that")
+
+    def start(self, lock: int) -> None:
+        """A worker with the `lock`, in a session of its own: no interrupt or shutdown of this process reaches it."""
+        package = str(Path(__file__).parent.parent.parent)
+        began = Path(_read(self.folder / "job.json").get("cwd", ""))  # gone where the home was moved with it
+        cwd = str(began if began.is_absolute() and began.is_dir() else self.home)
+        # Threads that wait by looking all the time are quicker alone, by a third, but take the cores of another job:
+        # two at once were four times slower. Where the later one sleeps instead, neither is kept waiting.
+        beside = any(job.status().state in ACTIVE for job in all_jobs(self.home) if job.id != self.id)
+        waits = {"OMP_WAIT_POLICY": "passive"} if beside else {}
+        with (self.folder / "log.txt").open("ab") as log:
+            path = os.pathsep.join([package, os.environ.get("PYTHONPATH", "")])
+            command = [sys.executable, "-m", "t4r_lab.jobs.worker", str(self.folder), str(lock)]
+            system.apart(command, lock, log, {**waits, **os.environ, "PYTHONPATH": path}, cwd)
+
+    def write(self, status: Status) -> None:
+        # five times a second, so nothing waits for the disk: after a power cut a damaged one reads as lost
+        write_json(self.folder / STATUS, asdict(status), durable=False)
+
+    def _worker_lives(self) -> bool:
+        """Whether somebody holds the lock."""
+        return is_locked(self.folder / "lock")
+
+    @contextmanager
+    def lock(self, seconds: float = LOCK_SECONDS) -> Iterator[int]:
+        """Be the only one; what is started with the descriptor that this yields goes on to be it.
+
+        Raises
+        ------
+        BlockingIOError
+            if another one still is after `seconds`.
+        """
+        with locked(self.folder / "lock", seconds) as file:
+            yield file.fileno()
+
+
+def launch(spec: RunSpec, home: Path) -> Job:
+    """Start `spec` as a job of `home`; returns at once.
+
+    Raises
+    ------
+    InputError
+        as `Experiment.open` does, or if the home can't be written; nothing is left behind.
+    """
+    from t4r_lab.training.experiment import Experiment
+
+    place = homes.ensure(home)  # the quicker look comes first
+    Experiment.open(spec)
+    folder = place / "jobs" / f"{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(2)}"
+    job = Job(folder)
+    try:
+        folder.mkdir(parents=True)
+        with replacing(folder / "spec.json") as path:
+            path.write_text(spec.to_json(), encoding="utf-8")
+            path.chmod(0o444)
+        write_json(folder / "job.json", {"cwd": os.getcwd(), "version": __version__})
+        with job.lock() as lock:
+            job.write(_new(job.id, spec))
+            job.start(lock)
+    except OSError as error:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise InputError(f"{folder}: the job can't be written ({error.strerror}); free some space or mend it") from None
+    return job
+
+
+def _new(id: str, spec: RunSpec, launched: float = 0.0) -> Status:
+    return Status(id, spec.name, launched=launched or time.time(), epochs=spec.train.epochs, monitor=spec.monitor)
+
+
+def all_jobs(home: Path) -> list[Job]:
+    """The jobs of `home`, newest first."""
+    folders = sorted((home / "jobs").glob(f"*/{STATUS}"), reverse=True)
+    return [Job(path.parent) for path in folders]
+
+
+def find(home: Path, id: str) -> Job:
+    """The job with that id or that beginning of one.
+
+    Raises
+    ------
+    InputError
+        if there is none, or several begin like that.
+    """
+    known = [job.id for job in all_jobs(home)]
+    found = [name for name in known if name == id] or [name for name in known if name.startswith(id)]
+    if len(found) == 1:
+        return Job(home / "jobs" / found[0])
+    if found:
+        raise InputError(f"job {id!r}: {len(found)} ids begin like that; give more of it")
+    remedy = did_you_mean(id, known) if known else f"there are none in {home}"
+    raise InputError(f"job {id!r}: no such job; {remedy}")
+
+
+def _read(path: Path) -> dict[str, Any]:
+    """The JSON object in `path`; an empty one where there is none that can be read."""
+    try:
+        return _parsed(path.read_text(encoding="utf-8", errors="replace"))
+    except OSError:
+        return {}
+
+
+def _parsed(text: str) -> dict[str, Any]:
+    try:
+        content = read_json(text, "a file of a job")
+    except ValueError:
+        return {}
+    return content if isinstance(content, dict) else {}

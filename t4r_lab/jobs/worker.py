@@ -1,0 +1,174 @@
+"""The worker of a job: runs or resumes it, and says in the job's folder how it goes."""
+
+from __future__ import annotations
+
+import gc
+import json
+import os
+import sys
+import time
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from t4r_lab import tracking
+from t4r_lab.base import files, processors, system
+from t4r_lab.base.errors import InputError
+from t4r_lab.base.reports import Epoch, Progress, Report, Started, to_event
+from t4r_lab.base.terminal import clean_line, say
+from t4r_lab.jobs.job import ASKED, EVENTS, STATUS, Job, Status
+from t4r_lab.runs import guard, run
+from t4r_lab.runs.progress import Sentences
+
+PROGRESS_EVERY = 0.2
+"""Seconds between two progress reports of one stage that are kept."""
+PROGRESS_LINES = 2000
+"""Progress reports of one stage that become events at most: more can't be seen, and every watcher reads them all."""
+STATE_OF = {"pause": "paused", "cancel": "canceled"}
+"""What was asked → how the job is shown when it has been done; anything else that ends training early: stopped."""
+
+
+class Reporter:
+    """Writes reports as events, keeps the status up to date, and prints a line of what a person would want to read.
+
+    While the disk is full the old status stays, and events wait in memory.
+    """
+
+    def __init__(self, job: Job) -> None:
+        now = time.time()
+        self.job = job
+        self.status = replace(job.written(), state="running", pid=os.getpid(), started=now, heartbeat=now, error="")
+        self._first: tuple[float, int] | None = None
+        self._wrote, self._kept = 0.0, 0
+        self._waiting = ""
+        self._sentences = Sentences()
+        _cut_torn_line(job.folder / EVENTS)
+        self._write()
+
+    def __call__(self, report: Report) -> None:
+        now = time.time()
+        if self._too_soon(report, now):
+            return
+        before, self.status = self.status, self._next(report, now)
+        if self._is_event(report, before):
+            self._waiting += json.dumps({"time": now, **to_event(report)}) + "\n"
+        self._write()
+        self._say(self._sentences(report))
+
+    def end(self, **changes: Any) -> None:
+        """The last status."""
+        self.status = replace(self.status, eta=None, **changes)
+        self._write()
+        self._say(self.status.state)
+
+    def _say(self, line: str | None) -> None:
+        """Into the job's log, where this process has its output."""
+        if line:
+            with suppress(OSError):
+                print(time.strftime("%Y-%m-%d %H:%M:%S"), clean_line(line), flush=True)
+
+    def _write(self) -> None:
+        if not (self.job.folder / STATUS).exists():  # who deleted the job doesn't want half of it back
+            return
+        with suppress(OSError):  # not even told: the log lies on the same disk
+            if self._waiting:
+                files.append(self.job.folder / EVENTS, self._waiting)
+                self._waiting = ""
+            self.job.write(self.status)
+
+    def _too_soon(self, report: Report, now: float) -> bool:
+        """Whether `report` is progress within a stage, and another one has just been kept."""
+        if not isinstance(report, Progress):
+            return False
+        within = report.stage == self.status.stage and report.done != report.total
+        if within and now - self._wrote < PROGRESS_EVERY:
+            return True
+        self._wrote = now
+        return False
+
+    def _is_event(self, report: Report, before: Status) -> bool:
+        if not isinstance(report, Progress):
+            return True
+        within = report.stage == before.stage and report.done != report.total
+        if within and 0 <= report.done - self._kept < report.total / PROGRESS_LINES:
+            return False
+        self._kept = report.done
+        return True
+
+    def _next(self, report: Report, now: float) -> Status:
+        status = replace(self.status, heartbeat=now)
+        if isinstance(report, Started):
+            return replace(status, run_id=report.run_id)
+        if isinstance(report, Epoch):
+            return replace(status, metrics=report.valid)
+        if not isinstance(report, Progress):
+            return status
+        if report.stage != status.stage or self._first is None:
+            self._first = (now, report.done)
+        seconds, steps = now - self._first[0], report.done - self._first[1]
+        eta = seconds / steps * (report.total - report.done) if steps > 0 and report.total else None
+        return replace(status, stage=report.stage, done=report.done, total=report.total, unit=report.unit, eta=eta)
+
+
+def _cut_torn_line(path: Path) -> None:
+    """Take off the line in whose midst an earlier worker died: unread so far, it would spoil the next one."""
+    if not path.exists():
+        return
+    with path.open("rb+") as file:
+        content = file.read()
+        file.truncate(content.rfind(b"\n") + 1)
+
+
+def work(job: Job) -> int:
+    """Run or resume `job`, whose lock this process has; the exit status."""
+    again = (job.folder / EVENTS).exists()
+    reporter = Reporter(job)
+    try:
+        earlier = tracking.of_folder(job.home, job.checkpoints) if again else None
+        if earlier is not None and earlier.status == "FINISHED":  # the last worker died after the record
+            guard.clear(job.checkpoints)
+            reporter.end(state="finished", run_id=earlier.run_id, metrics=earlier.valid)
+            return 0
+        spec = tracking.on_its_data(job.home, job.spec(), earlier.digest) if earlier else job.spec()
+        result = run.run(
+            spec, home=job.home, on_report=reporter, should_stop=lambda: job.asked() in ASKED,
+            folder=job.checkpoints, resume=earlier.run_id if earlier else None,
+        )  # fmt: skip
+    except InputError as error:
+        reporter.end(state="failed", error=str(error))
+        say(f"error: {error}")
+        return 2
+    except KeyboardInterrupt:
+        return _ended_early(job, reporter)
+    except BaseException as error:
+        reporter.end(state="failed", error=f"{type(error).__name__}: {error}")
+        raise
+    if result.status != "FINISHED":
+        return _ended_early(job, reporter)
+    reporter.end(state="finished", metrics=result.valid or reporter.status.metrics)
+    return 0
+
+
+def _ended_early(job: Job, reporter: Reporter) -> int:
+    state = STATE_OF.get(job.asked(), "stopped")
+    reporter.end(state=state)
+    if state == "canceled":
+        guard.discard(job.home, job.checkpoints)
+    return 0
+
+
+def main(folder: str, lock: str) -> int:
+    """Work with the `lock` that the launcher hands on; what this process starts doesn't get it."""
+    gc.set_threshold(100_000, 50, 100)  # imports make a million objects that stay; seeking garbage there took a second
+    os.set_inheritable(int(lock), False)
+    processors.limit()
+    system.stop_as_interrupted()
+    try:
+        return work(Job(Path(folder)))
+    finally:
+        os.close(int(lock))  # the end of the interpreter takes a second in which a resume would be refused
+
+
+if __name__ == "__main__":
+    raise SystemExit(main(*sys.argv[1:]))

@@ -1,0 +1,347 @@
+"""Lab: the front end. Panels of state and views; what takes time happens on threads and in jobs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, ClassVar
+
+import ipywidgets as w
+
+from t4r_lab.base import homes
+from t4r_lab.base.errors import InputError
+from t4r_lab.lab.panels.architecture.architecture_panel import ArchitecturePanel
+from t4r_lab.lab.panels.data.data_panel import DataPanel
+from t4r_lab.lab.panels.data.preparation_panel import Preparing, stages
+from t4r_lab.lab.panels.data.profile_page import headline
+from t4r_lab.lab.panels.recommend.recommend_panel import Recommending
+from t4r_lab.lab.panels.runs.actions import Acting
+from t4r_lab.lab.panels.runs.comparison import Comparing
+from t4r_lab.lab.panels.runs.runs_panel import RunsPanel
+from t4r_lab.lab.panels.train.train_panel import TrainPanel, with_card
+from t4r_lab.lab.panels.tune.tune_panel import Tuning
+from t4r_lab.lab.parts.text import escape, message
+from t4r_lab.lab.parts.theme import Theme
+from t4r_lab.lab.state.background import Background, sentence
+from t4r_lab.lab.state.cost import Estimating
+from t4r_lab.lab.state.draft import Draft
+from t4r_lab.lab.state.views import DataSummary, JobState, News
+from t4r_lab.spec import RunSpec
+
+TABS = ("Data", "Architecture", "Train", "Tune", "Runs", "Recommend")
+BUSY, IDLE = 0.5, 2.0
+"""Seconds between two looks at the jobs, while one runs and while none does."""
+STYLE = (Path(__file__).parent / "style.css").read_text(encoding="utf-8")
+
+
+def first_spec(home: Path) -> RunSpec:
+    """What the form starts with: sized for the built-in data, on which it beats the baselines in half a minute."""
+    train = {"epochs": 12, "learning_rate": 3e-3}
+    return RunSpec.parse({"name": "gpt2-clm", "data": {"path": str(home / "data" / "demo")}, "train": train})
+
+
+class Lab(w.VBox):
+    """Assemble, train, watch and compare, without leaving the notebook.
+
+    Parameters
+    ----------
+    home: where runs, jobs and data are kept; by default as for the command line.
+
+    Notes
+    -----
+    There is one Lab for a home in a kernel: running the cell again shows it again, as it was left. (A new one
+    each time would leave hundreds of widgets behind. They can't be closed either: JupyterLab 4.6 counts every
+    closed comm twice and so ends the subshell through which the widgets that stay are heard.)
+    """
+
+    _open: ClassVar[dict[Path, Lab]] = {}
+
+    def __new__(cls, home: str | Path | None = None) -> Lab:
+        with suppress(InputError):
+            if (there := cls._open.get(homes.ensure(home))) is not None:
+                return there
+        return super().__new__(cls)
+
+    def __init__(self, home: str | Path | None = None) -> None:
+        if getattr(self, "home", None) is not None:
+            return
+        style = w.HTML(f"<style>{STYLE}</style>")
+        self._trouble = w.HTML()
+        self.background = Background(lambda text: self._trouble.set_trait("value", message("error", text)))
+        try:
+            self.home = homes.ensure(home)
+        except InputError as error:  # said in the notebook's own words, not as a traceback
+            super().__init__([style, w.HTML(message("error", str(error)))])
+            self.add_class("t4r-lab")
+            return
+        self._open[self.home] = self
+        self.draft = Draft(first_spec(self.home))
+        self.preparing = Preparing(self.home, self.background, self._prepared)
+        self.data = DataPanel(self.choose, self.preparing.form)
+        self.estimating = Estimating(self.draft, self.background)
+        self.architecture = ArchitecturePanel(
+            self.draft, self.edit, self.train, self.clone, self.start, self.estimating, self.drop
+        )
+        self.jobs = TrainPanel(self.ask, self.background.wake)
+        self.tuning = Tuning(self.home, self.background, self.draft, self.clone, self._studies_changed, self.estimating)
+        theme = Theme()
+        self.acting = Acting(self.home, self.background, self.clone, self.refresh_runs, self._launched)
+        self.comparing = Comparing(self.home, self.background, theme)
+        self.runs = RunsPanel(self.refresh_runs, [self.acting.view, self.comparing.view])
+        self.recommending = Recommending(self.home, self.background)
+        self._header = w.HTML()
+        panels = (self.data, self.architecture, self.jobs, self.tuning.view, self.runs, self.recommending.view)
+        self.tabs = w.Tab(panels, titles=TABS, selected_index=1)
+        self.tabs.observe(self._turned, "selected_index")
+        self.runs.observe(self._ticked, ["metric", "runs"])
+        self.runs.table.observe(self._ticked, "selected")
+        super().__init__([style, theme, self._header, self._trouble, self.tabs])
+        self.add_class("t4r-lab")
+        self._states: dict[str, tuple[str, str]] = {}
+        self.data.doing = "Opening the data …"
+        self._show_header()
+        self.background.run(self._first_data, self._use_first, self._data_failed)
+        self.background.repeat(
+            self._look, self._show_jobs, self._jobs_failed, lambda: BUSY if self.jobs.running else IDLE
+        )
+        self.background.repeat(self._changed_data, self._open_again, self._data_failed, lambda: IDLE)
+        self.tuning.follow()
+
+    # data ---------------------------------------------------------------------------------------
+
+    def _first_data(self) -> DataSummary:
+        from t4r_lab.lab.state import source
+
+        report = stages(self.data, "Preparing the built-in data", self.background)
+        return source.summarize(source.first(self.home, report))
+
+    def _use_first(self, summary: DataSummary) -> None:
+        if self._asked_for is None:  # else others were asked for meanwhile
+            self._use(summary)
+        self.refresh_runs()  # only now, since MLflow takes a second to import and the data are wanted first
+
+    def choose(self, path: Path) -> None:
+        """Turn to other prepared data."""
+        self._open_data(path, self._use, self._data_failed)
+
+    def _open_data(self, path: Path, then: Callable[[DataSummary], None], failed: Callable[[str], None]) -> None:
+        """Open prepared data; of several asked for the last are used, and nothing is launched before they are there."""
+        from t4r_lab.lab.state import source
+
+        self._asked_for = asked = object()
+
+        def last(answer: Callable[[Any], None]) -> Callable[[Any], None]:
+            return lambda result: answer(result) if self._asked_for is asked else None
+
+        self.data.doing, self.data.error = f"Opening {path.name} …", ""
+        self.draft.wait(self.data.doing)
+        self.background.run(lambda: source.summarize(path), last(then), last(failed))
+
+    _asked_for: object = None
+
+    def _prepared(self, summary: DataSummary) -> None:
+        self.data.section.opened = False
+        self._asked_for = summary  # what is being opened is no longer wanted
+        self._use(summary)
+
+    def _changed_data(self) -> DataSummary | None:
+        """The data in use, if their folder holds others by now: it was prepared anew by another face, or removed."""
+        from t4r_lab.lab.state import source
+
+        summary = self.data.summary
+        return None if summary is None or source.is_as_opened(summary) else summary
+
+    def _open_again(self, changed: DataSummary | None) -> None:
+        if changed is None or changed is not self.data.summary or self.draft.waiting:
+            return
+
+        def gone(text: str) -> None:
+            self.data.summary, self.draft.schema = None, None
+            self._data_failed(text)
+
+        self._open_data(changed.path, self._use, gone)
+
+    def _use(self, summary: DataSummary) -> None:
+        self.draft.use_data(str(summary.path), summary.schema)
+        self._show_data(summary)
+
+    def _show_data(self, summary: DataSummary) -> None:
+        from t4r_lab.lab.state import source
+
+        before = self.data.summary
+        self.data.paths = source.datasets(self.home)
+        self.data.summary, self.data.doing, self.data.progress, self.data.error = summary, "", None, ""
+        if before is not None and before.path == summary.path and before.digest != summary.digest:
+            self.estimating.forget()
+        self._show_header()
+
+    def _data_failed(self, text: str) -> None:
+        self.data.doing, self.data.progress, self.data.error = "", None, text
+        self.draft.wait("")
+        self._show_header()
+
+    # the draft ----------------------------------------------------------------------------------
+
+    def edit(self, path: str, value: Any) -> None:
+        """One edit of the spec; edits and what threads bring never overlap."""
+        with self.background.lock:
+            self.draft.set(path, value)
+
+    def drop(self) -> None:
+        """Remove what the present data can't serve."""
+        with self.background.lock:
+            self.draft.drop()
+
+    def start(self, preset: str) -> None:
+        """Take a preset into Architecture, on the present data."""
+        with self.background.lock:
+            self.draft.start(preset)
+
+    def clone(self, spec: RunSpec, name: str) -> None:
+        """Take a spec, of the run or file `name`, into Architecture, on its own data where they are still there."""
+
+        def opened(summary: DataSummary) -> None:
+            self.draft.clone(spec, name, (str(summary.path), summary.schema))
+            self._show_data(summary)
+            self.tabs.selected_index = TABS.index("Architecture")
+
+        def gone(text: str) -> None:
+            self._data_failed("")
+            self.draft.clone(spec, name)
+            self.draft.note = f"its own data can't be opened, so these are used: {text}"
+            self.draft.revision += 1
+            self.tabs.selected_index = TABS.index("Architecture")
+
+        self._open_data(Path(spec.data.path), opened, gone)
+
+    # jobs ---------------------------------------------------------------------------------------
+
+    def train(self) -> None:
+        """Start a job that trains the draft; of a draft that is refused, say why instead."""
+        from t4r_lab import jobs
+
+        try:
+            with self.background.lock:
+                spec = self.draft.ready()
+        except InputError as error:
+            self._told(str(error))
+        else:  # on a thread, since every file of the data is looked at
+            self.background.run(lambda: jobs.launch(spec, self.home), lambda _: self._told(""), self._told)
+
+    def _told(self, refusal: str) -> None:
+        """A launch has been refused, or done."""
+        self.jobs.refusal = refusal
+        self._launched()
+
+    def _launched(self) -> None:
+        self.tabs.selected_index = TABS.index("Train")
+        self.background.wake()
+
+    def ask(self, id: str, action: str) -> None:
+        """Ask a job to pause, stop or resume."""
+        from t4r_lab import jobs
+
+        try:
+            getattr(jobs.find(self.home, id), action)()
+        except (InputError, OSError) as error:
+            self.jobs.refusal = sentence(error)
+        else:
+            self.jobs.refusal = ""
+        self.background.wake()
+
+    def _look(self) -> tuple[list[JobState], dict[str, News]]:
+        from t4r_lab.lab.state import source
+
+        with self.background.lock:
+            cards, wanted = dict(self.jobs.cards), self.jobs.wanted
+            read = {id: card.read for id, card in cards.items()}
+            logs = {id for id, card in cards.items() if card.log_wanted}
+            ended = {id for id, card in cards.items() if not card.state.running} - logs
+        states = source.job_states(self.home)
+        # A card of a job that had ended has all its events: they are written before the state.
+        fresh = [s.id for s in with_card(states, wanted) if s.running or s.id not in ended]
+        return states, {id: source.news(self.home, id, read.get(id, 0), id in logs) for id in fresh}
+
+    def _show_jobs(self, found: tuple[list[JobState], dict[str, News]]) -> None:
+        states, news = found
+        self.jobs.show(states, news)
+        before, self._states = self._states, {s.id: (s.state, s.run_id) for s in states}
+        if self.data.summary is not None and before != self._states:
+            self.refresh_runs()
+        self.tabs.set_title(TABS.index("Train"), "Train ●" if self.jobs.running else "Train")
+        self._show_header()
+
+    def _jobs_failed(self, text: str) -> None:
+        self.jobs.loading, self.jobs.error = False, text
+
+    def _studies_changed(self, living: Sequence[str]) -> None:
+        self.tabs.set_title(TABS.index("Tune"), "Tune ●" if living else "Tune")
+        self._show_header()
+        if self.data.summary is not None:
+            self.refresh_runs()
+
+    # runs ---------------------------------------------------------------------------------------
+
+    def refresh_runs(self) -> None:
+        """Read the record again; a reading that is under way is followed by another."""
+        from t4r_lab.lab.state import source
+
+        with self.background.lock:
+            self._asked = True
+            if self.runs.reading:
+                return
+            self._asked, self.runs.reading = False, True
+        self.background.run(lambda: source.runs(self.home), self._show_runs, self._runs_failed)
+
+    def _show_runs(self, runs: list[Any]) -> None:
+        self.runs.error, self.runs.runs = "", runs
+        self.recommending.offer(runs)
+        self._turned()
+        self.tabs.set_title(TABS.index("Runs"), f"Runs {len(runs)}" if runs else "Runs")
+        self._end_reading()
+
+    def _runs_failed(self, text: str) -> None:
+        self.runs.error = text
+        self.recommending.view.loading, self.recommending.view.error = False, text
+        self._end_reading()
+
+    def _end_reading(self) -> None:
+        self.runs.loading, self.runs.reading = False, False
+        if self._asked:
+            self.refresh_runs()
+
+    _asked = False
+
+    def _ticked(self, change: Any) -> None:
+        """What lies beneath the table follows the ticks: one run can be acted on, several are compared."""
+        runs = self.runs.selected
+        self.acting.choose(runs[0] if len(runs) == 1 else None)
+        self.comparing.compare([run.run_id for run in runs], self.runs.metric)
+
+    def _turned(self, change: Any = None) -> None:
+        if change is not None:
+            self._trouble.value = ""  # it has been seen
+        self.tuning.open(self.tabs.selected_index == TABS.index("Tune"))
+        if self.tabs.selected_index == TABS.index("Recommend"):
+            self.recommending.open()
+
+    # ---------------------------------------------------------------------------------------------
+
+    def _show_header(self) -> None:
+        nothing = "opening the data …" if self.data.doing else "no data yet"
+        data = escape(headline(self.data.summary)) if self.data.summary else nothing
+        running = self.jobs.running
+        jobs = f"{running} job{'s' if running != 1 else ''} running" if running else "no job running"
+        if studies := len(self.tuning.living):
+            jobs += f" · {studies} {'study' if studies == 1 else 'studies'} running"
+        self._header.value = f'<div class="t4r-header"><b>T4R Lab</b><span>{data}</span><span>{jobs}</span></div>'
+
+    def close(self) -> None:
+        """Stop watching, and drop the view; jobs go on."""
+        self.background.close()
+        if hasattr(self, "acting"):
+            self.preparing.close()
+            self.acting.server.close()
+        self._open.pop(getattr(self, "home", Path()), None)
+        super().close()

@@ -1,0 +1,1 @@
+"""The Lab's panels, a folder each."""

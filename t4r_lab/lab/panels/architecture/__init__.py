@@ -1,0 +1,1 @@
+"""Architecture: the spec as a form and as a picture."""

@@ -1,0 +1,158 @@
+"""How the picture of a model is drawn: boxes in rows and columns, with arrows between them, as SVG."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from t4r_lab.lab.parts.text import count, escape
+from t4r_lab.training.estimate import Cost
+
+WIDTH, BOX, GAP, MARGIN, BETWEEN = 400, 40, 22, 2, 8
+NARROW, STRIP = 196, 16
+"""Width of a tower's column where there are several, and height of a masking's strip."""
+
+
+@dataclass(frozen=True)
+class Box:
+    """One part of the model: its name, what is to know of it, and the shape of what it gives."""
+
+    name: str
+    detail: str = ""
+    shape: str = ""
+    paths: tuple[str, ...] = ()
+    """where its costs stand in an estimate"""
+    strip: tuple[bool, ...] = ()
+    """positions of a session, true where an event is hidden from its own prediction"""
+    chip: bool = False
+
+    @property
+    def height(self) -> int:
+        return BOX + (STRIP if self.strip else 0)
+
+
+Row = list[list[Box]]
+"""Boxes one beneath the other, for each column; one column spans the picture."""
+
+
+def cost_of(box: Box, costs: Mapping[str, Cost]) -> Cost | None:
+    """What the parts of a box cost together."""
+    found = [costs[path] for path in box.paths if path in costs]
+    if not found:
+        return None
+    return replace(
+        found[0],
+        **{name: sum(getattr(c, name) for c in found) for name in Cost.__dataclass_fields__ if name != "path"},
+    )
+
+
+class Drawing:
+    """SVG elements, row by row, from the top down."""
+
+    def __init__(self, wide: int, costs: Mapping[str, Cost], memory: int) -> None:
+        self.wide, self.costs, self.memory = wide, costs, memory
+        self.parts: list[str] = []
+        self.bottoms: list[float] = []
+        """lower edge of what was drawn last in each column"""
+
+    def row(self, row: Row) -> None:
+        """Draw the columns of a row side by side, with an arrow to each from what was drawn above it."""
+        top = max(self.bottoms) + GAP if self.bottoms else MARGIN
+        above = self.bottoms or [top]
+        lanes = max(len(row), len(above))
+        for lane in range(lanes if self.bottoms else 0):
+            if row[min(lane, len(row) - 1)]:
+                left, right = self._edges(lane, lanes)
+                self.parts.append(_arrow((left + right) / 2, above[min(lane, len(above) - 1)], top))
+        self.bottoms = [
+            self._column(column, *self._edges(number, len(row)), top) if column else above[min(number, len(above) - 1)]
+            for number, column in enumerate(row)
+        ]
+
+    def _edges(self, number: int, columns: int) -> tuple[float, float]:
+        step = (self.wide - 2 * MARGIN + BETWEEN) / columns
+        return MARGIN + number * step, MARGIN + (number + 1) * step - BETWEEN
+
+    def _column(self, boxes: list[Box], left: float, right: float, y: float) -> float:
+        """Draw `boxes` beneath one another from `y` on, chips beside one another; returns the lower edge."""
+        if boxes[0].chip:
+            per_row = max(1, int((right - left) // 120)) if len(boxes) > 1 else 1
+            for start in range(0, len(boxes), per_row):
+                line = boxes[start : start + per_row]
+                step = (right - left + BETWEEN) / len(line)
+                for number, box in enumerate(line):
+                    self._box(box, left + number * step, left + (number + 1) * step - BETWEEN, y)
+                y += BOX + BETWEEN
+            return y - BETWEEN
+        for box in boxes:
+            self._box(box, left, right, y)
+            y += box.height + BETWEEN
+        return y - BETWEEN
+
+    def _box(self, box: Box, left: float, right: float, y: float) -> None:
+        cost = cost_of(box, self.costs)
+        narrow = right - left < WIDTH - 2 * MARGIN
+        share = cost.memory / self.memory if cost else 0.0
+        figure = f"{count(cost.parameters)}" if cost and cost.parameters else ""
+        wide = right - left
+        self.parts.append(
+            f'<g><title>{escape(_told(box, cost, share))}</title><rect class="t4r-{"chip" if box.chip else "box"}" '
+            f'x="{left:.1f}" y="{y:.1f}" width="{wide:.1f}" height="{box.height}" rx="4"/>'
+            f"{_narrow_text(box, figure, left, right, y) if narrow else _wide_text(box, figure, left, right, y)}"
+            f"{_strip(box, left, right, y)}{_share(share, left, right, y + box.height)}</g>"
+        )
+
+
+def _told(box: Box, cost: Cost | None, share: float) -> str:
+    """What a pointer that rests on a box is told."""
+    told = " · ".join(part for part in (box.name, box.detail, box.shape) if part)
+    if cost is None:
+        return told
+    return f"{told}: {cost.parameters:,} parameters, {cost.memory / 1e6:,.1f} MB in training, {share:.0%} of all"
+
+
+def _wide_text(box: Box, figure: str, left: float, right: float, y: float) -> str:
+    """Name and detail at the left, parameters and shape at the right, in one line."""
+    line, number = y + 24, f'<tspan class="t4r-figure">{figure}</tspan>' if figure else ""
+    gap = ' dx="10"' if figure else ""
+    return (
+        f'<text x="{left + 12:.1f}" y="{line:.1f}"><tspan class="t4r-name">{escape(_short(box.name, 28))}</tspan>'
+        f'<tspan class="t4r-detail" dx="8">{escape(_short(box.detail, 60 - min(len(box.name), 28)))}</tspan></text>'
+        f'<text class="t4r-shape" x="{right - 12:.1f}" y="{line:.1f}" text-anchor="end">{number}<tspan{gap}>{escape(box.shape)}</tspan></text>'
+    )
+
+
+def _narrow_text(box: Box, figure: str, left: float, right: float, y: float) -> str:
+    """Name and parameters above, detail or shape beneath."""
+    room = int((right - left - 20) / 7)
+    beneath = " · ".join(part for part in (box.detail, box.shape) if part)
+    return (
+        f'<text class="t4r-name" x="{left + 9:.1f}" y="{y + 17:.1f}">{escape(_short(box.name, room - len(figure) - 1))}</text>'
+        f'<text class="t4r-shape" x="{right - 9:.1f}" y="{y + 17:.1f}" text-anchor="end"><tspan class="t4r-figure">{figure}</tspan></text>'
+        f'<text class="t4r-detail" x="{left + 9:.1f}" y="{y + 31:.1f}">{escape(_short(beneath, round(room * 1.25)))}</text>'
+    )
+
+
+def _strip(box: Box, left: float, right: float, y: float) -> str:
+    step = (right - left - 24) / max(len(box.strip), 1)
+    return "".join(
+        f'<rect class="{"t4r-hidden" if hidden else "t4r-visible"}" x="{left + 12 + i * step:.1f}" y="{y + 35:.1f}" '
+        f'width="{step - 3:.1f}" height="10" rx="1.5"/>'
+        for i, hidden in enumerate(box.strip)
+    )
+
+
+def _share(share: float, left: float, right: float, bottom: float) -> str:
+    """The part of the memory that a box takes, as a bar along its lower edge."""
+    if not share:
+        return ""
+    long = max((right - left - 8) * min(share, 1.0), 1.5)
+    return f'<rect class="t4r-memory" x="{left + 4:.1f}" y="{bottom - 4:.1f}" width="{long:.1f}" height="3" rx="1.5"/>'
+
+
+def _short(text: str, longest: int) -> str:
+    return text if len(text) <= longest else f"{text[: max(longest - 1, 1)]}…"
+
+
+def _arrow(x: float, top: float, bottom: float) -> str:
+    return f'<path class="t4r-arrow" d="M{x:.1f} {top + 2:.1f}V{bottom - 3:.1f}m-4 -5l4 5l4 -5"/>'

@@ -1,0 +1,101 @@
+"""Lists in the spec, heads and towers: what can be added, and what one of them is called."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import ipywidgets as w
+
+from t4r_lab.base.errors import InputError
+from t4r_lab.lab.parts.text import escape
+from t4r_lab.schema.columns import Schema
+from t4r_lab.spec import BODY_MASKINGS, NEXT_ITEM, NextItem, RunSpec, head_name
+from t4r_lab.spec.knobs import Part, element, variants
+from t4r_lab.spec.sections import ModelSpec, TowerSpec
+from t4r_lab.training.assembly import label_column
+
+HEADS, TOWERS = "model.heads", "model.towers"
+NO_LABELS = "The data has no label columns: prepare it with some as targets to predict labels too."
+
+Offer = tuple[str, dict[str, Any]]
+"""What is read in the drop-down, and the content of the new element."""
+
+
+def _kinds(annotation: Any) -> dict[str, Any]:
+    return dict(variants(element(annotation) or annotation))
+
+
+def head_offers(spec: RunSpec, schema: Schema | None) -> list[Offer]:
+    """Every head that could be added: the next item, and each free label by the kinds that fit it."""
+    taken = {head_name(head) for head in spec.model.heads}
+    kinds = _kinds(ModelSpec.model_fields["heads"].annotation)
+    found: list[Offer] = [] if NEXT_ITEM in taken else [("next item", {"kind": NEXT_ITEM})]
+    for column in schema.targets if schema else ():
+        if column.name not in taken:
+            fits = [kind for kind in kinds if kind != NEXT_ITEM and fits_label(kinds[kind], column.name, schema)]
+            found += [(f"{column.name} · {kind}", {"kind": kind, "column": column.name}) for kind in fits]
+    return found
+
+
+def fits_label(kind: type[Part], column: str, schema: Schema | None) -> bool:
+    """Whether a head of that kind can predict the label `column`."""
+    try:
+        return schema is not None and bool(label_column(kind(column=column), schema, ""))  # type: ignore[arg-type,call-arg]
+    except InputError:
+        return False
+
+
+def tower_offers(spec: RunSpec, schema: Schema | None) -> list[Offer]:
+    """Every tower that could be added: a body that the masking trains, as wide as the first."""
+    kinds, width = _kinds(TowerSpec.model_fields["body"].annotation), spec.model.body.d_model
+    fitting = [kind for kind, maskings in BODY_MASKINGS.items() if spec.model.masking.kind in maskings]
+    return [(kinds[kind].__name__, {"body": {"kind": kind, "d_model": width}}) for kind in fitting]
+
+
+def title(spec: RunSpec, path: str, index: int) -> str:
+    """What one element is called."""
+    if path == HEADS:
+        head = spec.model.heads[index]
+        return "next item" if isinstance(head, NextItem) else f"{head.column} · {head.kind}"
+    return f"tower {index + 2} · {type(spec.model.towers[index].body).__name__}"
+
+
+class ElementHead(w.HBox):
+    """The name of an element with its Remove button, above its fields."""
+
+    def __init__(self, remove: Callable[[], None]) -> None:
+        self._title = w.HTML()
+        self.remove = w.Button(description="Remove")
+        self.remove.on_click(lambda _: remove())
+        super().__init__([self._title, self.remove])
+        self.add_class("t4r-element")
+
+    def show(self, title: str, removable: bool) -> None:
+        self._title.value = f'<div class="t4r-heading">{escape(title)}</div>'
+        self.remove.tooltip = f"remove {title}"
+        self.remove.layout.display = "" if removable else "none"
+
+
+class Adder(w.VBox):
+    """A drop-down of what can be added to a list, and its button; where there is nothing, why."""
+
+    def __init__(self, what: str, help: str, add: Callable[[dict[str, Any]], None]) -> None:
+        self.offers: list[Offer] = []
+        self.choice = w.Dropdown(
+            description=f"another {what}", layout={"width": "auto"}, style={"description_width": "8.5rem"}, tooltip=help
+        )
+        self.button = w.Button(description=f"Add {what}", tooltip=help)
+        self.button.on_click(lambda _: add(dict(self.offers)[self.choice.value]))
+        self._line, self._why = w.HBox([self.choice, self.button]), w.HTML()
+        self._line.add_class("t4r-adder")
+        super().__init__([self._line, self._why])
+
+    def show(self, offers: Sequence[Offer], why: str = "") -> None:
+        """Take over what can be added; `why` is said where nothing can."""
+        self.offers, texts = list(offers), [text for text, _ in offers]
+        if texts != list(self.choice.options):
+            self.choice.options = texts
+            self.choice.index = 0 if texts else None
+        self._line.layout.display = "" if self.offers else "none"
+        self._why.value = "" if self.offers else f'<div class="t4r-help">{escape(why)}</div>'

@@ -1,0 +1,247 @@
+"""Which columns the model, or a further tower, reads, and how: one row a feature."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import ipywidgets as w
+
+from t4r_lab.base.errors import InputError
+from t4r_lab.lab.parts.fields import NOTHING, Field, as_text, offered
+from t4r_lab.lab.parts.text import escape
+from t4r_lab.lab.state.draft import Draft, inputs_of
+from t4r_lab.schema.columns import Column
+from t4r_lab.spec import BodySpec, FeatureSpec, InputsSpec, VectorsSpec
+from t4r_lab.spec.input_columns import ENCODINGS, resolve
+from t4r_lab.spec.knobs import walk
+
+HEAD = (
+    '<div class="t4r-feature-head"><span>column</span><span>encoding</span><span>width</span><span>table</span></div>'
+)
+VECTORS, ABSENT = "vectors", "absent"
+"""Features that are no column of the data: pre-trained vectors of the items, and what these data lack."""
+IN_LINE = ("encoding", "dim", "table")
+"""Knobs of a feature that stand in its row; the others open beneath it."""
+
+
+class FeatureEditor(w.VBox):
+    """Rows of tick, encoding, width and table; what isn't chosen follows the defaults of the schema.
+
+    `prefix` is the path of the input block whose features they are. Pre-trained vectors of the items have rows too,
+    under names of their own.
+    """
+
+    def __init__(self, draft: Draft, edit: Callable[[str, Any], None], prefix: str = "model.inputs") -> None:
+        self.draft, self._edit, self.prefix = draft, edit, prefix
+        self.path = f"{prefix}.features"
+        self.rows: dict[str, FeatureRow] = {}
+        self.name = w.Text(
+            placeholder="name, for example text", description="further vectors", layout={"width": "auto"},
+            style={"description_width": "8.5rem"},
+            tooltip="a name for pre-trained vectors of the items, such as embeddings of their texts or pictures",
+        )  # fmt: skip
+        self.add = w.Button(description="Add vectors", tooltip="add pre-trained vectors of the items under this name")
+        self.add.on_click(lambda _: self._add())
+        self._foot = w.HBox([self.name, self.add])
+        self._foot.add_class("t4r-adder")
+        super().__init__()
+        self.add_class("t4r-features")
+        draft.observe(self._show, "revision")
+        self._show()
+
+    @property
+    def _block(self) -> tuple[InputsSpec, BodySpec] | None:
+        """The input block and its body; None where its tower is gone."""
+        model, number = self.draft.spec.model, list(inputs_of(self.draft.spec))
+        if self.prefix not in number:
+            return None
+        part: Any = [model, *model.towers][number.index(self.prefix)]
+        return part.inputs, part.body
+
+    def _show(self, change: Any = None) -> None:
+        schema, block = self.draft.schema, self._block
+        if schema is None or block is None:
+            return
+        inputs, body = block
+        asked = self._asked()
+        self._make_rows(asked or {})
+        try:
+            widths = {name: f.dim for name, f in resolve(inputs, schema, body.d_model).items()}
+        except InputError:
+            widths = {}
+        for name, row in self.rows.items():
+            chosen = asked is None or name in asked or row.item
+            prefix = f"{self.path}.{name}"
+            error = next(
+                (text for path, text in self.draft.errors.items() if path == prefix or path.startswith(f"{prefix}.")),
+                "",
+            )
+            row.show(chosen, (asked or {}).get(name) or {}, widths.get(name), error)
+
+    def _make_rows(self, asked: dict[str, Any]) -> None:
+        """A row for each feature of the schema, and for each of `asked` that names vectors instead."""
+        schema = self.draft.schema
+        columns: dict[str, Column | str] = {c.name: c for c in schema.features} if schema else {}
+        for name, feature in asked.items():
+            columns.setdefault(name, VECTORS if (feature or {}).get("vectors") else ABSENT)
+        if {name: row.of for name, row in self.rows.items()} != columns:
+            kept = {name: row for name, row in self.rows.items() if columns.get(name) == row.of}
+            self.rows = {name: kept.get(name) or FeatureRow(name, c, self._changed) for name, c in columns.items()}
+            self.children = (w.HTML(HEAD), *self.rows.values(), self._foot)
+
+    def _changed(self) -> None:
+        """Rows → the spec's dictionary; nothing at all where every row stands on its default."""
+        chosen = {name: row.choice for name, row in self.rows.items() if row.ticked}
+        plain = len(chosen) == len(self.rows) and not any(chosen.values())
+        self._edit(self.path, None if plain else chosen)
+
+    def _add(self) -> None:
+        name = self.name.value.strip()
+        if not name or name in self.rows:
+            return
+        self.name.value = ""
+        chosen = {n: row.choice for n, row in self.rows.items() if row.ticked}
+        self._edit(self.path, {**chosen, name: {"vectors": {"path": ""}}})
+        if name in self.rows:
+            self.rows[name].more.value = True
+
+    def _asked(self) -> dict[str, Any] | None:
+        """The spec's dictionary as it was last asked for; None where every feature is read by default."""
+        block = self._block
+        features = block[0].model_dump(mode="json")["features"] if block else None
+        asked: dict[str, Any] | None = self.draft.pending.get(self.path, features)
+        return asked
+
+
+class FeatureRow(w.VBox):
+    """One feature: whether it is read, its encoding, width and embedding table (empty: the default), and more beneath.
+
+    It is `of` a column, or else `VECTORS` or `ABSENT`; of the latter all that was asked for is kept, for data that
+    have it.
+    """
+
+    def __init__(self, name: str, of: Column | str, changed: Callable[[], None]) -> None:
+        column = None if isinstance(of, str) else of
+        self.of, self.column, self._changed, self._quiet = of, column, changed, False
+        self._asked: dict[str, Any] = {}
+        self._beneath: dict[str, Any] = {}
+        """what is asked for beneath the row: bins, vectors"""
+        self.fields: dict[str, Field] = {}
+        kind = column.kind if column else str(of)
+        words = {VECTORS: "pre-trained vectors of the items", ABSENT: "which these data lack"}
+        what = f"{kind}, by {column.scope}" if column else words[kind]
+        self.tick = w.Checkbox(
+            value=True, description=name, indent=False, disabled=self.item,
+            tooltip="the item is always read" if self.item else f"whether the model reads {name} ({what})",
+        )  # fmt: skip
+        encodings = ENCODINGS.get(kind, (kind,))
+        default = [(f"{encodings[0]} (default)" if column else encodings[0], None)]
+        self.encoding = w.Dropdown(
+            options=offered([*default, *((e, e) for e in encodings[1:])]), value=NOTHING,
+            disabled=len(encodings) == 1, description=f"encoding of {name}", layout={"width": "auto"},
+            tooltip=f"how {name} becomes a vector",
+        )  # fmt: skip
+        self.dim = _text(f"width of {name}", "default", f"width of the vector of {name}; empty: default")
+        self.table = _text(f"table of {name}", "own", FeatureSpec.model_fields["table"].description or "")
+        self.table.disabled = kind != "categorical"
+        self.more = w.ToggleButton(
+            description="more", disabled=of == ABSENT, tooltip=f"more of {name}: {self._what_more()}"
+        )
+        self._more, self._error = w.VBox(), w.HTML()
+        self._more.add_class("t4r-feature-more")
+        line = w.HBox([self.tick, self.encoding, self.dim, self.table, self.more])
+        line.add_class("t4r-feature-line")
+        super().__init__([line, self._error, self._more])
+        self.add_class("t4r-feature")
+        for part in (self.tick, self.encoding, self.dim, self.table):
+            part.observe(self._edited, "value")
+        self.more.observe(self._open, "value")
+
+    @property
+    def item(self) -> bool:
+        return self.column is not None and self.column.role == "item"
+
+    @property
+    def ticked(self) -> bool:
+        return bool(self.tick.value)
+
+    @property
+    def choice(self) -> dict[str, Any]:
+        """What differs from the defaults, as the spec takes it."""
+        if self.of == ABSENT:
+            return self._asked
+        dim = self.dim.value.strip()
+        chosen = {
+            "encoding": self.encoding.value or None,
+            "dim": (int(dim) if dim.isdigit() else dim) or None,
+            "table": self.table.value.strip() or None,
+        }
+        return {**self._beneath, **{k: v for k, v in chosen.items() if v is not None}}
+
+    def show(self, ticked: bool, asked: dict[str, Any], width: int | None, error: str) -> None:
+        """Take over what the spec asks for, without reporting an edit."""
+        self._quiet = True
+        try:
+            plain = FeatureSpec().model_dump()
+            self._asked = asked
+            self._beneath = {k: v for k, v in asked.items() if k not in IN_LINE and v != plain.get(k)}
+            self.tick.value = ticked
+            encoding = asked.get("encoding") or NOTHING
+            if encoding in dict(self.encoding.options).values():
+                self.encoding.value = encoding
+            self.dim.value = as_text(asked.get("dim"))
+            self.dim.placeholder = "default" if width is None else str(width)
+            self.dim.disabled = not ticked or self.of == ABSENT
+            self.table.value = as_text(asked.get("table"))
+            for path, field in self.fields.items():
+                field.show(self._value(path))
+            self._error.value = (
+                f'<div class="t4r-help t4r-error" role="alert">Error: {escape(error)}</div>' if error else ""
+            )
+        finally:
+            self._quiet = False
+
+    def _what_more(self) -> str:
+        return "bins" if self.column is not None and self.column.kind == "continuous" else "vectors it starts from"
+
+    def _open(self, change: Any) -> None:
+        """Show or hide what stands beneath; its fields are made when they are first wanted."""
+        if self.more.value and not self.fields:
+            if self.column is not None and self.column.kind == "continuous":
+                knobs = [k for k in walk(FeatureSpec()) if k.path == "bins"]
+            else:
+                knobs = list(walk(VectorsSpec(path="-"), "vectors."))
+            self.fields = {k.path: Field(k, self._set) for k in knobs}
+            for path, field in self.fields.items():
+                field.show(self._value(path))
+        self._more.children = tuple(self.fields.values()) if self.more.value else ()
+
+    def _value(self, path: str) -> Any:
+        """The value of a knob beneath the row, such as ``vectors.path``."""
+        part, _, name = path.partition(".")
+        given = self._beneath.get(part)
+        if not name:
+            return FeatureSpec.model_fields[part].get_default() if given is None else given
+        default = "" if name == "path" else VectorsSpec.model_fields[name].get_default()
+        return (given or {}).get(name, default)
+
+    def _set(self, path: str, value: Any) -> None:
+        part, _, name = path.partition(".")
+        if name:
+            value = {**(self._beneath.get(part) or {"path": ""}), name: value}
+            if self.column is not None and not value["path"].strip():
+                value = None  # a column has an embedding without vectors too
+        self._beneath = {k: v for k, v in {**self._beneath, part: value}.items() if v is not None}
+        self._changed()
+
+    def _edited(self, change: Any) -> None:
+        if not self._quiet:
+            self._changed()
+
+
+def _text(description: str, placeholder: str, tooltip: str) -> w.Text:
+    return w.Text(
+        description=description, placeholder=placeholder, continuous_update=False, layout={"width": "auto"},
+        tooltip=tooltip,
+    )  # fmt: skip

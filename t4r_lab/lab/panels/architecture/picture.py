@@ -1,0 +1,168 @@
+"""A picture of the meta-architecture: data → features → aggregation → masking → body → heads, with shapes and costs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from t4r_lab.base.errors import InputError
+from t4r_lab.lab.panels.architecture.drawing import BETWEEN, MARGIN, NARROW, WIDTH, Box, Drawing, Row, cost_of
+from t4r_lab.lab.parts.text import count, escape
+from t4r_lab.schema.columns import Schema
+from t4r_lab.spec import ModelSpec, NextItem, RunSpec, TowerSpec
+from t4r_lab.spec.input_columns import Feature, resolve, width
+from t4r_lab.training.estimate import Cost, Estimate
+
+SHOWN_FEATURES, SHOWN_TOWERS = 6, 4
+
+
+def picture(spec: RunSpec, schema: Schema | None, found: Estimate | None = None) -> str:
+    """SVG of what `spec` builds from `schema`; B is the number of sessions in a batch.
+
+    With an estimate each part has its parameters, and a bar of its share of the memory. Without a schema, or where
+    the features don't fit together, the shapes that depend on them are left out.
+    """
+    rows, shown = layers(spec, schema), min(1 + len(spec.model.towers), SHOWN_TOWERS)
+    wide = max(WIDTH, shown * (NARROW + BETWEEN) - BETWEEN + 2 * MARGIN)
+    costs = {cost.path: cost for cost in found.costs} if found else {}
+    drawing = Drawing(wide, costs, max(found.memory, 1) if found else 1)
+    for row in rows:
+        drawing.row(row)
+    return (
+        f'<svg class="t4r-picture" style="max-width:{round(wide * 1.15)}px" viewBox="0 0 {wide} {max(drawing.bottoms) + MARGIN:.0f}" '
+        f'role="img" aria-labelledby="t4r-picture-title t4r-picture-desc"><title id="t4r-picture-title">What the spec builds'
+        f'</title><desc id="t4r-picture-desc">{escape(described(rows, costs))}</desc>{"".join(drawing.parts)}</svg>'
+    )
+
+
+def described(rows: list[Row], costs: Mapping[str, Cost]) -> str:
+    """The picture in words."""
+
+    def words(box: Box) -> str:
+        found = cost_of(box, costs)
+        of = f"{count(found.parameters)} parameters" if found and found.parameters else ""
+        return " ".join(part for part in (box.name, box.detail, box.shape, of) if part)
+
+    return "; ".join(" | ".join(", ".join(words(box) for box in column) for column in row) for row in rows)
+
+
+# ── What is drawn ───────────────────────────────────────────────────────────────────────────────
+
+
+def layers(spec: RunSpec, schema: Schema | None) -> list[Row]:
+    """Every layer of the model in the order in which data flow through it."""
+    model, length = spec.model, spec.data.max_length
+    towers: list[ModelSpec | TowerSpec] = [model, *model.towers]
+    shown = list(enumerate(towers))[:SHOWN_TOWERS]
+    features = [_features(tower, schema) for tower in towers]
+    name = spec.data.path.replace("\\", "/").rstrip("/").rpartition("/")[2]
+    rows: list[Row] = [
+        [[Box("data", name, f"B × {length} events")]],
+        [_chips(_prefix(n), features[n]) for n, _ in shown],
+        [[_aggregation(_prefix(n), t, features[n], length)] for n, t in shown],
+        [[_masking(spec)]],
+    ]
+    projected = [_projection(_prefix(n), t, features[n], length) for n, t in shown]
+    if any(projected):
+        rows.append(projected)
+    rows.append([[_body(_prefix(n), t, length)] for n, t in shown])
+    if model.towers:
+        widths = [tower.body.d_model for tower in towers]
+        total = sum(widths) if model.merge == "concat" else widths[0]
+        rows.append([[Box(model.merge, f"of {len(towers)} towers", f"B × {length} × {total}", ("model.merge",))]])
+    heads = [_head(head, schema, f"model.heads.{n}") for n, head in enumerate(model.heads)]
+    return [*rows, [[*heads, *_discriminator(spec)]]]
+
+
+def _prefix(number: int) -> str:
+    return f"model.towers.{number - 1}" if number else "model"
+
+
+def _features(part: ModelSpec | TowerSpec, schema: Schema | None) -> dict[str, Feature]:
+    if schema is None:
+        return {}
+    try:
+        return resolve(part.inputs, schema, part.body.d_model)
+    except InputError:
+        return {}
+
+
+def _chips(prefix: str, features: dict[str, Feature]) -> list[Box]:
+    chips = [
+        Box(name, f"{f.encoding} {f.dim}", paths=(f"{prefix}.inputs.features.{name}",), chip=True)
+        for name, f in features.items()
+    ]
+    if len(chips) > SHOWN_FEATURES:
+        chips, others = chips[: SHOWN_FEATURES - 1], chips[SHOWN_FEATURES - 1 :]
+        chips.append(Box(f"{len(others)} more", "features", paths=tuple(p for c in others for p in c.paths), chip=True))
+    return chips or [Box("features", "of the data", chip=True)]
+
+
+def _aggregation(prefix: str, part: ModelSpec | TowerSpec, features: dict[str, Feature], length: int) -> Box:
+    joined = width(features, part.inputs.aggregation) if features else "…"
+    detail = f"{len(features) or ''} feature{'' if len(features) == 1 else 's'}".strip()
+    return Box(part.inputs.aggregation, detail, f"B × {length} × {joined}", (f"{prefix}.inputs",))
+
+
+def _projection(prefix: str, part: ModelSpec | TowerSpec, features: dict[str, Feature], length: int) -> list[Box]:
+    """The layer between inputs and body, where their widths differ."""
+    joined = width(features, part.inputs.aggregation) if features else part.body.d_model
+    if joined == part.body.d_model:
+        return []
+    detail, shape = f"{joined} → {part.body.d_model}", f"B × {length} × {part.body.d_model}"
+    return [Box("linear", detail, shape, (f"{prefix}.projection",))]
+
+
+def _body(prefix: str, part: ModelSpec | TowerSpec, length: int) -> Box:
+    body: Any = part.body
+    heads = f"{body.n_head} head{'s' if body.n_head > 1 else ''}" if hasattr(body, "n_head") else ""
+    return Box(f"{type(body).__name__} ×{body.n_layer}", heads, f"B × {length} × {body.d_model}", (f"{prefix}.body",))
+
+
+def _head(head: Any, schema: Schema | None, path: str) -> Box:
+    if isinstance(head, NextItem):
+        tied = "tied" if head.weight_tying else "own weights"
+        return Box("next item", tied, f"B × {schema.n_items:,}" if schema else "B × items", (path,))
+    known = schema is not None and head.column in schema
+    classes = schema[head.column].classes if schema is not None and known else "classes"
+    shape = f"B × {classes}" if head.kind == "categorical" else "B × 1"
+    return Box(head.column, f"{head.kind} · {head.summary}", shape, (path,))
+
+
+def _discriminator(spec: RunSpec) -> list[Box]:
+    """The box of the discriminator, where the masking has one."""
+    masking: Any = spec.model.masking
+    if masking.kind != "rtd":
+        return []
+    body = "same body" if masking.discriminator == "shared" else "body of its own"
+    detail = f"{body} · weight {masking.weight:g}"
+    return [Box("original or replaced?", detail, f"B × {spec.data.max_length}", ("model.masking",))]
+
+
+CELLS = 20
+SCATTERED = (7, 15, 3, 18, 11, 0, 13, 5, 9, 16, 1, 19, 6, 12, 2, 17, 10, 4, 14, 8)
+"""A fixed order of the cells, so that a slider adds cells and moves none."""
+
+
+def _masking(spec: RunSpec) -> Box:
+    """The masking with a strip of positions."""
+    masking: Any = spec.model.masking
+    if masking.kind == "clm":
+        return Box("clm", "each position sees those before it", strip=(False,) * (CELLS - 1) + (True,))
+    if masking.kind == "plm" and masking.permute_all:
+        strip = tuple(i != SCATTERED[0] for i in range(CELLS))
+        return Box("plm", "all but the first of a random order predicted", strip=strip)
+    wanted = max(1, min(CELLS - 1, round(masking.probability * CELLS)))
+    if masking.kind == "plm":
+        detail = f"{masking.probability:.0%} predicted in random order, spans to {masking.max_span_length}"
+        return Box("plm", detail, strip=_spans(wanted, masking.max_span_length))
+    detail = f"{masking.probability:.0%} hidden" + (", then replaced" if masking.kind == "rtd" else "")
+    return Box(masking.kind, detail, strip=tuple(i in SCATTERED[:wanted] for i in range(CELLS)))
+
+
+def _spans(wanted: int, longest: int) -> tuple[bool, ...]:
+    """So many cells in evenly placed spans of at most `longest`."""
+    spans = min(-(-wanted // longest), CELLS - wanted)
+    sizes = [wanted // spans + (i < wanted % spans) for i in range(spans)]
+    gaps = [(CELLS - wanted) // spans + (i < (CELLS - wanted) % spans) for i in range(spans)]
+    return tuple(cell for gap, size in zip(gaps, sizes, strict=True) for cell in [False] * gap + [True] * size)

@@ -1,0 +1,231 @@
+"""The spec as a form: sections of fields that follow the spec's own structure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import ipywidgets as w
+
+from t4r_lab.lab.panels.architecture.elements import (
+    HEADS,
+    NO_LABELS,
+    TOWERS,
+    Adder,
+    ElementHead,
+    fits_label,
+    head_offers,
+    title,
+    tower_offers,
+)
+from t4r_lab.lab.panels.architecture.feature_table import FeatureEditor
+from t4r_lab.lab.parts.fields import Field
+from t4r_lab.lab.parts.section import Section
+from t4r_lab.lab.state.draft import MASKING, Draft
+from t4r_lab.schema.columns import Schema
+from t4r_lab.spec import BODY_MASKINGS, NEXT_ITEM, BodySpec, Knob, NextItem, RunSpec, not_for
+from t4r_lab.spec.knobs import Part, element, variants
+
+SECTIONS: dict[str, tuple[str, ...]] = {
+    "Inputs": ("data.max_length", "model.inputs."),
+    "Masking": ("model.masking.",),
+    "Body": ("model.body.", "model.towers.", "model.merge"),
+    "Heads": ("model.heads.",),
+    "Train": ("train.",),
+    "Evaluation": ("evaluation.",),
+}
+"""Section → the paths, or beginnings of paths, that it shows."""
+
+
+def section_of(path: str) -> str | None:
+    """The section that shows `path`; None for what other panels set (the data's path)."""
+    return next((name for name, starts in SECTIONS.items() if path.startswith(starts)), None)
+
+
+def kinds(spec: RunSpec, path: str) -> dict[str, type[Part]]:
+    """The parts a ``….kind`` chooses from, by kind."""
+    owner: Any = spec
+    *parents, name, _ = path.split(".")
+    *parents, name = parents if name.isdigit() else [*parents, name]  # the kind of one part of a list
+    for key in parents:
+        owner = owner[int(key)] if key.isdigit() else getattr(owner, key)
+    annotation = type(owner).model_fields[name].annotation
+    return variants(element(annotation) or annotation)
+
+
+def bodies(spec: RunSpec) -> list[BodySpec]:
+    """The body of every tower."""
+    return [spec.model.body, *(tower.body for tower in spec.model.towers)]
+
+
+def options(spec: RunSpec, knob: Knob, schema: Schema | None = None) -> list[tuple[str, Any]] | None:
+    """What can be chosen for a knob now; None where it isn't a choice or its own choices stand."""
+    if knob.path.startswith(f"{HEADS}."):
+        head = spec.model.heads[int(knob.path.split(".")[2])]
+        if knob.path.endswith(".column") and schema is not None:
+            fitting = [c.name for c in schema.targets if fits_label(type(head), c.name, schema)]
+            return [(name, name) for name in dict.fromkeys([*fitting, knob.value])]
+        if knob.path.count(".") == 3 and knob.path.endswith(".kind"):
+            if isinstance(head, NextItem):
+                return [("next item", NEXT_ITEM)]
+            parts = kinds(spec, knob.path)
+            fits = (
+                k for k in parts if k == head.kind or (k != NEXT_ITEM and fits_label(parts[k], head.column, schema))
+            )
+            return [(parts[k].__name__, k) for k in fits]
+    if knob.path == "train.monitor":
+        return [(f"default ({spec.model_copy(update={'train': spec.train.model_copy(update={'monitor': None})}).monitor})", None),
+                *((m, m) for m in spec.metrics)]  # fmt: skip
+    if not knob.path.endswith("kind"):
+        return None
+    parts = kinds(spec, knob.path)
+    allowed: Sequence[Any] = knob.choices
+    if knob.path == MASKING:
+        first, *others = (BODY_MASKINGS[body.kind] for body in bodies(spec))
+        allowed = [masking for masking in first if all(masking in other for other in others)]
+    return [(parts[k].__name__ if k in parts else str(k), k) for k in allowed]
+
+
+def help_text(spec: RunSpec, knob: Knob) -> str:
+    """Help beneath a field: of a kind, what the chosen one is, and for maskings why others can't be chosen."""
+    part = kinds(spec, knob.path).get(knob.value) if knob.path.endswith("kind") else None
+    lines = [(part.__doc__ or knob.help).strip().splitlines()[0]] if part else [knob.help]
+    if knob.path == MASKING:
+        lines += not_offered([body.kind for body in bodies(spec)])
+    return " ".join(lines)
+
+
+def not_offered(kinds: Sequence[str]) -> list[str]:
+    """Why maskings can't be chosen: a line for each kind of body that rules some out, each masking once.
+
+    >>> not_offered(["gpt2"]), not_offered(["bert", "xlnet"])
+    (['Not offered with gpt2: mlm, rtd, plm (it only looks back).'], ['Not offered with bert: plm (only xlnet has its two streams).'])
+    """
+    lines, said = [], set[str]()
+    for kind in dict.fromkeys(kinds):
+        groups = {why: [m for m in maskings if m not in said] for why, maskings in not_for(kind).items()}
+        if reasons := [f"{', '.join(maskings)} ({why})" for why, maskings in groups.items() if maskings]:
+            lines.append(f"Not offered with {kind}: {'; '.join(reasons)}.")
+        said = said.union(*groups.values())
+    return lines
+
+
+class SpecForm(w.VBox):
+    """Every knob of a `Draft` as a field. Fields come and go with the kinds that have them."""
+
+    def __init__(
+        self, draft: Draft, edit: Callable[[str, Any], None] | None = None, above: Mapping[str, w.Widget] | None = None
+    ) -> None:
+        self.draft = draft
+        self._edit = edit or draft.set
+        above = above or {}
+        self.fields: dict[str, Field] = {}
+        self._made: dict[Any, Field] = {}
+        self._heads: dict[tuple[str, int], ElementHead] = {}
+        self.towers: dict[int, FeatureEditor] = {}
+        """editors of the further towers' features"""
+        self.adders = {
+            HEADS: Adder("head", "what the model shall predict too", lambda new: self._add(HEADS, new)),
+            TOWERS: Adder(
+                "tower", "a body with features of its own beside the first", lambda new: self._add(TOWERS, new)
+            ),
+        }
+        self.sections = {name: Section(name, name in ("Masking", "Body"), above.get(name)) for name in SECTIONS}
+        super().__init__(list(self.sections.values()))
+        self.add_class("t4r-form")
+        draft.observe(self._refresh, "revision")
+        self._refresh()
+
+    def _refresh(self, change: Any = None) -> None:
+        spec = self.draft.spec
+        shown: dict[str, list[w.Widget]] = {name: [] for name in SECTIONS}
+        fields: dict[str, Field] = {}
+        knobs = [k for k in spec.knobs().values() if section_of(k.path) and not self._elsewhere(spec, k)]
+        for knob in knobs:
+            choices = options(spec, knob, self.draft.schema)
+            section = shown[section_of(knob.path) or ""]
+            section += [part for part in self._above(spec, knob.path) if part not in section]
+            if knob.path.startswith(HEADS) and knob.path.endswith("kind") and len(choices or ()) == 1:
+                continue  # a choice of one is no choice
+            field = self._field(spec, knob, choices)
+            field.help = help_text(spec, knob)
+            field.show(self.draft.pending.get(knob.path, knob.value), choices)
+            field.error = self.draft.errors.get(knob.path, "")
+            section.append(field)
+            fields[knob.path] = field
+        self.adders[HEADS].show(head_offers(spec, self.draft.schema), NO_LABELS if not spec.model.labels else "")
+        self.adders[TOWERS].show(tower_offers(spec, self.draft.schema))
+        shown["Heads"].append(self.adders[HEADS])
+        shown["Body"].append(self.adders[TOWERS])
+        for name, parts in shown.items():
+            section_view = self.sections[name]
+            if tuple(parts) != section_view.fields.children:
+                section_view.fields.children = parts
+            section_view.summary = summary(spec, name)
+            if any(section_of(path) == name for path in self.draft.errors):
+                section_view.opened = True
+        self.fields = fields
+
+    @staticmethod
+    def _elsewhere(spec: RunSpec, knob: Knob) -> bool:
+        """Features have an editor of their own, an empty list its adder; one tower needs no merging."""
+        if knob.path == "model.merge":
+            return not spec.model.towers
+        return ".inputs.features" in knob.path or knob.path == TOWERS
+
+    def _above(self, spec: RunSpec, path: str) -> list[w.Widget]:
+        """What stands above the first field of the element that `path` lies in: its name, a tower's features."""
+        place = next((p for p in (HEADS, TOWERS) if path.startswith(f"{p}.")), None)
+        if place is None:
+            return []
+        index = int(path.removeprefix(f"{place}.").split(".")[0])
+        if (place, index) not in self._heads:
+            self._heads[place, index] = ElementHead(lambda: self._remove(place, index))
+        head = self._heads[place, index]
+        head.show(title(spec, place, index), place == TOWERS or len(spec.model.heads) > 1)
+        if place == HEADS:
+            return [head]
+        if index not in self.towers:
+            self.towers[index] = FeatureEditor(self.draft, self._edit, f"{TOWERS}.{index}.inputs")
+        return [head, self.towers[index]]
+
+    def _content(self, place: str) -> list[Any]:
+        """The list at `place` as plain content, as it was asked for last."""
+        own: list[Any] = self.draft.spec.to_dict()["model"][place.rpartition(".")[2]]
+        content: list[Any] = self.draft.pending.get(place, own)
+        return content
+
+    def _add(self, place: str, new: dict[str, Any]) -> None:
+        self._edit(place, [*self._content(place), new])
+
+    def _remove(self, place: str, index: int) -> None:
+        content = self._content(place)
+        self._edit(place, content[:index] + content[index + 1 :])
+
+    def _field(self, spec: RunSpec, knob: Knob, choices: Sequence[tuple[str, Any]] | None) -> Field:
+        """The field of a knob. Fields are kept, so that going from kind to kind and back makes no new ones."""
+        nature = (knob.path, knob.type, knob.optional, knob.low, knob.high, knob.choices)
+        if nature not in self._made:
+            self._made[nature] = Field(knob, self._edit, choices, help_text(spec, knob))
+        return self._made[nature]
+
+
+def summary(spec: RunSpec, section: str) -> str:
+    """A section in a few words, read when it is closed."""
+    model, train = spec.model, spec.train
+    body: Any = model.body
+    heads = f" · heads {body.n_head}" if hasattr(body, "n_head") else ""
+    tied = (
+        model.next_item
+        and f"{' · tied' if model.next_item.weight_tying else ''} · temperature {model.next_item.temperature:g}"
+    )
+    names = [f"next item{tied}" if isinstance(h, NextItem) else f"{h.column} ({h.kind})" for h in model.heads]
+    beside = "".join(f" | {type(tower.body).__name__}" for tower in model.towers)
+    return {
+        "Inputs": f"{model.inputs.aggregation} · newest {spec.data.max_length} events",
+        "Masking": model.masking.kind,
+        "Body": f"{type(body).__name__} · d {body.d_model}{heads} · ×{body.n_layer}{beside}",
+        "Heads": " · ".join(names),
+        "Train": f"{train.epochs} epochs · batch {train.batch_size} · lr {train.learning_rate:g}",
+        "Evaluation": f"{', '.join(f'@{k}' for k in spec.evaluation.cutoffs)} · {spec.evaluation.positions}",
+    }[section]

@@ -1,0 +1,120 @@
+"""Preparing: the form put to work. Reading, inspecting and preparing happen on threads."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from t4r_lab.base.reports import OnReport, Progress
+from t4r_lab.lab.panels.data.data_panel import DataPanel
+from t4r_lab.lab.panels.data.prepare_form import PrepareForm, plain_name
+from t4r_lab.lab.state import source
+from t4r_lab.lab.state.background import Background
+from t4r_lab.lab.state.views import DataSummary, Preview, Raw
+from t4r_lab.runs.prepare_data import Referred
+from t4r_lab.spec.preparation import READING
+
+
+def stages(view: DataPanel | PrepareForm, what: str, background: Background) -> OnReport:
+    """Shows in `view` how far `what` is."""
+
+    def report(now: Any) -> None:
+        if isinstance(now, Progress):
+            with background.lock:
+                view.doing, view.progress = f"{what}: {now.stage} …", now
+
+    return report
+
+
+def reading(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Those of the options that say how a file is taken apart."""
+    return {name: options[name] for name in READING if name in options}
+
+
+class Preparing:
+    """Reads what is chosen in `form`, and tells `on_prepared` of new prepared data."""
+
+    def __init__(self, home: Path, background: Background, on_prepared: Callable[[Any], None]) -> None:
+        self.home, self.background, self._on_prepared = home, background, on_prepared
+        self.form = PrepareForm(self.read, self.inspect, self.prepare)
+        self._table: Any = None
+        """the raw events that the preview is of"""
+        self._shell = sys.modules["IPython"].get_ipython() if "IPython" in sys.modules else None
+        if self._shell is not None:
+            self._shell.events.register("post_run_cell", self.offer)
+        self.offer()
+
+    def offer(self, result: Any = None) -> None:
+        """Offer the data frames that the notebook has now; called after each of its cells."""
+        with self.background.lock:
+            self.form.frames = source.frames(source.namespace())
+
+    def read(self, raw: Raw) -> None:
+        """Show the columns and first rows of what was chosen."""
+        form, options = self.form, dict(self.form.options)
+        form.doing, form.progress, self._table = f"Reading {raw.name} …", None, None
+
+        def work() -> tuple[Any, Preview]:
+            table = source.read(raw, options)
+            return table, source.preview(table, options)
+
+        def done(found: tuple[Any, Preview]) -> None:
+            if form.raw == raw and reading(form.options) == reading(options):  # else another was chosen meanwhile
+                self._table, form.preview = found
+                form.doing = ""
+
+        def failed(text: str) -> None:
+            if form.raw == raw and reading(form.options) == reading(options):
+                self._failed(text)
+
+        self.background.run(work, done, failed)
+
+    def inspect(self, options: dict[str, Any]) -> None:
+        """Look at the columns again, by corrected options."""
+        table, form = self._table, self.form
+        if table is None:
+            return
+
+        def done(preview: Preview) -> None:
+            if self._table is table and form.options == options:
+                form.preview = preview
+
+        self.background.run(lambda: source.preview(table, options), done, self._failed)
+
+    def prepare(self, raw: Raw, name: str, options: dict[str, Any], force: bool = False) -> None:
+        """Prepare the events and turn to them; without `force`, ask before data are replaced that runs refer to."""
+        form, table = self.form, self._table
+        if not plain_name(name):
+            form.refuse("save as: give a plain name for the prepared data")
+            return
+        form.refuse("")
+        form.asking = ""
+        what = f"Preparing {raw.name}"
+        form.doing = f"{what} …"
+
+        events, report = raw.path or table.frame, stages(form, what, self.background)
+
+        def work() -> DataSummary | Referred:
+            try:
+                return source.summarize(source.prepare(self.home, events, name, options, report, force))
+            except Referred as error:
+                return error
+
+        def done(found: DataSummary | Referred) -> None:
+            form.doing, form.progress = "", None
+            if isinstance(found, Referred):
+                form.asking = f"{name}: {found.why}. Give another name, or replace them: what refers to them can then not be evaluated or trained again."
+            else:
+                self._on_prepared(found)
+
+        self.background.run(work, done, self._failed)
+
+    def _failed(self, text: str) -> None:
+        self.form.doing, self.form.progress = "", None
+        self.form.refuse(text)
+
+    def close(self) -> None:
+        if self._shell is not None:
+            self._shell.events.unregister("post_run_cell", self.offer)

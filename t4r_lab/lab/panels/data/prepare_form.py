@@ -1,0 +1,233 @@
+"""Prepare form: a file or data frame of events, its columns with their roles, and how it becomes sessions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import ipywidgets as w
+import traitlets as tr
+
+from t4r_lab.base.errors import InputError
+from t4r_lab.base.reports import Progress
+from t4r_lab.data.pipeline.inspection import KEYS
+from t4r_lab.lab.panels.data.role_table import ColumnRoles, with_of, with_role
+from t4r_lab.lab.parts.fields import LABEL_WIDTH, Field
+from t4r_lab.lab.parts.section import Section
+from t4r_lab.lab.parts.text import escape, message, without_flags
+from t4r_lab.lab.state.views import Preview, Raw
+from t4r_lab.spec.knobs import walk
+from t4r_lab.spec.preparation import READING, PrepareOptions
+
+BY_COLUMN = (*KEYS, "targets", "ignore", "kinds", "scopes")
+"""Options that the rows of columns set."""
+ELSEWHERE = ("features", "merlin_schema")
+"""Options for the command line and Python."""
+FIRST = ("split", "min_item_support", "min_session_length", "drop_repeats", "gap_minutes")
+"""Options that are always in sight; how a file is read, and the others, are folded away."""
+FILE = ""
+
+
+class PrepareForm(w.VBox):
+    """State: `frames` to choose from, `preview` of what was chosen, `doing` and `progress` while there is work,
+    `refusal` of what is asked for, `taken` names of prepared data, and `asking` whether to replace what runs need:
+    the next press of the button, until something is edited, says yes."""
+
+    frames = tr.Dict(value_trait=tr.Unicode(), key_trait=tr.Unicode())
+    """name of a data frame of the notebook → what it is, in words"""
+    preview = tr.Instance(Preview, allow_none=True)
+    refusal = tr.Unicode("")
+    doing = tr.Unicode("")
+    progress = tr.Instance(Progress, allow_none=True)
+    taken = tr.List(trait=tr.Unicode())
+    asking = tr.Unicode("")
+
+    def __init__(
+        self,
+        on_read: Callable[[Raw], None],
+        on_options: Callable[[dict[str, Any]], None],
+        on_prepare: Callable[[Raw, str, dict[str, Any], bool], None],
+    ) -> None:
+        self._on_read, self._on_options, self._quiet, self._named = on_read, on_options, False, ""
+        self.options: dict[str, Any] = {}
+        """what differs from the defaults, as `PrepareOptions` takes it"""
+        style: dict[str, Any] = {"style": {"description_width": LABEL_WIDTH}, "layout": {"width": "auto"}}
+        self.frame = w.Dropdown(
+            description="events from", options=[("a file", FILE)], value=FILE,
+            tooltip="a file, or a pandas or polars data frame of this notebook", **style,
+        )  # fmt: skip
+        self.source = w.Text(
+            description="file", placeholder="path of a CSV, TSV, JSON lines, Parquet or RecBole file", continuous_update=False,
+            tooltip="path of a file with one row per event", **style,
+        )  # fmt: skip
+        self.name = w.Text(
+            description="save as", placeholder="name of the prepared data", tooltip="its folder under data/",
+            continuous_update=False, **style,
+        )  # fmt: skip
+        self.columns = ColumnRoles(self._role, lambda *of: self._set(with_of(self.options, *of)))
+        self.fields = {
+            k.path: Field(k, self.edit) for k in walk(PrepareOptions()) if k.path not in (*BY_COLUMN, *ELSEWHERE)
+        }
+        self.button = w.Button(description="Prepare", button_style="primary", tooltip="turn the events into sessions")
+        self.button.on_click(
+            lambda _: on_prepare(self.raw, self.name.value.strip(), dict(self.options), bool(self.asking))
+        )
+        self._table, self._message, self._name_note = w.HTML(), w.HTML(), w.HTML()
+        self._reading, self._more = Section("How the file is read"), Section("More options")
+        self._reading.fields.children = [self.fields[name] for name in READING]
+        self._more.fields.children = [f for name, f in self.fields.items() if name not in (*READING, *FIRST)]
+        self._choices = w.VBox([*(self.fields[name] for name in FIRST), self._more])
+        foot = w.HBox([self._message, self.button])
+        foot.add_class("t4r-foot")
+        top = [self.frame, self.source, w.VBox([self.name, self._name_note])]
+        super().__init__([*top, self._reading, self._table, self.columns, self._choices, foot])
+        self.add_class("t4r-prepare")
+        self.frame.observe(self._chosen, "value")
+        self.source.observe(self._chosen, "value")
+        self.name.observe(self._show_name, "value")
+        self._show()
+
+    @property
+    def raw(self) -> Raw:
+        """Where the events come from, as chosen."""
+        return Raw(frame=self.frame.value) if self.frame.value else Raw(path=self.source.value.strip())
+
+    def _chosen(self, change: Any) -> None:
+        if self._quiet:
+            return
+        self.source.layout.display = "none" if self.frame.value else ""
+        self.preview, self.refusal, self.asking = None, "", ""
+        self.options = {key: value for key, value in self.options.items() if key not in (*BY_COLUMN, *READING)}
+        for name in READING:
+            self.fields[name].show(self.fields[name].knob.value)
+        if raw := self.raw:
+            if self.name.value in ("", self._named):  # a name that was typed stays
+                self._named = self.name.value = raw.name
+            self._on_read(raw)
+
+    def edit(self, path: str, value: Any) -> None:
+        """Set one option; a value that is wrong in itself is refused beside its field at once."""
+        gone = (path, *BY_COLUMN) if path in READING else (path,)  # read otherwise, a file has other columns
+        rest = {key: own for key, own in self.options.items() if key not in gone}
+        self._set(rest if value in (None, "", []) else {**rest, path: value}, path in READING)
+
+    def _role(self, column: str, role: str) -> None:
+        row = self.columns.rows[column]
+        now = row.reading.role
+        if role == "feature" and now in KEYS and self.options.get(now) != column:
+            row.show(row.reading)
+            row.mark(f"its name says {now}: give that role to another column, or ignore this one")
+        else:
+            self._set(with_role(self.options, column, role))
+
+    def _set(self, options: dict[str, Any], read_again: bool = False) -> None:
+        self.options, self.asking = options, ""
+        try:
+            PrepareOptions.parse(options)
+        except InputError as error:
+            self.refuse(str(error))
+        else:
+            self.refuse("")
+            if read_again and self.raw:
+                self.preview = None
+                self._on_read(self.raw)
+            else:
+                self._on_options(dict(options))
+
+    def refuse(self, text: str) -> None:
+        """Say what is wrong beside the field or column that it names, or else beneath; nothing where `text` is empty."""
+        at, _, words = text.partition(": ")
+        at = at.split(".")[0]
+        for path, field in self.fields.items():
+            field.error = words if path == at else ""
+        self.refusal = "" if at in self.fields else text
+        self.columns.mark(without_flags(text))
+        self._unfold(text)
+
+    def _unfold(self, text: str) -> None:
+        """Open the folded options of which one is wrong, or is what `text` advises."""
+        for section in (self._reading, self._more):
+            if any(
+                field.error or f"--{field.knob.path.replace('_', '-')}" in text for field in section.fields.children
+            ):
+                section.opened = True
+
+    @tr.observe("frames")
+    def _offer_frames(self, change: Any) -> None:
+        options = (("a file", FILE), *((f"{name} · {words}", name) for name, words in self.frames.items()))
+        if options == tuple(self.frame.options):
+            return
+        chosen, self._quiet = self.frame.value, True
+        try:
+            self.frame.options = options
+            self.frame.value = chosen if chosen in self.frames else FILE
+        finally:
+            self._quiet = False
+        if self.frame.value != chosen:
+            self._chosen(None)
+
+    @tr.observe("taken")
+    def _show_name(self, change: Any = None) -> None:
+        self.asking = ""
+        again = self.name.value.strip() in self.taken
+        note = "replaces the prepared data of that name; where runs refer to them you are asked first"
+        self._name_note.value = f'<div class="t4r-help t4r-indent">{note}</div>' if again else ""
+
+    @tr.observe("preview", "refusal", "doing", "progress", "asking")
+    def _show(self, change: Any = None) -> None:
+        preview = self.preview
+        self._reading.layout.display = "" if self.raw.path else "none"
+        if change is None or change["name"] == "preview":
+            self._table.value = rows(preview) if preview else ""
+            self.columns.show(preview.columns if preview else ())
+            self.columns.mark(without_flags(preview.refusal) if preview else "")
+            self._unfold(preview.refusal if preview else "")
+            self._choices.layout.display = "" if preview else "none"
+        refusal = self.refusal or (preview.refusal if preview else "")
+        self.button.disabled = bool(self.doing) or preview is None or bool(preview.refusal)
+        self.button.description = "Replace them" if self.asking else "Prepare"
+        self.button.button_style = "warning" if self.asking else "primary"
+        if self.doing:
+            self._message.value = message("loading", self.doing) + bar(self.progress)
+        elif self.asking:
+            self._message.value = message("error", self.asking)
+        elif refusal:
+            self._message.value = message("error", without_flags(refusal))
+        elif preview:
+            notes = "".join(f"{note}. " for note in preview.notes)
+            self._message.value = message("note", f"{notes}Correct roles and kinds where need be, then prepare.")
+        else:
+            self._message.value = message(
+                "empty", "Choose a data frame or give the path of a file: its columns are read, and their roles found."
+            )
+
+
+def bar(progress: Progress | None) -> str:
+    """How far the work is."""
+    if progress is None or not progress.total:
+        return ""
+    share = 100 * progress.done / progress.total
+    return (
+        f'<div class="t4r-bar" role="progressbar" aria-label="{escape(progress.stage)}" aria-valuenow="{share:.0f}" '
+        f'aria-valuemin="0" aria-valuemax="100"><div style="width: {share:.0f}%"></div></div>'
+    )
+
+
+def rows(preview: Preview) -> str:
+    """The first rows as an HTML table that scrolls by itself; every text of the file is escaped."""
+    head = "".join(f'<th scope="col">{escape(c.name)}</th>' for c in preview.columns)
+    body = "".join(f"<tr>{''.join(f'<td>{escape(cell)}</td>' for cell in row)}</tr>" for row in preview.rows)
+    return (
+        f'<div class="t4r-scroll" tabindex="0" role="region" aria-label="first rows of the events"><table class="t4r-plain">'
+        f"<caption>First rows of {preview.events:,}</caption><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
+    )
+
+
+def plain_name(name: str) -> bool:
+    """Whether `name` can be that of a folder of prepared data.
+
+    >>> [plain_name(name) for name in ("shop 2", "", "../shop", "a/b", ".shop")]
+    [True, False, False, False, False]
+    """
+    return bool(name) and Path(name).name == name and not name.startswith(".")

@@ -1,0 +1,94 @@
+"""A prepared dataset at a glance: parts, checks of the split, plots and columns, as HTML."""
+
+from __future__ import annotations
+
+from t4r_lab.lab.parts import plots
+from t4r_lab.lab.parts.text import count, escape, without_flags
+from t4r_lab.lab.state.views import DataSummary
+from t4r_lab.schema.columns import Column
+
+MARKS = {"ok": "✓", "note": "•", "warning": "⚠"}
+
+
+def profile(data: DataSummary) -> str:
+    """The summary as HTML; every text from the data is escaped."""
+    return (
+        f'<div class="t4r-profile"><div>{_parts(data)}{_remarks(data)}</div>'
+        f'<div class="t4r-checks">{_checks(data)}</div></div>'
+        f'<div class="t4r-data-plots">{_plots(data)}</div>{_columns(data)}'
+    )
+
+
+def headline(data: DataSummary) -> str:
+    """The dataset in a line, plain text."""
+    return f"{data.name} · {count(data.sessions)} sessions · {count(data.schema.n_items)} items"
+
+
+def _parts(data: DataSummary) -> str:
+    rows = "".join(
+        f'<tr><th scope="row">{escape(name)}</th>'
+        + "".join(
+            f'<td class="t4r-number">{part[key]:,}</td>' if key in part else "<td></td>"
+            for key in ("sessions", "events", "items")
+        )
+        + "</tr>"
+        for name, part in data.parts.items()
+    )
+    return (
+        '<table class="t4r-plain"><caption>Parts</caption><thead><tr><th scope="col">part</th><th scope="col" class="t4r-number">sessions</th>'
+        f'<th scope="col" class="t4r-number">events</th><th scope="col" class="t4r-number">items</th></tr></thead><tbody>{rows}</tbody></table>'
+    )
+
+
+def _remarks(data: DataSummary) -> str:
+    return "".join(f'<div class="t4r-help">left out: {escape(remark)}</div>' for remark in data.remarks)
+
+
+def _checks(data: DataSummary) -> str:
+    """A line for each check: what was found, and what to do; the mark has a word for those who don't see it."""
+    lines = "".join(
+        f'<li class="t4r-{found.level}"><span role="img" aria-label="{found.level}">{MARKS[found.level]}</span>'
+        f"<div>{escape(without_flags(found.words))}"
+        + (f'<div class="t4r-help">{escape(without_flags(found.remedy))}</div>' if found.remedy else "")
+        + "</div></li>"
+        for found in data.checks
+    )
+    return f'<div class="t4r-heading">Checks of the split</div><ul>{lines}</ul>'
+
+
+def _plots(data: DataSummary) -> str:
+    """Every plot that the profile has figures for; what it lacks is said in words."""
+    known = data.profile
+    drawn = [
+        plots.lengths(known["lengths"]) if known.get("lengths") else "",
+        plots.popularity(known["popularity"]) if known.get("popularity") else "",
+        plots.over_time(known["time"], known.get("cuts", {})) if known.get("time") else "",
+    ]
+    lacks = [
+        name
+        for name, svg in zip(("session lengths", "item popularity", "events over time"), drawn, strict=True)
+        if not svg
+    ]
+    note = f'<div class="t4r-help">Not known of these data: {", ".join(lacks)}.</div>' if lacks else ""
+    return "".join(f"<div>{svg}</div>" for svg in drawn if svg) + note
+
+
+def _columns(data: DataSummary) -> str:
+    rows = "".join(_column(column, data) for column in data.schema)
+    return (
+        '<div class="t4r-scroll" tabindex="0" role="region" aria-label="columns of the data"><table class="t4r-plain t4r-columns-table"><caption>Columns</caption>'
+        '<thead><tr><th scope="col">column</th><th scope="col">role</th><th scope="col">kind</th><th scope="col">depends on</th>'
+        '<th scope="col" class="t4r-number">values</th><th scope="col" colspan="2">what it holds</th></tr></thead>'
+        f"<tbody>{rows}</tbody></table></div>"
+    )
+
+
+def _column(column: Column, data: DataSummary) -> str:
+    found = data.profile.get("features", {}).get(column.name)
+    size = data.schema.n_items if column.role == "item" else column.classes if column.size else 0
+    picture, words = (plots.summary(found), plots.summary_words(found)) if found else ("", "")
+    kind = "several values" if column.multi else column.kind
+    return (
+        f'<tr><th scope="row">{escape(column.name)}</th><td>{escape(column.role)}</td><td>{kind}</td><td>{column.scope}</td>'
+        f'<td class="t4r-number">{count(size) if size else ""}</td><td>{picture}</td><td>{escape(words)}</td></tr>'
+    )

@@ -1,0 +1,1 @@
+"""Recommend: sessions put together by hand, and what runs say comes next."""

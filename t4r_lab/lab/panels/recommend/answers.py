@@ -1,0 +1,81 @@
+"""Answers and cases of the Recommend panel, as HTML and as rows of a table; every text from data escaped."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from t4r_lab.lab.parts.table import Cell, Heading
+from t4r_lab.lab.parts.text import escape, number
+from t4r_lab.lab.state.views import Answer, RunSummary
+from t4r_lab.runs.analyze import Case, Cases
+from t4r_lab.runs.recommend import Item
+
+
+def answers(runs: Sequence[RunSummary], found: Mapping[str, Answer], case: Case | None) -> str:
+    """Columns of next items, the bars on one scale."""
+    largest = max((p for a in found.values() for _, p in a.items), default=1.0)
+    columns = "".join(_answer(run, found[run.run_id], case, largest) for run in runs)
+    came = ""
+    if case is not None:
+        came = (
+            f'<p class="t4r-help">Session {escape(case.session)}. Came next: <b>{escape(case.target.title)}</b>, put at place '
+            f"{case.rank:,g} by {escape(runs[0].name)}, at {case.other:,g} by {escape(case.against)}.</p>"
+        )
+    return f'{came}<div class="t4r-answers">{columns}</div>'
+
+
+def _answer(run: RunSummary, found: Answer, case: Case | None, largest: float) -> str:
+    rows = "".join(_row(i, item, p, case, largest) for i, (item, p) in enumerate(found.items, 1))
+    note = f'<p class="t4r-help">{escape(found.note)}.</p>' if found.note else ""
+    return (
+        f'<section class="t4r-answer"><div class="t4r-heading">{escape(run.label)}</div>{note}'
+        f'<table class="t4r-plain" aria-label="next items by {escape(run.label)}"><thead><tr><th scope="col" class="t4r-number">place</th>'
+        '<th scope="col">item</th><th scope="col" class="t4r-number">probability</th><th scope="col" aria-label="bar"></th>'
+        f"</tr></thead><tbody>{rows}</tbody></table></section>"
+    )
+
+
+def _row(place: int, item: Item, probability: float, case: Case | None, largest: float) -> str:
+    hit = case is not None and item.id == case.target.id
+    id = f'<div class="t4r-under">{escape(item.id)}</div>' if item.id != item.title else ""
+    mark = ' <span class="t4r-state t4r-running">came next</span>' if hit else ""
+    width = 100 * probability / largest if largest else 0.0
+    return (
+        f'<tr{" class=t4r-chosen" if hit else ""}><td class="t4r-number">{place}</td><th scope="row">{escape(item.title)}{mark}{id}</th>'
+        f'<td class="t4r-number">{percent(probability)}</td>'
+        f'<td class="t4r-share"><div style="width:{width:.1f}%"></div></td></tr>'
+    )
+
+
+def percent(share: float) -> str:
+    """A probability as percent.
+
+    >>> percent(0.1234), percent(0.00012), percent(0.0)
+    ('12.3 %', '0.0120 %', '0 %')
+    """
+    return f"{number(100 * share)} %"
+
+
+def key(case: Case) -> str:
+    return f"{case.row}:{case.position}"
+
+
+def headings(found: Cases) -> list[Heading]:
+    return [
+        Heading("session", "session"),
+        Heading("before", "last items"),
+        Heading("next", "came next"),
+        Heading("rank", f"place by {found.run}", number=True, help="where the run put what came next"),
+        Heading("other", f"place by {found.other}", number=True, help="where the other ranking put it"),
+    ]
+
+
+def case_cells(case: Case) -> list[Cell]:
+    before = " → ".join(item.title for item in case.items[-3:])
+    return [
+        Cell(case.session, case.session),
+        Cell(before if len(case.items) <= 3 else f"… → {before}", before),
+        Cell(case.target.title, case.target.title, under=case.target.id if case.target.id != case.target.title else ""),
+        Cell(f"{case.rank:,g}", case.rank),
+        Cell(f"{case.other:,g}", case.other),
+    ]

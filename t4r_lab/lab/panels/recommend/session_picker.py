@@ -1,0 +1,45 @@
+"""A session being put together: items searched by title or id, and the session as chips in order."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import anywidget
+import traitlets as tr
+
+from t4r_lab.runs.recommend import Item
+
+HERE = Path(__file__).parent
+
+
+class Picker(anywidget.AnyWidget):
+    """The field asks through `query`; who answers sets `matches`. What is picked is in `chips`.
+
+    >>> picker = Picker()
+    >>> picker.show_session([Item("7", "Red shoe")])
+    >>> picker.chips, picker.session
+    ([{'id': '7', 'title': 'Red shoe'}], [Item(id='7', title='Red shoe')])
+    """
+
+    _esm = HERE / "picker.js"
+
+    query = tr.Unicode("").tag(sync=True)
+    matches: tr.List[dict[str, str]] = tr.List().tag(sync=True)
+    chips: tr.List[dict[str, str]] = tr.List().tag(sync=True)
+    note = tr.Unicode("").tag(sync=True)
+    """why there are no matches"""
+
+    def show_session(self, items: Sequence[Item]) -> None:
+        self.chips = [vars(item) for item in items]
+
+    def show_matches(self, items: Sequence[Item]) -> None:
+        self.matches = [vars(item) for item in items]
+        self.note = "" if items or not self.query else "no such title or id"
+
+    @property
+    def session(self) -> list[Item]:
+        return [Item(chip["id"], chip["title"]) for chip in self.chips]
+
+    def on_query(self, answer: Callable[[str], None]) -> None:
+        self.observe(lambda change: answer(change["new"]), "query")

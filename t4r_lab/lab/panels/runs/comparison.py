@@ -1,0 +1,203 @@
+"""Comparison: what lies beneath the ticked runs. A sentence first, then what differs, figures and plots."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Container, Sequence
+from pathlib import Path
+from typing import Any
+
+import ipywidgets as w
+import traitlets as tr
+
+from t4r_lab.lab.panels.runs.analysis_figures import Drawn, draw, in_order, ranking
+from t4r_lab.lab.parts.text import escape, message, number
+from t4r_lab.lab.parts.theme import Theme
+from t4r_lab.lab.state.background import Background
+from t4r_lab.runs.analyze import Analysis
+from t4r_lab.runs.compare import Difference, is_paired, is_ranked
+
+ORDER = ("bars", "metric", "loss", "lengths", "popularity", "reliability", "knobs")
+WIDE = ("knobs",)
+LONG = 240
+"""Words of a plot with more characters are folded away."""
+SENTENCES = 5
+"""More in a group are folded away."""
+
+
+class Plot(w.VBox):
+    """A plot under its title, with what it shows in words."""
+
+    def __init__(self) -> None:
+        self._title, self._output, self._words = w.HTML(), w.Output(), w.HTML()
+        super().__init__([self._title, self._output, self._words])
+        self.add_class("t4r-plot")
+
+    def show(self, drawn: Drawn) -> None:
+        data = {"application/vnd.plotly.v1+json": drawn.figure, "text/plain": drawn.words}
+        self._title.value = f'<div class="t4r-heading">{escape(drawn.title)}</div>'
+        self._output.outputs = ({"output_type": "display_data", "data": data, "metadata": {}},)
+        words = escape(drawn.words)
+        folded = f"<details><summary>in words</summary>{words}</details>"
+        self._words.value = f'<div class="t4r-help">{folded if len(drawn.words) > LONG else words}</div>'
+
+
+class ComparisonView(w.VBox):
+    """An analysis of two or more runs. State: `found`, `drawn`, `doing`, `error`."""
+
+    found = tr.Instance(Analysis, allow_none=True)
+    drawn: tr.Dict[str, Drawn] = tr.Dict()
+    doing = tr.Unicode("")
+    error = tr.Unicode("")
+
+    def __init__(self) -> None:
+        self._message, self._sentences, self._figures, self._differing = w.HTML(), w.HTML(), w.HTML(), w.HTML()
+        self._differing.add_class("t4r-wide")
+        self.plots: dict[str, Plot] = {}
+        self._parts = w.VBox()
+        self._parts.add_class("t4r-plots")
+        self.body = w.VBox([self._sentences, self._parts])
+        super().__init__([self._message, self.body])
+        self.add_class("t4r-comparison")
+        self._show()
+
+    @tr.observe("doing", "error", "found")
+    def _show(self, change: Any = None) -> None:
+        text = message("error", self.error) if self.error else message("loading", self.doing)
+        self._message.value = text
+        self.body.layout.display = "" if self.found is not None else "none"
+        if self.found is not None and (change is None or change["name"] == "found"):
+            self._sentences.value = sentences(self.found)
+            self._figures.value = figures(self.found)
+            self._differing.value = differing(self.found)
+
+    @tr.observe("drawn")
+    def _draw(self, change: Any = None) -> None:
+        """Plots stay where they are and get new content, so that nothing jumps when the theme changes."""
+        for name, drawn in in_order(self.drawn, ORDER):
+            if name not in self.plots:
+                self.plots[name] = Plot()
+                if name in WIDE:
+                    self.plots[name].add_class("t4r-wide")
+            self.plots[name].show(drawn)
+        plots = [self.plots[name] for name, _ in in_order(self.drawn, ORDER)]
+        self._parts.children = [*plots[:1], self._figures, *plots[1:3], self._differing, *plots[3:]]
+
+
+class Comparing:
+    """Keeps a `ComparisonView` up to what is ticked; the work is done on threads."""
+
+    def __init__(self, home: Path, background: Background, theme: Theme) -> None:
+        self.home, self.background, self.theme = home, background, theme
+        self.view = ComparisonView()
+        self._wanted: tuple[tuple[str, ...], str] = ((), "")
+        theme.observe(lambda _: self._draw(), "colors")
+
+    def compare(self, runs: Sequence[str], metric: str) -> None:
+        """Turn to `runs`, judged by `metric` where that allows pairing, else by what the first one monitors."""
+        wanted = (tuple(runs), metric)
+        if wanted == self._wanted:
+            return
+        self._wanted, self.view.error = wanted, ""
+        if len(runs) < 2:
+            self.view.found, self.view.doing = None, ""
+            return
+        self.view.doing = f"Comparing {len(runs)} runs, sessions drawn again 2,000 times …"
+        self.background.run(self._work(wanted), self._only(wanted, self._done), self._only(wanted, self._failed))
+
+    def _work(self, wanted: tuple[tuple[str, ...], str]) -> Callable[[], tuple[Analysis, dict[str, Drawn]]]:
+        from t4r_lab.lab.state import source
+
+        runs, metric = wanted
+        colors = dict(self.theme.colors)
+        return lambda: (
+            found := source.analyze(self.home, runs, metric if is_paired(metric) else None),
+            draw(found, colors),
+        )
+
+    def _only(self, wanted: Any, then: Callable[[Any], None]) -> Callable[[Any], None]:
+        """`then`, unless something else was asked for meanwhile."""
+        return lambda result: then(result) if wanted == self._wanted else None
+
+    def _done(self, result: tuple[Analysis, dict[str, Drawn]]) -> None:
+        self.view.found, self.view.drawn = result
+        self.view.doing = ""
+
+    def _failed(self, text: str) -> None:
+        self.view.found, self.view.doing, self.view.error = None, "", text
+
+    def _draw(self) -> None:
+        found, colors, wanted = self.view.found, dict(self.theme.colors), self._wanted
+        if found is not None:
+            show = lambda drawn: self.view.set_trait("drawn", drawn)  # noqa: E731
+            self.background.run(lambda: draw(found, colors), self._only(wanted, show), self._failed)
+
+
+# ── as HTML ─────────────────────────────────────────────────────────────────────────────────────
+
+
+def sentences(found: Analysis) -> str:
+    """Whether differences are more than noise, in words; between runs first."""
+    runs = set(found.labels)
+    groups: dict[str, list[str]] = {"Between the runs": [], "Against the better baseline": []}
+    for difference in found.comparison.differences:
+        between = {difference.better, difference.other} <= runs
+        groups["Between the runs" if between else "Against the better baseline"].append(_sentence(difference, runs))
+    parts = "".join(
+        f'<div><div class="t4r-heading">{name}</div>{_folded(own)}</div>' for name, own in groups.items() if own
+    )
+    remarks = "".join(f'<p class="t4r-help">{escape(remark)}</p>' for remark in found.comparison.remarks)
+    return f'<div class="t4r-verdict" role="status">{parts}</div>{remarks}'
+
+
+def _folded(lines: Sequence[str]) -> str:
+    more = "".join(lines[SENTENCES:])
+    rest = f"<details><summary>{len(lines) - SENTENCES} more pairs</summary>{more}</details>" if more else ""
+    return "".join(lines[:SENTENCES]) + rest
+
+
+def _sentence(difference: Difference, runs: Container[str]) -> str:
+    """A sentence behind its sign: a run is better, a baseline is, or nobody can tell."""
+    clear = difference.low > 0
+    sign = "=" if not clear else "▲" if difference.better in runs else "▼"
+    kind = "t4r-clear" if clear else "t4r-noise"
+    return f'<p class="{kind}"><span aria-hidden="true">{sign}</span>{escape(difference.sentence)}</p>'
+
+
+def figures(found: Analysis) -> str:
+    """The metrics at the cutoff they are judged by, the interval beneath; the best of the runs in bold."""
+    metrics = found.comparison.metrics
+    every = dict.fromkeys(name for own in metrics.values() for name in own if is_ranked(name))
+    cutoff = found.metric.partition("@")[2] or next((name.partition("@")[2] for name in every), "")
+    names = list(dict.fromkeys([found.metric, *(name for name in every if name.endswith(f"@{cutoff}"))]))
+    best = {name: ranking(found, name)[0] for name in names}
+    rows = ""
+    for label, own in metrics.items():
+        quiet = "" if label in found.labels else ' class="t4r-quiet"'
+        rows += f'<tr{quiet}><th scope="row">{escape(label)}</th>'
+        for name in names:
+            strong = " t4r-strong" if label == best[name] else ""
+            low, high = found.intervals.get(label, {}).get(name, (None, None))
+            under = f'<div class="t4r-under">{number(low)}–{number(high)}</div>' if low is not None else ""
+            rows += f'<td class="t4r-number{strong}">{number(own.get(name))}{under}</td>'
+        rows += "</tr>"
+    return f"<div>{_table('Metrics with 95 % intervals', ['run', *names], rows, numbers=True)}</div>"
+
+
+def differing(found: Analysis) -> str:
+    """What differs between the specs, and only that."""
+    if not found.comparison.specs:
+        return '<div><div class="t4r-heading">What differs</div><p class="t4r-help">Nothing: the specs are alike.</p></div>'
+    rows = ""
+    for path, own in found.comparison.specs.items():
+        cells = "".join(f"<td>{escape(own[run])}</td>" for run in found.labels)
+        rows += f'<tr><th scope="row">{escape(path)}</th>{cells}</tr>'
+    return f"<div>{_table('What differs', ['knob', *found.labels], rows)}</div>"
+
+
+def _table(caption: str, headings: Sequence[str], rows: str, *, numbers: bool = False) -> str:
+    right = ' class="t4r-number"' if numbers else ""
+    head = "".join(f'<th scope="col"{right if i else ""}>{escape(h)}</th>' for i, h in enumerate(headings))
+    return (
+        f'<div class="t4r-scroll" tabindex="0" role="region" aria-label="{escape(caption)}"><table class="t4r-plain">'
+        f"<caption>{escape(caption)}</caption><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>"
+    )

@@ -1,0 +1,150 @@
+"""One job: state, stage, progress, two curves, its log when asked for, and what can be asked of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import ipywidgets as w
+import traitlets as tr
+
+from t4r_lab.lab.parts.curves import Curves
+from t4r_lab.lab.parts.text import clock, count, duration, escape, message
+from t4r_lab.lab.state.views import JobState, News
+
+ACTIONS = {
+    "pause": "hold {name} after this batch; its memory is free until it is resumed",
+    "stop": "stop {name} after this batch; what it learned is kept",
+    "resume": "go on with {name} where it ended",
+}
+"""What can be asked of a job → the button's help."""
+WAITING = "waiting for the first values"
+LABELS = {"popularity": "popularity", "successors": "successor counts"}
+SILENT = 15.0
+"""Seconds without a report after which a running job is said to be silent."""
+
+
+class JobCard(w.VBox):
+    """`on_ask` gets the job's id and the action; `on_look` is told when more is wanted than was read so far."""
+
+    state = tr.Instance(JobState)
+    log = tr.Unicode("")
+    """the end of what its worker printed"""
+
+    def __init__(
+        self, state: JobState, on_ask: Callable[[str, str], None], on_look: Callable[[], None] = lambda: None
+    ) -> None:
+        self.read = 0
+        """up to which byte its reports have been read"""
+        self._head, self._progress, self._warnings, self._log = w.HTML(), w.HTML(), w.HTML(), w.HTML()
+        self.pause, self.stop, self.resume = (_button(action, state, on_ask) for action in ACTIONS)
+        self.log_button = w.Button(tooltip=f"show or hide the last lines that {state.name} has logged")
+        self.log_button.on_click(lambda _: self._turn_log(on_look))
+        self._log.layout.display = "none"
+        self.loss = Curves(title="training loss", end=float(state.epochs))
+        self.metric = Curves(title=f"validation {state.monitor}", end=float(state.epochs), from_zero=True)
+        buttons = w.HBox([self.pause, self.stop, self.resume, self.log_button])
+        buttons.add_class("t4r-card-buttons")
+        top = w.HBox([self._head, buttons])
+        top.add_class("t4r-card-head")
+        curves = w.HBox([self.loss, self.metric])
+        curves.add_class("t4r-card-curves")
+        super().__init__([top, self._progress, self._warnings, curves, self._log], state=state)
+        self.add_class("t4r-card")
+        self._show()
+        self._show_log()
+
+    @property
+    def log_wanted(self) -> bool:
+        return self._log.layout.display != "none"
+
+    def show(self, state: JobState, news: News | None = None) -> None:
+        """Take over where the job stands, and what it has said since the last time."""
+        if news is not None:
+            self.consume(news.events)
+            self.read = news.read
+            self.log = news.log
+        self.state = state
+
+    def consume(self, events: Sequence[Mapping[str, Any]]) -> None:
+        """Extend the curves by `events` (reports as JSON, see `t4r_lab.base.reports`), in one message a curve."""
+        loss: list[tuple[float, float]] = []
+        metric: list[tuple[float, float]] = []
+        terms: dict[str, list[tuple[float, float]]] = {}
+        lines: dict[str, float] = {}
+        epochs, monitor = self.state.epochs, self.state.monitor
+        for event in events:
+            kind = event.get("event")
+            if kind == "progress" and event["stage"] == "training" and event["total"] and "loss" in event["figures"]:
+                loss.append((event["done"] / event["total"] * epochs, event["figures"]["loss"]))
+            elif kind == "baseline" and monitor in event["metrics"]:
+                lines[LABELS.get(event["name"], event["name"])] = event["metrics"][monitor]
+            elif kind == "caution":
+                said = message("warning", event["words"])  # again, where a job has gone on
+                self._warnings.value += said if said not in self._warnings.value else ""
+            elif kind == "epoch":
+                loss.append((event["epoch"], event["train_loss"]))
+                for name, value in event.get("losses", {}).items():
+                    terms.setdefault(name.replace("_", " "), []).append((event["epoch"], value))
+                if monitor in event["valid"]:
+                    metric.append((event["epoch"], event["valid"][monitor]))
+        with self.loss.hold_sync(), self.metric.hold_sync():
+            self.metric.lines = {**self.metric.lines, **lines}
+            self.metric.extend("validation", metric)
+            self.loss.extend("training", loss)
+            for name, points in terms.items():
+                self.loss.extend(name, points)
+
+    def smooth(self, weight: float) -> None:
+        self.loss.smoothing = self.metric.smoothing = weight
+
+    def _turn_log(self, on_look: Callable[[], None]) -> None:
+        self._log.layout.display = "none" if self.log_wanted else ""
+        self._show_log()
+        on_look()
+
+    @tr.observe("log")
+    def _show_log(self, change: Any = None) -> None:
+        self.log_button.description = f"{'▾' if self.log_wanted else '▸'} Log"
+        name, lines = escape(self.state.name), escape(self.log or "nothing yet")
+        self._log.value = (
+            f'<pre class="t4r-log" tabindex="0" role="region" aria-label="log of {name}"><code>{lines}</code></pre>'
+        )
+
+    @tr.observe("state")
+    def _show(self, change: Any = None) -> None:
+        state = self.state
+        started = f" · started {clock(state.launched)}" if state.launched else ""
+        self._head.value = (
+            f'<span class="t4r-card-name">{escape(state.name)}</span>'
+            f'<span class="t4r-state t4r-{"running" if state.running else escape(state.state)}">{escape(state.state)}</span>'
+            f'<span class="t4r-quiet">{escape(state.what)}{started}</span>'
+        )
+        for button in (self.pause, self.stop):
+            button.layout.display = "" if state.running else "none"
+            button.disabled = state.state not in ("starting", "running")
+        self.resume.layout.display = "" if state.resumable else "none"
+        self.loss.waiting = self.metric.waiting = WAITING if state.running else "no values"
+        self._progress.value = message("error", state.error) if state.error else progress(state)
+
+
+def _button(action: str, state: JobState, on_ask: Callable[[str, str], None]) -> w.Button:
+    button = w.Button(description=action.capitalize(), tooltip=ACTIONS[action].format(name=state.name))
+    button.on_click(lambda _: on_ask(state.id, action))
+    return button
+
+
+def progress(state: JobState) -> str:
+    """HTML of a bar with stage and time; when nothing runs any more, of the outcome alone."""
+    if not state.running:
+        return f'<div class="t4r-stage"><span>{escape(state.stage)}</span></div>'
+    share = min(state.done / state.total, 1.0) if state.total else 0.0
+    steps = f" · {count(state.done)} of {count(state.total)} {escape(state.unit)}" if state.total else ""
+    left = f"{duration(state.eta)} left" if state.eta is not None else ""
+    if state.silent > SILENT:
+        left = f"no report for {duration(state.silent)}; its log may say why"
+    return (
+        f'<div class="t4r-stage"><span>{escape(state.stage)}{steps}</span><span>{left}</span></div>'
+        f'<div class="t4r-bar" role="progressbar" aria-label="progress of {escape(state.name)}" aria-valuemin="0" '
+        f'aria-valuemax="100" aria-valuenow="{share * 100:.0f}"><div style="width:{share * 100:.1f}%"></div></div>'
+    )

@@ -1,0 +1,123 @@
+"""Train panel: a card a job, with live curves and its log; it only watches, the job runs by itself."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+import ipywidgets as w
+import traitlets as tr
+
+from t4r_lab.lab.panels.train.job_card import JobCard
+from t4r_lab.lab.parts.section import Section
+from t4r_lab.lab.parts.table import Cell, Heading, Table
+from t4r_lab.lab.parts.text import clock, message
+from t4r_lab.lab.state.views import JobState, News
+
+SHOWN = 12
+"""Jobs with a card of their own: those that run come first, then the newest. The others are rows of a table."""
+EMPTY = "No jobs yet. Choose a body and a masking in Architecture, then press Train."
+HEADINGS = [
+    Heading("job", "job"),
+    Heading("state", "state"),
+    Heading("stands", "where it stands"),
+    Heading("started", "started"),
+]
+
+
+class TrainPanel(w.VBox):
+    """The jobs of a home, newest first. `on_ask` gets a job's id and an action; `on_look` is told to look now."""
+
+    jobs = tr.List(trait=tr.Instance(JobState))
+    error = tr.Unicode("")
+    """why the jobs can't be seen; goes when they can"""
+    refusal = tr.Unicode("")
+    """why the last launch or action was refused; stays until the next"""
+    loading = tr.Bool(True)
+
+    def __init__(self, on_ask: Callable[[str, str], None], on_look: Callable[[], None] = lambda: None) -> None:
+        self._on_ask, self._on_look = on_ask, on_look
+        self.cards: dict[str, JobCard] = {}
+        self.smoothing = w.FloatSlider(
+            value=0.0, min=0.0, max=0.95, step=0.05, description="smoothing", readout_format=".2f",
+            style={"description_width": "initial"}, tooltip="how much of each point its predecessors make up",
+        )  # fmt: skip
+        self.smoothing.observe(self._smooth, "value")
+        help = w.HTML('<div class="t4r-help">a moving average over the curves; the values stay behind it, faint</div>')
+        self._bar = w.HBox([self.smoothing, help])
+        self._bar.add_class("t4r-actions-bar")
+        self._message, self._cards = w.HTML(), w.VBox()
+        self.table = Table(sort_by="started", descending=True, caption="Jobs without a card", choose="many")
+        self.table.add_class("t4r-tall")
+        self.table.observe(lambda _: self._on_look(), "selected")
+        self.further = Section("Further jobs")
+        self.further.fields.children = [
+            w.HTML('<div class="t4r-help">Tick one to see its curves and log, and to resume it.</div>'), self.table,
+        ]  # fmt: skip
+        super().__init__([self._message, self._bar, self._cards, self.further])
+        self.add_class("t4r-panel")
+        self._say()
+
+    @property
+    def running(self) -> int:
+        return sum(job.running for job in self.jobs)
+
+    @property
+    def wanted(self) -> set[str]:
+        """The further jobs that were ticked."""
+        return set(self.table.selected)
+
+    def show(self, jobs: Sequence[JobState], news: Mapping[str, News]) -> None:
+        """Take over the present `jobs`, and what those with a card (`with_card`) have said since the last time."""
+        self.loading, self.error = False, ""
+        wanted = with_card(jobs, self.wanted)
+        for job in wanted:
+            if job.id not in self.cards:
+                self.cards[job.id] = JobCard(job, self._on_ask, self._on_look)
+                self.cards[job.id].smooth(self.smoothing.value)
+            self.cards[job.id].show(job, news.get(job.id))
+        for gone in self.cards.keys() - {job.id for job in wanted}:
+            self.cards.pop(gone).close()
+        self._cards.children = [self.cards[job.id] for job in wanted]
+        self._show_further(with_card(jobs, set()), jobs)
+        self.jobs = list(jobs)
+
+    def _show_further(self, first: Sequence[JobState], jobs: Sequence[JobState]) -> None:
+        own = {job.id for job in first}
+        further = [job for job in jobs if job.id not in own]
+        self.further.layout.display = "" if further else "none"
+        states = Counter(job.state for job in further)
+        self.further.summary = " · ".join(f"{n} {state}" for state, n in states.most_common())
+        self.table.fill(HEADINGS, [cells(job) for job in further], [job.id for job in further])
+
+    def _smooth(self, change: Any) -> None:
+        for card in self.cards.values():
+            card.smooth(change["new"])
+
+    @tr.observe("jobs", "error", "refusal", "loading")
+    def _say(self, change: Any = None) -> None:
+        self._bar.layout.display = "" if self.jobs else "none"
+        self._message.value = (
+            message("error", self.refusal or self.error)
+            or message("loading", "Looking for jobs …" if self.loading else "")
+            or message("empty", "" if self.jobs else EMPTY)
+        )
+
+
+def with_card(jobs: Iterable[JobState], wanted: set[str]) -> list[JobState]:
+    """The jobs that get a card, newest first: `SHOWN` of them, those that run before others, and the `wanted`."""
+    newest = sorted(jobs, key=lambda job: (job.launched, job.id), reverse=True)
+    first = {job.id for job in sorted(newest, key=lambda job: not job.running)[:SHOWN]}
+    return [job for job in newest if job.id in first | wanted]
+
+
+def cells(job: JobState) -> list[Cell]:
+    """The row of a job without a card."""
+    share = f" {job.done / job.total:.0%}".replace("%", " %") if job.running and job.total else ""
+    return [
+        Cell(job.name, job.name.lower(), under=job.what),
+        Cell(job.state, job.state),
+        Cell(f"{job.stage}{share}", job.stage),
+        Cell(clock(job.launched), job.launched),
+    ]

@@ -1,0 +1,268 @@
+"""What a new study searches, by what it judges and how long: a table of knobs to tick, and the options of a study."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import ipywidgets as w
+import traitlets as tr
+
+from t4r_lab.base.errors import InputError
+from t4r_lab.lab.parts.fields import LABEL_WIDTH, Field, as_text
+from t4r_lab.lab.parts.section import Section
+from t4r_lab.lab.parts.table import Cell, Heading, Table
+from t4r_lab.lab.parts.text import escape, message, without_flags
+from t4r_lab.lab.state.cost import Estimating
+from t4r_lab.lab.state.draft import Draft
+from t4r_lab.spec import RunSpec, head_name
+from t4r_lab.spec.knobs import label, walk
+from t4r_lab.spec.space import SEARCH_PRESETS, Domain, parse_search, search_space, searchable
+from t4r_lab.spec.study_options import Plan, StudyOptions, judged_metrics, time_words
+from t4r_lab.tuning.storage_address import HELP, address
+
+KNOBS = [
+    Heading("knob", "knob"),
+    Heading("now", "trial 0", help="the value of the starting spec"),
+    Heading("range", "its own range"),
+]
+SHOWN_FIRST = ("objectives", "trials", "minutes", "workers")
+"""Options of a study that are always in sight; the others are folded away."""
+
+
+class RangeRow(w.HBox):
+    """Where one ticked knob is searched: ends and scale of a range, or choices. `on_change` is told of edits."""
+
+    def __init__(self, path: str, domain: Domain, on_change: Callable[[], None]) -> None:
+        self.path, self.domain = path, domain
+        name, small = label(path), {"style": {"description_width": "initial"}, "layout": {"width": "7rem"}}
+        self.controls: list[w.ValueWidget]
+        if domain.choices:
+            shown = ", ".join(c if isinstance(c, str) else json.dumps(c) for c in domain.choices)
+            self.controls = [
+                w.Text(shown, description="choices", continuous_update=False, tooltip=f"{path}: values with commas between",
+                       style=small["style"], layout={"width": "20rem"}),
+            ]  # fmt: skip
+        else:
+            self.controls = [
+                w.FloatText(domain.low, description="from", tooltip=f"{path}: lower end, included", **small),
+                w.FloatText(domain.high, description="to", tooltip=f"{path}: upper end, included", **small),
+                w.Checkbox(
+                    domain.log,
+                    description="log scale",
+                    indent=False,
+                    layout={"width": "auto"},
+                    tooltip=f"{path}: drawn on a log scale",
+                ),
+            ]
+        for control in self.controls:
+            control.observe(lambda _: on_change(), "value")
+        title = w.HTML(f'{escape(name)}<div class="t4r-under">{escape(path)}</div>', layout={"width": "9rem"})
+        super().__init__([title, *self.controls])
+        self.add_class("t4r-range")
+
+    @property
+    def content(self) -> dict[str, Any] | None:
+        """Content of a `Range`; None for the knob's own."""
+        if self.domain.choices:
+            _, found = parse_search(f"{self.path}={self.controls[0].value}")
+            assert found is not None
+            return None if found["choices"] == list(self.domain.choices) else found
+        low, high, log = (control.value for control in self.controls)
+        if (low, high, log) == (self.domain.low, self.domain.high, self.domain.log):
+            return None
+        return {"low": low, "high": high, "log": log, **({} if log else {"step": self.domain.step})}
+
+
+class SearchForm(w.VBox):
+    """A form for `StudyOptions`; the spec of the draft is what the study starts from.
+
+    State: `table.selected` (the ticked paths), `content` (what was said of the options), and as their consequence
+    `plan`, or `error` with what is wrong. `on_start` gets the spec, the options, the study's name and its storage.
+    """
+
+    plan = tr.Instance(Plan, allow_none=True)
+    error = tr.Unicode("")
+
+    def __init__(
+        self, draft: Draft, on_start: Callable[[RunSpec, StudyOptions, str, str | None], None],
+        estimating: Estimating | None = None,
+    ) -> None:  # fmt: skip
+        self.draft, self._on_start, self.estimating = draft, on_start, estimating
+        self.content: dict[str, Any] = {}
+        self.domains: dict[str, Domain] = {}
+        self._elements = elements(draft.spec)
+        self._rows: dict[tuple[str, Domain], RangeRow] = {}
+        self.presets = {
+            name: w.Button(description=name, tooltip=f"tick the knobs of “{name}”") for name in SEARCH_PRESETS
+        }
+        for name, button in self.presets.items():
+            button.on_click(lambda _, name=name: self.tick(name))
+        self.clear = w.Button(description="Untick all", tooltip="search no knob")
+        self.clear.on_click(lambda _: self.table.set_trait("selected", []))
+        self.filter = w.Text(
+            description="filter", placeholder="dropout, body, train …", style={"description_width": "initial"},
+            layout={"width": "15rem"}, tooltip="only knobs that hold every word typed here",
+        )  # fmt: skip
+        self.filter.observe(lambda change: self.table.set_trait("wanted", change["new"]), "value")
+        self.table: Table = Table(caption="Knobs to search", choose="many")
+        self.table.add_class("t4r-knobs")
+        self.ranges = w.VBox()
+        self.name = w.Text(
+            description="name of study", placeholder=draft.spec.name, style={"description_width": LABEL_WIDTH},
+            layout={"width": "auto"}, tooltip="name of the study; an existing one of the same search goes on",
+        )  # fmt: skip
+        self.storage = w.Text(
+            description="storage", placeholder="a file under the home", style={"description_width": LABEL_WIDTH},
+            layout={"width": "auto"}, tooltip=HELP, continuous_update=False,
+        )  # fmt: skip
+        self.storage.observe(lambda _: self.check(), "value")
+        self.fields = {k.path: Field(k, self._edit) for k in walk(StudyOptions()) if k.path not in ("presets", "space")}
+        further = Section("Further options")
+        folded = [field for path, field in self.fields.items() if path not in SHOWN_FIRST]
+        further.fields.children = [*folded, self.storage]
+        self.start = w.Button(description="Start", button_style="primary", tooltip="begin this study in the background")
+        self.start.on_click(lambda _: self._start())
+        self._message = w.HTML()
+        bar = w.HBox([w.HTML("presets"), *self.presets.values(), self.clear, self.filter])
+        foot = w.HBox([self._message, self.start])
+        bar.add_class("t4r-actions-bar")
+        foot.add_class("t4r-foot")
+        left, right = w.VBox([bar, self.table]), w.VBox([
+            self.ranges, self.name, *(self.fields[path] for path in SHOWN_FIRST), further,
+        ])  # fmt: skip
+        left.add_class("t4r-left")
+        right.add_class("t4r-right")
+        right.add_class("t4r-options")
+        columns = w.HBox([left, right])
+        columns.add_class("t4r-columns")
+        super().__init__([columns, foot])
+        self.table.observe(self._ticked, "selected")
+        draft.observe(self._show_knobs, "revision")
+        if estimating is not None:
+            estimating.observe(self._say, "found")
+        self._show_knobs()
+
+    @property
+    def options(self) -> StudyOptions:
+        """What is asked for.
+
+        Raises
+        ------
+        InputError
+            with the option that is wrong.
+        """
+        return StudyOptions.parse({**self.content, "space": {row.path: row.content for row in self.ranges.children}})
+
+    def tick(self, preset: str) -> None:
+        """Tick the knobs of a preset besides those that are."""
+        try:
+            found = search_space(self.draft.spec, [preset], {})
+        except InputError as error:
+            self.error = str(error)
+            return
+        self.domains = {**found, **self.domains}
+        self._fill()
+        self.table.selected = list(dict.fromkeys([*self.table.selected, *found]))
+
+    def _show_knobs(self, change: Any = None) -> None:
+        """The knobs of the present spec; ticked ones that it lacks are kept where their kind is ticked too.
+
+        Ticks belong to a head or tower, not to its place: where another one stands there now, they go.
+        """
+        before, self._elements = self._elements, elements(self.draft.spec)
+        moved = tuple(f"{path}." for path, name in before.items() if self._elements.get(path, name) != name)
+        if moved:
+            self.table.selected = [path for path in self.table.selected if not path.startswith(moved)]
+        mine = searchable(self.draft.spec)
+        kept = {path: domain for path, domain in self.domains.items() if path in self.table.selected}
+        self.domains = {**mine, **{path: domain for path, domain in kept.items() if path not in mine}}
+        known = ", ".join(judged_metrics(self.draft.spec))
+        objectives = self.fields["objectives"]
+        objectives.help = f"up to three, with commas between; empty: {self.draft.spec.monitor}"
+        objectives.control.tooltip = f"what is sought, any of {known}"
+        self.name.placeholder = self.draft.spec.name
+        self._fill()
+        self._ticked()
+
+    def _fill(self) -> None:
+        now = self.draft.spec.flat()
+        rows = [
+            [Cell(label(path), label(path), under=path), Cell(as_text(now.get(path)), quiet=path not in now),
+             Cell(domain.words, domain.words)]
+            for path, domain in self.domains.items()
+        ]  # fmt: skip
+        self.table.fill(KNOBS, rows, list(self.domains))
+
+    def _ticked(self, change: Any = None) -> None:
+        wanted = [(path, self.domains[path]) for path in self.table.selected if path in self.domains]
+        for path, domain in wanted:
+            if (path, domain) not in self._rows:
+                self._rows[path, domain] = RangeRow(path, domain, self.check)
+        rows = tuple(self._rows[key] for key in wanted)
+        if rows != self.ranges.children:
+            self.ranges.children = rows
+        self.clear.disabled = not rows
+        self.check()
+
+    def _edit(self, path: str, value: Any) -> None:
+        self.content = {**self.content, path: value}
+        if value in (None, [], ""):
+            del self.content[path]
+        self.check()
+
+    def check(self) -> None:
+        """What comes of the present state: `plan` or `error`."""
+        try:
+            address(Path(), self.storage.value.strip())
+            self.plan, self.error = (Plan.of(self.draft.spec, self.options), "") if self.ranges.children else (None, "")
+        except InputError as error:
+            self.plan, self.error = None, without_flags(str(error))
+        self._say()
+
+    @tr.observe("error")
+    def _say(self, change: Any = None) -> None:
+        draft = self.draft
+        self.start.disabled = self.plan is None or bool(draft.obstacle)
+        if self.error:
+            self._message.value = message("error", self.error)
+        elif draft.waiting or draft.schema is None:
+            self._message.value = message("loading" if draft.waiting else "empty", draft.obstacle)
+        elif draft.obstacle:
+            self._message.value = message("error", f"Mend the spec in Architecture first: {draft.obstacle}")
+        elif self.plan is None:
+            self._message.value = message(
+                "empty", "Tick knobs to search, or press a preset. Trial 0 is the spec in Architecture."
+            )
+        else:
+            found = self.estimating.found if self.estimating else None
+            self._message.value = message("note", words(self.plan, found.seconds if found else None))
+
+    def _start(self) -> None:
+        if self.plan is not None and not self.draft.obstacle:
+            name, storage = self.name.value.strip() or self.draft.spec.name, self.storage.value.strip() or None
+            self._on_start(self.draft.ready(), self.plan.options, name, storage)
+
+
+def elements(spec: RunSpec) -> dict[str, str]:
+    """The path of each head and tower → what it is."""
+    heads = {f"model.heads.{index}": head_name(head) for index, head in enumerate(spec.model.heads)}
+    return heads | {f"model.towers.{index}": tower.body.kind for index, tower in enumerate(spec.model.towers)}
+
+
+def words(plan: Plan, epoch: float | None) -> str:
+    """A plan in a line, with how long it takes where the seconds of an `epoch` are known.
+
+    Such as ``2 knobs for ndcg@20; 30 trials of about 20 s each: about 10 min with 1 worker; trial 0 is gpt2-clm``.
+    """
+    options, knobs = plan.options, len(plan.space)
+    parts = [f"{knobs} knob{'s' if knobs > 1 else ''} for {', '.join(plan.objectives)}"]
+    if epoch is not None:
+        each = epoch * plan.spec.train.epochs
+        parts.append(time_words(each, options.wanted, options.workers, options.minutes))
+    elif options.wanted:
+        parts.append(f"{options.wanted} trials")
+    parts += [f"no trial begins after {options.minutes:g} minutes"] if options.minutes else []
+    return "; ".join([*parts, f"trial 0 is {plan.spec.name}", *plan.remarks])

@@ -1,0 +1,132 @@
+"""Studies as the panel shows them, read from their storage. Slow: called on threads only, one at a time."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from t4r_lab.base.errors import InputError
+from t4r_lab.spec import RunSpec
+from t4r_lab.tuning.detached import Launched, all_launched, of
+
+if TYPE_CHECKING:
+    from t4r_lab.tuning.storage import Store
+    from t4r_lab.tuning.study import Study, Trial
+
+LOG_LINES = 12
+
+
+@dataclass(frozen=True)
+class StudyState:
+    """A study at one moment.
+
+    `status` is ``starting``, ``running``, ``paused``, ``stopping``; ``stopped`` where trials are left to try, ``finished``, or
+    ``failed`` where it could not begin. `alive` says whether its process is here. `front` are the numbers of the best
+    trials, `wanted` the trials in all, None for what the minutes allow; these are over at `until`, in seconds since 1970.
+    """
+
+    name: str
+    status: str
+    alive: bool = False
+    objectives: tuple[str, ...] = ()
+    trials: tuple[Trial, ...] = ()
+    front: tuple[int, ...] = ()
+    importance: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    wanted: int | None = None
+    log: str = ""
+    until: float | None = None
+
+    @property
+    def counts(self) -> Counter[str]:
+        return Counter(trial.state for trial in self.trials)
+
+
+@dataclass(frozen=True)
+class Look:
+    """All studies by name, the newest first, those with a process here, and the one that is looked at."""
+
+    names: list[str]
+    living: list[str]
+    state: StudyState | None
+
+
+class Watch:
+    """Looks at the studies of a home, those launched from it on a server among them.
+
+    A study stays open, so that a look reads only trials that have not ended.
+    """
+
+    def __init__(self, home: Path) -> None:
+        self.home = home
+        self._stores: dict[str, Store] = {}
+        self._open: dict[str, Study] = {}
+        self._known: dict[str, StudyState] = {}
+
+    def living(self) -> list[str]:
+        """The studies with a process here, the latest first; touches no storage."""
+        return [study.name for study in reversed(all_launched(self.home)) if study.lives()]
+
+    def look(self, chosen: str) -> Look:
+        """What there is; of the study `chosen` all of it, else of one that runs, else of the newest."""
+        from t4r_lab.tuning.study import all_names
+
+        living, stored = self.living(), []
+        if (self.home / "studies" / "studies.db").exists():
+            stored = all_names(self._store(None))
+        waiting = [study.name for study in all_launched(self.home) if study.name not in stored]
+        names = [*stored, *waiting][::-1]
+        name = next((n for n in (chosen, *living, *names) if n in names), "")
+        if not name:
+            return Look([], [], None)
+        launched, alive = of(name, self.home), name in living
+        try:
+            if name not in (all_names(self._store(launched.storage)) if launched.storage else stored):
+                return Look(names, living, _without(launched, alive))
+            return Look(names, living, self._state(launched, alive))
+        except InputError as error:  # half made, on a server that is away; the others can be looked at all the same
+            return Look(names, living, _without(launched, alive, f"error: {error}"))
+
+    def _store(self, storage: str | None) -> Store:
+        from t4r_lab.tuning.storage import connect
+        from t4r_lab.tuning.storage_address import address
+
+        url = address(self.home, storage)
+        if url not in self._stores:
+            self._stores[url] = connect(url)
+        return self._stores[url]
+
+    def spec(self, name: str, number: int) -> RunSpec:
+        """The spec of a trial of a study that was looked at."""
+        trial = next(trial for trial in self._known[name].trials if trial.number == number)
+        return self._open[name].spec_of(trial)
+
+    def _state(self, launched: Launched, alive: bool) -> StudyState:
+        from t4r_lab.tuning.leader_lock import mark_if_dead
+        from t4r_lab.tuning.study import load
+
+        name = launched.name
+        if name not in self._open:
+            self._open[name] = load(name, self._store(launched.storage))
+        study, before = self._open[name], self._known.get(name)
+        if not alive:
+            mark_if_dead(study, self.home)
+        trials = tuple(study.trials())
+        if before is None or before.trials != trials:
+            front = tuple(trial.number for trial in study.front())
+            importance: Mapping[str, Any] = {o: study.importance(o) for o in study.plan.objectives}
+        else:
+            front, importance = before.front, before.importance
+        asked = study.asked()
+        self._known[name] = StudyState(
+            name, study.status(alive), alive, study.plan.objectives, trials, front, importance, asked.wanted,
+            launched.log(LOG_LINES), asked.until,
+        )  # fmt: skip
+        return self._known[name]
+
+
+def _without(launched: Launched, alive: bool, why: str = "") -> StudyState:
+    """A study that has not come as far as the storage, or can't be read there."""
+    return StudyState(launched.name, "starting" if alive else "failed", alive, log=why or launched.log(LOG_LINES))

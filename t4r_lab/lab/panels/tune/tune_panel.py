@@ -1,0 +1,273 @@
+"""Tune panel: a form for a new study, and a watch on those there are; they run by themselves."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from statistics import mean
+from typing import TYPE_CHECKING, Any
+
+import ipywidgets as w
+import traitlets as tr
+
+from t4r_lab.lab.panels.tune.search_form import SearchForm
+from t4r_lab.lab.panels.tune.study_list import Look, StudyState, Watch
+from t4r_lab.lab.panels.tune.study_plots import plots
+from t4r_lab.lab.parts.dots import Dots
+from t4r_lab.lab.parts.section import Section
+from t4r_lab.lab.parts.table import Cell, Heading, Table
+from t4r_lab.lab.parts.text import duration, escape, message, number, without_flags
+from t4r_lab.lab.state.background import Background
+from t4r_lab.lab.state.cost import Estimating
+from t4r_lab.lab.state.draft import Draft
+from t4r_lab.spec import RunSpec
+from t4r_lab.spec.knobs import labels
+from t4r_lab.spec.study_options import StudyOptions
+from t4r_lab.tuning import detached
+
+if TYPE_CHECKING:
+    from t4r_lab.tuning.study import Trial
+
+EMPTY = "No studies yet. Tick knobs to search and press Start: the spec in Architecture becomes trial 0."
+BUSY, IDLE = 1.0, 2.0
+"""Seconds between two looks at the studies, while one runs and while none does."""
+FAULT = re.compile(r"error: |\w+Error: ")
+"""How the last line of a process that failed begins."""
+PAID = ("finished", "pruned", "failed")
+"""States of trials that count toward the budget."""
+
+
+class TunePanel(w.VBox):
+    """`form` above, the study `chosen` beneath.
+
+    `on_ask` gets ``pause``, ``stop`` or ``resume``, `on_use` a trial's number.
+    """
+
+    names = tr.List(trait=tr.Unicode())
+    chosen = tr.Unicode("")
+    state = tr.Instance(StudyState, allow_none=True)
+    error = tr.Unicode("")
+    """why the studies can't be read; goes when they can"""
+    refusal = tr.Unicode("")
+    """why the last thing asked for was refused; stays until the next"""
+    loading = tr.Bool(True)
+
+    def __init__(self, form: SearchForm, on_ask: Callable[[str], None], on_use: Callable[[int], None]) -> None:
+        self.form = form
+        self.section = Section("New study", opened=True, above=form)
+        self.choice = w.Dropdown(
+            description="study", options=[], style={"description_width": "initial"}, layout={"width": "20rem"},
+            tooltip="the study that is shown, the newest first",
+        )  # fmt: skip
+        tips = {
+            "pause": "let its workers wait after the batch, with their trials; they go on at once",
+            "stop": "end its workers after the batch, on all machines; their trials are tried again when it goes on",
+            "resume": "go on with it as it was begun",
+        }
+        self.asks = {ask: w.Button(description=ask.capitalize(), tooltip=tip) for ask, tip in tips.items()}
+        for ask, button in self.asks.items():
+            button.on_click(lambda _, ask=ask: on_ask(ask))
+        self.use = w.Button(
+            description="Use this trial's spec", tooltip="take the spec of the ticked trial into Architecture"
+        )
+        self.best = w.Checkbox(description="only the best", indent=False, tooltip="only trials that no other one beats")
+        self.use.on_click(lambda _: on_use(int(self.table.selected[0])))
+        self._message, self._progress, self._log, self.plots = w.HTML(), w.HTML(), w.HTML(), Dots()
+        self.table: Table = Table(sort_by="trial", descending=True, caption="Trials", choose="one")
+        self.table.add_class("t4r-tall")
+        bar, under = w.HBox([self.choice, *self.asks.values()]), w.HBox([self.use, self.best])
+        bar.add_class("t4r-actions-bar")
+        under.add_class("t4r-actions-bar")
+        self._watched = w.VBox([bar, self._progress, self.plots, under, self.table, self._log])
+        super().__init__([self.section, self._message, self._watched])
+        self.add_class("t4r-panel")
+        self.choice.observe(self._choose, "value")
+        self.table.observe(self._ticked, "selected")
+        self.plots.observe(self._pointed, "chosen")
+        self.best.observe(lambda change: self.table.set_trait("wanted", "best" if change["new"] else ""), "value")
+        self._show()
+
+    def show(self, look: Look) -> None:
+        """Take over what there is now."""
+        self.loading, self.error = False, ""
+        self.names = look.names
+        if look.state is not None:
+            self.chosen = look.state.name
+        self.state = look.state
+
+    def _choose(self, change: Any) -> None:
+        self.chosen = change["new"] or ""
+
+    def _ticked(self, change: Any = None) -> None:
+        self.use.disabled = not self.table.selected
+        self.plots.chosen = self.table.selected[0] if self.table.selected else ""
+
+    def _pointed(self, change: Any) -> None:
+        if change["new"]:
+            self.table.selected = [change["new"]]
+
+    @tr.observe("names", "chosen", "state", "error", "refusal", "loading")
+    def _show(self, change: Any = None) -> None:
+        self._message.value = (
+            message("error", self.refusal or self.error)
+            or message("loading", "Reading the studies …" if self.loading else "")
+            or message("empty", "" if self.names else EMPTY)
+        )
+        self._watched.layout.display = "" if self.names else "none"
+        if tuple(self.choice.options) != tuple(self.names):
+            self.choice.options = self.names  # which chooses the first, until `show` says whose state this is
+        if self.chosen in self.names:
+            self.choice.value = self.chosen
+        if change is None or change["name"] == "state":
+            before = change["old"] if change else None
+            if before is not None and self.state is not None and before.name != self.state.name:
+                self.table.selected = []  # a number of another study's trial
+            self._show_state()
+
+    def _show_state(self) -> None:
+        state = self.state
+        status, alive = (state.status, state.alive) if state else ("", False)
+        self.asks["pause"].disabled = status != "running"
+        self.asks["stop"].disabled = status not in ("running", "paused")
+        self.asks["resume"].disabled = status != "paused" and (
+            alive or status not in ("running", "stopping", "stopped")
+        )
+        self._progress.value = progress(state) if state else ""
+        self.plots.html = plots(state) if state else ""
+        self._log.value = log(state) if state else ""
+        trials = state.trials if state else ()
+        self.table.fill(headings(state), [cells(state, t) for t in trials if state], [str(t.number) for t in trials])
+        self._ticked()
+
+
+def progress(state: StudyState) -> str:
+    """HTML of where a study stands, with the time left as the trials so far have it, and of its best trial."""
+    done, counts = sum(t.state in PAID for t in state.trials), state.counts
+    words = [state.status, f"{done} of {state.wanted} trials" if state.wanted else f"{done} trials"]
+    words += [f"{counts[name]} {name}" for name in ("running", "pruned", "failed", "refused", "lost") if counts[name]]
+    times = [t.seconds for t in state.trials if t.state in PAID]
+    left = [state.until - time.time()] if state.until else []
+    if state.wanted and times and done < state.wanted:
+        left.append(mean(times) * (state.wanted - done) / max(counts["running"], 1))
+    if state.status == "running" and left and min(left) > 0:
+        words.append(f"about {duration(min(left))} left")
+    best = next((t for t in state.trials if t.number in state.front[:1]), None)
+    if best is not None:
+        words.append(f"trial {best.number} is best: {', '.join(f'{k} {number(v)}' for k, v in best.values.items())}")
+    last = state.log.splitlines()[-1] if state.log and not state.alive else ""
+    failed = state.status == "failed" or FAULT.match(last)
+    said = message("error", without_flags(last.removeprefix("error: "))) if failed else ""
+    return f'<div class="t4r-standing" role="status">{escape(" · ".join(words))}</div>{said}'
+
+
+def log(state: StudyState) -> str:
+    """HTML of what its process has said, folded away."""
+    if not state.log:
+        return ""
+    pre = f'<pre class="t4r-log" tabindex="0" role="region" aria-label="log"><code>{escape(state.log)}</code></pre>'
+    return f"<details><summary>log</summary>{pre}</details>"
+
+
+def headings(state: StudyState | None) -> list[Heading]:
+    objectives = [Heading(name, name, number=True) for name in (state.objectives if state else ())]
+    return [
+        Heading("trial", "trial"), Heading("state", "state"), *objectives, Heading("tried", "what was tried"),
+        Heading("reason", "reason"), Heading("seconds", "time", number=True),
+    ]  # fmt: skip
+
+
+def cells(state: StudyState, trial: Trial) -> list[Cell]:
+    """The row of a trial."""
+    best, values, called = trial.number in state.front, trial.values, labels(trial.params)
+    tried = ", ".join(f"{called[path]} {_short(value)}" for path, value in trial.params.items())
+    excess = "" if trial.feasible or trial.state != "finished" else "breaks a constraint"
+    return [
+        Cell(str(trial.number), trial.number, under="starting spec" if trial.start else ""),
+        Cell(trial.state, trial.state, under="best" if best else ""),
+        *(Cell(number(values.get(o)), values.get(o), strong=best) for o in state.objectives),
+        Cell(tried or "–", tried),
+        Cell(trial.reason or excess, trial.reason or excess),
+        Cell(duration(trial.seconds or None), trial.seconds or None),
+    ]
+
+
+def _short(value: Any) -> str:
+    return number(value) if isinstance(value, float) else str(value)
+
+
+class Tuning:
+    """Starts studies and keeps a `TunePanel` up to date, on threads. `on_use` gets a spec and what it is called."""
+
+    def __init__(
+        self, home: Path, background: Background, draft: Draft, on_use: Callable[[RunSpec, str], None],
+        on_change: Callable[[Sequence[str]], None], estimating: Estimating | None = None,
+    ) -> None:  # fmt: skip
+        self.home, self.background, self._on_use, self._on_change = home, background, on_use, on_change
+        self.watch = Watch(home)
+        self.view = TunePanel(SearchForm(draft, self.start, estimating), self.ask, self.use)
+        self.view.observe(lambda _: self.background.wake(), "chosen")
+        self.opened = False
+        """whether somebody sees the panel; until then nothing is imported to read studies"""
+        self.living: list[str] = []
+        """the studies with a process here"""
+
+    def follow(self) -> None:
+        """Look at the studies from now on."""
+        self.background.repeat(self._look, self._show, self._failed, lambda: BUSY if self.living else IDLE)
+
+    def open(self, opened: bool) -> None:
+        self.opened = opened
+        self.background.wake()
+
+    def start(self, spec: RunSpec, options: StudyOptions, name: str, storage: str | None) -> None:
+        """Begin a study in a process of its own."""
+
+        def started(_: Any) -> None:
+            self.view.chosen, self.view.section.opened = name, False  # so that what happens is in sight
+
+        self._do(lambda: detached.launch(spec, options, name, self.home, storage), started)
+
+    def ask(self, action: str) -> None:
+        """Pause, stop or resume the study that is shown."""
+        name = self.view.chosen
+
+        def done() -> None:
+            from t4r_lab.tuning import lead
+
+            if action == "resume":
+                detached.resume(name, self.home)
+            else:
+                asked = {"pause": lead.pause, "stop": lead.stop}[action]
+                asked(name, home=self.home, storage=detached.of(name, self.home).storage)
+
+        self._do(done, lambda _: None)
+
+    def use(self, number: int) -> None:
+        """Take the spec of a trial into Architecture."""
+        name = self.view.chosen
+        self._do(lambda: self.watch.spec(name, number), lambda spec: self._on_use(spec, f"{name} · trial {number}"))
+
+    def _do(self, work: Callable[[], Any], then: Callable[[Any], None]) -> None:
+        def done(result: Any) -> None:
+            self.view.refusal = ""
+            then(result)
+            self.background.wake()
+
+        self.background.run(work, done, lambda text: self.view.set_trait("refusal", without_flags(text)))
+
+    def _look(self) -> tuple[str, Look | None, list[str]]:
+        chosen, living = self.view.chosen, self.watch.living()
+        return chosen, (self.watch.look(chosen) if self.opened else None), living
+
+    def _show(self, found: tuple[str, Look | None, list[str]]) -> None:
+        chosen, look, living = found
+        if look is not None and chosen == self.view.chosen:  # else another was chosen meanwhile
+            self.view.show(look)
+        if living != self.living:
+            self.living = living
+            self._on_change(living)
+
+    def _failed(self, text: str) -> None:
+        self.view.loading, self.view.error = False, without_flags(text)

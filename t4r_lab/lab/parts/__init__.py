@@ -1,0 +1,1 @@
+"""Parts of panels: fields, forms, tables, plots. They know the spec, and no panel."""

@@ -1,0 +1,96 @@
+"""Work off the kernel's callbacks: threads that read and compute, one lock under which panels change.
+
+Widget callbacks may arrive on the kernel's main thread or on a subshell's, so asyncio tasks would land
+on different loops; threads and one lock behave alike in both. Nothing slow happens under the lock.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable
+from typing import Any
+
+from t4r_lab.base.errors import InputError
+
+log = logging.getLogger("t4r_lab.lab")
+REST = 2.0
+"""Seconds between two looks where a panel can't say how many."""
+
+
+def sentence(error: BaseException) -> str:
+    """`error` as one line for a panel; what isn't the user's mistake goes to the log with its traceback."""
+    if isinstance(error, InputError):
+        return str(error)
+    log.error("unexpected error in the front end", exc_info=error)
+    line = " ".join(str(error).split()) or "no details"
+    return f"{type(error).__name__}: {line}; the log console has the details"
+
+
+class Background:
+    """Runs slow work on daemon threads and applies its results under `lock`."""
+
+    def __init__(self, tell: Callable[[str], None] = log.error) -> None:
+        """`tell` is given what no panel could show."""
+        self._tell = tell
+        self.lock = threading.RLock()
+        self._closed = threading.Event()
+        self._wakes: list[threading.Event] = []
+
+    def run(self, work: Callable[[], Any], done: Callable[[Any], None], failed: Callable[[str], None]) -> None:
+        """Call `work` on a thread, then `done(result)` or `failed(sentence)` under the lock."""
+        threading.Thread(target=self._run, args=(work, done, failed), daemon=True, name="t4r-lab").start()
+
+    def _run(self, work: Callable[[], Any], done: Callable[[Any], None], failed: Callable[[str], None]) -> None:
+        try:
+            result = work()
+        except BaseException as error:  # the thread has no caller, and a panic of polars is no Exception
+            self._apply(sentence(error), failed, self._tell)
+        else:
+            self._apply(result, done, failed, self._tell)
+
+    def _apply(self, value: Any, change: Callable[[Any], None], *else_tell: Callable[[str], None]) -> None:
+        """Change a panel; should that fail, say so to the first of `else_tell` that can show it."""
+        with self.lock:
+            if self._closed.is_set():
+                return
+            try:
+                change(value)
+            except BaseException as error:
+                text = f"a panel could not be updated: {sentence(error)}"
+                if else_tell:
+                    self._apply(text, *else_tell)
+
+    def repeat(
+        self,
+        work: Callable[[], Any],
+        done: Callable[[Any], None],
+        failed: Callable[[str], None],
+        pause: Callable[[], float],
+    ) -> None:
+        """As `run`, again and again with `pause()` seconds between, until `close`."""
+
+        wake = threading.Event()
+        self._wakes.append(wake)
+
+        def loop() -> None:
+            while not self._closed.is_set():
+                self._run(work, done, failed)
+                try:
+                    seconds = pause()
+                except BaseException as error:  # the watch goes on, whatever a panel is like
+                    seconds = REST
+                    self._apply(sentence(error), failed, self._tell)
+                wake.wait(seconds)
+                wake.clear()
+
+        threading.Thread(target=loop, daemon=True, name="t4r-lab-watch").start()
+
+    def wake(self) -> None:
+        """End the present pauses of `repeat`."""
+        for wake in self._wakes:
+            wake.set()
+
+    def close(self) -> None:
+        self._closed.set()
+        self.wake()

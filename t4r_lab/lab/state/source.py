@@ -1,0 +1,270 @@
+"""What the panels show, read from the house: the only place where the front end calls the floors below."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from t4r_lab import jobs, tracking
+from t4r_lab.base.errors import InputError
+from t4r_lab.base.reports import OnReport
+from t4r_lab.data.prepared.dataset import Dataset
+from t4r_lab.lab.parts.text import number
+from t4r_lab.lab.state.views import Answer, DataSummary, JobState, News, Preview, Raw, RunSummary
+from t4r_lab.runs import guard
+from t4r_lab.runs.recommend import Item, LeftOut, Recommender
+from t4r_lab.spec import RunSpec
+from t4r_lab.spec.preparation import PrepareOptions
+
+if TYPE_CHECKING:
+    from t4r_lab.data.read.frames import Frame
+    from t4r_lab.data.read.readers import Table
+    from t4r_lab.runs.analyze import Analysis, Case, Cases
+    from t4r_lab.tracking.pages import Server
+
+
+def datasets(home: Path) -> list[Path]:
+    """Prepared folders of the home, by name."""
+    return sorted(p.parent for p in (home / "data").glob("*/manifest.json") if not p.parent.name.startswith("."))
+
+
+def summarize(path: Path) -> DataSummary:
+    """Open prepared data and put it into figures."""
+    from t4r_lab.data.pipeline.split_checks import findings
+    from t4r_lab.runs.describe import left_out
+
+    data = Dataset.open(path)
+    remarks, checks = tuple(left_out(data.profile)), findings(data.profile)
+    return DataSummary(data.path, data.schema, data.profile, remarks, checks, data.digest)
+
+
+def is_as_opened(data: DataSummary) -> bool:
+    """Whether the folder holds what it did when it was opened."""
+    from t4r_lab.data.prepared.folder import read_manifest
+
+    with suppress(InputError):
+        return read_manifest(data.path).digest == data.digest
+    return False
+
+
+def namespace() -> Mapping[str, Any]:
+    """The names of the notebook; none outside of one."""
+    shell = sys.modules["IPython"].get_ipython() if "IPython" in sys.modules else None
+    return {} if shell is None else shell.user_ns
+
+
+def frames(names: Mapping[str, Any]) -> dict[str, str]:
+    """Data frames among `names` that could hold events, with their sizes in words.
+
+    >>> import polars as pl
+    >>> frames({"clicks": pl.DataFrame({"a": [1, 2], "b": [3, 4]}), "_": 3})
+    {'clicks': 'polars, 2 × 2'}
+    """
+    found = {}
+    for name, value in list(names.items()):
+        kind = type(value).__module__.partition(".")[0]
+        if kind in ("pandas", "polars") and type(value).__name__ == "DataFrame" and not name.startswith("_"):
+            rows, columns = value.shape
+            if rows and columns > 1:
+                found[name] = f"{kind}, {rows:,} × {columns}"
+    return found
+
+
+def read(raw: Raw, options: Mapping[str, Any]) -> Table:
+    """The raw events of a file, taken apart as the options say, or of a data frame of the notebook."""
+    from t4r_lab.data.read.readers import read_events
+
+    if not raw.frame:
+        return read_events(Path(raw.path).expanduser(), PrepareOptions.parse(options))
+    names = namespace()
+    if raw.frame not in names:
+        raise InputError(f"{raw.frame}: the notebook has no such data frame any more; run its cell again")
+    table = read_events(names[raw.frame])
+    table.where = raw.frame
+    return table
+
+
+def preview(table: Table, options: Mapping[str, Any]) -> Preview:
+    """The columns as they would be prepared by `options`, and the first rows."""
+    from t4r_lab.data.pipeline.inspection import inspect
+
+    columns, refusal = inspect(table, PrepareOptions.parse(options))
+    frame = table.frame.select([c.name for c in columns if c.name in table.frame.columns]).head(5)
+    rows = tuple(tuple("" if v is None else str(v)[:40] for v in row) for row in frame.iter_rows())
+    return Preview(columns, rows, len(table.frame), refusal, table.notes)
+
+
+def first(home: Path, on_report: OnReport) -> Path:
+    """The data of the newest job, so that one goes on where one was; else the built-in data, prepared if need be."""
+    for job in jobs.all_jobs(home)[:1]:
+        with suppress(InputError):
+            if (last := Path(job.spec().data.path)) in datasets(home):
+                return last
+    from t4r_lab.data.pipeline.synthetic import demo_dataset
+
+    return demo_dataset(home / "data" / "demo", on_report).path
+
+
+def prepare(
+    home: Path, events: str | Frame, name: str, options: Mapping[str, Any], on_report: OnReport, force: bool = False
+) -> Path:
+    """Prepare a file or frame into the home's data folder; with `force` also over data that runs refer to."""
+    from t4r_lab.runs.prepare_data import prepare as run
+
+    if isinstance(events, str):
+        events = str(Path(events).expanduser())
+    out = home / "data" / name
+    return run(events, out, PrepareOptions.parse(options), on_report=on_report, force=force, home=home).path
+
+
+def job_states(home: Path) -> list[JobState]:
+    """Every job of the home, newest first."""
+    return [_job_state(job) for job in jobs.all_jobs(home)]
+
+
+def _job_state(job: jobs.Job) -> JobState:
+    try:
+        status = job.status()
+    except (OSError, ValueError, TypeError) as found:  # one damaged folder must not hide the others
+        return JobState(job.id, job.id, "lost", error=f"jobs/{job.id} can't be read ({found}); remove the folder")
+    active = status.state in jobs.ACTIVE
+    stage, error = status.stage if active else outcome(status.metrics, status.monitor), status.error
+    try:
+        what = _what(job.folder)
+    except InputError as refusal:  # damaged, or of a later version, whose worker may well be running
+        what, error = "", error if active else str(refusal)
+    return JobState(
+        id=job.id, name=status.name, state=status.state, what=what, stage=stage, done=status.done, total=status.total,
+        unit=status.unit, eta=status.eta, error=error, monitor=status.monitor, epochs=status.epochs,
+        launched=status.launched, run_id=status.run_id,
+        silent=time.time() - status.heartbeat if active and status.heartbeat else 0.0,
+    )  # fmt: skip
+
+
+@lru_cache(maxsize=1024)
+def _what(folder: Path) -> str:
+    """Body and masking of a job; read once, since its spec never changes."""
+    model = jobs.Job(folder).spec().model
+    return f"{model.body.kind} · {model.masking.kind}"
+
+
+def news(home: Path, id: str, read: int, log: bool) -> News:
+    """What a job has reported from byte `read` on, and its `log` if asked for; nothing where its folder is gone."""
+    job = jobs.Job(home / "jobs" / id)
+    try:
+        events, read = job.follow(read)
+        return News(events, read, job.log() if log else "")
+    except OSError:
+        return News(read=read)
+
+
+def runs(home: Path) -> list[RunSummary]:
+    """Every recorded run, newest first, by its validation metrics; of the test part only what promotion has shown."""
+    promoted = tracking.promoted(home)
+    return [_summary(row, promoted.get(row.run_id)) for row in guard.runs(home)]
+
+
+def _summary(row: tracking.RunRow, aliases: list[str] | None) -> RunSummary:
+    shown = aliases is not None
+    return RunSummary(
+        row.run_id, row.name, row.status, row.started, row.seconds, row.body, row.masking, row.valid,
+        row.baselines["valid"], Path(row.data).name, shown, tuple(aliases or ()), row.test if shown else {},
+        row.baselines["test"] if shown else {}, row.looks,
+        tuple(words for part, found in row.warnings.items() if shown or part != "test" for words in found),
+    )  # fmt: skip
+
+
+# ── runs used again ─────────────────────────────────────────────────────────────────────────────
+
+
+def analyze(home: Path, runs: Sequence[str], metric: str | None) -> Analysis:
+    from t4r_lab.runs.analyze import analyze as run
+
+    return run(runs, metric, home=home)
+
+
+def spec(home: Path, run: str) -> RunSpec:
+    return tracking.spec(home, tracking.find(home, run))
+
+
+def repeat(home: Path, run: str) -> str:
+    """Launch a job with the spec of a recorded run; its id."""
+    from t4r_lab.runs.promote import spec_to_repeat
+
+    return jobs.launch(spec_to_repeat(run, home=home), home).id
+
+
+def promote(home: Path, run: str, alias: str) -> None:
+    from t4r_lab.base.reports import silent
+    from t4r_lab.runs.promote import promote as register
+
+    register(run, alias, home=home, on_report=silent)
+
+
+def record_page(server: Server, home: Path, run: str) -> str:
+    """The address of a run in MLflow's pages, which are started if need be."""
+    from t4r_lab.tracking.pages import page
+
+    return page(home, server.address(), run)
+
+
+# ── recommendations ─────────────────────────────────────────────────────────────────────────────
+
+
+def _recommender(home: Path, run: str) -> Recommender:
+    if (home, run) not in _loaded:
+        found = Recommender.open(run, home=home)
+        while len(_loaded) >= MODELS:
+            _loaded.pop(next(iter(_loaded)), None)
+        _loaded[home, run] = found
+    return _loaded[home, run]
+
+
+MODELS = 4
+"""Models that are kept in memory."""
+_loaded: dict[tuple[Path, str], Recommender] = {}
+
+
+def is_loaded(home: Path, runs: Sequence[str]) -> bool:
+    """Whether asking `runs` is a matter of moments."""
+    return all((home, run) in _loaded for run in runs)
+
+
+def search(home: Path, run: str, text: str) -> list[Item]:
+    return _recommender(home, run).search(text)
+
+
+def answer(home: Path, run: str, items: Sequence[Item], case: Case | None, k: int) -> Answer:
+    """What `run` says comes next; of a recorded case it knows all features of the events."""
+    asked = _recommender(home, run)
+    if case is not None and case.digest == asked.row.digest:
+        session = asked.beginning(case.row, case.position)
+    else:
+        session = asked.session_of([item.id for item in items])
+    top = asked.top(session, k)
+    found = zip(top["item"], top["title"], top["probability"], strict=True)
+    return Answer(
+        tuple((Item(str(id), title), float(p)) for id, title, p in found), LeftOut(**top.attrs["left_out"]).words
+    )
+
+
+def cases(home: Path, run: str) -> Cases:
+    from t4r_lab.runs.analyze import won_and_lost
+
+    return won_and_lost(_recommender(home, run))
+
+
+def draw_case(home: Path, run: str) -> Case:
+    from t4r_lab.runs.analyze import draw_case as draw
+
+    return draw(_recommender(home, run))
+
+
+def outcome(metrics: Mapping[str, float], monitor: str) -> str:
+    """The figure a job ended with."""
+    return f"{monitor} {number(metrics[monitor])}" if monitor in metrics else ""

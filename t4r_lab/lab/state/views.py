@@ -1,0 +1,165 @@
+"""What the panels show, as small values: the seam between the house's records and the widgets."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from t4r_lab.data.pipeline.inspection import Reading
+from t4r_lab.data.pipeline.split_checks import Finding
+from t4r_lab.runs.recommend import Item
+from t4r_lab.schema.columns import Schema
+
+RUNNING = ("starting", "running", "pausing", "stopping", "canceling")
+RESUMABLE = ("paused", "stopped", "failed", "lost")
+
+
+@dataclass(frozen=True)
+class DataSummary:
+    """A prepared folder in figures."""
+
+    path: Path
+    schema: Schema
+    profile: Mapping[str, Any]
+    """what ``profile.json`` holds"""
+    remarks: tuple[str, ...] = ()
+    """what preparing dropped, in words"""
+    checks: tuple[Finding, ...] = ()
+    """leakage and cold start of the split, in words"""
+    digest: str = ""
+    """of what the folder held when it was opened"""
+
+    @property
+    def parts(self) -> Mapping[str, Mapping[str, int]]:
+        """part → sessions, events, items"""
+        parts: Mapping[str, Mapping[str, int]] = self.profile["parts"]
+        return parts
+
+    @property
+    def name(self) -> str:
+        return self.path.name
+
+    @property
+    def sessions(self) -> int:
+        return sum(part.get("sessions", 0) for part in self.parts.values())
+
+
+@dataclass(frozen=True)
+class Raw:
+    """Where raw events come from: a file, or a data frame of the notebook by its name. Without either, nothing."""
+
+    path: str = ""
+    frame: str = ""
+
+    def __bool__(self) -> bool:
+        return bool(self.path or self.frame)
+
+    @property
+    def name(self) -> str:
+        return self.frame or Path(self.path).stem
+
+
+@dataclass(frozen=True)
+class Preview:
+    """Raw events at a glance."""
+
+    columns: tuple[Reading, ...]
+    rows: tuple[tuple[str, ...], ...]
+    """the first ones, as text"""
+    events: int
+    refusal: str = ""
+    """what is in the way of preparing them"""
+    notes: tuple[str, ...] = ()
+    """how the file was read, where that was recognized"""
+
+
+@dataclass(frozen=True)
+class JobState:
+    """A job at one moment."""
+
+    id: str
+    name: str
+    state: str
+    """one of `RUNNING`, of `RESUMABLE`, finished or canceled"""
+    what: str = ""
+    """body and masking, in words"""
+    stage: str = ""
+    done: int = 0
+    total: int = 0
+    unit: str = "steps"
+    eta: float | None = None
+    """seconds to the end"""
+    error: str = ""
+    monitor: str = "ndcg@20"
+    epochs: int = 1
+    launched: float = 0.0
+    """seconds since 1970"""
+    run_id: str = ""
+    silent: float = 0.0
+    """seconds since the last report, while it runs"""
+
+    @property
+    def running(self) -> bool:
+        return self.state in RUNNING
+
+    @property
+    def resumable(self) -> bool:
+        return self.state in RESUMABLE
+
+
+@dataclass(frozen=True)
+class News:
+    """What a job has said since it was last looked at."""
+
+    events: Sequence[Mapping[str, Any]] = ()
+    read: int = 0
+    """the byte up to which its reports have been read"""
+    log: str = ""
+    """the end of its log, where that was asked for"""
+
+
+@dataclass(frozen=True)
+class RunSummary:
+    """A recorded run in figures, all of the validation part."""
+
+    run_id: str
+    name: str
+    status: str
+    started: float
+    seconds: float | None
+    body: str
+    masking: str
+    valid: Mapping[str, float]
+    baselines: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    data: str = ""
+    """name of the prepared data"""
+    promoted: bool = False
+    """whether it is or was in the registry; the test part is shown only then"""
+    aliases: tuple[str, ...] = ()
+    test: Mapping[str, float] = field(default_factory=dict)
+    test_baselines: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    looks: int = 0
+    """how often the test part was scored with it"""
+    warnings: tuple[str, ...] = ()
+    """what of its figures one should doubt; of the test part only where that is shown"""
+
+    @property
+    def label(self) -> str:
+        """Name, the beginning of the id, and the data."""
+        return f"{self.name} · {self.run_id[:8]}{f' · {self.data}' if self.data else ''}"
+
+    @property
+    def finished(self) -> bool:
+        """Whether it has a model."""
+        return self.status == "FINISHED"
+
+
+@dataclass(frozen=True)
+class Answer:
+    """Next items with their probabilities, the best first."""
+
+    items: tuple[tuple[Item, float], ...]
+    note: str = ""
+    """what of the session the run can't go by, in words"""

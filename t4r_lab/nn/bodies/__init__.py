@@ -1,0 +1,1 @@
+"""Bodies: transformers and RNNs on the vectors of events, alone or as towers."""

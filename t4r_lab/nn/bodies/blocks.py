@@ -1,0 +1,212 @@
+"""Blocks that stand in a body: sequential composition, MLP, transformer, RNN."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
+
+from t4r_lab.base.errors import InputError, first_line
+from t4r_lab.nn.bodies.transformers import make_transformer, reads_packed, sequence_output
+from t4r_lab.nn.bodies.two_stream import query_stream
+from t4r_lab.nn.flow import Batch, Masked
+from t4r_lab.nn.inputs.tabular import TabularSequenceFeatures
+from t4r_lab.nn.kernels.dropout import Dropout
+from t4r_lab.nn.kernels.packing import WHOLE, length_groups
+from t4r_lab.nn.masking import Masking, make_masking
+from t4r_lab.spec import pair_refusal
+
+
+class MLPBlock(nn.Module):
+    """Fully-connected layers, (B, T, any) to (B, T, dimensions[-1]).
+
+    The input width is taken from the block before, when `SequentialBlock` is made.
+    """
+
+    def __init__(
+        self, dimensions: Sequence[int], activation: type[nn.Module] | None = nn.ReLU, dropout: float = 0.0
+    ) -> None:
+        super().__init__()
+        layers: list[nn.Module] = []
+        for dim in dimensions:
+            layers.append(nn.LazyLinear(dim))
+            if activation is not None:
+                layers.append(activation())
+            if dropout:
+                layers.append(Dropout(dropout))
+        self.layers = nn.Sequential(*layers)
+
+    def forward(self, hidden: Tensor) -> Tensor:
+        out: Tensor = self.layers(hidden)
+        return out
+
+
+class TransformerBlock(nn.Module):
+    """A transformer over (B, T, d_model), made from its configuration.
+
+    `config` is what a configuration's ``build`` returns, or any configuration object of Hugging Face
+    `transformers`; what a model outside our table can do is found by trying it (`foreign.py`). Padding is always
+    masked. `masking` (a policy or its name) is checked against what the body supports.
+
+    Raises
+    ------
+    InputError
+        for a pair that isn't allowed, naming what is; for a model that can't be a body, naming what it lacks.
+    """
+
+    def __init__(self, config: Any, masking: Masking | str | None = None) -> None:
+        super().__init__()
+        self.masking = make_masking(masking) if isinstance(masking, str) else masking
+        self.transformer, self.maskings = make_transformer(config, self.masking.kind if self.masking else None)
+        self.kind: str = config.model_type
+        if self.permutes:
+            self.transformer.mask_emb.requires_grad_(True)  # the query stream starts from it
+
+    @property
+    def permutes(self) -> bool:
+        """Whether it is made for permutation training."""
+        return self.masking is not None and self.masking.kind == "plm"
+
+    @property
+    def placeholder(self) -> nn.Parameter | None:
+        """The learned vector that a query stream starts from."""
+        return self.transformer.mask_emb if self.permutes else None  # type: ignore[return-value]
+
+    def forward(self, hidden: Tensor, masked: Masked, last: bool = False) -> Tensor:
+        """(B, T, d_model); what stands at padding means nothing, nor, for the `last` block of a body, what stands off
+        the places that `masked` predicts."""
+        if masked.causal not in {masking == "clm" for masking in self.maskings}:
+            raise InputError(f"{pair_refusal(self.kind, 'clm' if masked.causal else 'mlm', self.maskings)}")
+        lengths = masked.batch.lengths
+        if masked.order is None and reads_packed(self.transformer):
+            read = masked.predict if last else None
+            return sequence_output(self.transformer, self.kind, hidden, lengths, masked.causal, read)
+        groups = length_groups(lengths, WHOLE)
+        if len(groups) == 1:
+            return self._read(hidden, masked, slice(None))
+        rows = torch.cat(groups)
+        ordered = hidden.index_select(0, rows).split(
+            [len(group) for group in groups]
+        )  # slices: quick to go back through
+        parts = [self._read(events, masked, group) for events, group in zip(ordered, groups, strict=True)]
+        return torch.cat(parts).index_select(0, rows.argsort())
+
+    def _read(self, hidden: Tensor, masked: Masked, rows: Tensor | slice) -> Tensor:
+        """(b, T, d_model) of these `rows` of `masked`, read up to the longest; `hidden` (b, T, D) is theirs."""
+        lengths = masked.batch.lengths[rows]
+        longest = max(int(lengths.max()), 1)
+        events = hidden[:, :longest]
+        if masked.order is None:
+            part = sequence_output(self.transformer, self.kind, events, lengths, masked.causal)
+        else:
+            valid, order, predict = (x[rows, :longest] for x in (masked.batch.valid, masked.order, masked.predict))
+            part = query_stream(self.transformer, events, valid, order, predict)
+        return F.pad(part, (0, 0, 0, hidden.shape[1] - longest))
+
+
+class RNNBlock(nn.Module):
+    """GRU or LSTM over (B, T, d_in), (B, T, d_model) out, with dropout between layers and after the last.
+
+    Events alone are read, in `torch`'s packed form; the output is zero at padding.
+    """
+
+    def __init__(self, kind: str, d_in: int, d_model: int, n_layer: int = 1, dropout: float = 0.0) -> None:
+        super().__init__()
+        cell = {"gru": nn.GRU, "lstm": nn.LSTM}[kind]
+        self.kind = kind
+        self.rnn = cell(d_in, d_model, n_layer, batch_first=True, dropout=dropout if n_layer > 1 else 0.0)
+        self.dropout = Dropout(dropout)
+
+    def forward(self, hidden: Tensor, masked: Masked) -> Tensor:
+        lengths = masked.batch.lengths.clamp(min=1).cpu()  # one that is empty has a place of padding
+        packed = pack_padded_sequence(hidden, lengths, batch_first=True, enforce_sorted=False)
+        seen = self.rnn(packed)[0]
+        seen = seen._replace(data=self.dropout(seen.data))
+        out: Tensor = pad_packed_sequence(seen, batch_first=True, total_length=hidden.shape[1])[0]
+        return out
+
+
+class SequentialBlock(nn.Module):
+    """Blocks one after another; the first is the input block.
+
+    Any module that maps (B, T, D) to (B, T, D') can stand in it, an ``nn.Linear`` or a batch-first
+    ``nn.LSTM`` of plain PyTorch included. Widths are found, and mismatches refused, when it is made.
+    """
+
+    def __init__(self, inputs: TabularSequenceFeatures, *blocks: nn.Module) -> None:
+        super().__init__()
+        self.inputs = inputs
+        self.blocks = nn.ModuleList(blocks)
+        for block in blocks:
+            if isinstance(block, nn.RNNBase) and not block.batch_first:
+                raise InputError(f"{type(block).__name__} must be made with batch_first=True: blocks map (B, T, D)")
+        if inputs.masking is not None:
+            _refuse_masking(blocks, inputs.masking.kind)
+        self.output_dim = self._probe()
+
+    @property
+    def masking(self) -> Masking:
+        if self.inputs.masking is None:
+            raise InputError("the input block has no masking; give masking='clm', 'mlm', 'plm' or 'rtd' to from_schema")
+        return self.inputs.masking
+
+    def forward(self, masked: Masked) -> Tensor:
+        """(B, T, output_dim); what stands off the places that `masked` predicts means nothing."""
+        hidden: Tensor = self.inputs(masked)
+        for block in self.blocks:
+            hidden = _apply(block, hidden, masked, block is self.blocks[-1])
+        return hidden
+
+    @torch.no_grad()
+    def _probe(self) -> int:
+        """Send one empty event through, which gives lazy layers their width; returns the output width."""
+        zeros = torch.zeros(1, 2, dtype=torch.long)
+        masking = self.inputs.masking
+        masked = Masked(
+            Batch({}, torch.ones(1, dtype=torch.long) * 2),
+            None,
+            zeros > 0,
+            zeros[0, :0],
+            masking is None or masking.causal,
+        )
+        masked.batch.columns[masked.batch.item] = zeros
+        hidden = torch.zeros(1, 2, self.inputs.output_dim)
+        for index, block in enumerate(self.blocks):
+            training = block.training
+            block.eval()
+            try:
+                hidden = _apply(block, hidden, masked)
+            except (RuntimeError, ValueError) as error:
+                if isinstance(error, InputError):
+                    raise
+                raise InputError(
+                    f"block {index} ({type(block).__name__}) can't take the {hidden.shape[-1]} channels before it "
+                    f"({first_line(error)}); put MLPBlock([width]) between them"
+                ) from None
+            finally:
+                block.train(training)
+        return hidden.shape[-1]
+
+
+def _refuse_masking(blocks: Sequence[nn.Module], masking: str) -> None:
+    """Refuse what would not train by `masking`, or with plm would show a target to itself."""
+    for block in blocks:
+        if isinstance(block, RNNBlock) and (refusal := pair_refusal(block.kind, masking)):
+            raise InputError(refusal)
+    streams = sum(isinstance(block, TransformerBlock) and block.permutes for block in blocks)
+    if masking == "plm" and streams != 1:
+        raise InputError(
+            f"masking 'plm' needs one transformer with a query stream, the body has {streams}; put one "
+            "TransformerBlock(XLNetConfig.build(…), masking='plm') into it"
+        )
+
+
+def _apply(block: nn.Module, hidden: Tensor, masked: Masked, last: bool = False) -> Tensor:
+    if isinstance(block, TransformerBlock):
+        return block(hidden, masked, last)
+    out = block(hidden, masked) if isinstance(block, RNNBlock) else block(hidden)
+    return out[0] if isinstance(out, tuple) else out

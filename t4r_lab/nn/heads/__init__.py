@@ -1,0 +1,1 @@
+"""Heads and the model: what is predicted from the body."""

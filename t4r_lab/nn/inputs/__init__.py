@@ -1,0 +1,1 @@
+"""The input block: columns become one vector an event."""

@@ -1,0 +1,266 @@
+"""The input block: columns become one vector per event."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+import torch
+from pydantic import ValidationError
+from torch import Tensor, nn
+
+from t4r_lab.base.errors import InputError
+from t4r_lab.nn.flow import Masked
+from t4r_lab.nn.inputs.encoders import CategoricalFeature, make_encoders
+from t4r_lab.nn.inputs.noise import InputNoise
+from t4r_lab.nn.kernels.dropout import Dropout
+from t4r_lab.nn.kernels.table_rows import rows
+from t4r_lab.nn.masking import Masking, PermutationLM, make_masking
+from t4r_lab.schema.columns import PADDING, Schema
+from t4r_lab.spec import FeatureSpec, InputsSpec
+from t4r_lab.spec.input_columns import Feature, resolve, width
+from t4r_lab.spec.run_spec import explain
+
+ITEM_TABLE = "item_table_"
+"""What the names of the tensors with item attributes begin with."""
+
+
+def _item_multi(item: Tensor, others: Sequence[Tensor]) -> Tensor:
+    """m_k = x_k ⊙ [1 + f_1,k + … + f_F,k], x the item (Transformers4Rec, RecSys '21)."""
+    return item * (1 + torch.stack(list(others)).sum(0)) if others else item
+
+
+AGGREGATIONS: dict[str, Callable[[Tensor, Sequence[Tensor]], Tensor]] = {
+    "concat": lambda item, others: torch.cat([item, *others], -1),
+    "element-wise-sum": lambda item, others: torch.stack([item, *others]).sum(0),
+    "element-wise-sum-item-multi": _item_multi,
+}
+"""How the item's vector and the others', (B, T, dim) each, become one."""
+
+
+class TabularSequenceFeatures(nn.Module):
+    """Features of each event, aggregated to one vector, with hidden events replaced.
+
+    Parameters
+    ----------
+    encoders: one module per feature; the item's is a `CategoricalFeature`.
+    columns: the columns that an encoder reads, where it isn't the one of its name.
+    norms: what follows an encoder before aggregation.
+    item: name of the item column.
+    item_table: columns that depend on the item alone, indexed by item id, (I+1,) or (I+1, K). They are
+        looked up on the device and never travel with the sessions. A parameter among them is trained.
+    aggregation: one of `AGGREGATIONS`.
+    masking: the policy by which the model trains, kept here for the blocks that follow.
+    noise: what is done to the columns in training.
+    """
+
+    def __init__(
+        self,
+        encoders: Mapping[str, nn.Module],
+        output_dim: int,
+        item: str = "item_id",
+        item_table: Mapping[str, Tensor] | None = None,
+        aggregation: str = "concat",
+        masking: Masking | None = None,
+        dropout: float = 0.0,
+        projection: nn.Module | None = None,
+        max_sequence_length: int = 20,
+        init_std: float = 0.05,
+        columns: Mapping[str, tuple[str, ...]] | None = None,
+        norms: Mapping[str, nn.Module] | None = None,
+        noise: nn.Module | None = None,
+    ) -> None:
+        super().__init__()
+        if isinstance(masking, PermutationLM) and masking.max_span_length >= max_sequence_length:
+            raise InputError(
+                f"max_span_length {masking.max_span_length} must be below max_sequence_length {max_sequence_length}, "
+                f"so that something of a session stays visible; lower it to {max_sequence_length - 1}"
+            )
+        self._encoders = nn.ModuleDict({f"feature_{name}": encoder for name, encoder in encoders.items()})
+        self._norms = nn.ModuleDict({f"feature_{name}": norm for name, norm in (norms or {}).items()})
+        self._names = tuple(encoders)
+        self._columns = {name: (columns or {}).get(name, (name,)) for name in encoders}
+        self.item, self.aggregation, self.masking = item, aggregation, masking
+        self.output_dim, self.max_sequence_length = output_dim, max_sequence_length
+        self.item_columns = tuple(item_table or ())
+        for name, values in (item_table or {}).items():
+            if isinstance(values, nn.Parameter):
+                self.register_parameter(f"{ITEM_TABLE}{name}", values)
+            else:
+                self.register_buffer(f"{ITEM_TABLE}{name}", values)
+        self.noise = noise or InputNoise({})
+        self.projection = projection or nn.Identity()
+        self.hidden_vector: nn.Parameter | None = None
+        if masking is not None and masking.hides:
+            self.hidden_vector = nn.Parameter(torch.empty(output_dim).normal_(std=init_std))
+        self.dropout = Dropout(dropout)
+
+    @property
+    def encoders(self) -> dict[str, nn.Module]:
+        """The module of each column. (A column may be called like an attribute of a module, ``type`` or ``keys``.)"""
+        return dict(zip(self._names, self._encoders.values(), strict=True))
+
+    @property
+    def placeholder(self) -> nn.Parameter | None:
+        """The learned vector that stands for a hidden event, (output_dim,)."""
+        return self.hidden_vector
+
+    @property
+    def item_embedding(self) -> nn.Embedding:
+        """The table of item vectors, (I+1, dim), that a tied head shares."""
+        encoder = self.encoders[self.item]
+        assert isinstance(encoder, CategoricalFeature)
+        return encoder.table
+
+    @property
+    def trained_tables(self) -> list[nn.Parameter]:
+        """The trained ones among the columns by item id."""
+        return [p for name, p in self.named_parameters(recurse=False) if name.startswith(ITEM_TABLE)]
+
+    def forward(self, masked: Masked) -> Tensor:
+        """The interaction embedding of each event, (B, T, output_dim); zero at padding, which costs nothing."""
+        places = masked.batch.valid.flatten().nonzero()[:, 0]  # (N,) of the real events in the flattened batch
+        values = {name: v.flatten(0, 1).index_select(0, places) for name, v in self._values(masked).items()}
+        vectors = self._vectors(values)
+        item = vectors.pop(self.item)
+        joined = self.projection(AGGREGATIONS[self.aggregation](item, list(vectors.values())))
+        if masked.hidden is not None and self.hidden_vector is not None:
+            hidden = masked.hidden.flatten().index_select(0, places).nonzero()[:, 0]
+            joined = joined.index_copy(0, hidden, self.hidden_vector.to(joined.dtype).expand(len(hidden), -1))
+        events: Tensor = self.dropout(joined)
+        shape = masked.batch.ids.shape
+        return events.new_zeros(shape.numel(), self.output_dim).index_copy(0, places, events).unflatten(0, shape)
+
+    def _values(self, masked: Masked) -> dict[str, Tensor]:
+        """What the encoders read, by column, (B, T, …). A hidden event gives its values to no other."""
+        names = dict.fromkeys(name for columns in self._columns.values() for name in columns)
+        values = {name: self._column(masked.batch.columns, name) for name in names}
+        real = masked.batch.valid if masked.hidden is None else masked.batch.valid & ~masked.hidden
+        noisy: dict[str, Tensor] = self.noise(values, real)
+        return noisy
+
+    def _vectors(self, values: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """The vector of each feature, (N, dim)."""
+        vectors = {}
+        for name, encoder in self.encoders.items():
+            vector = encoder(*(values[column] for column in self._columns[name]))
+            key = f"feature_{name}"
+            vectors[name] = self._norms[key](vector) if key in self._norms else vector
+        return vectors
+
+    def _column(self, columns: Mapping[str, Tensor], name: str) -> Tensor:
+        if name in self.item_columns:
+            table: Tensor = getattr(self, f"{ITEM_TABLE}{name}")
+            ids = columns[self.item]  # only a trained table has a gradient, which must spare padding
+            return rows(table, ids, PADDING) if table.requires_grad else table[ids]
+        if name not in columns:
+            raise InputError(
+                f"feature {name!r} is not among the batch's columns {list(columns)}; prepare the data with it"
+            )
+        return columns[name]
+
+    @classmethod
+    def from_spec(
+        cls,
+        inputs: InputsSpec,
+        schema: Schema,
+        d_model: int,
+        max_sequence_length: int = 20,
+        masking: str | Masking | None = None,
+        d_output: int | None = None,
+        item_table: Mapping[str, Tensor] | None = None,
+        vectors: Mapping[str, Tensor] | None = None,
+    ) -> TabularSequenceFeatures:
+        """The input block of a spec.
+
+        `vectors`, (size, W) by feature, are those that the spec's features name: where an embedding starts, or what
+        is read by item id. The latter are kept like the columns of `item_table`, and may come back by it. `d_output`
+        adds a linear layer after aggregation.
+        """
+        resolved, vectors = resolve(inputs, schema, d_model), vectors or {}
+        table = {n: v for n, v in (item_table or {}).items() if any(n in f.columns for f in resolved.values())}
+        for name, feature in resolved.items():
+            if feature.encoding == "vectors":
+                table[name] = _item_vectors(name, feature, vectors.get(name, table.get(name)), schema.item.size)
+        encoders = make_encoders(resolved, {**table, **vectors}, inputs.init_std)
+        joined = width(resolved, inputs.aggregation)
+        normed = {n: f.dim for n, f in resolved.items() if inputs.layer_norm and f.encoding != "scalar"}
+        sizes = {c: f.size for f in resolved.values() if f.encoding == "embedding" for c in f.columns}
+        return cls(
+            encoders,
+            d_output or joined,
+            item=schema.item.name,
+            item_table=table,
+            aggregation=inputs.aggregation,
+            masking=make_masking(masking) if isinstance(masking, str) else masking,
+            dropout=inputs.dropout,
+            projection=nn.Linear(joined, d_output) if d_output else None,
+            max_sequence_length=max_sequence_length,
+            init_std=inputs.init_std,
+            columns={n: f.columns for n, f in resolved.items()},
+            norms={n: nn.LayerNorm(dim) for n, dim in normed.items()},
+            noise=InputNoise(sizes, inputs.shared_embeddings, inputs.swap_noise, inputs.swap),
+        )
+
+    @classmethod
+    def from_schema(
+        cls,
+        schema: Schema | str | Path,
+        max_sequence_length: int = 20,
+        continuous_projection: int | None = None,
+        continuous_soft_embeddings: bool = False,
+        aggregation: str = "concat",
+        d_output: int | None = None,
+        masking: str | Masking | None = None,
+        item_dim: int = 64,
+        dropout: float = 0.0,
+        init_std: float = 0.05,
+        item_table: Mapping[str, Tensor] | None = None,
+        features: Mapping[str, FeatureSpec] | None = None,
+        embedding_dims: Mapping[str, int] | None = None,
+        layer_norm: bool = False,
+        shared_embeddings: float = 0.0,
+        swap_noise: float = 0.0,
+        swap: str = "feature",
+        vectors: Mapping[str, Tensor] | None = None,
+    ) -> TabularSequenceFeatures:
+        """All features of a schema, ours or Merlin's (or the path of one), with their encoders.
+
+        `continuous_projection` sends all continuous columns together through one layer of that width,
+        `continuous_soft_embeddings` encodes each as soft one-hot (of that width, if both are given);
+        `embedding_dims` are widths by column; `features` says everything about each column that is read. Columns of
+        scope ``item`` are read from `item_table` where it holds them, else from the batch. `vectors` as in
+        `from_spec`; `d_output` adds a linear layer after aggregation.
+        """
+        schema = schema if isinstance(schema, Schema) else Schema.load(schema)
+        if features is None:
+            soft = FeatureSpec(encoding="soft_one_hot", dim=continuous_projection)
+            features = {
+                c.name: soft if c.kind == "continuous" and continuous_soft_embeddings else FeatureSpec()
+                for c in schema.features
+            }
+        for name, dim in (embedding_dims or {}).items():
+            features = {**features, name: features.get(name, FeatureSpec()).model_copy(update={"dim": dim})}
+        content = {
+            "features": dict(features), "aggregation": aggregation, "dropout": dropout, "init_std": init_std,
+            "continuous_projection": None if continuous_soft_embeddings else continuous_projection,
+            "layer_norm": layer_norm, "shared_embeddings": shared_embeddings, "swap_noise": swap_noise, "swap": swap,
+        }  # fmt: skip
+        try:
+            inputs = InputsSpec.model_validate(content)
+        except ValidationError as error:
+            raise InputError(explain(InputsSpec, content, error)) from None
+        return cls.from_spec(inputs, schema, item_dim, max_sequence_length, masking, d_output, item_table, vectors)
+
+
+def _item_vectors(name: str, feature: Feature, vectors: Tensor | None, rows: int) -> Tensor:
+    """Pre-trained vectors of the items, (I+1, W), as a buffer or, to be trained, as a parameter."""
+    path = f"model.inputs.features.{name}.vectors"
+    if vectors is None:
+        raise InputError(f"{path}: were not given; pass vectors={{{name!r}: …}} with a row per item id")
+    if vectors.ndim != 2 or len(vectors) != rows:
+        raise InputError(f"{path}: are {tuple(vectors.shape)}, but there are {rows - 1} items; give ({rows}, width)")
+    values = vectors.to(torch.float32).clone()
+    values[PADDING] = 0.0
+    trainable = feature.vectors is not None and feature.vectors.trainable
+    return nn.Parameter(values) if trainable else values

@@ -1,0 +1,1 @@
+"""What makes a step fast and nothing else: packing, attention of packed events, dropout, types, table rows."""

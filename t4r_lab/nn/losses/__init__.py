@@ -1,0 +1,1 @@
+"""Next-item losses: over all items, and against sampled ones."""

@@ -1,0 +1,1 @@
+"""Metrics: ranking, labels, recommended lists, calibration, slices."""

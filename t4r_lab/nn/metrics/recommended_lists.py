@@ -1,0 +1,46 @@
+"""What the recommended lists look like together: coverage, novelty and popularity, summed over chunks of scores."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+
+from t4r_lab.nn.metrics.ranking import without_seen
+
+
+class Lists:
+    """How often each item is in the first k places, for every cutoff; `add` takes a chunk of scores at a time.
+
+    Parameters
+    ----------
+    counts: (I,) events of each item in training.
+    """
+
+    def __init__(self, counts: NDArray[np.int64], cutoffs: Sequence[int]) -> None:
+        self.share = counts / max(counts.sum(), 1)
+        self.listed = {k: np.zeros(len(counts), np.int64) for k in cutoffs}
+
+    def add(self, scores: Tensor, seen: Tensor | None = None) -> None:
+        """`scores` (N, I); `seen` (N, K) item ids that are no candidates, 0 for none."""
+        if seen is not None:
+            scores = without_seen(scores, seen)
+        best = scores.topk(min(max(self.listed), scores.shape[1]), 1)
+        top, candidate = best.indices.cpu().numpy(), ~best.values.isneginf().cpu().numpy()
+        for k, listed in self.listed.items():
+            np.add.at(listed, top[:, :k][candidate[:, :k]], 1)
+
+    def metrics(self) -> dict[str, float]:
+        """At each cutoff: share of the items that any list has (``coverage``), mean self-information -log2(share of
+        the training events) of the listed items (``novelty``, bits; an item without an event counts as having one),
+        and their mean share of the training events (``popularity``)."""
+        found = {}
+        for k, listed in self.listed.items():
+            total = max(listed.sum(), 1)
+            least = self.share[self.share > 0].min(initial=1.0)
+            found[f"coverage@{k}"] = float((listed > 0).mean())
+            found[f"novelty@{k}"] = float(-(listed * np.log2(np.maximum(self.share, least))).sum() / total)
+            found[f"popularity@{k}"] = float((listed * self.share).sum() / total)
+        return found

@@ -1,0 +1,1 @@
+"""Recorded runs: trained, resumed, compared, analyzed, promoted, applied to new sessions."""

@@ -1,0 +1,206 @@
+"""Runs side by side: metrics, what differs in their specs, and whether a difference is more than noise."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from t4r_lab import tracking
+from t4r_lab.base import homes
+from t4r_lab.base.errors import InputError, did_you_mean
+from t4r_lab.spec import METRICS, RunSpec, best_baseline, lower_is_better
+
+RESAMPLES = 2000
+Cases = Mapping[str, NDArray[Any]]
+
+
+@dataclass(frozen=True)
+class Difference:
+    """Mean of `metric` of `better` less that of `other`, with the 95 % interval of a paired bootstrap over sessions."""
+
+    metric: str
+    better: str
+    other: str
+    mean: float
+    low: float
+    high: float
+
+    @property
+    def sentence(self) -> str:
+        if self.low > 0:
+            return (
+                f"{self.better} beats {self.other} by {self.mean:.4f} {self.metric} "
+                f"(95 % {self.low:.4f} to {self.high:.4f})"
+            )
+        return (
+            f"no difference beyond noise between {self.better} and {self.other} in {self.metric} "
+            f"({self.mean:.4f}, 95 % {self.low:.4f} to {self.high:.4f})"
+        )
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """`metrics`: label → metric → value, runs and then baselines; `specs`: path → label → value, where they differ."""
+
+    runs: list[tracking.RunRow]
+    metrics: dict[str, dict[str, float]]
+    specs: dict[str, dict[str, Any]]
+    differences: list[Difference]
+    remarks: list[str]
+    warnings: dict[str, list[str]] = field(default_factory=dict)
+    """label of a run → what of its figures should be doubted"""
+    chosen: list[str] = field(default_factory=list)
+    """those paths of `specs` that somebody set: without what comes with a kind and stays as it comes"""
+
+
+def compare(
+    runs: list[str], *, home: str | Path | None = None, seed: int = 0, metric: str | None = None,
+    files: tracking.Artifacts | None = None,
+) -> Comparison:  # fmt: skip
+    """Compare recorded runs on the validation part, the baselines beside them.
+
+    Every pair of runs, and each run with the better baseline, is judged at `metric`, by default the first run's
+    monitored one. Only runs on the same data, judged at the same targets, are paired. What has been fetched of their
+    `files` is not fetched again.
+    """
+    place = homes.locate(home)
+    files = files or tracking.Artifacts(place)
+    rows = list({row.run_id: row for row in (tracking.find(place, run) for run in runs)}.values())
+    labels = _labels(rows)
+    specs = {row.run_id: tracking.spec(place, row, files) for row in rows}
+    metrics = {labels[row.run_id]: row.valid for row in rows}
+    cases: dict[str, Cases] = {}
+    remarks, first = [], rows[0]
+    metric = metric or specs[first.run_id].monitor
+    for row in rows:
+        if row.digest != first.digest:
+            remarks.append(f"{labels[row.run_id]} was trained on other data than {labels[first.run_id]}: not paired")
+            continue
+        if (own := cases_of(files, row, "model", metric)) is not None:
+            cases[labels[row.run_id]] = own
+        else:
+            remarks.append(f"{labels[row.run_id]} has no cases of {metric}: not paired")
+    for name, found in first.baselines["valid"].items():
+        metrics[name] = found
+        if (own := cases_of(files, first, name, metric)) is not None:
+            cases[name] = own
+    if not any(metric in found for found in metrics.values()) and metric != specs[first.run_id].monitor:
+        known = list(dict.fromkeys(name for found in metrics.values() for name in found))
+        raise InputError(f"metric: {metric!r} is not in the record of these runs; {did_you_mean(metric, known)}")
+    pairs = _pairs([labels[r.run_id] for r in rows], list(first.baselines["valid"]), metrics, metric)
+    differences = []
+    for a, b in pairs:
+        if a in cases and b in cases:
+            if not _same_cases(cases[a], cases[b]):
+                remarks.append(f"{a} and {b} were judged at different targets: not paired")
+                continue
+            differences.append(paired_bootstrap(cases[a], cases[b], metric, a, b, seed))
+    doubts = {labels[r.run_id]: [*r.warnings.get("train", []), *r.warnings.get("valid", [])] for r in rows}
+    warnings = {label: found for label, found in doubts.items() if found}
+    differing = _differing(specs, labels)
+    return Comparison(rows, metrics, differing, differences, remarks, warnings, _chosen(specs.values(), differing))
+
+
+def paired_bootstrap(
+    one: Cases, two: Cases, metric: str, name_one: str, name_two: str, seed: int = 0, resamples: int = RESAMPLES
+) -> Difference:
+    """Resample sessions with replacement and take the difference of the metrics each time (Efron, 1979).
+
+    Parameters
+    ----------
+    one, two: columns of the same cases in the same order: ``session`` and ``rank`` or, for a metric of a label
+        such as ``purchase/auc``, ``label`` and ``prediction``.
+    """
+    sign = -1 if lower_is_better(metric) else 1
+    value_one, value_two = _metric(one, metric), _metric(two, metric)
+    once = np.ones(len(one["session"]))
+    mean = sign * (value_one(once) - value_two(once))
+    if mean < 0:
+        mean, sign, name_one, name_two = -mean, -sign, name_two, name_one
+    _, session = np.unique(one["session"], return_inverse=True)
+    n_sessions = int(session.max(initial=-1)) + 1
+    rng, means = np.random.default_rng(seed), np.empty(resamples)
+    for i in range(resamples):
+        weight = np.bincount(rng.integers(0, n_sessions, n_sessions), minlength=n_sessions)[session].astype(float)
+        means[i] = sign * (value_one(weight) - value_two(weight))
+    low, high = np.quantile(means, [0.025, 0.975])
+    return Difference(metric, name_one, name_two, float(mean), float(low), float(high))
+
+
+def _metric(cases: Cases, metric: str) -> Callable[[NDArray[np.float64]], float]:
+    """`metric` of the cases as a function of their weights, (N,)."""
+    name, _, cutoff = metric.partition("@")
+    if cutoff:
+        from t4r_lab.nn.metrics.ranking import PER_CASE
+
+        value = PER_CASE[name](cases["rank"], int(cutoff))
+        return lambda weight: float(weight @ value / weight.sum())
+    from t4r_lab.nn.metrics.label_metrics import METRICS
+
+    label, prediction = cases["label"], cases["prediction"]
+    own = METRICS["categorical" if prediction.ndim > 1 else "binary"] | METRICS["regression"]
+    return lambda weight: own[name.rpartition("/")[2]](label, prediction, weight)
+
+
+def _labels(rows: list[tracking.RunRow]) -> dict[str, str]:
+    """Names of runs, made unique by the beginning of the id where two, or one and a baseline, are alike."""
+    names = [*(row.name for row in rows), *rows[0].baselines["valid"]]
+    return {r.run_id: r.name if names.count(r.name) == 1 else f"{r.name} ({r.run_id[:6]})" for r in rows}
+
+
+def is_ranked(metric: str) -> bool:
+    """Whether each case has one value of `metric`, made of the rank of its target."""
+    return metric.partition("@")[0] in METRICS and "@" in metric
+
+
+def is_paired(metric: str) -> bool:
+    """Whether cases are recorded from which `metric` is made: of ranks, or of a label such as ``purchase/auc``."""
+    return is_ranked(metric) or "/" in metric
+
+
+def cases_of(
+    files: tracking.Artifacts, row: tracking.RunRow, name: str, metric: str, part: str = "valid"
+) -> Cases | None:
+    """The cases of a part that `metric` is made of, as the run (``model``) or its baseline `name` has them."""
+    from t4r_lab.data.read.frames import read_parquet
+
+    if not is_paired(metric):
+        return None
+    label, slash, _ = metric.rpartition("/")
+    folder = f"labels/{part}/{label}" if slash else f"ranks/{part}"
+    path = files.path(row.run_id, f"{folder}/{name}.parquet")
+    if not path.exists():
+        return None
+    return {column.name: column.to_numpy() for column in read_parquet(path).iter_columns()}
+
+
+def _same_cases(one: Cases, two: Cases) -> bool:
+    """Whether both hold the same cases, however they are ranked or predicted."""
+    return all(np.array_equal(one[c], two[c]) for c in one if c not in ("rank", "prediction"))
+
+
+def _pairs(
+    runs: list[str], baselines: list[str], metrics: dict[str, dict[str, float]], metric: str
+) -> list[tuple[str, str]]:
+    between = [(a, b) for i, a in enumerate(runs) for b in runs[i + 1 :]]
+    best = best_baseline({name: metrics[name] for name in baselines}, metric)
+    if best is None:
+        return between
+    return [*between, *((run, best) for run in runs)]
+
+
+def _chosen(specs: Iterable[RunSpec], differing: Iterable[str]) -> list[str]:
+    knobs = [spec.knobs() for spec in specs]
+    return [path for path in differing if any(path in own and own[path].value != own[path].default for own in knobs)]
+
+
+def _differing(specs: dict[str, RunSpec], labels: dict[str, str]) -> dict[str, dict[str, Any]]:
+    flat = {labels[run]: spec.flat() for run, spec in specs.items()}
+    paths = list(dict.fromkeys(path for values in flat.values() for path in values))
+    found = {path: {label: values.get(path, "–") for label, values in flat.items()} for path in paths}
+    return {p: v for p, v in found.items() if p != "name" and len({str(x) for x in v.values()}) > 1}

@@ -1,0 +1,118 @@
+"""A prepared folder, or what a spec builds, in words and small bars, for the terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from t4r_lab.base.terminal import clean_line, table, wrapped
+from t4r_lab.data.pipeline.split_checks import findings
+from t4r_lab.data.prepared.dataset import Dataset
+from t4r_lab.data.read.values import odd_words
+from t4r_lab.spec import RunSpec
+from t4r_lab.training.estimate import Estimate
+
+BARS = " ▁▂▃▄▅▆▇█"
+
+
+def describe(dataset: Dataset) -> str:
+    """Parts, columns, session lengths, popularity, what was left out, and the checks of the split."""
+    profile = dataset.profile
+    lines = [f"{dataset.path}  ({dataset.schema.n_items:,} items, digest {dataset.digest[:12]})", ""]
+    if reading := profile.get("reading"):
+        lines += [*reading, ""]
+    parts = [[n, *(f"{p[what]:,}" for what in ("sessions", "events", "items"))] for n, p in profile["parts"].items()]
+    lines += [table(["part", "sessions", "events", "items"], parts, [1, 2, 3]), ""]
+    lines += [table(["column", "role", "kind", "scope", ""], [_column(column, profile) for column in dataset.schema])]
+    lines += [wrapped(f"  {clean_line(line)}", 4) for line in as_text(profile)]
+    return "\n".join([*lines, *(wrapped(line, 20) for line in _figures(profile)), *_notes(profile)])
+
+
+def _figures(profile: Mapping[str, Any]) -> list[str]:
+    """Lengths, popularity, times and repeats, a line each."""
+    lengths = profile["lengths"]
+    histogram = {int(k): v for k, v in lengths["histogram"].items()}
+    counts = [histogram.get(n, 0) for n in range(min(histogram), max(histogram) + 1)]
+    more = " and more" if lengths["last_is_longer"] else ""
+    lines = [
+        "",
+        f"events per session  {spark(counts)}  {min(histogram)} to {max(histogram)}{more}, mean {lengths['mean']:.3g}",
+    ]
+    popularity = profile["popularity"]
+    lines += [f"popularity          {spark([c for _, c in popularity['curve']])}  the top 1 % of items have "
+              f"{popularity['top_1_percent_share']:.0%} of the events, Gini {popularity['gini']:.2f}"]  # fmt: skip
+    if time := profile["time"]:
+        total = [sum(parts) for parts in zip(*time["events"].values(), strict=True)]
+        lines += [f"events over time    {spark(total)}  {_day(time['edges'][0])} to {_day(time['edges'][-1])}"]
+    repeats = profile["checks"]
+    lines += [f"repeated items      {repeats['repeat_share']:.1%} of a session's later events, "
+              f"{repeats['consecutive_repeat_share']:.1%} right after each other"]  # fmt: skip
+    return lines
+
+
+def _notes(profile: Mapping[str, Any]) -> list[str]:
+    """What was left out, and the checks of the split."""
+    lines = ["", "left out", *(wrapped(f"  {clean_line(line)}", 4) for line in left_out(profile) or ["nothing"])]
+    lines += ["", "checks of the split"]
+    for found in findings(profile):
+        lines += [wrapped(f"  {found.level:<8} {found.words}", 11)]
+        lines += [wrapped(f"{'':11}{found.remedy}", 11)] if found.remedy else []
+    return lines
+
+
+def left_out(profile: Mapping[str, Any]) -> list[str]:
+    """What preparing dropped, columns too.
+
+    >>> left_out({"left_out": {"rare_item_events": 1200, "repeats": 0}, "columns_left_out": {"note": "holds Object"}})
+    ['1,200 rare item events', "column 'note': holds Object"]
+    """
+    dropped = [f"{n:,} {key.replace('_', ' ')}" for key, n in profile["left_out"].items() if n]
+    return dropped + [f"column {name!r}: {why}" for name, why in profile["columns_left_out"].items()]
+
+
+def as_text(profile: Mapping[str, Any]) -> list[str]:
+    """Columns that are text though nearly all of their values are numbers, and what kept them from being numeric.
+
+    >>> as_text({"columns_as_text": {"age": [["old", 2]]}})[0].partition(";")[0]
+    "column 'age' is text: nearly all values are numbers, but not 'old' (2)"
+    """
+    found = profile.get("columns_as_text", {})  # earlier versions don't say
+    return [f"column {name!r} is text: {odd_words(tuple((v, n) for v, n in odd))}" for name, odd in found.items()]
+
+
+def describe_spec(spec: RunSpec, found: Estimate) -> str:
+    """Parameters and memory of every part that `spec` builds, and the time of an epoch."""
+    kinds = ("weights", "gradients", "optimizer", "activations", "logits")
+    lines = [f"{spec.name}  ({spec.model.body.kind} · {spec.model.masking.kind}, data {spec.data.path})", ""]
+    costs = [[cost.path, f"{cost.parameters:,}", f"{cost.memory / 1e6:,.1f}"] for cost in found.costs]
+    costs.append(["together", f"{found.parameters:,}", f"{found.memory / 1e6:,.1f}"])
+    lines += [table(["part", "parameters", "MB"], costs, [1, 2]), ""]
+    lines += ["memory in training, MB  " + " · ".join(f"{kind} {found.total(kind) / 1e6:,.1f}" for kind in kinds)]
+    lines += [
+        f"an epoch                {found.steps:,} steps, about {found.seconds:.3g} s with validation, as timed here"
+    ]
+    return "\n".join(lines)
+
+
+def _column(column: Any, profile: dict[str, Any]) -> list[str]:
+    detail = [f"{column.size:,} ids"] if column.size else []
+    if column.kind == "continuous" and column.role == "feature":
+        detail = [f"mean {column.mean:.3g}, deviation {column.std:.3g}"]
+    detail += ["several per item"] if column.multi else []
+    detail += [f"from {column.source}"] if column.source and column.source != column.name else []
+    return [column.name, column.role, column.kind, column.scope, ", ".join(detail)]
+
+
+def spark(values: list[int]) -> str:
+    """One small bar for each value.
+
+    >>> spark([0, 4, 8])
+    ' ▄█'
+    """
+    top = max(max(values, default=0), 1)
+    return "".join(BARS[min(-(-8 * v // top), 8)] for v in values)
+
+
+def _day(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).date().isoformat()

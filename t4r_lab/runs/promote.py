@@ -1,0 +1,71 @@
+"""What a recorded run is good for afterwards: its spec for another run, its model for the registry."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from t4r_lab import tracking
+from t4r_lab.base import homes
+from t4r_lab.base.reports import OnReport
+from t4r_lab.runs.run import data_of, evaluate_run
+from t4r_lab.spec import RunSpec
+
+ALIAS = "champion"
+
+
+def spec_to_repeat(run: str, *, home: str | Path | None = None) -> RunSpec:
+    """The spec of a recorded run, whose data are still what they were: training it again gives the same metrics.
+
+    Raises
+    ------
+    InputError
+        if there is no such run, or the data have changed or are gone.
+    """
+    place = homes.locate(home)
+    row = tracking.find(place, run)
+    spec = tracking.spec(place, row)
+    data_of(row, spec)
+    return spec
+
+
+@dataclass(frozen=True)
+class Promotion:
+    """A run in the registry as version `version` of `model` under `alias`, with its score on the test part.
+
+    `looks` is how often the test part has been scored with this run, `baselines` what they have there, `warnings`
+    what of its figures one should doubt, and `note` what the version is good for.
+    """
+
+    run_id: str
+    model: str
+    version: str
+    alias: str
+    test: dict[str, float]
+    baselines: dict[str, dict[str, float]]
+    looks: int
+    warnings: list[str]
+    note: str = tracking.FOR_WHOM
+
+
+def promote(
+    run: str, alias: str = ALIAS, *, home: str | Path | None = None, on_report: OnReport | None = None
+) -> Promotion:
+    """Register the model of a run under an alias, which leaves the version that had it before.
+
+    The test part stays unseen until then: it is scored now, once, unless it was before. The alias must be a name
+    that MLflow allows.
+
+    Raises
+    ------
+    InputError
+        if there is no such run or alias, it has no model, or its data are not what they were.
+    """
+    place = homes.ensure(home)
+    row = tracking.find(place, run)
+    tracking.check_alias(alias)
+    if not row.test:
+        evaluate_run(row.run_id, "test", home=place, on_report=on_report)
+        row = tracking.find(place, row.run_id)
+    model, version = tracking.register(place, row, alias)
+    return Promotion(row.run_id, model, version, alias, row.test, row.baselines["test"], row.looks, row.doubts)

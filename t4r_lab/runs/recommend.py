@@ -1,0 +1,223 @@
+"""A recorded run applied to new sessions."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from t4r_lab import tracking
+from t4r_lab.base import homes
+from t4r_lab.base.errors import InputError
+from t4r_lab.runs.run import data_of, load_model
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import polars as pl
+
+    from t4r_lab.data.prepared.dataset import Dataset
+    from t4r_lab.data.prepared.vocabulary import Vocabulary
+    from t4r_lab.data.sessions.arrays import Sessions
+    from t4r_lab.nn.heads.model import Model
+    from t4r_lab.spec import RunSpec
+
+
+@dataclass(frozen=True)
+class Item:
+    """An item as its owner knows it: `id` as text, `title` the same where there is none."""
+
+    id: str
+    title: str
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """What of new sessions a run can't go by, and the lists that it cuts short."""
+
+    events: int
+    """events of items that the run doesn't know"""
+    of: int
+    """all events"""
+    sessions: int
+    """sessions without any item that it knows, which get the most popular ones"""
+    short: int
+    """sessions that have seen so many items that fewer than were asked for are left"""
+    values: dict[str, int]
+    """column → values of categories that it doesn't know"""
+
+    @property
+    def words(self) -> str:
+        """All of it in one line, empty if there is nothing to say.
+
+        >>> LeftOut(2, 5, 1, 0, {"size": 3}).words.split("; ")[1:]
+        ['1 session has no other: it gets the most popular', '3 values of size are unknown']
+        """
+        said = []
+        if self.events:
+            of = f"{self.events:,} of {_count(self.of, 'event')}"
+            said.append(f"{of} have items that the run doesn't know and are left out")
+        if self.sessions:
+            other = "no other" if self.events else "no item"
+            gets = f"has {other}: it gets" if self.sessions == 1 else f"have {other}: they get"
+            said.append(f"{_count(self.sessions, 'session')} {gets} the most popular")
+        for column, n in self.values.items():
+            said.append(f"{_count(n, 'value')} of {column} {'is' if n == 1 else 'are'} unknown")
+        if self.short:
+            gets = "gets a shorter list, as it has" if self.short == 1 else "get shorter lists, as they have"
+            said.append(f"{_count(self.short, 'session')} {gets} seen the other items")
+        return "; ".join(said)
+
+
+def _count(n: int, noun: str) -> str:
+    return f"{n:,} {noun}{'' if n == 1 else 's'}"
+
+
+def recommend(
+    run: str, sessions: str | Path | pd.DataFrame | pl.DataFrame, k: int = 20, *, home: str | Path | None = None
+) -> pd.DataFrame:
+    """The k best next items of each session.
+
+    Parameters
+    ----------
+    run: id, beginning of an id, or name of a recorded run.
+    sessions: a file or frame of events with the columns of the data the run was trained on, by the user's own names
+        or as ``session_id``, ``item_id``, ``timestamp``. Items that the run doesn't know are left out; a session
+        with none that it knows gets the most popular items.
+    k: length of the list, at most the number of items; with ``evaluation.filter_seen`` at most those not yet seen.
+
+    Returns
+    -------
+    One row per session and rank: ``session``, ``rank`` (from 1), ``item`` (the user's own id), ``title``,
+    ``score`` and ``probability`` (softmax over all items). ``attrs["left_out"]`` holds the fields of `LeftOut`.
+    """
+    if k < 1:
+        raise InputError(f"k: {k} must be at least 1, for example 20")
+    asked = Recommender.open(run, home=home)
+    events = asked.vocabulary.read(sessions) if isinstance(sessions, (str, Path)) else sessions
+    return asked.top(asked.vocabulary.encode(events), k)
+
+
+class Recommender:
+    """The model of a recorded run with its vocabulary, loaded once and asked often."""
+
+    def __init__(
+        self,
+        home: Path,
+        row: tracking.RunRow,
+        model: Model,
+        spec: RunSpec,
+        vocabulary: Vocabulary,
+        files: tracking.Artifacts,
+    ) -> None:
+        self.home, self.row, self.model, self.spec, self.vocabulary = home, row, model, spec, vocabulary
+        self.files = files
+
+    @classmethod
+    def open(cls, run: str, *, home: str | Path | None = None) -> Recommender:
+        """Load a run by its id, the beginning of its id, or its name.
+
+        Raises
+        ------
+        InputError
+            if there is no such run, it has no model, or that predicts labels alone.
+        """
+        from t4r_lab.data.prepared.vocabulary import Vocabulary
+
+        place = homes.locate(home)
+        row = tracking.find(place, run)
+        model, spec, _ = load_model(place, row)
+        if spec.model.next_item is None:
+            labels = ", ".join(head.column for head in spec.model.labels)
+            raise InputError(f"run {row.name} predicts {labels} and no next item; train one with a next_item head")
+        files = tracking.Artifacts(place)
+        return cls(place, row, model, spec, Vocabulary.open(files.path(row.run_id, "data")), files)
+
+    @cached_property
+    def dataset(self) -> Dataset:
+        """The data that the run was trained on, refused if they are not what they were."""
+        return data_of(self.row, self.spec)
+
+    def top(self, sessions: Sessions, k: int) -> pd.DataFrame:
+        """The k best next items of each session, as `recommend` returns them."""
+        import pandas as pd
+
+        from t4r_lab.training.evaluation import score
+
+        k = min(k, self.vocabulary.schema.n_items)
+        ids, scores, probabilities = _popular(self.vocabulary.items["count"].to_numpy(), (len(sessions), k))
+        for rows, best, values, shares in score(self.model, sessions, self.spec, k):
+            ids[rows], scores[rows], probabilities[rows] = best, values, shares
+        listed = ~np.isneginf(scores)  # what is no candidate fills no place
+        flat = ids[listed]
+        frame = pd.DataFrame(
+            {
+                "session": np.repeat(np.asarray(sessions.ids), listed.sum(1)),
+                "rank": np.broadcast_to(np.arange(1, k + 1), listed.shape)[listed],
+                "item": self.vocabulary.own_ids(flat),
+                "title": self.vocabulary.titles(flat),
+                "score": scores[listed],
+                "probability": probabilities[listed],
+            }
+        )
+        frame.attrs["left_out"] = asdict(_left_out(sessions, int((~listed.all(1)).sum())))
+        return frame
+
+    def session_of(self, items: Sequence[str]) -> Sessions:
+        """One session of items by their own ids; those that the run doesn't know are counted in ``dropped``."""
+        import polars as pl
+
+        return self.vocabulary.encode(pl.DataFrame({"item_id": list(items)}, schema={"item_id": pl.String}))
+
+    def beginning(self, row: int, length: int) -> Sessions:
+        """The first `length` events of session `row` of the validation part, with all their features."""
+        whole = self.dataset.part("valid").take(np.array([row]))
+        values = {name: column[:length] for name, column in whole.values.items()}
+        return replace(whole, values=values, offsets=np.array([0, length]))
+
+    def items(self, ids: Sequence[int] | NDArray[Any]) -> list[Item]:
+        """Items by our ids."""
+        own, titles = self.vocabulary.own_ids(ids), self.vocabulary.titles(ids)
+        return [Item(str(id), title) for id, title in zip(own, titles, strict=True)]
+
+    def search(self, text: str, limit: int = 8) -> list[Item]:
+        """Items whose title or id holds `text`: that very id first, then beginnings, each by popularity.
+
+        Without text, the most popular ones.
+        """
+        import polars as pl
+
+        wanted = text.strip().lower()
+        id, title = pl.col("id").str.to_lowercase(), pl.col("title").str.to_lowercase()
+        begins = id.str.starts_with(wanted) | title.str.starts_with(wanted)
+        found = (
+            self._names.filter(id.str.contains(wanted, literal=True) | title.str.contains(wanted, literal=True))
+            .with_columns(order=pl.when(id == wanted).then(0).when(begins).then(1).otherwise(2))
+            .sort("order", pl.col("count"), descending=[False, True], maintain_order=True)
+            .head(limit)
+        )
+        return [Item(row["id"], row["title"]) for row in found.iter_rows(named=True)]
+
+    @cached_property
+    def _names(self) -> pl.DataFrame:
+        import polars as pl
+
+        id = pl.col("item").cast(pl.String)
+        return self.vocabulary.items.select(id.alias("id"), pl.coalesce("title", id).alias("title"), "count")
+
+
+def _left_out(sessions: Sessions, short: int) -> LeftOut:
+    known, none = len(sessions.values["item_id"]), int((sessions.lengths == 0).sum())
+    return LeftOut(sessions.dropped, known + sessions.dropped, none, short, sessions.unknown)
+
+
+def _popular(count: np.ndarray, shape: tuple[int, int]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The most popular items for every session: what stands until a model has something to go by."""
+    best = np.argsort(-count, kind="stable")[: shape[1]]
+    share = count[best] / max(count.sum(), 1)
+    full = lambda values: np.broadcast_to(values, shape).copy()  # noqa: E731
+    return full(best + 1), full(np.log(np.maximum(share, 1e-12))), full(share)

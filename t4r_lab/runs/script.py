@@ -1,0 +1,233 @@
+"""A spec as a Python program: the same model put together block by block, and trained by the same loop."""
+
+from __future__ import annotations
+
+import json
+import textwrap
+from collections.abc import Mapping
+from typing import Any
+
+from t4r_lab.schema.columns import Schema
+from t4r_lab.spec import Categorical, ModelSpec, NextItem, Regression, RunSpec, TowerSpec
+from t4r_lab.spec.input_columns import resolve, width
+from t4r_lab.spec.knobs import Part
+from t4r_lab.training.assembly import label_column, label_level
+
+LINE = 100
+
+CONFIGURATIONS = {
+    "albert": "AlbertConfig", "bert": "BertConfig", "deberta-v2": "DebertaV2Config", "electra": "ElectraConfig",
+    "gpt2": "GPT2Config", "ligr": "LiGRConfig", "llama": "LlamaConfig", "longformer": "LongformerConfig",
+    "modernbert": "ModernBertConfig", "qwen3": "Qwen3Config", "reformer": "ReformerConfig",
+    "roberta": "RobertaConfig", "sasrec": "SASRecConfig", "xlnet": "XLNetConfig",
+}  # fmt: skip
+"""Body → the name of its configuration in `t4r_lab.nn`; a recurrent body has none."""
+MASKINGS = {"clm": "CausalLM", "mlm": "MaskedLM", "plm": "PermutationLM", "rtd": "ReplacedItems"}
+TASKS = {
+    "binary": "BinaryClassificationTask",
+    "categorical": "CategoricalClassificationTask",
+    "regression": "RegressionTask",
+}
+
+
+def to_python(spec: RunSpec, schema: Schema) -> str:
+    """A program that builds the model of `spec` from the blocks of `t4r_lab.nn`, weight for weight, and trains it.
+
+    Values that stand on their default are left out. Whatever the spec's texts hold, they appear as literals only.
+
+    Raises
+    ------
+    InputError
+        for a spec that doesn't fit `schema`.
+    """
+    model, names = spec.model, _Names()
+    towers: list[ModelSpec | TowerSpec] = [model, *model.towers]
+    parts = [_tower(tower, spec, schema, f"_{n + 1}" if model.towers else "", names) for n, tower in enumerate(towers)]
+    body = "body"
+    if model.towers:
+        merged = _call(
+            names.use("Towers"), [_list([f"body_{n + 1}" for n in range(len(towers))]), f"merge={_code(model.merge)}"]
+        )
+        parts.append(f"body = {merged}")
+    parts += [_heads(spec, schema, body, names), _training(spec, names)]
+    settings = _settings(spec, names)
+    return "\n".join([
+        f"# {json.dumps(spec.name)} as a program: the same model, trained in the same way.",
+        "from pathlib import Path", "", "import torch", "", "import t4r_lab as t4r", *names.imports(), "",
+        f"data = t4r.Dataset.open({_code(spec.data.path)})", settings,
+        f"torch.manual_seed({spec.train.seed})  # of the first weights", "", "\n\n".join(parts), "",
+    ])  # fmt: skip
+
+
+class _Names:
+    """The names that a program uses, and where they come from."""
+
+    def __init__(self) -> None:
+        self._used: dict[str, set[str]] = {"t4r_lab.runs.progress": {"Console"}, "t4r_lab.training.trainer": {"fit"}}
+
+    def use(self, name: str, module: str = "t4r_lab.nn") -> str:
+        self._used.setdefault(module, set()).add(name)
+        return name
+
+    def imports(self) -> list[str]:
+        lines = []
+        for module, names in sorted(self._used.items()):
+            line = f"from {module} import {', '.join(sorted(names))}"
+            wrapped = f"from {module} import (\n" + "".join(f"    {name},\n" for name in sorted(names)) + ")"
+            lines.append(line if len(line) <= LINE else wrapped)
+        return lines
+
+
+# ── The parts of a program ──────────────────────────────────────────────────────────────────────
+
+
+def _tower(part: ModelSpec | TowerSpec, spec: RunSpec, schema: Schema, number: str, names: _Names) -> str:
+    """Input block and body of one tower."""
+    masking, given = spec.model.masking, part.inputs
+    arguments = [
+        "data.schema",
+        f"max_sequence_length={spec.data.max_length}",
+        "masking=" + _call(names.use(MASKINGS[masking.kind], "t4r_lab.nn.masking"), _changed(masking, names)),
+        f"item_dim={part.body.d_model}",
+        *_changed(given, names),
+        "item_table={name: torch.tensor(values) for name, values in data.item_table().items()}",
+    ]
+    lines = []
+    if any(feature.vectors for feature in (given.features or {}).values()):
+        asked = _call(names.use("InputsSpec", "t4r_lab.spec"), _changed(given, names))
+        read = _call(
+            names.use("read_vectors", "t4r_lab.data.prepared.vectors"),
+            [asked, "data.vocabulary", str(part.body.d_model)],
+        )
+        lines.append(f"vectors{number} = {read}")
+        arguments.append(f"vectors={{name: torch.tensor(rows) for name, rows in vectors{number}.items()}}")
+    block = names.use("TabularSequenceFeatures")
+    lines += [f"inputs{number} = {_call(f'{block}.from_schema', arguments)}"]
+    joined = width(resolve(given, schema, part.body.d_model), given.aggregation)
+    project = (
+        [] if joined == part.body.d_model else [f"{names.use('MLPBlock')}([{part.body.d_model}], activation=None)"]
+    )
+    blocks = [f"inputs{number}", *project, _body(part.body, spec.data.max_length, f"inputs{number}", names)]
+    lines += [f"body{number} = {_call(names.use('SequentialBlock'), blocks)}"]
+    return "\n".join(lines)
+
+
+def _body(body: Any, length: int, inputs: str, names: _Names) -> str:
+    if body.kind not in CONFIGURATIONS:
+        sizes = [_code(value) for value in (body.kind, body.d_model, body.d_model, body.n_layer, body.dropout)]
+        return _call(names.use("RNNBlock"), sizes)
+    sizes = [f"{name}={_code(value)}" for name, value in body if name != "kind"]
+    config = _call(f"{names.use(CONFIGURATIONS[body.kind])}.build", [*sizes, f"total_seq_length={length}"])
+    return _call(names.use("TransformerBlock"), [config, f"masking={inputs}.masking"])
+
+
+def _heads(spec: RunSpec, schema: Schema, body: str, names: _Names) -> str:
+    heads = spec.model.heads
+    tasks = [_task(head, schema, f"model.heads.{n}", names) for n, head in enumerate(heads)]
+    weights = [] if all(h.weight == 1 for h in heads) else [f"task_weights={_code([h.weight for h in heads])}"]
+    head = _call(names.use("Head"), [body, _list(tasks), *weights])
+    lines = [f"model = {_call(names.use('Model'), [head])}"]
+    if spec.model.next_item is not None:
+        counts = f"data.part({_code(spec.train.fit_on)}).item_counts(data.schema.n_items)"
+        lines += [
+            "# the events of each item: where biases start, and by which negatives are drawn",
+            f"model.next_item.count(torch.as_tensor({counts}))",
+        ]
+    return "\n".join(lines)
+
+
+def _task(head: Any, schema: Schema, path: str, names: _Names) -> str:
+    if isinstance(head, NextItem):
+        return _call(names.use("NextItemPredictionTask"), _changed(head, names, without=("weight",)))
+    column = label_column(head, schema, path)
+    arguments = [_code(head.column)]
+    if isinstance(head, Categorical):
+        arguments.append(f"classes=data.schema[{_code(head.column)}].classes")
+    arguments += _changed(head, names, without=("weight", "column", "level"))
+    if label_level(head, column) != "session":
+        arguments.append('level="event"')
+    if isinstance(head, Regression):
+        arguments += [f"{name}=data.schema[{_code(head.column)}].{name}" for name in ("mean", "std")]
+    return _call(names.use(TASKS[head.kind]), arguments)
+
+
+def _settings(spec: RunSpec, names: _Names) -> str:
+    """What the loop reads. Of the model that is the labels alone, which are metrics too."""
+    sections = {"name": _code(spec.name), "data": _part(spec.data, names)}
+    if spec.model.labels:
+        sections["model"] = _call(
+            names.use("ModelSpec", "t4r_lab.spec"),
+            [f"heads={_list([_part(head, names) for head in spec.model.heads])}"],
+        )
+    for name, section in (("train", spec.train), ("evaluation", spec.evaluation)):
+        if section != type(section)():
+            sections[name] = _part(section, names)
+    return f"settings = {_call('t4r.RunSpec', [f'{name}={text}' for name, text in sections.items()])}"
+
+
+def _training(spec: RunSpec, names: _Names) -> str:
+    lines = [
+        "with Console() as show:",
+        f'    for report in fit(model, data, settings, Path("by-hand", {_code(_folder(spec.name))})):',
+        "        show(report)",
+    ]
+    if spec.train.fit_on == "train":
+        if spec.model.fits_temperature:
+            fitted = names.use("fit_temperature", "t4r_lab.training.evaluation")
+            lines.append(f'{fitted}(model, data.part("valid"), settings)')
+        for name in ("assess", "figures"):
+            names.use(name, "t4r_lab.training.evaluation")
+        lines.append('print(figures(*assess(model, data.part("valid"), settings)))')
+    return "\n".join(lines)
+
+
+def _folder(name: str) -> str:
+    """`name` as a folder may be called."""
+    return "".join(c if c.isalnum() or c in "-_" else "-" for c in name)
+
+
+# ── Values as code ──────────────────────────────────────────────────────────────────────────────
+
+
+def _changed(part: Part, names: _Names, without: tuple[str, ...] = ()) -> list[str]:
+    """``name=value`` of every knob of `part` that isn't at its default."""
+    found = []
+    for name, field in type(part).model_fields.items():
+        value = getattr(part, name)
+        if name not in ("kind", *without) and (field.is_required() or value != field.get_default()):
+            found.append(f"{name}={_code(value, names)}")
+    return found
+
+
+def _part(part: Part, names: _Names) -> str:
+    return _call(names.use(type(part).__name__, "t4r_lab.spec"), _changed(part, names))
+
+
+def _code(value: Any, names: _Names | None = None) -> str:
+    """A value as a literal, a part of the spec as a call of its class."""
+    if isinstance(value, Part) and names is not None:
+        return _part(value, names)
+    if isinstance(value, str):
+        return json.dumps(value, ensure_ascii=False)  # a JSON text is a Python literal
+    if isinstance(value, Mapping):
+        rows = [f"{_code(key)}: {_code(item, names)}" for key, item in value.items()]
+        return _wrap("{", rows, "}")
+    if isinstance(value, (list, tuple)):
+        return _list([_code(item, names) for item in value])
+    return repr(value)
+
+
+def _call(name: str, arguments: list[str]) -> str:
+    return _wrap(f"{name}(", arguments, ")")
+
+
+def _list(items: list[str]) -> str:
+    return _wrap("[", items, "]")
+
+
+def _wrap(begin: str, items: list[str], end: str) -> str:
+    """On one line where there is room, else one item a line."""
+    line = f"{begin}{', '.join(items)}{end}"
+    if "\n" not in line and len(line) <= LINE - 24:
+        return line
+    return f"{begin}\n{textwrap.indent(''.join(f'{item},' + chr(10) for item in items), '    ')}{end}"

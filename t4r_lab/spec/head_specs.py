@@ -1,0 +1,209 @@
+"""What a model predicts: the next item with its losses, and labels. Every knob of them, once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, field_validator, model_validator
+
+from t4r_lab.base.errors import InputError
+from t4r_lab.spec.knobs import Part, knob
+
+# ── Losses of the next item ─────────────────────────────────────────────────────────────────────
+
+
+def _prior() -> Literal["popularity", "uniform"]:
+    return knob(
+        "popularity",
+        "where the items' biases start: at the logarithm of their events in training, so that nothing has to be "
+        "learned for it; or all at 0",
+    )
+
+
+class CrossEntropy(Part):
+    """Full softmax cross-entropy over all items."""
+
+    kind: Literal["cross_entropy"] = "cross_entropy"
+    label_smoothing: float = knob(
+        0.0, "share of the target's probability spread over all items", low=0, high=0.99, search=(0, 0.9)
+    )
+    precision: Literal["auto", "float32", "bfloat16"] = knob(
+        "auto", "of products with the item vectors; auto: bfloat16 where the processor has it and the catalog is large"
+    )
+    prior: Literal["popularity", "uniform"] = _prior()
+
+
+class _Sampled(Part):
+    negatives: int = knob(
+        256, "items drawn for a batch, shared by its cases", low=1, high=65_536, search=(16, 4096), log=True
+    )
+    sampler: Literal["uniform", "log_uniform", "in_batch"] = knob(
+        "uniform", "how they are drawn: all alike, by Zipf's law in order of popularity, or other cases' targets"
+    )
+
+
+class SampledSoftmax(_Sampled):
+    """Softmax over the target and drawn items, with log Q correction: for large catalogs."""
+
+    kind: Literal["sampled_softmax"] = "sampled_softmax"
+    prior: Literal["popularity", "uniform"] = _prior()
+
+
+class BCE(_Sampled):
+    """Binary cross-entropy of the target and drawn items, as in SASRec."""
+
+    kind: Literal["bce"] = "bce"
+
+
+class GBCE(_Sampled):
+    """Generalized BCE: undoes the overconfidence that drawing negatives brings (Petrov & Macdonald, 2023)."""
+
+    kind: Literal["gbce"] = "gbce"
+    calibration: float = knob(0.75, "t: 0 is BCE, 1 makes the scores calibrated", low=0, high=1, search=(0, 1))
+
+
+class BPR(_Sampled):
+    """Bayesian personalized ranking: the target above each drawn item."""
+
+    kind: Literal["bpr"] = "bpr"
+
+
+class TOP1(_Sampled):
+    """TOP1 of GRU4Rec: relative rank of the target, with regularized scores."""
+
+    kind: Literal["top1"] = "top1"
+
+
+class BPRMax(_Sampled):
+    """BPR against the highest drawn items (Hidasi & Karatzoglou, 2018)."""
+
+    kind: Literal["bpr_max"] = "bpr_max"
+    regularization: float = knob(1.0, "weight of the squared scores", low=0, high=100, search=(0, 3))
+
+
+class TOP1Max(_Sampled):
+    """TOP1 against the highest drawn items (Hidasi & Karatzoglou, 2018)."""
+
+    kind: Literal["top1_max"] = "top1_max"
+
+
+LossSpec = Annotated[
+    CrossEntropy | SampledSoftmax | BCE | GBCE | BPR | TOP1 | BPRMax | TOP1Max, Field(discriminator="kind")
+]
+
+
+NEXT_ITEM = "next_item"
+"""Name of the task that predicts the next item; a label's task is called by its column."""
+
+
+def _weight() -> float:
+    value: float = knob(1.0, "factor of this head's loss in the sum of all", low=0, high=1e6)
+    return value
+
+
+def _head_dropout() -> float:
+    value: float = knob(0.0, "dropout before the output layer", low=0, high=0.95, search=(0, 0.5))
+    return value
+
+
+class NextItem(Part):
+    """Predict the next item over the whole catalog."""
+
+    kind: Literal["next_item"] = "next_item"
+    weight: float = _weight()
+    loss: LossSpec = Field(CrossEntropy(), description="what is minimized")
+    temperature: float = knob(
+        1.0, "scores are divided by it, in the loss and in the scores", low=0.01, high=100, search=(0.1, 5), log=True
+    )
+    fit_temperature: bool = knob(
+        False,
+        "after training, fit one more temperature of the scores to validation data (Guo et al., 2017)",
+    )
+    weight_tying: bool = knob(True, "use the item embedding as output weights (Inan et al., 2017)")
+    dropout: float = _head_dropout()
+
+    @field_validator("loss", mode="before")
+    @classmethod
+    def _kind_may_be_left_out(cls, loss: Any) -> Any:
+        """Specs written when cross-entropy was the only loss name no kind."""
+        return {"kind": "cross_entropy", **loss} if isinstance(loss, dict) else loss
+
+
+class _Label(Part):
+    column: str = Field(description="label column of the data, kept by `prepare --targets`", min_length=1)
+    level: Literal["session", "event"] | None = knob(
+        None, "one label for the session, or one for each event from the events up to it; empty: as the column is"
+    )
+    summary: Literal["last", "first", "mean", "attention"] = knob(
+        "last", "session label: how the events become one vector; an event's label is read at the event"
+    )
+    dropout: float = _head_dropout()
+    weight: float = _weight()
+
+    @model_validator(mode="after")
+    def _events_have_no_summary(self) -> _Label:
+        if self.level == "event" and self.summary != "last":
+            raise InputError(event_summary_refusal(self.column, self.summary))
+        return self
+
+
+def event_summary_refusal(column: str, summary: str) -> str:
+    """Why an event's label has no other summary than the last position."""
+    return (
+        f"summary {summary!r} is for labels of sessions, but {column!r} is predicted at each event; "
+        "use summary last, or level session"
+    )
+
+
+class Binary(_Label):
+    """Predict a yes/no label, such as whether the session ends in a purchase."""
+
+    kind: Literal["binary"] = "binary"
+
+
+class Categorical(_Label):
+    """Predict a label of several classes."""
+
+    kind: Literal["categorical"] = "categorical"
+
+
+class Regression(_Label):
+    """Predict a number."""
+
+    kind: Literal["regression"] = "regression"
+    loss: Literal["mse", "mae", "huber"] = knob(
+        "mse", "what is minimized: squared or absolute error, or Huber's with its bend at one standard deviation"
+    )
+
+
+HeadSpec = Annotated[NextItem | Binary | Categorical | Regression, Field(discriminator="kind")]
+LABEL_METRICS: dict[str, tuple[str, ...]] = {
+    "binary": ("auc", "average_precision", "accuracy"),
+    "categorical": ("auc", "average_precision", "accuracy"),
+    "regression": ("rmse", "mae"),
+}
+"""Metrics of each kind of label head, the one that decides by default first."""
+
+
+CALIBRATION = ("ece", "brier", "nll")
+"""How far the probabilities of the next item are from the truth, judged after training."""
+COSTS = ("parameters", "epoch_seconds", "latency_ms")
+"""What a model costs: weights, seconds of an epoch's training, milliseconds to recommend to one session."""
+
+
+def lower_is_better(metric: str) -> bool:
+    """Whether a smaller value of `metric`, such as ``price/rmse`` or ``nll``, is the better one."""
+    return metric.rpartition("/")[2] in ("rmse", "mae", *CALIBRATION, *COSTS)
+
+
+def best_baseline(baselines: Mapping[str, Mapping[str, float]], metric: str) -> str | None:
+    """The baseline that is best at `metric`, of those that have it."""
+    sign = -1 if lower_is_better(metric) else 1
+    there = {name: sign * found[metric] for name, found in baselines.items() if metric in found}
+    return max(there, key=lambda name: there[name]) if there else None
+
+
+def head_name(head: HeadSpec) -> str:
+    """What the task of a head is called in reports and metrics."""
+    return NEXT_ITEM if isinstance(head, NextItem) else head.column

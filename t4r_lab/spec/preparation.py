@@ -1,0 +1,123 @@
+"""How raw events become prepared data: every option once, for the command line, the form and Python."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from pydantic import Field, ValidationError, field_validator, model_validator
+
+from t4r_lab.base.errors import InputError, did_you_mean
+from t4r_lab.schema.columns import Scope
+from t4r_lab.spec.knobs import Part, knob
+from t4r_lab.spec.run_spec import explain
+
+Kind = Literal["categorical", "continuous", "timestamp"]
+TIME_FORMS = (
+    "seconds", "milliseconds", "microseconds", "nanoseconds", "minutes", "hours", "days", "spreadsheet", "dates",
+    "day-first", "month-first", "order",
+)  # fmt: skip
+"""Words for how times are read; `docs/data.md` says what each is. A format as strptime takes it is another way."""
+READING = ("layout", "columns", "separator")
+"""Options that say how a file is taken apart, before its columns are known."""
+
+
+class PrepareOptions(Part):
+    """Column roles, sessions, filters, features and split."""
+
+    session: str | None = knob(None, "column with the session's id; empty: by a usual name")
+    item: str | None = knob(None, "column with the item's id; empty: by a usual name")
+    time: str | None = knob(None, "column with the time of the event; empty: by a usual name")
+    time_format: str | None = knob(
+        None,
+        "how times are read: a format of strptime, seconds (milliseconds, minutes, days, …) since 1970, "
+        "spreadsheet, day-first, month-first, or order; empty: by the whole column",
+    )
+    user: str | None = knob(None, "column with the user's id; empty: by a usual name")
+    title: str | None = knob(None, "column with the item's title; empty: by a usual name")
+    merlin_schema: str | None = knob(
+        None, "schema file of Merlin or NVTabular (.pbtxt, .json) that says what the columns are"
+    )
+    layout: Literal["auto", "table", "lines"] = knob("auto", "table: a column each; lines: a user and its items a line")
+    columns: list[str] = Field([], description="names of a text file's columns, where its first line has none: a,b,c")
+    separator: str | None = knob(
+        None, "what stands between the fields of a text file, such as :: or tab or space; empty: by its first lines"
+    )
+    gap_minutes: float | None = knob(None, "cut a user's events into sessions where so many minutes pass", low=0.01)
+    min_item_support: int = knob(1, "items with fewer training events are left out", low=1)
+    min_session_length: int = knob(2, "sessions with fewer events are left out", low=2)
+    drop_repeats: bool = knob(False, "of the same item several times in a row, keep the first")
+    features: list[str] | None = Field(None, description="columns to keep as features; empty: all that are left")
+    ignore: list[str] = Field([], description="columns to leave out")
+    targets: list[str] = Field([], description="label columns: kept, but never a feature")
+    kinds: dict[str, Kind] = Field({}, description="kind of a column: categorical, continuous or timestamp")
+    missing: list[str] = Field([], description="words that stand for a missing value, in any column")
+    scopes: dict[str, Scope] = Field(
+        {}, description="what a column depends on: event, item or session; where values differ, the first one counts"
+    )
+    split: Literal["time", "leave_one_out"] = knob(
+        "time", "time: later sessions; leave_one_out: each session's last events"
+    )
+    valid_from: str | None = knob(None, "date from which sessions are validation")
+    test_from: str | None = knob(None, "date from which sessions are test")
+    valid_days: float | None = knob(None, "last days before the test part that are validation", low=1e-6)
+    test_days: float | None = knob(None, "last days that are test", low=1e-6)
+    valid_share: float = knob(
+        0.1, "last share of the sessions before the test part that is validation", low=0.001, high=0.9
+    )
+    test_share: float = knob(0.1, "last share of the sessions that is test", low=0.001, high=0.9)
+    unseen_items: Literal["drop", "keep"] | None = knob(
+        None,
+        "items without a training event: drop them, or keep them as candidates; empty: drop, keep with leave_one_out",
+    )
+
+    @field_validator("columns", mode="before")
+    @classmethod
+    def _by_commas(cls, value: Any) -> Any:
+        words = [value] if isinstance(value, str) else value
+        if not isinstance(words, (list, tuple)):
+            return words
+        return [name.strip() for word in words for name in str(word).split(",") if name.strip()]
+
+    @model_validator(mode="after")
+    def _one_way_to_cut(self) -> PrepareOptions:
+        for part in ("valid", "test"):
+            if getattr(self, f"{part}_from") is not None and getattr(self, f"{part}_days") is not None:
+                raise InputError(f"{part}_from and {part}_days both say where the {part} part begins; give one")
+        both = sorted({*(self.features or []), *self.targets, *self.scopes} & set(self.ignore))
+        if both:
+            raise InputError(f"ignore: column {both[0]!r} is also asked for; name it once")
+        return self
+
+    @field_validator("time_format")
+    @classmethod
+    def _known_form(cls, form: str | None) -> str | None:
+        if form is not None and "%" not in form and form not in TIME_FORMS:
+            raise InputError(
+                f"{form!r} is neither a format such as %Y-%m-%d nor a known word; {did_you_mean(form, TIME_FORMS)}"
+            )
+        return form
+
+    @property
+    def measures_time(self) -> list[str]:
+        """Options in use that need times with a unit."""
+        names = ("gap_minutes", "valid_from", "test_from", "valid_days", "test_days")
+        return [name for name in names if getattr(self, name) is not None]
+
+    @property
+    def keeps_unseen(self) -> bool:
+        return (self.unseen_items or ("keep" if self.split == "leave_one_out" else "drop")) == "keep"
+
+    @classmethod
+    def parse(cls, content: Mapping[str, Any]) -> PrepareOptions:
+        """Check plain content.
+
+        Raises
+        ------
+        InputError
+            with the option, its value and a remedy.
+        """
+        try:
+            return cls.model_validate(dict(content))
+        except ValidationError as error:
+            raise InputError(explain(cls, content, error)) from None

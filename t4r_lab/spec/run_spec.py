@@ -1,0 +1,295 @@
+"""RunSpec: one serializable description of a run, and how it is read, checked and changed."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import Field, ValidationError, model_validator
+
+from t4r_lab.base.documents import read_document, read_yaml
+from t4r_lab.base.errors import InputError, clipped, did_you_mean, shortened
+from t4r_lab.spec.head_specs import LABEL_METRICS, lower_is_better
+from t4r_lab.spec.knobs import Knob, Part, element, variants, walk
+from t4r_lab.spec.sections import PLM, DataSpec, EvaluationSpec, ModelSpec, TrainSpec
+
+
+class RunSpec(Part):
+    """Data, model, training and evaluation of one run.
+
+    >>> spec = RunSpec.parse({"data": {"path": "mlruns/data/demo"}})
+    >>> spec.override({"model.body.d_model": 128}).model.body.d_model
+    128
+    """
+
+    name: str = Field("run", description="a name for people", min_length=1, max_length=200)
+    data: DataSpec
+    model: ModelSpec = Field(ModelSpec())
+    train: TrainSpec = Field(TrainSpec())
+    evaluation: EvaluationSpec = Field(EvaluationSpec())
+
+    @model_validator(mode="after")
+    def _temperature_has_data(self) -> RunSpec:
+        for index, head in enumerate(self.model.heads):
+            if getattr(head, "fit_temperature", False) and self.train.fit_on != "train":
+                path = f"model.heads.{index}.fit_temperature"
+                raise InputError(f"{path}: there is no validation part to fit it on; set train.fit_on to train")
+        return self
+
+    @model_validator(mode="after")
+    def _monitor_is_computed(self) -> RunSpec:
+        asked = self.train.monitor
+        if asked is not None and asked not in self.metrics:
+            raise InputError(f"train.monitor: {shortened(asked)} is not computed; {did_you_mean(asked, self.metrics)}")
+        return self
+
+    @model_validator(mode="after")
+    def _spans_fit_into_sessions(self) -> RunSpec:
+        masking, longest = self.model.masking, self.data.max_length
+        if isinstance(masking, PLM) and masking.max_span_length >= longest:
+            raise InputError(
+                f"model.masking.max_span_length: {masking.max_span_length} must be below data.max_length {longest}, "
+                f"so that something of a session stays visible; lower it to {longest - 1} or raise data.max_length"
+            )
+        return self
+
+    @property
+    def metrics(self) -> list[str]:
+        """Names of everything that is computed: ``ndcg@10`` of the next item, ``purchase/auc`` of a label."""
+        return [
+            *(self.evaluation.metrics if self.model.next_item else []),
+            *(f"{head.column}/{metric}" for head in self.model.labels for metric in LABEL_METRICS[head.kind]),
+        ]
+
+    @property
+    def monitor(self) -> str:
+        """The validation metric that chooses the best epoch."""
+        if self.train.monitor is not None:
+            return self.train.monitor
+        return f"ndcg@{self.evaluation.cutoffs[-1]}" if self.model.next_item else self.metrics[0]
+
+    def merit(self, metrics: Mapping[str, float]) -> float:
+        """The monitored one of `metrics`, its sign turned where lower is better: the largest is the best."""
+        return metrics[self.monitor] * (-1 if lower_is_better(self.monitor) else 1)
+
+    # reading ------------------------------------------------------------------------------------
+
+    @classmethod
+    def parse(cls, content: Any, source: str = "spec") -> RunSpec:
+        """Check plain `content` (of YAML or JSON).
+
+        Raises
+        ------
+        InputError
+            with the dotted path, the value and a remedy, for the first thing that is wrong.
+        """
+        if not isinstance(content, Mapping):
+            raise InputError(
+                f"{source}: expected keys such as data and model, got {type(content).__name__}; see the README "
+                "(a file of events is prepared first: `t4r-lab prepare`)"
+            )
+        try:
+            return cls.model_validate(dict(content))
+        except ValidationError as error:
+            raise InputError(f"{source}: {explain(cls, content, error)}") from None
+
+    @classmethod
+    def loads(cls, text: str, source: str = "spec") -> RunSpec:
+        """Check YAML or JSON `text` of a spec file; a section ``search:`` is a study's, and left out here."""
+        return cls.parse(without_search(read_document(text, source)), source)
+
+    @classmethod
+    def load(cls, path: str | Path) -> RunSpec:
+        """Read and check a YAML or JSON file."""
+        return cls.parse(without_search(read_file(path)), str(path))
+
+    # writing ------------------------------------------------------------------------------------
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain content, complete with every default."""
+        return self.model_dump(mode="json")
+
+    def to_yaml(self) -> str:
+        return yaml.safe_dump(self.to_dict(), sort_keys=False, allow_unicode=True)
+
+    def to_json(self) -> str:
+        return json.dumps(self.to_dict(), indent=2, ensure_ascii=False) + "\n"
+
+    # knobs --------------------------------------------------------------------------------------
+
+    def knobs(self) -> dict[str, Knob]:
+        """Every knob of this spec by its dotted path."""
+        return {k.path: k for k in walk(self)}
+
+    def flat(self) -> dict[str, Any]:
+        """Every value by its dotted path: the parameters of the run's record."""
+        return {path: k.value for path, k in self.knobs().items()}
+
+    def override(self, changes: Mapping[str, Any]) -> RunSpec:
+        """A new spec with the values at dotted paths replaced.
+
+        A changed ``kind`` keeps the values that the new kind knows and drops the others. Paths are set
+        before the whole is checked, so that changes which only fit together can be made together.
+        """
+        content = self.to_dict()
+        for path in sorted(changes, key=lambda p: not p.endswith(".kind")):
+            _set(content, path, changes[path], dict(changes))
+        return RunSpec.parse(content, "change")
+
+
+def read_file(path: str | Path) -> Any:
+    """The plain content of a spec file, YAML or JSON."""
+    try:
+        text = Path(path).read_text(encoding="utf-8")
+    except (OSError, ValueError) as error:
+        if isinstance(error, UnicodeDecodeError):
+            raise InputError(f"{path}: not a text file; give the path of a YAML or JSON spec") from None
+        why = getattr(error, "strerror", None) or error
+        raise InputError(f"{path}: cannot be read ({why}); give the path of a spec file") from None
+    return read_document(text, str(path))
+
+
+def without_search(content: Any) -> Any:
+    """A spec file's content without its section ``search:``, which is a study's."""
+    return (
+        {key: value for key, value in content.items() if key != "search"} if isinstance(content, Mapping) else content
+    )
+
+
+def parse_assignment(text: str) -> tuple[str, Any]:
+    """``path=value`` of the command line as path and typed value.
+
+    >>> parse_assignment("train.learning_rate=1e-3")
+    ('train.learning_rate', '1e-3')
+    >>> parse_assignment("evaluation.cutoffs=[5, 10]")
+    ('evaluation.cutoffs', [5, 10])
+    """
+    path, equals, value = text.partition("=")
+    if not equals or not path.strip():
+        raise InputError(f"--set {shortened(text)}: expected path=value, for example --set train.epochs=5")
+    try:
+        return path.strip(), read_yaml(value, "--set")
+    except InputError:
+        raise InputError(
+            f"--set {shortened(text)}: the value is not valid YAML; quote it, as in --set name='\"a: b\"'"
+        ) from None
+
+
+def _set(content: Any, path: str, value: Any, changes: Mapping[str, Any]) -> None:
+    *parents, last = path.split(".")
+    here, trail = content, ""
+    for key in parents:
+        here = _child(here, key, trail, path)
+        trail = f"{trail}{key}."
+    if isinstance(here, list):
+        here[_index(here, last, path)] = value
+        return
+    if not isinstance(here, dict):
+        raise InputError(f"{path}: {trail.rstrip('.')} holds a single value; set {trail.rstrip('.')} itself")
+    if trail == "" and last not in content:
+        raise InputError(f"{path}: unknown key; {did_you_mean(path, content)}")
+    if last == "kind" and here.get("kind") != value:
+        _keep_known(here, trail, value, changes)
+    here[last] = value
+
+
+def _child(here: Any, key: str, trail: str, path: str) -> Any:
+    if isinstance(here, list):
+        return here[_index(here, key, path)]
+    if isinstance(here, dict) and trail == "model.inputs.features.":
+        here.setdefault(key, {})  # the one open dictionary: its keys are columns, checked against the schema later
+    if not isinstance(here, dict) or key not in here:
+        known = list(here) if isinstance(here, dict) else []
+        remedy = did_you_mean(key, known) if known else "it holds a single value"
+        raise InputError(f"{path}: unknown key {trail}{key}; {remedy}")
+    if here[key] is None:
+        here[key] = {}
+    return here[key]
+
+
+def _index(here: list[Any], key: str, path: str) -> int:
+    if not key.isdecimal() or len(key) > 9 or int(key) >= len(here):
+        raise InputError(f"{path}: {shortened(key)} is not an index of a list of {len(here)}; use 0 to {len(here) - 1}")
+    return int(key)
+
+
+def _keep_known(here: dict[str, Any], trail: str, kind: Any, changes: Mapping[str, Any]) -> None:
+    """Drop what the new kind doesn't know, unless the same change sets it (then it is an error to show)."""
+    known = kinds_at(trail.rstrip(".")).get(kind) if isinstance(kind, str) else None
+    if known is None:
+        return
+    for key in list(here):
+        if key not in known.model_fields and f"{trail}{key}" not in changes:
+            del here[key]
+
+
+def kinds_at(path: str) -> dict[str, type[Part]]:
+    """The parts that may stand at a dotted path such as ``model.body``, by kind."""
+    annotation: Any = RunSpec
+    for key in path.split("."):
+        annotation = _annotation(annotation, key, {})
+    return variants(annotation)
+
+
+# explaining -------------------------------------------------------------------------------------
+
+
+def _annotation(owner: Any, key: str, raw: Any) -> Any:
+    """The annotation of `key` in `owner` (a part, a union of parts, or a container)."""
+    inner = element(owner) if not isinstance(owner, type) else None
+    if inner is not None:
+        return inner
+    part = _part(owner, raw)
+    if part is None or key not in part.model_fields:
+        return None
+    field = part.model_fields[key]
+    return field.annotation
+
+
+def _part(owner: Any, raw: Any) -> type[Part] | None:
+    """The part that `raw` is meant to be: of its kind, if it names one that there is."""
+    kinds = variants(owner)
+    kind = raw.get("kind", "") if isinstance(raw, Mapping) else ""
+    return (kinds.get(kind) if isinstance(kind, str) else None) or next(iter(kinds.values()), None)
+
+
+def explain(root: type[Part], content: Any, error: ValidationError) -> str:
+    """The first error as ``path: what is wrong (value); remedy``."""
+    first = error.errors()[0]
+    loc, raw, owner = list(first["loc"]), content, root
+    path: list[str] = []
+    for i, key in enumerate(loc):
+        if isinstance(raw, Mapping) and key not in raw and str(key) in variants(owner):
+            continue  # pydantic names the variant of a union in the location; a person doesn't
+        last = i == len(loc) - 1
+        if first["type"] == "extra_forbidden" and last:
+            part = _part(owner, raw)
+            known = part.model_fields if part else ()
+            return f"{'.'.join([*path, clipped(str(key))])}: unknown key; {did_you_mean(str(key), known)}"
+        owner = _annotation(owner, str(key), raw)
+        path.append(str(key))
+        try:
+            raw = raw[key]
+        except (KeyError, IndexError, TypeError):
+            raw = None
+    return _sentence(".".join(path), raw, owner, first)
+
+
+def _sentence(path: str, value: Any, owner: Any, first: Any) -> str:
+    where, context = (f"{path}: " if path else ""), first.get("ctx", {})
+    if first["type"] == "missing":
+        return f"{where}is required; add it"
+    if first["type"] in ("union_tag_invalid", "union_tag_not_found"):
+        choices = list(variants(owner))
+        kind = value.get("kind") if isinstance(value, Mapping) else value
+        word = f"unknown kind {shortened(kind)}" if first["type"] == "union_tag_invalid" else "needs a kind"
+        return f"{path}.kind: {word}; {did_you_mean(kind, choices)}"
+    if first["type"] == "literal_error":
+        choices = [c.strip("' ") for c in context["expected"].replace(" or ", ", ").split(",")]
+        return f"{where}{shortened(value)} is not a choice; {did_you_mean(value, choices)}"
+    if first["type"] == "value_error":
+        return f"{where}{context['error']}"
+    return f"{where}{shortened(value)} is wrong: {first['msg'][0].lower()}{first['msg'][1:]}; change it"

@@ -1,0 +1,280 @@
+"""The parts of a run: data, model, training, evaluation. Every knob is defined here and only here."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, field_validator, model_validator
+
+from t4r_lab.base.errors import InputError
+from t4r_lab.spec.body_specs import GPT2, BodySpec, pair_refusal
+from t4r_lab.spec.head_specs import NEXT_ITEM, Binary, Categorical, HeadSpec, NextItem, Regression, head_name
+from t4r_lab.spec.knobs import Part, knob
+
+# ── Data ────────────────────────────────────────────────────────────────────────────────────────
+
+
+class DataSpec(Part):
+    """Which prepared data, and how much of each session is read."""
+
+    path: str = Field(description="folder written by `t4r-lab prepare`")
+    max_length: int = knob(
+        20, "events of a session the model reads; the newest are kept", low=2, high=1024, search=(10, 50)
+    )
+
+
+# ── Inputs ──────────────────────────────────────────────────────────────────────────────────────
+
+Aggregation = Literal["concat", "element-wise-sum", "element-wise-sum-item-multi"]
+Encoding = Literal["embedding", "scalar", "projected", "soft_one_hot"]
+
+
+class VectorsSpec(Part):
+    """Vectors made elsewhere, of a text or image model for example: one for each item, or each value of a column."""
+
+    path: str = Field(
+        description=".parquet with a column of the user's own ids and a column of lists, or .npy with a row per id"
+    )
+    trainable: bool = knob(False, "train the vectors too; otherwise they stay as given")
+    normalization: Literal["none", "l2", "standardize"] = knob(
+        "none", "of the given vectors. l2: each of length 1; standardize: each dimension to mean 0 and deviation 1"
+    )
+    missing: Literal["refuse", "zero"] = knob("refuse", "ids without a vector: refuse them, or give them zeros")
+
+    @field_validator("path")
+    @classmethod
+    def _path_is_there(cls, path: str) -> str:
+        if not path.strip():
+            raise InputError("is empty; give the path of a .parquet or .npy file")
+        return path
+
+
+class FeatureSpec(Part):
+    """How one column enters the model. A feature with `vectors` may have any name: it belongs to the item."""
+
+    encoding: Encoding | None = knob(
+        None, "categorical: embedding; continuous: scalar, projected or soft_one_hot. Empty: by the column's kind"
+    )
+    dim: int | None = knob(
+        None, "width of the feature; empty: from its cardinality, the item as wide as the body", low=1, high=2048
+    )
+    bins: int = knob(10, "soft one-hot: number of embeddings that are mixed", low=2, high=1000)
+    table: str | None = knob(None, "categorical: columns that name the same embedding table share it; empty: its own")
+    vectors: VectorsSpec | None = Field(
+        None, description="of a column: where its embedding starts; under a new name: pre-trained vectors of the items"
+    )
+
+
+class InputsSpec(Part):
+    """Feature aggregation: which columns, how encoded, how joined."""
+
+    features: dict[str, FeatureSpec] | None = Field(
+        None, description="columns by name; empty: every feature of the schema with its default encoding"
+    )
+    aggregation: Aggregation = knob("concat", "how the features of one event become one vector")
+    continuous_projection: int | None = knob(
+        None,
+        "width to which one layer projects all continuous columns together, but those with an encoding of their own; "
+        "empty: each by itself",
+        low=1,
+        high=2048,
+    )
+    layer_norm: bool = knob(False, "layer norm of each embedded or projected feature before aggregation")
+    dropout: float = knob(0.0, "dropout on the aggregated vector", low=0, high=0.95, search=(0, 0.5))
+    shared_embeddings: float = knob(
+        0.0,
+        "stochastic shared embeddings (Wu et al., 2019): chance in training that an id is swapped for any other one",
+        low=0,
+        high=1,
+        search=(0, 0.1),
+    )
+    swap_noise: float = knob(
+        0.0,
+        "stochastic swap noise: chance in training that a value is that of an event of another session of the batch",
+        low=0,
+        high=1,
+        search=(0, 0.3),
+    )
+    swap: Literal["feature", "event"] = knob("feature", "swap noise takes single values, or an event with all of them")
+    init_std: float = knob(0.05, "standard deviation of the initial embeddings", low=1e-4, high=1, search=(0.01, 0.15))
+
+
+# ── Masking ─────────────────────────────────────────────────────────────────────────────────────
+
+
+class CLM(Part):
+    """Causal: each position predicts the next item from those before."""
+
+    kind: Literal["clm"] = "clm"
+    predict: Literal["all", "last"] = knob("all", "train on every next item of a session, or on its last only")
+
+
+class MLM(Part):
+    """Masked: hidden items are predicted from both sides."""
+
+    kind: Literal["mlm"] = "mlm"
+    probability: float = knob(0.2, "share of the positions hidden in training", low=0.01, high=0.99, search=(0.05, 0.7))
+
+
+class PLM(Part):
+    """Permutation: chosen events are predicted in a random order, each from those before it in that order."""
+
+    kind: Literal["plm"] = "plm"
+    probability: float = knob(
+        0.2, "share of the positions predicted in training; 0: one a session", low=0, high=1, search=(0, 0.7)
+    )
+    max_span_length: int = knob(
+        5, "predicted positions stand in spans of 1 to so many; below data.max_length", low=1, high=1023, search=(2, 6)
+    )
+    permute_all: bool = knob(False, "predict every position but the first of the random order, instead of spans")
+
+
+class RTD(Part):
+    """Replaced items: a discriminator finds which items the masked model (MLM) has replaced; trained jointly."""
+
+    kind: Literal["rtd"] = "rtd"
+    probability: float = knob(
+        0.2, "share of the positions hidden, and then replaced, in training", low=0.01, high=0.99, search=(0.05, 0.7)
+    )
+    weight: float = knob(10.0, "weight of the discriminator's loss beside the generator's", low=0, high=1000,
+                         search=(1, 50), log=True)  # fmt: skip
+    discriminator: Literal["shared", "separate"] = knob(
+        "shared", "its body: the generator's own, or a second one on the same input block"
+    )
+    temperature: float = knob(
+        1.0, "replacements are drawn from softmax(scores / temperature)", low=0.01, high=100, search=(0.5, 2), log=True
+    )
+
+
+MaskingSpec = Annotated[CLM | MLM | PLM | RTD, Field(discriminator="kind")]
+
+# ── Towers ──────────────────────────────────────────────────────────────────────────────────────
+
+
+class TowerSpec(Part):
+    """Another tower: features of its own and a body of its own."""
+
+    inputs: InputsSpec = Field(InputsSpec(), description="the tower's features and their aggregation")
+    body: BodySpec = Field(GPT2(), description="the tower's network over the sequence")
+
+
+# ── The model ───────────────────────────────────────────────────────────────────────────────────
+
+
+class ModelSpec(Part):
+    """The four layers of the meta-architecture."""
+
+    inputs: InputsSpec = Field(InputsSpec(), description="features and their aggregation")
+    masking: MaskingSpec = Field(CLM(), description="what is hidden and what is predicted in training")
+    body: BodySpec = Field(GPT2(), description="the network over the sequence")
+    towers: list[TowerSpec] = Field(
+        [], description="further towers beside inputs and body; all share the masking", max_length=8
+    )
+    merge: Literal["concat", "sum", "gate"] = knob("concat", "how the outputs of several towers become one")
+    heads: list[HeadSpec] = Field([NextItem()], description="what is predicted", min_length=1, max_length=32)
+
+    @model_validator(mode="after")
+    def _pair_is_allowed(self) -> ModelSpec:
+        for body in self.bodies:
+            if refusal := pair_refusal(body.kind, self.masking.kind):
+                raise InputError(refusal)
+        return self
+
+    @model_validator(mode="after")
+    def _towers_can_be_merged(self) -> ModelSpec:
+        widths = [body.d_model for body in self.bodies]
+        if self.merge != "concat" and len(set(widths)) > 1:
+            raise InputError(
+                f"merge {self.merge!r} needs towers of one width, but their d_model are {', '.join(map(str, widths))}; "
+                "give all one d_model, or merge by concat"
+            )
+        return self
+
+    @field_validator("heads", mode="before")
+    @classmethod
+    def _next_item_unless_said_otherwise(cls, heads: Any) -> Any:
+        if not isinstance(heads, list):
+            return heads
+        return [{"kind": NEXT_ITEM, **h} if isinstance(h, dict) and "kind" not in h else h for h in heads]
+
+    @model_validator(mode="after")
+    def _each_task_once(self) -> ModelSpec:
+        names = [head_name(head) for head in self.heads]
+        for index, name in enumerate(names):
+            if name in names[:index]:
+                what = "next item" if name == NEXT_ITEM else f"label {name!r}"
+                raise InputError(f"heads.{index} predicts the {what}, as heads.{names.index(name)} does; remove one")
+        if not any(head.weight for head in self.heads):
+            raise InputError("heads: every weight is 0, so nothing would be learned; set one above 0")
+        return self
+
+    @property
+    def bodies(self) -> list[BodySpec]:
+        """The body of every tower, the model's own first."""
+        return [self.body, *(tower.body for tower in self.towers)]
+
+    @property
+    def next_item(self) -> NextItem | None:
+        """The head that predicts the next item."""
+        return next((head for head in self.heads if isinstance(head, NextItem)), None)
+
+    @property
+    def fits_temperature(self) -> bool:
+        return self.next_item is not None and self.next_item.fit_temperature
+
+    @property
+    def labels(self) -> list[Binary | Categorical | Regression]:
+        """The heads that predict labels."""
+        return [head for head in self.heads if not isinstance(head, NextItem)]
+
+
+# ── Training and evaluation ─────────────────────────────────────────────────────────────────────
+
+METRICS = ("ndcg", "recall", "mrr")
+"""Full-ranking metrics at each cutoff."""
+
+
+class EvaluationSpec(Part):
+    """How the model is judged: full ranking over all items, ties by halves."""
+
+    cutoffs: list[int] = Field([10, 20], description="lengths k of the list that is judged", min_length=1)
+    positions: Literal["last", "all"] = knob(
+        "last", "predict each session's last event, or every event after the first"
+    )
+    filter_seen: bool = knob(False, "items already in the session are no candidates")
+
+    @model_validator(mode="after")
+    def _cutoffs_are_positive(self) -> EvaluationSpec:
+        if any(k < 1 for k in self.cutoffs) or len(set(self.cutoffs)) < len(self.cutoffs):
+            raise InputError(f"cutoffs {self.cutoffs} must be different whole numbers from 1 up, for example [10, 20]")
+        return self
+
+    @property
+    def metrics(self) -> list[str]:
+        """Names of everything that is computed, such as ``ndcg@10``."""
+        return [f"{metric}@{k}" for k in self.cutoffs for metric in METRICS]
+
+
+class TrainSpec(Part):
+    """The training loop."""
+
+    fit_on: Literal["train", "train+valid"] = knob(
+        "train", "train+valid: a final fit for a set number of epochs, without validation or early stopping"
+    )
+    epochs: int = knob(10, "passes over the training part at most", low=1, high=10_000)
+    batch_size: int = knob(
+        128, "sessions in one step, all processes together", low=1, high=65_536, search=(128, 512), log=True
+    )
+    learning_rate: float = knob(1e-3, "peak step size of AdamW", low=1e-8, high=10, search=(1e-4, 1e-2), log=True)
+    weight_decay: float = knob(1e-5, "decoupled weight decay", low=0, high=10, search=(1e-6, 1e-3), log=True)
+    schedule: Literal["constant", "linear", "cosine"] = knob("linear", "how the learning rate falls after warm-up")
+    warmup: float = knob(0.1, "share of all steps over which the learning rate rises", low=0, high=1, search=(0, 0.3))
+    clip_norm: float | None = knob(1.0, "largest norm of the gradient; empty: no clipping", low=1e-6)
+    patience: int | None = knob(3, "stop after so many epochs without a better validation metric; empty: never", low=1)
+    monitor: str | None = knob(
+        None, "validation metric that decides; empty: ndcg at the last cutoff, or the first label's first metric"
+    )
+    seed: int = knob(0, "seed of initial weights, order and dropout", low=0, high=2**31 - 1)
+    precision: Literal["float32", "bfloat16", "float16"] = knob("float32", "arithmetic of the body")
+    device: Literal["auto", "cpu"] = knob("auto", "auto: an accelerator where there is one")
+    checkpoint_seconds: float = knob(60.0, "after so many seconds the state is kept within an epoch too", low=0)

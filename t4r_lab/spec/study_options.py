@@ -1,0 +1,204 @@
+"""StudyOptions: what a study searches, by what it judges, and how long; the ``search:`` section of a spec file."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field, ValidationError
+
+from t4r_lab.base.errors import InputError, did_you_mean, shortened
+from t4r_lab.spec.head_specs import CALIBRATION, COSTS, lower_is_better
+from t4r_lab.spec.knobs import Part, knob
+from t4r_lab.spec.run_spec import RunSpec, explain, read_file, without_search
+from t4r_lab.spec.space import Domain, Range, search_space
+
+DEFAULT_TRIALS = 30
+MOST_OBJECTIVES = 3
+BUDGET = ("trials", "minutes", "workers")
+"""Options that may change when a study goes on; by the others trials are made comparable."""
+
+
+class StudyOptions(Part):
+    """A search over specs."""
+
+    presets: list[Literal["regularizers", "paper", "architecture"]] = Field(
+        [], description="sets of paths, each searched over its own range: regularizers, paper, architecture"
+    )
+    space: dict[str, Range | None] = Field({}, description="further paths; empty: over the knob's own range")
+    objectives: list[str] = Field(
+        [], description="metrics that are sought; empty: the one that the spec monitors", max_length=MOST_OBJECTIVES
+    )
+    constraints: list[str] = Field([], description="what a model must keep, such as ece<=0.05 or parameters<=1e6")
+    sampler: Literal["tpe", "gp", "qmc", "random", "grid"] = knob("tpe", "how the next values are chosen")
+    pruner: Literal["median", "hyperband", "none"] = knob(
+        "median", "which trials end early; with several objectives none does"
+    )
+    seed: int = knob(0, "seed of the sampler", low=0, high=2**31 - 1)
+    trials: int | None = knob(
+        None, f"trials in all, the starting spec among them; empty: {DEFAULT_TRIALS}, or what the minutes allow", low=1
+    )
+    minutes: float | None = knob(None, "after so many minutes no trial begins, and a running one is stopped", low=0.01)
+    workers: int = knob(1, "processes that try specs; 0: only watch those on other machines", low=0, high=256)
+
+    @classmethod
+    def parse(cls, content: Any, source: str = "search") -> StudyOptions:
+        """Check plain content.
+
+        Raises
+        ------
+        InputError
+            with the option, its value and a remedy.
+        """
+        if not isinstance(content, Mapping):
+            raise InputError(f"{source}: expected keys such as presets and space; see `t4r-lab tune --help`")
+        try:
+            return cls.model_validate(dict(content))
+        except ValidationError as error:
+            raise InputError(f"{source}: {explain(cls, content, error)}") from None
+
+    @property
+    def wanted(self) -> int | None:
+        """Trials in all; None for what the minutes allow."""
+        return DEFAULT_TRIALS if self.trials is None and self.minutes is None else self.trials
+
+
+@dataclass(frozen=True)
+class Constraint:
+    """A bound that a metric must keep."""
+
+    text: str
+    metric: str
+    bound: float
+    sign: int
+
+    def excess(self, metrics: Mapping[str, float]) -> float:
+        """How far the metric is beyond the bound: 0 or less where it is kept."""
+        return self.sign * (metrics[self.metric] - self.bound)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A study, checked: the spec it starts from, where it looks, and what it is judged by."""
+
+    spec: RunSpec
+    space: dict[str, Domain]
+    objectives: tuple[str, ...]
+    constraints: tuple[Constraint, ...]
+    options: StudyOptions
+
+    @classmethod
+    def of(cls, spec: RunSpec, options: StudyOptions) -> Plan:
+        """Check `options` against the spec that the study starts from.
+
+        Raises
+        ------
+        InputError
+            for whatever can't be searched or judged.
+        """
+        if spec.train.fit_on != "train":
+            raise InputError("train.fit_on: a study is judged on the validation part; set it to train")
+        constraints = tuple(_constraint(text) for text in options.constraints)
+        objectives = tuple(options.objectives) or (spec.monitor,)
+        known = judged_metrics(spec)
+        for name in (*objectives, *(c.metric for c in constraints)):
+            if name not in known:
+                raise InputError(f"objective {shortened(name)}: it is not computed; {did_you_mean(name, known)}")
+        if len(set(objectives)) < len(objectives):
+            raise InputError(f"objectives {', '.join(objectives)}: each once; remove the repeated one")
+        if objectives[0] in spec.metrics:  # the best epoch of a trial is the best by what is sought
+            spec = spec.override({"train.monitor": objectives[0]})
+        return cls(spec, search_space(spec, list(options.presets), options.space), objectives, constraints, options)
+
+    @property
+    def prunes(self) -> bool:
+        """Whether trials can end early: by one objective that each epoch has."""
+        return self.options.pruner != "none" and len(self.objectives) == 1 and self.objectives[0] in self.spec.metrics
+
+    @property
+    def remarks(self) -> list[str]:
+        """What the user should know before it starts."""
+        found = []
+        if self.options.pruner != "none" and not self.prunes:
+            why = "of several objectives" if len(self.objectives) > 1 else f"since no epoch has {self.objectives[0]}"
+            found.append(f"no trial is pruned, {why}")
+        flat = self.spec.flat()
+        outside = [path for path, domain in self.space.items() if path in flat and flat[path] not in domain]
+        if outside:
+            found.append(f"trial 0 starts outside the search at {', '.join(outside)}")
+        return found
+
+    def lower(self, objective: str) -> bool:
+        return lower_is_better(objective)
+
+    def comparable(self) -> dict[str, Any]:
+        """What two plans must share so that their trials belong to one study."""
+        spec = self.spec.to_dict()
+        return {
+            "space": {path: domain.words for path, domain in self.space.items()},
+            "objectives": list(self.objectives),
+            "constraints": [c.text for c in self.constraints],
+            "sampler": self.options.sampler,
+            "pruner": self.options.pruner,
+            "spec": {**spec, "data": {**spec["data"], "path": ""}},
+        }
+
+
+def judged_metrics(spec: RunSpec) -> list[str]:
+    """What a trial can be judged by: each epoch's metrics, those of the final judgement, and what the model costs."""
+    if spec.model.next_item is None:
+        return [*spec.metrics, *COSTS]
+    lists = [f"{name}@{k}" for k in spec.evaluation.cutoffs for name in ("map", "precision", "coverage", "novelty")]
+    return [*spec.metrics, *lists, *CALIBRATION, *COSTS]
+
+
+def time_words(each: float, left: int | None, workers: int, minutes: float | None = None) -> str:
+    """How long `left` trials (None: as many as the `minutes` allow) of `each` seconds take, or how many there will be.
+
+    >>> time_words(20, 30, 2)
+    '30 trials of about 20 s each: about 5 min with 2 workers'
+    >>> time_words(20, 30, 2, 3)
+    '30 trials of about 20 s each: about 5 min with 2 workers, but 3 min are given: about 18 trials'
+    >>> time_words(20, None, 1, 10)
+    'about 20 s a trial: about 30 trials in 10 min with 1 worker'
+    >>> time_words(20, 1, 1)
+    '1 trial of about 20 s: about 20 s with 1 worker'
+    """
+    crew = f"{max(workers, 1)} worker{'s' if workers > 1 else ''}"
+    within = None if minutes is None else int(60 * minutes * max(workers, 1) / max(each, 1e-9))
+    if left is None:
+        return f"about {_time(each)} a trial: about {within:,} trials in {minutes:g} min with {crew}"
+    trials = f"{left} trials of about {_time(each)} each" if left != 1 else f"1 trial of about {_time(each)}"
+    words = f"{trials}: about {_time(each * left / max(workers, 1))} with {crew}"
+    if within is not None and within < left:
+        words += f", but {minutes:g} min are given: about {within:,} trials"
+    return words
+
+
+def _time(seconds: float) -> str:
+    return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min"
+
+
+def _constraint(text: str) -> Constraint:
+    found = re.fullmatch(r"\s*([^\s<>=]+)\s*(<=|>=)\s*(\S+)\s*", text)
+    try:
+        if found is None:
+            raise ValueError
+        metric, comparison, bound = found[1], found[2], float(found[3])
+    except ValueError:
+        raise InputError(
+            f"constraint {shortened(text)}: expected metric<=number or metric>=number, such as ece<=0.05"
+        ) from None
+    return Constraint(f"{metric}{comparison}{bound:g}", metric, bound, 1 if comparison == "<=" else -1)
+
+
+def load_study(path: str | Path) -> tuple[RunSpec, dict[str, Any]]:
+    """A spec file whose ``search:`` section, if there is one, stands apart as plain content of `StudyOptions`."""
+    content = read_file(path)
+    spec = RunSpec.parse(without_search(content), str(path))
+    section = content.get("search") or {}
+    StudyOptions.parse(section, f"{path}: search")
+    return spec, dict(section)

@@ -1,0 +1,200 @@
+"""Recorded runs, as they are read."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from t4r_lab.base import homes
+from t4r_lab.base.errors import InputError, did_you_mean
+from t4r_lab.spec import RunSpec
+from t4r_lab.tracking import record_file
+from t4r_lab.tracking.artifacts import Artifacts
+from t4r_lab.tracking.client import PAGE, client_of, is_empty, server
+from t4r_lab.tracking.names import DATA, HOST, REASON, SPEC, STUDY, WARNINGS, from_key, looks_of
+from t4r_lab.tracking.record_file import FOLDER
+from t4r_lab.tracking.run_record import place_tags
+
+
+@dataclass(frozen=True)
+class RunRow:
+    """One recorded run at a glance."""
+
+    run_id: str
+    name: str
+    status: str
+    started: float
+    seconds: float
+    body: str
+    masking: str
+    data: str
+    digest: str
+    valid: dict[str, float] = field(default_factory=dict)
+    test: dict[str, float] = field(default_factory=dict)
+    baselines: dict[str, dict[str, dict[str, float]]] = field(default_factory=dict)
+    """part → baseline → metrics"""
+    looks: int = 0
+    reason: str = ""
+    folder: str = ""
+    """of its checkpoints"""
+    host: str = ""
+    """the machine that it trained on; unknown of earlier versions"""
+    warnings: dict[str, list[str]] = field(default_factory=dict)
+    """train, valid or test → what the user should doubt"""
+
+    @property
+    def doubts(self) -> list[str]:
+        """The warnings of all parts."""
+        return [words for part in ("train", "valid", "test") for words in self.warnings.get(part, [])]
+
+
+def runs(home: Path) -> list[RunRow]:
+    """Every run of the home, newest first; studies and their trials, which keep no model, are none."""
+    if is_empty(home):
+        return []
+    client, experiment = client_of(home)
+    rows: list[RunRow] = []
+    token = None
+    while True:
+        page = client.search_runs(
+            [experiment], max_results=PAGE, order_by=["attributes.start_time DESC"], page_token=token
+        )
+        rows += [_row(home, run) for run in page if STUDY not in run.data.tags]
+        token = page.token
+        if not token:
+            return rows
+
+
+def of_data(home: Path, digest: str) -> list[tuple[str, str]]:
+    """Every run and study on the prepared data with that digest, newest first: its name, and where the data were.
+
+    Nothing is read, or made for it, where nothing was ever recorded.
+    """
+    if is_empty(home):
+        return []
+    client, experiment = client_of(home)
+    found: list[tuple[str, str]] = []
+    token = None
+    while True:
+        page = client.search_runs([experiment], f"tags.`{DATA}` = '{digest}'", max_results=PAGE, page_token=token)
+        for run in page:
+            what = "study" if STUDY in run.data.tags else "run"
+            places = [given.dataset.source for given in (run.inputs.dataset_inputs if run.inputs else ())]
+            found.append((f"{what} {run.info.run_name}", places[0] if places else ""))
+        token = page.token
+        if not token:
+            return found
+
+
+def _row(home: Path, run: Any) -> RunRow:
+    """What can be read of a run, whose tags anyone may edit in MLflow's pages."""
+    parameters, tags, info = run.data.params, run.data.tags, run.info
+    scores: dict[str, dict[str, float]] = {"valid": {}, "test": {}}
+    baselines: dict[str, dict[str, dict[str, float]]] = {"valid": {}, "test": {}}
+    for key, value in run.data.metrics.items():
+        if found := from_key(key):
+            baseline, part, metric = found
+            (baselines[part].setdefault(baseline, {}) if baseline else scores[part])[metric] = value
+    going = info.status == "RUNNING" or not info.end_time  # a run that was resumed still has the end it had
+    started = (info.start_time or 0) / 1000
+    ended = time.time() if going else info.end_time / 1000
+    folder = str(home / tags[FOLDER]) if tags.get(FOLDER) else ""
+    warnings = {k.removeprefix(WARNINGS): v.splitlines() for k, v in tags.items() if k.startswith(WARNINGS) and v}
+    return RunRow(
+        info.run_id, info.run_name or info.run_id[:8], info.status, started, ended - started,
+        parameters.get("model.body.kind", ""), parameters.get("model.masking.kind", ""),
+        parameters.get("data.path", ""), tags.get(DATA, ""), scores["valid"], scores["test"], baselines,
+        looks_of(tags), tags.get(REASON, ""), folder, tags.get(HOST, ""), warnings,
+    )  # fmt: skip
+
+
+def find(home: Path, run: str) -> RunRow:
+    """The run with that id, that beginning of an id (4 characters or more) or, newest first, that name.
+
+    Raises
+    ------
+    InputError
+        if there is none, naming the nearest, or if the beginning is that of several.
+    """
+    rows = runs(home)
+    exact = [r for r in rows if r.run_id == run] or [r for r in rows if r.name == run]
+    if exact:
+        return exact[0]
+    begin = [r for r in rows if len(run) >= 4 and r.run_id.startswith(run)]
+    if len(begin) == 1:
+        return begin[0]
+    if begin:
+        raise InputError(
+            f"run {run!r}: {len(begin)} ids begin like that; give more of it, such as {begin[0].run_id[:12]}"
+        )
+    if not rows:
+        raise InputError(
+            f"run {run!r}: there are no runs in {home}; train one with `t4r-lab train`, or set T4R_LAB_HOME"
+        )
+    names = list(dict.fromkeys(r.name for r in rows))[:20]
+    raise InputError(f"run {run!r}: no such run in {home}; {did_you_mean(run, names)}")
+
+
+def of_folder(home: Path, folder: Path) -> RunRow | None:
+    """The latest run with its checkpoints in `folder`."""
+    if is_empty(home):
+        return None
+    client, experiment = client_of(home)
+    for path in dict.fromkeys((place_tags(home, folder)[FOLDER], str(folder.absolute()))):
+        if "'" in path and '"' in path:  # MLflow can't search for it
+            continue
+        quote = '"' if "'" in path else "'"
+        found = client.search_runs([experiment], f"tags.`{FOLDER}` = {quote}{path}{quote}", max_results=1)
+        if found:
+            return _row(home, found[0])
+    return None
+
+
+def artifacts(home: Path, run_id: str) -> Path:
+    """The folder of the run's files, where the record is one of this machine."""
+    return record_file.artifact_folder(home, run_id)
+
+
+def tags(home: Path, run_id: str) -> dict[str, str]:
+    found: dict[str, str] = client_of(home)[0].get_run(run_id).data.tags
+    return found
+
+
+def history(home: Path, run_id: str, names: Sequence[str]) -> dict[str, list[tuple[int, float]]]:
+    """(epoch, value) of each recorded name, such as ``train/loss`` or ``epoch.valid/ndcg_at_10``."""
+    client, _ = client_of(home)
+    # by step, since an epoch in whose midst the process was killed may stand there twice
+    return {name: list({m.step: m.value for m in client.get_metric_history(run_id, name)}.items()) for name in names}
+
+
+def spec(home: Path, row: RunRow, files: Artifacts | None = None) -> RunSpec:
+    """The spec that the run was started with, on its data, wherever these lie now."""
+    files = files or Artifacts(home)
+    path = files.path(row.run_id, SPEC)
+    if not path.exists():
+        how = f"bring back a copy of {record_file.artifact_root(home)}" if not server() else "choose another run"
+        raise InputError(f"run {row.name} ({row.status.lower()}): its {SPEC} is not in the record any more; {how}")
+    return on_its_data(home, RunSpec.load(path), row.digest)
+
+
+def on_its_data(home: Path, spec: RunSpec, digest: str) -> RunSpec:
+    """`spec` with the data of that digest where they lie in the home, which may have been moved or copied with them."""
+    for place in homes.beside(home, spec.data.path):
+        if _digest(place) == digest:
+            same = os.path.exists(spec.data.path) and os.path.samefile(spec.data.path, place)
+            return spec if same else spec.override({"data.path": str(place)})
+    return spec
+
+
+def _digest(folder: str | Path) -> str | None:
+    """What prepared data say of themselves; None where there are none."""
+    from t4r_lab.data.prepared.folder import read_manifest
+
+    try:
+        return read_manifest(Path(folder)).digest
+    except (InputError, OSError):  # such as a place that may not be looked at
+        return None

@@ -1,0 +1,88 @@
+"""Studies in MLflow: a run of the study, under it one of each trial."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from t4r_lab.tracking.client import PAGE, writer_of
+from t4r_lab.tracking.names import DATA, LOOKS, NOTE, REASON, STUDY
+from t4r_lab.tracking.run_record import Record, data_input
+
+TRIAL, PARENT = "t4r.trial", "mlflow.parentRunId"
+SOURCE = {"mlflow.source.name": "t4r-lab"}
+
+
+@dataclass(frozen=True)
+class TrialRow:
+    """A trial that has ended, as it is recorded.
+
+    `note` says what was tried; `curve` has the metrics of each epoch, by their recorded names.
+    """
+
+    number: int
+    status: str
+    reason: str
+    note: str
+    began: float
+    ended: float
+    parameters: dict[str, Any]
+    metrics: dict[str, float]
+    curve: list[dict[str, float]]
+
+
+def start_study(
+    home: Path, name: str, path: str, digest: str, parameters: Mapping[str, Any], storage: str, note: str
+) -> Record:
+    """Open the run of a study on the data at `path`, under which its trials stand; `note` says what it seeks."""
+    from mlflow.entities import Param
+
+    client, experiment = writer_of(home)
+    tags = {STUDY: name, DATA: digest, LOOKS: "0", "t4r.storage": storage, NOTE: note, **SOURCE}
+    run = client.create_run(experiment, tags=tags, run_name=name)
+    client.log_batch(run.info.run_id, params=[Param(key, str(value)[:6000]) for key, value in parameters.items()])
+    client.log_inputs(run.info.run_id, [data_input(path, digest)])
+    return Record(home, run.info.run_id)
+
+
+def recorded_trials(home: Path, parent: str) -> set[int]:
+    """Numbers of the trials that have been recorded; those whose writer was killed in the midst are removed."""
+    client, experiment = writer_of(home)
+    found: set[int] = set()
+    token = None
+    while True:
+        page = client.search_runs([experiment], f"tags.`{PARENT}` = '{parent}'", max_results=PAGE, page_token=token)
+        for run in page:
+            if run.info.status == "RUNNING" and TRIAL in run.data.tags:
+                client.delete_run(run.info.run_id)
+            elif TRIAL in run.data.tags:
+                found.add(int(run.data.tags[TRIAL]))
+        token = page.token
+        if not token:
+            return found
+
+
+def write_trial(home: Path, parent: str, study: str, digest: str, row: TrialRow) -> None:
+    """Record a trial that has ended as a run under its study's."""
+    from mlflow.entities import Metric, Param
+
+    client, experiment = writer_of(home)
+    tags = {PARENT: parent, STUDY: study, TRIAL: str(row.number), REASON: row.reason[:500], NOTE: row.note, **SOURCE}
+    began, ended = int(row.began * 1000), int(row.ended * 1000)
+    run = client.create_run(experiment, began, tags, f"{row.number} · {study}")  # its page cuts long names
+    metrics = [Metric(key, value, ended, 0) for key, value in row.metrics.items()]
+    for epoch, values in enumerate(row.curve, 1):
+        metrics += [Metric(key, value, ended, epoch) for key, value in values.items()]
+    client.log_batch(run.info.run_id, params=[Param(key, str(value)) for key, value in row.parameters.items()])
+    if path := row.parameters.get("data.path"):  # what fits no model was tried on none
+        client.log_inputs(run.info.run_id, [data_input(path, digest)])
+    for at in range(0, len(metrics), PAGE):
+        client.log_batch(run.info.run_id, metrics=metrics[at : at + PAGE])
+    client.set_terminated(run.info.run_id, row.status, ended)
+
+
+def put_under(home: Path, run_id: str, parent: str) -> None:
+    """Show a run under its study's."""
+    writer_of(home)[0].set_tag(run_id, PARENT, parent)

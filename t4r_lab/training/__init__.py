@@ -1,0 +1,1 @@
+"""An experiment is opened, its model built, trained and judged. Knows neither record nor home."""

@@ -1,0 +1,258 @@
+"""Spec and schema become a model; a model becomes a folder and comes back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from t4r_lab.base.checksums import check_seal, seal
+from t4r_lab.base.errors import InputError, did_you_mean, first_line
+from t4r_lab.schema.columns import Column, Schema
+from t4r_lab.spec import Binary, Categorical, ModelSpec, NextItem, Regression, RunSpec, TowerSpec, event_summary_refusal
+from t4r_lab.spec.input_columns import missing, resolve, width
+
+if TYPE_CHECKING:
+    from t4r_lab.nn.heads.model import Model
+
+WEIGHTS, SPEC, SCHEMA = "model.safetensors", "spec.json", "schema.json"
+
+
+def check(spec: RunSpec, schema: Schema) -> None:
+    """Refuse what can't be built from `schema`, before anything is (and without importing torch).
+
+    Raises
+    ------
+    InputError
+        with the first of `refusals`.
+    """
+    for refusal in refusals(spec, schema).values():
+        raise InputError(refusal)
+
+
+def refusals(spec: RunSpec, schema: Schema) -> dict[str, str]:
+    """All that can't be built from `schema`: the path of the part → where, what is wrong and a remedy.
+
+    A feature that the schema lacks is a part of its own, as is each head; else of an input block the first thing that
+    is wrong.
+    """
+    found: dict[str, str] = {}
+    parts: list[ModelSpec | TowerSpec] = [spec.model, *spec.model.towers]
+    for index, part in enumerate(parts):
+        own, prefix = "model.inputs", f"model.towers.{index - 1}.inputs" if index else "model.inputs"
+        refused = {f"{own}.features.{name}": text for name, text in missing(part.inputs, schema).items()}
+        refused = refused or _refused(own, partial(resolve, part.inputs, schema, part.body.d_model))
+        found |= {path.replace(own, prefix, 1): text.replace(own, prefix, 1) for path, text in refused.items()}
+    for index, head in enumerate(spec.model.heads):
+        if not isinstance(head, NextItem):
+            path = f"model.heads.{index}"
+            found |= _refused(path, partial(label_column, head, schema, path))
+    return found
+
+
+def _refused(path: str, attempt: Callable[[], object]) -> dict[str, str]:
+    """What `attempt` refuses of the part at `path`: nothing, or one text."""
+    try:
+        attempt()
+    except InputError as error:
+        return {path: str(error)}
+    return {}
+
+
+def label_column(head: Binary | Categorical | Regression, schema: Schema, path: str) -> Column:
+    """The label column that a head at `path` of the spec predicts.
+
+    Raises
+    ------
+    InputError
+        if the data has no such label, or one of another kind.
+    """
+    targets = {c.name: c for c in schema.targets if c.kind != "timestamp" and c.scope != "item"}
+    if head.column not in targets:
+        remedy = did_you_mean(head.column, targets) if targets else f"prepare it with --targets {head.column}"
+        if head.column in schema:
+            word = "an attribute of items" if schema[head.column].role == "target" else "a feature"
+            remedy = f"it is {word}; prepare it with --targets {head.column}, or take another column"
+        raise InputError(f"{path}.column: the data has no label {head.column!r}; {remedy}")
+    column = targets[head.column]
+    fits = {
+        "binary": column.kind == "continuous" or column.classes == 2,
+        "categorical": column.kind == "categorical" and column.classes >= 2,
+        "regression": column.kind == "continuous",
+    }
+    if not fits[head.kind]:
+        has, other = (
+            ("numbers", "categorical") if column.kind == "continuous" else (f"{column.classes} classes", "continuous")
+        )
+        remedy = " or ".join(f"kind {kind}" for kind in fits if fits[kind]) or "another column"
+        remedy = f"use {remedy}, or prepare it with --kinds {column.source or column.name}={other}"
+        raise InputError(f"{path}.kind: {head.kind} is not for label {column.name!r}, which has {has}; {remedy}")
+    if label_level(head, column) == "event" and head.summary != "last":
+        raise InputError(f"{path}.summary: {event_summary_refusal(head.column, head.summary)}")
+    return column
+
+
+def label_level(head: Binary | Categorical | Regression, column: Column) -> str:
+    """``session`` or ``event``: as the head says, else as the column is."""
+    return head.level or ("session" if column.scope == "session" else "event")
+
+
+def build(
+    spec: RunSpec,
+    schema: Schema,
+    item_table: Mapping[str, Any] | None = None,
+    vectors: Mapping[str, Any] | None = None,
+    item_counts: Any = None,
+) -> Model:
+    """The model of a spec, its weights drawn from ``train.seed``.
+
+    Parameters
+    ----------
+    item_table: attributes by item id, (I+1,) or (I+1, K), for columns of scope ``item``.
+    vectors: what the features' ``vectors`` name, (size, W) by feature, as `data.vectors.read_vectors` gives them.
+    item_counts: events of each item in training, (I,), as `NextItemPredictionTask.count` takes them.
+    """
+    import torch
+
+    from t4r_lab.nn.bodies.towers import Towers
+    from t4r_lab.nn.heads.model import Head, Model
+
+    torch.manual_seed(spec.train.seed)
+    model = spec.model
+    parts: list[ModelSpec | TowerSpec] = [model, *model.towers]
+    towers = [_tower(part, spec, schema, item_table or {}, vectors or {}) for part in parts]
+    body = Towers(towers, model.merge) if model.towers else towers[0]
+    tasks = [_task(head, schema, f"model.heads.{index}") for index, head in enumerate(model.heads)]
+    built = Model(Head(body, tasks, [head.weight for head in model.heads]))
+    if item_counts is not None and built.predicts_items:
+        built.next_item.count(torch.as_tensor(item_counts))
+    return built
+
+
+def _task(head: Any, schema: Schema, path: str) -> Any:
+    """The task of a head spec."""
+    from t4r_lab.nn.heads.model import NextItemPredictionTask
+    from t4r_lab.nn.heads.tasks import BinaryClassificationTask, CategoricalClassificationTask, RegressionTask
+
+    if isinstance(head, NextItem):
+        return NextItemPredictionTask(
+            head.weight_tying,
+            temperature=head.temperature,
+            loss=head.loss,
+            fit_temperature=head.fit_temperature,
+            dropout=head.dropout,
+        )
+    column = label_column(head, schema, path)
+    shared: dict[str, Any] = {
+        "summary": head.summary, "level": label_level(head, column), "dropout": head.dropout,
+    }  # fmt: skip
+    if isinstance(head, Binary):
+        return BinaryClassificationTask(column.name, **shared)
+    if isinstance(head, Categorical):
+        return CategoricalClassificationTask(column.name, column.classes, **shared)
+    return RegressionTask(column.name, head.loss, mean=column.mean, std=column.std, **shared)
+
+
+def _tower(
+    part: ModelSpec | TowerSpec,
+    spec: RunSpec,
+    schema: Schema,
+    item_table: Mapping[str, Any],
+    vectors: Mapping[str, Any],
+) -> Any:
+    """Input block and body of one tower; the model itself is the first."""
+    import torch
+
+    from t4r_lab.nn.bodies.blocks import MLPBlock, SequentialBlock
+    from t4r_lab.nn.inputs.tabular import TabularSequenceFeatures
+    from t4r_lab.nn.masking import make_masking
+
+    d_model, max_length = part.body.d_model, spec.data.max_length
+    joined = width(resolve(part.inputs, schema, d_model), part.inputs.aggregation)
+    inputs = TabularSequenceFeatures.from_spec(
+        part.inputs,
+        schema,
+        d_model,
+        max_length,
+        make_masking(spec.model.masking),
+        item_table={n: torch.as_tensor(v).clone() for n, v in item_table.items()},  # weights files share no buffers
+        vectors={n: torch.as_tensor(v).clone() for n, v in vectors.items()},
+    )
+    body = _body(part.body, max_length, inputs)
+    project = [] if joined == d_model else [MLPBlock([d_model], activation=None)]
+    return SequentialBlock(inputs, *project, body)
+
+
+def _body(spec: Any, max_length: int, inputs: Any) -> Any:
+    """The block of a body spec, (B, T, d_model) to (B, T, d_model)."""
+    from t4r_lab.nn.bodies.blocks import RNNBlock, TransformerBlock
+    from t4r_lab.nn.bodies.transformers import TRANSFORMERS
+
+    if spec.kind in ("gru", "lstm"):
+        return RNNBlock(spec.kind, spec.d_model, spec.d_model, spec.n_layer, spec.dropout)
+    config = TRANSFORMERS[spec.kind].config.build(
+        d_model=spec.d_model, n_head=spec.n_head, n_layer=spec.n_layer, total_seq_length=max_length,
+        dropout=spec.dropout, activation=spec.activation, initializer_range=spec.initializer_range,
+    )  # fmt: skip
+    return TransformerBlock(config, masking=inputs.masking)
+
+
+def save(model: Model, folder: str | Path, spec: RunSpec, schema: Schema) -> None:
+    """Write weights (safetensors), spec and schema (JSON) into `folder`, with their checksums."""
+    from safetensors.torch import save_model
+
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    save_model(model, str(folder / WEIGHTS))
+    (folder / SPEC).write_text(spec.to_json(), encoding="utf-8")
+    schema.save(folder / SCHEMA)
+    seal(folder)
+
+
+def load_weights(model: Model, path: str | Path) -> None:
+    """Read weights that `save` or training wrote into `model`.
+
+    Raises
+    ------
+    InputError
+        if the file is missing, damaged or of another model.
+    """
+    from safetensors import SafetensorError
+    from safetensors.torch import load_model
+
+    try:
+        load_model(model, str(path))
+    except FileNotFoundError:
+        raise InputError(f"{path}: there are no weights; train the run first") from None
+    except (SafetensorError, RuntimeError, OSError) as error:
+        raise InputError(f"{path}: not the weights of this model ({first_line(error)}); train the run again") from None
+
+
+def load(folder: str | Path) -> tuple[Model, RunSpec, Schema]:
+    """A model as `save` wrote it, in evaluation mode, with its spec and schema.
+
+    Raises
+    ------
+    InputError
+        if a file is missing or damaged.
+    """
+    from safetensors import safe_open
+
+    from t4r_lab.nn.inputs.tabular import ITEM_TABLE
+
+    folder = Path(folder)
+    check_seal(folder, "train the run again")
+    spec, schema = RunSpec.load(folder / SPEC), Schema.load(folder / SCHEMA)
+    if not (folder / WEIGHTS).is_file():
+        raise InputError(f"{folder / WEIGHTS}: there are no weights; train the run first")
+    try:
+        with safe_open(str(folder / WEIGHTS), "pt") as weights:
+            # the item table travels with the weights, in each tower that reads it
+            names = [n for n in weights.keys() if f".inputs.{ITEM_TABLE}" in n]  # noqa: SIM118 (not a mapping)
+            table = {n.partition(f".inputs.{ITEM_TABLE}")[2]: weights.get_tensor(n) for n in names}
+    except Exception as error:
+        raise InputError(f"{folder / WEIGHTS}: damaged ({first_line(error)}); train the run again") from None
+    model = build(spec, schema, table)
+    load_weights(model, folder / WEIGHTS)
+    return model.eval(), spec, schema

@@ -1,0 +1,129 @@
+"""The state of an unfinished training: one safetensors file, replaced atomically; its progress stands in it as JSON."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from t4r_lab.base.documents import read_json
+from t4r_lab.base.errors import InputError, first_line
+from t4r_lab.base.files import replacing
+
+FILE = "checkpoint.safetensors"
+
+
+def best_path(folder: Path) -> Path:
+    """Weights of the best epoch so far."""
+    return folder / "best.safetensors"
+
+
+def remove_torn(folder: Path) -> None:
+    """Remove what a writer that was killed left half written."""
+    for path in folder.glob(".*.safetensors.*"):
+        path.unlink(missing_ok=True)
+
+
+@dataclass
+class State:
+    """Where training stands: `batch` steps into `epoch`, both from 0."""
+
+    epoch: int = 0
+    batch: int = 0
+    best_epoch: int = 0
+    best_value: float = -math.inf
+    seconds: float = 0.0
+    loss_sum: dict[str, float] = field(default_factory=dict)
+    """by task, of the epoch so far"""
+    loss_count: dict[str, int] = field(default_factory=dict)
+    skipped: int = 0
+
+    def step(self, steps_per_epoch: int) -> int:
+        return self.epoch * steps_per_epoch + self.batch
+
+    def better(self, value: float) -> bool:
+        return value > self.best_value
+
+    def end_epoch(self, value: float, best: bool, seconds: float) -> None:
+        self.epoch += 1
+        if best:
+            self.best_epoch, self.best_value = self.epoch, value
+        self.batch, self.loss_sum, self.loss_count, self.skipped, self.seconds = 0, {}, {}, 0, seconds
+
+    def out_of_patience(self, patience: int | None) -> bool:
+        return patience is not None and self.epoch - self.best_epoch >= patience
+
+
+def write_weights(path: Path, model: torch.nn.Module, write: bool = True) -> None:
+    """The model's weights, replaced atomically; only where `write` (the main process)."""
+    if write:
+        _replace(path, _named(model), {})
+
+
+def write_state(folder: Path, model: torch.nn.Module, optimizer: Any, state: State, write: bool = True) -> None:
+    """Weights, optimizer state and progress as one file."""
+    if not write:
+        return
+    tensors = {f"model.{n}": t for n, t in _named(model).items()}
+    for index, entry in optimizer.state_dict()["state"].items():
+        for key, value in entry.items():
+            tensors[f"optimizer.{index}.{key}"] = torch.as_tensor(value)
+    _replace(folder / FILE, tensors, {"state": json.dumps(asdict(state))})
+
+
+def read_state(folder: Path, model: torch.nn.Module, optimizer: Any) -> State:
+    """Bring model and optimizer back to what `write_state` saw; a fresh state where there is no checkpoint.
+
+    Raises
+    ------
+    InputError
+        if the checkpoint is damaged or of another model.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    remove_torn(folder)
+    path = folder / FILE
+    if not path.exists():
+        return State()
+    try:
+        with safe_open(str(path), "pt") as file:
+            state = State(**read_json(file.metadata()["state"], str(path)))
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a mapping)
+        own = _named(model)
+        with torch.no_grad():
+            for name, tensor in own.items():
+                tensor.copy_(tensors[f"model.{name}"])
+    except (SafetensorError, KeyError, TypeError, RuntimeError, OSError, ValueError) as error:
+        raise InputError(
+            f"{path}: not a checkpoint of this run ({first_line(error)}); train again without resuming"
+        ) from None
+    optimizer.load_state_dict(_optimizer_state(optimizer, tensors))
+    return state
+
+
+def _optimizer_state(optimizer: Any, tensors: dict[str, Tensor]) -> dict[str, Any]:
+    entries: dict[int, dict[str, Tensor]] = {}
+    for name, tensor in tensors.items():
+        if name.startswith("optimizer."):
+            _, index, key = name.split(".", 2)
+            entries.setdefault(int(index), {})[key] = tensor
+    return {"state": entries, "param_groups": optimizer.state_dict()["param_groups"]}
+
+
+def _named(model: torch.nn.Module) -> dict[str, Tensor]:
+    """Parameters and persistent buffers, a shared tensor under its first name only."""
+    kept = model.state_dict().keys()
+    return {n: t for n, t in (*model.named_parameters(), *model.named_buffers()) if n in kept}
+
+
+def _replace(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str]) -> None:
+    from safetensors.torch import save_file
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with replacing(path) as temporary:
+        save_file({n: t.detach().contiguous() for n, t in tensors.items()}, str(temporary), metadata)

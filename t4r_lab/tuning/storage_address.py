@@ -1,0 +1,42 @@
+"""Addresses of storages, without what opens them, which takes a second to import."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from t4r_lab.base.errors import InputError
+from t4r_lab.base.homes import sqlite_path, sqlite_url
+from t4r_lab.base.urls import shown
+
+VARIABLE = "T4R_LAB_STORAGE"
+"""Names the storage where no option does: a command line with a password could be read by everyone on the machine."""
+HELP = "postgresql://user:password@host/database, for workers on several machines; default: one file under the home"
+FORM = "postgresql://user:password@host/database"
+
+
+def address(home: Path, storage: str | None) -> str:
+    """The URL of the storage: the one given, else that of the file under `home`.
+
+    Raises
+    ------
+    InputError
+        for what is no address, or would be read as another one.
+    """
+    if not storage:
+        return sqlite_url(home / "studies" / "studies.db")
+    if (file := sqlite_path(storage)) is not None:
+        given = storage.partition(":///")[2]
+        if given in ("", ":memory:") or given.startswith("file:") or "?" in given:
+            raise InputError(f"storage {storage}: expected sqlite:////path/of/a/file.db (a ? in it is written %3F)")
+        return sqlite_url(file)
+    url = re.sub(r"^postgres(ql)?(\+psycopg)?://", "postgresql+psycopg://", storage)
+    if not url.startswith("postgresql+psycopg://"):
+        raise InputError(f"storage {shown(storage)}: expected {FORM}, or nothing for a file")
+    place, _, query = url.partition("://")[2].partition("?")
+    server = re.sub("^[^:/]*(:[^@]*)?@", "", place)
+    if "@" in server or any("=" not in pair for pair in query.split("&") if query):
+        raise InputError(f"storage {shown(storage)}: an @, / or ? in user or password is written %40, %2F or %3F")
+    if re.search(r":(?!\d*(,|$))", re.sub(r"\[.*?]", "", server.partition("/")[0])):
+        raise InputError(f"storage {shown(storage)}: its port is no number; expected {FORM}")
+    return url

@@ -1,0 +1,102 @@
+"""The figures of a study as one HTML page, to point at and zoom into, which needs no network.
+
+`t4r_lab.tuning.study_images` has the same as images: of plotly's figures only a browser can make some.
+"""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Callable
+from typing import Any
+
+from optuna import visualization as draw
+
+from t4r_lab.tuning.study import Study
+
+MOST_AXES = 4
+"""Paths in the figures that show pairs, the most important first."""
+
+
+def page(study: Study) -> str:
+    """All figures that the study has enough trials for."""
+    plan, title = study.plan, html.escape(study.name)
+    parts = [
+        figure for index, objective in enumerate(plan.objectives) for figure in _of_objective(study, index, objective)
+    ]
+    if len(plan.objectives) in (2, 3):
+        pareto = _made(lambda: draw.plot_pareto_front(study.optuna, target_names=list(plan.objectives)))
+        parts = [("Pareto front", pareto), *parts]
+    of_epochs = [objective for objective in plan.objectives if objective in plan.spec.metrics]
+    parts += [(f"{objective} after each epoch", _curves(study, objective)) for objective in of_epochs]
+    body, library = [], True
+    for heading, figure in parts:
+        body.append(f"<h2>{html.escape(heading)}</h2>")
+        if figure is None:
+            body.append("<p>Too few finished trials, or all alike.</p>")
+            continue
+        body.append(figure.to_html(full_html=False, include_plotlyjs=library, config={"displaylogo": False}))
+        library = False  # once is enough for all
+    head = f'<meta charset="utf-8"><title>{title}</title><style>body{{font-family:sans-serif;margin:2em}}</style>'
+    return (
+        f'<!doctype html><html lang="en"><head>{head}</head><body><h1>Study {title}</h1>{"".join(body)}</body></html>'
+    )
+
+
+def _of_objective(study: Study, index: int, objective: str) -> list[tuple[str, Any]]:
+    """History, importance, slices, contour and parallel coordinates of one objective."""
+    several = len(study.plan.objectives) > 1
+    target = (lambda trial: trial.values[index]) if several else None
+    importance = study.importance(objective)
+    paths = list(importance) or None
+    few = list(importance)[:MOST_AXES] if len(importance) > 1 else None
+    shared: dict[str, Any] = {"target": target, "target_name": objective}
+    return [
+        (f"History of {objective}", _made(lambda: draw.plot_optimization_history(study.optuna, **shared))),
+        (f"What mattered for {objective}", _bars(importance)),
+        (
+            f"{objective} by each value",
+            _made(lambda: draw.plot_slice(study.optuna, paths, **shared)),
+        ),
+        (
+            f"{objective} by pairs",
+            _made(lambda: draw.plot_contour(study.optuna, few, **shared)),
+        ),
+        (
+            f"{objective} by all values",
+            _made(lambda: draw.plot_parallel_coordinate(study.optuna, paths, **shared)),
+        ),
+    ]
+
+
+def _bars(importance: dict[str, float]) -> Any:
+    from plotly import graph_objects
+
+    if not importance:
+        return None
+    paths = list(importance)[::-1]
+    bars = graph_objects.Bar(x=[importance[p] for p in paths], y=paths, orientation="h")
+    return graph_objects.Figure(bars, {"xaxis": {"title": {"text": "share"}}, "yaxis": {"automargin": True}})
+
+
+def _curves(study: Study, objective: str) -> Any:
+    """A line a trial, the pruned ones among them."""
+    from plotly import graph_objects
+
+    lines = [
+        graph_objects.Scatter(
+            x=list(range(1, len(trial.epochs) + 1)), y=[epoch["valid"][objective] for epoch in trial.epochs],
+            name=f"trial {trial.number}, {trial.state}", mode="lines+markers",
+            line={"dash": "solid" if trial.state == "finished" else "dot", "width": 1}, marker={"size": 4},
+        )
+        for trial in study.trials() if trial.epochs
+    ]  # fmt: skip
+    titles = {"xaxis": {"title": {"text": "epoch"}, "dtick": 1}, "yaxis": {"title": {"text": objective}}}
+    return graph_objects.Figure(lines, titles) if lines else None
+
+
+def _made(make: Callable[[], Any]) -> Any:
+    """The figure, or None where there are too few trials for it."""
+    try:
+        return make()
+    except (ValueError, RuntimeError, ZeroDivisionError):
+        return None

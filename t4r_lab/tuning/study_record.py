@@ -1,0 +1,116 @@
+"""The record of a study in MLflow: a mirror of what the storage holds.
+
+Only the process that leads a study writes it, so that workers neither import MLflow nor wait for it. Whatever it
+missed, since it was killed or the server was away, the next one makes up for.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+from pathlib import Path
+from typing import Any
+
+from t4r_lab import tracking
+from t4r_lab.base.errors import InputError
+from t4r_lab.base.files import scratch
+from t4r_lab.base.urls import shown
+from t4r_lab.spec.knobs import labels
+from t4r_lab.tracking import study_runs
+from t4r_lab.tuning.study import RECORD, Study, Trial
+
+STATUS = {"finished": "FINISHED", "pruned": "KILLED", "refused": "FAILED", "failed": "FAILED", "lost": "KILLED"}
+"""State of a trial that has ended → status of its run."""
+
+
+def open_record(study: Study, home: Path) -> tracking.Record:
+    """The run of the study: the one it has, or a new one."""
+    run_id = study.attribute(RECORD)
+    if run_id is not None:
+        record = tracking.Record(home, run_id)
+        record.reopen()
+        return record
+    plan = study.plan
+    parameters = {
+        "objectives": ", ".join(plan.objectives), "constraints": ", ".join(c.text for c in plan.constraints) or "none",
+        "sampler": plan.options.sampler, "pruner": plan.options.pruner if plan.prunes else "none",
+        "data.path": plan.spec.data.path, **{f"search {p}": domain.words for p, domain in plan.space.items()},
+    }  # fmt: skip
+    record = study_runs.start_study(
+        home, study.name, plan.spec.data.path, study.digest, parameters, shown(study.store.url), _note(study)
+    )
+    study.keep(RECORD, record.run_id)
+    return record
+
+
+def _note(study: Study) -> str:
+    """What a study seeks, in a line."""
+    plan = study.plan
+    return f"{', '.join(plan.objectives)} over {len(plan.space)} knobs on {Path(plan.spec.data.path).name}"
+
+
+def write_trials(study: Study, record: tracking.Record, trials: list[Trial], there: set[int]) -> None:
+    """Record the trials that have ended and aren't `there` yet, as far as is known; it grows by them."""
+    if all(trial.state not in STATUS or trial.number in there for trial in trials):
+        return
+    there |= study_runs.recorded_trials(record.home, record.run_id)
+    for trial in trials:
+        if trial.state in STATUS and trial.number not in there:
+            study_runs.write_trial(record.home, record.run_id, study.name, study.digest, _row(study, trial))
+            there.add(trial.number)
+
+
+def _row(study: Study, trial: Trial) -> study_runs.TrialRow:
+    curve = [
+        {
+            "train/loss": epoch["loss"], "train/epoch_seconds": epoch["seconds"],
+            **{f"epoch.{tracking.to_key('valid', name)}": value for name, value in epoch["valid"].items()},
+        }
+        for epoch in trial.epochs
+    ]  # fmt: skip
+    try:
+        parameters: dict[str, Any] = study.spec_of(trial).flat()
+    except InputError:  # it fits no model
+        parameters = dict(trial.params)
+    metrics = {tracking.to_key("valid", name): value for name, value in trial.metrics.items()}
+    called = labels(trial.params)
+    note = ", ".join(
+        f"{called[p]} {v:.3g}" if isinstance(v, float) else f"{called[p]} {v}" for p, v in trial.params.items()
+    )
+    reason, ended = f"{trial.state}: {trial.reason}".rstrip(": "), trial.began + trial.seconds
+    return study_runs.TrialRow(
+        trial.number, STATUS[trial.state], reason, note, trial.began, ended, parameters, metrics, curve
+    )  # fmt: skip
+
+
+def write_summary(study: Study, record: tracking.Record, trials: list[Trial]) -> None:
+    """Best spec, table of trials and figures as artifacts; the best trial's metrics as the study's own."""
+    from t4r_lab.tuning import study_images, study_page
+
+    front = study.front()
+    with scratch(record.home, "recording") as folder:
+        (folder / "study.csv").write_text(table(study, trials), encoding="utf-8")
+        (folder / "figures.html").write_text(study_page.page(study), encoding="utf-8")
+        study_images.draw(study, folder / "figures")
+        (folder / "start.yaml").write_text(study.plan.spec.to_yaml(), encoding="utf-8")
+        if front:
+            (folder / "best.yaml").write_text(study.spec_of(front[0]).to_yaml(), encoding="utf-8")
+            record.scores("valid", front[0].metrics)
+            record.metrics({"best_trial": front[0].number})
+            found = ", ".join(f"{name} {value:.4g}" for name, value in front[0].values.items())
+            at = f" at {study.plan.objectives[0]}" if len(front[0].values) > 1 else ""
+            record.tag(tracking.NOTE, f"{_note(study)}; trial {front[0].number} is best{at}: {found}")
+        record.artifacts(folder)
+
+
+def table(study: Study, trials: list[Trial]) -> str:
+    """One line a trial as CSV: number, state, reason, seconds, metrics and searched values."""
+    metrics = list(dict.fromkeys(name for trial in trials for name in trial.metrics))
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(["trial", "state", "reason", "feasible", "epochs", "seconds", *metrics, *study.plan.space])
+    for t in trials:
+        found = [t.metrics.get(name, "") for name in metrics]
+        values = [t.params.get(path, "") for path in study.plan.space]
+        writer.writerow([t.number, t.state, t.reason, t.feasible, len(t.epochs), f"{t.seconds:.2f}", *found, *values])
+    return out.getvalue()

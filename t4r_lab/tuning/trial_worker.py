@@ -1,0 +1,240 @@
+"""The worker of a study: a process that tries one spec after another until the study has ended.
+
+Imports and data are loaded once. Any number of workers on any number of machines share a study; each only knows its
+name and the address of its storage.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import secrets
+import socket
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import optuna
+from optuna.trial import TrialState
+
+from t4r_lab.base import retries, system
+from t4r_lab.base.documents import read_json
+from t4r_lab.base.errors import InputError, is_panic
+from t4r_lab.base.files import scratch
+from t4r_lab.base.retries import Away
+from t4r_lab.base.terminal import say
+from t4r_lab.runs import guard
+from t4r_lab.spec import RunSpec
+from t4r_lab.spec.study_options import Plan
+from t4r_lab.training.experiment import Experiment
+from t4r_lab.tuning.storage import Unusable, connect
+from t4r_lab.tuning.study import COUNTED, FOUND, REASON, REFUSED, START, Asked, Study, data_of, load, suggest
+
+POLL = 0.5
+"""Seconds between two looks at whether the study goes on or is paused."""
+
+
+@dataclass(frozen=True)
+class Orders:
+    """What a worker is told.
+
+    `seed` makes its sampler's numbers its own; `until` is in seconds since 1970, beside the study's own end;
+    `threads` 0: as many as there are.
+    """
+
+    study: str
+    storage: str
+    home: str
+    name: str
+    seed: list[int]
+    until: float | None = None
+    threads: int = 0
+
+
+def own_seed() -> list[int]:
+    """A seed for a worker that nobody counts."""
+    return [secrets.randbits(32)]
+
+
+def name_worker() -> str:
+    """A name that no other worker has."""
+    return f"{socket.gethostname()}-{secrets.token_hex(4)}"
+
+
+def work(orders: Orders, waits: float = 0.0) -> int:
+    """Try specs until the study has ended, the time is over or somebody asks to stop; how many were tried.
+
+    `waits` are the seconds for which a storage that is away is waited for at the start; later, it is as for all work.
+
+    Raises
+    ------
+    InputError
+        if there is no such study, its starting spec is refused here, or its storage can't be reached.
+    """
+    store = connect(orders.storage, waits).waiting()
+    study = load(orders.study, store, orders.seed)
+    dataset = Experiment.open(study.plan.spec, data_of(study)).dataset
+    import torch
+
+    import t4r_lab.tuning.trial  # noqa: F401 (now, so that no trial's time has it)
+
+    if orders.threads:
+        torch.set_num_threads(orders.threads)
+    folders, done = Path(orders.home) / "studies" / "scratch", 0
+    folders.mkdir(parents=True, exist_ok=True)
+    try:
+        with _control(study, orders.until) as should_stop:
+            while not should_stop():
+                trial = None if _too_late(study, orders.until) else study.claim(orders.name)
+                if trial is None:
+                    if study.ended() or _too_late(study, orders.until):
+                        break
+                    time.sleep(POLL)  # the trials of others may come back
+                    continue
+                with store.heartbeat(trial._trial_id), scratch(folders, "trial") as folder:
+                    done += _try(study, trial, dataset, folder, should_stop)
+    finally:
+        with suppress(Exception), retries.at_once():
+            study.lose(orders.name, stopped=True)
+    return done
+
+
+def _try(study: Study, trial: optuna.Trial, dataset: Any, folder: Path, should_stop: Callable[[], bool]) -> bool:
+    """Run a trial and tell the storage how it ended, if it did. Whatever goes wrong in it is its own affair."""
+    from t4r_lab.tuning.trial import Interrupted, Pruned, reason, train
+
+    plan, patiently = study.plan, study.store.patiently
+    epochs: list[dict[str, Any]] = []
+    found: dict[str, float] = {}
+    state, attributes = TrialState.COMPLETE, {}
+
+    def prune(epoch: int, value: float) -> bool:
+        patiently(lambda: trial.report(value, epoch))
+        return patiently(trial.should_prune)
+
+    try:
+        spec = patiently(lambda: choose(trial, plan))
+        found = train(spec, plan, dataset, folder, epochs, should_stop, prune)
+    except (Interrupted, optuna.exceptions.UpdateFinishedTrialError):
+        return False  # given back, or long without a sign of life and another worker's by now
+    except (Away, Unusable):
+        raise
+    except (Refused, InputError) as error:
+        state, attributes = TrialState.PRUNED, {REFUSED: True, REASON: str(error)}
+    except Pruned as error:
+        state, attributes = TrialState.PRUNED, {REASON: str(error)}
+    except BaseException as error:
+        if not (isinstance(error, Exception) or is_panic(error)):
+            raise
+        state, attributes = TrialState.FAIL, {REASON: reason(error)}
+    with suppress(optuna.exceptions.UpdateFinishedTrialError):
+        _tell(study, trial, state, found, {**attributes, FOUND: {"metrics": found, "epochs": epochs}})
+    return True
+
+
+class Refused(Exception):
+    """The values that the sampler chose fit no model."""
+
+
+def choose(trial: optuna.Trial, plan: Plan) -> RunSpec:
+    """The spec that a trial tries: the starting one, or one of the sampler's values, kinds first.
+
+    Raises
+    ------
+    Refused
+        where the values fit no model.
+    """
+    flat, kinds = plan.spec.flat(), [path for path in plan.space if path.endswith(".kind")]
+    if trial.user_attrs.get(START):
+        for path, domain in plan.space.items():
+            if path in flat and flat[path] in domain:
+                suggest(trial, path, domain)  # its values are fixed; so they are known to the sampler
+        return plan.spec
+    try:
+        values = {path: suggest(trial, path, plan.space[path]) for path in kinds}
+        known = plan.spec.override(values).knobs()
+        values |= {p: suggest(trial, p, domain) for p, domain in plan.space.items() if p in known and p not in kinds}
+        return plan.spec.override(values)
+    except InputError as error:
+        raise Refused(str(error)) from None
+
+
+def _tell(
+    study: Study, trial: optuna.Trial, state: TrialState, found: dict[str, float], attributes: dict[str, Any]
+) -> None:
+    """The attributes first: a trial with a state has all of them."""
+
+    def tell() -> None:
+        for name, value in attributes.items():
+            trial.set_user_attr(name, value)
+        values = None
+        if state == TrialState.COMPLETE:
+            values = [found[name] for name in study.plan.objectives]
+            for constraint in study.plan.constraints:
+                trial.set_constraint(constraint.text, constraint.excess(found))
+        study.optuna.tell(trial, values, None if values else state, skip_if_finished=True)
+
+    study.store.patiently(tell)
+
+
+@contextmanager
+def _control(study: Study, until: float | None) -> Iterator[Callable[[], bool]]:
+    """Whether to stop: somebody asks for it, or the time is over. While the study is paused the answer waits."""
+    looked, asked = 0.0, Asked()
+
+    def look() -> Asked:
+        nonlocal looked, asked
+        if time.time() - looked > POLL:
+            asked, looked = study.asked(), time.time()
+        return asked
+
+    with guard.interruptible(lambda: look().over(time.time()) or (until or math.inf) < time.time()) as stopping:
+
+        def should_stop() -> bool:
+            while not stopping():
+                if not look().paused:
+                    return False
+                time.sleep(POLL)
+            return True
+
+        yield should_stop
+
+
+def _too_late(study: Study, until: float | None) -> bool:
+    """Whether a trial as long as the others would not end in time."""
+    ends = min(end or math.inf for end in (until, study.asked().until))
+    if ends == math.inf:
+        return False
+    seconds = [t.seconds for t in study.trials() if t.state in COUNTED]
+    return time.time() + (median(seconds) if seconds else 0.0) > ends
+
+
+COMMAND = [sys.executable, "-m", "t4r_lab.tuning.trial_worker"]
+"""What starts a worker process, which reads its orders from stdin: everyone can read a command line, and the storage's
+address may hold a password."""
+
+
+def as_text(orders: Orders) -> str:
+    return json.dumps(asdict(orders))
+
+
+def main() -> int:
+    """Work by the orders on stdin."""
+    text = sys.stdin.read()
+    system.stop_as_interrupted()
+    try:
+        # whoever started it has reached the storage
+        work(Orders(**read_json(text, "orders")), retries.SECONDS)
+    except InputError as error:
+        say(f"error: {error}")
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
