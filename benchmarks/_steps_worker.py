@@ -21,8 +21,10 @@ from t4r_lab.data.sessions.arrays import Sessions
 from t4r_lab.nn.batches import make_batch, training_batches, training_windows
 from t4r_lab.schema.columns import Column, Schema
 from t4r_lab.spec import RunSpec
+from t4r_lab.training.accelerator import make_accelerator
 from t4r_lab.training.assembly import build
-from t4r_lab.training.trainer import make_accelerator, make_optimizer, seed_step, train_step
+from t4r_lab.training.optimizer import make_optimizer
+from t4r_lab.training.trainer import seed_step, train_step
 
 WARM = 2
 

@@ -20,7 +20,7 @@ from t4r_lab.nn.heads.model import Model
 from t4r_lab.nn.kernels import table_rows
 from t4r_lab.spec import RunSpec
 from t4r_lab.training import assembly, evaluation, trainer
-from t4r_lab.training.optimizer import clip_gradients, make_optimizer
+from t4r_lab.training.optimizer import clip_gradients, make_optimizer, rate_factor, set_rate
 from tests.toy import LABEL_HEADS, Toy, toy_spec, with_labels
 
 Outcome = dict[str, Any]
@@ -105,7 +105,7 @@ def in_turn(name: str, world: int = 2) -> Outcome:
     spec, model = case(name)
     optimizer, windows = make_optimizer(model, spec.train), windows_of(model, spec)
     shares = [list(training_batches(windows, spec.train.batch_size, 0, 0, rank, world)) for rank in range(world)]
-    factor, sums, counts = trainer.rate_factor(spec.train, len(shares[0])), {}, {}
+    factor, sums, counts = rate_factor(spec.train, len(shares[0])), {}, {}
     model.train()
     with tables_of(name):
         for step, parts in enumerate(zip(*shares, strict=True)):
@@ -124,7 +124,7 @@ def in_turn(name: str, world: int = 2) -> Outcome:
             clip_gradients(
                 SimpleNamespace(unscale_gradients=lambda: None), model.parameters(), spec.train.clip_norm or 1e9
             )
-            trainer.set_rate(optimizer, spec.train.learning_rate * factor(step))
+            set_rate(optimizer, spec.train.learning_rate * factor(step))
             optimizer.step()
     valid = evaluation.figures(*evaluation.assess(model, TOY.part("valid"), spec))  # type: ignore[arg-type]
     return outcome(model, spec, {task: sums[task] / counts[task] for task in sums}) | {"valid": valid}

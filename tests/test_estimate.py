@@ -102,7 +102,7 @@ from t4r_lab.nn.batches import make_batch, training_batches, training_length, tr
 from t4r_lab.data.prepared.dataset import Dataset
 from t4r_lab.spec import RunSpec
 from t4r_lab.training.optimizer import make_optimizer
-from t4r_lab.training.trainer import make_accelerator, train_step
+from t4r_lab.training.trainer import train_step
 
 def peak():
     return 1024 * int(re.search(r"VmHWM:\s+(\d+)", Path("/proc/self/status").read_text())[1])

@@ -155,7 +155,7 @@ def test_a_disk_that_fills_in_the_midst_of_training_leaves_a_job_that_resumes_to
     whole, job = made("a"), made("b")
     assert worker.work(whole) == 0
     with monkeypatch.context() as patch:
-        patch.setattr("t4r_lab.training.trainer.write_state", fills)
+        patch.setattr("t4r_lab.training.checkpoint.write_state", fills)
         assert worker.work(job) == 2
     failed = job.written()
     assert failed.state == "failed"

@@ -19,8 +19,9 @@ from t4r_lab.nn.batches import make_batch, whole_windows
 from t4r_lab.nn.flow import Batch, Masked
 from t4r_lab.nn.masking import MaskedLM
 from t4r_lab.spec import RunSpec, TrainSpec
-from t4r_lab.training import assembly, checkpoint, evaluation, trainer
-from t4r_lab.training.optimizer import make_optimizer
+from t4r_lab.training import assembly, checkpoint, evaluation, loss_meter, trainer
+from t4r_lab.training.accelerator import make_accelerator
+from t4r_lab.training.optimizer import make_optimizer, rate_factor
 from tests.toy import N_ITEMS, Toy, make_sessions, toy_spec
 
 
@@ -145,7 +146,7 @@ def test_a_full_disk_leaves_the_old_checkpoint(tmp_path: Path, monkeypatch: pyte
     ],
 )
 def test_learning_rate_schedules(schedule: str, expected: list[float]) -> None:
-    factor = trainer.rate_factor(TrainSpec(schedule=schedule, warmup=0.2), 10)  # type: ignore[arg-type]
+    factor = rate_factor(TrainSpec(schedule=schedule, warmup=0.2), 10)  # type: ignore[arg-type]
     assert [factor(i) for i in range(10)] == pytest.approx(expected)
 
 
@@ -234,7 +235,7 @@ def test_a_batch_without_targets_leaves_the_weights_as_they_are(tmp_path: Path) 
     optimizer = make_optimizer(model, TrainSpec())
     single = make_batch(make_sessions(5, 0, longest=1), whole_windows(make_sessions(5, 0, longest=1), 8))
     before = [p.clone() for p in model.parameters()]
-    accelerator = trainer.make_accelerator(TrainSpec(device="cpu"))
+    accelerator = make_accelerator(TrainSpec(device="cpu"))
     assert trainer.train_step(accelerator, model, optimizer, single, model.weights, 1.0)["next_item"][1] == 0
     assert all(torch.equal(a, b) for a, b in zip(before, model.parameters(), strict=True))
 
@@ -243,7 +244,7 @@ def test_a_diverged_run_fails_with_a_remedy(tmp_path: Path) -> None:
     model = assembly.build(toy_spec(), Toy().schema, Toy().item_table())
     with torch.no_grad():
         model.head.task.bias[3] = float("nan")
-    with pytest.raises(trainer.Diverged, match=r"lower train\.learning_rate"):
+    with pytest.raises(loss_meter.Diverged, match=r"lower train\.learning_rate"):
         list(trainer.fit(model, Toy(), toy_spec(), tmp_path))  # type: ignore[arg-type]
 
 

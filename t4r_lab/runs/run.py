@@ -85,7 +85,7 @@ def run(
     place = homes.ensure(home)
     experiment = Experiment.open(spec, _data_to_resume(place, resume, spec) if resume else None)
     on_report(Progress("importing torch"))
-    from t4r_lab.training.trainer import make_accelerator
+    from t4r_lab.training.accelerator import make_accelerator
 
     make_accelerator(spec.train)  # now, since several processes agree by it
     on_report(Progress("opening the record"))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import time
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -49,14 +50,47 @@ class State:
     def better(self, value: float) -> bool:
         return value > self.best_value
 
-    def end_epoch(self, value: float, best: bool, seconds: float) -> None:
+    def end_epoch(self, value: float, best: bool) -> None:
         self.epoch += 1
         if best:
             self.best_epoch, self.best_value = self.epoch, value
-        self.batch, self.loss_sum, self.loss_count, self.skipped, self.seconds = 0, {}, {}, 0, seconds
+        self.batch, self.loss_sum, self.loss_count, self.skipped = 0, {}, {}, 0
 
     def out_of_patience(self, patience: int | None) -> bool:
         return patience is not None and self.epoch - self.best_epoch >= patience
+
+
+class Checkpoints:
+    """When a training is written to its folder: at the end of an epoch, and within one every so many seconds.
+
+    Parameters
+    ----------
+    every: seconds after which a checkpoint is due within an epoch.
+    spent: seconds of training before this process went on with it.
+    write: only the first of several processes does.
+    """
+
+    def __init__(self, folder: Path, every: float, spent: float, write: bool) -> None:
+        self.folder, self.every, self.write = folder, every, write
+        self._written = time.monotonic()
+        self._began = self._written - spent
+
+    @property
+    def seconds(self) -> float:
+        """Of training so far, those before a resume too."""
+        return time.monotonic() - self._began
+
+    def due(self) -> bool:
+        return time.monotonic() - self._written > self.every
+
+    def save(self, model: torch.nn.Module, optimizer: Any, state: State) -> None:
+        """Write all that a training goes on from."""
+        state.seconds = self.seconds
+        write_state(self.folder, model, optimizer, state, self.write)
+        self._written = time.monotonic()
+
+    def save_best(self, model: torch.nn.Module) -> None:
+        write_weights(best_path(self.folder), model, self.write)
 
 
 def write_weights(path: Path, model: torch.nn.Module, write: bool = True) -> None:

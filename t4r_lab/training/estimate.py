@@ -96,8 +96,9 @@ def estimate(spec: RunSpec) -> Estimate:
 def measure(experiment: Experiment) -> Estimate:
     """The same of what is open already."""
     from t4r_lab.nn.batches import make_batch, training_batches, training_length, training_windows
+    from t4r_lab.training.accelerator import make_accelerator, put_on
     from t4r_lab.training.optimizer import make_optimizer
-    from t4r_lab.training.trainer import make_accelerator, put_on, train_step
+    from t4r_lab.training.trainer import train_step
 
     spec, dataset, sessions = experiment.spec, experiment.dataset, experiment.fitted
     accelerator = make_accelerator(spec.train)

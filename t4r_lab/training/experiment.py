@@ -108,7 +108,7 @@ def _check_machine(spec: RunSpec) -> None:
     processes = int(os.environ.get("WORLD_SIZE", "1"))
     if spec.train.precision != "float16" and processes == 1:
         return  # torch, which takes a second to import, isn't asked
-    from t4r_lab.training.trainer import check_precision, check_processes
+    from t4r_lab.training.accelerator import check_precision, check_processes
 
     check_precision(spec.train)
     check_processes([body.kind for body in spec.model.bodies], processes)

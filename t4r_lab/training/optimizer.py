@@ -1,10 +1,10 @@
-"""AdamW over all parameters, and what a sparse gradient needs: clipping, joining of processes, a lazy step."""
+"""AdamW over all parameters with its schedule, and what a sparse gradient needs: clipping, joining, a lazy step."""
 
 from __future__ import annotations
 
 import inspect
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import torch
@@ -21,6 +21,25 @@ def make_optimizer(model: torch.nn.Module, train: TrainSpec) -> torch.optim.Opti
         {"params": [p for p in parameters if p.ndim < 2], "weight_decay": 0.0},
     ]
     return LazyAdamW(groups, lr=train.learning_rate, fused=True)
+
+
+def rate_factor(train: TrainSpec, total: int) -> Callable[[int], float]:
+    """The learning rate of a step as a share of its peak: linear warm-up, then the schedule's fall to 0."""
+    warm = round(train.warmup * total)
+
+    def factor(step: int) -> float:
+        if step < warm:
+            return (step + 1) / (warm + 1)
+        done = (step - warm) / max(total - warm, 1)
+        return {"constant": 1.0, "linear": 1.0 - done, "cosine": 0.5 * (1 + math.cos(math.pi * done))}[train.schedule]
+
+    return factor
+
+
+def set_rate(optimizer: Any, rate: float) -> None:
+    """Set the learning rate of every group of parameters."""
+    for group in optimizer.param_groups:
+        group["lr"] = rate
 
 
 def _plain(method: str) -> Any:

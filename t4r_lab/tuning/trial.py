@@ -18,7 +18,8 @@ from t4r_lab.spec.study_options import Plan
 from t4r_lab.training import evaluation
 from t4r_lab.training.experiment import Experiment
 from t4r_lab.training.judgment import judge
-from t4r_lab.training.trainer import Diverged, fit
+from t4r_lab.training.loss_meter import Diverged
+from t4r_lab.training.trainer import fit
 
 TIMED = 20
 """Sessions by which the latency is measured, one at a time."""

@@ -1,0 +1,71 @@
+"""Device, precision and processes of a training: accelerate's handle on them, and what each of them can't compute."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch.nn.parallel import DistributedDataParallel
+
+from t4r_lab.base.errors import InputError
+from t4r_lab.base.processors import threads
+from t4r_lab.spec import TrainSpec
+
+if TYPE_CHECKING:
+    from t4r_lab.nn.heads.model import Model
+
+
+def check_processes(bodies: Collection[str], processes: int) -> None:
+    """Refuse bodies that several processes can't train.
+
+    Reformer's reversible layers go backward by themselves, once for each time that a step reads them, and torch takes
+    the second for a mistake.
+    """
+    if processes > 1 and "reformer" in bodies:
+        raise InputError(
+            "model.body.kind: reformer can't be trained in several processes; start one alone, or use gpt2 or llama"
+        )
+
+
+def check_precision(train: TrainSpec) -> None:
+    """Refuse a precision that the device lacks."""
+    if train.precision == "float16" and _on_cpu(train):
+        raise InputError("train.precision: float16 needs an accelerator; use float32 or bfloat16")
+
+
+def _on_cpu(train: TrainSpec) -> bool:
+    return train.device == "cpu" or not torch.accelerator.is_available()
+
+
+def make_accelerator(train: TrainSpec) -> Any:
+    """accelerate's handle on device, precision and processes."""
+    from accelerate import Accelerator
+    from accelerate.state import AcceleratorState, PartialState
+
+    check_precision(train)
+    precision = {"float32": "no", "bfloat16": "bf16", "float16": "fp16"}[train.precision]
+    if AcceleratorState._shared_state and PartialState().num_processes == 1:
+        # accelerate keeps the first precision and device of a process; a notebook trains many runs in one
+        AcceleratorState._reset_state(reset_partial_state=True)
+    torch.set_num_threads(min(torch.get_num_threads(), threads()))
+    return Accelerator(cpu=_on_cpu(train), mixed_precision=precision)
+
+
+def put_on(accelerator: Any, model: Model, optimizer: torch.optim.Optimizer) -> tuple[Any, Any]:
+    """Model and optimizer on the device of `accelerator`, joined with those of other processes.
+
+    Tables with sparse gradients are left to `optimizer.join_rows`.
+    """
+    DistributedDataParallel._set_params_and_buffers_to_ignore_for_model(model, model.lazy)
+    # told that both are to go there, accelerate doesn't import torch's distributed tensors, .5 s, to find out
+    prepared: tuple[Any, Any] = accelerator.prepare(model, optimizer, device_placement=[True, True])
+    return prepared
+
+
+def anywhere(accelerator: Any, *flags: bool) -> list[bool]:
+    """Whether each of `flags` is set in any process: one that went its own way would leave the others waiting."""
+    if accelerator.num_processes == 1:
+        return list(flags)
+    told = accelerator.reduce(torch.tensor(flags, dtype=torch.long, device=accelerator.device), "sum")
+    return [bool(count) for count in told.tolist()]

@@ -1,0 +1,88 @@
+"""The training loss of an epoch: sums by task, kept on the device and read only to report."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Mapping
+from copy import copy
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from t4r_lab.training.checkpoint import State
+
+REPORT_EVERY = 0.2
+"""Seconds between two progress reports."""
+
+
+class Diverged(RuntimeError):
+    """The loss is no longer a number."""
+
+
+class LossMeter:
+    """Sums of losses and targets of one epoch by task, and the sessions without any target.
+
+    Parameters
+    ----------
+    state: the sums that the epoch goes on from.
+    weights: of each task in the loss.
+    """
+
+    def __init__(self, state: State, weights: Mapping[str, float], device: torch.device) -> None:
+        self.weights, self.skipped = weights, state.skipped
+        self._reported = -math.inf  # the first step is reported at once
+        exact = torch.float64 if device.type == "cpu" else torch.float32
+        self.totals = {
+            n: torch.tensor(state.loss_sum.get(n, 0.0), dtype=torch.float64).to(device, exact) for n in weights
+        }
+        self.counts = {name: state.loss_count.get(name, 0) for name in weights}
+
+    def add(self, sums: Mapping[str, tuple[Tensor, int]], sessions: int) -> None:
+        """Add a step on so many `sessions`, which count as skipped where there was no target."""
+        for name, (total, count) in sums.items():
+            self.totals[name] += total
+            self.counts[name] += count
+        self.skipped += 0 if any(count for _, count in sums.values()) else sessions
+
+    def join(self, accelerator: Any) -> None:
+        """Add the sums of the other processes."""
+        if accelerator.num_processes > 1:
+            for name, total in self.totals.items():
+                both = accelerator.reduce(torch.stack([total, total.new_tensor(self.counts[name])]), "sum")
+                self.totals[name], self.counts[name] = both[0], int(both[1])
+            skipped = torch.tensor(self.skipped, device=accelerator.device)
+            self.skipped = int(accelerator.reduce(skipped, "sum"))
+
+    def losses(self) -> dict[str, float]:
+        """Mean loss of each task."""
+        return {name: float(total) / max(self.counts[name], 1) for name, total in self.totals.items()}
+
+    def mean(self) -> float:
+        """Weighted sum of the tasks' losses.
+
+        Raises
+        ------
+        Diverged
+            if it is not finite.
+        """
+        value = sum(self.weights[name] * loss for name, loss in self.losses().items())
+        if not math.isfinite(value):
+            raise Diverged("the training loss is not finite; lower train.learning_rate, or set train.clip_norm")
+        return value
+
+    def due(self) -> bool:
+        """Whether it is time for another report."""
+        if time.monotonic() - self._reported < REPORT_EVERY:
+            return False
+        self._reported = time.monotonic()
+        return True
+
+    def save(self, state: State, accelerator: Any) -> None:
+        """Write the sums of all processes into `state`, from which the main one goes on."""
+        whole = copy(self)
+        whole.totals, whole.counts = dict(self.totals), dict(self.counts)
+        whole.join(accelerator)
+        state.loss_sum = {name: float(total) for name, total in whole.totals.items()}
+        state.loss_count, state.skipped = whole.counts, whole.skipped
