@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help install lab test demo lint format bench clean
+.PHONY: help install lab test demo lint format docs bench clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -40,6 +40,13 @@ format: $(READY) ## sort imports, mend what can be mended, format
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+docs: $(VENV)/.docs-ready ## the site in site/, strictly and offline (installs what it needs the first time)
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
+
+$(VENV)/.docs-ready: $(READY)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[docs]'
+	@touch $@
+
 BEAUTY ?=
 bench: $(READY) ## speed and memory beside other libraries (installs them the first time), half an hour
 	$(BIN)/python benchmarks/train_vs_reference.py --features
@@ -54,5 +61,5 @@ bench: $(READY) ## speed and memory beside other libraries (installs them the fi
 	$(BIN)/python benchmarks/table.py
 
 clean: ## remove environments and caches; mlruns/ is kept
-	rm -rf $(VENV) benchmarks/.*-env build dist .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) benchmarks/.*-env build dist site .pytest_cache .mypy_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -63,7 +63,8 @@ def imported() -> set[str]:
 
 def test_every_requirement_has_a_pin_in_its_range() -> None:
     pinned = pins()
-    for text in [*project()["dependencies"], *project()["optional-dependencies"]["dev"]]:
+    extras = project()["optional-dependencies"]
+    for text in [*project()["dependencies"], *extras["dev"], *extras["docs"]]:
         requirement = Requirement(text)
         version = pinned.get(canonicalize_name(requirement.name))
         assert version is not None, f"{requirement.name} has no pin in constraints.txt"

@@ -13,6 +13,8 @@ _HOME = {
     "prepare": "pipeline.prepare",
 }
 
+__all__ = list(_HOME)
+
 
 def __getattr__(name: str) -> Any:
     if name not in _HOME:

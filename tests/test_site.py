@@ -1,0 +1,89 @@
+"""The site: its nav names every page, its links lead somewhere, its reference has every public name."""
+
+from __future__ import annotations
+
+import importlib.util
+import os.path
+import re
+from importlib import import_module
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).parent.parent
+DOCS = ROOT / "docs"
+
+
+def load_hook() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("site_pages", DOCS / "site_pages.py")
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+SITE = load_hook()
+WRITTEN = {path.relative_to(ROOT).as_posix() for path in DOCS.rglob("*.md")}
+SOURCES = sorted(WRITTEN | set(SITE.PAGES))
+
+
+def nav_pages(entry: Any) -> list[str]:
+    """Pages named in a part of mkdocs.yml's nav."""
+    if isinstance(entry, str):
+        return [entry]
+    children = entry.values() if isinstance(entry, dict) else entry
+    return [page for child in children for page in nav_pages(child)]
+
+
+def anchors(text: str) -> set[str]:
+    """Anchors of the headings of a Markdown text, as MkDocs makes them."""
+    prose = re.sub(r"(?ms)^```.*?^```$", "", text)
+    titles = re.findall(r"(?m)^#+ (.+)$", prose)
+    return {re.sub(r"[-\s]+", "-", re.sub(r"[^\w\s-]", "", title).strip().lower()) for title in titles}
+
+
+def test_nav_names_every_page_once() -> None:
+    config = yaml.safe_load((ROOT / "mkdocs.yml").read_text(encoding="utf-8"))
+    expected = [name.removeprefix("docs/") for name in WRITTEN] + [*SITE.PAGES.values(), *SITE.REFERENCES.values()]
+    assert sorted(nav_pages(config["nav"])) == sorted(expected)
+
+
+@pytest.mark.parametrize("source", SOURCES)
+def test_links_lead_somewhere(source: str) -> None:
+    text = (ROOT / source).read_text(encoding="utf-8")
+    for match in SITE.LINK.finditer(re.sub(r"(?ms)^```.*?^```$", "", text)):
+        if "://" in match["target"]:
+            continue
+        target = (ROOT / source).parent / match["target"] if match["target"] else ROOT / source
+        assert target.exists(), f"{source}: {match[0]}"
+        if match["anchor"]:
+            assert match["anchor"].removeprefix("#") in anchors(target.read_text(encoding="utf-8")), match[0]
+
+
+@pytest.mark.parametrize("source", SOURCES)
+def test_links_of_the_site_stay_in_it(source: str) -> None:
+    page = SITE.PAGES.get(source) or source.removeprefix("docs/")
+    pages = {*SITE.PAGES.values(), *SITE.REFERENCES.values(), *(name.removeprefix("docs/") for name in WRITTEN)}
+    for match in SITE.LINK.finditer(SITE.to_site((ROOT / source).read_text(encoding="utf-8"), source)):
+        if match["target"] and "://" not in match["target"]:
+            target = os.path.normpath(os.path.join(os.path.dirname(page), match["target"]))
+            assert target in pages or (DOCS / target).is_file(), f"{source}: {match[0]}"
+
+
+def test_a_file_without_a_page_is_named_by_its_path() -> None:
+    assert SITE.to_site("[recipes](recipes/) [log](docs/log.md#a)", "README.md") == "recipes [log](log.md#a)"
+    assert SITE.to_site("[all](recipes/studies/)", "README.md") == "all (`recipes/studies`)"
+    assert SITE.to_site("[it](../CONTRIBUTING.md)", "docs/cli.md") == "[it](contributing.md)"
+
+
+@pytest.mark.parametrize("package", SITE.REFERENCES)
+def test_the_reference_has_every_public_name(package: str) -> None:
+    public = [name for name in import_module(package).__all__ if not name.startswith("_")]
+    listed = re.findall(r"(?m)^::: (\S+)$", SITE.reference(package))
+    assert sorted(path.rpartition(".")[2] for path in listed) == sorted(public)
+    for path in listed:
+        module, _, name = path.rpartition(".")
+        assert getattr(import_module(module), name) is getattr(import_module(package), name)
