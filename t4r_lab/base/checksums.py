@@ -21,6 +21,7 @@ def measure(folder: Path, names: Iterable[str]) -> Sums:
 
 
 def to_json(sums: Mapping[str, tuple[int, str]]) -> dict[str, dict[str, object]]:
+    """Checksums as they are written: name → its size in ``bytes`` and its ``sha256`` in hexadecimal."""
     return {name: {"bytes": size, "sha256": sha} for name, (size, sha) in sums.items()}
 
 

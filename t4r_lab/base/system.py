@@ -110,6 +110,7 @@ def stop_as_interrupted() -> None:
 
 
 def is_superuser() -> bool:
+    """True for root, whom file permissions don't stop; False on systems without user ids."""
     return hasattr(os, "geteuid") and os.geteuid() == 0
 
 

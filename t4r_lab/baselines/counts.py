@@ -29,7 +29,8 @@ class Scorer(Protocol):
 
     n_items: int
 
-    def scores(self, batch: Batch) -> Tensor: ...
+    def scores(self, batch: Batch) -> Tensor:
+        """Scores (B, I) of all items after each session; column j is item id j+1."""
 
 
 class Popularity:
@@ -41,6 +42,7 @@ class Popularity:
         self.n_items, self.counts = n_items, sessions.item_counts(n_items).astype(np.float64)
 
     def scores(self, batch: Batch) -> Tensor:
+        """Training counts (B, I), the same for every session."""
         return torch.from_numpy(self.counts).expand(len(batch.lengths), -1).clone()
 
 
@@ -64,6 +66,7 @@ class Successors:
         self.behind = popularity * (0.5 * least / max(popularity.max(initial=1.0), 1.0))
 
     def scores(self, batch: Batch) -> Tensor:
+        """Successor counts (B, I) of each session's last events, the most recent event weighing most."""
         ids, lengths = batch.ids.numpy(), batch.lengths.numpy()
         out = np.tile(self.behind, len(ids))
         for distance in range(1, RECENT + 1):

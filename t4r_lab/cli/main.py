@@ -27,9 +27,17 @@ class Parser(argparse.ArgumentParser):
     """argparse whose errors are one line with a remedy."""
 
     def error(self, message: str) -> NoReturn:
+        """Raise `InputError` where argparse would print the usage and exit."""
         raise InputError(f"{message[0].lower()}{message[1:]}; see `{self.prog} --help`")
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """As argparse's.
+
+        Raises
+        ------
+        InputError
+            for an unknown option, with the nearest known one.
+        """
         found, rest = super().parse_known_args(args, namespace)
         unknown = [a for a in rest if a.startswith("-")]
         if unknown:
@@ -75,6 +83,7 @@ def _check_command(parser: argparse.ArgumentParser, arguments: list[str]) -> Non
 
 
 def make_parser() -> argparse.ArgumentParser:
+    """The parser of `t4r-lab`, one subparser per command of `COMMANDS`."""
     parser = Parser(prog="t4r-lab", description="A lab for session-based recommendation.")
     parser.add_argument("--version", action="version", version=__version__)
     commands = parser.add_subparsers(metavar="COMMAND", required=True, parser_class=Parser)

@@ -14,6 +14,7 @@ from t4r_lab.base.terminal import clean
 
 
 def add_json(sub: argparse.ArgumentParser) -> None:
+    """Add ``--json`` to a command."""
     sub.add_argument("--json", action="store_true", help="print one JSON document on standard output")
 
 

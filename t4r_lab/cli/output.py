@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 
 def run_text(result: RunResult) -> str:
+    """The summary that `train` prints: tables of model and baselines on each part that was scored."""
     if result.status != "FINISHED":
         return f"run {result.run_id[:8]} was stopped; go on with: t4r-lab train --resume {result.run_id[:8]}"
     parts = {"valid": result.valid, "test": result.test}
@@ -33,6 +34,7 @@ def run_text(result: RunResult) -> str:
 
 
 def comparison_text(found: Comparison, cases: Cases | None = None) -> str:
+    """The text that `compare` prints: metrics, differing knobs, differences with intervals, warnings and `cases`."""
     lines = ["validation part", scores(found.metrics)]
     if found.specs:
         head = ["", *next(iter(found.specs.values()))]

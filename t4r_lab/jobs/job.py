@@ -84,14 +84,17 @@ class Job:
 
     @property
     def id(self) -> str:
+        """The name of its folder."""
         return self.folder.name
 
     @property
     def home(self) -> Path:
+        """The home that its run is recorded in."""
         return self.folder.parent.parent
 
     @property
     def checkpoints(self) -> Path:
+        """The folder of its checkpoints."""
         return self.folder / "checkpoints"
 
     # watching -----------------------------------------------------------------------------------
@@ -234,6 +237,7 @@ class Job:
             system.apart(command, lock, log, {**waits, **os.environ, "PYTHONPATH": path}, cwd)
 
     def write(self, status: Status) -> None:
+        """Replace the status file. Not durable: after a power cut a damaged file reads as a lost job."""
         # five times a second, so nothing waits for the disk: after a power cut a damaged one reads as lost
         write_json(self.folder / STATUS, asdict(status), durable=False)
 

@@ -37,6 +37,7 @@ class Windows:
         return len(self.row)
 
     def take(self, index: Ints) -> Windows:
+        """The windows at `index`, in that order."""
         return Windows(self.row[index], self.start[index], self.stop[index], self.read[index])
 
     def cases(self) -> tuple[Ints, Ints]:

@@ -32,6 +32,7 @@ class Batch:
         return positions(self.ids) < self.lengths[:, None]
 
     def to(self, device: torch.device | str) -> Batch:
+        """The batch on another device; copies from pinned memory don't block."""
         columns = {name: column.to(device, non_blocking=True) for name, column in self.columns.items()}
         return replace(self, columns=columns, lengths=self.lengths.to(device, non_blocking=True))
 

@@ -28,9 +28,11 @@ class Masking(Protocol):
     inference_reserve: int
     """positions that inference needs beside the observed events"""
 
-    def training(self, batch: Batch) -> Masked: ...
+    def training(self, batch: Batch) -> Masked:
+        """What is hidden of a training batch, and the targets with their positions."""
 
-    def inference(self, batch: Batch, start: Tensor | None = None) -> Masked: ...
+    def inference(self, batch: Batch, start: Tensor | None = None) -> Masked:
+        """The batch as inference reads it: at its last position or, given `start` (B,), from there on."""
 
 
 class CausalLM:
@@ -46,6 +48,7 @@ class CausalLM:
         self.predict = predict
 
     def training(self, batch: Batch) -> Masked:
+        """Inputs without each session's last event; every position, or the last alone, predicts its successor."""
         inputs = batch.without_last()
         predict = inputs.valid
         if self.predict == "last":
@@ -77,6 +80,7 @@ class MaskedLM:
         self.probability = probability
 
     def training(self, batch: Batch) -> Masked:
+        """Each event is hidden with the given probability: at least one of each session, and never all."""
         trained = batch.valid & (batch.lengths[:, None] >= 2)
         draw = torch.rand(trained.shape, device=trained.device)
         least, most = _extremes(draw, trained)
@@ -114,6 +118,7 @@ class PermutationLM:
         self.probability, self.max_span_length, self.permute_all = probability, max_span_length, permute_all
 
     def training(self, batch: Batch) -> Masked:
+        """Predicted events in a random order, at least one of each session, that see only what precedes them in it."""
         trained = batch.valid & (batch.lengths[:, None] >= 2)
         draw = 1 - torch.rand(trained.shape, device=trained.device)  # in (0, 1]: never the 0 of visible events
         least, most = _extremes(draw, trained)
@@ -172,9 +177,11 @@ class ReplacedItems:
         self.weight, self.discriminator, self.temperature = weight, discriminator, temperature
 
     def training(self, batch: Batch) -> Masked:
+        """As the generator's masking; the discriminator then reads the filled-in sessions."""
         return self._generator.training(batch)
 
     def inference(self, batch: Batch, start: Tensor | None = None) -> Masked:
+        """As the generator's masking."""
         return self._generator.inference(batch, start)
 
 

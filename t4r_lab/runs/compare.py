@@ -32,6 +32,7 @@ class Difference:
 
     @property
     def sentence(self) -> str:
+        """The difference in words, with its 95 % interval."""
         if self.low > 0:
             return (
                 f"{self.better} beats {self.other} by {self.mean:.4f} {self.metric} "

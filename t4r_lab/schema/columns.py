@@ -103,6 +103,7 @@ class Schema(BaseModel):
 
     @property
     def item(self) -> Column:
+        """The item column."""
         return next(c for c in self.columns if c.role == "item")
 
     @property
@@ -117,6 +118,7 @@ class Schema(BaseModel):
 
     @property
     def targets(self) -> tuple[Column, ...]:
+        """The label columns."""
         return tuple(c for c in self.columns if c.role == "target")
 
     def by_role(self, role: Role) -> Column | None:
@@ -130,6 +132,7 @@ class Schema(BaseModel):
         return Schema(columns=tuple(c for c in self.columns if c.name in names or c.role == "item"))
 
     def to_json(self) -> str:
+        """The schema as JSON, which `from_json` reads."""
         return json.dumps(self.to_dict(), indent=2) + "\n"
 
     def to_dict(self) -> dict[str, Any]:
@@ -137,6 +140,7 @@ class Schema(BaseModel):
         return {"columns": [c.model_dump(mode="json", exclude_defaults=True) for c in self.columns]}
 
     def save(self, path: str | Path) -> None:
+        """Write the schema to a JSON file."""
         Path(path).write_text(self.to_json(), encoding="utf-8")
 
     @classmethod

@@ -106,6 +106,7 @@ class PrepareOptions(Part):
 
     @property
     def keeps_unseen(self) -> bool:
+        """True if items that training doesn't have stay in the other parts; by default with leave-one-out alone."""
         return (self.unseen_items or ("keep" if self.split == "leave_one_out" else "drop")) == "keep"
 
     @classmethod

@@ -113,9 +113,11 @@ class RunSpec(Part):
         return self.model_dump(mode="json")
 
     def to_yaml(self) -> str:
+        """The spec as YAML, every knob with its value."""
         return yaml.safe_dump(self.to_dict(), sort_keys=False, allow_unicode=True)
 
     def to_json(self) -> str:
+        """The spec as JSON, every knob with its value."""
         return json.dumps(self.to_dict(), indent=2, ensure_ascii=False) + "\n"
 
     # knobs --------------------------------------------------------------------------------------

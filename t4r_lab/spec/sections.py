@@ -220,6 +220,7 @@ class ModelSpec(Part):
 
     @property
     def fits_temperature(self) -> bool:
+        """True if the temperature of the next-item scores is fitted after training."""
         return self.next_item is not None and self.next_item.fit_temperature
 
     @property

@@ -121,6 +121,7 @@ class Domain:
 
     @property
     def words(self) -> str:
+        """The domain in words: its choices, or its bounds with the step or scale."""
         if self.choices:
             return ", ".join(map(str, self.choices))
         how = ", log" if self.log else f" by {self.step:g}" if self.step else ""
@@ -201,6 +202,7 @@ def changed(spec: RunSpec, values: Mapping[str, Any]) -> RunSpec:
 
 
 def grid_size(space: Mapping[str, Domain]) -> int:
+    """Number of points of the full grid."""
     return math.prod(len(domain.points()) for domain in space.values())
 
 

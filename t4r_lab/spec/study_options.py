@@ -132,6 +132,7 @@ class Plan:
         return found
 
     def lower(self, objective: str) -> bool:
+        """True if a lower value of the objective is better."""
         return lower_is_better(objective)
 
     def comparable(self) -> dict[str, Any]:

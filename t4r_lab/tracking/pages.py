@@ -85,6 +85,7 @@ class Server:
         raise InputError("MLflow's pages did not start; see why with `t4r-lab ui`")
 
     def close(self) -> None:
+        """End the server's process, waiting up to 10 seconds."""
         if self._process is not None:
             self._process.terminate()
             with suppress(subprocess.TimeoutExpired):

@@ -34,10 +34,12 @@ SAVED = "bring back a copy of it, or move it away to begin anew without the runs
 
 
 def database_file(home: Path) -> Path:
+    """The SQLite file of a home's record."""
     return home / "mlflow.db"
 
 
 def artifact_root(home: Path) -> Path:
+    """The folder of a home's artifacts."""
     return home / "artifacts"
 
 

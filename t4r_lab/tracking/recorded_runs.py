@@ -160,6 +160,7 @@ def artifacts(home: Path, run_id: str) -> Path:
 
 
 def tags(home: Path, run_id: str) -> dict[str, str]:
+    """All tags of a recorded run."""
     found: dict[str, str] = client_of(home)[0].get_run(run_id).data.tags
     return found
 

@@ -66,6 +66,7 @@ class Record:
         self.text(spec.to_yaml(), SPEC)  # the last, so that it tells of the others
 
     def metrics(self, values: Mapping[str, float], step: int = 0) -> None:
+        """Record metrics at a step."""
         from mlflow.entities import Metric
 
         now = int(time.time() * 1000)
@@ -88,6 +89,7 @@ class Record:
             put(self.home, self.run_id, Path(scratch))
 
     def tag(self, key: str, value: str) -> None:
+        """Set a tag of the run."""
         self._client.set_tag(self.run_id, key, value)
 
     def warn(self, part: str, warnings: Sequence[str]) -> None:

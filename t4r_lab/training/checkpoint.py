@@ -45,18 +45,22 @@ class State:
     skipped: int = 0
 
     def step(self, steps_per_epoch: int) -> int:
+        """Steps taken since the start of training."""
         return self.epoch * steps_per_epoch + self.batch
 
     def better(self, value: float) -> bool:
+        """True if `value`, the larger the better, beats the best epoch's."""
         return value > self.best_value
 
     def end_epoch(self, value: float, best: bool) -> None:
+        """Begin the next epoch, after one of this validation `value`; `best` marks it as the best so far."""
         self.epoch += 1
         if best:
             self.best_epoch, self.best_value = self.epoch, value
         self.batch, self.loss_sum, self.loss_count, self.skipped = 0, {}, {}, 0
 
     def out_of_patience(self, patience: int | None) -> bool:
+        """True if the best epoch is `patience` or more epochs ago; None waits forever."""
         return patience is not None and self.epoch - self.best_epoch >= patience
 
 
@@ -81,6 +85,7 @@ class Checkpoints:
         return time.monotonic() - self._began
 
     def due(self) -> bool:
+        """True if the last checkpoint is older than `every` seconds."""
         return time.monotonic() - self._written > self.every
 
     def save(self, model: torch.nn.Module, optimizer: Any, state: State) -> None:
@@ -90,6 +95,7 @@ class Checkpoints:
         self._written = time.monotonic()
 
     def save_best(self, model: torch.nn.Module) -> None:
+        """Write the weights of the best epoch."""
         write_weights(best_path(self.folder), model, self.write)
 
 

@@ -54,6 +54,7 @@ class Cost:
 
     @property
     def memory(self) -> int:
+        """Bytes of the part in training, all together."""
         return self.weights + self.gradients + self.optimizer + self.activations + self.logits
 
 
@@ -70,6 +71,7 @@ class Estimate:
 
     @property
     def parameters(self) -> int:
+        """Number of trained parameters."""
         return sum(cost.parameters for cost in self.costs)
 
     @property
@@ -231,10 +233,12 @@ def _validation_seconds(model: Model, dataset: Dataset, spec: RunSpec) -> float:
 
 
 def to_json(found: Estimate) -> dict[str, Any]:
+    """The estimate as plain content, which `from_json` reads."""
     return asdict(found)
 
 
 def from_json(content: dict[str, Any]) -> Estimate:
+    """An estimate from what `to_json` wrote."""
     return Estimate(tuple(Cost(**cost) for cost in content["costs"]), content["seconds"], content["steps"])
 
 

@@ -54,6 +54,7 @@ class Labels:
         )
 
     def frame(self) -> pl.DataFrame:
+        """One row per case: session, position, label and prediction."""
         columns = {"session": self.session, "position": self.position, "label": self.label}
         return pl.DataFrame({**columns, "prediction": self.prediction})
 

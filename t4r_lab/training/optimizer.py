@@ -61,6 +61,7 @@ class LazyAdamW(torch.optim.AdamW):
 
     @torch.no_grad()
     def step(self, closure: Any = None) -> Any:
+        """One step: rows with a sparse gradient alone are updated in their tables, other parameters by AdamW."""
         for group in self.param_groups:
             for table in group["params"]:
                 if table.grad is not None and table.grad.is_sparse:

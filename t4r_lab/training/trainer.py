@@ -109,6 +109,7 @@ class Trainer:
 
     @property
     def total_steps(self) -> int:
+        """Steps of all epochs."""
         return self.spec.train.epochs * self.data.steps
 
     def run(self) -> Iterator[Report]:

@@ -36,6 +36,7 @@ class Launched:
 
     @property
     def name(self) -> str:
+        """The study's name."""
         return unquote(self.folder.name.removeprefix(PREFIX))
 
     @property
@@ -56,6 +57,7 @@ class Launched:
 
 
 def of(name: str, home: Path) -> Launched:
+    """The launched process of a study."""
     return Launched(home / "studies" / "launched" / f"{PREFIX}{quote(name, safe='')}")
 
 

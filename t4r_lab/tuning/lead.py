@@ -199,6 +199,7 @@ def report(name: str, *, home: str | Path | None = None, storage: str | None = N
 
 
 def summary(study: Study, home: Path) -> StudyResult:
+    """The study's trials, front and best spec at this moment."""
     trials, front = study.trials(), study.front()
     counts = Counter(trial.state for trial in trials)
     starts = [t for t in trials if t.start and t.state != "lost"]

@@ -81,6 +81,7 @@ class Asked:
     wanted: int | None = None
 
     def over(self, now: float) -> bool:
+        """True if workers must end at the time `now`, in seconds since 1970."""
         return self.stop or (self.until is not None and not self.paused and now > self.until)
 
 
@@ -103,12 +104,15 @@ class Study:
         return [_view(row, self.plan, retried) for row in rows]
 
     def attribute(self, name: str, default: Any = None) -> Any:
+        """A user attribute of the study, `default` where it has none."""
         return self.store.patiently(lambda: self.optuna.user_attrs).get(name, default)
 
     def keep(self, name: str, value: Any) -> None:
+        """Set a user attribute of the study."""
         self.store.patiently(lambda: self.optuna.set_user_attr(name, value))
 
     def asked(self) -> Asked:
+        """What its workers are asked at this moment."""
         found = self.store.patiently(lambda: self.optuna.user_attrs)
         return Asked(found.get(STOP, False), found.get(PAUSED, 0.0), found.get(UNTIL), found.get(WANTED))
 
@@ -268,6 +272,7 @@ def _begin(name: str, plan: Plan, digest: str, store: Store) -> Study:
 
 
 def all_names(store: Store) -> list[str]:
+    """Names of all studies in a storage."""
     return store.patiently(lambda: optuna.get_all_study_names(store.backend))
 
 

@@ -66,9 +66,11 @@ class Seen:
 
     @property
     def objectives(self) -> tuple[str, ...]:
+        """Names of the metrics that the study optimizes."""
         return self.study.plan.objectives
 
     def called(self, objective: str) -> str:
+        """An objective's label in the figures, with its direction where less is better."""
         return f"{objective} (less is better)" if self.study.plan.lower(objective) else objective
 
     def values(self, objective: str) -> np.ndarray:

@@ -220,6 +220,7 @@ address may hold a password."""
 
 
 def as_text(orders: Orders) -> str:
+    """The orders as JSON, for the worker's standard input."""
     return json.dumps(asdict(orders))
 
 

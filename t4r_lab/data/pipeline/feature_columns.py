@@ -71,6 +71,7 @@ class Columns:
     names: Names = field(default_factory=Names)
 
     def add(self, feature: Feature) -> None:
+        """Append a feature; its name becomes unique among the columns."""
         feature.name = self.names.give(feature.source)
         self.features.append(feature)
 

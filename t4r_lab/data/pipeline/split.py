@@ -33,6 +33,7 @@ class Split:
 
     @property
     def leave_one_out(self) -> bool:
+        """True if each session's last events are held out, in place of whole sessions."""
         return self.kind == "leave_one_out"
 
     def stretches(self, part: str) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64], NDArray[np.int32]]:

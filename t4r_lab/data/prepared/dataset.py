@@ -63,6 +63,13 @@ class Dataset:
 
     @cached_property
     def vocabulary(self) -> Vocabulary:
+        """The mapping between raw values and ids, read once.
+
+        Raises
+        ------
+        InputError
+            as `Vocabulary.open` does.
+        """
         return Vocabulary.open(self.path)
 
     @cached_property
@@ -93,6 +100,7 @@ class Dataset:
 
     @property
     def schema(self) -> Schema:
+        """The columns of the sessions, with their roles and cardinalities."""
         return self.vocabulary.schema
 
     @property
@@ -101,13 +109,17 @@ class Dataset:
         return self.vocabulary.items
 
     def item_table(self) -> dict[str, NDArray[Any]]:
+        """Columns that depend on the item alone: name → array of one row per item id, row 0 for padding."""
         return self.vocabulary.item_table()
 
     def encode(self, events: Frame) -> Sessions:
+        """New events as sessions of ids, by the vocabulary of training; see `Vocabulary.encode`."""
         return self.vocabulary.encode(events)
 
     def titles(self, ids: Sequence[int] | NDArray[Any]) -> list[str]:
+        """Titles of item `ids`; the raw id where an item has no title."""
         return self.vocabulary.titles(ids)
 
     def own_ids(self, ids: Sequence[int] | NDArray[Any]) -> list[Any]:
+        """Raw ids of item `ids`, as they stand in the events."""
         return self.vocabulary.own_ids(ids)

@@ -43,6 +43,7 @@ class Texts:
         return np.asarray(self._array.to_numpy(zero_copy_only=False), dtype)
 
     def tolist(self) -> list[str]:
+        """All texts as a list."""
         found: list[str] = self._array.to_pylist()
         return found
 

@@ -38,6 +38,7 @@ class Roles:
         return group
 
     def names(self) -> set[str]:
+        """Names of the columns that have a role."""
         return {n for n in (self.item, self.session, self.time, self.user) if n is not None}
 
 

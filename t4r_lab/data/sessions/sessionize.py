@@ -41,6 +41,7 @@ class Log:
 
     @cached_property
     def lengths(self) -> NDArray[np.int64]:
+        """(N,) events of each session."""
         return np.diff(self.offsets)
 
     def over_events(self, values: NDArray[np.generic]) -> NDArray[np.generic]:

@@ -144,6 +144,10 @@ def summary_words(found: Mapping[str, Any]) -> str:
 
 
 def svg(title: str, detail: str, words: str, shapes: Sequence[str]) -> str:
+    """An SVG of WIDTH × HEIGHT from its shapes; `words` describe it to screen readers.
+
+    `title` is markup and must be escaped.
+    """
     return (
         f'<svg class="t4r-histogram" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{escape(words)}">'
         f'<text class="t4r-caption" x="4" y="12">{title}</text>{text_at(4, 28, detail)}{"".join(shapes)}</svg>'
@@ -156,10 +160,12 @@ def _bar(part: str, x: float, y: float, wide: float, tall: float, words: str) ->
 
 
 def text_at(x: float, y: float, text: str, anchor: str = "start") -> str:
+    """SVG of a text at (x, y) in pixels, escaped; `anchor` is start, middle or end."""
     return f'<text class="t4r-detail" x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}">{escape(text)}</text>'
 
 
 def rule(y: float) -> str:
+    """SVG of a horizontal line over the plot's width, at y in pixels."""
     return f'<line class="t4r-rule" x1="{LEFT}" x2="{RIGHT}" y1="{y:.1f}" y2="{y:.1f}"/>'
 
 
@@ -174,6 +180,7 @@ def _y_axis(highest: int) -> list[str]:
 
 
 def x_title(text: str) -> str:
+    """SVG of the title of the horizontal axis."""
     return text_at((LEFT + RIGHT) / 2, HEIGHT - 3, text, "middle")
 
 

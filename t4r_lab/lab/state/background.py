@@ -92,5 +92,6 @@ class Background:
             wake.set()
 
     def close(self) -> None:
+        """Stop the thread at its next turn."""
         self._closed.set()
         self.wake()

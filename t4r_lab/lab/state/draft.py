@@ -64,6 +64,7 @@ class Draft(tr.HasTraits):
 
     @property
     def valid(self) -> bool:
+        """True if the form has no errors."""
         return not self.errors
 
     @property

@@ -183,12 +183,14 @@ def _summary(row: tracking.RunRow, aliases: list[str] | None) -> RunSummary:
 
 
 def analyze(home: Path, runs: Sequence[str], metric: str | None) -> Analysis:
+    """Metrics, intervals and figures of recorded runs; see `t4r_lab.runs.analyze.analyze`."""
     from t4r_lab.runs.analyze import analyze as run
 
     return run(runs, metric, home=home)
 
 
 def spec(home: Path, run: str) -> RunSpec:
+    """The spec of a recorded run, by its id, its beginning or its name."""
     return tracking.spec(home, tracking.find(home, run))
 
 
@@ -200,6 +202,7 @@ def repeat(home: Path, run: str) -> str:
 
 
 def promote(home: Path, run: str, alias: str) -> None:
+    """Register a run's model under an alias; see `t4r_lab.runs.promote.promote`."""
     from t4r_lab.base.reports import silent
     from t4r_lab.runs.promote import promote as register
 
@@ -236,6 +239,7 @@ def is_loaded(home: Path, runs: Sequence[str]) -> bool:
 
 
 def search(home: Path, run: str, text: str) -> list[Item]:
+    """Items of a run's data whose title or id matches `text`."""
     return _recommender(home, run).search(text)
 
 
@@ -254,12 +258,14 @@ def answer(home: Path, run: str, items: Sequence[Item], case: Case | None, k: in
 
 
 def cases(home: Path, run: str) -> Cases:
+    """Validation cases that the run and the better baseline rank most differently; see `won_and_lost`."""
     from t4r_lab.runs.analyze import won_and_lost
 
     return won_and_lost(_recommender(home, run))
 
 
 def draw_case(home: Path, run: str) -> Case:
+    """A random validation case, ranked by the run and the better baseline."""
     from t4r_lab.runs.analyze import draw_case as draw
 
     return draw(_recommender(home, run))

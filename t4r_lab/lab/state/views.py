@@ -39,10 +39,12 @@ class DataSummary:
 
     @property
     def name(self) -> str:
+        """The folder's name."""
         return self.path.name
 
     @property
     def sessions(self) -> int:
+        """Sessions of all parts."""
         return sum(part.get("sessions", 0) for part in self.parts.values())
 
 
@@ -58,6 +60,7 @@ class Raw:
 
     @property
     def name(self) -> str:
+        """The data frame's name in the notebook, or the file's without its suffix."""
         return self.frame or Path(self.path).stem
 
 
@@ -102,10 +105,12 @@ class JobState:
 
     @property
     def running(self) -> bool:
+        """True while a process works on it."""
         return self.state in RUNNING
 
     @property
     def resumable(self) -> bool:
+        """True if it can go on from a checkpoint."""
         return self.state in RESUMABLE
 
 

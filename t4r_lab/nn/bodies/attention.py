@@ -48,6 +48,7 @@ class GatedFeedForward(nn.Module):
         self.write = nn.Linear(sizes.d_gated, sizes.d_model)
 
     def forward(self, hidden: Tensor) -> Tensor:
+        """(…, D) to (…, D)."""
         gate, value = self.read(hidden).chunk(2, -1)
         out: Tensor = self.write(self.dropout(self.activation(gate) * value))
         return out
@@ -67,6 +68,7 @@ class SASRecLayer(nn.Module):
         )  # fmt: skip
 
     def forward(self, hidden: Tensor, packing: Packing, causal: bool) -> Tensor:
+        """Packed events (N, D) to (M, D), M the events that `packing` keeps after attention."""
         attended = self.dropout(self.attention(self.attention_norm(hidden), packing, causal))
         hidden = packing.keep(hidden) + attended
         out: Tensor = hidden + self.dropout(self.feed_forward(self.feed_forward_norm(hidden)))
@@ -85,6 +87,7 @@ class LiGRLayer(nn.Module):
         self.dropout = nn.Dropout(sizes.dropout)
 
     def forward(self, hidden: Tensor, packing: Packing, causal: bool) -> Tensor:
+        """Packed events (N, D) to (M, D), M the events that `packing` keeps after attention."""
         attended = self.dropout(self.attention(self.attention_norm(hidden), packing, causal))
         hidden = packing.keep(hidden)
         hidden = hidden + torch.sigmoid(self.attention_gate(hidden)) * attended

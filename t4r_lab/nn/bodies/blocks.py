@@ -41,6 +41,7 @@ class MLPBlock(nn.Module):
         self.layers = nn.Sequential(*layers)
 
     def forward(self, hidden: Tensor) -> Tensor:
+        """(B, T, d_in) to (B, T, dimensions[-1])."""
         out: Tensor = self.layers(hidden)
         return out
 
@@ -122,6 +123,7 @@ class RNNBlock(nn.Module):
         self.dropout = Dropout(dropout)
 
     def forward(self, hidden: Tensor, masked: Masked) -> Tensor:
+        """(B, T, d_in) to (B, T, d_model), zero at padding."""
         lengths = masked.batch.lengths.clamp(min=1).cpu()  # one that is empty has a place of padding
         packed = pack_padded_sequence(hidden, lengths, batch_first=True, enforce_sorted=False)
         seen = self.rnn(packed)[0]
@@ -150,6 +152,13 @@ class SequentialBlock(nn.Module):
 
     @property
     def masking(self) -> Masking:
+        """The masking of the input block.
+
+        Raises
+        ------
+        InputError
+            if the input block has none.
+        """
         if self.inputs.masking is None:
             raise InputError("the input block has no masking; give masking='clm', 'mlm', 'plm' or 'rtd' to from_schema")
         return self.inputs.masking

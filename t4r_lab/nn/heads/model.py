@@ -174,6 +174,7 @@ class Head(nn.Module):
 
     @property
     def masking(self) -> Masking:
+        """The masking that the body is trained with."""
         return self.body.masking
 
     @property
@@ -183,6 +184,7 @@ class Head(nn.Module):
 
     @property
     def predicts_items(self) -> bool:
+        """True if one of the tasks is the next item."""
         return any(isinstance(task, NextItemPredictionTask) for task in self.tasks)
 
     @property
@@ -303,6 +305,7 @@ class Model(nn.Module):
 
     @property
     def predicts_items(self) -> bool:
+        """True if one of the heads predicts the next item."""
         return NEXT_ITEM in self.weights
 
     @property
@@ -326,6 +329,7 @@ class Model(nn.Module):
         return Loss(mean, sum(loss.targets for loss in losses.values()))
 
     def forward(self, batch: Batch) -> dict[str, Loss]:
+        """As `losses`: the mean training loss of each task."""
         return self.losses(batch)
 
     def read(self, batch: Batch, start: Tensor | None = None) -> Tensor:

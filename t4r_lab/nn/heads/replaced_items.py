@@ -27,16 +27,19 @@ class Body(Protocol):
 
     def __call__(self, masked: Masked) -> Tensor: ...
 
-    def modules(self) -> Iterator[nn.Module]: ...
+    def modules(self) -> Iterator[nn.Module]:
+        """All modules within, as of `nn.Module`."""
 
 
 class Generator(Protocol):
     """What items are drawn from: the task that predicts them."""
 
     @property
-    def candidates(self) -> Tensor: ...
+    def candidates(self) -> Tensor:
+        """Vectors (I, D) that items are scored with."""
 
-    def scores(self, hidden: Tensor) -> Tensor: ...
+    def scores(self, hidden: Tensor) -> Tensor:
+        """Hidden vectors (N, D) to scores (N, I) of all items."""
 
 
 class ReplacedItemDetector(nn.Module):

@@ -31,6 +31,7 @@ class LastSummary(nn.Module):
     """The last real position, (B, T, D) to (B, D)."""
 
     def forward(self, hidden: Tensor, valid: Tensor) -> Tensor:
+        """(B, T, D) and `valid` (B, T) to (B, D): the vector of the last event."""
         last = (valid.sum(1) - 1).clamp(min=0)
         return hidden[torch.arange(len(hidden), device=hidden.device), last]
 
@@ -39,6 +40,7 @@ class FirstSummary(nn.Module):
     """The first position, (B, T, D) to (B, D). Of a causal body it has seen the first event alone."""
 
     def forward(self, hidden: Tensor, valid: Tensor) -> Tensor:
+        """(B, T, D) to (B, D): the vector of the first event."""
         return hidden[:, 0]
 
 
@@ -46,6 +48,7 @@ class MeanSummary(nn.Module):
     """The mean over real positions, (B, T, D) to (B, D)."""
 
     def forward(self, hidden: Tensor, valid: Tensor) -> Tensor:
+        """(B, T, D) and `valid` (B, T) to (B, D): the mean over events."""
         kept = hidden.masked_fill(~valid[..., None], 0.0)
         return kept.sum(1) / valid.sum(1, keepdim=True).clamp(min=1)
 
@@ -58,6 +61,7 @@ class AttentionSummary(nn.Module):
         self.score = nn.Sequential(nn.Linear(width, width), nn.Tanh(), nn.Linear(width, 1, bias=False))
 
     def forward(self, hidden: Tensor, valid: Tensor) -> Tensor:
+        """(B, T, D) and `valid` (B, T) to (B, D): the weighted sum over events."""
         kept = hidden.masked_fill(~valid[..., None], 0.0)  # what stands at padding may be anything, inf too
         score = self.score(kept)[..., 0].masked_fill(~valid, torch.finfo(kept.dtype).min)
         return torch.einsum("bt,btd->bd", score.softmax(1), kept)
@@ -81,11 +85,14 @@ class Answer(Protocol):
     width: int
     """channels of the output layer"""
 
-    def target(self, labels: Tensor) -> Tensor: ...  # stored labels (N,), none missing, as the loss takes them
+    def target(self, labels: Tensor) -> Tensor:
+        """Stored labels (N,), none missing, as the loss takes them."""
 
-    def loss(self, out: Tensor, target: Tensor) -> Tensor: ...  # (N, width) and (N,) to the sum over cases
+    def loss(self, out: Tensor, target: Tensor) -> Tensor:
+        """Outputs (N, width) and targets (N,) to the sum over cases."""
 
-    def prediction(self, out: Tensor) -> Tensor: ...  # (N, width) to (N,) or (N, classes)
+    def prediction(self, out: Tensor) -> Tensor:
+        """Outputs (N, width) to predictions (N,), or probabilities (N, classes)."""
 
 
 class Binary:
@@ -94,14 +101,17 @@ class Binary:
     kind, width = "binary", 1
 
     def target(self, labels: Tensor) -> Tensor:
+        """Labels (N,) to 0 or 1; of two values the second is yes."""
         if labels.is_floating_point():
             return (labels > 0.5).to(labels.dtype)
         return (labels > UNKNOWN + 1).float()  # of two values the second one is yes: 0 < 1, false < true, no < yes
 
     def loss(self, out: Tensor, target: Tensor) -> Tensor:
+        """Binary cross-entropy with logits (N, 1), summed over cases."""
         return F.binary_cross_entropy_with_logits(out[:, 0], target, reduction="sum")
 
     def prediction(self, out: Tensor) -> Tensor:
+        """Logits (N, 1) to the probability of yes (N,)."""
         return out[:, 0].sigmoid()
 
 
@@ -114,6 +124,13 @@ class Categorical:
         self.width = classes
 
     def target(self, labels: Tensor) -> Tensor:
+        """Labels (N,) to classes 0 to width - 1.
+
+        Raises
+        ------
+        InputError
+            for a class out of that range.
+        """
         target = labels.long() if labels.is_floating_point() else labels - UNKNOWN - 1
         if len(target) and not 0 <= int(target.min()) <= int(target.max()) < self.width:
             raise InputError(
@@ -123,9 +140,11 @@ class Categorical:
         return target
 
     def loss(self, out: Tensor, target: Tensor) -> Tensor:
+        """Cross-entropy of logits (N, width), summed over cases."""
         return F.cross_entropy(out, target, reduction="sum")
 
     def prediction(self, out: Tensor) -> Tensor:
+        """Logits (N, width) to probabilities (N, width)."""
         return out.softmax(1)
 
 
@@ -143,12 +162,15 @@ class Number:
         self.name, self.mean, self.std = loss, mean, std
 
     def target(self, labels: Tensor) -> Tensor:
+        """Labels (N,) in standard deviations from their mean."""
         return (labels - self.mean) / self.std
 
     def loss(self, out: Tensor, target: Tensor) -> Tensor:
+        """The regression loss of outputs (N, 1), in standard deviations, summed over cases."""
         return REGRESSION_LOSSES[self.name](out[:, 0], target, reduction="sum")
 
     def prediction(self, out: Tensor) -> Tensor:
+        """Outputs (N, 1) to the label's unit (N,)."""
         return out[:, 0] * self.std + self.mean
 
 

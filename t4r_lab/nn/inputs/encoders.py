@@ -24,6 +24,7 @@ class CategoricalFeature(nn.Module):
         self.table, self.multi = table, multi
 
     def forward(self, ids: Tensor) -> Tensor:
+        """Ids (B, T), or (B, T, values) of a multi-valued column, to (B, T, dim)."""
         vectors = rows(self.table.weight, ids, self.table.padding_idx)
         if not self.multi:
             return vectors
@@ -35,6 +36,7 @@ class ScalarFeature(nn.Module):
     """A continuous value as one channel, (B, T) to (B, T, 1)."""
 
     def forward(self, values: Tensor) -> Tensor:
+        """Values (B, T) to (B, T, 1)."""
         return values[..., None]
 
 
@@ -46,6 +48,7 @@ class ProjectedFeature(nn.Module):
         self.linear = nn.Linear(columns, dim)
 
     def forward(self, *values: Tensor) -> Tensor:
+        """One or more columns of values (B, T) to (B, T, dim)."""
         projected: Tensor = self.linear(torch.stack(values, -1))
         return projected
 
@@ -63,6 +66,7 @@ class SoftOneHotFeature(nn.Module):
         self.table = nn.Parameter(torch.empty(bins, dim).normal_(std=init_std))
 
     def forward(self, values: Tensor) -> Tensor:
+        """Values (B, T) to (B, T, dim)."""
         return torch.softmax(self.linear(values[..., None]), -1) @ self.table
 
 
@@ -74,6 +78,7 @@ class VectorFeature(nn.Module):
         self.project = nn.Identity() if width == dim else nn.Linear(width, dim)
 
     def forward(self, vectors: Tensor) -> Tensor:
+        """Vectors (B, T, d_in) to (B, T, dim)."""
         projected: Tensor = self.project(vectors)
         return projected
 

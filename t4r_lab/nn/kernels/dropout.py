@@ -22,6 +22,7 @@ class Dropout(nn.Dropout):
         super().__init__(p)
 
     def forward(self, input: Tensor) -> Tensor:
+        """Any shape in and out; in evaluation the input itself."""
         return drop(input, self.p) if self.training else input
 
 

@@ -12,9 +12,11 @@ from torch import Tensor
 class Sampler(Protocol):
     """Draws classes 0..I-1 and knows how likely each is."""
 
-    def draw(self, count: int, labels: Tensor) -> Tensor: ...  # (K,) classes; `labels` (N,) are the batch's targets
+    def draw(self, count: int, labels: Tensor) -> Tensor:
+        """(K,) classes drawn with replacement, K = `count`; `labels` (N,) are the batch's targets."""
 
-    def log_probability(self, classes: Tensor) -> Tensor: ...  # of one draw, the shape of `classes`
+    def log_probability(self, classes: Tensor) -> Tensor:
+        """Log-probability of each class in one draw, in the shape of `classes`."""
 
 
 class UniformSampler:
@@ -24,9 +26,11 @@ class UniformSampler:
         self.size = len(counts)
 
     def draw(self, count: int, labels: Tensor) -> Tensor:
+        """(K,) classes, each with probability 1/I."""
         return torch.randint(self.size, (count,), device=labels.device)
 
     def log_probability(self, classes: Tensor) -> Tensor:
+        """-log I, in the shape of `classes`."""
         return torch.full(classes.shape, -float(torch.tensor(float(self.size)).log()), device=classes.device)
 
 
@@ -44,12 +48,14 @@ class LogUniformSampler:
         self.log_size = torch.log(torch.tensor(len(counts) + 1.0, dtype=torch.float64))
 
     def draw(self, count: int, labels: Tensor) -> Tensor:
+        """(K,) classes, by inversion of the distribution function log(r+1) / log(I+1) of ranks."""
         # the inverse of the distribution function log(r+1)/log(I+1), in double: float32 is too coarse for the tail
         uniform = torch.rand(count, dtype=torch.float64, device=labels.device)
         rank = (uniform * self.log_size.to(labels.device)).exp().long() - 1
         return self.by_rank[rank.clamp(0, len(self.by_rank) - 1)]
 
     def log_probability(self, classes: Tensor) -> Tensor:
+        """log of log((r+2)/(r+1)) / log(I+1), r the rank of each class, from 0."""
         rank = self.rank[classes].double()
         return (torch.log1p(1 / (rank + 1)).log() - self.log_size.log().to(rank.device)).float()
 
@@ -66,9 +72,11 @@ class InBatchSampler:
         self.log_share = (counts / counts.sum()).log().float()
 
     def draw(self, count: int, labels: Tensor) -> Tensor:
+        """(K,) of the batch's targets, drawn uniformly."""
         return labels[torch.randint(len(labels), (count,), device=labels.device)]
 
     def log_probability(self, classes: Tensor) -> Tensor:
+        """Log of each class's share of the events of training."""
         return self.log_share[classes]
 
 

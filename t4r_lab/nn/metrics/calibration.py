@@ -39,6 +39,7 @@ class Calibration:
 
     @property
     def cases(self) -> float:
+        """Number of cases, at least 1."""
         return max(float(self.bins[0].sum()), 1.0)
 
     def metrics(self) -> dict[str, float]:

@@ -104,6 +104,7 @@ class Ranks:
         return summarize(self.rank, list(self.cutoffs))
 
     def frame(self) -> pl.DataFrame:
+        """One row per case: session, position, target and rank."""
         return pl.DataFrame(
             {"session": self.session, "position": self.position, "target": self.target, "rank": self.rank}
         )

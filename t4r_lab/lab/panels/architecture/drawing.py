@@ -28,6 +28,7 @@ class Box:
 
     @property
     def height(self) -> int:
+        """Height in pixels."""
         return BOX + (STRIP if self.strip else 0)
 
 

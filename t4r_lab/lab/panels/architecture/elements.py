@@ -72,6 +72,7 @@ class ElementHead(w.HBox):
         self.add_class("t4r-element")
 
     def show(self, title: str, removable: bool) -> None:
+        """Show the title and, where the element is `removable`, its remove button."""
         self._title.value = f'<div class="t4r-heading">{escape(title)}</div>'
         self.remove.tooltip = f"remove {title}"
         self.remove.layout.display = "" if removable else "none"

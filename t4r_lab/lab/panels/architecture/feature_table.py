@@ -160,10 +160,12 @@ class FeatureRow(w.VBox):
 
     @property
     def item(self) -> bool:
+        """True for the row of the item column."""
         return self.column is not None and self.column.role == "item"
 
     @property
     def ticked(self) -> bool:
+        """True if the column is a feature of the model."""
         return bool(self.tick.value)
 
     @property

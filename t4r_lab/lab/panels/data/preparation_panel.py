@@ -116,5 +116,6 @@ class Preparing:
         self.form.refuse(text)
 
     def close(self) -> None:
+        """Stop offering the notebook's data frames."""
         if self._shell is not None:
             self._shell.events.unregister("post_run_cell", self.offer)

@@ -57,10 +57,12 @@ def percent(share: float) -> str:
 
 
 def key(case: Case) -> str:
+    """The table key of a case: row and position."""
     return f"{case.row}:{case.position}"
 
 
 def headings(found: Cases) -> list[Heading]:
+    """Columns of the table of cases."""
     return [
         Heading("session", "session"),
         Heading("before", "last items"),
@@ -71,6 +73,7 @@ def headings(found: Cases) -> list[Heading]:
 
 
 def case_cells(case: Case) -> list[Cell]:
+    """The row of a case, in the order of `headings`."""
     before = " → ".join(item.title for item in case.items[-3:])
     return [
         Cell(case.session, case.session),

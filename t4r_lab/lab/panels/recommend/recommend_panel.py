@@ -80,6 +80,7 @@ class RecommendPanel(w.VBox):
 
     @property
     def session(self) -> list[Item]:
+        """The items of the session that is shown."""
         return self.picker.session
 
     def _chosen(self, name: str, value: str | None) -> None:
@@ -201,6 +202,7 @@ class Recommending:
         self._run(lambda: source.draw_case(home, run), self._take)
 
     def search(self, text: str) -> None:
+        """Show the items whose title or id matches `text`, found on a thread."""
         from t4r_lab.lab.state import source
 
         home, run, picker = self.home, self.view.run, self.view.picker

@@ -31,15 +31,19 @@ class Picker(anywidget.AnyWidget):
     """why there are no matches"""
 
     def show_session(self, items: Sequence[Item]) -> None:
+        """Show `items` as the session's chips."""
         self.chips = [vars(item) for item in items]
 
     def show_matches(self, items: Sequence[Item]) -> None:
+        """Show the items that match the query, or that none does."""
         self.matches = [vars(item) for item in items]
         self.note = "" if items or not self.query else "no such title or id"
 
     @property
     def session(self) -> list[Item]:
+        """The items of the chips, oldest first."""
         return [Item(chip["id"], chip["title"]) for chip in self.chips]
 
     def on_query(self, answer: Callable[[str], None]) -> None:
+        """Call `answer` with each new query."""
         self.observe(lambda change: answer(change["new"]), "query")

@@ -121,6 +121,7 @@ class Acting:
         self.view = RunActions(self.ask)
 
     def choose(self, run: RunSummary | None) -> None:
+        """Show the actions of `run`; None for no run. Messages about another run are cleared."""
         if run != self.view.run:
             if run is None or self.view.run is None or run.run_id != self.view.run.run_id:
                 self.view.error, self.view.link = "", ""

@@ -255,4 +255,5 @@ def finished(title: str, figure: go.Figure, words: str, colors: Colors) -> Drawn
 
 
 def in_order(drawn: Mapping[str, Drawn], names: Sequence[str]) -> Iterator[tuple[str, Drawn]]:
+    """The figures that were drawn, in the order of `names`."""
     return ((name, drawn[name]) for name in names if name in drawn)

@@ -33,6 +33,7 @@ class Plot(w.VBox):
         self.add_class("t4r-plot")
 
     def show(self, drawn: Drawn) -> None:
+        """Show a figure with its title and its description in words, folded if it is long."""
         data = {"application/vnd.plotly.v1+json": drawn.figure, "text/plain": drawn.words}
         self._title.value = f'<div class="t4r-heading">{escape(drawn.title)}</div>'
         self._output.outputs = ({"output_type": "display_data", "data": data, "metadata": {}},)

@@ -113,6 +113,7 @@ def preferred(metrics: Sequence[str]) -> str:
 
 
 def headings(metric: str) -> list[Heading]:
+    """Columns of the table of runs, with `metric` of model and baselines."""
     return [
         Heading("name", "run"),
         Heading("started", "started"),

@@ -56,6 +56,7 @@ class JobCard(w.VBox):
 
     @property
     def log_wanted(self) -> bool:
+        """True while the log is unfolded."""
         return self._log.layout.display != "none"
 
     def show(self, state: JobState, news: News | None = None) -> None:
@@ -96,6 +97,7 @@ class JobCard(w.VBox):
                 self.loss.extend(name, points)
 
     def smooth(self, weight: float) -> None:
+        """Smooth both curves by an exponential average of this weight, 0 to 1."""
         self.loss.smoothing = self.metric.smoothing = weight
 
     def _turn_log(self, on_look: Callable[[], None]) -> None:

@@ -61,6 +61,7 @@ class TrainPanel(w.VBox):
 
     @property
     def running(self) -> int:
+        """Number of jobs that are running."""
         return sum(job.running for job in self.jobs)
 
     @property

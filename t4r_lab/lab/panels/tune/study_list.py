@@ -41,6 +41,7 @@ class StudyState:
 
     @property
     def counts(self) -> Counter[str]:
+        """Trials by their state."""
         return Counter(trial.state for trial in self.trials)
 
 

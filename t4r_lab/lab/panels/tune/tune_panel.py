@@ -171,6 +171,7 @@ def log(state: StudyState) -> str:
 
 
 def headings(state: StudyState | None) -> list[Heading]:
+    """Columns of the table of trials, one per objective of the study."""
     objectives = [Heading(name, name, number=True) for name in (state.objectives if state else ())]
     return [
         Heading("trial", "trial"), Heading("state", "state"), *objectives, Heading("tried", "what was tried"),
@@ -218,6 +219,7 @@ class Tuning:
         self.background.repeat(self._look, self._show, self._failed, lambda: BUSY if self.living else IDLE)
 
     def open(self, opened: bool) -> None:
+        """Note whether the panel is visible, and look at the studies at once."""
         self.opened = opened
         self.background.wake()
 
