@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import inspect
 import os.path
 import re
 from importlib import import_module
@@ -87,3 +88,15 @@ def test_the_reference_has_every_public_name(package: str) -> None:
     for path in listed:
         module, _, name = path.rpartition(".")
         assert getattr(import_module(module), name) is getattr(import_module(package), name)
+
+
+@pytest.mark.parametrize("package", SITE.REFERENCES)
+def test_parameters_stand_as_numpydoc_reads_them(package: str) -> None:
+    for path in re.findall(r"(?m)^::: (\S+)$", SITE.reference(package)):
+        module, _, name = path.rpartition(".")
+        value = getattr(import_module(module), name)
+        members = vars(value).items() if inspect.isclass(value) else []
+        for part in [value, *(member for key, member in members if not key.startswith("_"))]:
+            section = re.search(r"(?ms)^Parameters\n-+\n(.*?)(?:\n\n|\Z)", inspect.getdoc(part) or "")
+            names = [line for line in section[1].splitlines() if not line.startswith(" ")] if section else []
+            assert [line for line in names if not re.fullmatch(r"\w+(, \w+)*", line)] == [], f"{path}: {part}"

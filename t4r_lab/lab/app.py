@@ -46,7 +46,8 @@ class Lab(w.VBox):
 
     Parameters
     ----------
-    home: where runs, jobs and data are kept; by default as for the command line.
+    home
+        where runs, jobs and data are kept; by default as for the command line.
 
     Notes
     -----

@@ -45,13 +45,19 @@ def prepare(
 
     Parameters
     ----------
-    events: files or a data frame, one row per event, or per session with lists of events. RecBole's ``.inter``
+    events
+        files or a data frame, one row per event, or per session with lists of events. RecBole's ``.inter``
         brings its ``.item`` and ``.user``.
-    out: folder to write; prepared data that stands there is replaced, anything else is refused.
-    test: events of a given test part; then only validation is split off `events`.
-    items, users: tables of attributes, joined by the item or user column.
-    force: replace the prepared data in `out` even where runs or studies refer to them.
-    home: whose runs and studies are asked; by default as `t4r_lab.base.homes.locate` finds it.
+    out
+        folder to write; prepared data that stands there is replaced, anything else is refused.
+    test
+        events of a given test part; then only validation is split off `events`.
+    items, users
+        tables of attributes, joined by the item or user column.
+    force
+        replace the prepared data in `out` even where runs or studies refer to them.
+    home
+        whose runs and studies are asked; by default as `t4r_lab.base.homes.locate` finds it.
 
     Raises
     ------

@@ -84,11 +84,14 @@ def recommend(
 
     Parameters
     ----------
-    run: id, beginning of an id, or name of a recorded run.
-    sessions: a file or frame of events with the columns of the data the run was trained on, by the user's own names
+    run
+        id, beginning of an id, or name of a recorded run.
+    sessions
+        a file or frame of events with the columns of the data the run was trained on, by the user's own names
         or as ``session_id``, ``item_id``, ``timestamp``. Items that the run doesn't know are left out; a session
         with none that it knows gets the most popular items.
-    k: length of the list, at most the number of items; with ``evaluation.filter_seen`` at most those not yet seen.
+    k
+        length of the list, at most the number of items; with ``evaluation.filter_seen`` at most those not yet seen.
 
     Returns
     -------

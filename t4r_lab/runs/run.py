@@ -59,13 +59,19 @@ def run(
 
     Parameters
     ----------
-    home: where the record is kept; by default as `t4r_lab.base.homes.locate` finds it.
-    test: also look at the test part, once, and count the look.
-    on_report: called with every report; a progress bar by default.
-    should_stop: asked after each batch. Ctrl-C does the same as True here: the batch is finished, the state
+    home
+        where the record is kept; by default as `t4r_lab.base.homes.locate` finds it.
+    test
+        also look at the test part, once, and count the look.
+    on_report
+        called with every report; a progress bar by default.
+    should_stop
+        asked after each batch. Ctrl-C does the same as True here: the batch is finished, the state
         kept, the run marked KILLED.
-    folder: where the checkpoints go; by default under the home.
-    resume: id of a stopped run that goes on, to the same result as if it had never stopped.
+    folder
+        where the checkpoints go; by default under the home.
+    resume
+        id of a stopped run that goes on, to the same result as if it had never stopped.
 
     Raises
     ------

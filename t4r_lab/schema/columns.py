@@ -67,6 +67,8 @@ class Column(BaseModel):
 class Schema(BaseModel):
     """An ordered set of columns with exactly one item column.
 
+    Examples
+    --------
     >>> schema = Schema(columns=[Column(name="item_id", kind="categorical", role="item", size=11)])
     >>> schema.n_items
     10

@@ -205,6 +205,8 @@ def pair_refusal(body: str, masking: str, supported: tuple[str, ...] | None = No
 def not_for(body: str) -> dict[str, list[str]]:
     """Maskings that can't train `body`, by what is in their way.
 
+    Examples
+    --------
     >>> not_for("modernbert")
     {'it attends both ways': ['clm'], 'only xlnet has its two streams': ['plm']}
     """

@@ -20,6 +20,8 @@ from t4r_lab.spec.sections import PLM, DataSpec, EvaluationSpec, ModelSpec, Trai
 class RunSpec(Part):
     """Data, model, training and evaluation of one run.
 
+    Examples
+    --------
     >>> spec = RunSpec.parse({"data": {"path": "mlruns/data/demo"}})
     >>> spec.override({"model.body.d_model": 128}).model.body.d_model
     128
@@ -164,6 +166,8 @@ def without_search(content: Any) -> Any:
 def parse_assignment(text: str) -> tuple[str, Any]:
     """``path=value`` of the command line as path and typed value.
 
+    Examples
+    --------
     >>> parse_assignment("train.learning_rate=1e-3")
     ('train.learning_rate', '1e-3')
     >>> parse_assignment("evaluation.cutoffs=[5, 10]")

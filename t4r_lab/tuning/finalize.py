@@ -70,8 +70,10 @@ def finalize(
 
     Parameters
     ----------
-    seeds: trainings of each spec, 1 to 10.
-    trial: whose spec is taken; by default the best one at the first objective.
+    seeds
+        trainings of each spec, 1 to 10.
+    trial
+        whose spec is taken; by default the best one at the first objective.
 
     Raises
     ------

@@ -67,9 +67,12 @@ def tune(
 
     Parameters
     ----------
-    name: of the study; by default the spec's.
-    storage: URL of a PostgreSQL server, for workers on several machines; by default a file under the home.
-    should_stop: asked all the time. Ctrl-C does the same: running trials end after the batch and are tried again
+    name
+        of the study; by default the spec's.
+    storage
+        URL of a PostgreSQL server, for workers on several machines; by default a file under the home.
+    should_stop
+        asked all the time. Ctrl-C does the same: running trials end after the batch and are tried again
         when the study goes on.
 
     Raises

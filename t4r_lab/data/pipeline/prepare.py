@@ -73,12 +73,17 @@ def prepare(
 
     Parameters
     ----------
-    events: files or a data frame, one row per event, or per session with lists of events. RecBole's ``.inter``
+    events
+        files or a data frame, one row per event, or per session with lists of events. RecBole's ``.inter``
         brings its ``.item`` and ``.user``.
-    out: folder to write; prepared data that stands there is replaced, anything else is refused.
-    test: events of a given test part; then only validation is split off `events`.
-    items, users: tables of attributes, joined by the item or user column.
-    may_replace: gets the digests of the prepared data in `out`, if there are any, and of the new ones, and raises
+    out
+        folder to write; prepared data that stands there is replaced, anything else is refused.
+    test
+        events of a given test part; then only validation is split off `events`.
+    items, users
+        tables of attributes, joined by the item or user column.
+    may_replace
+        gets the digests of the prepared data in `out`, if there are any, and of the new ones, and raises
         where those must stay.
 
     Raises

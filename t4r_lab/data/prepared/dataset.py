@@ -26,6 +26,8 @@ BEFORE_TEST = "train+valid"
 class Dataset:
     """A folder written by `prepare`. Use `Dataset.open`.
 
+    Examples
+    --------
     >>> data = Dataset.open("mlruns/data/shop")          # doctest: +SKIP
     >>> len(data.part("train")), data.schema.n_items     # doctest: +SKIP
     (16000, 2933)

@@ -33,9 +33,12 @@ class NextItemPredictionTask(nn.Module):
 
     Parameters
     ----------
-    loss: what is minimized, by its part of the spec; by default cross-entropy over all items.
-    fit_temperature: keep a second temperature, of the scores alone, that is fitted after training.
-    dropout: on what is read from the body, in training.
+    loss
+        what is minimized, by its part of the spec; by default cross-entropy over all items.
+    fit_temperature
+        keep a second temperature, of the scores alone, that is fitted after training.
+    dropout
+        on what is read from the body, in training.
     """
 
     name = NEXT_ITEM
@@ -133,8 +136,12 @@ class Head(nn.Module):
 
     Parameters
     ----------
-    tasks: one task or several. task_weights: a factor for the loss of each; 1 by default.
-    inputs: the input block of `body`, by which the reference's samples name it once more.
+    tasks
+        one task or several.
+    task_weights
+        a factor for the loss of each; 1 by default.
+    inputs
+        the input block of `body`, by which the reference's samples name it once more.
 
     Raises
     ------

@@ -43,15 +43,23 @@ class TabularSequenceFeatures(nn.Module):
 
     Parameters
     ----------
-    encoders: one module per feature; the item's is a `CategoricalFeature`.
-    columns: the columns that an encoder reads, where it isn't the one of its name.
-    norms: what follows an encoder before aggregation.
-    item: name of the item column.
-    item_table: columns that depend on the item alone, indexed by item id, (I+1,) or (I+1, K). They are
+    encoders
+        one module per feature; the item's is a `CategoricalFeature`.
+    columns
+        the columns that an encoder reads, where it isn't the one of its name.
+    norms
+        what follows an encoder before aggregation.
+    item
+        name of the item column.
+    item_table
+        columns that depend on the item alone, indexed by item id, (I+1,) or (I+1, K). They are
         looked up on the device and never travel with the sessions. A parameter among them is trained.
-    aggregation: one of `AGGREGATIONS`.
-    masking: the policy by which the model trains, kept here for the blocks that follow.
-    noise: what is done to the columns in training.
+    aggregation
+        one of `AGGREGATIONS`.
+    masking
+        the policy by which the model trains, kept here for the blocks that follow.
+    noise
+        what is done to the columns in training.
     """
 
     def __init__(
