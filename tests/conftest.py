@@ -10,15 +10,17 @@ import pytest
 if "PYTEST_XDIST_WORKER" in os.environ:  # several run side by side, each with as many processes as its test starts
     os.environ["OMP_NUM_THREADS"] = "1"
 
-LAST = ("slow", "notebook", "browser")
-"""Markers in the order in which their tests run, after all that have none of them."""
+LAST = ("browser", "notebook", "slow")
+"""Markers in the order in which their tests begin, after all that have none of them: those of the browser take one
+worker's time to the end."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:  # JupyterLab and its server lose a message now and then: once more, and told
         if item.get_closest_marker("browser"):
             item.add_marker(pytest.mark.flaky(reruns=1))
-    items.sort(key=lambda item: max((LAST.index(m.name) + 1 for m in item.iter_markers() if m.name in LAST), default=0))
+            item.add_marker(pytest.mark.xdist_group("browser"))  # one at a time, by the same servers
+    items.sort(key=lambda item: min((LAST.index(m.name) + 1 for m in item.iter_markers() if m.name in LAST), default=0))
 
 
 @pytest.fixture(autouse=True)
