@@ -21,6 +21,10 @@ pytestmark = pytest.mark.browser
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 NASTY = "<img src=x onerror='window.hit=1'>"
+playwright = pytest.importorskip("playwright.sync_api", reason="playwright drives the browser")
+expect = playwright.expect
+"""Waits for what a page comes to show: the messages of one change arrive one after another."""
+expect.set_options(timeout=60_000)
 NOTEBOOK = Path(__file__).parent.parent / "notebooks" / "lab.ipynb"
 
 
@@ -72,7 +76,6 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Path
 @pytest.fixture
 def page(server: tuple[str, Path], request: pytest.FixtureRequest) -> Iterator[Any]:
     """A fresh browser's page; what it showed is told where the test fails."""
-    playwright = pytest.importorskip("playwright.sync_api", reason="playwright drives the browser")
     with playwright.sync_playwright() as p:
         browser = p.chromium.launch(
             executable_path=CHROMIUM,
@@ -185,8 +188,10 @@ def test_choose_train_watch_and_find_the_run(page: Any, server: tuple[str, Path]
     body.select_option(label="ModernBERT")
     page.locator(".t4r-note", has_text="masking changed from clm to mlm").wait_for()
     masking = page.get_by_label("masking", exact=True)
-    assert masking.locator("option").all_inner_texts() == ["MLM", "RTD"]
-    assert page.locator(".t4r-help", has_text="Not offered with modernbert: clm (it attends both ways)").count() == 1
+    expect(masking.locator("option")).to_have_text(["MLM", "RTD"])
+    expect(page.locator(".t4r-help", has_text="Not offered with modernbert: clm (it attends both ways)")).to_have_count(
+        1
+    )
     body.select_option(label="GPT2")
     page.locator(".t4r-copy pre", has_text="kind: gpt2").wait_for()
     # a value that doesn't fit is refused beside its field, and Train waits
@@ -195,7 +200,7 @@ def test_choose_train_watch_and_find_the_run(page: Any, server: tuple[str, Path]
     heads.press("Tab")
     page.locator(".t4r-help.t4r-error", has_text="does not divide").wait_for()
     train = lab.get_by_role("button", name="Train", exact=True)
-    assert train.is_disabled()
+    expect(train).to_be_disabled()
     heads.fill("4")
     heads.press("Tab")
     page.locator(".t4r-message", has_text="Ready to train").wait_for()
@@ -217,13 +222,13 @@ def test_choose_train_watch_and_find_the_run(page: Any, server: tuple[str, Path]
     smooth.wait_for()
     card.locator(".t4r-state", has_text="finished").wait_for(timeout=180_000)
     card.locator("svg[aria-label*='at epoch 12']").first.wait_for()
-    assert path.get_attribute("data-first") == "yes"  # extended, not drawn anew
-    assert card.locator("svg path.t4r-curve").count() == 2
+    expect(path).to_have_attribute("data-first", "yes")  # extended, not drawn anew
+    expect(card.locator("svg path.t4r-curve")).to_have_count(2)
     assert len(card.locator("svg path.t4r-raw").first.get_attribute("d")) > 100  # the values stay, behind
     said = re.search(r"smoothed [\d.]+", smooth.get_attribute("aria-label"))
     assert said is not None
     assert smooth.locator(".t4r-now").text_content().endswith(said[0])
-    assert card.locator("svg line.t4r-line").count() == 2  # both baselines
+    expect(card.locator("svg line.t4r-line")).to_have_count(2)  # both baselines
     shoot(page, "lab-train-light")
     tab(page, "Runs")
     row = page.locator(".t4r-table tbody tr", has_text="gpt2-clm").first
@@ -275,7 +280,9 @@ def test_compare_two_runs(page: Any, server: tuple[str, Path], two_runs: tuple[s
     plots = page.locator(".t4r-plot .js-plotly-plot")
     plots.nth(3).wait_for()
     page.locator(".t4r-plot .parcoords").first.wait_for(state="attached")
-    assert page.locator(".t4r-plot", has_text="epoch").locator("path.js-line").count() >= 4  # curves and baselines
+    page.locator(".t4r-plot", has_text="epoch").locator("path.js-line").nth(3).wait_for(
+        state="attached"
+    )  # curves and baselines
     shoot(page, "lab-compare-light")
     # plots take the notebook's colors, and no name of a run is markup in them
     legend = page.locator(".t4r-plot .legendtext").first
@@ -286,7 +293,7 @@ def test_compare_two_runs(page: Any, server: tuple[str, Path], two_runs: tuple[s
         "(was) => getComputedStyle(document.querySelector('.t4r-plot .legendtext')).fill !== was", arg=before
     )
     shoot(page, "lab-compare-dark")
-    assert page.locator(".t4r-lab img[src=x]").count() == 0  # plotly keeps pictures of its own
+    expect(page.locator(".t4r-lab img[src=x]")).to_have_count(0)  # plotly keeps pictures of its own
     assert page.evaluate("window.hit") is None
     # one run alone: its spec goes into Architecture, where a change is listed beside what it was
     lab.get_by_role("button", name="Untick all").click()
@@ -336,7 +343,7 @@ def test_recommend(page: Any, server: tuple[str, Path], two_runs: tuple[str, str
     page.get_by_role("radio").first.focus()
     page.keyboard.press("Space")
     page.locator("p.t4r-help", has_text="Came next").wait_for()
-    assert page.locator(".t4r-lab img").count() == 0
+    expect(page.locator(".t4r-lab img")).to_have_count(0)
     if os.environ.get("T4R_LAB_SCREENSHOTS"):
         theme(page, "JupyterLab Dark")
         shoot(page, "lab-recommend-dark")
@@ -372,7 +379,7 @@ def test_by_keyboard_alone_and_as_text(page: Any, server: tuple[str, Path]) -> N
     page.keyboard.press("ArrowRight")
     page.keyboard.press("Enter")
     page.locator(".t4r-table tbody tr", has_text=NASTY).first.wait_for()
-    assert page.locator(".t4r-lab img").count() == 0
+    expect(page.locator(".t4r-lab img")).to_have_count(0)
     assert page.evaluate("window.hit") is None
 
 
@@ -409,7 +416,7 @@ def test_reload_and_restart_find_the_running_job_again(page: Any, server: tuple[
     page.locator(".jp-Notebook .jp-Cell").first.wait_for()
     page.wait_for_function(CONNECTED)
     run_first_cell(page)
-    assert page.get_by_label("name", exact=True).input_value() == "outlives"
+    expect(page.get_by_label("name", exact=True)).to_have_value("outlives")
     tab(page, "Architecture")
     page.get_by_label("name", exact=True).fill("another")
     page.get_by_label("name", exact=True).press("Tab")

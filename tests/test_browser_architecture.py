@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.test_browser import open_lab, page, server, shoot, theme
+from tests.test_browser import expect, open_lab, page, server, shoot, theme
 
 pytestmark = pytest.mark.browser
 __all__ = ["page", "server"]  # fixtures
@@ -27,7 +27,7 @@ def test_put_a_model_together_from_a_preset(page: Any, server: tuple[str, Path])
         "(was) => { const now = document.querySelector('.t4r-estimate').innerText; return now !== was && !now.includes('estimating'); }",
         arg=small, timeout=90_000,
     )  # fmt: skip
-    assert page.locator(".t4r-picture .t4r-memory").count() >= 3
+    page.locator(".t4r-picture .t4r-memory").nth(2).wait_for(state="attached")
     # a further tower, whose features are its own
     page.get_by_label("another tower").select_option(label="GRU")
     page.get_by_role("button", name="Add tower").press("Enter")
@@ -49,7 +49,7 @@ def test_put_a_model_together_from_a_preset(page: Any, server: tuple[str, Path])
     page.get_by_label("vectors", exact=True).fill("none.npy")
     page.get_by_label("vectors", exact=True).press("Tab")
     page.locator(".t4r-feature .t4r-error", has_text="no such file").wait_for(timeout=90_000)
-    assert lab.get_by_role("button", name="Train", exact=True).is_disabled()
+    expect(lab.get_by_role("button", name="Train", exact=True)).to_be_disabled()
     shoot(page, "lab-architecture-vectors-light")
     page.get_by_label("text", exact=True).press("Space")  # its row goes with it, so that no state is left to look at
     page.locator(".t4r-message", has_text="Ready to train").wait_for()

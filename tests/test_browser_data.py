@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.test_browser import NASTY, open_lab, page, server, shoot, tab, theme  # noqa: F401
+from tests.test_browser import NASTY, expect, open_lab, page, server, shoot, tab, theme  # noqa: F401
 
 pytestmark = pytest.mark.browser
 
@@ -45,7 +45,7 @@ def test_a_frame_of_the_notebook_is_corrected_and_prepared(page: Any, server: tu
     page.locator(".t4r-prepare caption", has_text="First rows of 3,600").wait_for()
     page.locator(".t4r-prepare [role=alert]", has_text="no item column").wait_for()
     prepare = page.get_by_role("button", name="Prepare", exact=True)
-    assert prepare.is_disabled()
+    expect(prepare).to_be_disabled()
     shoot(page, "lab-data-prepare-error-light")
     for column, role in (("article", "item"), ("visit", "session"), ("bought", "label")):
         page.get_by_label(f"role of {column}", exact=True).select_option(label=role)

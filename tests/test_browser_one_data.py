@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.test_browser import open_lab, page, server, shoot, tab, theme  # noqa: F401 (fixtures)
+from tests.test_browser import expect, open_lab, page, server, shoot, tab, theme  # noqa: F401 (fixtures)
 from tests.test_one_data import HEADS, shop
 
 pytestmark = pytest.mark.browser
@@ -57,7 +57,7 @@ def test_data_that_lack_a_label_are_shown_and_trained_once_its_head_is_dropped(
     refused = page.locator(".t4r-foot .t4r-message", has_text="the data has no label 'bought'").first
     refused.wait_for()
     train = lab.get_by_role("button", name="Train", exact=True)
-    assert train.is_disabled()
+    expect(train).to_be_disabled()
     assert (
         "/plain" in page.locator(".t4r-copy pre").inner_text()
         and "plain" in page.locator("svg.t4r-picture").text_content()
@@ -66,13 +66,13 @@ def test_data_that_lack_a_label_are_shown_and_trained_once_its_head_is_dropped(
     tab(page, "Tune")
     page.locator(".t4r-knobs tbody tr input").first.check()
     page.locator(".t4r-message", has_text="Mend the spec in Architecture first").wait_for()
-    assert lab.get_by_role("button", name="Start", exact=True).is_disabled()
+    expect(lab.get_by_role("button", name="Start", exact=True)).to_be_disabled()
     pictures(page, "refused-tune")
     tab(page, "Architecture")
     lab.get_by_role("button", name="Drop all 2 that don't fit").click()
     page.locator(".t4r-message", has_text=re.compile("Ready to train on .*/plain")).wait_for()
-    assert page.locator(".t4r-note", has_text="dropped: head bought, head rating").count() == 1
-    assert train.is_enabled()
+    expect(page.locator(".t4r-note", has_text="dropped: head bought, head rating")).to_have_count(1)
+    expect(train).to_be_enabled()
     pictures(page, "dropped-architecture")
     # replacing data that a run refers to
     record = tracking.start(home, spec, Dataset.open(home / "data" / "labelled"))
