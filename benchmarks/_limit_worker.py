@@ -20,7 +20,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_map
 from torch.utils.flop_counter import flop_registry
 
-from t4r_lab.nn.losses.full_softmax import rows_per_chunk
+from t4r_lab.nn.kernels.linear_cross_entropy import rows_per_chunk
 
 ENOUGH = 0.02
 """Seconds for which one operation is repeated."""

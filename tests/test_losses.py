@@ -15,8 +15,8 @@ from t4r_lab.base.homes import ensure
 from t4r_lab.data.prepared.dataset import Dataset
 from t4r_lab.nn import NextItemPredictionTask
 from t4r_lab.nn.kernels import fast_types
-from t4r_lab.nn.losses import full_softmax
-from t4r_lab.nn.losses.full_softmax import linear_cross_entropy
+from t4r_lab.nn.kernels import linear_cross_entropy as kernel
+from t4r_lab.nn.kernels.linear_cross_entropy import linear_cross_entropy
 from t4r_lab.runs.run import load_model, run
 from t4r_lab.spec import BCE, BPR, CrossEntropy, SampledSoftmax
 from t4r_lab.tracking import find
@@ -37,7 +37,7 @@ def inputs(n: int, classes: int, width: int, seed: int = 0) -> tuple[torch.Tenso
 def test_value_and_gradients_equal_torch(
     smoothing: float, temperature: float, rows: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(full_softmax, "rows_per_chunk", lambda classes: rows)
+    monkeypatch.setattr(kernel, "rows_per_chunk", lambda classes: rows)
     hidden, weight, bias, labels = inputs(23, 11, 5)
     plain = F.cross_entropy((hidden @ weight.T + bias) / temperature, labels, label_smoothing=smoothing)
     expected = torch.autograd.grad(plain, (hidden, weight, bias))
@@ -76,20 +76,20 @@ def test_a_weighted_loss_has_weighted_gradients_and_may_go_backward_twice() -> N
 
 def test_memory_for_logits_is_used_again_and_grows(monkeypatch: pytest.MonkeyPatch) -> None:
     like = torch.empty(7, 2)
-    first = full_softmax._room(5, like)
-    assert full_softmax._room(3, like).data_ptr() == first.data_ptr()
-    assert full_softmax._room(9, like).shape == (9, 7)
-    assert full_softmax._room(2, like.double()).dtype == torch.float64
+    first = kernel._buffer(5, like)
+    assert kernel._buffer(3, like).data_ptr() == first.data_ptr()
+    assert kernel._buffer(9, like).shape == (9, 7)
+    assert kernel._buffer(2, like.double()).dtype == torch.float64
     hidden, weight, bias, labels = inputs(40, 11, 5)
     whole = linear_cross_entropy(hidden, weight, bias, labels).item()
     for rows in (20, 3, 7):  # what an earlier chunk left there is never read
-        monkeypatch.setattr(full_softmax, "rows_per_chunk", lambda classes, rows=rows: rows)
+        monkeypatch.setattr(kernel, "rows_per_chunk", lambda classes, rows=rows: rows)
         assert linear_cross_entropy(hidden, weight, bias, labels).item() == pytest.approx(whole, rel=1e-12)
 
 
 def test_a_loss_read_in_inference_mode_does_not_spoil_training() -> None:
     hidden, weight, bias, labels = inputs(23, 13, 5)
-    full_softmax._rooms.__dict__.clear()
+    kernel._memory.__dict__.clear()
     with torch.inference_mode():
         read = linear_cross_entropy(hidden, weight, bias, labels)
     trained = linear_cross_entropy(hidden, weight, bias, labels)
@@ -99,7 +99,7 @@ def test_a_loss_read_in_inference_mode_does_not_spoil_training() -> None:
 
 def test_a_large_catalog_goes_by_quick_products(monkeypatch: pytest.MonkeyPatch) -> None:
     """As they were one, so that it is done in a moment; and the switch is back where it was."""
-    monkeypatch.setattr(full_softmax, "HALF_CLASSES", range(0))
+    monkeypatch.setattr(kernel, "HALF_CLASSES", range(0))
     asked: list[Any] = []
     mm = torch.mm
     monkeypatch.setattr(torch, "mm", lambda *args, **kw: (asked.append(_switch()), mm(*args, **kw))[1])
@@ -140,8 +140,8 @@ def test_large_logits_stay_finite() -> None:
 
 
 def test_logits_of_the_whole_batch_are_never_held() -> None:
-    assert full_softmax.rows_per_chunk(20_000) * 20_000 <= full_softmax.LOGITS_PER_CHUNK
-    assert full_softmax.rows_per_chunk(10**9) == 32
+    assert kernel.rows_per_chunk(20_000) * 20_000 <= kernel.LOGITS_PER_CHUNK
+    assert kernel.rows_per_chunk(10**9) == 32
 
 
 @pytest.mark.parametrize("body_dtype", [torch.bfloat16, torch.float16])
@@ -156,7 +156,7 @@ def test_reduced_precision_bodies_get_gradients_of_their_own_type(body_dtype: to
 @pytest.mark.parametrize("temperature", [1.0, 0.02])  # the second makes logits that need their peak taken off
 @pytest.mark.parametrize("n", [1, 33, 100])
 def test_products_in_bfloat16_are_close_to_torch(n: int, temperature: float, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(full_softmax, "HALF_LOGITS_PER_CHUNK", 40 * 300)  # two chunks and a rest, filled up to tiles
+    monkeypatch.setattr(kernel, "HALF_LOGITS_PER_CHUNK", 40 * 300)  # two chunks and a rest, filled up to tiles
     hidden, weight, bias, labels = (t.detach().float() if t.is_floating_point() else t for t in inputs(n, 300, 16))
     hidden, weight, bias = ((t * 0.3).requires_grad_() for t in (hidden, weight, bias))
     plain = F.cross_entropy((hidden @ weight.T + bias) / temperature, labels, label_smoothing=0.1)
@@ -169,15 +169,15 @@ def test_products_in_bfloat16_are_close_to_torch(n: int, temperature: float, mon
 
 def test_auto_takes_bfloat16_only_where_it_pays_and_is_safe(monkeypatch: pytest.MonkeyPatch) -> None:
     cpu = torch.device("cpu")
-    monkeypatch.setattr(full_softmax, "multiplies_bfloat16", lambda: True)
-    assert full_softmax.multiplies_half("auto", 20_000, cpu, safe=True)
-    assert not full_softmax.multiplies_half("auto", 20_000, cpu, safe=False)
-    assert not full_softmax.multiplies_half("auto", 2_000, cpu, safe=True)
-    assert not full_softmax.multiplies_half("auto", 1_000_000, cpu, safe=True)
-    assert not full_softmax.multiplies_half("float32", 20_000, cpu, safe=True)
-    monkeypatch.setattr(full_softmax, "multiplies_bfloat16", lambda: False)
-    assert not full_softmax.multiplies_half("auto", 20_000, cpu, safe=True)
-    assert full_softmax.multiplies_half("bfloat16", 20, cpu, safe=False)
+    monkeypatch.setattr(kernel, "multiplies_bfloat16", lambda: True)
+    assert kernel.multiplies_half("auto", 20_000, cpu, safe=True)
+    assert not kernel.multiplies_half("auto", 20_000, cpu, safe=False)
+    assert not kernel.multiplies_half("auto", 2_000, cpu, safe=True)
+    assert not kernel.multiplies_half("auto", 1_000_000, cpu, safe=True)
+    assert not kernel.multiplies_half("float32", 20_000, cpu, safe=True)
+    monkeypatch.setattr(kernel, "multiplies_bfloat16", lambda: False)
+    assert not kernel.multiplies_half("auto", 20_000, cpu, safe=True)
+    assert kernel.multiplies_half("bfloat16", 20, cpu, safe=False)
 
 
 @pytest.mark.parametrize("scale", [1.0, 30.0])  # within and beyond what exp may be taken of as it is

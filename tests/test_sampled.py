@@ -116,7 +116,7 @@ def test_a_softmax_over_every_item_is_the_full_one(monkeypatch: pytest.MonkeyPat
     loss = sampled.SampledLoss(sampled.softmax, "uniform", ITEMS, ITEMS, correct=True)
     monkeypatch.setattr(SAMPLERS["uniform"], "draw", lambda self, count, labels: torch.arange(ITEMS))
     full = torch.nn.functional.cross_entropy((queries @ weight.T + bias) / 0.7, labels, reduction="sum")
-    torch.testing.assert_close(loss(queries, weight, bias, labels, 0.7), full)
+    torch.testing.assert_close(len(labels) * loss(queries, weight, bias, labels, 0.7), full)
 
 
 @pytest.mark.parametrize("kind", list(SAMPLERS))
@@ -134,7 +134,7 @@ def test_corrected_samples_estimate_the_full_softmax(kind: str) -> None:
         if kind == "in_batch":  # a batch whose targets follow the counts
             draw = torch.distributions.Categorical(COUNTS.clamp(min=1).float()).sample((3000,))
             loss.forward = partial(_with_batch, loss, draw)  # type: ignore[method-assign]
-        (found,) = torch.autograd.grad(loss(queries, weight, bias, labels, 1.0), bias)
+        (found,) = torch.autograd.grad(len(labels) * loss(queries, weight, bias, labels, 1.0), bias)
         errors[correct] = float((found - expected).abs().max())
     assert errors[True] < 0.25
     if kind != "uniform":

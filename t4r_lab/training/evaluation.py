@@ -23,7 +23,7 @@ from t4r_lab.nn.batches import (
 )
 from t4r_lab.nn.heads.replaced_items import DISCRIMINATOR
 from t4r_lab.nn.kernels.fast_types import quick_float32
-from t4r_lab.nn.losses.full_softmax import rows_per_chunk
+from t4r_lab.nn.kernels.linear_cross_entropy import rows_per_chunk
 from t4r_lab.nn.metrics.ranking import Ranks, ranks, without_seen
 from t4r_lab.spec import NEXT_ITEM, EvaluationSpec, RunSpec
 from t4r_lab.training.labels import Labels, evaluate_labels

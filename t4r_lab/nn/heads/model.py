@@ -16,8 +16,9 @@ from t4r_lab.nn.heads.tasks import LEVELS, LabelTask
 from t4r_lab.nn.inputs.encoders import CategoricalFeature
 from t4r_lab.nn.inputs.tabular import TabularSequenceFeatures
 from t4r_lab.nn.kernels.dropout import Dropout
+from t4r_lab.nn.kernels.linear_cross_entropy import rows_per_chunk
 from t4r_lab.nn.kernels.table_rows import is_large
-from t4r_lab.nn.losses.full_softmax import linear_cross_entropy, rows_per_chunk
+from t4r_lab.nn.losses.full_softmax import FullSoftmax
 from t4r_lab.nn.losses.sampled import make_sampled
 from t4r_lab.nn.masking import Masking, ReplacedItems
 from t4r_lab.nn.metrics.calibration import fit_temperature
@@ -59,13 +60,12 @@ class NextItemPredictionTask(nn.Module):
         del hf_format
         if isinstance(loss, CrossEntropy):
             label_smoothing = loss.label_smoothing
-        if not 0 <= label_smoothing < 1:
-            raise InputError(f"label_smoothing {label_smoothing} must lie in [0, 1), for example 0.1")
         if temperature <= 0:
             raise InputError(f"temperature {temperature} must be above 0, for example 1.0")
-        self.weight_tying, self.label_smoothing, self.temperature = weight_tying, label_smoothing, temperature
+        self.weight_tying, self.temperature = weight_tying, temperature
         self._loss, self.dropout = loss or CrossEntropy(), Dropout(dropout)
-        self.precision = self._loss.precision if isinstance(self._loss, CrossEntropy) else "float32"
+        precision = self._loss.precision if isinstance(self._loss, CrossEntropy) else "float32"
+        self.full = FullSoftmax(label_smoothing, precision)
         self.register_buffer("fitted", torch.ones(()) if fit_temperature else None)
 
     def build(self, body: SequentialBlock | Towers) -> None:
@@ -99,13 +99,8 @@ class NextItemPredictionTask(nn.Module):
     def loss(self, hidden: Tensor, labels: Tensor) -> Loss:
         """`hidden` (N, D) at real targets only, `labels` (N,) item ids."""
         queries, classes = self.project(self.dropout(hidden)), labels - 1
-        if self.sampled is not None:
-            total = self.sampled(queries, self.items.weight, self.bias, classes, self.temperature)
-            return Loss(total / max(len(labels), 1), len(labels))
-        mean = linear_cross_entropy(
-            queries, self.items.weight, self.bias, classes, self.label_smoothing, self.temperature, self.precision
-        )
-        return Loss(mean, len(labels))
+        loss = self.full if self.sampled is None else self.sampled
+        return Loss(loss(queries, self.items.weight, self.bias, classes, self.temperature), len(labels))
 
     def scores(self, hidden: Tensor) -> Tensor:
         """Logits over the items 1..I divided by the temperatures, (N, I)."""

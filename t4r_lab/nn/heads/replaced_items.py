@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from t4r_lab.nn.flow import Loss, Masked
 from t4r_lab.nn.inputs.tabular import TabularSequenceFeatures
-from t4r_lab.nn.losses.full_softmax import rows_per_chunk
+from t4r_lab.nn.kernels.linear_cross_entropy import rows_per_chunk
 from t4r_lab.nn.masking import ReplacedItems
 
 DISCRIMINATOR = "discriminator"

@@ -1,200 +1,43 @@
-"""Next-item losses that never hold the logits of a whole batch."""
+"""The loss of the next item over the whole catalog."""
 
 from __future__ import annotations
 
-from contextlib import nullcontext
-from threading import local
-from typing import Any
+from dataclasses import dataclass
 
-import torch
 from torch import Tensor
 
-from t4r_lab.nn.kernels.fast_types import multiplies_bfloat16, quick_float32
-
-LOGITS_PER_CHUNK = 2_600_000
-"""Logits held at once: about 10 MB, so that a chunk is still in cache when it is read again."""
-FEWEST_ROWS = 32
-"""Of a chunk, however many classes there are: each chunk reads and writes the whole gradient of the table."""
-HALF_LOGITS_PER_CHUNK = 8_200_000
-"""The same in bfloat16, where a chunk's part of the gradient costs more than a larger chunk does."""
-HALF_TILE = 32
-"""Rows of a chunk are a multiple of it: products in bfloat16 are compiled anew for each number of rows, in 20 ms."""
-HALF_CLASSES = range(5_000, 120_001)
-"""Catalogs whose products ``auto`` takes in bfloat16: below them the body is what costs, above them the memory of the
-table's copies."""
-SAFE_LOGIT = 60.0
-"""Sums of exp over a catalog stay within float32 up to here, exp within its normal numbers down to its negative."""
+from t4r_lab.base.errors import InputError
+from t4r_lab.nn.kernels.linear_cross_entropy import linear_cross_entropy
 
 
-def rows_per_chunk(classes: int) -> int:
-    """Rows whose logits over `classes` are computed together."""
-    return max(FEWEST_ROWS, LOGITS_PER_CHUNK // max(classes, 1))
-
-
-def multiplies_half(precision: str, classes: int, device: torch.device, safe: bool) -> bool:
-    """Whether the products with `classes` output vectors are computed in bfloat16.
-
-    `precision` is ``float32``, ``bfloat16``, or ``auto``: bfloat16 where the processor multiplies it in hardware, it
-    pays (`HALF_CLASSES`), and no logit is so large that its rounding would count: `safe`, below `SAFE_LOGIT`.
-    """
-    if precision != "auto":
-        return precision == "bfloat16"
-    return safe and device.type == "cpu" and classes in HALF_CLASSES and multiplies_bfloat16()
-
-
-def linear_cross_entropy(
-    hidden: Tensor,
-    weight: Tensor,
-    bias: Tensor,
-    labels: Tensor,
-    label_smoothing: float = 0.0,
-    temperature: float = 1.0,
-    precision: str = "float32",
-) -> Tensor:
-    """Mean of cross-entropies of softmax((h·Wᵀ + b) / τ) with smoothed labels, a scalar; 0 without rows.
-
-    The same as ``F.cross_entropy(logits / τ, labels, label_smoothing=ε)`` (Szegedy et al., 2016), computed a chunk of
-    rows at a time; the gradients are made in the same pass.
+@dataclass(frozen=True)
+class FullSoftmax:
+    """Cross-entropy over all items with smoothed labels (Szegedy et al., 2016).
 
     Parameters
     ----------
-    hidden: (N, D). bias: (C,). labels: (N,) classes 0..C-1.
-    weight: (C, D), or with more rows: the last C are the classes', so that a table with padding needs no slice,
-    whose backward pass would go over the whole of it twice more.
-    precision: of the products, as `multiplies_half` reads it; sums and what the targets add stay in float32.
+    label_smoothing: ε, the share of a target that is spread evenly over all items.
+    precision: of the products: ``float32``, ``bfloat16``, or ``auto``, which takes bfloat16 where it pays and is safe.
+
+    Raises
+    ------
+    InputError
+        for a label smoothing outside of [0, 1).
     """
-    out: Tensor = _LinearCrossEntropy.apply(hidden, weight, bias, labels, label_smoothing, temperature, precision)
-    return out
 
+    label_smoothing: float = 0.0
+    precision: str = "float32"
 
-class _LinearCrossEntropy(torch.autograd.Function):
-    @staticmethod
-    def forward(
-        ctx: Any, hidden: Tensor, weight: Tensor, bias: Tensor, labels: Tensor, smoothing: float, temperature: float,
-        precision: str,
-    ) -> Tensor:  # fmt: skip
-        # a kernel for each number of rows is paid back where a product takes long enough
-        products = quick_float32() if len(bias) >= HALF_CLASSES.stop else nullcontext()
-        with torch.autocast(hidden.device.type, enabled=False), products:
-            return _forward(ctx, hidden, weight, bias, labels, smoothing, temperature, precision)
+    def __post_init__(self) -> None:
+        if not 0 <= self.label_smoothing < 1:
+            raise InputError(f"label_smoothing {self.label_smoothing} must lie in [0, 1), for example 0.1")
 
-    @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
-        (grad,) = grads
-        scaled = ctx.saved_tensors
-        if grad.device.type != "cpu" or grad != 1:  # as it is for one task in one process: a pass over the table less
-            scaled = tuple(grad * saved for saved in scaled)
-        return (*scaled, None, None, None, None)
+    def __call__(self, queries: Tensor, weight: Tensor, bias: Tensor, labels: Tensor, temperature: float) -> Tensor:
+        """Mean over cases, a scalar; 0 without any.
 
-
-def _forward(
-    ctx: Any, hidden: Tensor, weight: Tensor, bias: Tensor, labels: Tensor, smoothing: float, temperature: float,
-    precision: str,
-) -> Tensor:  # fmt: skip
-    """Loss and gradients in one pass over chunks of rows.
-
-    Targets and smoothing are linear in the logits, so that they need none of them: they take ε·w̄ + (1-ε)·W[y] off the
-    gradient of a row, with w̄ the mean row of W. What needs every logit is in `_softmax`.
-    """
-    table, weight = weight, weight[len(weight) - len(bias) :]
-    padding, count = len(table) - len(bias), max(len(hidden), 1)
-    tempered_bias, queries = bias / temperature, hidden.to(weight.dtype) / temperature
-    targets = weight[labels]
-    total = (smoothing - 1.0) * ((queries * targets).sum(1) + tempered_bias[labels]).sum()
-    if smoothing:
-        mean_weight = weight.mean(0)
-        total -= smoothing * (queries @ mean_weight + tempered_bias.mean()).sum()
-    needs_grad = any(ctx.needs_input_grad[:3])
-    d_table = torch.empty_like(table) if needs_grad else None
-    part = None if d_table is None else d_table[padding:]
-    smoothed = smoothing / (len(weight) * count) * queries.sum(0)
-    log_norm, d_hidden, d_bias = _softmax(queries, weight, tempered_bias, part, smoothed, precision)
-    if d_table is not None:
-        d_table[:padding] = 0
-        d_hidden -= (1.0 - smoothing) * targets
-        if smoothing:
-            d_bias -= smoothing * len(queries) / (len(weight) * count)
-            d_hidden -= smoothing * mean_weight
-        d_table.index_add_(0, labels + padding, queries, alpha=(smoothing - 1.0) / count)
-        d_bias.index_add_(0, labels, torch.ones_like(log_norm), alpha=(smoothing - 1.0) / count)
-        scale = 1.0 / (count * temperature)
-        ctx.save_for_backward((d_hidden * scale).to(hidden.dtype), d_table, d_bias / temperature)
-    return (total + log_norm.sum()) / count
-
-
-def _softmax(
-    queries: Tensor, weight: Tensor, bias: Tensor, d_weight: Tensor | None, less: Tensor, precision: str
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Of logits q·Wᵀ + b, row by row: the logarithms of the sums of exp, (N,), and the gradients of their total.
-
-    The gradient of W over N less the row `less`, (D,), is written to `d_weight`, that of q and that of b over N are
-    returned, unless `d_weight` is None. A chunk of logits is touched by three products, exp and a sum alone: the bias
-    is two columns more of W, which in bfloat16 hold it nearly as it is, its gradient one column more of a product. With
-    E the exponentials and z their sums, the softmax is E / z, so that dq = E·W / z and [dW | db] = Eᵀ·[q / z | 1 / z].
-    """
-    count, width = queries.shape
-    safe = _stay_small(queries, weight, bias)
-    half = multiplies_half(precision, len(weight), weight.device, safe)
-    products = torch.bfloat16 if half else weight.dtype
-    keys = weight.new_empty(len(weight), width + 2, dtype=products)
-    keys[:, :width], keys[:, width] = weight, bias
-    keys[:, width + 1] = bias - keys[:, width]
-    rows, tile = (HALF_LOGITS_PER_CHUNK // len(weight), HALF_TILE) if half else (rows_per_chunk(len(weight)), 1)
-    chunks = max(-(-count // max(rows, tile)), 1)
-    rows = max(-(-count // (chunks * tile)), 1) * tile  # even chunks, filled up by queries of zeros
-    padded = queries.new_zeros(chunks * rows, width + 2)
-    padded[:count, :width], padded[:count, width:] = queries, 1.0
-    buffer = _room(rows, keys)
-    log_norm, d_queries = padded.new_empty(len(padded)), padded.new_empty(len(padded), width)
-    d_bias = torch.zeros_like(bias)
-    for start in range(0, len(padded), rows):
-        part = slice(start, start + rows)
-        logits = torch.mm(padded[part].to(products), keys.T, out=buffer)
-        peak = None if safe else logits.amax(1)
-        exponentials = (logits if peak is None else logits.sub_(peak[:, None])).exp_()
-        norm = exponentials.sum(1).to(bias.dtype)
-        log_norm[part] = norm.log() if peak is None else norm.log() + peak
-        if d_weight is None:
-            continue
-        torch.div(torch.mm(exponentials, keys[:, :width]), norm[:, None], out=d_queries[part])
-        shares = (padded[part, : width + 1] / (norm * max(count, 1))[:, None]).to(products)
-        so_far = d_weight if start else -less
-        if half:
-            step = exponentials.T @ shares
-            torch.add(step[:, :width], so_far, out=d_weight)
-            d_bias += step[:, width]
-        else:
-            torch.addmm(so_far, exponentials.T, shares[:, :width], out=d_weight)
-            d_bias.addmv_(exponentials.T, shares[:, width])
-    return log_norm[:count], d_queries[:count], d_bias
-
-
-_rooms = local()
-
-
-def _room(rows: int, keys: Tensor) -> Tensor:
-    """Memory for logits, (`rows`, classes) of the kind of `keys` (classes, …).
-
-    On a CPU a thread keeps it from step to step: in fresh memory each 4 kB are a page fault, which together cost as
-    much as the product itself where the system is slow to give them.
-    """
-    size = rows * len(keys)
-    if keys.device.type != "cpu":
-        return keys.new_empty(rows, len(keys))
-    room: Tensor | None = getattr(_rooms, "room", None)
-    if room is None or room.dtype != keys.dtype or len(room) < size:
-        _rooms.room = room = None  # gives the old one back first
-        with torch.inference_mode(False):  # what is made in that mode can't be written to outside of it
-            _rooms.room = room = torch.empty(size, dtype=keys.dtype)
-    return room[:size].view(rows, len(keys))
-
-
-def _stay_small(queries: Tensor, weight: Tensor, bias: Tensor) -> bool:
-    """Whether exp of every logit is sure to be an ordinary number, by |q·w + b| ≤ |q| |w| + |b|.
-
-    Not asked on an accelerator, which would have to wait for the answer.
-    """
-    if queries.device.type != "cpu" or not len(queries):
-        return False
-    bound = queries.norm(dim=1).max() * weight.norm(dim=1).max() + bias.abs().max()
-    return bool(bound < SAFE_LOGIT)
+        Parameters
+        ----------
+        queries: (N, D). bias: (I,). labels: (N,) classes 0..I-1.
+        weight: (I, D), or with more rows: the last I are the items', so that a table with padding needs no slice.
+        """
+        return linear_cross_entropy(queries, weight, bias, labels, self.label_smoothing, temperature, self.precision)

@@ -106,7 +106,7 @@ class SampledLoss(nn.Module):
         self._made: tuple[Tensor, int, Sampler] | None = None
 
     def forward(self, queries: Tensor, weight: Tensor, bias: Tensor, labels: Tensor, temperature: float) -> Tensor:
-        """Sum over cases, a scalar.
+        """Mean over cases, a scalar; 0 without any.
 
         Parameters
         ----------
@@ -125,7 +125,7 @@ class SampledLoss(nn.Module):
         if self.correct:
             target = target - sampler.log_probability(labels)
             negatives = negatives - sampler.log_probability(drawn)
-        return self.pair_loss(target.float(), negatives.float(), drawn[None] == labels[:, None]).sum()
+        return self.pair_loss(target.float(), negatives.float(), drawn[None] == labels[:, None]).sum() / n
 
     def _sampler(self) -> Sampler:
         """The sampler of the counts, made anew when they have changed: it may go over all items."""
