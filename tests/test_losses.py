@@ -197,8 +197,8 @@ def test_large_and_small_logits_agree_with_torch_in_float32(scale: float) -> Non
 def test_quick_products_are_those_of_float32_on_every_processor(
     amx: bool, bfloat16: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: amx)
-    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: bfloat16)
+    has = {"amx_tile": amx, "avx512_bf16": bfloat16}
+    monkeypatch.setattr(fast_types, "has_instructions", lambda cpu, name: has[name])
     fast_types._onednn_keeps_float32.cache_clear()
     left, right = torch.randn(130, 64), torch.randn(2_000, 64)
     before = fast_types._PRODUCTS.fp32_precision

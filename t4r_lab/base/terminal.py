@@ -8,6 +8,8 @@ import sys
 import textwrap
 from collections.abc import Sequence
 
+from t4r_lab.base.private import open_bars
+
 CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 """What moves the cursor, colors, rings, turns the direction of text or can't be written: all but newline and tab."""
 WIDE, NARROW = 20, 10
@@ -30,8 +32,7 @@ def clean_line(text: str) -> str:
 
 def say(line: str) -> None:
     """A line of its own on standard error, whatever bar stands there."""
-    bars = sys.modules.get("tqdm.std")
-    for bar in list(getattr(bars.tqdm, "_instances", ())) if bars else ():
+    for bar in open_bars():
         bar.close()
     print(clean_line(line), file=sys.stderr, flush=True)
 

@@ -16,6 +16,7 @@ from t4r_lab import __version__
 from t4r_lab.base import processors, system
 from t4r_lab.base.documents import read_json
 from t4r_lab.base.errors import LONGEST, InputError, did_you_mean, is_panic
+from t4r_lab.base.private import long_options
 from t4r_lab.base.terminal import say
 from t4r_lab.cli import output
 from t4r_lab.cli.job_commands import PLACE_COMMANDS
@@ -38,13 +39,11 @@ class Parser(argparse.ArgumentParser):
         InputError
             for an unknown option, with the nearest known one.
         """
-        found, rest = super().parse_known_args(args, namespace)
+        options, rest = super().parse_known_args(args, namespace)
         unknown = [a for a in rest if a.startswith("-")]
-        if unknown:
-            known = [o for action in self._actions for o in action.option_strings if o.startswith("--")]
-            if self._subparsers is None:
-                raise InputError(f"{self.prog}: unknown option {unknown[0]}; {did_you_mean(unknown[0], known)}")
-        return found, rest
+        if unknown and (known := long_options(self)):
+            raise InputError(f"{self.prog}: unknown option {unknown[0]}; {did_you_mean(unknown[0], known)}")
+        return options, rest
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -9,6 +9,7 @@ import torch
 from torch.nn.parallel import DistributedDataParallel
 
 from t4r_lab.base.errors import InputError
+from t4r_lab.base.private import forget_accelerator, leave_out_of_ddp
 from t4r_lab.base.processors import threads
 from t4r_lab.spec import TrainSpec
 
@@ -41,13 +42,13 @@ def _on_cpu(train: TrainSpec) -> bool:
 def make_accelerator(train: TrainSpec) -> Any:
     """accelerate's handle on device, precision and processes."""
     from accelerate import Accelerator
-    from accelerate.state import AcceleratorState, PartialState
+    from accelerate.state import AcceleratorState, PartialState, is_initialized
 
     check_precision(train)
     precision = {"float32": "no", "bfloat16": "bf16", "float16": "fp16"}[train.precision]
-    if AcceleratorState._shared_state and PartialState().num_processes == 1:
+    if is_initialized() and PartialState().num_processes == 1:
         # accelerate keeps the first precision and device of a process; a notebook trains many runs in one
-        AcceleratorState._reset_state(reset_partial_state=True)
+        forget_accelerator(AcceleratorState)
     torch.set_num_threads(min(torch.get_num_threads(), threads()))
     return Accelerator(cpu=_on_cpu(train), mixed_precision=precision)
 
@@ -57,7 +58,7 @@ def put_on(accelerator: Any, model: Model, optimizer: torch.optim.Optimizer) -> 
 
     Tables with sparse gradients are left to `optimizer.join_rows`.
     """
-    DistributedDataParallel._set_params_and_buffers_to_ignore_for_model(model, model.lazy)
+    leave_out_of_ddp(DistributedDataParallel, model, model.lazy)
     # told that both are to go there, accelerate doesn't import torch's distributed tensors, .5 s, to find out
     prepared: tuple[Any, Any] = accelerator.prepare(model, optimizer, device_placement=[True, True])
     return prepared

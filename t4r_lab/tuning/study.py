@@ -18,7 +18,7 @@ from optuna import trial as optuna_trial
 from optuna.trial import FrozenTrial, TrialState
 
 from t4r_lab import tracking
-from t4r_lab.base import homes
+from t4r_lab.base import homes, private
 from t4r_lab.base.errors import InputError, did_you_mean
 from t4r_lab.data.prepared.dataset import Dataset
 from t4r_lab.spec import RunSpec
@@ -130,7 +130,7 @@ class Study:
         with self.store.one_at_a_time(self.name):
             for row in self.optuna.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
                 if row.user_attrs.get(WORKER) == worker:  # it was given out just before the storage went
-                    return optuna_trial.Trial(self.optuna, row._trial_id)
+                    return optuna_trial.Trial(self.optuna, self.trial_id(row))
             self._recover()
             wanted = self.attribute(WANTED)
             counts = Counter(trial.state for trial in self.trials())
@@ -141,9 +141,13 @@ class Study:
             if counts["refused"] >= MOST_REFUSED:
                 raise InputError(f"study {self.name}: {MOST_REFUSED:,} trials fitted no model; narrow the search")
             trial = self.optuna.ask()
-            self.store.backend.record_heartbeat(trial._trial_id)
+            self.store.backend.record_heartbeat(self.trial_id(trial))
             trial.set_user_attr(WORKER, worker)  # last: who lacks it died in its claim
             return trial
+
+    def trial_id(self, trial: optuna_trial.BaseTrial | optuna_trial.FrozenTrial) -> int:
+        """The number of a trial in the storage, over all studies."""
+        return private.trial_id(trial, self.name, self.store.backend)
 
     def ended(self) -> bool:
         """Whether there is nothing left to try, nor running."""
@@ -173,7 +177,7 @@ class Study:
             for row in self.optuna.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
                 if row.user_attrs.get(WORKER) == worker:
                     if stopped:
-                        self.store.backend.set_trial_user_attr(row._trial_id, STOPPED, True)
+                        self.store.backend.set_trial_user_attr(self.trial_id(row), STOPPED, True)
                     self.optuna.tell(row.number, state=TrialState.FAIL, skip_if_finished=True)
             self._recover()
 

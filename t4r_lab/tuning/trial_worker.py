@@ -96,7 +96,7 @@ def work(orders: Orders, waits: float = 0.0) -> int:
                         break
                     time.sleep(POLL)  # the trials of others may come back
                     continue
-                with store.heartbeat(trial._trial_id), scratch(folders, "trial") as folder:
+                with store.heartbeat(study.trial_id(trial)), scratch(folders, "trial") as folder:
                     done += _try(study, trial, dataset, folder, should_stop)
     finally:
         with suppress(Exception), retries.at_once():

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from t4r_lab.base.errors import InputError
+from t4r_lab.base.private import seed_reformer
 from t4r_lab.nn.bodies import configurations as c
 from t4r_lab.nn.bodies.attention import AttentionStack, LiGRLayer, SASRecLayer
 from t4r_lab.nn.bodies.xlnet import content_stream, shift
@@ -53,8 +54,7 @@ def _reformer(config: Any) -> Any:
         torch.manual_seed(getattr(layer, name))
 
     for layer in model.encoder.layers:
-        layer._init_attention_seed = lambda layer=layer: draw(layer, "attention_seed")
-        layer._init_feed_forward_seed = lambda layer=layer: draw(layer, "feed_forward_seed")
+        seed_reformer(layer, draw)
     return model
 
 
@@ -148,7 +148,7 @@ def reads_packed(model: nn.Module) -> bool:
         return isinstance(model, AttentionStack)
     if config.model_type == "xlnet":
         return config.attn_type == "bi" and not config.bi_data
-    return bool(config._attn_implementation == PACKED)
+    return _can_pack(config)
 
 
 def _can_pack(config: Any) -> bool:

@@ -9,13 +9,15 @@ from typing import Any
 
 import torch
 
+from t4r_lab.base.private import has_instructions
+
 _PRODUCTS: Any = getattr(torch.backends.mkldnn, "matmul", None)
 """The switch of oneDNN's products, which older versions of torch lack."""
 
 
 def multiplies_bfloat16() -> bool:
     """In hardware: by AMX, or by AVX-512 with BF16, which newer AMD processors have."""
-    return torch.cpu._is_amx_tile_supported() or torch.cpu._is_avx512_bf16_supported()
+    return has_instructions(torch.cpu, "amx_tile") or has_instructions(torch.cpu, "avx512_bf16")
 
 
 @contextmanager
@@ -41,7 +43,8 @@ def _by_onednn() -> Iterator[None]:
 @lru_cache
 def _onednn_keeps_float32() -> bool:
     """Tried out, as a later oneDNN may do otherwise."""
-    if _PRODUCTS is None or torch.cpu._is_amx_tile_supported() or not torch.cpu._is_avx512_bf16_supported():
+    amx, bfloat16 = (has_instructions(torch.cpu, name) for name in ("amx_tile", "avx512_bf16"))
+    if _PRODUCTS is None or amx or not bfloat16:
         return False
     left, right = torch.linspace(-1, 1, 64 * 64).view(64, 64).cos(), torch.linspace(0, 9, 64 * 64).view(64, 64).sin()
     with _by_onednn():

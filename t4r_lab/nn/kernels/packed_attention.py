@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from t4r_lab.base.private import softmax_backward
 from t4r_lab.nn.kernels.dropout import factors
 from t4r_lab.nn.kernels.packing import Packing
 
@@ -111,7 +112,7 @@ class _Attention(torch.autograd.Function):
             d_shares, left = torch.bmm(v, d_seen.transpose(1, 2)), shares
             if len(mask):
                 d_shares, left = d_shares.mul_(mask), shares * mask
-            d_scores = torch.ops.aten._softmax_backward_data(d_shares, shares, 1, shares.dtype)
+            d_scores = softmax_backward(d_shares, shares, 1)
             d_place = []
             if d_distances is not None:
                 d_product = grad.new_zeros(heads, length * sessions, 2 * length)

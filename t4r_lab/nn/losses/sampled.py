@@ -13,6 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from t4r_lab.base.private import writes
 from t4r_lab.nn.kernels.table_rows import entries, rows
 from t4r_lab.nn.losses.negatives import SAMPLERS, Sampler
 from t4r_lab.spec.head_specs import GBCE, BPRMax, CrossEntropy, LossSpec, SampledSoftmax
@@ -103,7 +104,7 @@ class SampledLoss(nn.Module):
         super().__init__()
         self.pair_loss, self.kind, self.count, self.correct = pair_loss, sampler, count, correct
         self.register_buffer("counts", torch.zeros(items, dtype=torch.long))
-        self._made: tuple[Tensor, int, Sampler] | None = None
+        self._made: tuple[Tensor, float, Sampler] | None = None
 
     def forward(self, queries: Tensor, weight: Tensor, bias: Tensor, labels: Tensor, temperature: float) -> Tensor:
         """Mean over cases, a scalar; 0 without any.
@@ -130,8 +131,8 @@ class SampledLoss(nn.Module):
     def _sampler(self) -> Sampler:
         """The sampler of the counts, made anew when they have changed: it may go over all items."""
         counts = self.counts
-        if self._made is None or self._made[0] is not counts or self._made[1] != counts._version:
-            self._made = counts, counts._version, SAMPLERS[self.kind](counts)
+        if self._made is None or self._made[0] is not counts or self._made[1] != writes(counts):
+            self._made = counts, writes(counts), SAMPLERS[self.kind](counts)
         return self._made[2]
 
 
