@@ -6,6 +6,8 @@ import importlib.util
 import inspect
 import os.path
 import re
+import subprocess
+from datetime import date
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
@@ -100,3 +102,28 @@ def test_parameters_stand_as_numpydoc_reads_them(package: str) -> None:
             section = re.search(r"(?ms)^Parameters\n-+\n(.*?)(?:\n\n|\Z)", inspect.getdoc(part) or "")
             names = [line for line in section[1].splitlines() if not line.startswith(" ")] if section else []
             assert [line for line in names if not re.fullmatch(r"\w+(, \w+)*", line)] == [], f"{path}: {part}"
+
+
+def log_entries() -> list[tuple[str, str, list[str]]]:
+    """Day, title and commits of each entry of docs/log.md."""
+    entries = []
+    for day in re.split(r"(?m)^## ", (DOCS / "log.md").read_text(encoding="utf-8"))[1:]:
+        for entry in re.findall(r"(?ms)^- (.*?)(?=^- |\Z)", day):
+            head = re.match(r"\*\*(.+?)\*\*\s\(((?:`[0-9a-f]{7,}`(?:,\s+)?)+)\)\.", entry, re.DOTALL)
+            assert head, f"an entry begins with **outcome** (`commit`). and not with {entry[:60]!r}"
+            entries.append((day.split("\n")[0], head[1], re.findall(r"[0-9a-f]{7,}", head[2])))
+    return entries
+
+
+def test_the_log_is_by_day_newest_first() -> None:
+    days = [date.fromisoformat(day) for day, _, _ in log_entries()]
+    assert days == sorted(days, reverse=True) and days
+
+
+def test_entries_of_the_log_are_of_the_day_of_their_commits() -> None:
+    for day, title, commits in log_entries():
+        command = ["git", "show", "-s", "--format=%as", commits[0]]
+        shown = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+        if shown.returncode:
+            pytest.skip("not in a clone with the whole history")
+        assert shown.stdout.strip() == day, title
