@@ -66,12 +66,19 @@ def where(package: str, name: str) -> tuple[str, str]:
     return module, (import_module(module).__doc__ or "").partition("\n")[0]
 
 
+def public_names(package: str) -> dict[str, str]:
+    """Name → the module it is taken from: the package for what it exports, else its own for the class of a value."""
+    exported = {name: package for name in import_module(package).__all__ if not name.startswith("_")}
+    kinds = {type(getattr(import_module(package), name)) for name in exported}
+    return {kind.__name__: kind.__module__ for kind in kinds if kind.__module__.startswith("t4r_lab.")} | exported
+
+
 def reference(package: str) -> str:
     """Markdown of a package's reference: its public names, by the modules that define them."""
     lines = [f"# `{package}`", "", inspect.getdoc(import_module(package)) or ""]
-    names = [name for name in import_module(package).__all__ if not name.startswith("_")]
     by_module = sorted(
-        ((where(package, name), name) for name in names), key=lambda entry: (entry[0][0] == package, entry)
+        ((where(module, name), name) for name, module in public_names(package).items()),
+        key=lambda entry: (entry[0][0] == package, entry),
     )
     for (module, summary), entries in groupby(by_module, key=lambda entry: entry[0]):
         title = "Values and unions" if module == package else f"`{module}`"
