@@ -14,9 +14,9 @@ if TYPE_CHECKING:
     from t4r_lab.data.prepared.dataset import Dataset as Dataset
     from t4r_lab.lab.app import Lab as Lab
     from t4r_lab.runs.compare import compare as compare
+    from t4r_lab.runs.evaluate import evaluate_run as evaluate_run
     from t4r_lab.runs.prepare_data import prepare as prepare
     from t4r_lab.runs.recommend import recommend as recommend
-    from t4r_lab.runs.run import evaluate_run as evaluate_run
     from t4r_lab.runs.run import run as run
     from t4r_lab.schema.columns import Schema as Schema
     from t4r_lab.spec import RunSpec as RunSpec
@@ -33,7 +33,7 @@ _HOME = {
     "Schema": "schema.columns",
     "StudyOptions": "spec.study_options",
     "compare": "runs.compare",
-    "evaluate_run": "runs.run",
+    "evaluate_run": "runs.evaluate",
     "finalize": "tuning.finalize",
     "prepare": "runs.prepare_data",
     "recommend": "runs.recommend",

@@ -61,7 +61,7 @@ def ended(job: jobs.Job, seconds: float) -> bool:
 
 def main(home: Path, spec: RunSpec, seed: int, kills: int) -> None:
     jobs.Job.start = fork  # type: ignore[method-assign]
-    Experiment.open = lambda spec: None  # type: ignore[method-assign, assignment, misc]  # threads that read data don't survive a fork
+    Experiment.open = lambda spec, home: None  # type: ignore[method-assign, assignment, misc]  # threads that read data don't survive a fork
     whole = jobs.launch(spec, home)
     began = time.monotonic()
     assert ended(whole, 60)

@@ -20,7 +20,7 @@ from t4r_lab.nn import BinaryClassificationTask, Head, Model, NextItemPrediction
 from t4r_lab.nn.batches import label_windows, make_batch, whole_windows
 from t4r_lab.nn.heads.tasks import SUMMARIES
 from t4r_lab.nn.metrics.label_metrics import METRICS
-from t4r_lab.runs import compare, recommend, run
+from t4r_lab.runs import compare, evaluate, recommend, run
 from t4r_lab.spec import LABEL_METRICS, RunSpec
 from t4r_lab.training import assembly, evaluation, trainer
 from tests.small import small_spec
@@ -187,7 +187,7 @@ def test_three_heads_from_spec_to_record(data: Dataset, tmp_path: Path) -> None:
     assert result.baselines["valid"]["constant"]["purchase/auc"] == 0.5
     assert result.valid["price/rmse"] < result.baselines["valid"]["constant"]["price/rmse"]
     assert tracking.find(tmp_path, result.run_id).valid == pytest.approx(result.valid)
-    again = run.evaluate_run(result.run_id, home=tmp_path, on_report=silent)
+    again = evaluate.evaluate_run(result.run_id, home=tmp_path, on_report=silent)
     assert again.valid == pytest.approx(result.valid)  # saved and loaded: the same predictions
     single = run.run(spec_of(data, [{"kind": "next_item"}]), home=tmp_path, on_report=silent)
     assert set(single.valid) >= {"ndcg@5", "recall@5", "mrr@5"}

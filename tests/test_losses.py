@@ -17,7 +17,8 @@ from t4r_lab.nn import NextItemPredictionTask
 from t4r_lab.nn.kernels import fast_types
 from t4r_lab.nn.kernels import linear_cross_entropy as kernel
 from t4r_lab.nn.kernels.linear_cross_entropy import linear_cross_entropy
-from t4r_lab.runs.run import load_model, run
+from t4r_lab.runs.evaluate import load_model
+from t4r_lab.runs.run import run
 from t4r_lab.spec import BCE, BPR, CrossEntropy, SampledSoftmax
 from t4r_lab.tracking import find
 from tests.small import small_data, small_spec

@@ -18,7 +18,7 @@ from t4r_lab import jobs, tracking
 from t4r_lab.base import homes
 from t4r_lab.base.errors import InputError
 from t4r_lab.base.reports import Epoch, Report, silent
-from t4r_lab.runs import analyze, compare, guard, promote, run
+from t4r_lab.runs import analyze, compare, evaluate, guard, promote, run
 from t4r_lab.runs.recommend import Recommender
 from tests.rights import readonly
 from tests.small import small_data, small_spec
@@ -63,7 +63,7 @@ def test_all_that_can_be_done_with_a_run_is_done_at_the_new_place_and_the_origin
     row = tracking.find(copy, "done")
     assert Recommender.open("done", home=copy).dataset.path == copy / "data" / "d"
     assert analyze.analyze(["done"], home=copy).curves["done"]
-    assert run.evaluate_run("done", home=copy, on_report=silent).valid == row.valid
+    assert evaluate.evaluate_run("done", home=copy, on_report=silent).valid == row.valid
     spec = promote.spec_to_repeat("done", home=copy)
     assert Path(spec.data.path) == copy / "data" / "d"
     again = run.run(spec.override({"name": "again"}), home=copy, on_report=silent)
@@ -342,7 +342,7 @@ def test_a_home_that_cannot_be_written_can_be_read(copy: Path) -> None:
         assert analyze.won_and_lost("done", home=copy)
         assert tracking.promoted(copy)
         with pytest.raises(InputError, match="can't be written"):
-            run.evaluate_run("done", home=copy, on_report=silent)
+            evaluate.evaluate_run("done", home=copy, on_report=silent)
         assert lead.names(home=copy) == ["s"]
         assert (
             Path(lead.report("s", home=copy)[0].storage.removeprefix("sqlite:///")) == copy / "studies" / "studies.db"

@@ -30,6 +30,7 @@ from t4r_lab.lab.panels.architecture.architecture_panel import ArchitecturePanel
 from t4r_lab.lab.state import source
 from t4r_lab.lab.state.cost import Estimating
 from t4r_lab.lab.state.draft import Draft
+from t4r_lab.runs import evaluate as evaluation
 from t4r_lab.runs import run as runner
 from t4r_lab.spec import RunSpec
 from t4r_lab.spec.study_options import Plan, StudyOptions
@@ -314,7 +315,7 @@ def go_on(case: Case) -> Refuse:
 def evaluate(case: Case) -> Refuse:
     run, spec = case.recorded("FINISHED"), case.spec
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(runner, "load_model", lambda home, row: (None, spec, None))
+        patch.setattr(evaluation, "load_model", lambda home, row: (None, spec, None))
         text = shell("evaluate", run, "--split", "test")()
     assert tracking.find(case.home, run).looks == 0
     return lambda: text
@@ -510,7 +511,7 @@ def test_a_look_at_the_test_part_is_counted_before_it_is_made(tmp_path: Path, mo
         runner.run(spec, home=home, test=True, on_report=silent)
     assert tracking.runs(home)[0].looks == 1
     with pytest.raises(Killed):
-        runner.evaluate_run(done.run_id, "test", home=home, on_report=silent)
+        evaluation.evaluate_run(done.run_id, "test", home=home, on_report=silent)
     assert tracking.find(home, done.run_id).looks == 1
     plan = Plan.of(spec, StudyOptions.parse({"space": {RATE: None}}))
     found = study.begin("s", plan, dataset.digest, connect(address(home, None)))

@@ -18,7 +18,8 @@ import pytest
 from t4r_lab import tracking
 from t4r_lab.base.errors import InputError
 from t4r_lab.base.reports import Baseline, Epoch, Report, Started, silent
-from t4r_lab.runs import guard, run
+from t4r_lab.runs import evaluate, guard, run
+from t4r_lab.runs.results import RunResult
 from tests.small import small_data, small_spec
 
 
@@ -33,7 +34,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def whole(data: Path, home: Path) -> run.RunResult:
+def whole(data: Path, home: Path) -> RunResult:
     """A run that nothing disturbs."""
     return run.run(small_spec(data, train__epochs=4), home=home, on_report=silent, test=True)
 
@@ -62,7 +63,7 @@ def after(epochs: int) -> tuple[Callable[[Report], None], Callable[[], bool]]:
 # ── what is recorded ────────────────────────────────────────────────────────────────────────────
 
 
-def test_metrics_follow_from_the_recorded_ranks(whole: run.RunResult) -> None:
+def test_metrics_follow_from_the_recorded_ranks(whole: RunResult) -> None:
     folder = tracking.artifacts(whole.home, whole.run_id) / "ranks"
     assert whole.test is not None
     found = {"valid": {"model": whole.valid, **whole.baselines["valid"]}}
@@ -77,7 +78,7 @@ def test_metrics_follow_from_the_recorded_ranks(whole: run.RunResult) -> None:
             assert metrics["ndcg@5"] == pytest.approx(np.where(hit, 1 / np.log2(rank + 1), 0).mean())
 
 
-def test_the_record_holds_what_the_run_returned(whole: run.RunResult, data: Path) -> None:
+def test_the_record_holds_what_the_run_returned(whole: RunResult, data: Path) -> None:
     row = tracking.find(whole.home, whole.run_id)
     assert row.status == "FINISHED"
     assert row.valid == pytest.approx(whole.valid)
@@ -96,7 +97,7 @@ def test_the_record_holds_what_the_run_returned(whole: run.RunResult, data: Path
     assert leftovers(whole.home) == []
 
 
-def test_the_epochs_recorded_are_those_reported_and_the_best_is_kept(whole: run.RunResult) -> None:
+def test_the_epochs_recorded_are_those_reported_and_the_best_is_kept(whole: RunResult) -> None:
     history = tracking.history(whole.home, whole.run_id, ["train/loss", "valid/ndcg_at_5"])
     assert [step for step, _ in history["train/loss"]] == [1, 2, 3, 4]
     curve = dict(history["valid/ndcg_at_5"])
@@ -118,14 +119,14 @@ def test_a_last_fit_on_train_and_valid_has_only_test_metrics(data: Path, home: P
     assert list(result.test or {})[:3] == ["ndcg@5", "recall@5", "mrr@5"]
     assert set(result.baselines) == {"test"}
     with pytest.raises(InputError, match="fitted on the validation part too"):
-        run.evaluate_run(result.run_id, home=home, on_report=silent)
+        evaluate.evaluate_run(result.run_id, home=home, on_report=silent)
 
 
-def test_another_evaluation_gives_the_same_and_each_look_counts(whole: run.RunResult) -> None:
-    again = run.evaluate_run(whole.run_id, home=whole.home, on_report=silent)
+def test_another_evaluation_gives_the_same_and_each_look_counts(whole: RunResult) -> None:
+    again = evaluate.evaluate_run(whole.run_id, home=whole.home, on_report=silent)
     assert again.valid == pytest.approx(whole.valid)
     assert tracking.find(whole.home, whole.run_id).looks == 1
-    looked = run.evaluate_run(whole.run_id, "test", home=whole.home, on_report=silent)
+    looked = evaluate.evaluate_run(whole.run_id, "test", home=whole.home, on_report=silent)
     assert looked.test == pytest.approx(whole.test)
     assert tracking.find(whole.home, whole.run_id).looks == 2
 
@@ -150,14 +151,14 @@ def test_refusals_write_nothing(data: Path, tmp_path: Path, changes: dict[str, A
 # ── how it ends ─────────────────────────────────────────────────────────────────────────────────
 
 
-def test_a_stopped_run_goes_on_to_the_same_result(data: Path, whole: run.RunResult) -> None:
+def test_a_stopped_run_goes_on_to_the_same_result(data: Path, whole: RunResult) -> None:
     on_report, should_stop = after(2)
     spec = small_spec(data, train__epochs=4)
     stopped = run.run(spec, home=whole.home, on_report=on_report, should_stop=should_stop)
     assert (stopped.status, tracking.find(whole.home, stopped.run_id).status) == ("KILLED", "KILLED")
     assert stopped.valid == {}
     with pytest.raises(InputError, match="has no model; resume it with"):
-        run.evaluate_run(stopped.run_id, home=whole.home, on_report=silent)
+        evaluate.evaluate_run(stopped.run_id, home=whole.home, on_report=silent)
     told: list[Report] = []
     resumed = run.resume(stopped.run_id[:10], home=whole.home, on_report=told.append)
     # from the start again it would reach the same, with the same seed
@@ -218,7 +219,7 @@ def test_a_loss_that_is_no_number_fails_the_run_and_says_so(
 
 @pytest.mark.parametrize("where", ["t4r_lab.training.assembly.save", "t4r_lab.tracking.Record.artifacts"])
 def test_a_disk_that_fills_at_the_end_loses_no_training(
-    where: str, data: Path, whole: run.RunResult, monkeypatch: pytest.MonkeyPatch
+    where: str, data: Path, whole: RunResult, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def full(*args: Any, **named: Any) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")

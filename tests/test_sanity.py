@@ -24,6 +24,7 @@ from t4r_lab.nn import NextItemPredictionTask
 from t4r_lab.nn.losses.sampled import make_sampled
 from t4r_lab.nn.metrics.ranking import Ranks
 from t4r_lab.runs import doubts, run
+from t4r_lab.runs.results import RunResult
 from t4r_lab.schema.columns import Schema
 from t4r_lab.spec import RunSpec
 from t4r_lab.training.judgment import Judged
@@ -167,7 +168,7 @@ def test_many_sessions_are_judged_by_some_of_them(monkeypatch: pytest.MonkeyPatc
 
 
 @pytest.fixture(scope="module")
-def doubtful(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, run.RunResult, list[Report]]:
+def doubtful(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, RunResult, list[Report]]:
     """A home with a run whose loss is far above guessing and whose model is below counting."""
     root = tmp_path_factory.mktemp("doubtful")
     asked = small_spec(small_data(root / "shop"), name="wild", train__learning_rate=5.0, train__clip_norm=None)
@@ -181,7 +182,7 @@ def shown(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
 
 
 def test_a_doubtful_run_says_so_on_every_face(
-    doubtful: tuple[Path, run.RunResult, list[Report]], monkeypatch: pytest.MonkeyPatch,
+    doubtful: tuple[Path, RunResult, list[Report]], monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:  # fmt: skip
     home, result, said = doubtful
@@ -212,7 +213,7 @@ def test_a_doubtful_run_says_so_on_every_face(
 
 
 def test_promote_repeats_the_warnings_and_says_what_the_version_is_good_for(
-    doubtful: tuple[Path, run.RunResult, list[Report]], monkeypatch: pytest.MonkeyPatch,
+    doubtful: tuple[Path, RunResult, list[Report]], monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:  # fmt: skip
     import mlflow.pyfunc

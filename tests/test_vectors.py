@@ -15,7 +15,7 @@ from t4r_lab.base.errors import InputError
 from t4r_lab.base.reports import silent
 from t4r_lab.data.prepared.dataset import Dataset
 from t4r_lab.data.prepared.vectors import read_vectors
-from t4r_lab.runs import run
+from t4r_lab.runs import evaluate, run
 from t4r_lab.spec import InputsSpec
 from tests.small import small_data, small_spec
 
@@ -117,9 +117,9 @@ def test_a_recorded_model_needs_the_file_no_more(data: Dataset, tmp_path: Path) 
     result = run.run(spec, home=tmp_path / "home", on_report=silent)
     wanted = read(data, tmp_path / "v.parquet", normalization="l2")
     (tmp_path / "v.parquet").unlink()
-    model, *_ = run.load_model(tmp_path / "home", tracking.find(tmp_path / "home", result.run_id))
+    model, *_ = evaluate.load_model(tmp_path / "home", tracking.find(tmp_path / "home", result.run_id))
     assert torch.equal(model.head.body.inputs.item_table_blog, torch.as_tensor(wanted))
-    again = run.evaluate_run(result.run_id, home=tmp_path / "home", on_report=silent)
+    again = evaluate.evaluate_run(result.run_id, home=tmp_path / "home", on_report=silent)
     assert again.valid == result.valid
     with pytest.raises(InputError, match="no such file"):
         run.run(spec, home=tmp_path / "other", on_report=silent)

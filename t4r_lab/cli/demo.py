@@ -31,8 +31,9 @@ def demo(home: str | Path | None = None, on_report: OnReport | None = None) -> d
     """Metrics, comparison and two sessions' recommendations of one small run, and where to look next."""
     from t4r_lab.data.pipeline.synthetic import demo_dataset
     from t4r_lab.runs.compare import compare
+    from t4r_lab.runs.evaluate import evaluate_run
     from t4r_lab.runs.recommend import recommend
-    from t4r_lab.runs.run import evaluate_run, run
+    from t4r_lab.runs.run import run
 
     if on_report is None:
         from t4r_lab.runs.progress import Console

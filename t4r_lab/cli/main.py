@@ -259,7 +259,7 @@ def _add_evaluate(sub: argparse.ArgumentParser) -> None:
 
 
 def _evaluate(options: argparse.Namespace) -> None:
-    from t4r_lab.runs.run import evaluate_run
+    from t4r_lab.runs.evaluate import evaluate_run
 
     result = evaluate_run(options.run, options.split)
     show(options, _result(result), lambda: output.run_text(result))

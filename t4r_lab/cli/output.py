@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from t4r_lab.runs.analyze import Cases
     from t4r_lab.runs.compare import Comparison
     from t4r_lab.runs.promote import Promotion
-    from t4r_lab.runs.run import RunResult
+    from t4r_lab.runs.results import RunResult
     from t4r_lab.tuning.finalize import Final
     from t4r_lab.tuning.lead import Listed, StudyResult
     from t4r_lab.tuning.study import Trial

@@ -197,7 +197,7 @@ class Job:
             with self.lock() as lock:
                 self._refuse(ENDED, "train its spec again for a new run")
                 before, spec = self.written(), self.spec()
-                Experiment.open(spec)
+                Experiment.open(spec, home=self.home)
                 write_json(self.folder / CONTROL, {"action": "resume"})
                 self.write(replace(_new(self.id, spec, before.launched), run_id=before.run_id, metrics=before.metrics))
                 self.start(lock)
@@ -269,7 +269,7 @@ def launch(spec: RunSpec, home: Path) -> Job:
     from t4r_lab.training.experiment import Experiment
 
     place = homes.ensure(home)  # the quicker look comes first
-    Experiment.open(spec)
+    Experiment.open(spec, home=place)
     folder = place / "jobs" / f"{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(2)}"
     job = Job(folder)
     try:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from t4r_lab.base.reports import Epoch
+from t4r_lab.base.reports import Caution, Epoch, OnReport
 from t4r_lab.runs.compare import Cases, paired_bootstrap
 from t4r_lab.schema.columns import Schema
 from t4r_lab.spec import (
@@ -28,6 +28,7 @@ from t4r_lab.spec import (
 )
 
 if TYPE_CHECKING:
+    from t4r_lab.runs.results import Judgment
     from t4r_lab.training.judgment import Judged
 
 FAR = 2.0
@@ -84,6 +85,16 @@ def doubt_metrics(part: str, judged: Judged, baselines: Mapping[str, Judged], sp
                 f"on the {PARTS[part]} part {metric} is {own[metric]:.4f}, worse than {counted[best][metric]:.4f} of "
                 f"the baseline {best} (by {found.low:.4f} to {found.high:.4f}): train longer, or change the spec"
             )
+    return warnings
+
+
+def warn(judgment: Judgment, spec: RunSpec, on_report: OnReport) -> dict[str, list[str]]:
+    """Report the warnings of every part that was judged; they are returned by part."""
+    warnings = {
+        part: doubt_metrics(part, judged, judgment.baselines[part], spec) for part, judged in judgment.model.items()
+    }
+    for words in [words for part in warnings.values() for words in part]:
+        on_report(Caution(words))
     return warnings
 
 

@@ -4,12 +4,24 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any, Self
 
-from t4r_lab.base.reports import Baseline, Caution, Epoch, Progress, Remark, Report, Stopped, TrialEnded
+from t4r_lab.base.reports import Baseline, Caution, Epoch, OnReport, Progress, Remark, Report, Stopped, TrialEnded
 from t4r_lab.base.terminal import clean_line, say
 from t4r_lab.spec import best_baseline
+
+
+@contextmanager
+def reporting(on_report: OnReport | None) -> Iterator[OnReport]:
+    """`on_report`; without one, a `Console` meanwhile."""
+    if on_report is not None:
+        yield on_report
+        return
+    with Console() as console:
+        yield console
 
 
 class Sentences:

@@ -8,7 +8,7 @@ from pathlib import Path
 from t4r_lab import tracking
 from t4r_lab.base import homes
 from t4r_lab.base.reports import OnReport
-from t4r_lab.runs.run import data_of, evaluate_run
+from t4r_lab.runs.evaluate import data_of, evaluate_run
 from t4r_lab.spec import RunSpec
 
 ALIAS = "champion"

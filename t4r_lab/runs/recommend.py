@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from t4r_lab import tracking
 from t4r_lab.base import homes
 from t4r_lab.base.errors import InputError
-from t4r_lab.runs.run import data_of, load_model
+from t4r_lab.runs.evaluate import data_of, load_model
 
 if TYPE_CHECKING:
     import pandas as pd

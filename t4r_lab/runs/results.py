@@ -1,33 +1,70 @@
-"""What a finished run leaves in its record: metrics, every case, the model and what it takes to use it."""
+"""What a run returns, and what it leaves in its record: metrics, every case, the model and what it takes to use it."""
 
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from t4r_lab import tracking
 from t4r_lab.base.files import scratch
-from t4r_lab.spec import RunSpec
 from t4r_lab.training import assembly
+from t4r_lab.training.experiment import Experiment
 
 if TYPE_CHECKING:
-    from t4r_lab.data.prepared.dataset import Dataset
     from t4r_lab.nn.heads.model import Model
     from t4r_lab.training.judgment import Judged
 
 
+Metrics = dict[str, float]
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """Metrics of a run, named like ``ndcg@10``; `test` is None unless it was asked for."""
+
+    run_id: str
+    name: str
+    status: str
+    valid: Metrics
+    test: Metrics | None
+    baselines: dict[str, dict[str, Metrics]]
+    """part → baseline → metrics"""
+    best_epoch: int
+    seconds: float
+    home: Path
+    warnings: list[str] = field(default_factory=list)
+    """what of these figures the user should doubt"""
+
+
+@dataclass(frozen=True)
+class Judgment:
+    """The model of a run and its baselines, judged on parts of the data."""
+
+    model: dict[str, Judged] = field(default_factory=dict)
+    """by part"""
+    baselines: dict[str, dict[str, Judged]] = field(default_factory=dict)
+    """by part and name"""
+
+    def metrics(self) -> dict[str, Metrics]:
+        """Part → metrics of the model."""
+        return {part: judged.metrics() for part, judged in self.model.items()}
+
+    def baseline_metrics(self) -> dict[str, dict[str, Metrics]]:
+        """Part → baseline → metrics."""
+        return {part: {n: judged.metrics() for n, judged in row.items()} for part, row in self.baselines.items()}
+
+
 def write_results(
-    record: tracking.Record, scored: dict[str, Judged], baselines: dict[str, dict[str, Judged]], best_epoch: int,
-    spec: RunSpec, dataset: Dataset, model: Model,
-) -> None:  # fmt: skip
+    record: tracking.Record, judgment: Judgment, best_epoch: int, experiment: Experiment, model: Model
+) -> None:
     """Final metrics, ranks and labels of each case, model, spec, schema, vocabulary and environment.
 
     The spec, which has been there from the beginning, is written again, since somebody may have deleted it.
     """
-    for part, judged in scored.items():
-        record.scores(part, judged.metrics(), step=best_epoch)
-        for name, found in baselines[part].items():
-            record.scores(part, found.metrics(), name, best_epoch)
+    spec, dataset = experiment.spec, experiment.dataset
+    write_scores(record, judgment, best_epoch)
     record.metrics({"train/best_epoch": best_epoch})
     with scratch(record.home, "recording") as folder:
         assembly.save(model, folder / "model", spec, dataset.schema)
@@ -36,18 +73,26 @@ def write_results(
         dataset.schema.save(folder / "schema.json")
         dataset.vocabulary.copy_to(folder / "data")
         record.artifacts(folder)
-    write_cases(record, scored, baselines)
+    write_cases(record, judgment)
 
 
-def write_cases(record: tracking.Record, scored: dict[str, Judged], baselines: dict[str, dict[str, Judged]]) -> None:
+def write_scores(record: tracking.Record, judgment: Judgment, step: int = 0) -> None:
+    """Metrics of the model and of each baseline, on every part that was judged."""
+    for part, judged in judgment.model.items():
+        record.scores(part, judged.metrics(), step=step)
+        for name, baseline in judgment.baselines[part].items():
+            record.scores(part, baseline.metrics(), name, step)
+
+
+def write_cases(record: tracking.Record, judgment: Judgment) -> None:
     """Every case, of the model and of each baseline: what comparisons are made from.
 
     Ranks of next items stand in ``ranks/PART/NAME.parquet``, labels in ``labels/PART/LABEL/NAME.parquet``, slices and
     the reliability curve in ``detail/PART/NAME.json``.
     """
     with scratch(record.home, "recording") as folder:
-        for part, judged in scored.items():
-            for name, found in {"model": judged, **baselines[part]}.items():
+        for part, judged in judgment.model.items():
+            for name, found in {"model": judged, **judgment.baselines[part]}.items():
                 frames = {f"labels/{part}/{label}": cases.frame() for label, cases in found.labels.items()}
                 if found.ranks is not None:
                     frames[f"ranks/{part}"] = found.ranks.frame()

@@ -5,9 +5,9 @@ from __future__ import annotations
 import secrets
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from t4r_lab import tracking
 from t4r_lab.base import homes
@@ -15,34 +15,16 @@ from t4r_lab.base.errors import InputError
 from t4r_lab.base.reports import Baseline, Caution, Epoch, OnReport, Progress, Started, Stopped, silent
 from t4r_lab.base.retries import Away
 from t4r_lab.runs import doubts, guard, results
+from t4r_lab.runs.evaluate import data_of
+from t4r_lab.runs.progress import reporting
+from t4r_lab.runs.results import Judgment, Metrics, RunResult
 from t4r_lab.spec import RunSpec
-from t4r_lab.training import assembly
-from t4r_lab.training.experiment import Experiment, check_labels, open_data
+from t4r_lab.training.experiment import Experiment
 
 if TYPE_CHECKING:
     from t4r_lab.data.prepared.dataset import Dataset
     from t4r_lab.nn.heads.model import Model
     from t4r_lab.training.judgment import Judged
-
-Metrics = dict[str, float]
-
-
-@dataclass(frozen=True)
-class RunResult:
-    """What a run found. Metrics are named like ``ndcg@10``; `test` is None unless it was asked for."""
-
-    run_id: str
-    name: str
-    status: str
-    valid: Metrics
-    test: Metrics | None
-    baselines: dict[str, dict[str, Metrics]]
-    """part → baseline → metrics"""
-    best_epoch: int
-    seconds: float
-    home: Path
-    warnings: list[str] = field(default_factory=list)
-    """what of these figures the user should doubt"""
 
 
 def run(
@@ -78,36 +60,39 @@ def run(
     InputError
         for anything the user can mend; checks come before anything is written.
     """
-    if on_report is None:
-        from t4r_lab.runs.progress import Console
+    with reporting(on_report) as report:
+        return _run(spec, homes.ensure(home), test, report, should_stop, Path(folder) if folder else None, resume)
 
-        with Console() as console:
-            return run(
-                spec, home=home, test=test, on_report=console, should_stop=should_stop, folder=folder, resume=resume
-            )
+
+def _run(
+    spec: RunSpec, home: Path, test: bool, on_report: OnReport, should_stop: Callable[[], bool], folder: Path | None,
+    resume: str | None,
+) -> RunResult:  # fmt: skip
     if not guard.is_main():
         on_report = silent
+    # ── everything is refused before anything is written
     on_report(Progress("loading data"))
-    place = homes.ensure(home)
-    experiment = Experiment.open(spec, _data_to_resume(place, resume, spec) if resume else None)
+    experiment = Experiment.open(spec, _data_to_resume(home, resume, spec) if resume else None, home)
     on_report(Progress("importing torch"))
     from t4r_lab.training.accelerator import make_accelerator
 
     make_accelerator(spec.train)  # now, since several processes agree by it
+    # ── one trainer of the folder, one record
     on_report(Progress("opening the record"))
-    checkpoints = Path(folder) if folder else place / "jobs" / guard.agree(f"run-{secrets.token_hex(6)}")
+    checkpoints = folder or home / "jobs" / guard.agree(f"run-{secrets.token_hex(6)}")
     crew = guard.muster()
     record, run_id = None, ""
     try:
         with guard.only_trainer(checkpoints if guard.is_main() else None):  # before there is a run that counts on it
-            record = _open_record(place, experiment, resume, checkpoints)
+            record = _open_record(experiment, resume, checkpoints)
             run_id = guard.agree(record.run_id if record else "")
             on_report(Started(run_id))
-            result = _train(experiment, record, place, run_id, checkpoints, test, on_report, should_stop, bool(resume))
+            training = _Training(experiment, record, run_id, checkpoints, on_report)
+            result = training.result(test, should_stop, bool(resume))
     except guard.Busy:
         raise  # the run is another process's
     except BaseException as error:
-        if refusal := _end_badly(error, guard.fallen(crew, error), record, run_id, place, checkpoints):
+        if refusal := _end_badly(error, guard.fallen(crew, error), record, run_id, home, checkpoints):
             raise refusal from None
         raise
     if result.status == "FINISHED" and record:
@@ -153,145 +138,97 @@ def resume(
     return run(tracking.spec(place, row), home=place, test=test, on_report=on_report, folder=folder, resume=row.run_id)
 
 
-def _train(
-    experiment: Experiment, record: tracking.Record | None, home: Path, run_id: str, checkpoints: Path, test: bool,
-    on_report: OnReport, should_stop: Callable[[], bool], resume: bool,
-) -> RunResult:  # fmt: skip
-    from t4r_lab.training.evaluation import figures
-    from t4r_lab.training.judgment import judge
+@dataclass(frozen=True)
+class _Training:
+    """A run on its way. Only the first of several processes has a record."""
 
-    spec, dataset, counts = experiment.spec, experiment.dataset, experiment.counts
-    on_report(Progress("scoring baselines"))
-    parts = (["valid"] if spec.train.fit_on == "train" else []) + (["test"] if test else [])
-    baselines: dict[str, dict[str, Judged]] = {"valid": _baselines(spec, dataset, "valid")} if "valid" in parts else {}
-    for name, found in baselines.get("valid", {}).items():
-        on_report(Baseline(name, figures(found.ranks, found.labels)))
-        if record:
-            record.scores("valid", found.metrics(), name)
-    on_report(Progress("building the model"))
-    model = experiment.build()
-    watch = doubts.LossWatch(spec, dataset.schema)
-    stopped = _fit(model, experiment, watch, record, checkpoints, on_report, should_stop, resume)
-    interrupted = stopped.reason == "interrupted"
-    scored: dict[str, Judged] = {}
-    fitted: Metrics = {}
-    if "valid" in parts and not interrupted and spec.model.fits_temperature:
-        fitted = _fit_temperature(model, spec, dataset, counts)
-    for part in parts if not interrupted else []:
-        if part == "test":
-            if record:
-                record.look()  # before it is made: whoever is killed in its midst may have seen it
-            baselines["test"] = _baselines(spec, dataset, "test")
-        scored[part] = judge(model, dataset.part(part), spec, counts, on_report)
-    if fitted:
-        scored["valid"] = replace(scored["valid"], beside={**scored["valid"].beside, **fitted})
-    if record and not interrupted:
-        on_report(Progress("recording"))
-        results.write_results(record, scored, baselines, stopped.best_epoch, spec, dataset, model)
-    warnings = {} if watch.warnings is None else {"train": watch.warnings}  # else those of before a stop stay
-    warnings |= _warn(scored, baselines, spec, on_report)
-    if record:
-        for part, words in warnings.items():
-            record.warn(part, words)
-    status = "KILLED" if interrupted else "FINISHED"
-    if record:
-        record.finish(status, stopped.reason)
-    metrics = {part: judged.metrics() for part, judged in scored.items()}
-    return RunResult(
-        run_id, spec.name, status, metrics.get("valid", {}), metrics.get("test"),
-        {part: {name: judged.metrics() for name, judged in found.items()} for part, found in baselines.items()},
-        stopped.best_epoch, stopped.seconds, home, [one for words in warnings.values() for one in words],
-    )  # fmt: skip
+    experiment: Experiment
+    record: tracking.Record | None
+    run_id: str
+    checkpoints: Path
+    on_report: OnReport
 
+    def result(self, test: bool, should_stop: Callable[[], bool], resume: bool) -> RunResult:
+        """Baselines, training, judgment, and the record of all of it."""
+        experiment = self.experiment
+        spec, judgment = experiment.spec, Judgment()
+        # ── baselines first, so that every epoch is seen beside them
+        self.on_report(Progress("scoring baselines"))
+        if experiment.validates:
+            judgment.baselines["valid"] = self._baselines()
+        # ── training
+        self.on_report(Progress("building the model"))
+        model = experiment.build()
+        watch = doubts.LossWatch(spec, experiment.dataset.schema)
+        stopped = self._fit(model, watch, should_stop, resume)
+        # ── judgment, unless training is to go on
+        if stopped.reason != "interrupted":
+            self._judge(model, judgment, test)
+            if self.record:
+                self.on_report(Progress("recording"))
+                results.write_results(self.record, judgment, stopped.best_epoch, experiment, model)
+        # ── what to doubt, and the end
+        warnings = {} if watch.warnings is None else {"train": watch.warnings}  # else those of before a stop stay
+        warnings |= doubts.warn(judgment, spec, self.on_report)
+        status = "KILLED" if stopped.reason == "interrupted" else "FINISHED"
+        if self.record:
+            for part, doubted in warnings.items():
+                self.record.warn(part, doubted)
+            self.record.finish(status, stopped.reason)
+        metrics, words = judgment.metrics(), [line for part in warnings.values() for line in part]
+        return RunResult(
+            self.run_id, spec.name, status, metrics.get("valid", {}), metrics.get("test"), judgment.baseline_metrics(),
+            stopped.best_epoch, stopped.seconds, experiment.home, words,
+        )  # fmt: skip
 
-def _fit(
-    model: Model, experiment: Experiment, watch: doubts.LossWatch, record: tracking.Record | None, checkpoints: Path,
-    on_report: OnReport, should_stop: Callable[[], bool], resume: bool,
-) -> Stopped:  # fmt: skip
-    """Train `model`, tell and record each epoch; how it ended."""
-    from t4r_lab.training.trainer import fit
+    def _baselines(self) -> dict[str, Judged]:
+        """The baselines on the validation part, reported and recorded at once."""
+        from t4r_lab.training.evaluation import figures
 
-    stopped = Stopped("finished", 0, 0.0)
-    with guard.interruptible(should_stop) as stop:
-        for report in fit(model, experiment.dataset, experiment.spec, checkpoints, guard.together(stop), resume):
-            on_report(report)
-            if isinstance(report, Epoch):
-                if record:
-                    record.epoch(report)
-                for warning in watch(report):  # at once, since the rest of the training may be in vain
-                    on_report(Caution(warning))
-            if isinstance(report, Stopped):
-                stopped = report
-    return stopped
+        baselines = self.experiment.judge_baselines("valid")
+        for name, judged in baselines.items():
+            self.on_report(Baseline(name, figures(judged.ranks, judged.labels)))
+            if self.record:
+                self.record.scores("valid", judged.metrics(), name)
+        return baselines
 
+    def _fit(self, model: Model, watch: doubts.LossWatch, should_stop: Callable[[], bool], resume: bool) -> Stopped:
+        """Train `model`, report and record each epoch; how it ended."""
+        stopped = Stopped("finished", 0, 0.0)
+        with guard.interruptible(should_stop) as stop:
+            for report in self.experiment.fit(model, self.checkpoints, guard.together(stop), resume):
+                self.on_report(report)
+                if isinstance(report, Epoch):
+                    if self.record:
+                        self.record.epoch(report)
+                    for warning in watch(report):  # at once, since the rest of the training may be in vain
+                        self.on_report(Caution(warning))
+                if isinstance(report, Stopped):
+                    stopped = report
+        return stopped
 
-def _warn(
-    scored: dict[str, Judged], baselines: dict[str, dict[str, Judged]], spec: RunSpec, on_report: OnReport
-) -> dict[str, list[str]]:
-    """Part → what its figures should make doubtful, which is told too."""
-    found = {part: doubts.doubt_metrics(part, judged, baselines[part], spec) for part, judged in scored.items()}
-    for warnings in found.values():
-        for words in warnings:
-            on_report(Caution(words))
-    return found
-
-
-def evaluate_run(
-    run: str, split: str = "valid", *, home: str | Path | None = None, on_report: OnReport | None = None
-) -> RunResult:
-    """Score a recorded run on a part of its data; a look at the test part is counted on the run."""
-    if on_report is None:
-        from t4r_lab.runs.progress import Console
-
-        with Console() as console:
-            return evaluate_run(run, split, home=home, on_report=console)
-    from t4r_lab.training.judgment import judge
-
-    place = homes.ensure(home)
-    row = tracking.find(place, run)
-    on_report(Progress("loading the model"))
-    model, spec, _ = load_model(place, row)
-    if split == "valid" and spec.train.fit_on != "train":
-        raise InputError(f"run {row.name}: it was fitted on the validation part too; evaluate it with --split test")
-    dataset = data_of(row, spec)
-    check_labels(spec, dataset)
-    record = tracking.Record(place, row.run_id)
-    if split == "test":
-        record.look()  # before it is made, as in a training
-    counts = dataset.part(spec.train.fit_on).item_counts(dataset.schema.n_items)
-    judged, baselines = judge(model, dataset.part(split), spec, counts, on_report), _baselines(spec, dataset, split)
-    record.scores(split, judged.metrics())
-    for name, found in baselines.items():
-        record.scores(split, found.metrics(), name)
-    results.write_cases(record, {split: judged}, {split: baselines})
-    warnings = _warn({split: judged}, {split: baselines}, spec, on_report)[split]
-    record.warn(split, warnings)
-    scores = {split: {name: found.metrics() for name, found in baselines.items()}}
-    valid, test = (judged.metrics(), None) if split == "valid" else (row.valid, judged.metrics())
-    warnings = [*row.warnings.get("train", []), *warnings]
-    return RunResult(row.run_id, row.name, row.status, valid, test, scores, 0, row.seconds, place, warnings)
+    def _judge(self, model: Model, judgment: Judgment, test: bool) -> None:
+        """Add the model's judgment on the validation part and, with its baselines, on the test part."""
+        experiment = self.experiment
+        if experiment.validates:
+            fitted = _fit_temperature(experiment, model) if experiment.spec.model.fits_temperature else {}
+            judged = experiment.judge(model, "valid", self.on_report)
+            judgment.model["valid"] = replace(judged, beside={**judged.beside, **fitted})
+        if test:
+            if self.record:
+                self.record.look()  # before it is made: whoever is killed in its midst may have seen it
+            judgment.baselines["test"] = experiment.judge_baselines("test")
+            judgment.model["test"] = experiment.judge(model, "test", self.on_report)
 
 
-def data_of(row: tracking.RunRow, spec: RunSpec) -> Dataset:
-    """The data that a run was trained on, refused if they are not what they were."""
-    return open_data(spec, row.digest, f"that run {row.name} was trained on")
+def _fit_temperature(experiment: Experiment, model: Model) -> Metrics:
+    """Fit the temperature of the scores on the validation part: its value, and the calibration there before it."""
+    before = experiment.judge(model, "valid").beside
+    temperature = experiment.fit_temperature(model)
+    return {"temperature": temperature, **{f"{name}_before": before[name] for name in ("ece", "brier", "nll")}}
 
 
-def load_model(home: Path, row: tracking.RunRow) -> tuple[Model, RunSpec, Any]:
-    """Model, spec and schema of a recorded run."""
-    files = tracking.Artifacts(home)
-    folder = files.path(row.run_id, "model")
-    if not folder.is_dir():
-        how = f"resume it with `t4r-lab train --resume {row.run_id[:8]}`"
-        if row.status == "FINISHED":
-            lost = "" if tracking.server() else f"bring back a copy of {tracking.artifacts(home, row.run_id)}, or "
-            how = f"{lost}train its spec anew"
-        raise InputError(f"run {row.name} ({row.status.lower()}) has no model; {how}")
-    model, spec, schema = assembly.load(folder)
-    return model, tracking.on_its_data(home, spec, row.digest), schema
-
-
-# ── pieces ──────────────────────────────────────────────────────────────────────────────────────
+# ── record ──────────────────────────────────────────────────────────────────────────────────────
 
 
 def _data_to_resume(home: Path, run: str, spec: RunSpec) -> Dataset:
@@ -300,11 +237,11 @@ def _data_to_resume(home: Path, run: str, spec: RunSpec) -> Dataset:
     return data_of(row, spec)
 
 
-def _open_record(home: Path, experiment: Experiment, resume: str | None, folder: Path) -> tracking.Record | None:
+def _open_record(experiment: Experiment, resume: str | None, folder: Path) -> tracking.Record | None:
     """The record of the run, which is RUNNING from now on; only the first of several processes has one."""
     if not guard.is_main():
         return None
-    spec, dataset = experiment.spec, experiment.dataset
+    spec, dataset, home = experiment.spec, experiment.dataset, experiment.home
     if resume is None:
         return tracking.start(home, spec, dataset, folder)
     _refuse_finished(tracking.find(home, resume))
@@ -321,30 +258,3 @@ def _refuse_finished(row: tracking.RunRow) -> None:
 
 def _anew(row: tracking.RunRow) -> str:
     return f"train its spec anew with `t4r-lab train --again {row.run_id[:8]}`"
-
-
-def _baselines(spec: RunSpec, dataset: Dataset, part: str) -> dict[str, Judged]:
-    """Every baseline of what the spec predicts, fitted on what the model is fitted on, judged on `part`."""
-    from t4r_lab.baselines.counts import BASELINES
-    from t4r_lab.training.judgment import Judged, judge_baseline
-    from t4r_lab.training.labels import constant
-
-    fitted, sessions, n_items = dataset.part(spec.train.fit_on), dataset.part(part), dataset.schema.n_items
-    found = {}
-    if spec.model.next_item:
-        counts = fitted.item_counts(n_items)
-        for name, make in BASELINES.items():
-            found[name] = judge_baseline(make(fitted, n_items), sessions, spec.evaluation, counts)
-    if spec.model.labels:
-        found["constant"] = Judged(labels=constant(spec, dataset.schema, fitted, sessions))
-    return found
-
-
-def _fit_temperature(model: Model, spec: RunSpec, dataset: Dataset, counts: Any) -> Metrics:
-    """Fit the temperature of the scores on the validation part: its value, and the calibration there before it."""
-    from t4r_lab.training.evaluation import fit_temperature
-    from t4r_lab.training.judgment import judge
-
-    before = judge(model, dataset.part("valid"), spec, counts).beside
-    temperature = fit_temperature(model, dataset.part("valid"), spec)
-    return {"temperature": temperature, **{f"{name}_before": before[name] for name in ("ece", "brier", "nll")}}

@@ -1,20 +1,23 @@
-"""The one door: a spec is held against its data and this machine before anything is made of it.
+"""An experiment: a spec held against its data and this machine, then built, fitted and judged.
 
-Whoever works on a spec, to train, tune, finalize, estimate, launch or judge it, opens it here first, so that each
-refusal stands once and has the same words everywhere. Nothing is written, and torch isn't imported, until it is open.
+Whoever trains, tunes, finalizes, estimates, launches or judges a spec opens it here first, so that each refusal stands
+once and has the same words everywhere. Opening writes nothing and imports no torch.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
+from t4r_lab.base import homes
 from t4r_lab.base.errors import InputError
+from t4r_lab.base.reports import OnReport, Report, silent
 from t4r_lab.spec import RunSpec
-from t4r_lab.training import assembly as build
+from t4r_lab.training import assembly
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -22,19 +25,22 @@ if TYPE_CHECKING:
     from t4r_lab.data.prepared.dataset import Dataset
     from t4r_lab.data.sessions.arrays import Sessions
     from t4r_lab.nn.heads.model import Model
+    from t4r_lab.training.judgment import Judged
 
 
 @dataclass(frozen=True)
 class Experiment:
-    """A spec that can be trained and judged, with the data and vectors that it names. Use `Experiment.open`."""
+    """A spec with the data that it names, and the home where its runs are recorded.
+
+    Use `Experiment.open` to train it, `Experiment.reopen` to judge a model of it that is trained.
+    """
 
     spec: RunSpec
     dataset: Dataset
-    vectors: Mapping[str, Any] = field(repr=False)
-    """(size, W) by feature, as `data.vectors.read_vectors` gives them"""
+    home: Path
 
     @classmethod
-    def open(cls, spec: RunSpec, dataset: Dataset | None = None) -> Self:
+    def open(cls, spec: RunSpec, dataset: Dataset | None = None, home: Path | None = None) -> Self:
         """Refuse whatever is in the way of training `spec`; a `dataset` that is open already is its data.
 
         Raises
@@ -43,21 +49,48 @@ class Experiment:
             for data that are missing or damaged, features, labels, vectors and sessions that can't be used, and what
             this machine can't compute.
         """
-        from t4r_lab.data.prepared.vectors import read_all_vectors
         from t4r_lab.data.sessions.arrays import check_sessions
 
-        dataset = dataset or open_data(spec)
-        build.check(spec, dataset.schema)
+        experiment = cls(spec, dataset or open_data(spec), homes.locate(home))
+        assembly.check(spec, experiment.dataset.schema)
         _check_machine(spec)
-        fitted = dataset.part(spec.train.fit_on)
-        check_sessions(fitted, spec.data.path, 2 if spec.model.next_item else 1)
-        check_labels(spec, dataset)
-        return cls(spec, dataset, read_all_vectors(spec.model, dataset.vocabulary))
+        check_sessions(experiment.fitted, spec.data.path, 2 if spec.model.next_item else 1)
+        _check_labels(spec, experiment.dataset)
+        _ = experiment.vectors  # which are refused if they can't be read
+        return experiment
+
+    @classmethod
+    def reopen(cls, spec: RunSpec, dataset: Dataset, part: str, home: Path | None = None) -> Self:
+        """Refuse whatever is in the way of judging a trained model of `spec` on a part of its data.
+
+        Raises
+        ------
+        InputError
+            for a part that it was fitted on, and labels that can't be judged.
+        """
+        if part == "valid" and spec.train.fit_on != "train":
+            raise InputError(
+                f"run {spec.name}: it was fitted on the validation part too; evaluate it with --split test"
+            )
+        _check_labels(spec, dataset)
+        return cls(spec, dataset, homes.locate(home))
+
+    @property
+    def validates(self) -> bool:
+        """Whether the validation part is there to judge by, rather than fitted on too."""
+        return self.spec.train.fit_on == "train"
 
     @property
     def fitted(self) -> Sessions:
         """The sessions that are trained on."""
         return self.dataset.part(self.spec.train.fit_on)
+
+    @cached_property
+    def vectors(self) -> Mapping[str, NDArray[Any]]:
+        """Pre-trained vectors, (size, W) by feature, as `data.prepared.vectors.read_vectors` gives them."""
+        from t4r_lab.data.prepared.vectors import read_all_vectors
+
+        return read_all_vectors(self.spec.model, self.dataset.vocabulary)
 
     @cached_property
     def counts(self) -> NDArray[Any]:
@@ -67,7 +100,33 @@ class Experiment:
     def build(self) -> Model:
         """The model before training, its weights drawn from ``train.seed``."""
         dataset = self.dataset
-        return build.build(self.spec, dataset.schema, dataset.item_table(), self.vectors, self.counts)
+        return assembly.build(self.spec, dataset.schema, dataset.item_table(), self.vectors, self.counts)
+
+    def fit(
+        self, model: Model, folder: Path, should_stop: Callable[[], bool] = lambda: False, resume: bool = False
+    ) -> Iterator[Report]:
+        """Train `model` with checkpoints in `folder`, as `trainer.fit` does."""
+        from t4r_lab.training import trainer
+
+        return trainer.fit(model, self.dataset, self.spec, folder, should_stop, resume)
+
+    def fit_temperature(self, model: Model) -> float:
+        """Fit the temperature of the model's scores to the targets of the validation part."""
+        from t4r_lab.training import evaluation
+
+        return evaluation.fit_temperature(model, self.dataset.part("valid"), self.spec)
+
+    def judge(self, model: Model, part: str, on_report: OnReport = silent) -> Judged:
+        """Everything about `model` on a part of the data, as `judgment.judge` finds it."""
+        from t4r_lab.training import judgment
+
+        return judgment.judge(model, self.dataset.part(part), self.spec, self.counts, on_report)
+
+    def judge_baselines(self, part: str) -> dict[str, Judged]:
+        """The same of every baseline of what the spec predicts, fitted on what the model is fitted on."""
+        from t4r_lab.training import judgment
+
+        return judgment.judge_baselines(self.spec, self.dataset.schema, self.fitted, self.dataset.part(part))
 
 
 def open_data(spec: RunSpec, digest: str = "", owner: str = "") -> Dataset:
@@ -86,7 +145,7 @@ def open_data(spec: RunSpec, digest: str = "", owner: str = "") -> Dataset:
     return dataset
 
 
-def check_labels(spec: RunSpec, dataset: Dataset) -> None:
+def _check_labels(spec: RunSpec, dataset: Dataset) -> None:
     """Refuse labels that can't be learned from or judged.
 
     Raises

@@ -17,9 +17,10 @@ from t4r_lab.nn.metrics.calibration import Calibration
 from t4r_lab.nn.metrics.ranking import LIST_CASE, Ranks, summarize
 from t4r_lab.nn.metrics.recommended_lists import Lists
 from t4r_lab.nn.metrics.slices import slices
+from t4r_lab.schema.columns import Schema
 from t4r_lab.spec import EvaluationSpec, RunSpec
 from t4r_lab.training import evaluation
-from t4r_lab.training.labels import Labels
+from t4r_lab.training.labels import Labels, constant
 
 
 @dataclass(frozen=True)
@@ -60,10 +61,22 @@ def judge(
     return Judged(ranks, labels, beside, slices(ranks, counts), calibration.curve())
 
 
+def judge_baselines(spec: RunSpec, schema: Schema, fitted: Sessions, sessions: Sessions) -> dict[str, Judged]:
+    """Every baseline of what `spec` predicts, by name: learned from `fitted`, judged on `sessions`."""
+    judged = {}
+    if spec.model.next_item:
+        counts = fitted.item_counts(schema.n_items)
+        for name, make in baselines.BASELINES.items():
+            judged[name] = judge_baseline(make(fitted, schema.n_items), sessions, spec.evaluation, counts)
+    if spec.model.labels:
+        judged["constant"] = Judged(labels=constant(spec, schema, fitted, sessions))
+    return judged
+
+
 def judge_baseline(
-    scorer: baselines.Scorer, sessions: Sessions, asked: EvaluationSpec, counts: NDArray[np.int64]
+    scorer: baselines.Scorer, sessions: Sessions, options: EvaluationSpec, counts: NDArray[np.int64]
 ) -> Judged:
     """The same of a baseline, without calibration: its scores are no log-probabilities."""
-    lists = Lists(counts, asked.cutoffs)
-    ranks = baselines.evaluate(scorer, sessions, asked, lambda scores, _, seen: lists.add(scores, seen))
+    lists = Lists(counts, options.cutoffs)
+    ranks = baselines.evaluate(scorer, sessions, options, lambda scores, _, seen: lists.add(scores, seen))
     return Judged(ranks, {}, lists.metrics(), slices(ranks, counts))

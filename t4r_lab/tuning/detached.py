@@ -78,7 +78,7 @@ def launch(spec: RunSpec, options: StudyOptions, name: str, home: Path, storage:
     """
     from t4r_lab.training.experiment import Experiment
 
-    Experiment.open(Plan.of(spec, options).spec)
+    Experiment.open(Plan.of(spec, options).spec, home=home)
     study = of(name, homes.ensure(home))
     if storage:
         from t4r_lab.tuning.storage import connect

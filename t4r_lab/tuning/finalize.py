@@ -16,6 +16,7 @@ from t4r_lab.base.errors import InputError
 from t4r_lab.base.reports import OnReport, Remark
 from t4r_lab.runs import run
 from t4r_lab.runs.compare import Cases, Difference, cases_of, is_paired, paired_bootstrap
+from t4r_lab.runs.progress import reporting
 from t4r_lab.spec import RunSpec, best_baseline
 from t4r_lab.tracking import study_runs
 from t4r_lab.training.experiment import Experiment
@@ -80,18 +81,14 @@ def finalize(
     InputError
         if there is no such study or trial, or nothing has finished.
     """
-    if on_report is None:
-        from t4r_lab.runs.progress import Console
-
-        with Console() as console:
-            return finalize(name, seeds, trial, home=home, storage=storage, on_report=console)
     if not 1 <= seeds <= MOST_SEEDS:
         raise InputError(f"seeds: {seeds} is not possible; choose 1 to {MOST_SEEDS}")
     place = homes.ensure(home)
     study = load(name, connect(address(place, storage)).waiting())
-    with leading(study.store, name, place) as leader:  # two at once would look twice, and write one record
+    # two at once would look twice, and write one record
+    with reporting(on_report) as report, leading(study.store, name, place) as leader:
         leader.begin(study)
-        return _finalize(study, place, seeds, trial, on_report)
+        return _finalize(study, place, seeds, trial, report)
 
 
 def _finalize(study: Study, place: Path, seeds: int, trial: int | None, on_report: OnReport) -> Final:
@@ -102,7 +99,7 @@ def _finalize(study: Study, place: Path, seeds: int, trial: int | None, on_repor
     if None in there.values():
         dataset = data_of(study)
         for spec in specs.values():
-            Experiment.open(spec, dataset)
+            Experiment.open(spec, dataset, place)
     record = open_record(study, place)
     if None in there.values():
         record.look()  # before it is made: whoever is killed in its midst may have seen it

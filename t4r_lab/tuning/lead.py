@@ -20,6 +20,7 @@ from t4r_lab.base.errors import InputError
 from t4r_lab.base.reports import OnReport, Progress, Remark, Started, TrialEnded
 from t4r_lab.base.urls import shown
 from t4r_lab.runs import guard
+from t4r_lab.runs.progress import reporting
 from t4r_lab.spec import RunSpec
 from t4r_lab.spec.study_options import Plan, StudyOptions, time_words
 from t4r_lab.training.experiment import Experiment
@@ -80,28 +81,23 @@ def tune(
     InputError
         for anything the user can mend, before anything is written.
     """
-    if on_report is None:
-        from t4r_lab.runs.progress import Console
-
-        with Console() as console:
-            return tune(spec, options, name, home=home, storage=storage, on_report=console, should_stop=should_stop)
     began = time.time()
     plan = Plan.of(spec, options)
     place = homes.ensure(home)
-    experiment = Experiment.open(plan.spec)  # what is refused here, no trial could have
+    experiment = Experiment.open(plan.spec, home=place)  # what is refused here, no trial could have
     store, called = connect(address(place, storage)).waiting(), name or spec.name
-    with leading(store, called, place) as leader:
+    with reporting(on_report) as report, leading(store, called, place) as leader:
         study = begin(called, plan, experiment.dataset.digest, store)
         leader.begin(study)
-        return _search(study, experiment, place, options, leader, began, on_report, should_stop)
+        return _search(study, experiment, options, leader, began, report, should_stop)
 
 
 def _search(
-    study: Study, experiment: Experiment, place: Path, options: StudyOptions, leader: Leader, began: float,
-    on_report: OnReport, should_stop: Callable[[], bool],
+    study: Study, experiment: Experiment, options: StudyOptions, leader: Leader, began: float, on_report: OnReport,
+    should_stop: Callable[[], bool],
 ) -> StudyResult:  # fmt: skip
     """Lead `study` since the time `began`, and record it."""
-    plan = study.plan
+    plan, place = study.plan, experiment.home
     record = recording.open_record(study, place)
     on_report(Started(record.run_id))
     try:

@@ -17,9 +17,7 @@ from t4r_lab.spec.head_specs import COSTS
 from t4r_lab.spec.study_options import Plan
 from t4r_lab.training import evaluation
 from t4r_lab.training.experiment import Experiment
-from t4r_lab.training.judgment import judge
 from t4r_lab.training.loss_meter import Diverged
-from t4r_lab.training.trainer import fit
 
 TIMED = 20
 """Sessions by which the latency is measured, one at a time."""
@@ -55,7 +53,7 @@ def train(
     model = experiment.build()
     best: dict[str, float] = {}
     asking = _Asking(should_stop)
-    for report in fit(model, dataset, spec, folder, asking):
+    for report in experiment.fit(model, folder, asking):
         if isinstance(report, Epoch):
             within = asking.take()
             work = report.seconds - within
@@ -71,8 +69,8 @@ def train(
     found = dict(best)
     if asked - set(spec.metrics) - set(COSTS):
         if spec.model.fits_temperature:
-            evaluation.fit_temperature(model, dataset.part("valid"), spec)
-        found |= judge(model, dataset.part("valid"), spec, experiment.counts).metrics()
+            experiment.fit_temperature(model)
+        found |= experiment.judge(model, "valid").metrics()
     found["parameters"] = float(sum(p.numel() for p in model.parameters()))
     found["epoch_seconds"] = statistics.mean(e["seconds"] for e in epochs)
     if "latency_ms" in asked:

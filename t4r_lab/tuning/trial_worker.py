@@ -78,7 +78,7 @@ def work(orders: Orders, waits: float = 0.0) -> int:
     """
     store = connect(orders.storage, waits).waiting()
     study = load(orders.study, store, orders.seed)
-    dataset = Experiment.open(study.plan.spec, data_of(study)).dataset
+    dataset = Experiment.open(study.plan.spec, data_of(study), Path(orders.home)).dataset
     import torch
 
     import t4r_lab.tuning.trial  # noqa: F401 (now, so that no trial's time has it)
