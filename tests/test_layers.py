@@ -6,6 +6,7 @@ import ast
 import subprocess
 import sys
 from collections import Counter
+from collections.abc import Iterator
 from graphlib import TopologicalSorter
 from pathlib import Path
 
@@ -18,6 +19,8 @@ from tests.house import FLOOR, MODULES, WING, floors
 
 MOST = 12
 """Modules of a room."""
+LONGEST = 60
+"""Lines of a function, its docstring included."""
 
 ONLY_IMPORTER = {
     "mlflow": {"tracking"},
@@ -57,6 +60,19 @@ def test_no_room_is_crowded_and_no_name_stands_twice() -> None:
     assert not crowded
     twice = {n: c for n, c in Counter(name.rpartition(".")[2] for name in files).items() if c > 1}
     assert not twice
+
+
+def functions(path: Path) -> Iterator[tuple[str, int]]:
+    """Name and lines of every function of a file."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
+            yield node.name, (node.end_lineno or node.lineno) - node.lineno + 1
+
+
+def test_no_function_is_long() -> None:
+    every = {f"{name}.{function}": lines for name, path in MODULES.items() for function, lines in functions(path)}
+    assert len(every) > 1000  # they are seen at all
+    assert {name: lines for name, lines in every.items() if lines > LONGEST} == {}
 
 
 @pytest.mark.parametrize("name", MODULES)

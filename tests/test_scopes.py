@@ -12,10 +12,10 @@ import pytest
 from t4r_lab.base.errors import InputError
 from t4r_lab.cli import main
 from t4r_lab.data import Dataset
+from t4r_lab.data.pipeline.describe import left_out
 from t4r_lab.data.pipeline.inspection import inspect
 from t4r_lab.data.pipeline.prepare import PrepareOptions, prepare
 from t4r_lab.data.read.readers import Table
-from t4r_lab.runs.describe import left_out
 
 EVENTS = pl.DataFrame(
     {

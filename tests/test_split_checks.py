@@ -10,10 +10,10 @@ import numpy as np
 import polars as pl
 import pytest
 
+from t4r_lab.data.pipeline.describe import describe
 from t4r_lab.data.pipeline.prepare import PrepareOptions, prepare
 from t4r_lab.data.pipeline.split_checks import Finding, findings
 from t4r_lab.data.prepared.dataset import Dataset
-from t4r_lab.runs.describe import describe
 
 Click = tuple[Any, Any, float]
 """session, item, second"""

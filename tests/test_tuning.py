@@ -495,10 +495,11 @@ def test_a_value_that_is_no_number_fails_the_trial(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     from t4r_lab.data.prepared.dataset import Dataset
+    from t4r_lab.training import judgment
 
-    judged = trial.judge
+    judged = judgment.judge
     spoiled = lambda *given: SimpleNamespace(metrics=lambda: {**judged(*given).metrics(), name: math.nan})  # noqa: E731
-    monkeypatch.setattr(trial, "judge", spoiled)
+    monkeypatch.setattr(judgment, "judge", spoiled)
     options = StudyOptions.parse({"space": {DROPOUT: None}, "objectives": ["ndcg@5", "ece"]})
     plan = Plan.of(small_spec(data, train__epochs=1), options)
     with pytest.raises(trial.Diverged, match=f"{name} is not a finite number"):

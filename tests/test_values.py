@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from t4r_lab.base.errors import InputError
 from t4r_lab.cli.main import main
+from t4r_lab.data.pipeline.describe import describe
 from t4r_lab.data.pipeline.inspection import inspect
 from t4r_lab.data.pipeline.prepare import PrepareOptions, prepare
 from t4r_lab.data.prepared.dataset import Dataset
@@ -32,7 +33,6 @@ from t4r_lab.data.read.values import (
     unreadable,
 )
 from t4r_lab.data.sessions.column_roles import DEVICES, LONGEST_NAME, Names
-from t4r_lab.runs.describe import describe
 
 LOO = PrepareOptions(split="leave_one_out")
 QUICK = settings(deadline=None, max_examples=50, suppress_health_check=list(HealthCheck))

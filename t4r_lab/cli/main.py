@@ -131,7 +131,7 @@ def _prepare(options: argparse.Namespace) -> None:
             events, options.out, PrepareOptions.parse(given), test=options.test, items=options.items,
             users=options.users, on_report=console, force=options.force,
         )  # fmt: skip
-    from t4r_lab.runs.describe import describe
+    from t4r_lab.data.pipeline.describe import describe
 
     content = {"path": str(dataset.path), "digest": dataset.digest, "profile": dataset.profile}
     show(options, content, lambda: describe(dataset))
@@ -156,9 +156,9 @@ def _describe(options: argparse.Namespace) -> None:
 
     if Path(options.what).is_file():
         return _describe_spec(options)
+    from t4r_lab.data.pipeline.describe import describe
     from t4r_lab.data.pipeline.split_checks import findings
     from t4r_lab.data.prepared.dataset import Dataset
-    from t4r_lab.runs.describe import describe
 
     dataset = Dataset.open(options.what)
     checks = [asdict(found) for found in findings(dataset.profile)]
@@ -170,14 +170,13 @@ def _describe(options: argparse.Namespace) -> None:
 
 
 def _describe_spec(options: argparse.Namespace) -> None:
-    from t4r_lab.runs.describe import describe_spec
     from t4r_lab.spec import RunSpec
     from t4r_lab.training.estimate import estimate, to_json
 
     spec = RunSpec.load(options.what)
     found = estimate(spec)
     content = {**to_json(found), "parameters": found.parameters, "memory": found.memory}
-    show(options, content, lambda: describe_spec(spec, found))
+    show(options, content, lambda: output.estimate_text(spec, found))
 
 
 # ── train, evaluate, compare ────────────────────────────────────────────────────────────────────

@@ -14,9 +14,24 @@ if TYPE_CHECKING:
     from t4r_lab.runs.compare import Comparison
     from t4r_lab.runs.promote import Promotion
     from t4r_lab.runs.results import RunResult
+    from t4r_lab.spec import RunSpec
+    from t4r_lab.training.estimate import Estimate
     from t4r_lab.tuning.finalize import Final
     from t4r_lab.tuning.lead import Listed, StudyResult
     from t4r_lab.tuning.study import Trial
+
+
+def estimate_text(spec: RunSpec, estimate: Estimate) -> str:
+    """Parameters and memory of every part that `spec` builds, and the time of an epoch."""
+    kinds = ("weights", "gradients", "optimizer", "activations", "logits")
+    lines = [f"{spec.name}  ({spec.model.body.kind} · {spec.model.masking.kind}, data {spec.data.path})", ""]
+    costs = [[cost.path, f"{cost.parameters:,}", f"{cost.memory / 1e6:,.1f}"] for cost in estimate.costs]
+    costs.append(["together", f"{estimate.parameters:,}", f"{estimate.memory / 1e6:,.1f}"])
+    lines += [table(["part", "parameters", "MB"], costs, [1, 2]), ""]
+    lines += ["memory in training, MB  " + " · ".join(f"{kind} {estimate.total(kind) / 1e6:,.1f}" for kind in kinds)]
+    seconds = f"about {estimate.seconds:.3g} s with validation, as timed here"
+    lines += [f"an epoch                {estimate.steps:,} steps, {seconds}"]
+    return "\n".join(lines)
 
 
 def run_text(result: RunResult) -> str:

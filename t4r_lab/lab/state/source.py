@@ -35,8 +35,8 @@ def datasets(home: Path) -> list[Path]:
 
 def summarize(path: Path) -> DataSummary:
     """Open prepared data and put it into figures."""
+    from t4r_lab.data.pipeline.describe import left_out
     from t4r_lab.data.pipeline.split_checks import findings
-    from t4r_lab.runs.describe import left_out
 
     data = Dataset.open(path)
     remarks, checks = tuple(left_out(data.profile)), findings(data.profile)

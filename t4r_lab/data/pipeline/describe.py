@@ -1,4 +1,4 @@
-"""A prepared folder, or what a spec builds, in words and small bars, for the terminal."""
+"""A prepared folder in words and small bars, for the terminal."""
 
 from __future__ import annotations
 
@@ -10,8 +10,6 @@ from t4r_lab.base.terminal import clean_line, table, wrapped
 from t4r_lab.data.pipeline.split_checks import findings
 from t4r_lab.data.prepared.dataset import Dataset
 from t4r_lab.data.read.values import odd_words
-from t4r_lab.spec import RunSpec
-from t4r_lab.training.estimate import Estimate
 
 BARS = " ▁▂▃▄▅▆▇█"
 
@@ -79,20 +77,6 @@ def as_text(profile: Mapping[str, Any]) -> list[str]:
     """
     found = profile.get("columns_as_text", {})  # earlier versions don't say
     return [f"column {name!r} is text: {odd_words(tuple((v, n) for v, n in odd))}" for name, odd in found.items()]
-
-
-def describe_spec(spec: RunSpec, found: Estimate) -> str:
-    """Parameters and memory of every part that `spec` builds, and the time of an epoch."""
-    kinds = ("weights", "gradients", "optimizer", "activations", "logits")
-    lines = [f"{spec.name}  ({spec.model.body.kind} · {spec.model.masking.kind}, data {spec.data.path})", ""]
-    costs = [[cost.path, f"{cost.parameters:,}", f"{cost.memory / 1e6:,.1f}"] for cost in found.costs]
-    costs.append(["together", f"{found.parameters:,}", f"{found.memory / 1e6:,.1f}"])
-    lines += [table(["part", "parameters", "MB"], costs, [1, 2]), ""]
-    lines += ["memory in training, MB  " + " · ".join(f"{kind} {found.total(kind) / 1e6:,.1f}" for kind in kinds)]
-    lines += [
-        f"an epoch                {found.steps:,} steps, about {found.seconds:.3g} s with validation, as timed here"
-    ]
-    return "\n".join(lines)
 
 
 def _column(column: Any, profile: dict[str, Any]) -> list[str]:

@@ -1,0 +1,124 @@
+"""Raw events with checked keys and times, as they were given; still without ids of ours."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from t4r_lab.base.errors import InputError
+from t4r_lab.data.pipeline.feature_columns import aligned
+from t4r_lab.data.read.frames import to_polars
+from t4r_lab.data.read.readers import Source, Table, read_events, read_file, stacked, without_missing
+from t4r_lab.data.read.times import By, seconds, time_form
+from t4r_lab.data.sessions.codes import factorize
+from t4r_lab.data.sessions.column_roles import Roles, check_ids, check_names, find_roles
+from t4r_lab.data.sessions.session_rows import unrolled
+from t4r_lab.spec.preparation import PrepareOptions
+
+
+@dataclass(frozen=True)
+class Events:
+    """Raw events with their keys as codes, those of a given test part behind the others."""
+
+    table: Table
+    roles: Roles
+    group: NDArray[np.int32]
+    group_values: pl.Series
+    item: NDArray[np.int32]
+    item_values: pl.Series
+    time: NDArray[np.float64] | None
+    time_form: str | None
+    """how the times were read, as `times.time_form` says"""
+    own_rows: int
+    last: NDArray[np.bool_] | None
+    """rows of the given test part that alone are to be predicted; None: all"""
+
+
+def side_tables(events: Any, items: Source | None, users: Source | None) -> tuple[Table | None, Table | None]:
+    """Attribute tables, given or standing beside a RecBole file."""
+    if isinstance(events, Sequence) and not isinstance(events, str) and len(events) == 1:
+        events = events[0]
+    found: list[Table | None] = []
+    for source, ending in ((items, ".item"), (users, ".user")):
+        if source is None and isinstance(events, (str, Path)) and ".inter" in Path(events).suffixes:
+            beside = Path(re.sub(r"\.inter(?=(\.[a-z0-9]+)?$)", ending, str(events)))
+            source = beside if beside.is_file() else None
+        if source is None:
+            found.append(None)
+        elif isinstance(source, (str, Path)):
+            found.append(read_file(Path(source)))
+        else:
+            found.append(Table(to_polars(source, f"{ending[1:]}s"), where=f"{ending[1:]}s"))
+    return found[0], found[1]
+
+
+def read(events: Any, test: Any, options: PrepareOptions, side: Sequence[Table | None]) -> Events:
+    """Events with checked keys and times."""
+    table = _table(events, options)
+    roles = find_roles(table, options, test is not None)
+    check_names(options, table, [t for t in side if t is not None])
+    tables = [table]
+    if test is not None:
+        tables.append(_table(test, options, given=True))
+        same = {"item": roles.item, "session": roles.session, "time": roles.time, "user": roles.user}
+        if options.gap_minutes is not None:
+            same["session"] = None
+        find_roles(tables[1], options.model_copy(update=same), True)
+    for each in tables:
+        check_ids(each, roles.item, "item")
+        check_ids(each, roles.group, "session" if roles.session else "user")
+    form, time = _times(tables, roles.time, options)
+    whole = table if len(tables) == 1 else stacked(tables)
+    if side[1] is not None and roles.session is not None:
+        whole = _with_users(whole, side[1], roles)
+    group, group_values = factorize(whole.frame[roles.group])
+    item, item_values = factorize(whole.frame[roles.item])
+    last = tables[-1].last
+    if last is not None:
+        last = np.concatenate([np.zeros(len(table.frame), bool), last])
+    return Events(whole, roles, group, group_values, item, item_values, time, form, len(table.frame), last)
+
+
+def _times(
+    tables: Sequence[Table], name: str | None, options: PrepareOptions
+) -> tuple[str | None, NDArray[np.float64] | None]:
+    """How the times of all tables are read, and the seconds of their rows."""
+    if name is None:
+        return None, None
+    form = time_form(tables, name, options.time_format, options.measures_time)
+    by: By = "asked" if options.time_format else "found"
+    found = [seconds(table, name, form, by).to_numpy() for table in tables]
+    return form, found[0] if len(found) == 1 else np.concatenate(found)
+
+
+def _table(events: Any, options: PrepareOptions, given: bool = False) -> Table:
+    """A row per event, without the words for missing values; of a `given` test part too."""
+    return unrolled(without_missing(read_events(events, options), options.missing), options, given)
+
+
+def users_of(raw: Events, options: PrepareOptions) -> NDArray[np.int32] | None:
+    """(R,) code of each row's user; None where there is none, or where a session is all of a user."""
+    if raw.roles.session is None:
+        return None if options.gap_minutes is None else raw.group
+    return None if raw.roles.user is None else factorize(raw.table.frame[raw.roles.user])[0]
+
+
+def _with_users(table: Table, users: Table, roles: Roles) -> Table:
+    """Events with the columns of their users, where sessions have ids of their own."""
+    if roles.user is None:
+        raise InputError(f"{table.where}: no user column to join {users.where} by; name it with --user")
+    there = set(table.frame.columns)
+    side = aligned(users, roles.user, table.frame[roles.user], "user")
+    added = side.frame.select([c for c in side.frame.columns if c not in there])
+    raw = table.raw | (side.raw & set(added.columns))
+    return replace(
+        table, frame=table.frame.hstack(added), kinds={**side.kinds, **table.kinds}, raw=raw,
+        notes=(*table.notes, *side.notes),
+    )  # fmt: skip
