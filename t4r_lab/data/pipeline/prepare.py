@@ -22,7 +22,7 @@ from t4r_lab.data.pipeline.split_checks import split_figures
 from t4r_lab.data.prepared.dataset import Dataset
 from t4r_lab.data.prepared.folder import ENDINGS, VERSION, check_target, write_sessions, written_whole
 from t4r_lab.data.prepared.vocabulary import FOLDER, SESSIONS
-from t4r_lab.data.read.readers import Source, without_missing
+from t4r_lab.data.read.readers import Source, Table, without_missing
 from t4r_lab.data.read.values import ColumnType, save_types, type_of
 from t4r_lab.data.sessions.arrays import PARTS, Sessions, ranges
 from t4r_lab.data.sessions.column_roles import Roles
@@ -80,10 +80,7 @@ def prepare(
     next(stages)
     split = split_sessions(log, raw.time, options, test is not None, left_out, raw.last)
     next(stages)
-    columns = find_features(
-        raw.table, split.log, raw.roles, options, raw.item_values, raw.group_values, side[0],
-        None if raw.roles.session else side[1],
-    )  # fmt: skip
+    columns = _columns(raw, split.log, options, *side)
     left_out |= _differing(columns)
     with written_whole(out, split.kind, may_replace) as folder:
         content = _encode(folder, raw, split, columns)
@@ -117,6 +114,12 @@ def _log(raw: Events, options: PrepareOptions) -> tuple[Log, dict[str, int]]:
         return log, {}
     repeats = log.repeats()
     return log.keep_events(~repeats), {"repeats": int(repeats.sum())}
+
+
+def _columns(raw: Events, log: Log, options: PrepareOptions, items: Table | None, users: Table | None) -> Columns:
+    """The columns that become features, those of the tables of items and users too."""
+    users = None if raw.roles.session else users  # else they are in the events already
+    return find_features(raw.table, log, raw.roles, options, raw.item_values, raw.group_values, items, users)
 
 
 def _differing(columns: Columns) -> dict[str, int]:
