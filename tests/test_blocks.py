@@ -182,11 +182,11 @@ def test_groups_of_like_length_change_nothing(body: str, masking: str, monkeypat
     real = masked.batch.valid
     several, one = packing.Cost(16, 100), packing.Cost(16, 10**9)
     assert [len(packing.length_groups(masked.batch.lengths, cost)) > 1 for cost in (several, one)] == [True, False]
-    for where, name in ((blocks, "WHOLE"), (packing, "ATTENTION")):
-        monkeypatch.setattr(where, name, several)
+    for name in ("WHOLE", "ATTENTION"):
+        monkeypatch.setattr(packing, name, several)
     grouped = block(hidden, masked)[real]
-    for where, name in ((blocks, "WHOLE"), (packing, "ATTENTION")):
-        monkeypatch.setattr(where, name, one)
+    for name in ("WHOLE", "ATTENTION"):
+        monkeypatch.setattr(packing, name, one)
     torch.testing.assert_close(grouped, block(hidden, masked)[real], atol=1e-5, rtol=1e-5)
 
 

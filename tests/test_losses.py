@@ -1,4 +1,4 @@
-"""The chunked loss against torch's own cross-entropy."""
+"""The chunked loss beyond its reference: memory, precision, processors, extremes; and what a loss starts from."""
 
 from __future__ import annotations
 
@@ -30,34 +30,6 @@ def inputs(n: int, classes: int, width: int, seed: int = 0) -> tuple[torch.Tenso
         torch.randn(shape, generator=g, dtype=torch.float64) for shape in ((n, width), (classes, width), (classes,))
     ]
     return (*(t.requires_grad_() for t in real), torch.randint(0, classes, (n,), generator=g))
-
-
-@pytest.mark.parametrize("smoothing", [0.0, 0.1, 0.9])
-@pytest.mark.parametrize("temperature", [0.05, 1.0, 3.0])
-@pytest.mark.parametrize("rows", [1, 7, 1000])
-def test_value_and_gradients_equal_torch(
-    smoothing: float, temperature: float, rows: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(kernel, "rows_per_chunk", lambda classes: rows)
-    hidden, weight, bias, labels = inputs(23, 11, 5)
-    plain = F.cross_entropy((hidden @ weight.T + bias) / temperature, labels, label_smoothing=smoothing)
-    expected = torch.autograd.grad(plain, (hidden, weight, bias))
-    ours = linear_cross_entropy(hidden, weight, bias, labels, smoothing, temperature)
-    torch.testing.assert_close(ours, plain)
-    for got, want in zip(torch.autograd.grad(ours, (hidden, weight, bias)), expected, strict=True):
-        torch.testing.assert_close(got, want)
-
-
-def test_rows_of_padding_before_the_classes_take_no_part() -> None:
-    hidden, table, bias, labels = inputs(23, 11, 5)
-    bias = bias[2:].detach().requires_grad_()
-    labels = labels.clamp(max=8)
-    plain = F.cross_entropy(hidden @ table[2:].T + bias, labels, label_smoothing=0.2)
-    ours = linear_cross_entropy(hidden, table, bias, labels, 0.2)
-    torch.testing.assert_close(ours, plain)
-    wanted = torch.autograd.grad(plain, (hidden, table, bias))
-    for got, want in zip(torch.autograd.grad(ours, (hidden, table, bias)), wanted, strict=True):
-        torch.testing.assert_close(got, want)
 
 
 def test_a_weighted_loss_has_weighted_gradients_and_may_go_backward_twice() -> None:

@@ -155,7 +155,7 @@ def test_packing_and_padding_are_inverse_and_groups_hold_each_event_once() -> No
     assert packed.shape[0] == int(LENGTHS.clamp(min=1).sum())
     torch.testing.assert_close(packing.pad(packed), hidden)
     rows = [packed.unflatten(1, (2, -1))[group].transpose(1, 2).flatten(0, 2) for group in packing.groups]
-    torch.testing.assert_close(torch.cat(rows)[packing.back].flatten(1), packed)
+    torch.testing.assert_close(torch.cat(rows)[packing.grouped].flatten(1), packed)
     seen = torch.cat([group[valid] for group, valid in zip(packing.groups, packing.valid, strict=True)])
     assert sorted(seen.tolist()) == list(range(len(packed)))
 
@@ -192,41 +192,6 @@ def test_a_group_is_as_large_as_cache_allows_or_one_session(longest: int) -> Non
 def test_a_few_sessions_are_one_group() -> None:
     assert len(length_groups(torch.tensor([1] * FEWEST + [100] * (FEWEST - 1)), ATTENTION)) == 1
     assert len(length_groups(torch.tensor([200]), ATTENTION)) == 1
-
-
-def plainly(read: torch.Tensor, causal: bool, distances: torch.Tensor | None) -> torch.Tensor:
-    """Attention session by session, event by event, head by head."""
-    out, start = [], 0
-    for length in LENGTHS.clamp(min=1).tolist():
-        for i, head in itertools.product(range(length), range(read.shape[1])):
-            others = range(i + 1 if causal else length)
-            query, *_, place = read[start + i, head]
-            scores = [query @ read[start + j, head, 1] / 2 for j in others]
-            if distances is not None:
-                middle = distances.shape[1] // 2
-                scores = [s + place @ distances[head, middle - (i - j)] for s, j in zip(scores, others, strict=True)]
-            shares = torch.stack(scores).softmax(0)
-            out.append(sum(share * read[start + j, head, 2] for share, j in zip(shares, others, strict=True)))
-        start += length
-    return torch.stack(out).view(len(read), -1)
-
-
-@pytest.mark.parametrize("relative", [True, False])
-@pytest.mark.parametrize("causal", [True, False])
-def test_attention_is_that_of_each_event_alone(causal: bool, relative: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    """With a chance to drop, but nothing dropped, so that it is ours and not torch's; and with torch's where it can."""
-    monkeypatch.setattr(packed_attention, "factors", lambda values, p: torch.ones_like(values))
-    packing, generator = Packing.of(LENGTHS, 12, 2), torch.Generator().manual_seed(4)
-    read = torch.randn(int(LENGTHS.clamp(min=1).sum()), 2, 4 if relative else 3, 4, generator=generator).double()
-    distances = torch.randn(2, 24, 4, generator=generator).double() if relative else None
-    given = [t.requires_grad_() for t in (read, distances) if t is not None]
-    wanted = plainly(read, causal, distances)
-    expected = torch.autograd.grad((wanted**2).sum(), given)
-    for dropout in (0.5, 0.0):
-        found = packed_attention.attend(read, packing, causal, 0.5, dropout, distances)
-        torch.testing.assert_close(found, wanted)
-        for ours, theirs in zip(torch.autograd.grad((found**2).sum(), given), expected, strict=True):
-            torch.testing.assert_close(ours, theirs)
 
 
 @pytest.mark.parametrize("causal", [True, False])

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
@@ -16,7 +15,7 @@ from t4r_lab.nn.bodies.two_stream import query_stream
 from t4r_lab.nn.flow import Batch, Masked
 from t4r_lab.nn.inputs.tabular import TabularSequenceFeatures
 from t4r_lab.nn.kernels.dropout import Dropout
-from t4r_lab.nn.kernels.packing import WHOLE, length_groups
+from t4r_lab.nn.kernels.packing import by_length
 from t4r_lab.nn.masking import Masking, make_masking
 from t4r_lab.spec import pair_refusal
 
@@ -86,27 +85,15 @@ class TransformerBlock(nn.Module):
         if masked.order is None and reads_packed(self.transformer):
             read = masked.predict if last else None
             return sequence_output(self.transformer, self.kind, hidden, lengths, masked.causal, read)
-        groups = length_groups(lengths, WHOLE)
-        if len(groups) == 1:
-            return self._read(hidden, masked, slice(None))
-        rows = torch.cat(groups)
-        ordered = hidden.index_select(0, rows).split(
-            [len(group) for group in groups]
-        )  # slices: quick to go back through
-        parts = [self._read(events, masked, group) for events, group in zip(ordered, groups, strict=True)]
-        return torch.cat(parts).index_select(0, rows.argsort())
+        return by_length(hidden, lengths, lambda events, rows: self._read(events, masked, rows))
 
-    def _read(self, hidden: Tensor, masked: Masked, rows: Tensor | slice) -> Tensor:
-        """(b, T, d_model) of these `rows` of `masked`, read up to the longest; `hidden` (b, T, D) is theirs."""
-        lengths = masked.batch.lengths[rows]
-        longest = max(int(lengths.max()), 1)
-        events = hidden[:, :longest]
+    def _read(self, events: Tensor, masked: Masked, rows: Tensor | slice) -> Tensor:
+        """(b, T', d_model) of `events` (b, T', D), the first T' of the `rows` of `masked`."""
         if masked.order is None:
-            part = sequence_output(self.transformer, self.kind, events, lengths, masked.causal)
-        else:
-            valid, order, predict = (x[rows, :longest] for x in (masked.batch.valid, masked.order, masked.predict))
-            part = query_stream(self.transformer, events, valid, order, predict)
-        return F.pad(part, (0, 0, 0, hidden.shape[1] - longest))
+            return sequence_output(self.transformer, self.kind, events, masked.batch.lengths[rows], masked.causal)
+        length = events.shape[1]
+        valid, order, predict = (x[rows, :length] for x in (masked.batch.valid, masked.order, masked.predict))
+        return query_stream(self.transformer, events, valid, order, predict)
 
 
 class RNNBlock(nn.Module):

@@ -37,7 +37,7 @@ def attend(
             _by_torch(read.index_select(0, group.flatten()).unflatten(0, group.shape), valid, causal, scale, dropout)
             for group, valid in zip(packing.groups, packing.valid, strict=True)
         ]
-        return (torch.cat(groups) if len(groups) > 1 else groups[0]).index_select(0, packing.rows)
+        return (torch.cat(groups) if len(groups) > 1 else groups[0]).index_select(0, packing.kept_events)
     out: Tensor = _Attention.apply(read, distances, packing, causal, scale, dropout)
     return out
 
@@ -63,14 +63,14 @@ def _by_torch(read: Tensor, valid: Tensor, causal: bool, scale: float, dropout: 
 
 
 class _Attention(torch.autograd.Function):
-    """Shares are held by key, then by query: torch's softmax over the last of few places is ten times as slow."""
+    """Shares are held by key, then by query: torch's softmax over the last of few positions is ten times as slow."""
 
     @staticmethod
     def forward(
         ctx: Any, read: Tensor, distances: Tensor | None, packing: Packing, causal: bool, scale: float, dropout: float
     ) -> Tensor:
         _, heads, _, width = read.shape
-        out, keep = read.new_empty(heads * packing.padded, width), list[Tensor]()  # as groups have it, (b, H, T)
+        out, keep = read.new_empty(heads * packing.size, width), list[Tensor]()  # as groups have it, (b, H, T)
         with torch.autocast(read.device.type, enabled=False):
             for group, valid, seen in zip(packing.groups, packing.valid, _split(out, packing, heads), strict=True):
                 sessions, length = group.shape
@@ -81,8 +81,8 @@ class _Attention(torch.autograd.Function):
                     scores = scores.expand(sessions, heads, length, length)
                 else:
                     near = _near(distances, length).to(read.dtype).transpose(1, 2)
-                    places = _shifted(torch.bmm(events[:, :, 3].transpose(0, 1), near), sessions)
-                    scores = torch.add(places, scores, out=read.new_empty(places.shape))
+                    by_distance = _shifted(torch.bmm(events[:, :, 3].transpose(0, 1), near), sessions)
+                    scores = torch.add(by_distance, scores, out=read.new_empty(by_distance.shape))
                 shares = torch.baddbmm(scores.flatten(0, 1), k, q.transpose(1, 2), alpha=scale).softmax(1)
                 mask = factors(shares, dropout) if dropout else None
                 left = shares if mask is None else shares * mask
@@ -91,15 +91,15 @@ class _Attention(torch.autograd.Function):
                     keep += [events, shares, shares[:0] if mask is None else mask]
         ctx.save_for_backward(distances, *keep)
         ctx.packing, ctx.scale = packing, scale
-        return out.index_select(0, packing.taken).view(-1, heads * width)
+        return out.index_select(0, packing.kept_heads).view(-1, heads * width)
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         (grad,), packing = grads, ctx.packing
         distances, *kept = ctx.saved_tensors
         _, heads, parts, width = kept[0].shape
-        d_out = grad.new_zeros(heads * packing.padded, width)
-        d_out.index_copy_(0, packing.taken, grad.reshape(-1, width))
+        d_out = grad.new_zeros(heads * packing.size, width)
+        d_out.index_copy_(0, packing.kept_heads, grad.reshape(-1, width))
         d_parts = grad.new_empty(len(d_out), parts, width)
         d_distances = None if distances is None else torch.zeros_like(distances)
         for group, d_seen, d_read, events, shares, mask in zip(
@@ -113,22 +113,20 @@ class _Attention(torch.autograd.Function):
             if len(mask):
                 d_shares, left = d_shares.mul_(mask), shares * mask
             d_scores = softmax_backward(d_shares, shares, 1)
-            d_place = []
+            d_last = []
             if d_distances is not None:
                 d_product = grad.new_zeros(heads, length * sessions, 2 * length)
                 _shifted(d_product, sessions).copy_(d_scores.unflatten(0, (sessions, heads)))
-                place, near = events[:, :, 3].transpose(0, 1), _near(distances, length).to(grad.dtype)
-                d_place = [
-                    torch.bmm(d_product, near).unflatten(1, (length, sessions)).permute(2, 0, 1, 3).flatten(0, 1)
-                ]
-                _near(d_distances, length).add_(torch.bmm(d_product.transpose(1, 2), place))
+                query, near = events[:, :, 3].transpose(0, 1), _near(distances, length).to(grad.dtype)
+                d_last = [torch.bmm(d_product, near).unflatten(1, (length, sessions)).permute(2, 0, 1, 3).flatten(0, 1)]
+                _near(d_distances, length).add_(torch.bmm(d_product.transpose(1, 2), query))
             if ctx.scale != 1:
                 d_scores.mul_(ctx.scale)
             d_query, d_key, d_value = (
                 torch.bmm(*pair) for pair in ((d_scores.transpose(1, 2), k), (d_scores, q), (left, d_seen))
             )
-            torch.stack([d_query, d_key, d_value, *d_place], 2, out=d_read)
-        d_read = d_parts.flatten(1).index_select(0, packing.back.flatten()).view(-1, heads, parts, width)
+            torch.stack([d_query, d_key, d_value, *d_last], 2, out=d_read)
+        d_read = d_parts.flatten(1).index_select(0, packing.grouped.flatten()).view(-1, heads, parts, width)
         return d_read, d_distances, None, None, None, None
 
 

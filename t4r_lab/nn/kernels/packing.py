@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -40,16 +42,16 @@ class Packing:
     B·T; attention reads them in `groups` of like length, each padded to its own longest. Nothing changes in the result.
     """
 
-    places: Tensor
-    """(N,) places of the events in the flattened batch (B·T)"""
+    index: Tensor
+    """(N,) index of each event in the flattened batch (B·T)"""
     position: Tensor
-    """(N,) place of each event within its session"""
+    """(N,) position of each event within its session"""
     groups: tuple[Tensor, ...]
     """(b, T') each: the events of some sessions as rows of (N, …); at padding the session's last event stands again"""
     valid: tuple[Tensor, ...]
     """(b, T') each: True where `groups` has no padding"""
-    back: Tensor
-    """(N, H) places of the heads of the events in (b, H, T'), flattened, of one group after another"""
+    grouped: Tensor
+    """(N, H) index of each event's heads in (b, H, T'), flattened, of one group after another"""
     shape: tuple[int, int]
     kept: Tensor | None = None
     """(K,) numbers of the events that attention gives and `pad` takes, if these are some of all"""
@@ -71,39 +73,39 @@ class Packing:
             step[some] = len(steps)
             first[some] = offset + n_head * len(steps) * torch.arange(len(some), device=lengths.device)
             offset += n_head * len(some) * len(steps)
-        places = session * longest + position
+        index = session * longest + position
         head = torch.arange(n_head, device=lengths.device)
-        back = (first[session] + position)[:, None] + step[session, None] * head
-        return Packing(places, position, tuple(groups), tuple(valid), back, (count, longest))
+        grouped = (first[session] + position)[:, None] + step[session, None] * head
+        return Packing(index, position, tuple(groups), tuple(valid), grouped, (count, longest))
 
     @property
-    def padded(self) -> int:
-        """Places of events in the groups."""
+    def size(self) -> int:
+        """Events in the groups, padding included."""
         return sum(group.numel() for group in self.groups)
 
     @cached_property
-    def taken(self) -> Tensor:
-        """(N·H,) places of `back`, or (K·H,) of those kept: what attention gives."""
-        return self.keep(self.back).flatten()
+    def kept_heads(self) -> Tensor:
+        """(N·H,) `grouped`, or (K·H,) of the events kept: what attention gives."""
+        return self.keep(self.grouped).flatten()
 
     @cached_property
-    def rows(self) -> Tensor:
-        """(N,) places of the events, or (K,) of those kept, in the flattened `groups` of one after another."""
-        return self.keep((self.back[:, 0] - self.position) // self.back.shape[1] + self.position)
+    def kept_events(self) -> Tensor:
+        """(N,) index of the events, or (K,) of those kept, in `groups`, flattened, of one after another."""
+        return self.keep((self.grouped[:, 0] - self.position) // self.grouped.shape[1] + self.position)
 
     def pack(self, padded: Tensor) -> Tensor:
         """(B, T, D) to (N, D)."""
-        return padded.flatten(0, 1).index_select(0, self.places)
+        return padded.flatten(0, 1).index_select(0, self.index)
 
     def only(self, read: Tensor | None) -> Packing:
-        """For the last layer of a body, where nothing else than the True places of `read` (B, T) is needed."""
+        """For the last layer of a body, where nothing but the events at which `read` (B, T) is True is needed."""
         if read is None:
             return self
-        wanted = read.flatten().index_select(0, self.places)
+        wanted = read.flatten().index_select(0, self.index)
         if bool(wanted.all()):
             return self
         kept = wanted.nonzero()[:, 0]
-        return replace(self, places=self.places[kept], kept=kept)
+        return replace(self, index=self.index[kept], kept=kept)
 
     def keep(self, packed: Tensor) -> Tensor:
         """(N, …) to (K, …)."""
@@ -112,7 +114,27 @@ class Packing:
     def pad(self, packed: Tensor) -> Tensor:
         """(N, D), or (K, D) of those kept, to (B, T, D), zero elsewhere."""
         flat = packed.new_zeros(self.shape[0] * self.shape[1], packed.shape[1])
-        return flat.index_copy(0, self.places, packed).unflatten(0, self.shape)
+        return flat.index_copy(0, self.index, packed).unflatten(0, self.shape)
+
+
+def by_length(hidden: Tensor, lengths: Tensor, read: Callable[[Tensor, Tensor | slice], Tensor]) -> Tensor:
+    """(B, T, D') of what `read` makes of a batch (B, T, D) with `lengths` (B,), group by group of like length.
+
+    `read` is given the events of some sessions up to the longest of these, (b, T', D), and which rows of the batch they
+    are; it returns (b, T', D'). What stands behind T' is zero.
+    """
+
+    def up_to_longest(events: Tensor, rows: Tensor | slice) -> Tensor:
+        longest = max(int(lengths[rows].max()), 1)
+        return F.pad(read(events[:, :longest], rows), (0, 0, 0, events.shape[1] - longest))
+
+    groups = length_groups(lengths, WHOLE)
+    if len(groups) == 1:
+        return up_to_longest(hidden, slice(None))
+    order = torch.cat(groups)
+    parts = hidden.index_select(0, order).split([len(group) for group in groups])  # slices: quick to go back through
+    outputs = [up_to_longest(events, group) for events, group in zip(parts, groups, strict=True)]
+    return torch.cat(outputs).index_select(0, order.argsort())
 
 
 def length_groups(lengths: Tensor, cost: Cost) -> tuple[Tensor, ...]:
