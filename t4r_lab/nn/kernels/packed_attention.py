@@ -80,9 +80,7 @@ class _Attention(torch.autograd.Function):
                 if distances is None:
                     scores = scores.expand(sessions, heads, length, length)
                 else:
-                    near = _near(distances, length).to(read.dtype).transpose(1, 2)
-                    by_distance = _shifted(torch.bmm(events[:, :, 3].transpose(0, 1), near), sessions)
-                    scores = torch.add(by_distance, scores, out=read.new_empty(by_distance.shape))
+                    scores = _add_by_distance(scores, events, distances, length)
                 shares = torch.baddbmm(scores.flatten(0, 1), k, q.transpose(1, 2), alpha=scale).softmax(1)
                 mask = factors(shares, dropout) if dropout else None
                 left = shares if mask is None else shares * mask
@@ -115,11 +113,7 @@ class _Attention(torch.autograd.Function):
             d_scores = softmax_backward(d_shares, shares, 1)
             d_last = []
             if d_distances is not None:
-                d_product = grad.new_zeros(heads, length * sessions, 2 * length)
-                _shifted(d_product, sessions).copy_(d_scores.unflatten(0, (sessions, heads)))
-                query, near = events[:, :, 3].transpose(0, 1), _near(distances, length).to(grad.dtype)
-                d_last = [torch.bmm(d_product, near).unflatten(1, (length, sessions)).permute(2, 0, 1, 3).flatten(0, 1)]
-                _near(d_distances, length).add_(torch.bmm(d_product.transpose(1, 2), query))
+                d_last = [_distance_gradients(d_scores, events, distances, d_distances)]
             if ctx.scale != 1:
                 d_scores.mul_(ctx.scale)
             d_query, d_key, d_value = (
@@ -141,6 +135,25 @@ def _parts(events: Tensor, sessions: int) -> tuple[Tensor, ...]:
     In this order products read them where they are.
     """
     return events.view(-1, sessions * events.shape[1], *events.shape[2:]).transpose(0, 1)[:, :, :3].unbind(2)
+
+
+def _add_by_distance(scores: Tensor, events: Tensor, distances: Tensor, length: int) -> Tensor:
+    """`scores`, (T, T) or (b, 1, T, 1), and what the `events` (T·b, H, 4, E) score `distances`, (b, H, T, T)."""
+    near = _near(distances, length).to(events.dtype).transpose(1, 2)
+    by_distance = _shifted(torch.bmm(events[:, :, 3].transpose(0, 1), near), len(events) // length)
+    return torch.add(by_distance, scores, out=events.new_empty(by_distance.shape))
+
+
+def _distance_gradients(d_scores: Tensor, events: Tensor, distances: Tensor, d_distances: Tensor) -> Tensor:
+    """Of the queries for distances, (b·H, T, E), by that of the scores (b·H, T, T); that of the distances is added to
+    `d_distances`."""
+    heads, length = events.shape[1], d_scores.shape[1]
+    sessions = len(events) // length
+    d_product = d_scores.new_zeros(heads, length * sessions, 2 * length)
+    _shifted(d_product, sessions).copy_(d_scores.unflatten(0, (sessions, heads)))
+    _near(d_distances, length).add_(torch.bmm(d_product.transpose(1, 2), events[:, :, 3].transpose(0, 1)))
+    d_query = torch.bmm(d_product, _near(distances, length).to(d_scores.dtype))
+    return d_query.unflatten(1, (length, sessions)).permute(2, 0, 1, 3).flatten(0, 1)
 
 
 def _near(distances: Tensor, length: int) -> Tensor:
