@@ -6,18 +6,20 @@ import itertools
 
 import pytest
 import torch
+from torch import nn
 
+from t4r_lab.base.errors import InputError
 from t4r_lab.nn.bodies import configurations as c
 from t4r_lab.nn.bodies import transformers
 from t4r_lab.nn.bodies.blocks import RNNBlock, SequentialBlock, TransformerBlock
 from t4r_lab.nn.bodies.xlnet import shift
 from t4r_lab.nn.flow import Batch, Masked
 from t4r_lab.nn.inputs.encoders import CategoricalFeature, embedding_table
-from t4r_lab.nn.inputs.tabular import TabularSequenceFeatures
+from t4r_lab.nn.inputs.tabular import FeatureReader, Joining, TabularSequenceFeatures
 from t4r_lab.nn.kernels import packed_attention
 from t4r_lab.nn.kernels import packing as packing_module
 from t4r_lab.nn.kernels.packing import ATTENTION, FEWEST, WHOLE, Cost, Packing, length_groups
-from t4r_lab.nn.masking import MaskedLM
+from t4r_lab.nn.masking import CausalLM, MaskedLM
 
 LENGTHS = torch.cat([torch.randint(1, 8, (50,), generator=torch.Generator().manual_seed(0)), torch.tensor([12, 0, 1])])
 REAL = torch.arange(12) < LENGTHS[:, None]
@@ -92,12 +94,20 @@ def test_the_last_layer_done_for_predicted_events_alone_changes_nothing_there(ki
         torch.testing.assert_close(ours, theirs, atol=1e-3, rtol=1e-3)
 
 
+def test_an_input_block_is_refused_a_masking_that_it_has_no_vector_for() -> None:
+    item = FeatureReader(CategoricalFeature(embedding_table(5, 16, 1.0)), ("item_id",))
+    with pytest.raises(InputError, match="no vector stands for them"):
+        TabularSequenceFeatures({"item_id": item}, Joining(16), MaskedLM())
+    TabularSequenceFeatures({"item_id": item}, Joining(16), CausalLM())  # hides nothing
+
+
 def test_only_the_last_block_of_a_body_leaves_events_out() -> None:
     """A block before it is read everywhere: the second one attends to what the first makes of all events."""
     config = c.XLNetConfig.build(d_model=16, n_head=2, n_layer=1, total_seq_length=12)
     blocks = [TransformerBlock(config, masking="mlm"), TransformerBlock(config, masking="mlm")]
     item = CategoricalFeature(embedding_table(5, 16, 1.0))
-    inputs = TabularSequenceFeatures({"item_id": item}, 16, masking=MaskedLM())
+    joining = Joining(16, hidden=nn.Parameter(torch.ones(16)))
+    inputs = TabularSequenceFeatures({"item_id": FeatureReader(item, ("item_id",))}, joining, MaskedLM())
     body = SequentialBlock(inputs, *blocks).eval()
     masked = MaskedLM().inference(Batch({"item_id": REAL.long()}, LENGTHS))
     hidden = body.inputs(masked)

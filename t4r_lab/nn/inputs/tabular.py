@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -38,58 +39,75 @@ AGGREGATIONS: dict[str, Callable[[Tensor, Sequence[Tensor]], Tensor]] = {
 """How the item's vector and the others', (B, T, dim) each, become one."""
 
 
+@dataclass(frozen=True)
+class FeatureReader:
+    """How one feature becomes a vector: the columns that are read, their encoder, and what follows it."""
+
+    encoder: nn.Module
+    """from the columns, (N,) or (N, K) each, to (N, dim); the item's is a `CategoricalFeature`"""
+    columns: tuple[str, ...]
+    norm: nn.Module | None = None
+
+
+@dataclass(frozen=True)
+class Joining:
+    """How the vectors of an event's features become the one that a body reads, (output_dim,)."""
+
+    output_dim: int
+    aggregation: str = "concat"
+    """one of `AGGREGATIONS`"""
+    projection: nn.Module | None = None
+    """after the aggregation"""
+    hidden: nn.Parameter | None = None
+    """the learned vector that stands for a hidden event, (output_dim,)"""
+    dropout: float = 0.0
+
+
 class TabularSequenceFeatures(nn.Module):
     """Features of each event, aggregated to one vector, with hidden events replaced.
 
     Parameters
     ----------
-    encoders
-        one module per feature; the item's is a `CategoricalFeature`.
-    columns
-        the columns that an encoder reads, where it isn't the one of its name.
-    norms
-        what follows an encoder before aggregation.
+    features
+        the reader of each, the item's among them.
+    joining
+        how their vectors become one.
+    masking
+        the policy by which the model trains, kept here for the blocks that follow.
+    max_sequence_length
+        events of a session that the body has positions for.
     item
         name of the item column.
     item_table
         columns that depend on the item alone, indexed by item id, (I+1,) or (I+1, K). They are
         looked up on the device and never travel with the sessions. A parameter among them is trained.
-    aggregation
-        one of `AGGREGATIONS`.
-    masking
-        the policy by which the model trains, kept here for the blocks that follow.
     noise
         what is done to the columns in training.
+
+    Raises
+    ------
+    InputError
+        for a masking that hides as many events as a session has, or without a vector that stands for hidden ones.
     """
 
     def __init__(
         self,
-        encoders: Mapping[str, nn.Module],
-        output_dim: int,
+        features: Mapping[str, FeatureReader],
+        joining: Joining,
+        masking: Masking | None = None,
+        max_sequence_length: int = 20,
         item: str = "item_id",
         item_table: Mapping[str, Tensor] | None = None,
-        aggregation: str = "concat",
-        masking: Masking | None = None,
-        dropout: float = 0.0,
-        projection: nn.Module | None = None,
-        max_sequence_length: int = 20,
-        init_std: float = 0.05,
-        columns: Mapping[str, tuple[str, ...]] | None = None,
-        norms: Mapping[str, nn.Module] | None = None,
         noise: nn.Module | None = None,
     ) -> None:
         super().__init__()
-        if isinstance(masking, PermutationLM) and masking.max_span_length >= max_sequence_length:
-            raise InputError(
-                f"max_span_length {masking.max_span_length} must be below max_sequence_length {max_sequence_length}, "
-                f"so that something of a session stays visible; lower it to {max_sequence_length - 1}"
-            )
-        self._encoders = nn.ModuleDict({f"feature_{name}": encoder for name, encoder in encoders.items()})
-        self._norms = nn.ModuleDict({f"feature_{name}": norm for name, norm in (norms or {}).items()})
-        self._names = tuple(encoders)
-        self._columns = {name: (columns or {}).get(name, (name,)) for name in encoders}
-        self.item, self.aggregation, self.masking = item, aggregation, masking
-        self.output_dim, self.max_sequence_length = output_dim, max_sequence_length
+        _check_masking(masking, joining, max_sequence_length)
+        self._encoders = nn.ModuleDict({f"feature_{name}": part.encoder for name, part in features.items()})
+        self._norms = nn.ModuleDict(
+            {f"feature_{name}": part.norm for name, part in features.items() if part.norm is not None}
+        )
+        self._columns = {name: part.columns for name, part in features.items()}
+        self.item, self.masking, self.max_sequence_length = item, masking, max_sequence_length
         self.item_columns = tuple(item_table or ())
         for name, values in (item_table or {}).items():
             if isinstance(values, nn.Parameter):
@@ -97,16 +115,15 @@ class TabularSequenceFeatures(nn.Module):
             else:
                 self.register_buffer(f"{ITEM_TABLE}{name}", values)
         self.noise = noise or InputNoise({})
-        self.projection = projection or nn.Identity()
-        self.hidden_vector: nn.Parameter | None = None
-        if masking is not None and masking.hides:
-            self.hidden_vector = nn.Parameter(torch.empty(output_dim).normal_(std=init_std))
-        self.dropout = Dropout(dropout)
+        self.output_dim, self.aggregation = joining.output_dim, joining.aggregation
+        self.projection = joining.projection or nn.Identity()
+        self.hidden_vector = joining.hidden
+        self.dropout = Dropout(joining.dropout)
 
     @property
     def encoders(self) -> dict[str, nn.Module]:
         """The module of each column. (A column may be called like an attribute of a module, ``type`` or ``keys``.)"""
-        return dict(zip(self._names, self._encoders.values(), strict=True))
+        return dict(zip(self._columns, self._encoders.values(), strict=True))
 
     @property
     def placeholder(self) -> nn.Parameter | None:
@@ -191,23 +208,19 @@ class TabularSequenceFeatures(nn.Module):
             if feature.encoding == "vectors":
                 table[name] = _item_vectors(name, feature, vectors.get(name, table.get(name)), schema.item.size)
         encoders = make_encoders(resolved, {**table, **vectors}, inputs.init_std)
-        joined = width(resolved, inputs.aggregation)
-        normed = {n: f.dim for n, f in resolved.items() if inputs.layer_norm and f.encoding != "scalar"}
+        masking = make_masking(masking) if isinstance(masking, str) else masking
         sizes = {c: f.size for f in resolved.values() if f.encoding == "embedding" for c in f.columns}
         return cls(
-            encoders,
-            d_output or joined,
-            item=schema.item.name,
-            item_table=table,
-            aggregation=inputs.aggregation,
-            masking=make_masking(masking) if isinstance(masking, str) else masking,
-            dropout=inputs.dropout,
-            projection=nn.Linear(joined, d_output) if d_output else None,
-            max_sequence_length=max_sequence_length,
-            init_std=inputs.init_std,
-            columns={n: f.columns for n, f in resolved.items()},
-            norms={n: nn.LayerNorm(dim) for n, dim in normed.items()},
-            noise=InputNoise(sizes, inputs.shared_embeddings, inputs.swap_noise, inputs.swap),
+            {
+                name: FeatureReader(encoders[name], feature.columns, _norm(inputs, feature))
+                for name, feature in resolved.items()
+            },
+            _joining(inputs, width(resolved, inputs.aggregation), d_output, masking),
+            masking,
+            max_sequence_length,
+            schema.item.name,
+            table,
+            InputNoise(sizes, inputs.shared_embeddings, inputs.swap_noise, inputs.swap),
         )
 
     @classmethod
@@ -259,6 +272,31 @@ class TabularSequenceFeatures(nn.Module):
         except ValidationError as error:
             raise InputError(explain(InputsSpec, content, error)) from None
         return cls.from_spec(inputs, schema, item_dim, max_sequence_length, masking, d_output, item_table, vectors)
+
+
+def _check_masking(masking: Masking | None, joining: Joining, max_sequence_length: int) -> None:
+    """Refuse a masking that leaves nothing visible, or has nothing to put in the place of what it hides."""
+    if isinstance(masking, PermutationLM) and masking.max_span_length >= max_sequence_length:
+        raise InputError(
+            f"max_span_length {masking.max_span_length} must be below max_sequence_length {max_sequence_length}, "
+            f"so that something of a session stays visible; lower it to {max_sequence_length - 1}"
+        )
+    if masking is not None and masking.hides and joining.hidden is None:
+        raise InputError("masking: it hides events, and no vector stands for them; give Joining a hidden one")
+
+
+def _norm(inputs: InputsSpec, feature: Feature) -> nn.Module | None:
+    """What follows the encoder of a feature."""
+    return nn.LayerNorm(feature.dim) if inputs.layer_norm and feature.encoding != "scalar" else None
+
+
+def _joining(inputs: InputsSpec, joined: int, d_output: int | None, masking: Masking | None) -> Joining:
+    """Aggregation to `joined` values, projected to `d_output`, if that is given."""
+    projection, output_dim = nn.Linear(joined, d_output) if d_output else None, d_output or joined
+    hidden = None
+    if masking is not None and masking.hides:
+        hidden = nn.Parameter(torch.empty(output_dim).normal_(std=inputs.init_std))
+    return Joining(output_dim, inputs.aggregation, projection, hidden, inputs.dropout)
 
 
 def _item_vectors(name: str, feature: Feature, vectors: Tensor | None, rows: int) -> Tensor:
