@@ -18,10 +18,19 @@ Wing = tuple[tuple[str, ...], ...]
 HOUSE: tuple[dict[str, Wing], ...] = (
     {"base": (("base",),)},
     {"schema": (("schema",),)},
+    {"nn": (("nn.kernels",), ("nn.layers",))},
+    {
+        "families": (
+            ("families",),
+            ("families.bodies.shared",),
+            ("families.bodies.hugging_face", "families.bodies.native"),
+            ("families.bodies",),
+        )
+    },
     {"spec": (("spec",),)},
     {"data": (("data.read",), ("data.sessions",), ("data.prepared",), ("data.pipeline",), ("data",))},
     {
-        "nn": (("nn.kernels", "nn.metrics"), ("nn.losses", "nn"), ("nn.inputs",), ("nn.bodies",), ("nn.heads",)),
+        "nn": (("nn.metrics",), ("nn.losses", "nn"), ("nn.inputs",), ("nn.bodies",), ("nn.heads",)),
         "tracking": (("tracking",),),
     },
     {"baselines": (("baselines",),)},

@@ -17,10 +17,10 @@ import yaml
 from t4r_lab.data.pipeline.prepare import prepare
 from t4r_lab.data.pipeline.synthetic import Generator
 from t4r_lab.data.prepared.dataset import Dataset
+from t4r_lab.families.knobs import Part, element, variants
 from t4r_lab.nn import __all__ as PUBLIC
 from t4r_lab.nn.batches import make_batch, training_windows
 from t4r_lab.spec import BODY_MASKINGS, EvaluationSpec, FeatureSpec, InputsSpec, ModelSpec, RunSpec, VectorsSpec
-from t4r_lab.spec.knobs import Part, element, variants
 from t4r_lab.spec.preparation import PrepareOptions
 from t4r_lab.training import assembly
 

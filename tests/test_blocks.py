@@ -171,7 +171,7 @@ def test_groups_of_like_length_change_nothing(body: str, masking: str, monkeypat
     from t4r_lab.nn.kernels import packing
     from t4r_lab.nn.masking import make_masking
 
-    config = TRANSFORMERS[body].config.build(d_model=16, n_head=2, n_layer=2, total_seq_length=13)
+    config = TRANSFORMERS[body].configuration.build(d_model=16, n_head=2, n_layer=2, total_seq_length=13)
     block = blocks.TransformerBlock(config, masking).eval()
     lengths = torch.randint(1, 8, (64,), generator=torch.Generator().manual_seed(0))
     lengths[5], lengths[6] = 12, 0

@@ -109,7 +109,7 @@ SMALL = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "v
 
 TOGETHER = """
 import threading, time
-from t4r_lab.nn.bodies.configurations import GPT2Config
+from t4r_lab.nn import GPT2Config
 found = []
 def make(after):
     time.sleep(after)

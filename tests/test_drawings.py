@@ -13,7 +13,7 @@ import pytest
 from matplotlib.axes import Axes
 from PIL import Image  # comes along with matplotlib
 
-from t4r_lab.spec.knobs import labels
+from t4r_lab.families.knobs import labels
 from t4r_lab.spec.study_options import Plan, StudyOptions
 from t4r_lab.tuning import study_images
 from t4r_lab.tuning.study import Trial

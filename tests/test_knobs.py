@@ -15,9 +15,9 @@ import pytest
 import torch
 
 from t4r_lab.base.reports import Epoch
+from t4r_lab.families.knobs import Knob, variants
 from t4r_lab.nn.batches import make_batch, training_windows
 from t4r_lab.spec import BODY_MASKINGS, RunSpec
-from t4r_lab.spec.knobs import Knob, variants
 from t4r_lab.spec.run_spec import element
 from t4r_lab.spec.sections import ModelSpec
 from t4r_lab.training.assembly import build

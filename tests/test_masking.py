@@ -10,8 +10,8 @@ import pytest
 import torch
 
 from t4r_lab.base.errors import InputError
-from t4r_lab.nn.bodies.two_stream import unseen
 from t4r_lab.nn.flow import Batch
+from t4r_lab.nn.layers.query_stream import unseen
 from t4r_lab.nn.masking import MASKINGS, CausalLM, MaskedLM, PermutationLM, ReplacedItems, make_masking
 from t4r_lab.spec import BODY_MASKINGS, CLM, PLM, RTD
 

@@ -9,16 +9,18 @@ import torch
 from torch import nn
 
 from t4r_lab.base.errors import InputError
-from t4r_lab.nn.bodies import configurations as c
+from t4r_lab.nn import Qwen3Config as SizedQwen3
+from t4r_lab.nn import XLNetConfig
 from t4r_lab.nn.bodies import transformers
-from t4r_lab.nn.bodies.blocks import RNNBlock, SequentialBlock, TransformerBlock
-from t4r_lab.nn.bodies.xlnet import shift
+from t4r_lab.nn.bodies.blocks import SequentialBlock, TransformerBlock
 from t4r_lab.nn.flow import Batch, Masked
 from t4r_lab.nn.inputs.encoders import CategoricalFeature, embedding_table
 from t4r_lab.nn.inputs.tabular import FeatureReader, Joining, TabularSequenceFeatures
 from t4r_lab.nn.kernels import packed_attention
 from t4r_lab.nn.kernels import packing as packing_module
 from t4r_lab.nn.kernels.packing import ATTENTION, FEWEST, WHOLE, Cost, Packing, length_groups
+from t4r_lab.nn.layers.content_stream import shift
+from t4r_lab.nn.layers.recurrent import RNNBlock
 from t4r_lab.nn.masking import CausalLM, MaskedLM
 
 LENGTHS = torch.cat([torch.randint(1, 8, (50,), generator=torch.Generator().manual_seed(0)), torch.tensor([12, 0, 1])])
@@ -34,7 +36,7 @@ def _several_groups(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def model_of(kind: str) -> torch.nn.Module:
-    config = transformers.TRANSFORMERS[kind].config.build(d_model=16, n_head=2, n_layer=2, total_seq_length=12)
+    config = transformers.TRANSFORMERS[kind].configuration.build(d_model=16, n_head=2, n_layer=2, total_seq_length=12)
     model, _ = transformers.make_transformer(config)
     generator = torch.Generator().manual_seed(1)
     for parameter in model.parameters():
@@ -52,7 +54,7 @@ def hidden_of(seed: int = 2) -> torch.Tensor:
 )
 def test_outputs_and_gradients_are_those_of_the_padded_model(kind: str, causal: bool) -> None:
     model, found = model_of(kind), []
-    assert transformers.reads_packed(model)
+    assert transformers.reads_packed(model, kind)
     for packed in (True, False):
         hidden = hidden_of().requires_grad_()
         if packed:
@@ -60,7 +62,7 @@ def test_outputs_and_gradients_are_those_of_the_padded_model(kind: str, causal: 
         else:
             if kind != "xlnet":
                 model.set_attn_implementation("sdpa")
-            out = transformers._padded_output(model, kind, hidden, REAL, causal)
+            out = transformers.TRANSFORMERS[kind].reading.padded(model, hidden, REAL, causal)
         (out[REAL] ** 2).sum().backward()
         assert hidden.grad is not None
         weights = {name: p.grad.clone() for name, p in model.named_parameters() if p.grad is not None}
@@ -103,7 +105,7 @@ def test_an_input_block_is_refused_a_masking_that_it_has_no_vector_for() -> None
 
 def test_only_the_last_block_of_a_body_leaves_events_out() -> None:
     """A block before it is read everywhere: the second one attends to what the first makes of all events."""
-    config = c.XLNetConfig.build(d_model=16, n_head=2, n_layer=1, total_seq_length=12)
+    config = XLNetConfig.build(d_model=16, n_head=2, n_layer=1, total_seq_length=12)
     blocks = [TransformerBlock(config, masking="mlm"), TransformerBlock(config, masking="mlm")]
     item = CategoricalFeature(embedding_table(5, 16, 1.0))
     joining = Joining(16, hidden=nn.Parameter(torch.ones(16)))
@@ -243,6 +245,6 @@ def test_gradients_of_attention_are_those_of_what_dropout_left(causal: bool, mon
 def test_a_body_with_another_attention_keeps_it() -> None:
     from transformers import Qwen3Config
 
-    config = c.Qwen3Config.build(d_model=16, n_head=2, n_layer=1, total_seq_length=9).to_dict()
+    config = SizedQwen3.build(d_model=16, n_head=2, n_layer=1, total_seq_length=9).to_dict()
     model, _ = transformers.make_transformer(Qwen3Config(**{**config, "use_sliding_window": True, "sliding_window": 3}))
-    assert not transformers.reads_packed(model)
+    assert not transformers.reads_packed(model, "qwen3")

@@ -121,7 +121,7 @@ def test_parameters_are_left_out_where_torch_can() -> None:
 
 
 def test_a_reformer_repeats_its_training_by_torchs_seed() -> None:
-    from t4r_lab.nn.bodies.configurations import ReformerConfig
+    from t4r_lab.nn import ReformerConfig
     from t4r_lab.nn.bodies.transformers import make_transformer
 
     config = ReformerConfig.build(d_model=16, n_head=2, n_layer=2, total_seq_length=8, dropout=0.5)

@@ -29,8 +29,8 @@ def test_the_samples_build_and_train(masking: str) -> None:
     # from transformers4rec.config import transformer
     # from transformers4rec.torch import MLPBlock, SequentialBlock, TransformerBlock
     import t4r_lab.nn as torch4rec
+    from t4r_lab import nn as transformer
     from t4r_lab.nn import MLPBlock, SequentialBlock
-    from t4r_lab.nn.bodies import configurations as transformer
 
     # Configures the XLNet Transformer architecture
     transformer_config = transformer.XLNetConfig.build(d_model=64, n_head=4, n_layer=2, total_seq_length=20)

@@ -8,8 +8,8 @@ from torch import nn
 
 from t4r_lab.base.errors import InputError
 from t4r_lab.nn import RNNBlock, SequentialBlock, TransformerBlock, XLNetConfig
-from t4r_lab.nn.bodies.two_stream import query_stream, unseen
 from t4r_lab.nn.flow import Batch
+from t4r_lab.nn.layers.query_stream import query_stream, unseen
 from t4r_lab.nn.masking import PermutationLM
 from tests.test_blocks import features
 

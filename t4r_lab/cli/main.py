@@ -100,7 +100,7 @@ def make_parser() -> argparse.ArgumentParser:
 
 
 def _add_prepare(sub: argparse.ArgumentParser) -> None:
-    from t4r_lab.spec.knobs import walk
+    from t4r_lab.families.knobs import walk
     from t4r_lab.spec.preparation import PrepareOptions
 
     sub.add_argument(

@@ -22,7 +22,7 @@ def _storage(sub: argparse.ArgumentParser) -> None:
 
 
 def _add_tune(sub: argparse.ArgumentParser) -> None:
-    from t4r_lab.spec.knobs import walk
+    from t4r_lab.families.knobs import walk
     from t4r_lab.spec.study_options import StudyOptions
 
     sub.add_argument("spec", help="YAML or JSON spec, the one that trial 0 tries; may have a section `search:`")

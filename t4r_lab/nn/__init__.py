@@ -6,11 +6,7 @@ Names are looked up when they are used, so that importing a torch-free module do
 from importlib import import_module
 from typing import Any
 
-_CONFIGURATIONS = (
-    "AlbertConfig", "BertConfig", "DebertaV2Config", "ElectraConfig", "GPT2Config", "LiGRConfig", "LlamaConfig",
-    "LongformerConfig", "ModernBertConfig", "Qwen3Config", "ReformerConfig", "RobertaConfig", "SASRecConfig",
-    "TransfoXLConfig", "XLNetConfig",
-)  # fmt: skip
+from t4r_lab.families.bodies.body_table import CONFIGURATIONS
 
 _HOME = {
     "Batch": "flow",
@@ -20,19 +16,21 @@ _HOME = {
     "MLPBlock": "bodies.blocks",
     "Model": "heads.model",
     "NextItemPredictionTask": "heads.model",
-    "RNNBlock": "bodies.blocks",
+    "RNNBlock": "layers.recurrent",
     "RegressionTask": "heads.tasks",
     "SequentialBlock": "bodies.blocks",
     "Towers": "bodies.towers",
     "TabularSequenceFeatures": "inputs.tabular",
     "TransformerBlock": "bodies.blocks",
-    **dict.fromkeys(_CONFIGURATIONS, "bodies.configurations"),
+    "make_body": "bodies.blocks",
 }
 
-__all__ = list(_HOME)
+__all__ = [*_HOME, *CONFIGURATIONS]
 
 
 def __getattr__(name: str) -> Any:
+    if name in CONFIGURATIONS:
+        return CONFIGURATIONS[name]
     if name not in _HOME:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(import_module(f"{__name__}.{_HOME[name]}"), name)

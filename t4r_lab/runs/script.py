@@ -7,21 +7,14 @@ import textwrap
 from collections.abc import Mapping
 from typing import Any
 
+from t4r_lab.families.knobs import Part
 from t4r_lab.schema.columns import Schema
-from t4r_lab.spec import Categorical, ModelSpec, NextItem, Regression, RunSpec, TowerSpec
+from t4r_lab.spec import BODIES, BodySpec, Categorical, ModelSpec, NextItem, Regression, RunSpec, TowerSpec
 from t4r_lab.spec.input_columns import resolve, width
-from t4r_lab.spec.knobs import Part
 from t4r_lab.training.assembly import label_column, label_level
 
 LINE = 100
 
-CONFIGURATIONS = {
-    "albert": "AlbertConfig", "bert": "BertConfig", "deberta-v2": "DebertaV2Config", "electra": "ElectraConfig",
-    "gpt2": "GPT2Config", "ligr": "LiGRConfig", "llama": "LlamaConfig", "longformer": "LongformerConfig",
-    "modernbert": "ModernBertConfig", "qwen3": "Qwen3Config", "reformer": "ReformerConfig",
-    "roberta": "RobertaConfig", "sasrec": "SASRecConfig", "xlnet": "XLNetConfig",
-}  # fmt: skip
-"""Body → the name of its configuration in `t4r_lab.nn`; a recurrent body has none."""
 MASKINGS = {"clm": "CausalLM", "mlm": "MaskedLM", "plm": "PermutationLM", "rtd": "ReplacedItems"}
 TASKS = {
     "binary": "BinaryClassificationTask",
@@ -112,13 +105,17 @@ def _tower(part: ModelSpec | TowerSpec, spec: RunSpec, schema: Schema, number: s
     return "\n".join(lines)
 
 
-def _body(body: Any, length: int, inputs: str, names: _Names) -> str:
-    if body.kind not in CONFIGURATIONS:
-        sizes = [_code(value) for value in (body.kind, body.d_model, body.d_model, body.n_layer, body.dropout)]
-        return _call(names.use("RNNBlock"), sizes)
-    sizes = [f"{name}={_code(value)}" for name, value in body if name != "kind"]
-    config = _call(f"{names.use(CONFIGURATIONS[body.kind])}.build", [*sizes, f"total_seq_length={length}"])
-    return _call(names.use("TransformerBlock"), [config, f"masking={inputs}.masking"])
+def _body(body: BodySpec, length: int, inputs: str, names: _Names) -> str:
+    row = BODIES[body.kind]
+    if row.transformer is not None:
+        sizes = [f"{name}={_code(value)}" for name, value in body if name != "kind"]
+        config = _call(f"{names.use(row.exports)}.build", [*sizes, f"total_seq_length={length}"])
+        return _call(names.use("TransformerBlock"), [config, f"masking={inputs}.masking"])
+    if row.code is not None:
+        block, arguments = row.code(body)
+        return _call(names.use(block), [_code(value) for value in arguments])
+    knobs = _call(names.use(type(body).__name__, type(body).__module__), _changed(body, names))
+    return _call(names.use("make_body"), [knobs, str(length)])
 
 
 def _heads(spec: RunSpec, schema: Schema, body: str, names: _Names) -> str:

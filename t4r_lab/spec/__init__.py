@@ -1,6 +1,12 @@
 """Spec: one serializable description of a run; the single source of truth of every face."""
 
-from t4r_lab.spec.body_specs import BERT, BODY_MASKINGS, GPT2, GRU, LSTM, BodySpec, XLNet, not_for, pair_refusal
+from t4r_lab.families.bodies.body_table import BODIES, BODY_MASKINGS, BodySpec, not_for, pair_refusal
+from t4r_lab.families.bodies.hugging_face.bert import BERT
+from t4r_lab.families.bodies.hugging_face.gpt2 import GPT2
+from t4r_lab.families.bodies.hugging_face.xlnet import XLNet
+from t4r_lab.families.bodies.native.gru import GRU
+from t4r_lab.families.bodies.native.lstm import LSTM
+from t4r_lab.families.knobs import Knob
 from t4r_lab.spec.head_specs import (
     BCE,
     BPR,
@@ -22,7 +28,6 @@ from t4r_lab.spec.head_specs import (
     head_name,
     lower_is_better,
 )
-from t4r_lab.spec.knobs import Knob
 from t4r_lab.spec.run_spec import RunSpec, parse_assignment
 from t4r_lab.spec.sections import (
     CLM,
@@ -44,6 +49,7 @@ from t4r_lab.spec.sections import (
 __all__ = [
     "BCE",
     "BERT",
+    "BODIES",
     "BODY_MASKINGS",
     "BPR",
     "CLM",

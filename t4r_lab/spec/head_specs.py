@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, field_validator, model_validator
 
 from t4r_lab.base.errors import InputError
-from t4r_lab.spec.knobs import Part, knob
+from t4r_lab.families.knobs import Part, knob
 
 # ── Losses of the next item ─────────────────────────────────────────────────────────────────────
 

@@ -8,8 +8,8 @@ from typing import Any, Literal
 from pydantic import Field, ValidationError, field_validator, model_validator
 
 from t4r_lab.base.errors import InputError, did_you_mean
+from t4r_lab.families.knobs import Part, knob
 from t4r_lab.schema.columns import Scope
-from t4r_lab.spec.knobs import Part, knob
 from t4r_lab.spec.run_spec import explain
 
 Kind = Literal["categorical", "continuous", "timestamp"]

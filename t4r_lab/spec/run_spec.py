@@ -12,8 +12,8 @@ from pydantic import Field, ValidationError, model_validator
 
 from t4r_lab.base.documents import read_document, read_yaml
 from t4r_lab.base.errors import InputError, clipped, did_you_mean, shortened
+from t4r_lab.families.knobs import Knob, Part, element, variants, walk
 from t4r_lab.spec.head_specs import LABEL_METRICS, lower_is_better
-from t4r_lab.spec.knobs import Knob, Part, element, variants, walk
 from t4r_lab.spec.sections import PLM, DataSpec, EvaluationSpec, ModelSpec, TrainSpec
 
 

@@ -7,9 +7,10 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, field_validator, model_validator
 
 from t4r_lab.base.errors import InputError
-from t4r_lab.spec.body_specs import GPT2, BodySpec, pair_refusal
+from t4r_lab.families.bodies.body_table import BodySpec, pair_refusal
+from t4r_lab.families.bodies.hugging_face.gpt2 import GPT2
+from t4r_lab.families.knobs import Part, knob
 from t4r_lab.spec.head_specs import NEXT_ITEM, Binary, Categorical, HeadSpec, NextItem, Regression, head_name
-from t4r_lab.spec.knobs import Part, knob
 
 # ── Data ────────────────────────────────────────────────────────────────────────────────────────
 

@@ -11,9 +11,9 @@ from pydantic import Field, ValidationError, model_validator
 
 from t4r_lab.base.documents import read_yaml
 from t4r_lab.base.errors import InputError, did_you_mean, shortened
-from t4r_lab.spec.body_specs import pair_refusal
+from t4r_lab.families.bodies.body_table import pair_refusal
+from t4r_lab.families.knobs import Knob, Part, knob, walk
 from t4r_lab.spec.head_specs import NextItem
-from t4r_lab.spec.knobs import Knob, Part, knob, walk
 from t4r_lab.spec.run_spec import RunSpec, kinds_at
 
 GRID_POINTS = 5

@@ -11,8 +11,8 @@ from typing import Any, Literal
 from pydantic import Field, ValidationError
 
 from t4r_lab.base.errors import InputError, did_you_mean, shortened
+from t4r_lab.families.knobs import Part, knob
 from t4r_lab.spec.head_specs import CALIBRATION, COSTS, lower_is_better
-from t4r_lab.spec.knobs import Part, knob
 from t4r_lab.spec.run_spec import RunSpec, explain, read_file, without_search
 from t4r_lab.spec.space import Domain, Range, search_space
 

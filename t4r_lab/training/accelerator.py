@@ -11,22 +11,19 @@ from torch.nn.parallel import DistributedDataParallel
 from t4r_lab.base.errors import InputError
 from t4r_lab.base.private import forget_accelerator, leave_out_of_ddp
 from t4r_lab.base.processors import threads
-from t4r_lab.spec import TrainSpec
+from t4r_lab.spec import BODIES, TrainSpec
 
 if TYPE_CHECKING:
     from t4r_lab.nn.heads.model import Model
 
 
 def check_processes(bodies: Collection[str], processes: int) -> None:
-    """Refuse bodies that several processes can't train.
-
-    Reformer's reversible layers go backward by themselves, once for each time that a step reads them, and torch takes
-    the second for a mistake.
-    """
-    if processes > 1 and "reformer" in bodies:
-        raise InputError(
-            "model.body.kind: reformer can't be trained in several processes; start one alone, or use gpt2 or llama"
-        )
+    """Refuse bodies that several processes can't train; kinds outside the family can."""
+    for kind in sorted(set(bodies) & set(BODIES)) if processes > 1 else ():
+        if remedy := BODIES[kind].one_process:
+            raise InputError(
+                f"model.body.kind: {kind} can't be trained in several processes; start one alone, or {remedy}"
+            )
 
 
 def check_precision(train: TrainSpec) -> None:

@@ -164,7 +164,7 @@ def _tower(
     """Input block and body of one tower; the model itself is the first."""
     import torch
 
-    from t4r_lab.nn.bodies.blocks import MLPBlock, SequentialBlock
+    from t4r_lab.nn.bodies.blocks import MLPBlock, SequentialBlock, make_body
     from t4r_lab.nn.inputs.tabular import TabularSequenceFeatures
     from t4r_lab.nn.masking import make_masking
 
@@ -179,23 +179,9 @@ def _tower(
         item_table={n: torch.as_tensor(v).clone() for n, v in item_table.items()},  # weights files share no buffers
         vectors={n: torch.as_tensor(v).clone() for n, v in vectors.items()},
     )
-    body = _body(part.body, max_length, inputs)
+    body = make_body(part.body, max_length, inputs.masking)
     project = [] if joined == d_model else [MLPBlock([d_model], activation=None)]
     return SequentialBlock(inputs, *project, body)
-
-
-def _body(spec: Any, max_length: int, inputs: Any) -> Any:
-    """The block of a body spec, (B, T, d_model) to (B, T, d_model)."""
-    from t4r_lab.nn.bodies.blocks import RNNBlock, TransformerBlock
-    from t4r_lab.nn.bodies.transformers import TRANSFORMERS
-
-    if spec.kind in ("gru", "lstm"):
-        return RNNBlock(spec.kind, spec.d_model, spec.d_model, spec.n_layer, spec.dropout)
-    config = TRANSFORMERS[spec.kind].config.build(
-        d_model=spec.d_model, n_head=spec.n_head, n_layer=spec.n_layer, total_seq_length=max_length,
-        dropout=spec.dropout, activation=spec.activation, initializer_range=spec.initializer_range,
-    )  # fmt: skip
-    return TransformerBlock(config, masking=inputs.masking)
 
 
 def save(model: Model, folder: str | Path, spec: RunSpec, schema: Schema) -> None:

@@ -16,7 +16,6 @@ from torch import Tensor
 from t4r_lab.base.reports import Epoch, Progress, Report, Stopped
 from t4r_lab.data.sessions.arrays import Sessions, check_sessions
 from t4r_lab.nn.batches import Windows, make_batch, training_batches, training_length, training_windows
-from t4r_lab.nn.bodies.blocks import TransformerBlock
 from t4r_lab.nn.flow import Loss
 from t4r_lab.spec import RunSpec
 from t4r_lab.training.accelerator import anywhere, check_processes, make_accelerator, put_on
@@ -94,8 +93,8 @@ class Trainer:
         self.model, self.spec, self.folder, self.should_stop = model, spec, folder, should_stop
         # ── refuse what can't be trained
         self.accelerator = make_accelerator(spec.train)
-        bodies = {module.kind for module in model.modules() if isinstance(module, TransformerBlock)}
-        check_processes(bodies, self.accelerator.num_processes)
+        bodies: list[Any] = [module for module in model.modules() if hasattr(module, "maskings")]
+        check_processes({body.kind for body in bodies}, self.accelerator.num_processes)
         self.data = TrainingData.of(model, dataset, spec)
         # ── weights, optimizer and state as they begin, or as a checkpoint left them
         optimizer = make_optimizer(model, spec.train)

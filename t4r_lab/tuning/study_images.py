@@ -21,7 +21,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 from matplotlib.tri import Triangulation
 
-from t4r_lab.spec.knobs import labels
+from t4r_lab.families.knobs import labels
 from t4r_lab.spec.space import Domain
 from t4r_lab.tuning.study import Study, Trial
 

@@ -15,7 +15,7 @@ from t4r_lab import tracking
 from t4r_lab.base.errors import InputError
 from t4r_lab.base.files import scratch
 from t4r_lab.base.urls import shown
-from t4r_lab.spec.knobs import labels
+from t4r_lab.families.knobs import labels
 from t4r_lab.tracking import study_runs
 from t4r_lab.tuning.study import RECORD, Study, Trial
 

@@ -11,9 +11,9 @@ import traitlets as tr
 
 from t4r_lab.base.documents import read_yaml
 from t4r_lab.base.errors import InputError
+from t4r_lab.families.knobs import label
 from t4r_lab.lab.parts.text import escape
 from t4r_lab.spec import Knob
-from t4r_lab.spec.knobs import label
 
 LABEL_WIDTH = "8.5rem"
 LONG = 90

@@ -7,17 +7,16 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from t4r_lab.base.errors import InputError, first_line
 from t4r_lab.nn.bodies.transformers import make_transformer, reads_packed, sequence_output
-from t4r_lab.nn.bodies.two_stream import query_stream
 from t4r_lab.nn.flow import Batch, Masked
 from t4r_lab.nn.inputs.tabular import TabularSequenceFeatures
 from t4r_lab.nn.kernels.dropout import Dropout
 from t4r_lab.nn.kernels.packing import by_length
+from t4r_lab.nn.layers.query_stream import query_stream
 from t4r_lab.nn.masking import Masking, make_masking
-from t4r_lab.spec import pair_refusal
+from t4r_lab.spec import BODIES, BodySpec, pair_refusal
 
 
 class MLPBlock(nn.Module):
@@ -82,7 +81,7 @@ class TransformerBlock(nn.Module):
         if masked.causal not in {masking == "clm" for masking in self.maskings}:
             raise InputError(f"{pair_refusal(self.kind, 'clm' if masked.causal else 'mlm', self.maskings)}")
         lengths = masked.batch.lengths
-        if masked.order is None and reads_packed(self.transformer):
+        if masked.order is None and reads_packed(self.transformer, self.kind):
             read = masked.predict if last else None
             return sequence_output(self.transformer, self.kind, hidden, lengths, masked.causal, read)
         return by_length(hidden, lengths, lambda events, rows: self._read(events, masked, rows))
@@ -94,29 +93,6 @@ class TransformerBlock(nn.Module):
         length = events.shape[1]
         valid, order, predict = (x[rows, :length] for x in (masked.batch.valid, masked.order, masked.predict))
         return query_stream(self.transformer, events, valid, order, predict)
-
-
-class RNNBlock(nn.Module):
-    """GRU or LSTM over (B, T, d_in), (B, T, d_model) out, with dropout between layers and after the last.
-
-    Events alone are read, in `torch`'s packed form; the output is zero at padding.
-    """
-
-    def __init__(self, kind: str, d_in: int, d_model: int, n_layer: int = 1, dropout: float = 0.0) -> None:
-        super().__init__()
-        cell = {"gru": nn.GRU, "lstm": nn.LSTM}[kind]
-        self.kind = kind
-        self.rnn = cell(d_in, d_model, n_layer, batch_first=True, dropout=dropout if n_layer > 1 else 0.0)
-        self.dropout = Dropout(dropout)
-
-    def forward(self, hidden: Tensor, masked: Masked) -> Tensor:
-        """(B, T, d_in) to (B, T, d_model), zero at padding."""
-        lengths = masked.batch.lengths.clamp(min=1).cpu()  # one that is empty has a place of padding
-        packed = pack_padded_sequence(hidden, lengths, batch_first=True, enforce_sorted=False)
-        seen = self.rnn(packed)[0]
-        seen = seen._replace(data=self.dropout(seen.data))
-        out: Tensor = pad_packed_sequence(seen, batch_first=True, total_length=hidden.shape[1])[0]
-        return out
 
 
 class SequentialBlock(nn.Module):
@@ -188,12 +164,20 @@ class SequentialBlock(nn.Module):
         return hidden.shape[-1]
 
 
+def make_body(spec: BodySpec, length: int, masking: Masking | str | None = None) -> nn.Module:
+    """The block of a body spec, (B, T, d_model) to (B, T, d_model), for sessions of up to `length` events."""
+    row = BODIES[spec.kind]
+    made = row.build(spec, length)
+    return made if row.transformer is None else TransformerBlock(made, masking)
+
+
 def _refuse_masking(blocks: Sequence[nn.Module], masking: str) -> None:
     """Refuse what would not train by `masking`, or with plm would show a target to itself."""
-    for block in blocks:
-        if isinstance(block, RNNBlock) and (refusal := pair_refusal(block.kind, masking)):
+    bodies: list[Any] = [block for block in blocks if hasattr(block, "maskings")]
+    for body in bodies:
+        if refusal := pair_refusal(body.kind, masking, body.maskings):
             raise InputError(refusal)
-    streams = sum(isinstance(block, TransformerBlock) and block.permutes for block in blocks)
+    streams = sum(getattr(body, "permutes", False) for body in bodies)
     if masking == "plm" and streams != 1:
         raise InputError(
             f"masking 'plm' needs one transformer with a query stream, the body has {streams}; put one "
@@ -202,7 +186,5 @@ def _refuse_masking(blocks: Sequence[nn.Module], masking: str) -> None:
 
 
 def _apply(block: nn.Module, hidden: Tensor, masked: Masked, last: bool = False) -> Tensor:
-    if isinstance(block, TransformerBlock):
-        return block(hidden, masked, last)
-    out = block(hidden, masked) if isinstance(block, RNNBlock) else block(hidden)
+    out = block(hidden, masked, last) if hasattr(block, "maskings") else block(hidden)
     return out[0] if isinstance(out, tuple) else out

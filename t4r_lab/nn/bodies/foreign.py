@@ -1,6 +1,6 @@
 """Any configuration of `transformers` as a body: what its model can do is found by trying it.
 
-A model that has no row in the table of `transformers.py` is run once on a few random events. That shows whether
+A model that has no row in the table of bodies is run once on a few random events. That shows whether
 it reads vectors, keeps padding out, and attends to later events.
 """
 
@@ -13,8 +13,8 @@ import torch
 from torch import Tensor, nn
 
 from t4r_lab.base.errors import InputError, first_line
-from t4r_lab.nn.bodies.configurations import library
-from t4r_lab.spec.body_specs import BOTH_WAYS, CAUSAL
+from t4r_lab.families.bodies.shared.library import library
+from t4r_lab.families.bodies.shared.row import BOTH_WAYS, CAUSAL
 
 EVENTS, TOLERANCE = 6, 1e-5
 REMEDY = "pass the configuration of a text encoder or decoder, or put the module itself into SequentialBlock"

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from t4r_lab.base.errors import InputError
-from t4r_lab.nn.bodies.blocks import SequentialBlock, TransformerBlock
+from t4r_lab.nn.bodies.blocks import SequentialBlock
 from t4r_lab.nn.bodies.towers import Towers
 from t4r_lab.nn.flow import Batch, Loss, Masked, positions
 from t4r_lab.nn.heads.replaced_items import DISCRIMINATOR, ReplacedItemDetector
@@ -368,8 +368,8 @@ def _freeze_placeholders(heads: Sequence[Head]) -> None:
     several processes would wait for it."""
     trained = {id(module) for head in heads if head.predicts_items for module in head.body.modules()}
     for module in (m for head in heads for m in head.body.modules() if id(m) not in trained):
-        if isinstance(module, (TabularSequenceFeatures, TransformerBlock)) and module.placeholder is not None:
-            module.placeholder.requires_grad_(False)
+        if isinstance(placeholder := getattr(module, "placeholder", None), nn.Parameter):
+            placeholder.requires_grad_(False)
 
 
 def _numbered(word: str, number: int) -> str:

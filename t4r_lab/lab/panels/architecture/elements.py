@@ -8,10 +8,10 @@ from typing import Any
 import ipywidgets as w
 
 from t4r_lab.base.errors import InputError
+from t4r_lab.families.knobs import Part, element, variants
 from t4r_lab.lab.parts.text import escape
 from t4r_lab.schema.columns import Schema
 from t4r_lab.spec import BODY_MASKINGS, NEXT_ITEM, NextItem, RunSpec, head_name
-from t4r_lab.spec.knobs import Part, element, variants
 from t4r_lab.spec.sections import ModelSpec, TowerSpec
 from t4r_lab.training.assembly import label_column
 

@@ -8,13 +8,13 @@ from typing import Any
 import ipywidgets as w
 
 from t4r_lab.base.errors import InputError
+from t4r_lab.families.knobs import walk
 from t4r_lab.lab.parts.fields import NOTHING, Field, as_text, offered
 from t4r_lab.lab.parts.text import escape
 from t4r_lab.lab.state.draft import Draft, inputs_of
 from t4r_lab.schema.columns import Column
 from t4r_lab.spec import BodySpec, FeatureSpec, InputsSpec, VectorsSpec
 from t4r_lab.spec.input_columns import ENCODINGS, resolve
-from t4r_lab.spec.knobs import walk
 
 HEAD = (
     '<div class="t4r-feature-head"><span>column</span><span>encoding</span><span>width</span><span>table</span></div>'

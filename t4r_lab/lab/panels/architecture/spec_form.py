@@ -7,6 +7,7 @@ from typing import Any
 
 import ipywidgets as w
 
+from t4r_lab.families.knobs import Part, element, variants
 from t4r_lab.lab.panels.architecture.elements import (
     HEADS,
     NO_LABELS,
@@ -24,7 +25,6 @@ from t4r_lab.lab.parts.section import Section
 from t4r_lab.lab.state.draft import MASKING, Draft
 from t4r_lab.schema.columns import Schema
 from t4r_lab.spec import BODY_MASKINGS, NEXT_ITEM, BodySpec, Knob, NextItem, RunSpec, not_for
-from t4r_lab.spec.knobs import Part, element, variants
 
 SECTIONS: dict[str, tuple[str, ...]] = {
     "Inputs": ("data.max_length", "model.inputs."),

@@ -12,12 +12,12 @@ import traitlets as tr
 from t4r_lab.base.errors import InputError
 from t4r_lab.base.reports import Progress
 from t4r_lab.data.pipeline.inspection import KEYS
+from t4r_lab.families.knobs import walk
 from t4r_lab.lab.panels.data.role_table import ColumnRoles, with_of, with_role
 from t4r_lab.lab.parts.fields import LABEL_WIDTH, Field
 from t4r_lab.lab.parts.section import Section
 from t4r_lab.lab.parts.text import escape, message, without_flags
 from t4r_lab.lab.state.views import Preview, Raw
-from t4r_lab.spec.knobs import walk
 from t4r_lab.spec.preparation import READING, PrepareOptions
 
 BY_COLUMN = (*KEYS, "targets", "ignore", "kinds", "scopes")

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from t4r_lab.base.documents import read_json
+from t4r_lab.families.knobs import label
 from t4r_lab.lab.parts.text import escape, number
 from t4r_lab.runs.analyze import Analysis
 from t4r_lab.spec import lower_is_better
-from t4r_lab.spec.knobs import label
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go

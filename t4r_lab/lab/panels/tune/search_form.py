@@ -11,6 +11,7 @@ import ipywidgets as w
 import traitlets as tr
 
 from t4r_lab.base.errors import InputError
+from t4r_lab.families.knobs import label, walk
 from t4r_lab.lab.parts.fields import LABEL_WIDTH, Field, as_text
 from t4r_lab.lab.parts.section import Section
 from t4r_lab.lab.parts.table import Cell, Heading, Table
@@ -18,7 +19,6 @@ from t4r_lab.lab.parts.text import escape, message, without_flags
 from t4r_lab.lab.state.cost import Estimating
 from t4r_lab.lab.state.draft import Draft
 from t4r_lab.spec import RunSpec, head_name
-from t4r_lab.spec.knobs import label, walk
 from t4r_lab.spec.space import SEARCH_PRESETS, Domain, parse_search, search_space, searchable
 from t4r_lab.spec.study_options import Plan, StudyOptions, judged_metrics, time_words
 from t4r_lab.tuning.storage_address import HELP, address

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from t4r_lab.families.knobs import labels
 from t4r_lab.lab.panels.tune.study_list import StudyState
 from t4r_lab.lab.parts.plots import BASE, LEFT, RIGHT, TOP, rule, svg, text_at, x_title
 from t4r_lab.lab.parts.text import escape, number
 from t4r_lab.spec import lower_is_better
-from t4r_lab.spec.knobs import labels
 
 MOST_BARS = 6
 LEAST_TRIALS = 10

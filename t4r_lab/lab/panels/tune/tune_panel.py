@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import ipywidgets as w
 import traitlets as tr
 
+from t4r_lab.families.knobs import labels
 from t4r_lab.lab.panels.tune.search_form import SearchForm
 from t4r_lab.lab.panels.tune.study_list import Look, StudyState, Watch
 from t4r_lab.lab.panels.tune.study_plots import plots
@@ -23,7 +24,6 @@ from t4r_lab.lab.state.background import Background
 from t4r_lab.lab.state.cost import Estimating
 from t4r_lab.lab.state.draft import Draft
 from t4r_lab.spec import RunSpec
-from t4r_lab.spec.knobs import labels
 from t4r_lab.spec.study_options import StudyOptions
 from t4r_lab.tuning import detached
 

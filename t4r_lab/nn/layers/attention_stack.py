@@ -5,13 +5,17 @@ Both are pre-norm with learned absolute positions; causal or both ways, as the m
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from t4r_lab.nn.bodies.configurations import Sizes
 from t4r_lab.nn.kernels.packed_attention import attend
 from t4r_lab.nn.kernels.packing import Packing
+
+if TYPE_CHECKING:
+    from t4r_lab.families.bodies.shared.row import Sizes
 
 ACTIVATIONS = {"gelu": nn.GELU, "relu": nn.ReLU, "silu": nn.SiLU}
 

@@ -1,0 +1,1 @@
+"""The family of bodies: `body_table` finds every member in the folders beside it."""

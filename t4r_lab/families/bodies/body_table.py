@@ -1,0 +1,110 @@
+"""The table of bodies, made of the files in the folders beside it: each module with a `BODY` is a row."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from importlib import import_module
+from pkgutil import iter_modules
+from typing import TYPE_CHECKING, Annotated, Any, Union
+
+from pydantic import BeforeValidator, Field
+
+from t4r_lab.base.errors import InputError
+from t4r_lab.families.bodies import hugging_face, native
+from t4r_lab.families.bodies.shared.layer_knobs import AttentionLayers, Layers
+from t4r_lab.families.bodies.shared.row import CAUSAL, Body, Configuration, Sizes
+
+USUAL = (
+    "xlnet", "gpt2", "bert", "roberta", "electra", "albert", "deberta-v2", "modernbert", "longformer", "reformer",
+    "llama", "qwen3", "sasrec", "ligr", "gru", "lstm",
+)  # fmt: skip
+"""The order of choices; a body that isn't named follows."""
+
+
+def _rows() -> Iterator[Body]:
+    for folder in (hugging_face, native):
+        for module in iter_modules(folder.__path__, f"{folder.__name__}."):
+            yield import_module(module.name).BODY
+
+
+def _by_kind() -> dict[str, Body]:
+    rows = {body.kind: body for body in _rows()}
+    return {kind: rows[kind] for kind in sorted(rows, key=lambda k: (USUAL.index(k) if k in USUAL else len(USUAL), k))}
+
+
+BODIES = _by_kind()
+"""Kind → row, in the order of choices."""
+BODY_MASKINGS = {kind: body.maskings for kind, body in BODIES.items()}
+"""Which maskings each body supports, the usual one first: read by the validation, the forms, the blocks and the
+certificates."""
+
+# ── what was a body ─────────────────────────────────────────────────────────────────────────────
+
+GONE = dict.fromkeys(
+    ("transfo-xl", "transfoxl", "transformer-xl"),
+    "Transformer-XL left the `transformers` library (deprecated in 4.36, then removed), so it can't be built; use "
+    "xlnet, which has its relative positions, or another causal body such as gpt2, llama or sasrec",
+)
+"""Kinds that people ask for in vain, and what to use instead."""
+
+
+def _transfo_xl(sizes: Sizes) -> Any:
+    """Transformer-XL (Dai et al., 2019) left `transformers`."""
+    raise InputError(GONE["transfo-xl"])
+
+
+CONFIGURATIONS = {
+    **{body.exports: body.transformer.configuration for body in BODIES.values() if body.transformer is not None},
+    "TransfoXLConfig": Configuration("TransfoXLConfig", AttentionLayers, _transfo_xl),
+}
+"""Name in `t4r_lab.nn` → configuration."""
+
+# ── a body in a spec ────────────────────────────────────────────────────────────────────────────
+
+
+def _not_gone(content: Any) -> Any:
+    kind = content.get("kind") if isinstance(content, dict) else None
+    if isinstance(kind, str) and kind.lower() in GONE:
+        raise InputError(GONE[kind.lower()])
+    return content
+
+
+if TYPE_CHECKING:
+    BodySpec = Layers
+else:
+    BodySpec = Annotated[
+        Union[tuple(body.knobs for body in BODIES.values())],  # noqa: UP007 (of a tuple)
+        Field(discriminator="kind"),
+        BeforeValidator(_not_gone),
+    ]
+
+
+def pair_refusal(body: str, masking: str, supported: tuple[str, ...] | None = None) -> str | None:
+    """Why `masking` can't train `body`, with what can; None where it can. `supported`: of a body outside the table."""
+    supported = supported or BODY_MASKINGS[body]
+    if masking in supported:
+        return None
+    others = [name for name, maskings in BODY_MASKINGS.items() if masking in maskings]
+    return (
+        f"masking {masking!r} is not for body {body!r}: use {' or '.join(supported)} with {body}, "
+        f"or {masking} with {', '.join(others)}"
+    )
+
+
+def not_for(body: str) -> dict[str, list[str]]:
+    """Maskings that can't train `body`, by what is in their way.
+
+    Examples
+    --------
+    >>> not_for("modernbert")
+    {'it attends both ways': ['clm'], 'only xlnet has its two streams': ['plm']}
+    """
+    groups: dict[str, list[str]] = {}
+    causal = set(BODY_MASKINGS[body]) == set(CAUSAL)
+    permuted = " and ".join(name for name, maskings in BODY_MASKINGS.items() if "plm" in maskings)
+    reasons = {"clm": "it attends both ways", "plm": f"only {permuted} has its two streams"}
+    every = dict.fromkeys(masking for maskings in BODY_MASKINGS.values() for masking in maskings)
+    for masking in (m for m in every if m not in BODY_MASKINGS[body]):
+        reason = "it only looks back" if causal else reasons.get(masking, "it isn't made for it")
+        groups.setdefault(reason, []).append(masking)
+    return groups

@@ -1,0 +1,1 @@
+"""Bodies whose model comes from Hugging Face `transformers`, one file each."""

@@ -1,0 +1,31 @@
+"""ALBERT."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from t4r_lab.families.bodies.shared.layer_knobs import AttentionLayers
+from t4r_lab.families.bodies.shared.library import EITHER_WAY, WORDS, bert_config, model
+from t4r_lab.families.bodies.shared.row import BOTH_WAYS, Sizes, transformer_body
+
+
+class ALBERT(AttentionLayers):
+    """ALBERT: BERT with one set of weights for all layers."""
+
+    kind: Literal["albert"] = "albert"
+
+
+def configuration(s: Sizes) -> Any:
+    """BERT whose layers share their weights (Lan et al., 2020)."""
+    return bert_config("AlbertConfig", s, embedding_size=s.d_model)
+
+
+BODY = transformer_body(
+    ALBERT,
+    (*BOTH_WAYS, "clm"),
+    "AlbertConfig",
+    configuration,
+    model("AlbertModel", add_pooling_layer=False),
+    EITHER_WAY,
+    WORDS,
+)

@@ -1,0 +1,1 @@
+"""Bodies whose layers are in this package or in torch, one file each."""

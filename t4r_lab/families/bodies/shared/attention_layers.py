@@ -1,0 +1,31 @@
+"""What the bodies of `nn/layers/attention_stack.py` share."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from t4r_lab.families.bodies.shared.row import Reading, Sizes
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+@dataclass(frozen=True)
+class AttentionConfig:
+    """Configuration of a stack of attention layers."""
+
+    model_type: str
+    sizes: Sizes
+
+
+def _packed(model: Any, hidden: Tensor, lengths: Tensor, causal: bool, predict: Tensor | None = None) -> Tensor:
+    out: Tensor = model(hidden, lengths, causal, predict)
+    return out
+
+
+def _padded(model: Any, hidden: Tensor, valid: Tensor, causal: bool) -> Tensor:
+    return _packed(model, hidden, valid.sum(1), causal)
+
+
+STACKED = Reading(_padded, lambda model: True, _packed)
