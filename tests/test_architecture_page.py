@@ -20,12 +20,13 @@ from t4r_lab.data.prepared.dataset import Dataset
 from t4r_lab.families.knobs import Part, element, variants
 from t4r_lab.nn import __all__ as PUBLIC
 from t4r_lab.nn.batches import make_batch, training_windows
-from t4r_lab.spec import BODY_MASKINGS, EvaluationSpec, FeatureSpec, InputsSpec, ModelSpec, RunSpec, VectorsSpec
+from t4r_lab.spec import BODIES, BODY_MASKINGS, EvaluationSpec, FeatureSpec, InputsSpec, ModelSpec, RunSpec, VectorsSpec
 from t4r_lab.spec.preparation import PrepareOptions
 from t4r_lab.training import assembly
 
 PAGE = Path(__file__).parent.parent / "docs" / "architecture.md"
 MARK = re.compile(r"(<!-- knobs of (\S+) -->\n).*?(<!-- end -->)", re.DOTALL)
+BODY_MARK = re.compile(r"(<!-- bodies -->\n).*?(<!-- end -->)", re.DOTALL)
 
 
 def union(part: type[Part], field: str) -> dict[str, type[Part]]:
@@ -101,7 +102,15 @@ def table(path: str) -> str:
     return "\n".join(lines) + "\n"
 
 
+def body_table() -> str:
+    rows = ["| kind | made by | what it is | maskings |", "|---|---|---|---|"]
+    for kind, body in BODIES.items():
+        rows.append(f"| `{kind}` | `{body.exports or 'make_body'}` | {body.summary} | {', '.join(body.maskings)} |")
+    return "\n".join(rows) + "\n"
+
+
 def with_tables(text: str) -> str:
+    text = BODY_MARK.sub(lambda found: f"{found[1]}{body_table()}{found[2]}", text)
     return MARK.sub(lambda found: f"{found[1]}{table(found[2])}{found[3]}", text)
 
 

@@ -13,10 +13,11 @@ import torch
 from t4r_lab.base.reports import Epoch
 from t4r_lab.data.sessions.arrays import Sessions
 from t4r_lab.nn.batches import make_batch, training_length, training_windows, whole_windows
-from t4r_lab.nn.bodies import blocks, two_stream
+from t4r_lab.nn.bodies import blocks
 from t4r_lab.nn.flow import Batch
 from t4r_lab.nn.heads.model import Model
 from t4r_lab.nn.inputs import noise
+from t4r_lab.nn.layers import query_stream
 from t4r_lab.spec import BODY_MASKINGS, RunSpec
 from t4r_lab.training import assembly, evaluation, trainer
 from tests.toy import N_ITEMS, PAIRS, Toy, make_sessions, toy_spec
@@ -131,7 +132,7 @@ def test_1_fails_when_a_recurrent_body_reads_backwards(body: str, monkeypatch: p
     model, toy = make(body, "clm")
     block = model.head.body.blocks[-1]
     forward = block.forward
-    monkeypatch.setattr(block, "forward", lambda hidden, masked: forward(hidden.flip(1), masked).flip(1))
+    monkeypatch.setattr(block, "forward", lambda hidden, *masked: forward(hidden.flip(1), *masked).flip(1))
     assert leak_of(model, toy) > 1e-3
 
 
@@ -163,7 +164,7 @@ def test_1_fails_when_values_are_swapped_within_a_session(monkeypatch: pytest.Mo
 
 def test_1_fails_when_the_order_of_a_permutation_is_ignored(monkeypatch: pytest.MonkeyPatch) -> None:
     model, toy = make("xlnet", "plm")
-    monkeypatch.setattr(two_stream, "unseen", lambda order: torch.zeros(*order.shape, order.shape[1]))
+    monkeypatch.setattr(query_stream, "unseen", lambda order: torch.zeros(*order.shape, order.shape[1]))
     assert leak_of(model, toy) > 1e-3
 
 

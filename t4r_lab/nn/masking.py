@@ -100,7 +100,7 @@ class PermutationLM:
     chosen as in the paper: each stretch of span / probability events holds one span of 1 to `max_span_length`; with
     `permute_all`, every event. At least one is predicted and one visible, which of all events is the first of the
     order; a session of one event can't be trained on. In the body nothing is hidden from the content stream; the
-    query stream starts from a learned vector (`two_stream.py`), so blocks before the transformer must not mix
+    query stream starts from a learned vector (`query_stream.py`), so blocks before the transformer must not mix
     positions.
     """
 

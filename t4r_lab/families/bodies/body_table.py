@@ -53,9 +53,10 @@ def _transfo_xl(sizes: Sizes) -> Any:
     raise InputError(GONE["transfo-xl"])
 
 
+TransfoXLConfig = Configuration("TransfoXLConfig", AttentionLayers, _transfo_xl)
 CONFIGURATIONS = {
     **{body.exports: body.transformer.configuration for body in BODIES.values() if body.transformer is not None},
-    "TransfoXLConfig": Configuration("TransfoXLConfig", AttentionLayers, _transfo_xl),
+    "TransfoXLConfig": TransfoXLConfig,
 }
 """Name in `t4r_lab.nn` → configuration."""
 

@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from t4r_lab.families.bodies.shared.layer_knobs import AttentionLayers
 from t4r_lab.families.bodies.shared.library import EITHER_WAY, WORDS, bert_config, model
-from t4r_lab.families.bodies.shared.row import BOTH_WAYS, Sizes, transformer_body
+from t4r_lab.families.bodies.shared.row import BOTH_WAYS, Configuration, Sizes, transformer_body
 
 
 class ALBERT(AttentionLayers):
@@ -20,11 +20,10 @@ def configuration(s: Sizes) -> Any:
     return bert_config("AlbertConfig", s, embedding_size=s.d_model)
 
 
+AlbertConfig = Configuration("AlbertConfig", ALBERT, configuration)
 BODY = transformer_body(
-    ALBERT,
+    AlbertConfig,
     (*BOTH_WAYS, "clm"),
-    "AlbertConfig",
-    configuration,
     model("AlbertModel", add_pooling_layer=False),
     EITHER_WAY,
     WORDS,

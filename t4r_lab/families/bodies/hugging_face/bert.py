@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from t4r_lab.families.bodies.shared.layer_knobs import AttentionLayers
 from t4r_lab.families.bodies.shared.library import EITHER_WAY, WORDS, bert_config, packed_model, packed_reading
-from t4r_lab.families.bodies.shared.row import BOTH_WAYS, Sizes, transformer_body
+from t4r_lab.families.bodies.shared.row import BOTH_WAYS, Configuration, Sizes, transformer_body
 
 
 class BERT(AttentionLayers):
@@ -20,11 +20,10 @@ def configuration(s: Sizes) -> Any:
     return bert_config("BertConfig", s)
 
 
+BertConfig = Configuration("BertConfig", BERT, configuration)
 BODY = transformer_body(
-    BERT,
+    BertConfig,
     (*BOTH_WAYS, "clm"),
-    "BertConfig",
-    configuration,
     packed_model("BertModel", add_pooling_layer=False),
     packed_reading(EITHER_WAY),
     WORDS,

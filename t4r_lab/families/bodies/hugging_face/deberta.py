@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from t4r_lab.families.bodies.shared.layer_knobs import AttentionLayers
 from t4r_lab.families.bodies.shared.library import PADDED, WORDS, bert_config, model
-from t4r_lab.families.bodies.shared.row import BOTH_WAYS, Sizes, transformer_body
+from t4r_lab.families.bodies.shared.row import BOTH_WAYS, Configuration, Sizes, transformer_body
 
 
 class DeBERTa(AttentionLayers):
@@ -24,4 +24,5 @@ def configuration(s: Sizes) -> Any:
     )  # fmt: skip
 
 
-BODY = transformer_body(DeBERTa, BOTH_WAYS, "DebertaV2Config", configuration, model("DebertaV2Model"), PADDED, WORDS)
+DebertaV2Config = Configuration("DebertaV2Config", DeBERTa, configuration)
+BODY = transformer_body(DebertaV2Config, BOTH_WAYS, model("DebertaV2Model"), PADDED, WORDS)

@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from t4r_lab.families.bodies.shared.layer_knobs import AttentionLayers
 from t4r_lab.families.bodies.shared.library import EITHER_WAY, WORDS, bert_config, packed_model, packed_reading
-from t4r_lab.families.bodies.shared.row import BOTH_WAYS, Sizes, transformer_body
+from t4r_lab.families.bodies.shared.row import BOTH_WAYS, Configuration, Sizes, transformer_body
 
 
 class ELECTRA(AttentionLayers):
@@ -20,11 +20,10 @@ def configuration(s: Sizes) -> Any:
     return bert_config("ElectraConfig", s, embedding_size=s.d_model)
 
 
+ElectraConfig = Configuration("ElectraConfig", ELECTRA, configuration)
 BODY = transformer_body(
-    ELECTRA,
+    ElectraConfig,
     (*BOTH_WAYS, "clm"),
-    "ElectraConfig",
-    configuration,
     packed_model("ElectraModel"),
     packed_reading(EITHER_WAY),
     WORDS,

@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from t4r_lab.families.bodies.shared.layer_knobs import AttentionLayers
 from t4r_lab.families.bodies.shared.library import PADDED, config, packed_model, packed_reading
-from t4r_lab.families.bodies.shared.row import CAUSAL, Sizes, transformer_body
+from t4r_lab.families.bodies.shared.row import CAUSAL, Configuration, Sizes, transformer_body
 
 
 class GPT2(AttentionLayers):
@@ -24,11 +24,10 @@ def configuration(s: Sizes) -> Any:
     )  # fmt: skip
 
 
+GPT2Config = Configuration("GPT2Config", GPT2, configuration)
 BODY = transformer_body(
-    GPT2,
+    GPT2Config,
     CAUSAL,
-    "GPT2Config",
-    configuration,
     packed_model("GPT2Model"),
     packed_reading(PADDED),
     ("wte.weight",),

@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from t4r_lab.families.bodies.shared.layer_knobs import Activation, RotaryLayers
 from t4r_lab.families.bodies.shared.library import PADDED, llama_config, packed_model, packed_reading
-from t4r_lab.families.bodies.shared.row import CAUSAL, Sizes, transformer_body
+from t4r_lab.families.bodies.shared.row import CAUSAL, Configuration, Sizes, transformer_body
 from t4r_lab.families.knobs import knob
 
 
@@ -22,11 +22,10 @@ def configuration(s: Sizes) -> Any:
     return llama_config("LlamaConfig", s)
 
 
+LlamaConfig = Configuration("LlamaConfig", Llama, configuration)
 BODY = transformer_body(
-    Llama,
+    LlamaConfig,
     CAUSAL,
-    "LlamaConfig",
-    configuration,
     packed_model("LlamaModel"),
     packed_reading(PADDED),
     ("embed_tokens.weight",),

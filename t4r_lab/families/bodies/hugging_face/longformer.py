@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from t4r_lab.families.bodies.shared.layer_knobs import AttentionLayers
 from t4r_lab.families.bodies.shared.library import PADDED, WORDS, bert_config, model
-from t4r_lab.families.bodies.shared.row import BOTH_WAYS, Sizes, transformer_body
+from t4r_lab.families.bodies.shared.row import BOTH_WAYS, Configuration, Sizes, transformer_body
 
 
 class Longformer(AttentionLayers):
@@ -28,11 +28,10 @@ GLOBAL = tuple(f"{name}_global.{part}" for name in ("query", "key", "value") for
 """Attention of chosen events to all others, of which there are none."""
 
 
+LongformerConfig = Configuration("LongformerConfig", Longformer, configuration)
 BODY = transformer_body(
-    Longformer,
+    LongformerConfig,
     BOTH_WAYS,
-    "LongformerConfig",
-    configuration,
     model("LongformerModel", add_pooling_layer=False),
     PADDED,
     (*WORDS, *GLOBAL),

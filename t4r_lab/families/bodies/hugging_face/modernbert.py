@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from t4r_lab.families.bodies.shared.layer_knobs import RotaryLayers
 from t4r_lab.families.bodies.shared.library import PADDED, config, model
-from t4r_lab.families.bodies.shared.row import BOTH_WAYS, Sizes, transformer_body
+from t4r_lab.families.bodies.shared.row import BOTH_WAYS, Configuration, Sizes, transformer_body
 
 
 class ModernBERT(RotaryLayers):
@@ -25,11 +25,10 @@ def configuration(s: Sizes) -> Any:
     )  # fmt: skip
 
 
+ModernBertConfig = Configuration("ModernBertConfig", ModernBERT, configuration)
 BODY = transformer_body(
-    ModernBERT,
+    ModernBertConfig,
     BOTH_WAYS,
-    "ModernBertConfig",
-    configuration,
     model("ModernBertModel"),
     PADDED,
     ("tok_embeddings.weight",),

@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from t4r_lab.families.bodies.shared.layer_knobs import Activation, RotaryLayers
 from t4r_lab.families.bodies.shared.library import PADDED, llama_config, packed_model, packed_reading
-from t4r_lab.families.bodies.shared.row import CAUSAL, Sizes, transformer_body
+from t4r_lab.families.bodies.shared.row import CAUSAL, Configuration, Sizes, transformer_body
 from t4r_lab.families.knobs import knob
 
 
@@ -22,11 +22,10 @@ def configuration(s: Sizes) -> Any:
     return llama_config("Qwen3Config", s)
 
 
+Qwen3Config = Configuration("Qwen3Config", Qwen3, configuration)
 BODY = transformer_body(
-    Qwen3,
+    Qwen3Config,
     CAUSAL,
-    "Qwen3Config",
-    configuration,
     packed_model("Qwen3Model"),
     packed_reading(PADDED),
     ("embed_tokens.weight",),

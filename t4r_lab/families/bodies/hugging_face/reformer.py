@@ -8,7 +8,7 @@ from t4r_lab.base.errors import InputError
 from t4r_lab.base.private import seed_reformer
 from t4r_lab.families.bodies.shared.layer_knobs import AttentionLayers
 from t4r_lab.families.bodies.shared.library import WORDS, config, library, read_padded
-from t4r_lab.families.bodies.shared.row import CAUSAL, Reading, Sizes, transformer_body
+from t4r_lab.families.bodies.shared.row import CAUSAL, Configuration, Reading, Sizes, transformer_body
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -62,11 +62,10 @@ def padded(model: Any, hidden: Tensor, valid: Tensor, causal: bool) -> Tensor:
     return read_padded(model, hidden, valid, causal).unflatten(-1, (2, -1)).mean(-2)
 
 
+ReformerConfig = Configuration("ReformerConfig", Reformer, configuration)
 BODY = transformer_body(
-    Reformer,
+    ReformerConfig,
     CAUSAL,
-    "ReformerConfig",
-    configuration,
     model,
     Reading(padded),
     WORDS,

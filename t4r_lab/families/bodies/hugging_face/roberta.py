@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from t4r_lab.families.bodies.shared.layer_knobs import AttentionLayers
 from t4r_lab.families.bodies.shared.library import EITHER_WAY, WORDS, bert_config, packed_model, packed_reading
-from t4r_lab.families.bodies.shared.row import BOTH_WAYS, Sizes, transformer_body
+from t4r_lab.families.bodies.shared.row import BOTH_WAYS, Configuration, Sizes, transformer_body
 
 
 class RoBERTa(AttentionLayers):
@@ -20,11 +20,10 @@ def configuration(s: Sizes) -> Any:
     return bert_config("RobertaConfig", s, max_position_embeddings=s.total_seq_length + 1)
 
 
+RobertaConfig = Configuration("RobertaConfig", RoBERTa, configuration)
 BODY = transformer_body(
-    RoBERTa,
+    RobertaConfig,
     (*BOTH_WAYS, "clm"),
-    "RobertaConfig",
-    configuration,
     packed_model("RobertaModel", add_pooling_layer=False),
     packed_reading(EITHER_WAY, first_position=1),
     WORDS,

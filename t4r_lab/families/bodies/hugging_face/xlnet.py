@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from t4r_lab.families.bodies.shared.layer_knobs import AttentionLayers
 from t4r_lab.families.bodies.shared.library import config, last_hidden_state, library
-from t4r_lab.families.bodies.shared.row import EITHER, Reading, Sizes, transformer_body
+from t4r_lab.families.bodies.shared.row import EITHER, Configuration, Reading, Sizes, transformer_body
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -64,11 +64,10 @@ def padded(model: Any, hidden: Tensor, valid: Tensor, causal: bool) -> Tensor:
     return last_hidden_state(model, hidden, **masks)
 
 
+XLNetConfig = Configuration("XLNetConfig", XLNet, configuration)
 BODY = transformer_body(
-    XLNet,
+    XLNetConfig,
     (*EITHER, "plm"),
-    "XLNetConfig",
-    configuration,
     model,
     Reading(padded, packs, packed),
     # mask_emb and seg_embed serve permutation training and segments, and r_s_bias goes with segments

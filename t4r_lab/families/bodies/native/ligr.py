@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from t4r_lab.families.bodies.shared.attention_layers import STACKED, AttentionConfig
 from t4r_lab.families.bodies.shared.layer_knobs import Activation, AttentionLayers
-from t4r_lab.families.bodies.shared.row import EITHER, Sizes, transformer_body
+from t4r_lab.families.bodies.shared.row import EITHER, Configuration, Sizes, transformer_body
 from t4r_lab.families.knobs import knob
 
 if TYPE_CHECKING:
@@ -32,4 +32,5 @@ def model(config: AttentionConfig) -> nn.Module:
     return AttentionStack(config.sizes, LiGRLayer)
 
 
-BODY = transformer_body(LiGR, EITHER, "LiGRConfig", configuration, model, STACKED)
+LiGRConfig = Configuration("LiGRConfig", LiGR, configuration)
+BODY = transformer_body(LiGRConfig, EITHER, model, STACKED)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from t4r_lab.families.bodies.shared.attention_layers import STACKED, AttentionConfig
 from t4r_lab.families.bodies.shared.layer_knobs import AttentionLayers
-from t4r_lab.families.bodies.shared.row import EITHER, Sizes, transformer_body
+from t4r_lab.families.bodies.shared.row import EITHER, Configuration, Sizes, transformer_body
 
 if TYPE_CHECKING:
     from torch import nn
@@ -30,4 +30,5 @@ def model(config: AttentionConfig) -> nn.Module:
     return AttentionStack(config.sizes, SASRecLayer)
 
 
-BODY = transformer_body(SASRec, EITHER, "SASRecConfig", configuration, model, STACKED)
+SASRecConfig = Configuration("SASRecConfig", SASRec, configuration)
+BODY = transformer_body(SASRecConfig, EITHER, model, STACKED)

@@ -47,6 +47,10 @@ class Configuration:
     knobs: type[AttentionLayers]
     make: Callable[[Sizes], Any]
 
+    def __post_init__(self) -> None:
+        """Name the file of its body as its module, by which documentation finds it."""
+        object.__setattr__(self, "__module__", self.make.__module__)
+
     def build(
         self, d_model: int, n_head: int, n_layer: int, total_seq_length: int, dropout: float | None = None,
         activation: str | None = None, initializer_range: float | None = None,
@@ -122,22 +126,29 @@ class Body(NamedTuple):
         return str(self.knobs.model_fields["kind"].default)
 
     @property
+    def summary(self) -> str:
+        """One line on how it is built, for tables."""
+        maker = self.build if self.transformer is None else self.transformer.configuration.make
+        return (maker.__doc__ or "").strip().partition("\n")[0].removesuffix(".")
+
+    @property
     def exports(self) -> str:
         """The name in `t4r_lab.nn` that it is made by; "" where it has none."""
         if self.transformer is not None:
             return self.transformer.configuration.name
-        return self.code(self.knobs.model_construct())[0] if self.code else ""
+        defaults: Any = self.knobs
+        return self.code(defaults())[0] if self.code else ""
 
 
 def transformer_body(
-    knobs: type[AttentionLayers], maskings: tuple[str, ...], name: str, make: Callable[[Sizes], Any],
-    model: Callable[[Any], nn.Module], reading: Reading, unused: tuple[str, ...] = (), one_process: str = "",
+    configuration: Configuration, maskings: tuple[str, ...], model: Callable[[Any], nn.Module], reading: Reading,
+    unused: tuple[str, ...] = (), one_process: str = "",
 ) -> Body:  # fmt: skip
-    """The row of a body that a `TransformerBlock` runs, its configuration under `name` in `t4r_lab.nn`."""
-    configuration = Configuration(name, knobs, make)
+    """The row of a body that a `TransformerBlock` runs."""
 
     def build(spec: AttentionLayers, length: int) -> Any:
         sizes = {field: value for field, value in spec if field != "kind"}
         return configuration.build(total_seq_length=length, **sizes)
 
-    return Body(knobs, maskings, build, Transformer(configuration, model, reading, unused), one_process=one_process)
+    transformer = Transformer(configuration, model, reading, unused)
+    return Body(configuration.knobs, maskings, build, transformer, one_process=one_process)
