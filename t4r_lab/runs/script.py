@@ -11,7 +11,7 @@ from t4r_lab.families.knobs import Part
 from t4r_lab.schema.columns import Schema
 from t4r_lab.spec import BODIES, BodySpec, Categorical, ModelSpec, NextItem, Regression, RunSpec, TowerSpec
 from t4r_lab.spec.input_columns import resolve, width
-from t4r_lab.training.assembly import label_column, label_level
+from t4r_lab.training.assembly import check, label_column, label_level
 
 LINE = 100
 
@@ -33,6 +33,7 @@ def to_python(spec: RunSpec, schema: Schema) -> str:
     InputError
         for a spec that doesn't fit `schema`.
     """
+    check(spec, schema)
     model, names = spec.model, _Names()
     towers: list[ModelSpec | TowerSpec] = [model, *model.towers]
     parts = [_tower(tower, spec, schema, f"_{n + 1}" if model.towers else "", names) for n, tower in enumerate(towers)]

@@ -51,6 +51,21 @@ def train(
     """
     experiment = Experiment.open(spec, dataset)
     model = experiment.build()
+    best = _fit(experiment, model, plan, folder, epochs, should_stop, prune)
+    wanted = {*plan.objectives, *(c.metric for c in plan.constraints)}
+    seconds = statistics.mean(e["seconds"] for e in epochs)
+    metrics = {**best, **_measure(experiment, model, wanted, seconds)}
+    for name in wanted:
+        if not math.isfinite(metrics[name]):
+            raise Diverged(f"{name} is not a finite number; narrow the search")
+    return metrics
+
+
+def _fit(
+    experiment: Experiment, model: Model, plan: Plan, folder: Path, epochs: Epochs, should_stop: Callable[[], bool],
+    prune: Callable[[int, float], bool],
+) -> dict[str, float]:  # fmt: skip
+    """Train `model`, unless it is pruned or interrupted; the validation metrics of its best epoch."""
     best: dict[str, float] = {}
     asking = _Asking(should_stop)
     for report in experiment.fit(model, folder, asking):
@@ -65,20 +80,22 @@ def train(
             epochs[-1]["waited"] += asking.take()
         elif isinstance(report, Stopped) and report.reason == "interrupted":
             raise Interrupted
-    asked = {*plan.objectives, *(c.metric for c in plan.constraints)}
-    found = dict(best)
-    if asked - set(spec.metrics) - set(COSTS):
+    return best
+
+
+def _measure(experiment: Experiment, model: Model, wanted: set[str], epoch_seconds: float) -> dict[str, float]:
+    """Costs, and where one of the `wanted` metrics needs it the whole judgment on the validation part."""
+    spec = experiment.spec
+    metrics: dict[str, float] = {}
+    if wanted - set(spec.metrics) - set(COSTS):
         if spec.model.fits_temperature:
             experiment.fit_temperature(model)
-        found |= experiment.judge(model, "valid").metrics()
-    found["parameters"] = float(sum(p.numel() for p in model.parameters()))
-    found["epoch_seconds"] = statistics.mean(e["seconds"] for e in epochs)
-    if "latency_ms" in asked:
-        found["latency_ms"] = latency(model, dataset, spec)
-    for name in asked:
-        if not math.isfinite(found[name]):
-            raise Diverged(f"{name} is not a finite number; narrow the search")
-    return found
+        metrics |= experiment.judge(model, "valid").metrics()
+    metrics["parameters"] = float(sum(p.numel() for p in model.parameters()))
+    metrics["epoch_seconds"] = epoch_seconds
+    if "latency_ms" in wanted:
+        metrics["latency_ms"] = latency(model, experiment.dataset, spec)
+    return metrics
 
 
 class _Asking:
