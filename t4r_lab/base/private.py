@@ -1,6 +1,6 @@
 """Private names of libraries, all that the package uses, and what stands in for each once a version drops it.
 
-None has a public equal in every version that the package runs with. `tests/test_private.py` refuses such names
+None has a public equal in every version that the package runs with. `tests/project/test_private.py` refuses such names
 elsewhere, and tries each with the library's name and without. Libraries are imported by who calls.
 """
 

@@ -1,0 +1,167 @@
+"""Analysis, reuse and search of recorded runs, beside what can be computed by hand from their records."""
+
+from __future__ import annotations
+
+import json
+import urllib.request
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+
+from t4r_lab import tracking
+from t4r_lab.base.errors import InputError
+from t4r_lab.base.reports import silent
+from t4r_lab.cli import main
+from t4r_lab.runs import run
+from t4r_lab.runs.analyze import analyze, bootstrap, won_and_lost
+from t4r_lab.runs.promote import promote, spec_to_repeat
+from t4r_lab.runs.recommend import Item, Recommender
+from t4r_lab.tracking.pages import Server, page
+from tests.support.small import small_data, small_spec
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str, str]:
+    """A home with two runs on the same data."""
+    root = tmp_path_factory.mktemp("world")
+    data = small_data(root / "shop")
+    ids = [
+        run.run(small_spec(data, name=name, train__epochs=n), home=root / "home", on_report=silent).run_id
+        for name, n in (("long", 3), ("short", 1))
+    ]
+    return root / "home", ids[0], ids[1]
+
+
+def ranks(home: Path, run_id: str, name: str) -> pl.DataFrame:
+    return pl.read_parquet(tracking.artifacts(home, run_id) / "ranks" / "valid" / f"{name}.parquet")
+
+
+def test_intervals_are_those_of_a_mean_and_no_narrower_for_long_sessions() -> None:
+    rng = np.random.default_rng(1)
+    rank = rng.integers(1, 30, 4000).astype(float)
+    low, high = bootstrap(np.arange(4000), rank, ["mrr@20", "recall@10"])["recall@10"]
+    hit = rank <= 10
+    half = 1.96 * hit.std() / 4000**0.5
+    assert (low, high) == pytest.approx((hit.mean() - half, hit.mean() + half), abs=0.1 * half)
+    same = np.repeat(rank[:200], 20)  # twenty alike of each session tell no more than one
+    wide = bootstrap(np.repeat(np.arange(200), 20), same, ["recall@10"])["recall@10"]
+    assert wide[1] - wide[0] == pytest.approx(2 * 1.96 * (rank[:200] <= 10).std() / 200**0.5, rel=0.1)
+
+
+def test_an_analysis_has_intervals_curves_and_the_metric_asked_for(world: tuple[Path, str, str]) -> None:
+    home, long, short = world
+    found = analyze([long, short], home=home)
+    assert (found.metric, found.labels) == ("ndcg@5", ["long", "short"])
+    for label, metrics in found.comparison.metrics.items():
+        for name, (low, high) in found.intervals[label].items():
+            assert low <= metrics[name] <= high
+    assert [epoch for epoch, _ in found.curves["long"]["ndcg@5"]] == [1, 2, 3]
+    assert found.curves["short"]["train/loss"][0][1] > 0
+    assert list(found.comparison.specs) == ["train.epochs"]
+    other = analyze([long, short], "mrr@5", home=home)
+    assert {d.metric for d in other.comparison.differences} == {"mrr@5"}
+    with pytest.raises(InputError, match="did you mean 'mrr@5'"):
+        analyze([long, short], "mrr@6", home=home)
+
+
+def test_sessions_won_and_lost_are_the_largest_differences(world: tuple[Path, str, str]) -> None:
+    home, long, _ = world
+    found = won_and_lost(long, "popularity", 5, home=home)
+    gain = 1 / ranks(home, long, "model")["rank"] - 1 / ranks(home, long, "popularity")["rank"]
+    of = lambda cases: [1 / c.rank - 1 / c.other for c in cases]  # noqa: E731
+    np.testing.assert_allclose(of(found.won), np.sort(gain.to_numpy())[::-1][:5])
+    np.testing.assert_allclose(of(found.lost), np.sort(gain.to_numpy())[:5])
+    assert won_and_lost(long, home=home).other == "successors"  # the better baseline
+    assert won_and_lost(long, "short", 5, home=home).won
+
+
+def test_a_recorded_session_is_answered_as_it_was_judged(world: tuple[Path, str, str]) -> None:
+    home, long, _ = world
+    asked = Recommender.open(long, home=home)
+    for case in (cases := won_and_lost(asked, n=5)).won + cases.lost:
+        top = asked.top(asked.beginning(case.row, case.position), 40)
+        place = top.loc[top["item"].astype(str) == case.target.id, "rank"].item()
+        assert place == pytest.approx(case.rank, abs=0.5)
+        assert len(case.items) == case.position
+
+
+def test_items_are_found_by_title_and_id(world: tuple[Path, str, str]) -> None:
+    asked = Recommender.open(world[1], home=world[0])
+    table = asked.vocabulary.items
+    asked.vocabulary.items = table.with_columns(
+        title=pl.Series(["Red shoe", "a red hat", "(.*)", *[None] * (len(table) - 3)], dtype=pl.String),
+        count=pl.Series([1, 9, 1, *[0] * (len(table) - 3)]),
+    )
+    own = [str(i) for i in table["item"]]
+    assert asked.search("RED") == [Item(own[0], "Red shoe"), Item(own[1], "a red hat")]  # a beginning comes first
+    assert asked.search("(.*") == [Item(own[2], "(.*)")]  # text, not a pattern
+    assert asked.search(own[7])[0] == Item(own[7], own[7])
+    assert [i.title for i in asked.search("", 2)] == ["a red hat", "Red shoe"]
+    assert asked.search("nothing like it") == []
+
+
+def test_promotion_looks_at_the_test_part_once_and_moves_the_alias(world: tuple[Path, str, str]) -> None:
+    home, long, short = world
+    assert tracking.promoted(home) == {}
+    first = promote(short, home=home, on_report=silent)
+    assert (first.model, first.version, first.looks) == ("t4r-lab-shop", "1", 1)
+    assert {"ndcg@5"} <= first.baselines["popularity"].keys() <= first.test.keys()
+    assert promote(short, "second", home=home, on_report=silent).looks == 1
+    assert sorted(tracking.promoted(home)[short]) == ["t4r-lab-shop@champion", "t4r-lab-shop@second"]
+    assert promote(long, home=home, on_report=silent).version == "2"
+    assert tracking.promoted(home) == {short: ["t4r-lab-shop@second"], long: ["t4r-lab-shop@champion"]}
+    for alias in ("latest", "v2", "a b", ""):
+        with pytest.raises(InputError, match="alias:"):
+            promote(long, alias, home=home, on_report=silent)
+
+
+def test_a_spec_from_the_record_gives_the_same_metrics(world: tuple[Path, str, str]) -> None:
+    home, _, short = world
+    again = run.run(spec_to_repeat(short, home=home), home=home, on_report=silent)
+    assert again.valid == tracking.find(home, short).valid
+    data = Path(again.home.parent / "shop")
+    (moved := data.with_name("moved")).exists() or data.rename(moved)
+    try:
+        with pytest.raises(InputError, match="shop"):
+            spec_to_repeat(short, home=home)
+    finally:
+        moved.rename(data)
+
+
+def test_the_command_line_has_it_too(
+    world: tuple[Path, str, str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    home, long, short = world
+    monkeypatch.setenv("T4R_LAB_HOME", str(home))
+
+    def ask(*words: str) -> dict:
+        assert main.main([*words, "--json"]) == 0
+        return json.loads(capsys.readouterr().out)
+
+    found = ask("compare", long, short, "--cases", "2", "--metric", "recall@5")
+    assert found["intervals"]["long"]["recall@5"][0] < found["valid"]["long"]["recall@5"]
+    assert found["cases"]["other"] == short
+    assert ask("promote", short, "--alias", "third")["alias"] == "third"
+    top = ask("recommend", short, "--items", "3", "5", "-k", "4")["recommendations"]
+    assert [row["rank"] for row in top] == [1, 2, 3, 4]
+    assert main.main(["recommend", short]) == 2
+    assert main.main(["compare", long, short, "--cases", "2"]) == 0
+    assert "long beats" in capsys.readouterr().out
+
+
+@pytest.mark.slow
+def test_mlflows_pages_answer_on_the_record_and_end_with_us(world: tuple[Path, str, str]) -> None:
+    home, long, _ = world
+    server = Server(home)
+    try:
+        address = server.address()
+        assert server.address() == address  # the same one, not a second
+        with urllib.request.urlopen(address, timeout=10) as answer:
+            assert answer.status == 200
+        assert page(home, address, long).endswith(f"/runs/{long}?workflowType=machine_learning")
+    finally:
+        server.close()
+    with pytest.raises(OSError, match="refused"):
+        urllib.request.urlopen(address, timeout=10)

@@ -1,0 +1,38 @@
+"""What several tests of panels use."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from t4r_lab.data.pipeline.prepare import PrepareOptions, prepare
+
+EVIL = "<img src=x onerror=alert(1)>"
+HEADS: list[dict[str, Any]] = [
+    {"kind": "next_item"},
+    {"kind": "binary", "column": "bought"},
+    {"kind": "regression", "column": "rating"},
+]
+
+
+def until(condition: Callable[[], Any], seconds: float = 60) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "it did not happen"
+        time.sleep(0.05)
+
+
+def shop(folder: Path, labels: bool) -> Path:
+    events = pl.DataFrame(
+        [
+            {"session": s, "item": (s + t) % 9, "time": s * 100 + t, "bought": s % 2, "rating": s % 5 / 2}
+            for s in range(60)
+            for t in range(4)
+        ]
+    )
+    events = events if labels else events.drop("bought", "rating")
+    return prepare(events, folder, PrepareOptions(targets=["bought", "rating"] if labels else [])).path

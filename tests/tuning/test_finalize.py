@@ -1,0 +1,192 @@
+"""The commands of studies, and the honest end: several seeds beside the starting spec, one look at the test part."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+import yaml
+from scipy import stats  # comes along with MLflow
+
+from t4r_lab import tracking
+from t4r_lab.cli.main import main
+from t4r_lab.tuning import finalize
+from tests.support.small import small_data, small_spec
+
+SMOOTHING = "model.heads.0.loss.label_smoothing"
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Prepared data, a spec with a section ``search:``."""
+    folder = tmp_path_factory.mktemp("root")
+    content = small_spec(small_data(folder / "data"), train__epochs=1).to_dict()
+    search = {"space": {SMOOTHING: {"low": 0, "high": 0.5}}, "trials": 3, "objectives": ["ndcg@5", "ece"]}
+    (folder / "plain.yaml").write_text(yaml.safe_dump(content))
+    (folder / "spec.yaml").write_text(yaml.safe_dump({**content, "search": search}))
+    return folder
+
+
+def call(capsys: pytest.CaptureFixture[str], *arguments: Any) -> tuple[int, str, str]:
+    status = main([str(a) for a in arguments])
+    out = capsys.readouterr()
+    return status, out.out, out.err
+
+
+def test_half_an_interval_is_student_s() -> None:
+    values = [0.40, 0.43, 0.41, 0.47]
+    low, high = stats.t.interval(0.95, len(values) - 1, np.mean(values), stats.sem(values))
+    assert finalize.half_interval(values) == pytest.approx((high - low) / 2, rel=1e-3)
+    assert pytest.approx([stats.t.ppf(0.975, n) for n in range(1, 10)], abs=1e-3) == finalize.STUDENT
+
+
+@pytest.mark.slow
+def test_a_study_from_the_shell_to_the_test_part(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("T4R_LAB_HOME", str(tmp_path))
+    status, out, err = call(capsys, "tune", root / "spec.yaml", "--study", "mine", "--json")
+    assert status == 0, err
+    found = json.loads(out)
+    assert (found["study"], found["status"], found["trials"]) == ("mine", "finished", {"finished": 3})
+    assert found["start"]["params"] == {SMOOTHING: 0.0}
+    assert found["best"] == found["front"][0]
+    assert found["valid"]["ndcg@5"] == max(t["values"]["ndcg@5"] for t in found["front"])
+    assert "no trial is pruned, of several objectives" in err
+    assert "3 trials of about" in err
+    status, out, _ = call(capsys, "studies")
+    assert status == 0 and out.splitlines()[1].split()[:3] == ["mine", "finished", "3"]
+    status, out, _ = call(capsys, "studies", "show", "mine", "--json")
+    assert [t["number"] for t in json.loads(out)["table"]] == [0, 1, 2]
+    status, out, _ = call(capsys, "studies", "show", "mine")
+    assert f"trial {found['best']['trial']}, of " in out
+    # a study alone never looks at the test part
+    assert tracking.tags(tmp_path, found["run_id"])[tracking.LOOKS] == "0"
+
+    final = _finalized(capsys, "mine", "--seeds", 2)
+    runs = {run: tracking.find(tmp_path, run) for ids in final["runs"].values() for run in ids}
+    assert len(runs) == 4
+    assert all(row.looks == 1 and row.test for row in runs.values())
+    tuned, untuned = ([runs[run] for run in final["runs"][name]] for name in ("tuned", "untuned"))
+    for rows, name in ((tuned, "tuned"), (untuned, "untuned")):
+        for metric in ("ndcg@5", "ece", "brier", "nll"):  # calibration before and after
+            values = [row.test[metric] for row in rows]
+            assert final["test"][name][metric] == pytest.approx(np.mean(values))
+            assert final["interval"][name][metric] == pytest.approx(12.706 * np.std(values, ddof=1) / np.sqrt(2))
+        assert [tracking.spec(tmp_path, row).train.seed for row in rows] == [0, 1]
+    flat = tracking.spec(tmp_path, tuned[0]).flat()
+    assert flat[SMOOTHING] == found["best"]["params"][SMOOTHING]
+    assert final["test"]["popularity"] == tuned[0].baselines["test"]["popularity"]
+    assert "successors" in final["test"]
+    # the difference, by hand from the ranks
+    first = final["differences"][0]
+    means = [np.mean([_ndcg(tmp_path, row.run_id) for row in rows]) for rows in (tuned, untuned)]
+    assert first["mean"] == pytest.approx(abs(means[0] - means[1]))
+    assert first["low"] <= first["mean"] <= first["high"]
+    assert [first["better"], first["other"]] == (["tuned", "untuned"] if means[0] >= means[1] else ["untuned", "tuned"])
+    # again: nothing is trained, nothing is looked at
+    assert _finalized(capsys, "mine", "--seeds", 2) == final
+    assert final["looks"] == 1
+    status, out, _ = call(capsys, "finalize", "mine", "--seeds", 2)
+    assert "the test part was looked at 1 time" in out
+    assert "ece" in out
+    assert tracking.tags(tmp_path, tuned[0].run_id)["mlflow.parentRunId"] == found["run_id"]
+    assert (
+        json.loads((tracking.artifacts(tmp_path, found["run_id"]) / "final.json").read_text())["trial"]
+        == final["trial"]
+    )
+
+
+def _finalized(capsys: pytest.CaptureFixture[str], *arguments: Any) -> dict[str, Any]:
+    status, out, err = call(capsys, "finalize", *arguments, "--json")
+    assert status == 0, err
+    found: dict[str, Any] = json.loads(out)
+    return found
+
+
+def _ndcg(home: Path, run: str) -> float:
+    rank = pl.read_parquet(tracking.artifacts(home, run) / "ranks" / "test" / "model.parquet")["rank"].to_numpy()
+    return float(np.where(rank <= 5, 1 / np.log2(rank + 1), 0).mean())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["tune"], "the following arguments are required: spec"),
+        (["tune", "none.yaml", "--presets", "regularizers"], "cannot be read"),
+        (["tune", "PLAIN"], "nothing is searched; name a preset or a path, for example --presets regularizers"),
+        (["tune", "PLAIN", "--presets", "regularisers"], "did you mean 'regularizers'?"),
+        (["tune", "PLAIN", "--search", "model.body.dropot"], "did you mean 'model.body.dropout'?"),
+        (["tune", "PLAIN", "--search", "model.body.dropout=0.5:0.1"], "give the smaller end first"),
+        (["tune", "PLAIN", "--search", "model.body.dropout=0:0.1:log"], "start above 0"),
+        (["tune", "PLAIN", "--search", "train.epochs"], "it has no range of its own"),
+        (["tune", "SPEC", "--objectives", "ndcg@7"], "did you mean 'ndcg@5'?"),
+        (["tune", "SPEC", "--trials", "0"], "trials: '0' is wrong"),
+        (["tune", "SPEC", "--sampler", "tpee"], "invalid choice"),
+        (["tune", "SPEC", "--sampler", "grid", "--trials", "2"], "the grid has 5 points, more than 2 trials"),
+        (["tune", "SPEC", "--storage", "mysql://host/db"], "expected postgresql://"),
+        (["tune", "SPEC", "--set", "data.path=nowhere"], "no such folder"),
+        (["tune", "SPEC", "--trial", "3"], "did you mean '--trials'?"),
+        (["worker", "--study", "none"], "no such study"),
+        (["worker"], "--study"),
+        (["worker", "--study", "x", "--minutes", "0"], "worker --minutes: 0 is too small"),
+        (["studies", "show"], "which study?"),
+        (["studies", "stop", "none"], "no such study"),
+        (["studies", "pause", "none"], "no such study"),
+        (["studies", "resume", "none"], "no such study"),
+        (["finalize", "none"], "no such study"),
+        (["finalize", "none", "--seeds", "11"], "choose 1 to 10"),
+        (["finalize", "none", "--seeds", "0"], "choose 1 to 10"),
+    ],
+)
+def test_wrong_arguments(
+    root: Path, tmp_path: Path, arguments: list[str], words: str, monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    monkeypatch.setenv("T4R_LAB_HOME", str(tmp_path))
+    named = {"SPEC": str(root / "spec.yaml"), "PLAIN": str(root / "plain.yaml")}
+    status, out, err = call(capsys, *(named.get(a, a) for a in arguments))
+    last = err.strip().splitlines()[-1]
+    assert (status, out) == (2, ""), err
+    assert last.startswith("error: ")
+    assert words in last
+    assert not os.path.exists(tmp_path / "mlflow.db")  # nothing was begun
+
+
+def test_a_file_with_a_search_is_a_run_too(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("T4R_LAB_HOME", str(tmp_path))
+    status, out, err = call(capsys, "train", root / "spec.yaml", "--json")
+    assert status == 0, err
+    assert err.splitlines()[0].endswith(f"its section search: is for `t4r-lab tune {root / 'spec.yaml'}`")
+    again = call(capsys, "train", root / "plain.yaml", "--json")
+    assert json.loads(out)["valid"] == json.loads(again[1])["valid"]
+    assert "search:" not in again[2]
+    assert call(capsys, "describe", root / "spec.yaml")[0] == 0
+    wrong = tmp_path / "wrong.yaml"
+    wrong.write_text((root / "spec.yaml").read_text().replace("trials: 3", "trails: 3"))
+    status, _, err = call(capsys, "train", wrong)
+    assert (status, "did you mean" in err) == (2, True)
+
+
+def test_nothing_to_finalize(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
+    from t4r_lab.data.prepared.dataset import Dataset
+    from t4r_lab.spec.study_options import Plan, StudyOptions, load_study
+    from t4r_lab.tuning import study
+    from t4r_lab.tuning.storage import connect
+    from t4r_lab.tuning.storage_address import address
+
+    monkeypatch.setenv("T4R_LAB_HOME", str(tmp_path))
+    spec, section = load_study(root / "spec.yaml")
+    data = Dataset.open(spec.data.path)
+    study.begin("new", Plan.of(spec, StudyOptions.parse(section)), data.digest, connect(address(tmp_path, None)))
+    for arguments, words in ((["new"], "no trial has finished"), (["new", "--trial", "0"], "trial 0 has not finished")):
+        status, _, err = call(capsys, "finalize", *arguments)
+        assert status == 2
+        assert words in err
