@@ -174,7 +174,8 @@ def draw() -> str:
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{WIDTH}" height="{y}" viewBox="0 0 {WIDTH} {y}" role="img" '
         'aria-label="The floors of the package: each may import only from what stands below it"><style>'
     )
-    return f"{head}{STYLE}</style>{''.join(parts)}</svg>\n"
+    lines = "\n".join(parts)  # a line an element, so that two changes of it can be merged
+    return f"{head}{STYLE}</style>\n{lines}\n</svg>\n"
 
 
 if __name__ == "__main__":

@@ -67,12 +67,12 @@ def read_json(text: str, where: str) -> Any:
     except json.JSONDecodeError as error:
         problem = f"{error.msg[:1].lower()}{error.msg[1:]}"
         raise InputError(
-            f"{where}: not valid JSON in line {error.lineno}, column {error.colno}: {problem}; mend that line"
+            f"{where}: not valid JSON in line {error.lineno}, column {error.colno}: {problem}; fix that line"
         ) from None
     except UnicodeEncodeError:
-        raise InputError(f"{where}: not valid JSON: half of a surrogate pair is no character; mend it") from None
+        raise InputError(f"{where}: not valid JSON: half of a surrogate pair is no character; fix it") from None
     except (ValueError, RecursionError) as error:
-        raise InputError(f"{where}: not valid JSON: {error}; mend it") from None
+        raise InputError(f"{where}: not valid JSON: {error}; fix it") from None
 
 
 def _check_length(text: str, where: str, most: int) -> None:
@@ -123,9 +123,9 @@ def read_yaml(text: str, where: str) -> Any:
         mark = getattr(error, "problem_mark", None)
         line = f" in line {mark.line + 1}, column {mark.column + 1}" if mark else ""
         problem = getattr(error, "problem", None) or getattr(error, "reason", None) or "unreadable"
-        raise InputError(f"{where}: not valid YAML{line}: {_short_lines(problem)}; mend that line") from None
+        raise InputError(f"{where}: not valid YAML{line}: {_short_lines(problem)}; fix that line") from None
     except UnicodeError:
-        raise InputError(f"{where}: not valid YAML: half of a surrogate pair is no character; mend it") from None
+        raise InputError(f"{where}: not valid YAML: half of a surrogate pair is no character; fix it") from None
     except RecursionError:  # whoever calls is nested deep already
         raise InputError(f"{where}: nested too deep; make it flatter") from None
 

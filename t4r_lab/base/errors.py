@@ -1,4 +1,4 @@
-"""The one kind of error a user can mend: said in one line, without a traceback."""
+"""The one kind of error a user can fix: said in one line, without a traceback."""
 
 from __future__ import annotations
 

@@ -204,7 +204,7 @@ class Job:
         except BlockingIOError:
             raise InputError(f"job {self.id}: it is {self.status().state}; stop it first, or wait for it") from None
         except OSError as error:
-            raise InputError(f"job {self.id}: cannot be resumed ({error}); mend that and try again") from None
+            raise InputError(f"job {self.id}: cannot be resumed ({error}); fix that and try again") from None
 
     def _ask(self, action: str) -> None:
         if (state := self.status().state) not in ACTIVE:
@@ -212,7 +212,7 @@ class Job:
         try:
             write_json(self.folder / CONTROL, {"action": action})
         except OSError as error:
-            how = f"mend that, or end it with `kill -INT {self.written().pid}`"
+            how = f"fix that, or end it with `kill -INT {self.written().pid}`"
             raise InputError(f"job {self.id}: can't be asked to {action} ({error}); {how}") from None
 
     def _refuse(self, states: tuple[str, ...], remedy: str) -> None:
@@ -283,7 +283,7 @@ def launch(spec: RunSpec, home: Path) -> Job:
             job.start(lock)
     except OSError as error:
         shutil.rmtree(folder, ignore_errors=True)
-        raise InputError(f"{folder}: the job can't be written ({error.strerror}); free some space or mend it") from None
+        raise InputError(f"{folder}: the job can't be written ({error.strerror}); free some space or fix it") from None
     return job
 
 

@@ -64,7 +64,7 @@ def prepare(
     Referred
         if runs or studies refer to the data in `out`, and these are others.
     InputError
-        for whatever the user can mend; nothing half-written is left behind.
+        for whatever the user can fix; nothing half-written is left behind.
     """
     from t4r_lab.data.pipeline.prepare import prepare as write
 

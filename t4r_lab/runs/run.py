@@ -58,7 +58,7 @@ def run(
     Raises
     ------
     InputError
-        for anything the user can mend; checks come before anything is written.
+        for anything the user can fix; checks come before anything is written.
     """
     with reporting(on_report) as report:
         return _run(spec, homes.ensure(home), test, report, should_stop, Path(folder) if folder else None, resume)

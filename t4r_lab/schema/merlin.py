@@ -146,7 +146,7 @@ def _message(tokens: Iterator[tuple[str, str, int]], source: str, close: str, de
         if name in (",", ";"):
             continue
         if kind != "word":
-            raise InputError(f"{source}, line {line}: {shortened(name)} where a field should begin; mend that line")
+            raise InputError(f"{source}, line {line}: {shortened(name)} where a field should begin; fix that line")
         kind, value, line = next(tokens)
         if value == ":":
             kind, value, line = next(tokens)
@@ -164,7 +164,7 @@ def _value(tokens: Iterator[tuple[str, str, int]], source: str, kind: str, value
         return re.sub(r"\\(.)", r"\1", value[1:-1])
     if kind != "word":
         raise InputError(
-            f"{source}, line {line}: {shortened(value or 'the end')} where a value should stand; mend that line"
+            f"{source}, line {line}: {shortened(value or 'the end')} where a value should stand; fix that line"
         )
     if value in ("true", "false"):
         return value == "true"

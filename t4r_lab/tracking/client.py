@@ -90,7 +90,7 @@ def _opened(client: MlflowClient, place: str | None) -> tuple[MlflowClient, str]
 
 
 class _Client:
-    """An `MlflowClient` whose refusals that the user can mend are said in a line, instead of in SQL."""
+    """An `MlflowClient` whose refusals that the user can fix are said in a line, instead of in SQL."""
 
     def __init__(self, make: Callable[[], MlflowClient], home: Path, uri: str) -> None:
         self._home, self._uri = home, uri
@@ -120,7 +120,7 @@ def _refusal(error: Exception, home: Path, uri: str) -> InputError | None:
     if refusal := record_file.gone(home):
         return refusal
     if "readonly database" in said or "unable to open database file" in said:
-        return InputError(f"{path}: cannot be written; mend its permissions, or set {homes.VARIABLE}")
+        return InputError(f"{path}: cannot be written; fix its permissions, or set {homes.VARIABLE}")
     return record_file.of_another_mlflow(said, path, uri) or record_file.damaged(said, path)
 
 
@@ -135,7 +135,7 @@ def _answered(said: str, uri: str) -> InputError | None:
         how = "set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or MLFLOW_TRACKING_TOKEN"
         return InputError(f"{uri}: the MLflow server refuses this user ({status}); {how}")
     if "mlflow-artifacts" in said and status not in PASSING:
-        how = "mend what its log says (a full disk, no right to write?), then go on"
+        how = "fix what its log says (a full disk, no right to write?), then go on"
         return InputError(f"{uri}: the MLflow server can't keep or give files (it answers {status}); {how}")
     busy = status in PASSING or status >= 500
     return Away(f"{uri}: the MLflow server answers {status}; see its log, then try again") if busy else None

@@ -73,12 +73,12 @@ def check(home: Path) -> None:
         with closing(sqlite3.connect(f"{path.as_uri()}?mode=rw", uri=True, timeout=0)) as base:
             base.execute("SELECT COUNT(*) FROM sqlite_master")
     except OSError as error:
-        raise InputError(f"{path}: cannot be opened ({error.strerror}); mend that, or set {homes.VARIABLE}") from None
+        raise InputError(f"{path}: cannot be opened ({error.strerror}); fix that, or set {homes.VARIABLE}") from None
     except sqlite3.DatabaseError as error:
         if refusal := damaged(str(error), path):
             raise refusal from None
         if "locked" not in str(error):  # which passes, and is waited for by who writes
-            raise InputError(f"{path}: cannot be opened ({error}); mend that, or set {homes.VARIABLE}") from None
+            raise InputError(f"{path}: cannot be opened ({error}); fix that, or set {homes.VARIABLE}") from None
 
 
 def damaged(said: str, path: Path) -> InputError | None:

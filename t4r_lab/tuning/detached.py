@@ -97,7 +97,7 @@ def launch(spec: RunSpec, options: StudyOptions, name: str, home: Path, storage:
     except BlockingIOError:
         raise InputError(f"study {name!r}: it is running; stop it first, or wait for it") from None
     except OSError as error:
-        raise InputError(f"{study.folder}: can't be written ({error.strerror}); free some space or mend it") from None
+        raise InputError(f"{study.folder}: can't be written ({error.strerror}); free some space or fix it") from None
     return study
 
 

@@ -79,7 +79,7 @@ def tune(
     Raises
     ------
     InputError
-        for anything the user can mend, before anything is written.
+        for anything the user can fix, before anything is written.
     """
     began = time.time()
     plan = Plan.of(spec, options)

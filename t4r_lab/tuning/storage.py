@@ -42,7 +42,7 @@ optuna.logging.set_verbosity(optuna.logging.ERROR)
 
 
 class Unusable(InputError):
-    """The storage refuses what is asked of it, until the user mends that."""
+    """The storage refuses what is asked of it, until the user fixes that."""
 
 
 class _File(sqlite3.Connection):
@@ -80,7 +80,7 @@ class Store:
         Away
             if it still is after `seconds`.
         Unusable
-            if it refuses, which no waiting mends.
+            if it refuses, which no waiting fixes.
         """
         return retries.patiently(lambda: _told(self.url, call), self.seconds)
 
@@ -144,7 +144,7 @@ def connect(url: str, seconds: float = 0.0) -> Store:
     except ModuleNotFoundError:
         raise InputError(f"storage {shown(url)}: its driver is missing; pip install 't4r-lab[postgresql]'") from None
     except OSError as error:
-        where, how = shown(url) if path is None else path.parent, f"mend that, or set {homes.VARIABLE}"
+        where, how = shown(url) if path is None else path.parent, f"fix that, or set {homes.VARIABLE}"
         raise InputError(f"{where}: cannot be written ({error.strerror}); {how}") from None
     except ValueError as error:
         if isinstance(error, InputError):
@@ -195,9 +195,9 @@ def _locked(path: Path) -> Iterator[None]:
 # ── what a storage says ─────────────────────────────────────────────────────────────────────────
 
 REFUSALS = {
-    "28P01": "it refuses this user or password; mend them in the address (an @ in them is written %40)",
+    "28P01": "it refuses this user or password; fix them in the address (an @ in them is written %40)",
     "28000": "it lets this user not in from here; let its administrator add both (CREATE ROLE, pg_hba.conf)",
-    "3D000": "there is no such database; create it (CREATE DATABASE), or mend its name",
+    "3D000": "there is no such database; create it (CREATE DATABASE), or fix its name",
     "42501": "this user may not do that; let its administrator GRANT ALL ON SCHEMA public TO the user (of a database: "
     "GRANT CONNECT ON DATABASE)",
     "53300": "it takes no more connections; start fewer workers, or raise the limit (ALTER ROLE … CONNECTION LIMIT, "
@@ -249,7 +249,7 @@ def _refusal(url: str, error: BaseException) -> InputError:
         return Unusable(f"{where}: {how} ({why})")
     if url.startswith("sqlite"):
         if "readonly" in why or "unable to open" in why:
-            return Unusable(f"{where}: it can't be written; mend its permissions, or set {homes.VARIABLE}")
+            return Unusable(f"{where}: it can't be written; fix its permissions, or set {homes.VARIABLE}")
         if "not a database" in why or "malformed" in why:
             return Unusable(f"{where}: it is damaged ({why}); move it away, then begin the studies anew")
         return Away(f"{where}: it can't be reached ({why}); close what keeps it locked, then go on")

@@ -46,7 +46,7 @@ def lists(**columns: Any) -> pl.DataFrame:
 
 @dataclass(frozen=True)
 class Case:
-    """`prepare` with `asked` says `says`; with `then`, and the files `mended`, it goes through.
+    """`prepare` with `asked` says `says`; with `then`, and the files `fixed`, it goes through.
 
     Groups of `says` stand in `then` as {0}, {1}: what the message names is taken from the message.
     """
@@ -54,7 +54,7 @@ class Case:
     files: Files
     says: str
     then: str = "e.csv"
-    mended: Files = field(default_factory=dict)
+    fixed: Files = field(default_factory=dict)
     asked: str = "e.csv"
 
 
@@ -63,26 +63,26 @@ CASES = {
     # files
     "a folder": Case(GOOD, "is a folder; name the files in it", asked="."),
     "no file": Case(GOOD, "no such file; check the path", asked="f.csv"),
-    "an empty file": Case({"e.csv": ""}, "the file is empty; give a file with events", mended=GOOD),
-    "blank lines": Case({"e.csv": "\n \n"}, "the file is empty; give a file with events", mended=GOOD),
-    "a header alone": Case({"e.csv": "session_id,item_id\n"}, "has a header but no rows; give a file with events", mended=GOOD),
-    "spaces, a header alone": Case({"e.csv": "session_id item_id\n\n"}, "has a header but no rows; give a file", mended=GOOD),
-    "no text": Case({"e.csv": b"a\0b"}, "not a text file; give CSV, TSV, JSON lines, Parquet", mended=GOOD),
-    "a zip": Case({"e.csv": b"PK\x03\x04" + bytes(40)}, "is a zip archive; unpack it, and give the file in it", mended=GOOD),
-    "cut off": Case({"e.csv": gzip.compress(csv().encode())[:-9]}, "gzip compression is cut off or damaged .*; fetch or compress the file again", mended={"e.csv": gzip.compress(csv().encode())}),
+    "an empty file": Case({"e.csv": ""}, "the file is empty; give a file with events", fixed=GOOD),
+    "blank lines": Case({"e.csv": "\n \n"}, "the file is empty; give a file with events", fixed=GOOD),
+    "a header alone": Case({"e.csv": "session_id,item_id\n"}, "has a header but no rows; give a file with events", fixed=GOOD),
+    "spaces, a header alone": Case({"e.csv": "session_id item_id\n\n"}, "has a header but no rows; give a file", fixed=GOOD),
+    "no text": Case({"e.csv": b"a\0b"}, "not a text file; give CSV, TSV, JSON lines, Parquet", fixed=GOOD),
+    "a zip": Case({"e.csv": b"PK\x03\x04" + bytes(40)}, "is a zip archive; unpack it, and give the file in it", fixed=GOOD),
+    "cut off": Case({"e.csv": gzip.compress(csv().encode())[:-9]}, "gzip compression is cut off or damaged .*; fetch or compress the file again", fixed={"e.csv": gzip.compress(csv().encode())}),
     "no Parquet": Case({"e.parquet": b"PAR1"}, "not a Parquet file .*; write it again", "e.parquet", {"e.parquet": frame()}, asked="e.parquet"),
     "Parquet without rows": Case({"e.parquet": frame().head(0)}, "the file has no rows; give a file with events", "e.parquet", {"e.parquet": frame()}, asked="e.parquet"),
-    "no names": Case({"e.csv": ",,\n,,\n"}, "the first line has no names; write them above,", mended={"e.csv": csv()}),
-    "names twice": Case({"e.csv": csv("session_id,item_id,item_id")}, "two columns are named 'item_id'; rename one", mended=GOOD),
-    "a field too many": Case({"e.csv": csv(more="9,9,9,9")}, "line 122: 4 fields where the header has 3; mend that line", mended={"e.csv": csv(more="9,9,1700000000")}),
-    "a field too many, spaces": Case({"e.csv": csv("session_id item_id timestamp", "{s} {i} {t}", "9 9 9 9")}, "line 122: 4 fields where the header has 3; mend that line", mended={"e.csv": csv("session_id item_id timestamp", "{s} {i} {t}", "9 9 1700000000")}),
-    "not UTF-8": Case({"e.csv": csv(more="9,é,1700000000").encode("latin-1")}, "line 122: not UTF-8; save the file as UTF-8, or as Parquet", mended={"e.csv": csv(more="9,é,1700000000")}),
-    "a header not UTF-8": Case({"e.csv": csv("session_id,item_id,timestamp,größe", "{s},{i},{t},1").encode("cp1252")}, "line 1: not UTF-8; save the file as UTF-8, or as Parquet", mended={"e.csv": csv("session_id,item_id,timestamp,größe", "{s},{i},{t},1")}),
-    "UTF-16": Case({"e.csv": csv().encode("utf-16")}, "is text in UTF-16; save it as UTF-8", mended=GOOD),
-    "a workbook": Case({"e.xlsx": b"PK\x03\x04" + bytes(40)}, "is a spreadsheet's workbook; save the sheet as CSV, and give that file", mended=GOOD, asked="e.xlsx"),
+    "no names": Case({"e.csv": ",,\n,,\n"}, "the first line has no names; write them above,", fixed={"e.csv": csv()}),
+    "names twice": Case({"e.csv": csv("session_id,item_id,item_id")}, "two columns are named 'item_id'; rename one", fixed=GOOD),
+    "a field too many": Case({"e.csv": csv(more="9,9,9,9")}, "line 122: 4 fields where the header has 3; fix that line", fixed={"e.csv": csv(more="9,9,1700000000")}),
+    "a field too many, spaces": Case({"e.csv": csv("session_id item_id timestamp", "{s} {i} {t}", "9 9 9 9")}, "line 122: 4 fields where the header has 3; fix that line", fixed={"e.csv": csv("session_id item_id timestamp", "{s} {i} {t}", "9 9 1700000000")}),
+    "not UTF-8": Case({"e.csv": csv(more="9,é,1700000000").encode("latin-1")}, "line 122: not UTF-8; save the file as UTF-8, or as Parquet", fixed={"e.csv": csv(more="9,é,1700000000")}),
+    "a header not UTF-8": Case({"e.csv": csv("session_id,item_id,timestamp,größe", "{s},{i},{t},1").encode("cp1252")}, "line 1: not UTF-8; save the file as UTF-8, or as Parquet", fixed={"e.csv": csv("session_id,item_id,timestamp,größe", "{s},{i},{t},1")}),
+    "UTF-16": Case({"e.csv": csv().encode("utf-16")}, "is text in UTF-16; save it as UTF-8", fixed=GOOD),
+    "a workbook": Case({"e.xlsx": b"PK\x03\x04" + bytes(40)}, "is a spreadsheet's workbook; save the sheet as CSV, and give that file", fixed=GOOD, asked="e.xlsx"),
     "NaN in JSON": Case({"e.jsonl": bare('{{"session_id": {s}, "item_id": {i}, "timestamp": {t}, "price": 1.5}}') + '{"session_id": 9, "item_id": 9, "timestamp": 1700000000, "price": NaN}\n'}, "line 121: NaN is no JSON; write null where a value is missing", "e.jsonl", {"e.jsonl": bare('{{"session_id": {s}, "item_id": {i}, "timestamp": {t}, "price": 1.5}}') + '{"session_id": 9, "item_id": 9, "timestamp": 1700000000, "price": null}\n'}, asked="e.jsonl"),
     "a user a line, not UTF-8": Case({"e.csv": b"1 2 3\n4 5 6 7\n5 \xe9\n"}, "line 3: not UTF-8; save the file as UTF-8", "e.csv --layout lines --split leave_one_out", {"e.csv": "1 2 3\n4 5 6 7\n5 é\n"}, asked="e.csv --layout lines"),
-    "a user without items": Case({"e.csv": "1 2 3\n4\n5 6 7 8\n"}, "line 2: a user without items; mend that line", "e.csv --split leave_one_out", {"e.csv": "1 2 3\n4 5\n5 6 7 8\n"}),
+    "a user without items": Case({"e.csv": "1 2 3\n4\n5 6 7 8\n"}, "line 2: a user without items; fix that line", "e.csv --split leave_one_out", {"e.csv": "1 2 3\n4 5\n5 6 7 8\n"}),
     "no header": Case({"e.csv": bare("u{s},{i},{t}")}, "the first line looks like data .*; name its 3 columns, for example with (--columns \\S+)", "e.csv {0}"),
     "no header, spaces": Case({"e.csv": bare("{s} {i} {t}")}, "looks like data .*, for example with (--columns [^ ]+),", "e.csv {0}"),
     "no header, perhaps lists": Case({"e.csv": bare("{s} {i} 3")}, "looks like data .*, or read each line as a user and its items with (--layout lines)", "e.csv {0} --split leave_one_out"),
@@ -90,10 +90,10 @@ CASES = {
     "names by another separator": Case({"e.csv": bare("u{s}#{i}#{t}")}, "--columns names 3 columns, but the first line has 1 .*, or say what stands between them with --separator", "e.csv --columns user_id,item_id,timestamp --separator '#'", asked="e.csv --columns user_id,item_id,timestamp"),
     "a header by another separator": Case({"e.csv": csv("session_id#item_id#timestamp", "{s}#{i}#{t}")}, "no item column among session_id#item_id#timestamp; say what stands between them with --separator", "e.csv --separator '#'"),
     "names for Parquet": Case({"e.parquet": frame()}, "is Parquet, which tells its columns by itself; leave out --columns", "e.parquet", asked="e.parquet --columns a,b,c"),
-    "no JSON": Case({"e.jsonl": '{"a": 1}\n{"a": \n'}, "line 2: not valid JSON at column .*; mend that line", "e.jsonl", {"e.jsonl": bare('{{"session_id": {s}, "item_id": {i}, "timestamp": {t}}}')}, asked="e.jsonl"),
+    "no JSON": Case({"e.jsonl": '{"a": 1}\n{"a": \n'}, "line 2: not valid JSON at column .*; fix that line", "e.jsonl", {"e.jsonl": bare('{{"session_id": {s}, "item_id": {i}, "timestamp": {t}}}')}, asked="e.jsonl"),
     "no object": Case({"e.jsonl": '{"a": 1}\n7\n'}, "line 2: is no JSON object; write each line as", "e.jsonl", {"e.jsonl": bare('{{"session_id": {s}, "item_id": {i}, "timestamp": {t}}}')}, asked="e.jsonl"),
-    "a list here, a number there": Case({"e.jsonl": '{"a": 1}\n{"a": [1]}\n'}, "line 2: 'a' is a list, but a text or number on lines before; mend that line", "e.jsonl", {"e.jsonl": bare('{{"session_id": {s}, "item_id": {i}, "timestamp": {t}}}')}, asked="e.jsonl"),
-    "empty objects": Case({"e.jsonl": "{}\n{}\n"}, "its objects hold nothing; give a file with events", mended=GOOD, asked="e.jsonl"),
+    "a list here, a number there": Case({"e.jsonl": '{"a": 1}\n{"a": [1]}\n'}, "line 2: 'a' is a list, but a text or number on lines before; fix that line", "e.jsonl", {"e.jsonl": bare('{{"session_id": {s}, "item_id": {i}, "timestamp": {t}}}')}, asked="e.jsonl"),
+    "empty objects": Case({"e.jsonl": "{}\n{}\n"}, "its objects hold nothing; give a file with events", fixed=GOOD, asked="e.jsonl"),
     "a list of unlike objects": Case({"e.json": '[{"a": 1},\n{"a": [1]}]'}, "cannot be read as JSON .*; write an object a line, each with the same fields", "e.json", {"e.json": bare('{{"session_id": {s}, "item_id": {i}, "timestamp": {t}}}')}, asked="e.json"),
     "other JSON": Case({"e.json": '{"a": 1}'}, "write an object a line, such as (.*)", "e.json", {"e.json": bare('{{"session_id": {s}, "item_id": {i}, "timestamp": {t}}}')}, asked="e.json"),
     "unlike files": Case({**GOOD, "f.csv": csv("session_id,item_id,ts")}, "f.csv: its columns are not those of .*e.csv; give files of one kind", "e.csv f.csv", {"f.csv": csv()}, asked="e.csv f.csv"),
@@ -111,7 +111,7 @@ CASES = {
     # values
     "decimal ids": Case({"e.parquet": frame(item_id=pl.col("item_id") + 0.5)}, "holds decimal numbers or NaN .*; use whole numbers or text on every row", "e.parquet", {"e.parquet": frame()}, asked="e.parquet"),
     "dates as ids": Case({"e.parquet": frame(item_id=pl.lit("2020-01-01").str.to_date())}, "item column 'item_id' holds Date; use whole numbers or text", "e.parquet", {"e.parquet": frame()}, asked="e.parquet"),
-    "no id": Case({"e.csv": csv(more="9,,1700000000")}, "line 122: column 'item_id' has no item; remove the row or fill it in", mended={"e.csv": csv(more="9,4,1700000000")}),
+    "no id": Case({"e.csv": csv(more="9,,1700000000")}, "line 122: column 'item_id' has no item; remove the row or fill it in", fixed={"e.csv": csv(more="9,4,1700000000")}),
     "no number": Case({"e.csv": csv("session_id,item_id,timestamp,price", "{s},{i},{t},1.5", "9,9,1700000000,free")}, "line 122: 'free' in column 'price' is not a number; .*use (--kinds price=categorical)", "e.csv {0}", asked="e.csv --kinds price=continuous"),
     "day or month": Case({"e.csv": csv(row="{s},{i},01/02/2024")}, "which number of '01/02/2024' is the month can't be told.*; say (--time-format day-first) or month-first", "e.csv {0} --split leave_one_out"),
     "no time in it": Case({"e.csv": csv(row="{s},{i},soon")}, "timestamp.* is not a time", "e.csv --split leave_one_out --ignore timestamp"),
@@ -174,7 +174,7 @@ def test_the_advice_of_a_refusal_works(
     found = re.search(case.says, said)
     assert found, said
     assert not (tmp_path / "out").exists()
-    write(case.mended, tmp_path)
+    write(case.fixed, tmp_path)
     assert prepared(case.then.format(*found.groups()), capsys) == ""
     assert (tmp_path / "out" / "manifest.json").is_file()
 

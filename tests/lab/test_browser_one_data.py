@@ -65,7 +65,7 @@ def test_data_that_lack_a_label_are_shown_and_trained_once_its_head_is_dropped(
     pictures(page, "refused-architecture")
     tab(page, "Tune")
     page.locator(".t4r-knobs tbody tr input").first.check()
-    page.locator(".t4r-message", has_text="Mend the spec in Architecture first").wait_for()
+    page.locator(".t4r-message", has_text="Fix the spec in Architecture first").wait_for()
     expect(lab.get_by_role("button", name="Start", exact=True)).to_be_disabled()
     pictures(page, "refused-tune")
     tab(page, "Architecture")

@@ -227,7 +227,7 @@ def test_errors_stand_beside_what_they_name() -> None:
     assert "-1" in made.fields["valid_days"].error and made.refusal == ""
     made.fields["valid_days"].control.value = ""
     assert not any(field.error for field in made.fields.values()) and made.options == {}
-    made.refuse("clicks, row 3: 'x' in column 'seconds' is not a number; mend it, or use --kinds seconds=categorical")
+    made.refuse("clicks, row 3: 'x' in column 'seconds' is not a number; fix it, or use --kinds seconds=categorical")
     assert "“kinds”" in made.columns.rows["seconds"]._note.value
     assert "row 3" in made._message.value and 'role="alert"' in made._message.value
     assert "Error" not in made.columns.rows["brand"]._note.value
@@ -493,10 +493,10 @@ def test_the_panel_has_its_states(tmp_path: Path) -> None:
     assert 'role="alert"' in panel._message.value
     panel.error, panel.paths = "", [tmp_path / "shop"]
     panel.summary = DataSummary(tmp_path / "shop", Schema(columns=(Column(name="item_id", kind="categorical", role="item", size=3),)),
-                                {"parts": {"train": {"sessions": 2}}}, ("1 short sessions",), (Finding("warning", EVIL, "mend it"),))  # fmt: skip
+                                {"parts": {"train": {"sessions": 2}}}, ("1 short sessions",), (Finding("warning", EVIL, "fix it"),))  # fmt: skip
     assert panel._message.value == "" and panel.form.taken == ["shop"]
     assert "t4r-stale" not in panel._profile._dom_classes
-    assert "<img" not in panel._profile.value and "mend it" in panel._profile.value
+    assert "<img" not in panel._profile.value and "fix it" in panel._profile.value
 
 
 def test_the_first_data_are_announced_stage_by_stage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

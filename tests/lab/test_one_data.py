@@ -189,9 +189,7 @@ def test_every_panel_speaks_of_the_data_that_were_chosen() -> None:
     use(d, "b")
     assert costs.found is None and not costs.line  # what was found is of other data
     assert view.train.disabled and form.start.disabled
-    assert (
-        "bought" in view._status.value and "Mend the spec in Architecture first: model.heads.1" in form._message.value
-    )
+    assert "bought" in view._status.value and "Fix the spec in Architecture first: model.heads.1" in form._message.value
     assert RunSpec.loads(view.text.text).data.path == "b" and ">b<" in view.picture.value
     form._start()
     assert not started

@@ -16,7 +16,7 @@ from torch import Tensor
 from t4r_lab.nn import kernels
 from t4r_lab.nn.kernels import dropout, fast_types, linear_cross_entropy, packed_attention, packing, table_rows
 from t4r_lab.nn.kernels.packing import Cost, Packing
-from tests import references
+from tests.support import references
 
 
 class Case(NamedTuple):

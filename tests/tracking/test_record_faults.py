@@ -314,7 +314,7 @@ def test_a_home_that_may_only_be_read_is_watched_and_refuses_in_words(data: Path
             for call in (lambda: homes.ensure(home), lambda: jobs.launch(small_spec(data), home)):
                 with pytest.raises(InputError, match=r"home can.t be written .Permission denied.; set T4R_LAB_HOME"):
                     call()
-            with pytest.raises(InputError, match="cannot be written; mend its permissions"):
+            with pytest.raises(InputError, match="cannot be written; fix its permissions"):
                 record.metrics({"train/loss": 1.0})
             assert [row.status for row in guard.runs(home)] == ["RUNNING"]  # who may not write marks nothing
         assert [row.status for row in guard.runs(home)] == ["KILLED"]

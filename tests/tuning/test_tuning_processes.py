@@ -355,7 +355,7 @@ def children(pid: int, words: bytes) -> list[int]:
 @pytest.mark.parametrize(
     ("user", "database", "words"),
     [
-        ("lab:wrong", "postgres", "it refuses this user or password; mend them in the address"),
+        ("lab:wrong", "postgres", "it refuses this user or password; fix them in the address"),
         ("nobody:wrong", "postgres", "it refuses this user or password|lets this user not in"),
         ("lab:hushed", "nowhere", "there is no such database; create it"),
         ("guest:hushed", "bare", "this user may not do that; let its administrator GRANT ALL ON SCHEMA public"),

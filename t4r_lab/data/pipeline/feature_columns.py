@@ -247,7 +247,7 @@ def _numbers(raw: Raw, kind: str, table: Table) -> NDArray[np.float64]:
         row = int(broken.arg_max() or 0)
         raise InputError(
             f"{table.line(row)}: {values[row]!r} in column {name!r} is not {what}; "
-            f"mend it, use --missing {shlex.quote(str(values[row]))} if it stands for none, or use --kinds "
+            f"fix it, use --missing {shlex.quote(str(values[row]))} if it stands for none, or use --kinds "
             f"{shlex.quote(name)}=categorical"
         )
     array = found.fill_null(np.nan).to_numpy()

@@ -67,7 +67,7 @@ def prepare(
     Raises
     ------
     InputError
-        for whatever the user can mend; nothing half-written is left behind.
+        for whatever the user can fix; nothing half-written is left behind.
     """
     options, out = by_schema(options or PrepareOptions()), Path(out)
     check_target(out)

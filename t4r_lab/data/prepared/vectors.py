@@ -73,7 +73,7 @@ def _read(path: str, feature: Feature, spec: VectorsSpec, name: str, vocabulary:
         raise InputError(f"{where}: {spec.path}: unknown ending; use .parquet or .npy")
     if not np.isfinite(found).all():
         row = int(np.argmin(np.isfinite(found).all(1)))
-        raise InputError(f"{where}: {spec.path}: the vector of id {row} holds NaN or infinity; mend the file")
+        raise InputError(f"{where}: {spec.path}: the vector of id {row} holds NaN or infinity; fix the file")
     if feature.encoding == "embedding" and found.shape[1] != feature.dim:
         raise InputError(
             f"{path}.dim: is {feature.dim}, but the vectors of {spec.path} have {found.shape[1]} numbers; "

@@ -122,10 +122,10 @@ def _explain(path: Path, dialect: Dialect, width: int, error: BaseException) -> 
         for line, row in dialect.records(path):
             if len(row) > width:
                 wanted = f"{where} {width}" if dialect.names is None else f"{width} {where}"
-                return InputError(f"{path}, line {line}: {len(row)} fields where {wanted}; mend that line")
+                return InputError(f"{path}, line {line}: {len(row)} fields where {wanted}; fix that line")
     except csv.Error as found:
         problem = found
-    return InputError(f"{path}: cannot be read as a table ({problem}); mend it or save it as Parquet")
+    return InputError(f"{path}: cannot be read as a table ({problem}); fix it or save it as Parquet")
 
 
 def not_utf8(path: Path) -> int | None:
@@ -163,7 +163,7 @@ def read_user_a_line(path: Path) -> pl.DataFrame:
     tokens = tokens.filter(pl.col(LINE).list.len() > 0)
     bad = tokens.filter(pl.col(LINE).list.len() < 2)
     if len(bad):
-        raise InputError(f"{path}, line {bad['index'][0] + 1}: a user without items; mend that line")
+        raise InputError(f"{path}, line {bad['index'][0] + 1}: a user without items; fix that line")
     return tokens.select(
         pl.col(LINE).list.first().alias("user_id"), pl.col(LINE).list.slice(1).alias("item_id")
     ).explode("item_id")

@@ -75,7 +75,7 @@ def _explain(path: Path, is_list: bool, error: BaseException) -> InputError:
                     form = _form(value)
                     if form and forms.setdefault(key, form) != form:
                         return InputError(
-                            f"{path}, line {number}: {key[:40]!r} is {form}, but {forms[key]} on lines before; mend "
+                            f"{path}, line {number}: {key[:40]!r} is {form}, but {forms[key]} on lines before; fix "
                             "that line"
                         )
     return InputError(f"{path}: cannot be read as JSON ({problem}); write an object a line, each with the same fields")

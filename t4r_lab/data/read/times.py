@@ -143,7 +143,7 @@ def seconds(table: Table, name: str, form: str, by: By = "found") -> pl.Series:
     if by == "found" and form != "order" and outside.any():
         row = int(outside.arg_max() or 0)
         raise InputError(
-            f"{table.line(row)}: {name} {_short(raw[row])} would be in the year {_year(values[row])}; mend it or "
+            f"{table.line(row)}: {name} {_short(raw[row])} would be in the year {_year(values[row])}; fix it or "
             f"remove the row, or, if it is right, say --time-format {form}"
         )
     return values

@@ -185,7 +185,7 @@ class Draft(tr.HasTraits):
 
 
 def lacks(path: str, text: str) -> bool:
-    """Whether a refusal of the part at `path` is for what the data are, so that dropping the part mends it."""
+    """Whether a refusal of the part at `path` is for what the data are, so that dropping the part fixes it."""
     head = path.startswith(f"{HEADS}.") and not text.startswith(f"{path}.summary")
     return head or FEATURE.match(path) is not None
 

@@ -231,7 +231,7 @@ class SearchForm(w.VBox):
         elif draft.waiting or draft.schema is None:
             self._message.value = message("loading" if draft.waiting else "empty", draft.obstacle)
         elif draft.obstacle:
-            self._message.value = message("error", f"Mend the spec in Architecture first: {draft.obstacle}")
+            self._message.value = message("error", f"Fix the spec in Architecture first: {draft.obstacle}")
         elif self.plan is None:
             self._message.value = message(
                 "empty", "Tick knobs to search, or press a preset. Trial 0 is the spec in Architecture."
