@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 import re
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
+from playwright.sync_api import TimeoutError
 
 from tests.support.browser import CONNECTED, NASTY, RESTART, expect, open_lab, run_first_cell, shoot, tab, theme
 
@@ -231,6 +233,12 @@ def test_by_keyboard_alone_and_as_text(page: Any, server: tuple[str, Path]) -> N
     assert page.evaluate("window.hit") is None
 
 
+WIDE = """() => [...document.querySelectorAll('.t4r-lab, .t4r-lab *')].filter(
+    (e) => e.getBoundingClientRect().right > document.querySelector('.t4r-lab').getBoundingClientRect().right + 1
+      && !e.closest('.t4r-scroll, pre')).map((e) => e.tagName + '.' + e.className)"""
+"""What stands out of the Lab to the right."""
+
+
 def test_nothing_scrolls_sideways(page: Any, server: tuple[str, Path], two_runs: tuple[str, str]) -> None:
     open_lab(page, server[0])
     for width in (700, 760, 1600):
@@ -239,12 +247,9 @@ def test_nothing_scrolls_sideways(page: Any, server: tuple[str, Path], two_runs:
             tab(page, name)
             if name == "Runs":
                 page.locator(".t4r-tall tbody tr").first.wait_for()
-            page.wait_for_timeout(100)  # the curves follow the width in the next frame
-            wide = page.evaluate(
-                """() => [...document.querySelectorAll('.t4r-lab, .t4r-lab *')].filter(
-                     (e) => e.getBoundingClientRect().right > document.querySelector('.t4r-lab').getBoundingClientRect().right + 1
-                       && !e.closest('.t4r-scroll, pre')).map((e) => e.tagName + '.' + e.className)"""
-            )
+            with suppress(TimeoutError):  # what is drawn anew follows the width a little later
+                page.wait_for_function(f"() => ({WIDE})().length === 0", timeout=10_000)
+            wide = page.evaluate(WIDE)
             assert wide == [], (width, name)
 
 

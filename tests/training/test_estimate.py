@@ -101,6 +101,7 @@ from t4r_lab.training.assembly import build
 from t4r_lab.nn.batches import make_batch, training_batches, training_length, training_windows
 from t4r_lab.data.prepared.dataset import Dataset
 from t4r_lab.spec import RunSpec
+from t4r_lab.training.accelerator import make_accelerator
 from t4r_lab.training.optimizer import make_optimizer
 from t4r_lab.training.trainer import train_step
 
