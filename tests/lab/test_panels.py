@@ -5,6 +5,7 @@ Times are of the thread that is asked, so that a busy machine does not fail them
 
 from __future__ import annotations
 
+import sqlite3
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -92,13 +93,17 @@ def test_a_thousand_recorded_runs_are_read_within_a_second(tmp_path: Path) -> No
     client, experiment = tracking.client_of(tmp_path)
     from mlflow.entities import Metric, Param
 
-    for i in range(1000):
+    for i in range(50):  # most of the time goes to the rows, not to what they hold
         run = client.create_run(experiment, run_name=f"r{i}")
-        if i % 20 == 0:  # most of the time goes to the rows, not to what they hold
-            keys = [
-                tracking.to_key("valid", f"ndcg@{k}", b) for k in (10, 20) for b in (None, "popularity", "successors")
-            ]
-            client.log_batch(run.info.run_id, [Metric(k, 0.1, 0, 0) for k in keys], [Param("model.body.kind", "gru")])
+        keys = [tracking.to_key("valid", f"ndcg@{k}", b) for k in (10, 20) for b in (None, "popularity", "successors")]
+        client.log_batch(run.info.run_id, [Metric(k, 0.1, 0, 0) for k in keys], [Param("model.body.kind", "gru")])
+    bare = client.create_run(experiment, run_name="bare").info.run_id
+    with sqlite3.connect(tmp_path / "mlflow.db") as base:  # the others at once: one by one takes MLflow half a minute
+        for table in ("runs", "tags"):
+            names = [row[1] for row in base.execute(f"PRAGMA table_info({table})")]
+            values = ", ".join("? || run_uuid" if name == "run_uuid" else name for name in names)
+            copy = f"INSERT INTO {table} ({', '.join(names)}) SELECT {values} FROM {table} WHERE run_uuid = ?"
+            base.executemany(copy, [(f"{i}-", bare) for i in range(949)])
     panel = RunsPanel(lambda: None)
     seconds = []
     for _ in range(3):  # the best of three, since other tests work beside this one
