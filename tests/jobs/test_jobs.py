@@ -141,7 +141,7 @@ def test_killed_at_any_moment_a_job_reaches_the_same_result(data: Path, tmp_path
         str(tmp_path),
         str(tmp_path / "spec.yaml"),
         str(seed),
-        "24",
+        str(KILLS),
     ]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=300, check=False)
