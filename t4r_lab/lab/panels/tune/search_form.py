@@ -126,6 +126,15 @@ class SearchForm(w.VBox):
         self.start = w.Button(description="Start", button_style="primary", tooltip="begin this study in the background")
         self.start.on_click(lambda _: self._start())
         self._message = w.HTML()
+        super().__init__(self._arranged(further))
+        self.table.observe(self._ticked, "selected")
+        draft.observe(self._show_knobs, "revision")
+        if estimating is not None:
+            estimating.observe(self._say, "found")
+        self._show_knobs()
+
+    def _arranged(self, further: Section) -> list[w.Widget]:
+        """The knobs beside their ranges and the options, and the line with the button beneath."""
         bar = w.HBox([w.HTML("presets"), *self.presets.values(), self.clear, self.filter])
         foot = w.HBox([self._message, self.start])
         bar.add_class("t4r-actions-bar")
@@ -138,12 +147,7 @@ class SearchForm(w.VBox):
         right.add_class("t4r-options")
         columns = w.HBox([left, right])
         columns.add_class("t4r-columns")
-        super().__init__([columns, foot])
-        self.table.observe(self._ticked, "selected")
-        draft.observe(self._show_knobs, "revision")
-        if estimating is not None:
-            estimating.observe(self._say, "found")
-        self._show_knobs()
+        return [columns, foot]
 
     @property
     def options(self) -> StudyOptions:
