@@ -123,10 +123,10 @@ class Trainer:
     def _epochs(self) -> Generator[Report, None, str]:
         """Epoch after epoch; returns why they ended."""
         train, state = self.spec.train, self.state
+        began = time.monotonic()
         while state.epoch < train.epochs:
             if state.out_of_patience(train.patience):
                 return "early stopping"
-            began = time.monotonic()
             meter = LossMeter(
                 state if self.accelerator.is_main_process else State(), self.model.weights, self.accelerator.device
             )
@@ -134,6 +134,7 @@ class Trainer:
             if state.batch < self.data.steps:
                 return "interrupted"
             yield from self._end_epoch(meter, began)
+            began = time.monotonic()  # before anybody is asked: what an answer takes is in the seconds of some epoch
             if anywhere(self.accelerator, self.should_stop())[0] and state.epoch < train.epochs:
                 return "interrupted"
         return "finished"

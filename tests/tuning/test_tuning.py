@@ -33,6 +33,7 @@ from t4r_lab.tuning import study_record as record
 from t4r_lab.tuning.storage import connect
 from t4r_lab.tuning.storage_address import address
 from t4r_lab.tuning.study_images import FIGURES
+from tests.support.panels import until
 from tests.support.small import small_data, small_spec
 
 SMOOTHING, DROPOUT = "model.heads.0.loss.label_smoothing", "model.body.dropout"
@@ -366,8 +367,7 @@ def test_a_running_trial_is_left_alone(data: Path, tmp_path: Path, formula: list
     assert found.claim("alive") is not None
     done = threading.Thread(target=trial_worker.work, args=(orders(tmp_path),))
     done.start()
-    time.sleep(1)
-    assert Counter(t.state for t in found.trials()) == {"running": 1, "finished": 1}
+    until(lambda: Counter(t.state for t in found.trials()) == {"running": 1, "finished": 1})
     found.lose("alive")
     done.join()
     assert Counter(t.state for t in found.trials()) == {"lost": 1, "finished": 2}
@@ -419,14 +419,17 @@ def test_a_pause_holds_the_trial_and_costs_no_minutes(
     crew = threading.Thread(target=trial_worker.work, args=(orders(tmp_path),))
     crew.start()
     assert begun.wait(60)
-    found.keep(study.UNTIL, time.time() + 1)  # over in the midst of the pause
+    before = time.time()
     lead.pause("s", home=tmp_path)
+    after = time.time()
+    found.keep(study.UNTIL, ends := after + 0.5)  # over in the midst of the pause
     release.set()
     time.sleep(2.5)
     result, trials = lead.report("s", home=tmp_path)
     assert (result.status, [t.state for t in trials], answers) == ("paused", ["running"], [])
+    least = time.time() - after
     assert lead.go_on("s", home=tmp_path)
-    assert found.asked().until == pytest.approx(time.time() + 1, abs=0.6)
+    assert least <= found.asked().until - ends <= time.time() - before
     crew.join()
     assert answers == [False]
     assert held[0] > 1
@@ -472,22 +475,29 @@ def test_no_trial_begins_that_would_not_end_in_time(
         return {"ndcg@5": 0.5}
 
     monkeypatch.setattr(trial, "train", train)
+    clock = Clock(monkeypatch)
     begin(data, tmp_path, minutes=1, pruner="none")
-    assert trial_worker.work(orders(tmp_path, until=time.time() + 1.9)) == 1
+    assert trial_worker.work(orders(tmp_path, until=clock.now + 0.5)) == 1  # a second one would take a second
 
 
 def test_minutes_end_a_study(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def train(*rest: Any) -> dict[str, float]:
-        time.sleep(0.3)
+        clock.now += 10
         return {"ndcg@5": 0.5}
 
     monkeypatch.setattr(trial, "train", train)
+    clock = Clock(monkeypatch)
     begin(data, tmp_path, minutes=1, pruner="none")
-    began = time.time()
-    done = trial_worker.work(orders(tmp_path, until=began + 2))
-    assert 2 <= done <= 6
-    assert time.time() - began < 2.5
-    assert Counter(t.state for t in study.load("s", connect(address(tmp_path, None))).trials()) == {"finished": done}
+    assert trial_worker.work(orders(tmp_path, until=clock.now + 25)) == 3  # begun at 0, 10 and 20
+    assert Counter(t.state for t in study.load("s", connect(address(tmp_path, None))).trials()) == {"finished": 3}
+
+
+class Clock:
+    """The time as a worker sees it, which stands still unless it is moved."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.now = time.time()
+        monkeypatch.setattr(trial_worker, "time", SimpleNamespace(time=lambda: self.now, sleep=time.sleep))
 
 
 @pytest.mark.parametrize("name", ["ece", "ndcg@5"])
