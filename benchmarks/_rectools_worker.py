@@ -52,13 +52,24 @@ def main() -> None:
     )
     seed_everything(job["seed"])
     model = SASRecModel(
-        n_blocks=job["n_layer"], n_heads=job["n_head"], n_factors=job["d_model"], dropout_rate=job["dropout"],
-        session_max_len=job["max_length"], loss="softmax", lr=job["learning_rate"], batch_size=job["batch_size"],
+        n_blocks=job["n_layer"],
+        n_heads=job["n_head"],
+        n_factors=job["d_model"],
+        dropout_rate=job["dropout"],
+        session_max_len=job["max_length"],
+        loss="softmax",
+        lr=job["learning_rate"],
+        batch_size=job["batch_size"],
         get_trainer_func=lambda: Trainer(
-            accelerator="cpu", max_epochs=job["epochs"], callbacks=[Clock()], logger=False, enable_checkpointing=False,
-            enable_progress_bar=False, enable_model_summary=False,
+            accelerator="cpu",
+            max_epochs=job["epochs"],
+            callbacks=[Clock()],
+            logger=False,
+            enable_checkpointing=False,
+            enable_progress_bar=False,
+            enable_model_summary=False,
         ),
-    )  # fmt: skip
+    )
     model.fit(Dataset.construct(events))
     clock = next(c for c in model.fit_trainer.callbacks if isinstance(c, Clock))  # it trains with a copy
     print(

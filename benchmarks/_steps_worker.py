@@ -36,9 +36,12 @@ class Training:
         made = make_sessions(job["sessions"], 0, job["items"], job["length"])
         count = len(made["offsets"]) - 1
         self.sessions = Sessions(
-            {"item_id": made["item_id"].astype(np.int32)}, made["offsets"], np.ones(count, np.int32), {},
+            {"item_id": made["item_id"].astype(np.int32)},
+            made["offsets"],
+            np.ones(count, np.int32),
+            {},
             np.arange(count).astype(str),
-        )  # fmt: skip
+        )
         self.spec = RunSpec.parse(
             {
                 "data": {"path": "in memory", "max_length": job["length"] or int(self.sessions.lengths.max())},

@@ -61,9 +61,16 @@ def write_data(file: Path, users: int | None, folder: Path) -> int:
 def beauty_job(folder: Path, items: int, **changes: Any) -> dict[str, Any]:
     """The GPT-2 shape on the data in `folder`, validated after each epoch."""
     return make_job(
-        folder / "beauty.npz", "gpt2-clm", sizes={"item_id": items + 1}, max_length=50, dropout=0.3, validate=True,
-        filter_seen=True, prior="popularity", **changes,
-    )  # fmt: skip
+        folder / "beauty.npz",
+        "gpt2-clm",
+        sizes={"item_id": items + 1},
+        max_length=50,
+        dropout=0.3,
+        validate=True,
+        filter_seen=True,
+        prior="popularity",
+        **changes,
+    )
 
 
 def side(name: str, job: dict[str, Any]) -> Side:
@@ -131,9 +138,14 @@ def main() -> None:
     figures = {name: summary(results, options.until) for name, results in found.items()}
     first = {name: figures[name]["losses"][0][:1] for name in options.sides}
     content = {
-        "until": options.until, "epochs": options.epochs, "precision": options.precision, "users": options.users,
-        "sides": figures, "ratios": ratios(figures), "losses_agree": losses_agree(first),
-    }  # fmt: skip
+        "until": options.until,
+        "epochs": options.epochs,
+        "precision": options.precision,
+        "users": options.users,
+        "sides": figures,
+        "ratios": ratios(figures),
+        "losses_agree": losses_agree(first),
+    }
     name = "beauty-float32" if options.precision == "float32" else "beauty"
     publish(name, content, options.threads, not options.dry)
 

@@ -32,8 +32,12 @@ def main() -> None:
     found = in_turn(sides, options.runs, options.threads)
     figures = {name: {key: round(median(rs, key), 5) for key in rs[0]} for name, rs in found.items()}
     ratio = round(figures["full"]["step_seconds"] / figures["sampled"]["step_seconds"], 2)
-    publish("catalog", {"items": options.items, "losses": LOSSES, "steps": figures, "sampled_ratio": ratio},
-            options.threads, not options.dry)  # fmt: skip
+    publish(
+        "catalog",
+        {"items": options.items, "losses": LOSSES, "steps": figures, "sampled_ratio": ratio},
+        options.threads,
+        not options.dry,
+    )
 
 
 if __name__ == "__main__":

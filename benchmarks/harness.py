@@ -117,9 +117,13 @@ def machine(threads: int | None = None) -> dict[str, Any]:
         cpu += f" ({', '.join(units)})" if units else ""
     versions = {name: importlib.metadata.version(name) for name in ("torch", "transformers", "numpy", "polars")}
     return {
-        "cpu": cpu, "cores": os.cpu_count(), "threads": threads or os.cpu_count(), "system": platform.system(),
-        "python": platform.python_version(), **versions,
-    }  # fmt: skip
+        "cpu": cpu,
+        "cores": os.cpu_count(),
+        "threads": threads or os.cpu_count(),
+        "system": platform.system(),
+        "python": platform.python_version(),
+        **versions,
+    }
 
 
 def publish(name: str, content: Mapping[str, Any], threads: int | None = None, write: bool = True) -> None:

@@ -28,20 +28,24 @@ def main() -> None:
         items = write_data(options.file, options.users, Path(folder))
         sides = {
             f"{precision} {seed}": Side(
-                sys.executable, "_ours_worker.py",
+                sys.executable,
+                "_ours_worker.py",
                 beauty_job(Path(folder), items, epochs=options.epochs, precision=precision, seed=seed),
             )
-            for seed in range(options.runs) for precision in PRECISIONS
-        }  # fmt: skip
+            for seed in range(options.runs)
+            for precision in PRECISIONS
+        }
         found = in_turn(sides, 1, options.threads)
     best = {p: [max(found[f"{p} {seed}"][0]["ndcg"]) for seed in range(options.runs)] for p in PRECISIONS}
     difference = np.subtract(best["bfloat16"], best["float32"])
     content = {
-        "epochs": options.epochs, "users": options.users,
+        "epochs": options.epochs,
+        "users": options.users,
         "ndcg": {precision: [round(value, 5) for value in values] for precision, values in best.items()},
         "mean": {precision: round(float(np.mean(values)), 5) for precision, values in best.items()},
-        "difference": round(float(difference.mean()), 5), "half_width": round(half_interval(difference.tolist()), 5),
-    }  # fmt: skip
+        "difference": round(float(difference.mean()), 5),
+        "half_width": round(half_interval(difference.tolist()), 5),
+    }
     publish("precision", content, options.threads, not options.dry)
 
 

@@ -20,9 +20,14 @@ from harness import Side, arguments, in_turn, median, publish
 def make_job(**changes: Any) -> dict[str, Any]:
     """What `_steps_worker.py` needs; `length` None: 2 to 20 events, about 7.4."""
     job = {
-        "body": "gpt2", "items": 20_000, "length": None, "batch_size": 128, "sessions": 128 * 40, "steps": 10,
+        "body": "gpt2",
+        "items": 20_000,
+        "length": None,
+        "batch_size": 128,
+        "sessions": 128 * 40,
+        "steps": 10,
         "loss": {"kind": "cross_entropy"},
-    }  # fmt: skip
+    }
     assert set(changes) <= set(job), changes
     return {**job, **changes}
 

@@ -49,37 +49,73 @@ def _both(path: str, form: str, sides: tuple[str, str] = ("ours", "reference")) 
 
 ROWS = [
     *(
-        Row(f"training, {label}, to the reference", target, f"{TRAINING}.{name}.trained_ratio",
-            beside=_both(f"{TRAINING}.{name}.trained_per_second.*", "{:,.0f} sessions/s"))
+        Row(
+            f"training, {label}, to the reference",
+            target,
+            f"{TRAINING}.{name}.trained_ratio",
+            beside=_both(f"{TRAINING}.{name}.trained_per_second.*", "{:,.0f} sessions/s"),
+        )
         for name, (label, target) in PAIRS.items()
     ),
     *(
-        Row(f"an epoch of Beauty, {shape} shape, to {library}", target, f"beauty.ratios.{side}.epoch_{other}",
-            beside=_both("beauty.sides.*.epoch_seconds", "{:.1f} s", (side, other)))
-        for side, shape in SHAPES.items() for other, (library, target) in LIBRARIES.items()
+        Row(
+            f"an epoch of Beauty, {shape} shape, to {library}",
+            target,
+            f"beauty.ratios.{side}.epoch_{other}",
+            beside=_both("beauty.sides.*.epoch_seconds", "{:.1f} s", (side, other)),
+        )
+        for side, shape in SHAPES.items()
+        for other, (library, target) in LIBRARIES.items()
     ),
     *(
-        Row(f"Beauty to NDCG@10 .036, {shape} shape, to the reference", 6, f"beauty.ratios.{side}.until_reference",
-            beside=_both("beauty.sides.*.until_seconds", "{:.0f} s", (side, "reference")))
+        Row(
+            f"Beauty to NDCG@10 .036, {shape} shape, to the reference",
+            6,
+            f"beauty.ratios.{side}.until_reference",
+            beside=_both("beauty.sides.*.until_seconds", "{:.0f} s", (side, "reference")),
+        )
         for side, shape in SHAPES.items()
     ),
     *(
-        Row(f"evaluation, {label}, to the reference", 5, f"{TRAINING}.{name}.evaluated_ratio",
-            beside=_both(f"{TRAINING}.{name}.evaluated_per_second.*", "{:,.0f} sessions/s"))
+        Row(
+            f"evaluation, {label}, to the reference",
+            5,
+            f"{TRAINING}.{name}.evaluated_ratio",
+            beside=_both(f"{TRAINING}.{name}.evaluated_per_second.*", "{:,.0f} sessions/s"),
+        )
         for name, (label, _) in PAIRS.items()
     ),
     *(
-        Row(f"peak memory of training, {label}, to the reference", 0.7, f"{TRAINING}.{name}.memory_ratio",
-            at_least=False, beside=_both(f"{TRAINING}.{name}.peak_gb.*", "{:.2f} GB"))
+        Row(
+            f"peak memory of training, {label}, to the reference",
+            0.7,
+            f"{TRAINING}.{name}.memory_ratio",
+            at_least=False,
+            beside=_both(f"{TRAINING}.{name}.peak_gb.*", "{:.2f} GB"),
+        )
         for name, (label, _) in PAIRS.items()
     ),
-    Row("share of the step's limit, GPT-2", 0.6, "limit.bodies.gpt2.limit_share", "{:.0%}",
-        beside=("products at {:.0f} GFLOP/s", "limit.bodies.gpt2.gflop_per_second")),
+    Row(
+        "share of the step's limit, GPT-2",
+        0.6,
+        "limit.bodies.gpt2.limit_share",
+        "{:.0%}",
+        beside=("products at {:.0f} GFLOP/s", "limit.bodies.gpt2.gflop_per_second"),
+    ),
     Row("waiting for data, share of the epoch", 0.03, "limit.bodies.gpt2.data_share", "{:.1%}", False),
-    Row("a million items, full softmax: memory beyond weights, gradients, optimizer", 0.5,
-        "catalog.steps.full.beyond_gb", "{:.2f} GB", False),
-    Row("a million items: a sampled step to a full one", 30, "catalog.sampled_ratio",
-        beside=_both("catalog.steps.*.step_seconds", "{:.3f} s", ("sampled", "full"))),
+    Row(
+        "a million items, full softmax: memory beyond weights, gradients, optimizer",
+        0.5,
+        "catalog.steps.full.beyond_gb",
+        "{:.2f} GB",
+        False,
+    ),
+    Row(
+        "a million items: a sampled step to a full one",
+        30,
+        "catalog.sampled_ratio",
+        beside=_both("catalog.steps.*.step_seconds", "{:.3f} s", ("sampled", "full")),
+    ),
     Row("`import t4r_lab`", 0.3, "latency.import_seconds", "{:.2f} s", False),
     Row("`t4r-lab --help`", 0.5, "latency.help_seconds", "{:.2f} s", False),
     Row("`Lab()` first view", 2, "lab.first_view_seconds", "{:.2f} s", False),
@@ -87,7 +123,7 @@ ROWS = [
     Row("the Lab, slowest callback", 150, "lab.slowest_callback_ms", "{:.0f} ms", False),
     Row("recommend, one session at 20,000 items, p50", 15, "latency.recommend.one_p50_ms", "{:.1f} ms", False),
     Row("recommend, a batch at 20,000 items", 5000, "latency.recommend.batch_per_second", "{:,.0f} sessions/s"),
-]  # fmt: skip
+]
 
 
 def find(results: Results, path: str) -> Any:
@@ -198,8 +234,13 @@ def draw(curves: Mapping[str, list[dict[str, float]]]) -> None:
         for axis, unit, title in zip(column, (key, "peak_gb"), (words, "peak memory, GB"), strict=True):
             values = [point[unit] for point in curves[name]]
             axis.loglog(sizes, values, marker="o", color="#1f6feb")
-            axis.loglog(sizes, [values[-1] * size / sizes[-1] for size in sizes], linestyle=":", color="gray",
-                        label="in proportion")  # fmt: skip
+            axis.loglog(
+                sizes,
+                [values[-1] * size / sizes[-1] for size in sizes],
+                linestyle=":",
+                color="gray",
+                label="in proportion",
+            )
             axis.set(xlabel=label, ylabel=title)
             axis.set_xticks(sizes, [f"{size:,}" for size in sizes])
             axis.minorticks_off()

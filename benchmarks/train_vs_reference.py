@@ -29,7 +29,7 @@ from harness import (
     median,
     publish,
     write_sessions,
-)  # fmt: skip
+)
 
 PAIRS = {"gpt2-clm": ("gpt2", "clm"), "xlnet-mlm": ("xlnet", "mlm"), "gru-clm": ("gru", "clm")}
 FEATURES = ["category", "price", "recency"]
@@ -44,12 +44,29 @@ def make_job(data: Path, pair: str, **changes: Any) -> dict[str, Any]:
     """
     body, masking = PAIRS[pair]
     job = {
-        "data": str(data), "sizes": {"item_id": ITEMS + 1, "category": CATEGORIES + 2}, "columns": ["item_id"],
-        "epochs": 3, "validate": False, "until": 1.0, "filter_seen": False, "max_length": LONGEST,
-        "body": body, "masking": masking, "probability": 0.2, "d_model": 64, "n_head": 4, "n_layer": 2, "dropout": 0.1,
-        "batch_size": 128, "learning_rate": 1e-3, "precision": "auto", "seed": 0,
-        "prior": "uniform", "order": None, "compile": False,
-    }  # fmt: skip
+        "data": str(data),
+        "sizes": {"item_id": ITEMS + 1, "category": CATEGORIES + 2},
+        "columns": ["item_id"],
+        "epochs": 3,
+        "validate": False,
+        "until": 1.0,
+        "filter_seen": False,
+        "max_length": LONGEST,
+        "body": body,
+        "masking": masking,
+        "probability": 0.2,
+        "d_model": 64,
+        "n_head": 4,
+        "n_layer": 2,
+        "dropout": 0.1,
+        "batch_size": 128,
+        "learning_rate": 1e-3,
+        "precision": "auto",
+        "seed": 0,
+        "prior": "uniform",
+        "order": None,
+        "compile": False,
+    }
     unknown = set(changes) - set(job) - {"valid_sessions"}
     assert not unknown, unknown
     return {**job, **changes}

@@ -45,14 +45,18 @@ HOUSE: tuple[dict[str, Wing], ...] = (
             ("lab.state",),
             ("lab.panels",),
             (
-                "lab.panels.data", "lab.panels.architecture", "lab.panels.train", "lab.panels.tune", "lab.panels.runs",
+                "lab.panels.data",
+                "lab.panels.architecture",
+                "lab.panels.train",
+                "lab.panels.tune",
+                "lab.panels.runs",
                 "lab.panels.recommend",
             ),
             ("lab",),
         ),
     },
     {"t4r_lab": (("__init__", "__main__"),)},
-)  # fmt: skip
+)
 """Floors from the ground up: wing → its own floors, each with its rooms."""
 
 

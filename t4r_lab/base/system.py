@@ -90,9 +90,15 @@ def apart(
     if WINDOWS:
         raise InputError("the background: Windows can't hand a lock on; use WSL, or train in the foreground")
     subprocess.Popen(
-        command, pass_fds=[lock], stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=OWN_SESSION,
-        cwd=folder, env=environment,
-    )  # fmt: skip
+        command,
+        pass_fds=[lock],
+        stdin=subprocess.DEVNULL,
+        stdout=log,
+        stderr=log,
+        start_new_session=OWN_SESSION,
+        cwd=folder,
+        env=environment,
+    )
 
 
 OWN_SESSION = not WINDOWS

@@ -76,10 +76,12 @@ def table(
             break
         widths[widest] -= 1
     return "\n\n".join(
-        "\n".join(_line([columns[i][row] for i in block], [widths[i] for i in block], [i in numbers for i in block])
-                  for row in range(len(rows) + 1))
+        "\n".join(
+            _line([columns[i][row] for i in block], [widths[i] for i in block], [i in numbers for i in block])
+            for row in range(len(rows) + 1)
+        )
         for block in _blocks(widths, most)
-    )  # fmt: skip
+    )
 
 
 def _line(cells: Sequence[str], widths: Sequence[int], right: Sequence[bool]) -> str:

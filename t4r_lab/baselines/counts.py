@@ -109,9 +109,11 @@ BASELINES: dict[str, Callable[[Sessions, int], Scorer]] = {"popularity": Popular
 
 
 def evaluate(
-    scorer: Scorer, sessions: Sessions, evaluation: EvaluationSpec,
+    scorer: Scorer,
+    sessions: Sessions,
+    evaluation: EvaluationSpec,
     watch: Callable[[Tensor, Tensor, Tensor | None], None] | None = None,
-) -> Ranks:  # fmt: skip
+) -> Ranks:
     """Rank every target of `sessions` by a scorer that sees the whole prefix; `watch` sees its scores."""
     longest = int(np.diff(sessions.offsets).max(initial=1))
     windows = evaluation_windows(sessions, longest, evaluation.positions, causal=False)

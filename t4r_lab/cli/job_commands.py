@@ -20,9 +20,12 @@ from t4r_lab.cli.options import add_json, show
 
 def _add_jobs(sub: argparse.ArgumentParser) -> None:
     sub.add_argument(
-        "action", nargs="?", choices=["list", "attach", "pause", "stop", "resume", "cancel"], default="list",
+        "action",
+        nargs="?",
+        choices=["list", "attach", "pause", "stop", "resume", "cancel"],
+        default="list",
         help="pause and stop end after the batch and can be resumed; cancel is for good",
-    )  # fmt: skip
+    )
     sub.add_argument("id", nargs="?", help="a job's id or the beginning of it")
     add_json(sub)
 

@@ -88,9 +88,13 @@ def make_parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(metavar="COMMAND", required=True, parser_class=Parser)
     for name, (command, help, example, add) in COMMANDS.items():
         sub = commands.add_parser(
-            name, help=help, description=help[0].upper() + help[1:] + ".", epilog=f"example: t4r-lab {example}",
-            formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False,
-        )  # fmt: skip
+            name,
+            help=help,
+            description=help[0].upper() + help[1:] + ".",
+            epilog=f"example: t4r-lab {example}",
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+            allow_abbrev=False,
+        )
         add(sub)
         sub.set_defaults(command=command)
     return parser
@@ -128,9 +132,15 @@ def _prepare(options: argparse.Namespace) -> None:
     events = options.events if len(options.events) > 1 else options.events[0]
     with Console() as console:
         dataset = prepare(
-            events, options.out, PrepareOptions.parse(given), test=options.test, items=options.items,
-            users=options.users, on_report=console, force=options.force,
-        )  # fmt: skip
+            events,
+            options.out,
+            PrepareOptions.parse(given),
+            test=options.test,
+            items=options.items,
+            users=options.users,
+            on_report=console,
+            force=options.force,
+        )
     from t4r_lab.data.pipeline.describe import describe
 
     content = {"path": str(dataset.path), "digest": dataset.digest, "profile": dataset.profile}
@@ -163,9 +173,12 @@ def _describe(options: argparse.Namespace) -> None:
     dataset = Dataset.open(options.what)
     checks = [asdict(found) for found in findings(dataset.profile)]
     content = {
-        "path": str(dataset.path), "digest": dataset.digest, "schema": dataset.schema.to_dict(),
-        "profile": dataset.profile, "checks": checks,
-    }  # fmt: skip
+        "path": str(dataset.path),
+        "digest": dataset.digest,
+        "schema": dataset.schema.to_dict(),
+        "profile": dataset.profile,
+        "checks": checks,
+    }
     show(options, content, lambda: describe(dataset))
 
 
@@ -242,10 +255,15 @@ def _preset(options: argparse.Namespace, changes: dict[str, Any]) -> Any:
 
 def _result(result: Any) -> dict[str, Any]:
     content = {
-        "run_id": result.run_id, "name": result.name, "status": result.status, "valid": result.valid,
-        "baselines": result.baselines, "best_epoch": result.best_epoch, "seconds": round(result.seconds, 1),
+        "run_id": result.run_id,
+        "name": result.name,
+        "status": result.status,
+        "valid": result.valid,
+        "baselines": result.baselines,
+        "best_epoch": result.best_epoch,
+        "seconds": round(result.seconds, 1),
         "warnings": result.warnings,
-    }  # fmt: skip
+    }
     return content if result.test is None else {**content, "test": result.test}
 
 
@@ -268,9 +286,12 @@ def _add_compare(sub: argparse.ArgumentParser) -> None:
     sub.add_argument("runs", nargs="+", metavar="RUN", help="ids or names of runs")
     sub.add_argument("--metric", help="what they are judged by (default: what the first run monitors)")
     sub.add_argument(
-        "--cases", type=int, default=0, metavar="N",
+        "--cases",
+        type=int,
+        default=0,
+        metavar="N",
         help="list the N cases that the first run wins and loses most against the second, or else a baseline",
-    )  # fmt: skip
+    )
     add_json(sub)
 
 
@@ -286,11 +307,17 @@ def _compare(options: argparse.Namespace) -> None:
     other = options.runs[1] if len(options.runs) > 1 else None
     cases = won_and_lost(options.runs[0], other, options.cases) if options.cases else None
     content = {
-        "runs": [asdict(row) for row in compared.runs], "valid": compared.metrics, "specs": compared.specs,
+        "runs": [asdict(row) for row in compared.runs],
+        "valid": compared.metrics,
+        "specs": compared.specs,
         "differences": [{**asdict(d), "sentence": d.sentence} for d in compared.differences],
-        "remarks": compared.remarks, "warnings": compared.warnings, "intervals": found.intervals,
-        "curves": found.curves, "slices": found.slices, "reliability": found.reliability,
-    }  # fmt: skip
+        "remarks": compared.remarks,
+        "warnings": compared.warnings,
+        "intervals": found.intervals,
+        "curves": found.curves,
+        "slices": found.slices,
+        "reliability": found.reliability,
+    }
     if cases:
         content["cases"] = asdict(cases)
     show(
@@ -346,9 +373,11 @@ def _recommend(options: argparse.Namespace) -> None:
     rows = read_json(frame.to_json(orient="records"), "recommendations") if options.json and not options.out else []
     left_out = LeftOut(**frame.attrs["left_out"])
     content = {
-        "sessions": int(frame["session"].nunique()), "rows": len(frame), "out": options.out,
+        "sessions": int(frame["session"].nunique()),
+        "rows": len(frame),
+        "out": options.out,
         "left_out": asdict(left_out),
-    }  # fmt: skip
+    }
     text = f"{len(frame)} rows in {options.out}" if options.out else output.frame_text(frame, 40)
     said = f"{text}\n{left_out.words}" if left_out.words else text
     show(options, {**content, "recommendations": rows} if rows else content, lambda: said)
@@ -363,21 +392,27 @@ def _events(items: list[str]) -> Any:
 COMMANDS: dict[str, tuple[Callable[..., Any], str, str, Callable[..., None]]] = {
     "prepare": (_prepare, "turn raw events into a prepared folder", "prepare clicks.csv --out data/shop", _add_prepare),
     "describe": (
-        _describe, "show what a prepared folder holds, or what a spec builds and takes", "describe mlruns/data/shop",
+        _describe,
+        "show what a prepared folder holds, or what a spec builds and takes",
+        "describe mlruns/data/shop",
         _add_describe,
     ),
     "train": (_train, "train a spec and record the run", "train spec.yaml --set train.epochs=5", _add_train),
     "evaluate": (_evaluate, "score a recorded run", "evaluate 3f2a9c1d --split test", _add_evaluate),
     "compare": (_compare, "put runs side by side, with their baselines", "compare xlnet-mlm gpt2-clm", _add_compare),
     "promote": (
-        _promote, "give a run an alias in the registry, with its score on the test part", "promote 3f2a9c1d",
+        _promote,
+        "give a run an alias in the registry, with its score on the test part",
+        "promote 3f2a9c1d",
         _add_promote,
     ),
     **STUDY_COMMANDS,
     "recommend": (
-        _recommend, "give next items for new sessions", "recommend 3f2a9c1d --sessions new.csv --out top.csv",
+        _recommend,
+        "give next items for new sessions",
+        "recommend 3f2a9c1d --sessions new.csv --out top.csv",
         _add_recommend,
     ),
     **PLACE_COMMANDS,
-}  # fmt: skip
+}
 """Command → what it calls, its help, an example, and what adds its options."""

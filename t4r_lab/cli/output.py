@@ -88,8 +88,10 @@ def _figure(value: float | None) -> str:
 def frame_text(frame: Any, most: int) -> str:
     """The first rows of a data frame."""
     head = [str(name) for name in frame.columns]
-    rows = [["" if v is None else f"{v:.4g}" if isinstance(v, float) else str(v) for v in row]
-            for row in frame.head(most).itertuples(index=False)]  # fmt: skip
+    rows = [
+        ["" if v is None else f"{v:.4g}" if isinstance(v, float) else str(v) for v in row]
+        for row in frame.head(most).itertuples(index=False)
+    ]
     numbers = [i for i, kind in enumerate(frame.dtypes) if kind.kind in "if"]
     more = f"\n… and {len(frame) - most:,} more rows" if len(frame) > most else ""
     return table(head, rows, numbers) + more
@@ -100,11 +102,15 @@ def jobs_text(rows: Sequence[Status]) -> str:
     head = ["job", "state", "done", "ran", "left", "name"]
     lines = [
         [
-            s.id, s.state, f"{100 * s.done // s.total} %" if s.total else "",
-            _time(s.heartbeat - s.started) if s.started else "", "" if s.eta is None else _time(s.eta), s.name,
+            s.id,
+            s.state,
+            f"{100 * s.done // s.total} %" if s.total else "",
+            _time(s.heartbeat - s.started) if s.started else "",
+            "" if s.eta is None else _time(s.eta),
+            s.name,
         ]
         for s in rows
-    ]  # fmt: skip
+    ]
     return table(head, lines, [2, 3, 4])
 
 
@@ -113,11 +119,15 @@ def studies_text(rows: Sequence[Listed]) -> str:
     head = ["study", "state", "trials", "began", "ran", "best"]
     lines = [
         [
-            s.name, s.status, str(s.trials), datetime.fromtimestamp(s.began).strftime("%m-%d %H:%M") if s.began else "",
-            _time(s.seconds), _values(s.best),
+            s.name,
+            s.status,
+            str(s.trials),
+            datetime.fromtimestamp(s.began).strftime("%m-%d %H:%M") if s.began else "",
+            _time(s.seconds),
+            _values(s.best),
         ]
         for s in rows
-    ]  # fmt: skip
+    ]
     return table(head, lines, [2, 4])
 
 
@@ -147,8 +157,10 @@ def study_text(result: StudyResult, trials: Sequence[Trial] = ()) -> str:
     word = "best" if len(result.objectives) == 1 else f"of {len(result.front)} that no other beats, best at the first"
     best = result.front[0]
     lines.append(f"trial {best.number}, {word}: {_values(best.values)}")
-    lines += [f"  {path}: {value:.4g}" if isinstance(value, float) else f"  {path}: {value}"
-              for path, value in best.params.items()]  # fmt: skip
+    lines += [
+        f"  {path}: {value:.4g}" if isinstance(value, float) else f"  {path}: {value}"
+        for path, value in best.params.items()
+    ]
     for objective, shares in result.importance.items():
         if shares:
             words = ", ".join(f"{path} {100 * share:.0f} %" for path, share in list(shares.items())[:5])

@@ -28,9 +28,12 @@ def _add_tune(sub: argparse.ArgumentParser) -> None:
     sub.add_argument("spec", help="YAML or JSON spec, the one that trial 0 tries; may have a section `search:`")
     sub.add_argument("--study", metavar="NAME", help="name of the study, an existing one goes on (default: the spec's)")
     sub.add_argument(
-        "--search", action="append", default=[], metavar="path[=low:high[:log]]",
+        "--search",
+        action="append",
+        default=[],
+        metavar="path[=low:high[:log]]",
         help="search a path over its own range, another one, or choices: path=a,b,c; repeatable",
-    )  # fmt: skip
+    )
     sub.add_argument("--set", action="append", default=[], metavar="path=value", help="change the spec; repeatable")
     for knob in walk(StudyOptions()):
         if knob.path != "space":
@@ -58,9 +61,10 @@ def _tune(options: argparse.Namespace) -> int:
 
         study = launch(spec, asked, options.study or spec.name, homes.ensure(), options.storage)
         show(
-            options, {"study": study.name, "log": str(study.folder / "log.txt")},
+            options,
+            {"study": study.name, "log": str(study.folder / "log.txt")},
             lambda: f"study {study.name} runs in the background; see `t4r-lab studies show {study.name}`",
-        )  # fmt: skip
+        )
         return 0
     # else whoever ends this process alone, as `timeout` does, would leave its workers working
     system.stop_as_interrupted()
@@ -73,12 +77,20 @@ def _study(result: Any) -> dict[str, Any]:
     best = result.front[0] if result.front else None
     trial = lambda t: {"trial": t.number, "values": t.values, "params": t.params, "metrics": t.metrics}  # noqa: E731
     return {
-        "study": result.name, "run_id": result.run_id, "status": result.status, "storage": result.storage,
-        "trials": result.counts, "objectives": list(result.objectives), "best": trial(best) if best else None,
-        "valid": best.metrics if best else {}, "start": trial(result.start) if result.start else None,
-        "front": [trial(t) for t in result.front], "importance": result.importance,
-        "spec": result.best.to_dict() if result.best else None, "seconds": round(result.seconds, 1),
-    }  # fmt: skip
+        "study": result.name,
+        "run_id": result.run_id,
+        "status": result.status,
+        "storage": result.storage,
+        "trials": result.counts,
+        "objectives": list(result.objectives),
+        "best": trial(best) if best else None,
+        "valid": best.metrics if best else {},
+        "start": trial(result.start) if result.start else None,
+        "front": [trial(t) for t in result.front],
+        "importance": result.importance,
+        "spec": result.best.to_dict() if result.best else None,
+        "seconds": round(result.seconds, 1),
+    }
 
 
 def _add_worker(sub: argparse.ArgumentParser) -> None:
@@ -110,10 +122,13 @@ def _worker(options: argparse.Namespace) -> None:
 
 def _add_studies(sub: argparse.ArgumentParser) -> None:
     sub.add_argument(
-        "action", nargs="?", choices=["list", "show", "pause", "resume", "stop"], default="list",
+        "action",
+        nargs="?",
+        choices=["list", "show", "pause", "resume", "stop"],
+        default="list",
         help="show: every trial with its reason; pause: all workers wait after the batch, with their trials; stop: "
         "they end after it, and their trials are tried again; resume: at once after a pause, else in the background",
-    )  # fmt: skip
+    )
     sub.add_argument("study", nargs="?", help="name of the study")
     _storage(sub)
     add_json(sub)
@@ -143,9 +158,10 @@ def _studies(options: argparse.Namespace) -> None:
         resume(options.study, homes.ensure(), options.storage)
     result, trials = lead.report(options.study, storage=options.storage)
     show(
-        options, {**_study(result), "table": [asdict(trial) for trial in trials]},
+        options,
+        {**_study(result), "table": [asdict(trial) for trial in trials]},
         lambda: output.study_text(result, trials),
-    )  # fmt: skip
+    )
 
 
 def _add_finalize(sub: argparse.ArgumentParser) -> None:
@@ -163,24 +179,32 @@ def _finalize(options: argparse.Namespace) -> None:
 
     final = finalize(options.study, options.seeds, options.trial, storage=options.storage)
     content = asdict(final)
-    content["study"], content["differences"] = content.pop("name"), [
-        {**asdict(d), "sentence": d.sentence} for d in final.differences
-    ]  # fmt: skip
+    content["study"], content["differences"] = (
+        content.pop("name"),
+        [{**asdict(d), "sentence": d.sentence} for d in final.differences],
+    )
     show(options, content, lambda: output.final_text(final))
 
 
 STUDY_COMMANDS: dict[str, tuple[Callable[..., Any], str, str, Callable[..., None]]] = {
     "tune": (
-        _tune, "search for a better spec", "tune spec.yaml --presets regularizers --trials 40 --workers 2", _add_tune,
+        _tune,
+        "search for a better spec",
+        "tune spec.yaml --presets regularizers --trials 40 --workers 2",
+        _add_tune,
     ),
     "worker": (
-        _worker, "try specs of a study begun elsewhere", "worker --study shop --storage postgresql://lab@host/studies",
+        _worker,
+        "try specs of a study begun elsewhere",
+        "worker --study shop --storage postgresql://lab@host/studies",
         _add_worker,
     ),
     "studies": (_studies, "list, show, pause, resume or stop studies", "studies show shop", _add_studies),
     "finalize": (
-        _finalize, "train the best spec of a study anew and look at the test part", "finalize shop --seeds 3",
+        _finalize,
+        "train the best spec of a study anew and look at the test part",
+        "finalize shop --seeds 3",
         _add_finalize,
     ),
-}  # fmt: skip
+}
 """Command → what it calls, its help, an example, and what adds its options."""

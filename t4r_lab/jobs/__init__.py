@@ -10,6 +10,6 @@ from t4r_lab.jobs.job import (
     all_jobs,
     find,
     launch,
-)  # fmt: skip
+)
 
 __all__ = ["ACTIVE", "ASKED", "EVENTS", "LOG_BYTES", "Job", "Status", "all_jobs", "find", "launch"]

@@ -132,9 +132,13 @@ def work(job: Job) -> int:
             return 0
         spec = tracking.on_its_data(job.home, job.spec(), earlier.digest) if earlier else job.spec()
         result = run.run(
-            spec, home=job.home, on_report=reporter, should_stop=lambda: job.asked() in ASKED,
-            folder=job.checkpoints, resume=earlier.run_id if earlier else None,
-        )  # fmt: skip
+            spec,
+            home=job.home,
+            on_report=reporter,
+            should_stop=lambda: job.asked() in ASKED,
+            folder=job.checkpoints,
+            resume=earlier.run_id if earlier else None,
+        )
     except InputError as error:
         reporter.end(state="failed", error=str(error))
         say(f"error: {error}")

@@ -198,10 +198,17 @@ def _as_cases(asked: Recommender, against: str, frame: pl.DataFrame) -> list[Cas
         *items, target = asked.items([*before, case["target"]])
         found.append(
             Case(
-                asked.row.digest, str(sessions.ids[case["session"]]), case["session"], case["position"], items, target,
-                case["rank"], against, case["other"],
+                asked.row.digest,
+                str(sessions.ids[case["session"]]),
+                case["session"],
+                case["position"],
+                items,
+                target,
+                case["rank"],
+                against,
+                case["other"],
             )
-        )  # fmt: skip
+        )
     return found
 
 

@@ -60,9 +60,13 @@ class Comparison:
 
 
 def compare(
-    runs: list[str], *, home: str | Path | None = None, seed: int = 0, metric: str | None = None,
+    runs: list[str],
+    *,
+    home: str | Path | None = None,
+    seed: int = 0,
+    metric: str | None = None,
     files: tracking.Artifacts | None = None,
-) -> Comparison:  # fmt: skip
+) -> Comparison:
     """Compare recorded runs on the validation part, the baselines beside them.
 
     Every pair of runs, and each run with the better baseline, is judged at `metric`, by default the first run's

@@ -50,10 +50,17 @@ def _evaluate(home: Path, run: str, part: str, on_report: OnReport) -> RunResult
     record.warn(part, warnings)
     metrics = judgment.metrics()
     return RunResult(
-        row.run_id, row.name, row.status, metrics.get("valid", row.valid), metrics.get("test"),
-        judgment.baseline_metrics(), 0,
-        row.seconds, home, [*row.warnings.get("train", []), *warnings],
-    )  # fmt: skip
+        row.run_id,
+        row.name,
+        row.status,
+        metrics.get("valid", row.valid),
+        metrics.get("test"),
+        judgment.baseline_metrics(),
+        0,
+        row.seconds,
+        home,
+        [*row.warnings.get("train", []), *warnings],
+    )
 
 
 def data_of(row: tracking.RunRow, spec: RunSpec) -> Dataset:

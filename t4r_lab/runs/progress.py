@@ -133,9 +133,14 @@ class Console:
 
         if self._bar is None:
             self._bar = tqdm(
-                total=report.total, desc=clean_line(report.stage), unit=f" {report.unit}", leave=False, file=sys.stderr,
-                dynamic_ncols=True, initial=report.done,
-            )  # fmt: skip
+                total=report.total,
+                desc=clean_line(report.stage),
+                unit=f" {report.unit}",
+                leave=False,
+                file=sys.stderr,
+                dynamic_ncols=True,
+                initial=report.done,
+            )
         self._bar.update(report.done - self._bar.n)
         if "loss" in report.figures:
             self._bar.set_postfix_str(f"loss {report.figures['loss']:.3f}", refresh=False)

@@ -65,9 +65,14 @@ def run(
 
 
 def _run(
-    spec: RunSpec, home: Path, test: bool, on_report: OnReport, should_stop: Callable[[], bool], folder: Path | None,
+    spec: RunSpec,
+    home: Path,
+    test: bool,
+    on_report: OnReport,
+    should_stop: Callable[[], bool],
+    folder: Path | None,
     resume: str | None,
-) -> RunResult:  # fmt: skip
+) -> RunResult:
     if not guard.is_main():
         on_report = silent
     # ── everything is refused before anything is written
@@ -177,9 +182,17 @@ class _Training:
             self.record.finish(status, stopped.reason)
         metrics, words = judgment.metrics(), [line for part in warnings.values() for line in part]
         return RunResult(
-            self.run_id, spec.name, status, metrics.get("valid", {}), metrics.get("test"), judgment.baseline_metrics(),
-            stopped.best_epoch, stopped.seconds, experiment.home, words,
-        )  # fmt: skip
+            self.run_id,
+            spec.name,
+            status,
+            metrics.get("valid", {}),
+            metrics.get("test"),
+            judgment.baseline_metrics(),
+            stopped.best_epoch,
+            stopped.seconds,
+            experiment.home,
+            words,
+        )
 
     def _baselines(self) -> dict[str, Judged]:
         """The baselines on the validation part, reported and recorded at once."""

@@ -45,12 +45,24 @@ def to_python(spec: RunSpec, schema: Schema) -> str:
         parts.append(f"body = {merged}")
     parts += [_heads(spec, schema, body, names), _training(spec, names)]
     settings = _settings(spec, names)
-    return "\n".join([
-        f"# {json.dumps(spec.name)} as a program: the same model, trained in the same way.",
-        "from pathlib import Path", "", "import torch", "", "import t4r_lab as t4r", *names.imports(), "",
-        f"data = t4r.Dataset.open({_code(spec.data.path)})", settings,
-        f"torch.manual_seed({spec.train.seed})  # of the first weights", "", "\n\n".join(parts), "",
-    ])  # fmt: skip
+    return "\n".join(
+        [
+            f"# {json.dumps(spec.name)} as a program: the same model, trained in the same way.",
+            "from pathlib import Path",
+            "",
+            "import torch",
+            "",
+            "import t4r_lab as t4r",
+            *names.imports(),
+            "",
+            f"data = t4r.Dataset.open({_code(spec.data.path)})",
+            settings,
+            f"torch.manual_seed({spec.train.seed})  # of the first weights",
+            "",
+            "\n\n".join(parts),
+            "",
+        ]
+    )
 
 
 class _Names:

@@ -14,9 +14,19 @@ from t4r_lab.spec.run_spec import explain
 
 Kind = Literal["categorical", "continuous", "timestamp"]
 TIME_FORMS = (
-    "seconds", "milliseconds", "microseconds", "nanoseconds", "minutes", "hours", "days", "spreadsheet", "dates",
-    "day-first", "month-first", "order",
-)  # fmt: skip
+    "seconds",
+    "milliseconds",
+    "microseconds",
+    "nanoseconds",
+    "minutes",
+    "hours",
+    "days",
+    "spreadsheet",
+    "dates",
+    "day-first",
+    "month-first",
+    "order",
+)
 """Words for how times are read; `docs/data.md` says what each is. A format as strptime takes it is another way."""
 READING = ("layout", "columns", "separator")
 """Options that say how a file is taken apart, before its columns are known."""

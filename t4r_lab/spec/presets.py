@@ -35,27 +35,42 @@ APPENDIX = "Transformers4Rec (de Souza Pereira Moreira et al., RecSys '21), onli
 
 PRESETS: dict[str, Preset] = {
     "xlnet-rtd": Preset(
-        "XLNet · replaced items (paper)", APPENDIX,
+        "XLNet · replaced items (paper)",
+        APPENDIX,
         _paper(
             {"kind": "xlnet", "d_model": 384, "n_head": 4, "n_layer": 4, "dropout": 0.0},
-            {"kind": "rtd", "probability": 0.3, "weight": 1.0}, {"dropout": 0.3, "init_std": 0.11}, 0.3,
-            learning_rate=2.805e-4, weight_decay=3.48e-6, batch_size=320,
+            {"kind": "rtd", "probability": 0.3, "weight": 1.0},
+            {"dropout": 0.3, "init_std": 0.11},
+            0.3,
+            learning_rate=2.805e-4,
+            weight_decay=3.48e-6,
+            batch_size=320,
         ),
     ),
     "xlnet-mlm": Preset(
-        "XLNet · masked (paper)", APPENDIX,
+        "XLNet · masked (paper)",
+        APPENDIX,
         _paper(
             {"kind": "xlnet", "d_model": 320, "n_head": 8, "n_layer": 2, "dropout": 0.0},
-            {"kind": "mlm", "probability": 0.3}, {"dropout": 0.3, "init_std": 0.09}, 0.6,
-            learning_rate=5.427e-4, weight_decay=5.86e-6, batch_size=384,
+            {"kind": "mlm", "probability": 0.3},
+            {"dropout": 0.3, "init_std": 0.09},
+            0.6,
+            learning_rate=5.427e-4,
+            weight_decay=5.86e-6,
+            batch_size=384,
         ),
     ),
     "gpt2": Preset(
-        "GPT-2 · causal (paper)", APPENDIX,
+        "GPT-2 · causal (paper)",
+        APPENDIX,
         _paper(
-            {"kind": "gpt2", "d_model": 192, "n_head": 1, "n_layer": 2, "dropout": 0.1}, {"kind": "clm"},
-            {"dropout": 0.3, "init_std": 0.05, "shared_embeddings": 0.08}, 0.2,
-            learning_rate=2.622e-4, weight_decay=2.92e-6, batch_size=320,
+            {"kind": "gpt2", "d_model": 192, "n_head": 1, "n_layer": 2, "dropout": 0.1},
+            {"kind": "clm"},
+            {"dropout": 0.3, "init_std": 0.05, "shared_embeddings": 0.08},
+            0.2,
+            learning_rate=2.622e-4,
+            weight_decay=2.92e-6,
+            batch_size=320,
         ),
     ),
     "gru4rec": Preset(
@@ -83,7 +98,12 @@ PRESETS: dict[str, Preset] = {
                 "inputs": {"features": {"item_id": {}}, "dropout": 0.5},
                 "masking": {"kind": "clm"},
                 "body": {
-                    "kind": "sasrec", "d_model": 50, "n_head": 1, "n_layer": 2, "dropout": 0.5, "activation": "relu",
+                    "kind": "sasrec",
+                    "d_model": 50,
+                    "n_head": 1,
+                    "n_layer": 2,
+                    "dropout": 0.5,
+                    "activation": "relu",
                 },
             },
             "train": {"epochs": 200, "patience": 10, "batch_size": 128, "learning_rate": 1e-3, "weight_decay": 0.0},
@@ -104,7 +124,7 @@ PRESETS: dict[str, Preset] = {
             "train": {"epochs": 200, "patience": 10, "batch_size": 128, "learning_rate": 1e-3},
         },
     ),
-}  # fmt: skip
+}
 """Name → preset, in the order in which faces offer them."""
 
 

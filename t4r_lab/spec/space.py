@@ -134,19 +134,39 @@ HEAD = "HEAD"
 """Stands for the head that predicts the next item."""
 SEARCH_PRESETS: dict[str, tuple[str, ...]] = {
     "regularizers": (
-        f"{HEAD}.loss.label_smoothing", f"{HEAD}.temperature", "model.inputs.dropout", "model.body.dropout",
-        "train.weight_decay", "model.inputs.shared_embeddings", "model.inputs.swap_noise", "model.inputs.layer_norm",
+        f"{HEAD}.loss.label_smoothing",
+        f"{HEAD}.temperature",
+        "model.inputs.dropout",
+        "model.body.dropout",
+        "train.weight_decay",
+        "model.inputs.shared_embeddings",
+        "model.inputs.swap_noise",
+        "model.inputs.layer_norm",
     ),
     "paper": (
-        "model.body.d_model", "model.body.n_layer", "model.body.n_head", "model.body.dropout", "model.inputs.dropout",
-        "train.learning_rate", "train.weight_decay", "train.batch_size", f"{HEAD}.loss.label_smoothing",
-        "model.inputs.init_std", "model.inputs.shared_embeddings", "model.masking.probability",
-        "model.masking.max_span_length", "model.masking.weight",
+        "model.body.d_model",
+        "model.body.n_layer",
+        "model.body.n_head",
+        "model.body.dropout",
+        "model.inputs.dropout",
+        "train.learning_rate",
+        "train.weight_decay",
+        "train.batch_size",
+        f"{HEAD}.loss.label_smoothing",
+        "model.inputs.init_std",
+        "model.inputs.shared_embeddings",
+        "model.masking.probability",
+        "model.masking.max_span_length",
+        "model.masking.weight",
     ),
     "architecture": (
-        "model.body.kind", "model.body.d_model", "model.body.n_layer", "model.body.n_head", f"{HEAD}.weight_tying",
+        "model.body.kind",
+        "model.body.d_model",
+        "model.body.n_layer",
+        "model.body.n_head",
+        f"{HEAD}.weight_tying",
     ),
-}  # fmt: skip
+}
 """Paths that are searched together, each over its knob's own range; those that a spec lacks are left out.
 ``paper``: the space of de Souza Pereira Moreira et al. (2021), tables of the appendix."""
 

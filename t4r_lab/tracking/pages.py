@@ -72,9 +72,12 @@ class Server:
                 probe.bind(("127.0.0.1", 0))
                 self._port = probe.getsockname()[1]
             self._process = subprocess.Popen(
-                [sys.executable, "-m", *command(self.home, self._port)], env=environment(),
-                stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-            )  # fmt: skip
+                [sys.executable, "-m", *command(self.home, self._port)],
+                env=environment(),
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+            )
         deadline = time.monotonic() + SECONDS
         while time.monotonic() < deadline and self._process.poll() is None:
             with socket.socket() as probe:

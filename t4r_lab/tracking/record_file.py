@@ -21,9 +21,12 @@ from t4r_lab.base.files import locked
 FOLDER = "t4r.folder"
 """The tag with the folder of a run's checkpoints."""
 BELOW_ARTIFACTS = (
-    ("experiments", "artifact_location"), ("runs", "artifact_uri"), ("logged_models", "artifact_location"),
-    ("model_versions", "source"), ("model_versions", "storage_location"),
-)  # fmt: skip
+    ("experiments", "artifact_location"),
+    ("runs", "artifact_uri"),
+    ("logged_models", "artifact_location"),
+    ("model_versions", "source"),
+    ("model_versions", "storage_location"),
+)
 """Columns of URIs below that of the artifacts."""
 BELOW_HOME = (("tags", "value", f"key = '{FOLDER}'"), ("datasets", "dataset_source", "1"))
 """Columns of paths that may lie below the home, in which rows."""

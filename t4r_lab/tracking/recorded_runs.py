@@ -105,11 +105,24 @@ def _row(home: Path, run: Any) -> RunRow:
     folder = str(home / tags[FOLDER]) if tags.get(FOLDER) else ""
     warnings = {k.removeprefix(WARNINGS): v.splitlines() for k, v in tags.items() if k.startswith(WARNINGS) and v}
     return RunRow(
-        info.run_id, info.run_name or info.run_id[:8], info.status, started, ended - started,
-        parameters.get("model.body.kind", ""), parameters.get("model.masking.kind", ""),
-        parameters.get("data.path", ""), tags.get(DATA, ""), scores["valid"], scores["test"], baselines,
-        looks_of(tags), tags.get(REASON, ""), folder, tags.get(HOST, ""), warnings,
-    )  # fmt: skip
+        info.run_id,
+        info.run_name or info.run_id[:8],
+        info.status,
+        started,
+        ended - started,
+        parameters.get("model.body.kind", ""),
+        parameters.get("model.masking.kind", ""),
+        parameters.get("data.path", ""),
+        tags.get(DATA, ""),
+        scores["valid"],
+        scores["test"],
+        baselines,
+        looks_of(tags),
+        tags.get(REASON, ""),
+        folder,
+        tags.get(HOST, ""),
+        warnings,
+    )
 
 
 def find(home: Path, run: str) -> RunRow:

@@ -145,8 +145,10 @@ def _task(head: Any, schema: Schema, path: str) -> Any:
         )
     column = label_column(head, schema, path)
     shared: dict[str, Any] = {
-        "summary": head.summary, "level": label_level(head, column), "dropout": head.dropout,
-    }  # fmt: skip
+        "summary": head.summary,
+        "level": label_level(head, column),
+        "dropout": head.dropout,
+    }
     if isinstance(head, Binary):
         return BinaryClassificationTask(column.name, **shared)
     if isinstance(head, Categorical):

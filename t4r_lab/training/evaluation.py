@@ -38,9 +38,13 @@ Watch = Callable[[Tensor, Tensor, Tensor | None], None]
 
 
 def assess(
-    model: Model, sessions: Sessions, spec: RunSpec, on_report: OnReport = silent, accelerator: Any = None,
+    model: Model,
+    sessions: Sessions,
+    spec: RunSpec,
+    on_report: OnReport = silent,
+    accelerator: Any = None,
     watch: Watch | None = None,
-) -> tuple[Ranks | None, dict[str, Labels]]:  # fmt: skip
+) -> tuple[Ranks | None, dict[str, Labels]]:
     """Evaluate every task of `model`: `evaluate` for the next item, `evaluate_labels` for the others."""
     ranks = evaluate(model, sessions, spec, on_report, accelerator, watch) if model.predicts_items else None
     if set(model.weights) <= {NEXT_ITEM, DISCRIMINATOR}:
@@ -61,9 +65,13 @@ def figures(ranks: Ranks | None, labels: Mapping[str, Labels]) -> dict[str, floa
 
 @torch.inference_mode()
 def evaluate(
-    model: Model, sessions: Sessions, spec: RunSpec, on_report: OnReport = silent, accelerator: Any = None,
+    model: Model,
+    sessions: Sessions,
+    spec: RunSpec,
+    on_report: OnReport = silent,
+    accelerator: Any = None,
     watch: Watch | None = None,
-) -> Ranks:  # fmt: skip
+) -> Ranks:
     """Rank every target of `sessions` among all items by what came before it.
 
     Exactly inference on each prefix: full ranking, ties by halves. With several processes each takes its
@@ -106,9 +114,13 @@ def _read_chunk(
 
 
 def _rank_chunk(
-    model: Model, sessions: Sessions, chunk: Windows, evaluation: EvaluationSpec, device: torch.device,
+    model: Model,
+    sessions: Sessions,
+    chunk: Windows,
+    evaluation: EvaluationSpec,
+    device: torch.device,
     watch: Watch | None,
-) -> tuple[NDArray[Any], ...]:  # fmt: skip
+) -> tuple[NDArray[Any], ...]:
     queries, row, position, target = _read_chunk(model, sessions, chunk, device)
     labels, found = torch.from_numpy(target).to(device), []
     size = rows_per_chunk(model.next_item.candidates.shape[0])

@@ -144,9 +144,14 @@ class Trainer:
         train, state, accelerator, steps = self.spec.train, self.state, self.accelerator, self.data.steps
         self.model.train()
         for window in training_batches(
-            self.data.windows, train.batch_size, train.seed, state.epoch, accelerator.process_index,
-            accelerator.num_processes, state.batch,
-        ):  # fmt: skip
+            self.data.windows,
+            train.batch_size,
+            train.seed,
+            state.epoch,
+            accelerator.process_index,
+            accelerator.num_processes,
+            state.batch,
+        ):
             rate = self._step(window, meter)
             state.batch += 1
             if meter.due() or state.batch == steps:
@@ -185,10 +190,17 @@ class Trainer:
             self.checkpoints.save_best(model)
         step = state.step(self.data.steps)
         report = Epoch(
-            state.epoch + 1, spec.train.epochs, step, meter.mean(), metrics, self._rate(step - 1),
-            time.monotonic() - began, best, meter.losses() if len(model.weights) > 1 else {},
+            state.epoch + 1,
+            spec.train.epochs,
+            step,
+            meter.mean(),
+            metrics,
+            self._rate(step - 1),
+            time.monotonic() - began,
+            best,
+            meter.losses() if len(model.weights) > 1 else {},
             self.data.too_short + meter.skipped,
-        )  # fmt: skip
+        )
         yield report  # before it is kept: who is killed between the two reports the epoch again rather than never
         state.end_epoch(merit, best)
         self.checkpoints.save(model, self.optimizer, state)

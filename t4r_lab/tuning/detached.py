@@ -141,6 +141,8 @@ def _start(study: Launched, home: Path, storage: str | None, lock: int) -> None:
     path = os.pathsep.join([package, os.environ.get("PYTHONPATH", "")])
     with (study.folder / "log.txt").open("wb") as log:
         system.apart(
-            command, lock, log,
+            command,
+            lock,
+            log,
             {**os.environ, homes.VARIABLE: str(home), VARIABLE: storage or "", "PYTHONPATH": path},
-        )  # fmt: skip
+        )

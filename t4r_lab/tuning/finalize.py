@@ -61,9 +61,14 @@ class Final:
 
 
 def finalize(
-    name: str, seeds: int = 3, trial: int | None = None, *, home: str | Path | None = None, storage: str | None = None,
+    name: str,
+    seeds: int = 3,
+    trial: int | None = None,
+    *,
+    home: str | Path | None = None,
+    storage: str | None = None,
     on_report: OnReport | None = None,
-) -> Final:  # fmt: skip
+) -> Final:
     """Train the best spec of a study and the one it started from with several seeds, and score both on the test part.
 
     What is there already is not trained again, so that an interrupted call goes on, and the same call twice looks at
@@ -175,9 +180,18 @@ def _judged(
     }
     warnings = {variant: list(dict.fromkeys(found)) for variant, found in doubts.items() if found}
     return Final(
-        study.name, run_id, chosen.number, len(runs[TUNED]), metric, ids, {**test, **baselines}, interval, pairs, looks,
+        study.name,
+        run_id,
+        chosen.number,
+        len(runs[TUNED]),
+        metric,
+        ids,
+        {**test, **baselines},
+        interval,
+        pairs,
+        looks,
         warnings,
-    )  # fmt: skip
+    )
 
 
 def half_interval(values: list[float]) -> float:

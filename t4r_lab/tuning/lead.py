@@ -61,9 +61,15 @@ class StudyResult:
 
 
 def tune(
-    spec: RunSpec, options: StudyOptions, name: str | None = None, *, home: str | Path | None = None,
-    storage: str | None = None, on_report: OnReport | None = None, should_stop: Callable[[], bool] = lambda: False,
-) -> StudyResult:  # fmt: skip
+    spec: RunSpec,
+    options: StudyOptions,
+    name: str | None = None,
+    *,
+    home: str | Path | None = None,
+    storage: str | None = None,
+    on_report: OnReport | None = None,
+    should_stop: Callable[[], bool] = lambda: False,
+) -> StudyResult:
     """Search for a better spec than `spec`; an existing study of the same plan goes on.
 
     Parameters
@@ -93,9 +99,14 @@ def tune(
 
 
 def _search(
-    study: Study, experiment: Experiment, options: StudyOptions, leader: Leader, began: float, on_report: OnReport,
+    study: Study,
+    experiment: Experiment,
+    options: StudyOptions,
+    leader: Leader,
+    began: float,
+    on_report: OnReport,
     should_stop: Callable[[], bool],
-) -> StudyResult:  # fmt: skip
+) -> StudyResult:
     """Lead `study` since the time `began`, and record it."""
     plan, place = study.plan, experiment.home
     record = recording.open_record(study, place)
@@ -203,11 +214,19 @@ def summary(study: Study, home: Path) -> StudyResult:
     counts = Counter(trial.state for trial in trials)
     starts = [t for t in trials if t.start and t.state != "lost"]
     return StudyResult(
-        study.name, shown(study.store.url), study.attribute("run_id", ""), study.status(),
-        dict(counts), study.plan.objectives, front, starts[0] if starts else None,
-        {o: study.importance(o) for o in study.plan.objectives}, 0.0,
-        study.spec_of(front[0]) if front else None, home,
-    )  # fmt: skip
+        study.name,
+        shown(study.store.url),
+        study.attribute("run_id", ""),
+        study.status(),
+        dict(counts),
+        study.plan.objectives,
+        front,
+        starts[0] if starts else None,
+        {o: study.importance(o) for o in study.plan.objectives},
+        0.0,
+        study.spec_of(front[0]) if front else None,
+        home,
+    )
 
 
 # ── pieces ──────────────────────────────────────────────────────────────────────────────────────
@@ -233,9 +252,13 @@ def _estimate(study: Study, experiment: Experiment, options: StudyOptions) -> st
 
 
 def _lead(
-    study: Study, record: tracking.Record, options: StudyOptions, leader: Leader, on_report: OnReport,
+    study: Study,
+    record: tracking.Record,
+    options: StudyOptions,
+    leader: Leader,
+    on_report: OnReport,
     stop: Callable[[], bool],
-) -> bool:  # fmt: skip
+) -> bool:
     """Watch until the study has ended, the time is over or somebody asks to stop, which is returned.
 
     Dead workers are replaced.
@@ -316,9 +339,14 @@ class _Worker:
         path = os.pathsep.join([package, os.environ.get("PYTHONPATH", "")])
         self.said = tempfile.TemporaryFile("w+")  # noqa: SIM115 (closed when the worker has ended)
         self.process = subprocess.Popen(
-            COMMAND, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=self.said,
-            start_new_session=system.OWN_SESSION, env={**os.environ, **self.limits, "PYTHONPATH": path}, text=True,
-        )  # fmt: skip
+            COMMAND,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=self.said,
+            start_new_session=system.OWN_SESSION,
+            env={**os.environ, **self.limits, "PYTHONPATH": path},
+            text=True,
+        )
         assert self.process.stdin is not None
         with suppress(BrokenPipeError), self.process.stdin as stdin:  # `lives` tells why it died
             stdin.write(as_text(orders))

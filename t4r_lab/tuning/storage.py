@@ -34,9 +34,12 @@ T = TypeVar("T")
 
 warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
 for _words in (
-    "Heartbeat of storage is supposed", "PedAnovaImportanceEvaluator computes", "The number of trials is too small",
-    "Target and region quantiles select", "Some regimes for parameter",
-):  # fmt: skip
+    "Heartbeat of storage is supposed",
+    "PedAnovaImportanceEvaluator computes",
+    "The number of trials is too small",
+    "Target and region quantiles select",
+    "Some regimes for parameter",
+):
     warnings.filterwarnings("ignore", message=_words)  # all are said of what is done on purpose
 optuna.logging.set_verbosity(optuna.logging.ERROR)
 
@@ -171,9 +174,11 @@ def connect_to_read(url: str) -> Store:
 def _open(url: str, arguments: dict[str, Any], path: Path | None) -> Store:
     def made() -> optuna.storages.RDBStorage:
         return optuna.storages.RDBStorage(
-            url, engine_kwargs={"connect_args": arguments, "pool_pre_ping": True},
-            heartbeat_interval=HEARTBEAT, grace_period=GRACE,
-        )  # fmt: skip
+            url,
+            engine_kwargs={"connect_args": arguments, "pool_pre_ping": True},
+            heartbeat_interval=HEARTBEAT,
+            grace_period=GRACE,
+        )
 
     if path is not None:
         with _locked(path.with_suffix(".lock")):  # two processes must not both make the tables
@@ -204,12 +209,20 @@ REFUSALS = {
     "max_connections)",
     "53100": "its disk is full; free some space there, then go on",
     "25006": "it can only be read; give the address of the main server",
-}  # fmt: skip
+}
 """SQLSTATE → what it means here, and what to do."""
 FAILURES = (
-    "OperationalError", "InterfaceError", "InternalError", "DatabaseError", "DBAPIError", "TimeoutError",
-    "PendingRollbackError", "InvalidRequestError", "ResourceClosedError", "StorageInternalError",
-)  # fmt: skip
+    "OperationalError",
+    "InterfaceError",
+    "InternalError",
+    "DatabaseError",
+    "DBAPIError",
+    "TimeoutError",
+    "PendingRollbackError",
+    "InvalidRequestError",
+    "ResourceClosedError",
+    "StorageInternalError",
+)
 """Errors of a storage that is away; others are of what is asked of it."""
 WORDS = {
     "password authentication failed|no password supplied": "28P01",

@@ -36,11 +36,24 @@ COUNTED = ("finished", "pruned", "failed")
 """States of trials that the budget pays for. Refused ones never trained, lost ones are tried again."""
 # attributes
 PLAN, WANTED, STOP, PAUSED, UNTIL, RECORD, FINAL, LEADER = (
-    "plan", "wanted", "stop", "paused", "until", "run_id", "final", "leader",
-)  # fmt: skip
+    "plan",
+    "wanted",
+    "stop",
+    "paused",
+    "until",
+    "run_id",
+    "final",
+    "leader",
+)
 START, WORKER, REASON, REFUSED, RETRY_OF, RETRIES, STOPPED = (
-    "start", "worker", "reason", "refused", "retry_of", "retries", "stopped",
-)  # fmt: skip
+    "start",
+    "worker",
+    "reason",
+    "refused",
+    "retry_of",
+    "retries",
+    "stopped",
+)
 FOUND = "found"
 
 
@@ -251,10 +264,12 @@ def _begin(name: str, plan: Plan, digest: str, store: Store) -> Study:
     points = _grid(plan)
     with store.one_at_a_time(name):
         found = optuna.create_study(
-            study_name=name, storage=store.backend, load_if_exists=True,
+            study_name=name,
+            storage=store.backend,
+            load_if_exists=True,
             directions=["minimize" if plan.lower(o) else "maximize" for o in plan.objectives],
             sampler=optuna.samplers.RandomSampler(),
-        )  # fmt: skip
+        )
         if PLAN in found.user_attrs:
             _refuse_another(name, found.user_attrs[PLAN], plan, digest)
         else:
@@ -264,10 +279,15 @@ def _begin(name: str, plan: Plan, digest: str, store: Store) -> Study:
             for point in points:
                 if point != start:
                     found.enqueue_trial(point, skip_if_exists=True)
-            found.set_user_attr(PLAN, {
-                "spec": plan.spec.to_dict(), "options": plan.options.model_dump(mode="json"), "digest": digest,
-                "comparable": plan.comparable(),
-            })  # fmt: skip
+            found.set_user_attr(
+                PLAN,
+                {
+                    "spec": plan.spec.to_dict(),
+                    "options": plan.options.model_dump(mode="json"),
+                    "digest": digest,
+                    "comparable": plan.comparable(),
+                },
+            )
         grid_trials = len(found.get_trials(deepcopy=False)) if points else None
         found.set_user_attr(WANTED, plan.options.trials or grid_trials or plan.options.wanted)
         found.set_user_attr(STOP, False)
@@ -384,9 +404,13 @@ def _view(row: FrozenTrial, plan: Plan, retried: dict[int, int]) -> Trial:
     attributes = row.user_attrs
     found = attributes.get(FOUND, {})
     metrics = found.get("metrics", {})
-    state = {TrialState.WAITING: "waiting", TrialState.RUNNING: "running", TrialState.COMPLETE: "finished",
-             TrialState.PRUNED: "refused" if attributes.get(REFUSED) else "pruned",
-             TrialState.FAIL: "failed" if REASON in attributes else "lost"}[row.state]  # fmt: skip
+    state = {
+        TrialState.WAITING: "waiting",
+        TrialState.RUNNING: "running",
+        TrialState.COMPLETE: "finished",
+        TrialState.PRUNED: "refused" if attributes.get(REFUSED) else "pruned",
+        TrialState.FAIL: "failed" if REASON in attributes else "lost",
+    }[row.state]
     reason = attributes.get(REASON, "")
     if state == "lost":
         how = "it was stopped" if attributes.get(STOPPED) else "its worker died"
@@ -398,6 +422,16 @@ def _view(row: FrozenTrial, plan: Plan, retried: dict[int, int]) -> Trial:
     seconds = row.duration.total_seconds() - waited if row.duration else 0.0
     feasible = bool(metrics) and all(c.excess(metrics) <= 0 for c in plan.constraints if c.metric in metrics)
     return Trial(
-        row.number, state, dict(row.params), values, metrics, reason, seconds, began, found.get("epochs", []), feasible,
-        bool(attributes.get(START)), attributes.get(WORKER, ""),
-    )  # fmt: skip
+        row.number,
+        state,
+        dict(row.params),
+        values,
+        metrics,
+        reason,
+        seconds,
+        began,
+        found.get("epochs", []),
+        feasible,
+        bool(attributes.get(START)),
+        attributes.get(WORKER, ""),
+    )

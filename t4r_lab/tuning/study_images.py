@@ -31,11 +31,21 @@ LEAST_APART = 0.04
 """Of a plot's width or height, between two trials whose numbers are both written."""
 BLUE, ORANGE, GRAY, TEXT = "#0072B2", "#D55E00", "#8A8A8A", "#444444"
 LOOK = {
-    "font.size": 9, "axes.titlesize": 9, "axes.titlelocation": "left", "axes.edgecolor": GRAY, "xtick.color": TEXT,
-    "ytick.color": TEXT, "axes.spines.top": False, "axes.spines.right": False, "axes.grid": True,
-    "grid.color": "#E6E6E6", "axes.axisbelow": True, "legend.frameon": False, "figure.dpi": 144,
+    "font.size": 9,
+    "axes.titlesize": 9,
+    "axes.titlelocation": "left",
+    "axes.edgecolor": GRAY,
+    "xtick.color": TEXT,
+    "ytick.color": TEXT,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "grid.color": "#E6E6E6",
+    "axes.axisbelow": True,
+    "legend.frameon": False,
+    "figure.dpi": 144,
     "text.parse_math": False,  # a name from the data may have a $
-}  # fmt: skip
+}
 DOTS: dict[str, dict[str, Any]] = {
     "trial": {"color": BLUE, "s": 16, "alpha": 0.7, "edgecolors": "white", "linewidths": 0.4},
     "breaks a constraint": {"facecolors": "white", "s": 14, "edgecolors": GRAY, "linewidths": 0.9},
@@ -94,9 +104,13 @@ def draw(study: Study, folder: Path) -> list[Path]:
     """Write every figure that the study has enough trials for as PNG into `folder`."""
     trials, plan = study.trials(), study.plan
     seen = Seen(
-        study, trials, [trial for trial in trials if trial.values], {trial.number for trial in study.front()},
-        {objective: study.importance(objective) for objective in plan.objectives}, labels(plan.space),
-    )  # fmt: skip
+        study,
+        trials,
+        [trial for trial in trials if trial.values],
+        {trial.number for trial in study.front()},
+        {objective: study.importance(objective) for objective in plan.objectives},
+        labels(plan.space),
+    )
     folder.mkdir(exist_ok=True)
     made = []
     with style.context(["default", LOOK]), warnings.catch_warnings():
@@ -223,9 +237,12 @@ def _contour(seen: Seen, objective: str, across: str, up: str, axes: Axes) -> No
         lower = seen.study.plan.lower(objective)
         low, high = np.quantile(heights, (0, 0.9) if lower else (0.1, 1))  # else the worst took all the colors
         filled = axes.tricontourf(
-            plane, heights, levels=np.linspace(low, high, 12) if high > low else 12,
-            cmap="viridis_r" if lower else "viridis", extend="max" if lower else "min",
-        )  # fmt: skip
+            plane,
+            heights,
+            levels=np.linspace(low, high, 12) if high > low else 12,
+            cmap="viridis_r" if lower else "viridis",
+            extend="max" if lower else "min",
+        )
         bar = axes.figure.colorbar(filled, ax=axes, label=seen.called(objective), format="%.3g")
         bar.ax.tick_params(labelsize=7)
     axes.use_sticky_edges = False  # so that dots at the edge are whole
@@ -245,9 +262,13 @@ def _parallel(seen: Seen, objective: str, axes: Axes) -> None:
     for row in np.argsort(goodness):
         best = seen.finished[row].number in seen.front
         axes.plot(
-            heights[row], color=ORANGE if best else BLUE, alpha=1 if best else 0.12 + 0.5 * goodness[row] ** 2,
-            linewidth=1.8 if best else 1, zorder=3 if best else 2, label="best" if best else "trial",
-        )  # fmt: skip
+            heights[row],
+            color=ORANGE if best else BLUE,
+            alpha=1 if best else 0.12 + 0.5 * goodness[row] ** 2,
+            linewidth=1.8 if best else 1,
+            zorder=3 if best else 2,
+            label="best" if best else "trial",
+        )
     marks = [[(0.0, f"{low:.3g}"), (1.0, f"{high:.3g}")], *(_marks(space[path]) for path in paths)]
     for place, (height, text) in ((place, mark) for place, found in enumerate(marks) for mark in found):
         shift, side = {0.0: ((0, -10), "center"), 1.0: ((0, 5), "center")}.get(height, ((4, -3), "left"))

@@ -84,12 +84,16 @@ def _curves(study: Study, objective: str) -> Any:
 
     lines = [
         graph_objects.Scatter(
-            x=list(range(1, len(trial.epochs) + 1)), y=[epoch["valid"][objective] for epoch in trial.epochs],
-            name=f"trial {trial.number}, {trial.state}", mode="lines+markers",
-            line={"dash": "solid" if trial.state == "finished" else "dot", "width": 1}, marker={"size": 4},
+            x=list(range(1, len(trial.epochs) + 1)),
+            y=[epoch["valid"][objective] for epoch in trial.epochs],
+            name=f"trial {trial.number}, {trial.state}",
+            mode="lines+markers",
+            line={"dash": "solid" if trial.state == "finished" else "dot", "width": 1},
+            marker={"size": 4},
         )
-        for trial in study.trials() if trial.epochs
-    ]  # fmt: skip
+        for trial in study.trials()
+        if trial.epochs
+    ]
     titles = {"xaxis": {"title": {"text": "epoch"}, "dtick": 1}, "yaxis": {"title": {"text": objective}}}
     return graph_objects.Figure(lines, titles) if lines else None
 

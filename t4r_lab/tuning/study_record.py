@@ -32,10 +32,13 @@ def open_record(study: Study, home: Path) -> tracking.Record:
         return record
     plan = study.plan
     parameters = {
-        "objectives": ", ".join(plan.objectives), "constraints": ", ".join(c.text for c in plan.constraints) or "none",
-        "sampler": plan.options.sampler, "pruner": plan.options.pruner if plan.prunes else "none",
-        "data.path": plan.spec.data.path, **{f"search {p}": domain.words for p, domain in plan.space.items()},
-    }  # fmt: skip
+        "objectives": ", ".join(plan.objectives),
+        "constraints": ", ".join(c.text for c in plan.constraints) or "none",
+        "sampler": plan.options.sampler,
+        "pruner": plan.options.pruner if plan.prunes else "none",
+        "data.path": plan.spec.data.path,
+        **{f"search {p}": domain.words for p, domain in plan.space.items()},
+    }
     record = study_runs.start_study(
         home, study.name, plan.spec.data.path, study.digest, parameters, shown(study.store.url), _note(study)
     )
@@ -63,11 +66,12 @@ def write_trials(study: Study, record: tracking.Record, trials: list[Trial], the
 def _row(study: Study, trial: Trial) -> study_runs.TrialRow:
     curve = [
         {
-            "train/loss": epoch["loss"], "train/epoch_seconds": epoch["seconds"],
+            "train/loss": epoch["loss"],
+            "train/epoch_seconds": epoch["seconds"],
             **{f"epoch.{tracking.to_key('valid', name)}": value for name, value in epoch["valid"].items()},
         }
         for epoch in trial.epochs
-    ]  # fmt: skip
+    ]
     try:
         parameters: dict[str, Any] = study.spec_of(trial).flat()
     except InputError:  # it fits no model
@@ -80,7 +84,7 @@ def _row(study: Study, trial: Trial) -> study_runs.TrialRow:
     reason, ended = f"{trial.state}: {trial.reason}".rstrip(": "), trial.began + trial.seconds
     return study_runs.TrialRow(
         trial.number, STATUS[trial.state], reason, note, trial.began, ended, parameters, metrics, curve
-    )  # fmt: skip
+    )
 
 
 def write_summary(study: Study, record: tracking.Record, trials: list[Trial]) -> None:

@@ -33,9 +33,14 @@ class Interrupted(Exception):
 
 
 def train(
-    spec: RunSpec, plan: Plan, dataset: Dataset, folder: Path, epochs: Epochs,
-    should_stop: Callable[[], bool] = lambda: False, prune: Callable[[int, float], bool] = lambda epoch, value: False,
-) -> dict[str, float]:  # fmt: skip
+    spec: RunSpec,
+    plan: Plan,
+    dataset: Dataset,
+    folder: Path,
+    epochs: Epochs,
+    should_stop: Callable[[], bool] = lambda: False,
+    prune: Callable[[int, float], bool] = lambda epoch, value: False,
+) -> dict[str, float]:
     """Train `spec` and return what `plan` judges by, and more: metrics of the best epoch, calibration, costs.
 
     Parameters
@@ -62,9 +67,14 @@ def train(
 
 
 def _fit(
-    experiment: Experiment, model: Model, plan: Plan, folder: Path, epochs: Epochs, should_stop: Callable[[], bool],
+    experiment: Experiment,
+    model: Model,
+    plan: Plan,
+    folder: Path,
+    epochs: Epochs,
+    should_stop: Callable[[], bool],
     prune: Callable[[int, float], bool],
-) -> dict[str, float]:  # fmt: skip
+) -> dict[str, float]:
     """Train `model`, unless it is pruned or interrupted; the validation metrics of its best epoch."""
     best: dict[str, float] = {}
     asking = _Asking(should_stop)

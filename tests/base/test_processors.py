@@ -56,11 +56,23 @@ def test_a_quota_of_either_version_bounds(own: str, files: dict[str, str], expec
 @pytest.mark.parametrize(
     ("wished", "processes", "expected"),
     [
-        (None, 1, 8), (None, 2, 4), (None, 3, 2), (None, 9, 1), (None, 0, 8),
-        ("1", 1, 1), ("3", 1, 3), ("3", 2, 3), ("3", 4, 2), ("64", 1, 8), ("4,2", 1, 4),
-        ("0", 1, 8), ("", 1, 8), ("-1", 1, 8), ("many", 1, 8),
+        (None, 1, 8),
+        (None, 2, 4),
+        (None, 3, 2),
+        (None, 9, 1),
+        (None, 0, 8),
+        ("1", 1, 1),
+        ("3", 1, 3),
+        ("3", 2, 3),
+        ("3", 4, 2),
+        ("64", 1, 8),
+        ("4,2", 1, 4),
+        ("0", 1, 8),
+        ("", 1, 8),
+        ("-1", 1, 8),
+        ("many", 1, 8),
     ],
-)  # fmt: skip
+)
 def test_a_share_is_never_more_than_is_wished(
     wished: str | None, processes: int, expected: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -34,7 +34,12 @@ def eighty(monkeypatch: pytest.MonkeyPatch) -> None:
 @given(st.text())
 def test_nothing_that_acts_is_left(text: str) -> None:
     shown = clean_line(text)
-    assert not [c for c in shown if unicodedata.category(c) in ("Cc", "Cs", "Zl", "Zp") or unicodedata.bidirectional(c) in ("RLO", "LRO", "RLE", "LRE", "PDF", "RLI", "LRI", "FSI", "PDI")]  # fmt: skip
+    assert not [
+        c
+        for c in shown
+        if unicodedata.category(c) in ("Cc", "Cs", "Zl", "Zp")
+        or unicodedata.bidirectional(c) in ("RLO", "LRO", "RLE", "LRE", "PDF", "RLI", "LRI", "FSI", "PDI")
+    ]
     assert clean(shown) == shown and shown.encode().decode() == shown
 
 
@@ -168,7 +173,14 @@ def test_on_a_terminal_the_bar_is_gone_before_the_error() -> None:
 
 def test_names_in_data_act_neither_in_text_nor_in_json(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     name = "bad\x1b[31m\u202e"
-    frame = pd.DataFrame({"session_id": [i // 4 for i in range(80)], "item_id": [i % 7 for i in range(80)], "timestamp": range(80), name: [str(i % 3) for i in range(80)]})  # fmt: skip
+    frame = pd.DataFrame(
+        {
+            "session_id": [i // 4 for i in range(80)],
+            "item_id": [i % 7 for i in range(80)],
+            "timestamp": range(80),
+            name: [str(i % 3) for i in range(80)],
+        }
+    )
     prepare(frame, tmp_path / "d")
     assert main.main(["describe", str(tmp_path / "d")]) == 0
     out = capsys.readouterr().out

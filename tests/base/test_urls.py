@@ -43,10 +43,11 @@ def test_a_password_is_masked(url: str, expected: str) -> None:
 @pytest.mark.parametrize(
     "url",
     [
-        "postgresql://lab:hu%40sh+ed@host/db", "postgresql://host/db?user=lab&password=hu%40sh+ed",
+        "postgresql://lab:hu%40sh+ed@host/db",
+        "postgresql://host/db?user=lab&password=hu%40sh+ed",
         "postgresql+psycopg://lab:hu%40sh%2Bed@host/db",
     ],
-)  # fmt: skip
+)
 def test_what_others_say_of_an_address_is_masked_too(url: str) -> None:
     for written in (url, "hu@sh+ed", "hu%40sh%2Bed", "password=hu%40sh+ed"):
         said = hushed(f"no such thing: {written}, fix it", url)

@@ -321,9 +321,12 @@ def test_ctrl_c_ends_cleanly_and_the_run_resumes_to_the_same_result(
     spec = [str(world / "spec.yaml"), *changes]
     whole = document(capsys, "train", *spec)
     process = subprocess.Popen(
-        [sys.executable, "-m", "t4r_lab", "train", *spec, "--json"], stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+        [sys.executable, "-m", "t4r_lab", "train", *spec, "--json"],
+        stderr=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
         env={**os.environ, "OMP_NUM_THREADS": "1"},
-    )  # fmt: skip
+    )
     assert process.stderr is not None
     for line in process.stderr:
         if "epoch 3/40" in line:

@@ -200,9 +200,12 @@ def test_repeats_and_rare_items_and_short_sessions_are_left_out(tmp_path: Path) 
         }
     )
     options = PrepareOptions(
-        drop_repeats=True, min_item_support=2, time_format="seconds",
-        test_from="1970-01-01T00:00:20", valid_from="1970-01-01T00:00:18",
-    )  # fmt: skip
+        drop_repeats=True,
+        min_item_support=2,
+        time_format="seconds",
+        test_from="1970-01-01T00:00:20",
+        valid_from="1970-01-01T00:00:18",
+    )
     data = prepare(frame, tmp_path / "d", options)
     assert own_items(data, "train") == {"1": ["a", "b", "a"], "3": ["b", "a"]}
     left = data.profile["left_out"]
@@ -382,18 +385,21 @@ def test_gini_of_the_profile_by_its_definition() -> None:
 def test_yoochoose(tmp_path: Path) -> None:
     folder = SHARED / "yoochoose-100k"
     data = prepare(
-        folder / "yoochoose-clicks-100k_train_full.txt", tmp_path / "d",
-        PrepareOptions(valid_days=1, unseen_items="keep"), test=folder / "yoochoose-clicks-100k_test.txt",
-    )  # fmt: skip
+        folder / "yoochoose-clicks-100k_train_full.txt",
+        tmp_path / "d",
+        PrepareOptions(valid_days=1, unseen_items="keep"),
+        test=folder / "yoochoose-clicks-100k_test.txt",
+    )
     assert (len(data.part("train+valid")), data.schema.n_items, len(data.part("test"))) == (17_794, 2_933, 3_416)
     assert data.part("train+valid").offsets[-1] == 70_278
     from t4r_lab.baselines.counts import Successors, evaluate
     from t4r_lab.spec import EvaluationSpec
 
     found = evaluate(
-        Successors(data.part("train+valid"), data.schema.n_items), data.part("test"),
+        Successors(data.part("train+valid"), data.schema.n_items),
+        data.part("test"),
         EvaluationSpec(cutoffs=[20], positions="all"),
-    ).metrics()  # fmt: skip
+    ).metrics()
     assert found["recall@20"] == pytest.approx(0.6468, abs=0.01)
     assert found["mrr@20"] == pytest.approx(0.3339, abs=0.01)
 

@@ -252,8 +252,10 @@ def test_names_that_can_t_be_kept_are_changed_and_the_user_s_own_remembered(tmp_
     frame = clicks(count=pl.arange(60, eager=True), **{"price.eur/unit": pl.arange(60, eager=True) * 0.5, "../up": "x"})
     data = prepare(frame, tmp_path / "out", LOO)
     assert {c.name: c.source for c in data.schema if c.role == "feature"} == {
-        "count_2": "count", "price_eur_unit": "price.eur/unit", "___up": "../up",
-    }  # fmt: skip
+        "count_2": "count",
+        "price_eur_unit": "price.eur/unit",
+        "___up": "../up",
+    }
     assert sorted(p.name for p in tmp_path.iterdir()) == ["out"]
     again = data.encode(frame)
     np.testing.assert_allclose(again.values["price_eur_unit"], data.part("test").values["price_eur_unit"], rtol=1e-5)
@@ -393,7 +395,10 @@ def test_new_events_are_cut_and_thinned_as_training_ones(tmp_path: Path) -> None
     encoded = data.encode(
         frame.with_columns(pl.col("timestamp").cast(pl.Int64).cast(pl.String))
     )  # text sorts otherwise
-    again = {k: data.own_ids(encoded.values["item_id"][a:b]) for k, a, b in zip(encoded.ids, encoded.offsets[:-1], encoded.offsets[1:], strict=True)}  # fmt: skip
+    again = {
+        k: data.own_ids(encoded.values["item_id"][a:b])
+        for k, a, b in zip(encoded.ids, encoded.offsets[:-1], encoded.offsets[1:], strict=True)
+    }
     prepared = {k: v for part in ("train", "valid", "test") for k, v in sequences(data, part).items()}
     assert prepared == {k: v for k, v in again.items() if len(v) >= 2}
     assert len(encoded) > len(prepared)

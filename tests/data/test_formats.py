@@ -56,22 +56,54 @@ REVIEWS = [
 FORMS: dict[str, tuple[list[str], dict[str, Any], str]] = {
     "yoochoose-clicks.dat": (CLICKS, {}, "no header: columns taken as session_id,timestamp,item_id,category"),
     "ratings.dat": (RATINGS, {}, "no header: columns taken as user_id::item_id::rating::timestamp"),
-    "u.data": ([line.replace("::", "\t") for line in RATINGS], {}, "no header: columns taken as user_id item_id rating timestamp"),
+    "u.data": (
+        [line.replace("::", "\t") for line in RATINGS],
+        {},
+        "no header: columns taken as user_id item_id rating timestamp",
+    ),
     "named.dat": (["user_id::item_id::rating::timestamp", *RATINGS], {}, "fields separated by ::"),
-    "checkins.txt": ([f"{s}\t{iso(t)}\t30.2\t-97.7\t{i}" for s, i, t in EVENTS], {}, "no header: columns taken as user_id timestamp latitude longitude item_id"),
-    "spaces.inter": (["user_id:token item_id:token timestamp:float", *(f"{s} {i} {t}.0" for s, i, t in EVENTS)], {}, "fields separated by spaces"),
-    "pairs.txt": ([f"{s} {i}" for s, i, _ in EVENTS], {"split": "leave_one_out"}, "no header: columns taken as user_id item_id"),
-    "named.txt": (["user_id  item_id", *(f"{s}   {i}" for s, i, _ in EVENTS)], {"split": "leave_one_out"}, "fields separated by spaces"),
+    "checkins.txt": (
+        [f"{s}\t{iso(t)}\t30.2\t-97.7\t{i}" for s, i, t in EVENTS],
+        {},
+        "no header: columns taken as user_id timestamp latitude longitude item_id",
+    ),
+    "spaces.inter": (
+        ["user_id:token item_id:token timestamp:float", *(f"{s} {i} {t}.0" for s, i, t in EVENTS)],
+        {},
+        "fields separated by spaces",
+    ),
+    "pairs.txt": (
+        [f"{s} {i}" for s, i, _ in EVENTS],
+        {"split": "leave_one_out"},
+        "no header: columns taken as user_id item_id",
+    ),
+    "named.txt": (
+        ["user_id  item_id", *(f"{s}   {i}" for s, i, _ in EVENTS)],
+        {"split": "leave_one_out"},
+        "fields separated by spaces",
+    ),
     "bare.csv": ([f"{i};{s};{t}" for s, i, t in EVENTS], {"columns": "item_id,user_id, timestamp"}, ""),
     "words.csv": ([f"{i};{s};{t}" for s, i, t in EVENTS], {"columns": ["item_id", "user_id", "timestamp"]}, ""),
-    "other.csv": (["what;who;when", *(f"{i};{s};{t}" for s, i, t in EVENTS)], {"columns": "item_id,user_id,timestamp"}, ""),
-    "odd.txt": ([f"{s}~|{i}~|{t}" for s, i, t in EVENTS], {"separator": "~|", "columns": "user_id,item_id,timestamp"}, ""),
+    "other.csv": (
+        ["what;who;when", *(f"{i};{s};{t}" for s, i, t in EVENTS)],
+        {"columns": "item_id,user_id,timestamp"},
+        "",
+    ),
+    "odd.txt": (
+        [f"{s}~|{i}~|{t}" for s, i, t in EVENTS],
+        {"separator": "~|", "columns": "user_id,item_id,timestamp"},
+        "",
+    ),
     "hash.txt": (["user_id#item_id#timestamp", *(f'{s}#"{i}"#{t}' for s, i, t in EVENTS)], {"separator": "#"}, ""),
-    "tab.txt": ([f"{s}\t{i}\t{t}" for s, i, t in EVENTS], {"separator": "tab", "columns": "user_id,item_id,timestamp"}, ""),
+    "tab.txt": (
+        [f"{s}\t{i}\t{t}" for s, i, t in EVENTS],
+        {"separator": "tab", "columns": "user_id,item_id,timestamp"},
+        "",
+    ),
     "otto.jsonl": (OTTO, {}, ""),
     "reviews.json": (REVIEWS, {}, ""),
     "list.json": (["[", ",\n".join(REVIEWS), "]"], {}, ""),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("name", FORMS)
@@ -169,7 +201,7 @@ def test_an_archive_of_files_is_to_be_unpacked(start: bytes, what: str, tmp_path
         (["x,1", "y,free"], True),
         (["who,\rwhat", "y,2"], True),
     ],
-)  # fmt: skip
+)
 def test_a_first_line_of_values_is_no_header(head: list[str], header: bool) -> None:
     if header:
         assert recognize(Path("x.csv"), head).header

@@ -53,12 +53,16 @@ def test_rows_of_one_id_stay_sessions_with_labels_of_their_own(tmp_path: Path) -
     (tmp_path / "schema.pbtxt").write_text(MERLIN)
     options = PrepareOptions(merlin_schema=str(tmp_path / "schema.pbtxt"))
     data = prepare(frame[:60], tmp_path / "data", options, test=frame[60:])
-    found = {name: (data.schema[name].kind, data.schema[name].scope, data.schema[name].classes)
-             for name in ("bought", "clicked-list", "spent", "reason")}  # fmt: skip
+    found = {
+        name: (data.schema[name].kind, data.schema[name].scope, data.schema[name].classes)
+        for name in ("bought", "clicked-list", "spent", "reason")
+    }
     assert found == {
-        "bought": ("categorical", "session", 2), "clicked-list": ("categorical", "event", 2),
-        "spent": ("continuous", "session", 0), "reason": ("categorical", "session", 5),
-    }  # fmt: skip
+        "bought": ("categorical", "session", 2),
+        "clicked-list": ("categorical", "event", 2),
+        "spent": ("continuous", "session", 0),
+        "reason": ("categorical", "session", 5),
+    }
     expected = {f"{i // 2}#{i % 2 + 1}": items for i, items in enumerate(frame["sku-list"].to_list())}
     assert sequences(data, "train") | sequences(data, "valid") | sequences(data, "test") == expected
     test = data.part("test")
@@ -82,8 +86,11 @@ def test_rows_of_one_user_stay_sessions_unless_a_gap_cuts_them(tmp_path: Path) -
     )
     data = prepare(frame, tmp_path / "rows", LOO)
     assert sequences(data, "test") == {
-        "u##1": [1, 2, 3], "v": [2, 3, 1], "u##2": [3, 2, 1, 2], "u#": [1, 2, 3],
-    }  # fmt: skip
+        "u##1": [1, 2, 3],
+        "v": [2, 3, 1],
+        "u##2": [3, 2, 1, 2],
+        "u#": [1, 2, 3],
+    }
     assert data.encode(frame).ids.tolist() == ["u##1", "v", "u##2", "u#"]  # new sessions as training ones
     cut = prepare(frame, tmp_path / "cut", LOO.model_copy(update={"gap_minutes": 60.0, "user": "user_id"}))
     assert sequences(cut, "test") == {"u#1": [1, 2, 3, 3, 2, 1], "v#1": [2, 3, 1], "u##1": [1, 2, 3]}
@@ -131,13 +138,18 @@ def test_what_stands_beside_the_target_is_the_target_s(tmp_path: Path) -> None:
     header = (
         "\tbrand_list:token_seq\tbrand:token\tat_list:float_seq\tat:float\tprice:float\titem_length:float\tstars:float"
     )
-    rows = [(s, h, t, [f"b{i}" for i in h], f"b{t}", [s + 0.5, s + 1.0, s + 1.5], s + 2.0, t * 10.0, 3, s) for s, h, t in TRAIN]  # fmt: skip
+    rows = [
+        (s, h, t, [f"b{i}" for i in h], f"b{t}", [s + 0.5, s + 1.0, s + 1.5], s + 2.0, t * 10.0, 3, s)
+        for s, h, t in TRAIN
+    ]
     options = LOO.model_copy(update={"time": "at", "targets": ["stars"], "scopes": {"stars": "session"}})
     data = prepare(atomic(tmp_path / "x.inter", rows, header), tmp_path / "data", options)
     test, table = data.part("test"), data.item_table()
     assert {c.name: c.scope for c in data.schema if c.role in ("feature", "target")} == {
-        "brand": "item", "price": "event", "stars": "session",
-    }  # fmt: skip
+        "brand": "item",
+        "price": "event",
+        "stars": "session",
+    }
     brand = dict(data.vocabulary.values("brand").iter_rows())
     assert [brand[i] for i in table["brand"][1:]] == [f"b{own}" for own in data.items["item"]]
     assert test.values["timestamp"][:4].tolist() == [0.5, 1.0, 1.5, 2.0]

@@ -22,9 +22,14 @@ from t4r_lab.data.read.readers import read_table
 from t4r_lab.data.sessions.arrays import Sessions
 
 OPTIONS = PrepareOptions(
-    session="session_id", item="item_id", time="timestamp", time_format="seconds", split="leave_one_out",
-    kinds={"size": "categorical"}, scopes={"size": "event"},
-)  # fmt: skip
+    session="session_id",
+    item="item_id",
+    time="timestamp",
+    time_format="seconds",
+    split="leave_one_out",
+    kinds={"size": "categorical"},
+    scopes={"size": "event"},
+)
 
 
 def log(items: list[Any], sizes: list[Any]) -> pl.DataFrame:
@@ -61,9 +66,16 @@ def csv_of(frame: pl.DataFrame, quoting: Any) -> str:
 
 WORDS = st.text(st.characters(codec="utf-8", exclude_categories=("C", "Z")), min_size=1, max_size=5)
 NUMBERS = st.one_of(
-    st.integers(0, 999).map(str), st.integers(0, 999).map(lambda n: f"{n:04}"), st.integers(0, 99).map(lambda n: f"{n}.0"),
-    st.decimals(0, 99, places=1).map(str), st.just("nan"), st.just("NA"), st.just("-0"), st.just("1e3"), st.just("true"),
-)  # fmt: skip
+    st.integers(0, 999).map(str),
+    st.integers(0, 999).map(lambda n: f"{n:04}"),
+    st.integers(0, 99).map(lambda n: f"{n}.0"),
+    st.decimals(0, 99, places=1).map(str),
+    st.just("nan"),
+    st.just("NA"),
+    st.just("-0"),
+    st.just("1e3"),
+    st.just("true"),
+)
 VALUES = st.one_of(
     st.lists(st.integers(-99, 10**12).map(str), min_size=2, max_size=6, unique=True),
     st.lists(NUMBERS, min_size=2, max_size=6, unique=True),
@@ -95,9 +107,12 @@ def test_what_is_served_has_the_ids_it_was_trained_with(
     (folder / "q.csv").write_text(csv_of(part.with_columns(pl.lit("").alias("none")), csv.QUOTE_MINIMAL))
     expected = sorted(trained[row] for row in part.select("session_id", "timestamp").iter_rows())
     for served in (
-        part, part.to_pandas(), data.vocabulary.read(folder / "p.parquet"), data.vocabulary.read(folder / "p.csv"),
+        part,
+        part.to_pandas(),
+        data.vocabulary.read(folder / "p.parquet"),
+        data.vocabulary.read(folder / "p.csv"),
         read_table(folder / "q.csv"),
-    ):  # fmt: skip
+    ):
         encoded = data.encode(served)
         assert (encoded.dropped, encoded.unknown) == (0, {})
         assert sorted((str(item), size) for item, size in known(data, encoded)) == expected

@@ -143,8 +143,10 @@ def visits(form: Any) -> pl.DataFrame:
     start = datetime(2026, 1, 15, 9)
     rows = [
         (u, (u + 3 * j + v) % 7, form(start + timedelta(days=u, hours=3 * v, minutes=5 * j)))
-        for u in range(10) for v in range(3) for j in range(2)
-    ]  # fmt: skip
+        for u in range(10)
+        for v in range(3)
+        for j in range(2)
+    ]
     return pl.DataFrame(rows, schema=["user_id", "item_id", "event_time"], orient="row")
 
 

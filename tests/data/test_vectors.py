@@ -91,11 +91,13 @@ def test_what_does_not_fit_is_refused(data: Dataset, tmp_path: Path) -> None:
         "missing.parquet": (frame[3:], f"3 of {size - 1} have no vector, the first .*set vectors.missing to zero"),
         "twice.parquet": (pl.concat([frame, frame[:1]]), "has two vectors"),
         "ragged.parquet": (
-            frame.with_columns(pl.when(pl.int_range(pl.len()) == 1).then(pl.lit([1.0])).otherwise("vector").alias("vector")),
+            frame.with_columns(
+                pl.when(pl.int_range(pl.len()) == 1).then(pl.lit([1.0])).otherwise("vector").alias("vector")
+            ),
             "vectors have 1, 3 numbers",
         ),
         "no_lists.parquet": (frame.select("item"), "needs one column of ids and one of lists, has item"),
-    }  # fmt: skip
+    }
     for name, (content, words) in cases.items():
         path = tmp_path / name
         np.save(path, content) if isinstance(content, np.ndarray) else content.write_parquet(path)

@@ -37,11 +37,13 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def spec(data: Path, epochs: int) -> RunSpec:
     return RunSpec.parse(
         {
-            "name": "job", "data": {"path": str(data)},
+            "name": "job",
+            "data": {"path": str(data)},
             "model": {"body": {"kind": "gru", "d_model": 8, "n_layer": 1}},
-            "train": {"epochs": epochs, "patience": None, "batch_size": 64}, "evaluation": {"cutoffs": [5]},
+            "train": {"epochs": epochs, "patience": None, "batch_size": 64},
+            "evaluation": {"cutoffs": [5]},
         }
-    )  # fmt: skip
+    )
 
 
 def wait(job: jobs.Job, until: Callable[[jobs.Status], bool], seconds: float = 90) -> jobs.Status:
@@ -168,11 +170,15 @@ def outcome(home: Path, id: str) -> dict[str, object]:
     weights = (folder / "model" / "model.safetensors").read_bytes()
     events = {e["epoch"]: (e["train_loss"], e["valid"]) for e in job.events() if e["event"] == "epoch"}
     return {
-        "valid": row.valid, "baselines": row.baselines, "digest": row.digest, "body": row.body, "events": events,
+        "valid": row.valid,
+        "baselines": row.baselines,
+        "digest": row.digest,
+        "body": row.body,
+        "events": events,
         "history": tracking.history(home, status.run_id, ["train/loss", "valid/ndcg_at_5"]),
         "weights": hashlib.sha256(weights).hexdigest(),
         "files": sorted(str(p.relative_to(folder)) for p in folder.rglob("*")),
-    }  # fmt: skip
+    }
 
 
 @pytest.mark.slow

@@ -75,8 +75,12 @@ def test_heads_are_added_by_the_labels_they_fit_edited_and_removed() -> None:
     form = SpecForm(d)
     adder = form.adders["model.heads"]
     assert [text for text, _ in adder.offers] == [
-        "bought · binary", "bought · categorical", "rating · binary", "rating · regression", "mood · categorical",
-    ]  # fmt: skip
+        "bought · binary",
+        "bought · categorical",
+        "rating · binary",
+        "rating · regression",
+        "mood · categorical",
+    ]
     adder.button.click()  # the first stands chosen
     for name in ("rating · regression", "mood · categorical"):
         adder.choice.value = name
@@ -277,8 +281,9 @@ FOUND = Estimate(
         Cost("model.body", 348_000, 1_392_000, 1_392_000, 2_784_000, 90_000_000),
         Cost("model.heads.0", 40, 160, 160, 320, 0, 104_399_360),
     ),
-    6.4, 31,
-)  # fmt: skip
+    6.4,
+    31,
+)
 
 
 def estimating(d: Draft, answer: Callable[[RunSpec], Any]) -> Estimating:
@@ -381,10 +386,12 @@ def test_the_process_that_estimates_is_asked_again_after_it_died(tmp_path: Path)
 
 def test_the_picture_shows_towers_side_by_side_all_heads_and_the_discriminator() -> None:
     d = draft(
-        body={"kind": "xlnet"}, masking={"kind": "rtd", "discriminator": "separate"}, merge="concat",
+        body={"kind": "xlnet"},
+        masking={"kind": "rtd", "discriminator": "separate"},
+        merge="concat",
         towers=[{"body": {"kind": "bert", "d_model": 32}, "inputs": {"features": {"item_id": {}}}}] * 2,
         heads=[{"kind": "next_item"}, {"kind": "regression", "column": "rating"}],
-    )  # fmt: skip
+    )
     svg = ET.fromstring(picture(d.spec, LABELLED))
     desc = next(svg.iter("desc")).text or ""
     assert "XLNet ×2 4 heads B × 20 × 64 | BERT ×2 4 heads B × 20 × 32 | BERT ×2 4 heads B × 20 × 32" in desc

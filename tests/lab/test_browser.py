@@ -289,7 +289,8 @@ def test_reload_and_restart_find_the_running_job_again(page: Any, server: tuple[
     card.get_by_role("button", name="Resume").click()
     page.wait_for_function(
         "(before) => document.querySelectorAll('.t4r-card svg')[1].ariaLabel.match(/at epoch (\\d+)/)[1] > before + 1",
-        arg=before, timeout=90_000,
-    )  # fmt: skip
+        arg=before,
+        timeout=90_000,
+    )
     card.get_by_role("button", name="Pause").click()
     card.locator(".t4r-state", has_text="paused").wait_for(timeout=60_000)

@@ -24,8 +24,9 @@ def test_put_a_model_together_from_a_preset(page: Any, server: tuple[str, Path])
     page.locator(".t4r-help", has_text="online appendix C").wait_for()
     page.wait_for_function(
         "(was) => { const now = document.querySelector('.t4r-estimate').innerText; return now !== was && !now.includes('estimating'); }",
-        arg=small, timeout=90_000,
-    )  # fmt: skip
+        arg=small,
+        timeout=90_000,
+    )
     page.locator(".t4r-picture .t4r-memory").nth(2).wait_for(state="attached")
     # a further tower, whose features are its own
     page.get_by_label("another tower").select_option(label="GRU")

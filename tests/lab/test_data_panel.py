@@ -106,10 +106,15 @@ def test_columns_are_read_as_prepare_reads_them(tmp_path: Path) -> None:
             column = schema[reading.name]
             assert (reading.kind, reading.of) == (column.kind, column.scope), reading
     assert {r.name: (r.role, r.of) for r in readings} == {
-        "visit": ("session", ""), "thing": ("item", ""), "timestamp": ("time", ""), "user": ("user", ""),
-        "brand": ("feature", "item"), "device": ("feature", "session"), "seconds": ("feature", "event"),
+        "visit": ("session", ""),
+        "thing": ("item", ""),
+        "timestamp": ("time", ""),
+        "user": ("user", ""),
+        "brand": ("feature", "item"),
+        "device": ("feature", "session"),
+        "seconds": ("feature", "event"),
         "bought": ("label", "event"),
-    }  # fmt: skip
+    }
 
 
 def test_what_is_missing_is_said_and_the_rest_is_read_all_the_same() -> None:
@@ -178,15 +183,25 @@ def test_roles_and_kinds_become_options() -> None:
     rows["bought"].role.value = "label"
     rows["seconds"].kind.value = "categorical"
     made.fields["min_session_length"].control.value = 3
-    assert made.options == asked[-1] == {
-        "session": "visit", "item": "thing", "targets": ["bought"], "kinds": {"seconds": "categorical"},
-        "min_session_length": 3,
-    }  # fmt: skip
+    assert (
+        made.options
+        == asked[-1]
+        == {
+            "session": "visit",
+            "item": "thing",
+            "targets": ["bought"],
+            "kinds": {"seconds": "categorical"},
+            "min_session_length": 3,
+        }
+    )
     rows["bought"].role.value = "ignore"
     rows["thing"].role.value = "title"
     assert {k: made.options.get(k) for k in ("item", "title", "targets", "ignore")} == {
-        "item": None, "title": "thing", "targets": None, "ignore": ["bought"],
-    }  # fmt: skip
+        "item": None,
+        "title": "thing",
+        "targets": None,
+        "ignore": ["bought"],
+    }
 
 
 def test_what_a_column_depends_on_can_be_corrected() -> None:
@@ -194,9 +209,15 @@ def test_what_a_column_depends_on_can_be_corrected() -> None:
     rows = made.columns.rows
     assert rows["brand"].scope.description == "what brand depends on"
     assert {name: row.scope.value for name, row in rows.items()} == {
-        "visit": "", "thing": "", "timestamp": "", "user": "", "brand": "item", "device": "session", "seconds": "event",
+        "visit": "",
+        "thing": "",
+        "timestamp": "",
+        "user": "",
+        "brand": "item",
+        "device": "session",
+        "seconds": "event",
         "bought": "event",
-    }  # fmt: skip
+    }
     assert [value for _, value in rows["bought"].scope.options] == ["event", "session"]  # a label is never an item's
     assert rows["visit"].scope.disabled and not rows["brand"].scope.disabled
     assert not asked
@@ -492,8 +513,13 @@ def test_the_panel_has_its_states(tmp_path: Path) -> None:
     panel.doing, panel.error = "", "shop/train.parquet: is corrupt"
     assert 'role="alert"' in panel._message.value
     panel.error, panel.paths = "", [tmp_path / "shop"]
-    panel.summary = DataSummary(tmp_path / "shop", Schema(columns=(Column(name="item_id", kind="categorical", role="item", size=3),)),
-                                {"parts": {"train": {"sessions": 2}}}, ("1 short sessions",), (Finding("warning", EVIL, "fix it"),))  # fmt: skip
+    panel.summary = DataSummary(
+        tmp_path / "shop",
+        Schema(columns=(Column(name="item_id", kind="categorical", role="item", size=3),)),
+        {"parts": {"train": {"sessions": 2}}},
+        ("1 short sessions",),
+        (Finding("warning", EVIL, "fix it"),),
+    )
     assert panel._message.value == "" and panel.form.taken == ["shop"]
     assert "t4r-stale" not in panel._profile._dom_classes
     assert "<img" not in panel._profile.value and "fix it" in panel._profile.value

@@ -47,9 +47,18 @@ def until(condition: Callable[[], Any], seconds: float = 60) -> None:
 def summary(number: int, **changes: Any) -> RunSummary:
     values = {"name": f"run {number}", "status": "FINISHED", "body": "gru" if number % 2 else "xlnet"} | changes
     return RunSummary(
-        f"{number:032x}", values.pop("name"), values.pop("status"), 1e9 + number, 5.0, values.pop("body"), "clm",
-        {"ndcg@5": number / 2000, "recall@5": 0.5}, {"popularity": {"ndcg@5": 0.1}}, "shop", **values,
-    )  # fmt: skip
+        f"{number:032x}",
+        values.pop("name"),
+        values.pop("status"),
+        1e9 + number,
+        5.0,
+        values.pop("body"),
+        "clm",
+        {"ndcg@5": number / 2000, "recall@5": 0.5},
+        {"popularity": {"ndcg@5": 0.1}},
+        "shop",
+        **values,
+    )
 
 
 # ── table and runs ──────────────────────────────────────────────────────────────────────────────
@@ -132,10 +141,15 @@ def test_the_test_part_is_shown_of_promoted_runs_only() -> None:
     assert "looked at 2 times" in test_part(summary(1, looks=2))
     shown = test_part(
         summary(
-            1, name=EVIL, promoted=True, aliases=("t4r-lab-shop@champion",), looks=1, test={"ndcg@5": 0.3125},
+            1,
+            name=EVIL,
+            promoted=True,
+            aliases=("t4r-lab-shop@champion",),
+            looks=1,
+            test={"ndcg@5": 0.3125},
             test_baselines={"popularity": {"ndcg@5": 0.1}},
         )
-    )  # fmt: skip
+    )
     assert "0.312" in shown
     assert "t4r-lab-shop@champion" in shown
     assert "looked at 1 time with" in shown

@@ -229,9 +229,16 @@ def test_a_card_offers_what_can_be_done_and_asks_for_it() -> None:
     asked: list[tuple[str, str]] = []
     card = JobCard(JobState("1", "mine", "running"), lambda id, action: asked.append((id, action)))
     offered = {
-        "running": ["pause", "stop"], "pausing": [], "canceling": [], "paused": ["resume"], "lost": ["resume"],
-        "stopped": ["resume"], "failed": ["resume"], "finished": [], "canceled": [],
-    }  # fmt: skip
+        "running": ["pause", "stop"],
+        "pausing": [],
+        "canceling": [],
+        "paused": ["resume"],
+        "lost": ["resume"],
+        "stopped": ["resume"],
+        "failed": ["resume"],
+        "finished": [],
+        "canceled": [],
+    }
     for state, actions in offered.items():
         card.state = JobState("1", "mine", state)
         buttons = {action: getattr(card, action) for action in ("pause", "stop", "resume")}

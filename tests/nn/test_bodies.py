@@ -53,7 +53,10 @@ def batch() -> Batch:
 def attention_by_hand(layer: Any, hidden: Tensor, visible: Tensor) -> Tensor:
     """softmax(QKᵀ/√d)·V head by head, each session by itself."""
     normed, (b, t, d) = layer.attention_norm(hidden), hidden.shape
-    q, k, v = (normed @ w.T + c for w, c in zip(layer.attention.read.weight.chunk(3), layer.attention.read.bias.chunk(3), strict=True))  # fmt: skip
+    q, k, v = (
+        normed @ w.T + c
+        for w, c in zip(layer.attention.read.weight.chunk(3), layer.attention.read.bias.chunk(3), strict=True)
+    )
     heads, out = layer.attention.n_head, torch.zeros(b, t, d)
     for row in range(b):
         for head in range(heads):
@@ -104,7 +107,13 @@ def test_rotary_heads_must_have_pairs_of_channels() -> None:
 
 # ── Any configuration of transformers ───────────────────────────────────────────────────────────
 
-SMALL = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "vocab_size": 8, "max_position_embeddings": 32}  # fmt: skip
+SMALL = {
+    "hidden_size": 16,
+    "num_hidden_layers": 1,
+    "num_attention_heads": 2,
+    "vocab_size": 8,
+    "max_position_embeddings": 32,
+}
 
 
 TOGETHER = """
@@ -209,7 +218,12 @@ def test_a_keras_layer_stands_in_a_body() -> None:
         optimizer.step()
         losses.append(float(loss.detach()))
     assert losses[-1] < losses[0] - 0.1
-    twin = Model(Head(SequentialBlock(features(), keras.layers.Dense(16, activation="gelu"), TransformerBlock(config, "clm")), NextItemPredictionTask()))  # fmt: skip
+    twin = Model(
+        Head(
+            SequentialBlock(features(), keras.layers.Dense(16, activation="gelu"), TransformerBlock(config, "clm")),
+            NextItemPredictionTask(),
+        )
+    )
     names = dict(zip(model.state_dict(), twin.state_dict(), strict=True))  # Keras numbers its layers
     twin.load_state_dict({names[name]: values for name, values in model.state_dict().items()})
     torch.testing.assert_close(twin.eval().score(sessions), model.eval().score(sessions))
@@ -266,12 +280,15 @@ def test_towers_that_do_not_fit_are_refused() -> None:
 @pytest.mark.parametrize(
     ("model", "words"),
     [
-        ({"towers": [{"body": {"d_model": 32}}], "merge": "gate"}, "model: merge 'gate' needs towers of one width, but their d_model are 64, 32"),
+        (
+            {"towers": [{"body": {"d_model": 32}}], "merge": "gate"},
+            "model: merge 'gate' needs towers of one width, but their d_model are 64, 32",
+        ),
         ({"towers": [{"body": {"kind": "modernbert"}}]}, "model: masking 'clm' is not for body 'modernbert'"),
         ({"merge": "stack"}, "model.merge: 'stack' is not a choice"),
         ({"towers": [{"inputs": {"aggregate": "concat"}}]}, "model.towers.0.inputs.aggregate: unknown key"),
     ],
-)  # fmt: skip
+)
 def test_towers_of_a_spec_that_do_not_fit_are_refused_by_path(model: dict[str, Any], words: str) -> None:
     for tower in model.get("towers", []):
         tower.setdefault("body", {}).setdefault("kind", "gpt2")

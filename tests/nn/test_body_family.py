@@ -83,9 +83,12 @@ def used(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     assert source is not None
     (folder / "t4r_lab/families/bodies/native/running_mean.py").write_text(source[1], encoding="utf-8")
     done = subprocess.run(
-        [sys.executable, "-c", USE, str(folder)], cwd=folder, capture_output=True, text=True,
+        [sys.executable, "-c", USE, str(folder)],
+        cwd=folder,
+        capture_output=True,
+        text=True,
         env={**os.environ, "PYTHONPATH": str(folder)},
-    )  # fmt: skip
+    )
     assert done.returncode == 0, done.stderr
     answer: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     return answer

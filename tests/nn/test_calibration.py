@@ -125,8 +125,13 @@ def test_slices_by_hand() -> None:
     found = Ranks(np.arange(4), np.array([1, 2, 3, 20]), np.array([1, 1, 2, 5]), np.array([1.0, 3.0, 1.0, 9.0]), (2,))
     rows = {row["slice"]: row for row in slices(found, counts)}
     assert {name: row["cases"] for name, row in rows.items()} == {
-        "1 event": 1, "2 to 3": 2, "16 and more": 1, "head": 2, "middle": 1, "tail": 1,
-    }  # fmt: skip
+        "1 event": 1,
+        "2 to 3": 2,
+        "16 and more": 1,
+        "head": 2,
+        "middle": 1,
+        "tail": 1,
+    }
     assert rows["2 to 3"]["recall@2"]["mean"] == 0.5
     half = 1.96 * np.std([0.0, 1.0], ddof=1) / 2**0.5
     assert rows["2 to 3"]["recall@2"]["high"] == pytest.approx(0.5 + half)

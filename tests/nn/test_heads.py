@@ -58,9 +58,12 @@ def test_metrics_are_those_of_scikit_learn() -> None:
     classes, shares = rng.integers(0, 3, 300), rng.dirichlet(np.ones(3), 300)
     found = {name: metric(classes * 1.0, shares, weight) for name, metric in METRICS["categorical"].items()}
     each = [
-        (sk.roc_auc_score(classes == c, shares[:, c], sample_weight=weight),
-         sk.average_precision_score(classes == c, shares[:, c], sample_weight=weight)) for c in range(3)
-    ]  # fmt: skip
+        (
+            sk.roc_auc_score(classes == c, shares[:, c], sample_weight=weight),
+            sk.average_precision_score(classes == c, shares[:, c], sample_weight=weight),
+        )
+        for c in range(3)
+    ]
     assert (found["auc"], found["average_precision"]) == pytest.approx(tuple(np.mean(each, 0)))
     assert found["accuracy"] == pytest.approx(sk.accuracy_score(classes, shares.argmax(1), sample_weight=weight))
     found = {name: metric(score, label, weight) for name, metric in METRICS["regression"].items()}
@@ -110,7 +113,9 @@ def test_scores_of_items_follow_the_formula(tied: bool) -> None:
     toy = Toy()
 
     def made(**head: Any) -> Model:
-        return assembly.build(toy_spec(model__heads=[{"kind": "next_item", "weight_tying": tied, **head}]), SCHEMA, toy.item_table()).eval()  # fmt: skip
+        return assembly.build(
+            toy_spec(model__heads=[{"kind": "next_item", "weight_tying": tied, **head}]), SCHEMA, toy.item_table()
+        ).eval()
 
     plain = made()
     batch, task = make_batch(toy.part("train"), whole_windows(toy.part("train"), 8)), plain.next_item

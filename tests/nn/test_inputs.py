@@ -178,8 +178,13 @@ def test_vectors_of_items_are_read_by_item_trained_or_not_and_travel_with_the_we
 ) -> None:
     toy, vectors = Toy(), np.random.default_rng(0).normal(size=(N_ITEMS + 1, 7)).astype(np.float32)
     spec = toy_spec("gru", "clm", train__weight_decay=0.1).override(
-        {"model.inputs.features": {"item_id": {}, "blog": {"dim": 3, "vectors": {"path": "gone.npy", "trainable": trainable}}}}
-    )  # fmt: skip
+        {
+            "model.inputs.features": {
+                "item_id": {},
+                "blog": {"dim": 3, "vectors": {"path": "gone.npy", "trainable": trainable}},
+            }
+        }
+    )
     model = assembly.build(spec, toy.schema, toy.item_table(), {"blog": vectors})
     vectors[0] = 0
     inputs, events = model.head.body.inputs, batch()

@@ -79,27 +79,36 @@ EVENTS = int(LENGTHS.clamp(min=1).sum())
 PACKING = {
     "pack": Case(packing, lambda x: packed().pack(x), partial(references.pack, lengths=LENGTHS), HIDDEN, GROUPS),
     "pad": Case(
-        packing, lambda x: packed().pad(x), partial(references.pad, lengths=LENGTHS, longest=LONGEST),
-        (normal(EVENTS, 3),), GROUPS,
+        packing,
+        lambda x: packed().pad(x),
+        partial(references.pad, lengths=LENGTHS, longest=LONGEST),
+        (normal(EVENTS, 3),),
+        GROUPS,
     ),
     "only": Case(packing, only, lambda x: x * READ[..., None], HIDDEN, GROUPS),
     "groups": Case(
-        packing, by_length,
-        partial(references.alone, lengths=LENGTHS, read=lambda events: less_mean(events, torch.tensor([events.shape[1]]))),
-        HIDDEN, GROUPS,
+        packing,
+        by_length,
+        partial(
+            references.alone, lengths=LENGTHS, read=lambda events: less_mean(events, torch.tensor([events.shape[1]]))
+        ),
+        HIDDEN,
+        GROUPS,
     ),
-}  # fmt: skip
+}
 ATTENTION = {
     f"attention, {'causal' if causal else 'both ways'}, {'relative' if relative else 'absolute'}, dropout {p}": Case(
-        packed_attention, partial(attend, causal=causal, dropout=p),
+        packed_attention,
+        partial(attend, causal=causal, dropout=p),
         partial(references.attention, lengths=LENGTHS, causal=causal, scale=0.5)
-        if relative else partial(references.attention, distances=None, lengths=LENGTHS, causal=causal, scale=0.5),
+        if relative
+        else partial(references.attention, distances=None, lengths=LENGTHS, causal=causal, scale=0.5),
         (normal(EVENTS, 2, 4, 4), normal(2, 2 * LONGEST, 4, seed=1)) if relative else (normal(EVENTS, 2, 3, 4),),
         # a chance to drop, but nothing dropped, so that it is this kernel and not torch's
         (*GROUPS, (packed_attention, "factors", lambda values, p: torch.ones_like(values))),
     )
     for causal, relative, p in itertools.product((True, False), (True, False), (0.0, 0.5))
-}  # fmt: skip
+}
 
 # ── cross-entropy ───────────────────────────────────────────────────────────────────────────────
 
@@ -137,12 +146,14 @@ TABLES = {
     for kind, kernel, reference, inputs in (
         ("rows", table_rows.rows, references.rows, (normal(9, 4), integers(9, 6, 5))),
         (
-            "rows with padding", partial(table_rows.rows, padding=0), partial(references.rows, padding=0),
+            "rows with padding",
+            partial(table_rows.rows, padding=0),
+            partial(references.rows, padding=0),
             (normal(9, 4), integers(9, 6, 5)),
         ),
         ("entries", table_rows.entries, references.rows, (normal(9), integers(9, 20))),
     )
-}  # fmt: skip
+}
 
 
 def quick_product(left: Tensor, right: Tensor) -> Tensor:
@@ -152,11 +163,13 @@ def quick_product(left: Tensor, right: Tensor) -> Tensor:
 
 PRODUCTS = {
     "product": Case(
-        fast_types, quick_product, references.product,
+        fast_types,
+        quick_product,
+        references.product,
         (normal(130, 64, dtype=torch.float32), normal(64, 2_000, seed=1, dtype=torch.float32)),
         tolerances={"rtol": 1e-5, "atol": 1e-4},
     )
-}  # fmt: skip
+}
 
 CASES: dict[str, Case] = PACKING | ATTENTION | SOFTMAX | DROPOUT | TABLES | PRODUCTS
 

@@ -228,9 +228,10 @@ def test_attention_in_reduced_precision_is_close(dtype: torch.dtype, causal: boo
 def test_gradients_of_attention_are_those_of_what_dropout_left(causal: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     drawn: dict[torch.Size, torch.Tensor] = {}
     monkeypatch.setattr(
-        packed_attention, "factors",
+        packed_attention,
+        "factors",
         lambda values, p: drawn.setdefault(values.shape, 2.0 * (torch.rand_like(values) < 0.5)),
-    )  # fmt: skip
+    )
     lengths = torch.tensor([1] * FEWEST + [3] * FEWEST)
     packing = Packing.of(lengths, 3, 2).only(torch.arange(3) < lengths[:, None] - 1)
     assert len(packing.groups) == 2 and packing.kept is not None

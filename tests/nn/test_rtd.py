@@ -150,8 +150,15 @@ def test_the_discriminator_learns_on_held_out_sessions(discriminator: str, tmp_p
     At temperature 1 a generator that has learned the rule of these sessions leaves little to find.
     """
     knobs = {"probability": 0.3, "discriminator": discriminator, "temperature": 20.0}
-    spec = toy_spec("sasrec", "rtd", model__body__d_model=32, model__body__dropout=0.0, train__epochs=24, train__batch_size=64,
-                    **{f"model__masking__{name}": value for name, value in knobs.items()})  # fmt: skip
+    spec = toy_spec(
+        "sasrec",
+        "rtd",
+        model__body__d_model=32,
+        model__body__dropout=0.0,
+        train__epochs=24,
+        train__batch_size=64,
+        **{f"model__masking__{name}": value for name, value in knobs.items()},
+    )
     toy = Toy(n=1500, structure=1.0)
     model, sessions = assembly.build(spec, toy.schema, toy.item_table()), toy.part("test")
     held_out, detector = make_batch(sessions, training_windows(sessions, 8)), model.head.detector

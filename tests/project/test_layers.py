@@ -143,9 +143,13 @@ HEAVY = ("torch._dynamo", "torch.distributed.tensor", "sympy", "transformers", "
 
 def test_a_training_and_an_estimate_import_what_they_use_alone(tmp_path: Path) -> None:
     rng = np.random.default_rng(1)
-    events = pl.DataFrame({
-        "session_id": np.arange(60).repeat(4), "item_id": rng.integers(20, size=240), "timestamp": np.arange(240) * 60,
-    })  # fmt: skip
+    events = pl.DataFrame(
+        {
+            "session_id": np.arange(60).repeat(4),
+            "item_id": rng.integers(20, size=240),
+            "timestamp": np.arange(240) * 60,
+        }
+    )
     t4r_lab.prepare(events, tmp_path / "data")
     code = (
         "import sys, t4r_lab; from t4r_lab.training.estimate import estimate\n"

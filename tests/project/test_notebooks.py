@@ -35,9 +35,14 @@ def test_the_lab_command_starts_jupyterlab_for_any_user(tmp_path: Path) -> None:
     """Also for root, as in a container, whom JupyterLab alone refuses."""
     places = {f"JUPYTER_{name}_DIR": str(tmp_path / name.lower()) for name in ("RUNTIME", "CONFIG", "DATA")}
     server = subprocess.Popen(
-        [sys.executable, "-m", "t4r_lab", "lab"], cwd=tmp_path, env=os.environ | places | {"BROWSER": "true"},
-        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True,
-    )  # fmt: skip
+        [sys.executable, "-m", "t4r_lab", "lab"],
+        cwd=tmp_path,
+        env=os.environ | places | {"BROWSER": "true"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
     assert server.stdout is not None
     try:
         said = []

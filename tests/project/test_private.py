@@ -63,10 +63,15 @@ def test_private_names_of_libraries_stand_in_one_module(name: str) -> None:
 @pytest.mark.parametrize(
     "code",
     [
-        "torch._foreach_mul_(values, 2)", "layer._seed = 3", "import torch._dynamo", "from torch._dynamo import reset",
-        "from optuna.storages import _heartbeat", "getattr(bars, '_instances', ())", "self._parameters.clear()",
+        "torch._foreach_mul_(values, 2)",
+        "layer._seed = 3",
+        "import torch._dynamo",
+        "from torch._dynamo import reset",
+        "from optuna.storages import _heartbeat",
+        "getattr(bars, '_instances', ())",
+        "self._parameters.clear()",
     ],
-)  # fmt: skip
+)
 def test_the_search_finds_them(code: str) -> None:
     assert foreign(ast.parse(code), {"_made", "_loss"})
     assert not foreign(

@@ -88,8 +88,11 @@ def test_the_record_holds_what_the_run_returned(whole: RunResult, data: Path) ->
     assert row.looks == 1
     folder = tracking.artifacts(whole.home, whole.run_id)
     assert {p.name for p in (folder / "model").iterdir()} == {
-        "model.safetensors", "spec.json", "schema.json", "checksums.json",
-    }  # fmt: skip
+        "model.safetensors",
+        "spec.json",
+        "schema.json",
+        "checksums.json",
+    }
     assert (
         f"torch=={__import__('importlib.metadata').metadata.version('torch')}"
         in (folder / "environment.txt").read_text()
@@ -270,8 +273,12 @@ def test_of_several_processes_one_reports_and_records(data: Path, home: Path, tm
     environment = {**os.environ, "T4R_LAB_HOME": str(home), "OMP_NUM_THREADS": "1"}
     done = subprocess.run(
         [sys.executable, *command, "train", str(tmp_path / "s.yaml"), "--json"],
-        capture_output=True, text=True, env=environment, timeout=300, check=False,
-    )  # fmt: skip
+        capture_output=True,
+        text=True,
+        env=environment,
+        timeout=300,
+        check=False,
+    )
     assert done.returncode == 0, done.stderr
     result = json.loads(done.stdout)  # fails where two documents are printed
     assert done.stderr.count("epoch 1/2") == 1

@@ -47,9 +47,12 @@ def spec(*heads: dict[str, Any], **changes: Any) -> RunSpec:
 # ── the loss ────────────────────────────────────────────────────────────────────────────────────
 
 GUESSING = {
-    "cross_entropy": math.log(N_ITEMS), "sampled_softmax": math.log(N_ITEMS), "bpr": math.log(2), "top1": 1.0,
+    "cross_entropy": math.log(N_ITEMS),
+    "sampled_softmax": math.log(N_ITEMS),
+    "bpr": math.log(2),
+    "top1": 1.0,
     "top1_max": 1.0,
-}  # fmt: skip
+}
 """The loss where all scores are 0: the logarithm of the items; -log σ(0); σ(0) + σ(0)."""
 
 
@@ -157,8 +160,10 @@ def test_many_sessions_are_judged_by_some_of_them(monkeypatch: pytest.MonkeyPatc
     paired = doubts.paired_bootstrap
     monkeypatch.setattr(doubts, "MOST_SESSIONS", 100)
     monkeypatch.setattr(
-        doubts, "paired_bootstrap", lambda one, two, *rest, **named: seen.append(len(one["rank"])) or paired(one, two, *rest, **named)
-    )  # fmt: skip
+        doubts,
+        "paired_bootstrap",
+        lambda one, two, *rest, **named: seen.append(len(one["rank"])) or paired(one, two, *rest, **named),
+    )
     asked = spec(evaluation__cutoffs=[5])
     assert doubts.doubt_metrics("valid", ranked([9] * 5000), {"successors": ranked([1] * 5000)}, asked)
     assert seen == [100]
@@ -182,9 +187,10 @@ def shown(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
 
 
 def test_a_doubtful_run_says_so_on_every_face(
-    doubtful: tuple[Path, RunResult, list[Report]], monkeypatch: pytest.MonkeyPatch,
+    doubtful: tuple[Path, RunResult, list[Report]],
+    monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
-) -> None:  # fmt: skip
+) -> None:
     home, result, said = doubtful
     monkeypatch.setenv("T4R_LAB_HOME", str(home))
     loss, metric = result.warnings
@@ -213,9 +219,10 @@ def test_a_doubtful_run_says_so_on_every_face(
 
 
 def test_promote_repeats_the_warnings_and_says_what_the_version_is_good_for(
-    doubtful: tuple[Path, RunResult, list[Report]], monkeypatch: pytest.MonkeyPatch,
+    doubtful: tuple[Path, RunResult, list[Report]],
+    monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
-) -> None:  # fmt: skip
+) -> None:
     import mlflow.pyfunc
 
     home, result, _ = doubtful

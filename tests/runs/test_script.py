@@ -32,26 +32,35 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
 
 
 def spec_of(data: Dataset, **model: Any) -> RunSpec:
-    return RunSpec.parse({
-        "name": 'a "name"\n""" # of \\ mine', "data": {"path": str(data.path), "max_length": 7},
-        "model": {"body": tiny("gru"), **model},
-        "train": {"epochs": 1, "batch_size": 64, "learning_rate": 5e-3, "seed": 3},
-        "evaluation": {"cutoffs": [5]},
-    })  # fmt: skip
+    return RunSpec.parse(
+        {
+            "name": 'a "name"\n""" # of \\ mine',
+            "data": {"path": str(data.path), "max_length": 7},
+            "model": {"body": tiny("gru"), **model},
+            "train": {"epochs": 1, "batch_size": 64, "learning_rate": 5e-3, "seed": 3},
+            "evaluation": {"cutoffs": [5]},
+        }
+    )
 
 
 TEXT = {"vectors": {"path": "text.npy", "normalization": "l2", "trainable": True}, "dim": 6}
 CASES: dict[str, dict[str, Any]] = {
-    **{
-        kind: {"body": tiny(kind), "masking": {"kind": maskings[0]}} for kind, maskings in BODY_MASKINGS.items()
-    },
+    **{kind: {"body": tiny(kind), "masking": {"kind": maskings[0]}} for kind, maskings in BODY_MASKINGS.items()},
     "xlnet plm": {"body": tiny("xlnet"), "masking": {"kind": "plm", "probability": 0.4, "max_span_length": 3}},
     "rtd, inputs": {
         "body": tiny("bert"),
         "masking": {"kind": "rtd", "weight": 3.0, "discriminator": "separate"},
         "inputs": {
-            "features": {"item_id": {"dim": 12}, "price": {"encoding": "soft_one_hot", "bins": 4, "dim": 5}, "category": {}},
-            "layer_norm": True, "dropout": 0.2, "shared_embeddings": 0.1, "swap_noise": 0.1, "init_std": 0.1,
+            "features": {
+                "item_id": {"dim": 12},
+                "price": {"encoding": "soft_one_hot", "bins": 4, "dim": 5},
+                "category": {},
+            },
+            "layer_norm": True,
+            "dropout": 0.2,
+            "shared_embeddings": 0.1,
+            "swap_noise": 0.1,
+            "init_std": 0.1,
         },
     },
     "sums": {"inputs": {"aggregation": "element-wise-sum-item-multi"}},
@@ -74,9 +83,11 @@ CASES: dict[str, dict[str, Any]] = {
         "merge": "gate",
     },
     "vectors": {
-        "inputs": {"features": {"item_id": {"dim": 5, "vectors": {"path": "text.npy", "trainable": True}}, "text": TEXT}}
+        "inputs": {
+            "features": {"item_id": {"dim": 5, "vectors": {"path": "text.npy", "trainable": True}}, "text": TEXT}
+        }
     },
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("case", CASES)

@@ -95,8 +95,10 @@ def test_tags_of_newer_files_come_in_two_and_lists_in_the_metadata(tmp_path: Pat
     }
     schema = Schema.load(write(tmp_path, json.dumps(content), "schema.json"))
     assert [(c.name, c.role, c.scope) for c in schema] == [
-        ("item_id", "item", "event"), ("user_id", "user", "session"), ("price", "feature", "event"),
-    ]  # fmt: skip
+        ("item_id", "item", "event"),
+        ("user_id", "user", "session"),
+        ("price", "feature", "event"),
+    ]
 
 
 @pytest.mark.parametrize(

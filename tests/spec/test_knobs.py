@@ -24,9 +24,15 @@ from t4r_lab.training.assembly import build
 from t4r_lab.training.trainer import fit
 from tests.support.toy import N_ITEMS, Toy, toy_spec
 
-SHORT = {"train__epochs": 2, "train__warmup": 0.2, "model__inputs__features": {
-    "item_id": {}, "category": {}, "price": {"encoding": "soft_one_hot"},
-}}  # fmt: skip
+SHORT = {
+    "train__epochs": 2,
+    "train__warmup": 0.2,
+    "model__inputs__features": {
+        "item_id": {},
+        "category": {},
+        "price": {"encoding": "soft_one_hot"},
+    },
+}
 
 ELSEWHERE = {
     "train.patience": "stops early: test_train.py",

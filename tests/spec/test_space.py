@@ -96,20 +96,27 @@ def test_points_of_a_grid() -> None:
     assert Domain((), 1e-4, 1, True).points() == pytest.approx([1e-4, 1e-3, 1e-2, 1e-1, 1])
     assert Domain((), 64, 448, step=64, whole=True).points() == [64, 192, 256, 320, 448]
     spec = spec_of()
-    space = search_space(spec, [], {
-        "model.body.kind": Range(choices=["gpt2", "gru"]), "model.body.n_head": Range(choices=[3, 4]),
-        "model.body.dropout": Range(choices=[0.0, 0.2]),
-    })  # fmt: skip
+    space = search_space(
+        spec,
+        [],
+        {
+            "model.body.kind": Range(choices=["gpt2", "gru"]),
+            "model.body.n_head": Range(choices=[3, 4]),
+            "model.body.dropout": Range(choices=[0.0, 0.2]),
+        },
+    )
     assert grid_size(space) == 8
     points = [{k.rpartition(".")[2]: v for k, v in point.items()} for point in grid(spec, space)]
     # 3 heads don't divide 64, and a GRU has none
     assert sorted(points, key=str) == sorted(
         [
-            {"kind": "gpt2", "n_head": 4, "dropout": 0.0}, {"kind": "gpt2", "n_head": 4, "dropout": 0.2},
-            {"kind": "gru", "dropout": 0.0}, {"kind": "gru", "dropout": 0.2},
+            {"kind": "gpt2", "n_head": 4, "dropout": 0.0},
+            {"kind": "gpt2", "n_head": 4, "dropout": 0.2},
+            {"kind": "gru", "dropout": 0.0},
+            {"kind": "gru", "dropout": 0.2},
         ],
         key=str,
-    )  # fmt: skip
+    )
 
 
 def test_the_first_objective_chooses_the_best_epoch() -> None:

@@ -54,9 +54,21 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Path
     }
     log = (root / "server.log").open("w")
     process = subprocess.Popen(
-        [sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root", f"--port={port}", f"--notebook-dir={work}",
-         "--ServerApp.ip=127.0.0.1"], env=environment, stdout=log, stderr=log, cwd=work,
-    )  # fmt: skip
+        [
+            sys.executable,
+            "-m",
+            "jupyterlab",
+            "--no-browser",
+            "--allow-root",
+            f"--port={port}",
+            f"--notebook-dir={work}",
+            "--ServerApp.ip=127.0.0.1",
+        ],
+        env=environment,
+        stdout=log,
+        stderr=log,
+        cwd=work,
+    )
     try:
         deadline = time.monotonic() + 60
         while time.monotonic() < deadline:

@@ -34,15 +34,20 @@ class Server:
             self.port = probe.getsockname()[1]
         self.url = f"http://127.0.0.1:{self.port}"
         variables = {
-            "_MLFLOW_SERVER_FILE_STORE": homes.sqlite_url(folder / "server.db"), "_MLFLOW_SERVER_SERVE_ARTIFACTS": "true",
+            "_MLFLOW_SERVER_FILE_STORE": homes.sqlite_url(folder / "server.db"),
+            "_MLFLOW_SERVER_SERVE_ARTIFACTS": "true",
             "_MLFLOW_SERVER_ARTIFACT_ROOT": "mlflow-artifacts:/",
             "_MLFLOW_SERVER_ARTIFACT_DESTINATION": str(self.files),
-        }  # fmt: skip
+        }
         with (folder / "log.txt").open("ab") as log:
             self._nursery = subprocess.Popen(
-                [sys.executable, "-m", "tests.support.mlflow_server", str(self.port)], env=pages.environment() | variables,
-                stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, text=True,
-            )  # fmt: skip
+                [sys.executable, "-m", "tests.support.mlflow_server", str(self.port)],
+                env=pages.environment() | variables,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                text=True,
+            )
 
     def start(self) -> None:
         self._say("start")

@@ -48,9 +48,13 @@ def home(mlflow: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pat
 
 
 def test_documents_are_documents_and_a_comparison_fetches_what_it_needs_once(
-    mlflow: Server, home: Path, data: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str],
+    mlflow: Server,
+    home: Path,
+    data: Path,
+    tmp_path: Path,
+    capfd: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
-) -> None:  # fmt: skip
+) -> None:
     scratch = tmp_path / "scratch"
     scratch.mkdir()
     monkeypatch.setattr(tempfile, "tempdir", str(scratch))
@@ -209,13 +213,17 @@ def test_files_that_the_server_refuses_are_named_as_that_and_the_run_goes_on_aft
     [
         ("failed with exception HTTPConnectionPool: Max retries exceeded with url", True, "no MLflow server answers"),
         ("failed with timeout exception", True, "no MLflow server answers"),
-        ("/api/2.0/mlflow-artifacts/x: Max retries exceeded (too many 500 error responses)", False, "keep or give files"),
+        (
+            "/api/2.0/mlflow-artifacts/x: Max retries exceeded (too many 500 error responses)",
+            False,
+            "keep or give files",
+        ),
         ("413 Client Error: Too Large for url: http://h/api/2.0/mlflow-artifacts/artifacts/x", False, "answers 413"),
         ("/api/2.0/mlflow-artifacts/x: too many 503 error responses", True, "answers 503"),
         ("/api/2.0/mlflow/runs/log-batch: too many 500 error responses", True, "answers 500"),
         ("API request to endpoint /x failed with error code 403 != 200.", False, "MLFLOW_TRACKING_USERNAME"),
     ],
-)  # fmt: skip
+)
 def test_answers_of_a_server_are_said_by_what_they_mean(said: str, kind: bool, words: str) -> None:
     from t4r_lab.base.retries import Away
     from t4r_lab.tracking.client import _answered

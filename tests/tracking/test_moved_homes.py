@@ -356,9 +356,12 @@ def test_who_only_reads_makes_nothing(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="there are no runs in"):
         compare.compare(["x"], home=tmp_path / "none")
     done = subprocess.run(
-        [sys.executable, "-m", "t4r_lab", "jobs", "--json"], capture_output=True, text=True, check=True,
+        [sys.executable, "-m", "t4r_lab", "jobs", "--json"],
+        capture_output=True,
+        text=True,
+        check=True,
         env={**os.environ, homes.VARIABLE: str(tmp_path / "none")},
-    )  # fmt: skip
+    )
     assert done.stdout.split() == ["{", '"jobs":', "[]", "}"]
     assert lead.names(home=tmp_path / "none") == []
     assert not (tmp_path / "none").exists()

@@ -40,10 +40,17 @@ def by_path(found: Estimate) -> dict[str, int]:
 
 def test_parameters_of_each_part_by_hand(data: Dataset) -> None:
     spec = spec_of(
-        data, body={"kind": "gru", "d_model": 8, "n_layer": 1},
-        inputs={"features": {"item_id": {}, "category": {"dim": 3}, "price": {"encoding": "soft_one_hot", "bins": 4, "dim": 5}},
-                "layer_norm": True},
-    )  # fmt: skip
+        data,
+        body={"kind": "gru", "d_model": 8, "n_layer": 1},
+        inputs={
+            "features": {
+                "item_id": {},
+                "category": {"dim": 3},
+                "price": {"encoding": "soft_one_hot", "bins": 4, "dim": 5},
+            },
+            "layer_norm": True,
+        },
+    )
     categories = data.schema["category"].size
     assert by_path(estimate(spec)) == {
         "model.inputs.features.item_id": (N_ITEMS + 1) * 8,
@@ -59,9 +66,14 @@ def test_parameters_of_each_part_by_hand(data: Dataset) -> None:
 MODELS: dict[str, dict[str, Any]] = {
     **{kind: {"body": tiny(kind), "masking": {"kind": maskings[0]}} for kind, maskings in BODY_MASKINGS.items()},
     "rtd": {"body": tiny("xlnet"), "masking": {"kind": "rtd", "discriminator": "separate"}},
-    "towers": {"body": tiny("gpt2"), "towers": [{"body": tiny("lstm")}], "merge": "gate", "heads": [{"weight_tying": False}]},
+    "towers": {
+        "body": tiny("gpt2"),
+        "towers": [{"body": tiny("lstm")}],
+        "merge": "gate",
+        "heads": [{"weight_tying": False}],
+    },
     "sampled": {"body": tiny("ligr"), "heads": [{"loss": {"kind": "bpr_max", "negatives": 8}}]},
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("name", MODELS)

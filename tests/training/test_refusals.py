@@ -68,34 +68,46 @@ class Row:
 
 ROWS = {
     "a label of whole sessions on leave-one-out data": Row(
-        "leave one out", heads({"kind": "binary", "column": "purchase"}),
+        "leave one out",
+        heads({"kind": "binary", "column": "purchase"}),
         "label 'purchase' is of the whole session, and leave-one-out puts each of them with its label into training",
         judged=True,
     ),
     "the same beside the next item": Row(
-        "leave one out", heads({"kind": "next_item"}, {"kind": "binary", "column": "purchase"}),
+        "leave one out",
+        heads({"kind": "next_item"}, {"kind": "binary", "column": "purchase"}),
         "label 'purchase' is of the whole session, and leave-one-out puts each of them with its label into training",
         judged=True,
     ),
     "a label that training lacks": Row(
-        "labels", heads({"kind": "regression", "column": "late"}),
-        "label 'late' is missing in every session of the part train; take another column", judged=True,
+        "labels",
+        heads({"kind": "regression", "column": "late"}),
+        "label 'late' is missing in every session of the part train; take another column",
+        judged=True,
     ),
     "a label that validation lacks": Row(
-        "labels", heads({"kind": "regression", "column": "early"}),
-        "label 'early' is missing in every session of the part valid; take another column", judged=True,
+        "labels",
+        heads({"kind": "regression", "column": "early"}),
+        "label 'early' is missing in every session of the part valid; take another column",
+        judged=True,
     ),
     "a label of one class": Row(
-        "labels", heads({"kind": "binary", "column": "same"}),
-        "label 'same' has one class only in the part train; take another column", judged=True,
+        "labels",
+        heads({"kind": "binary", "column": "same"}),
+        "label 'same' has one class only in the part train; take another column",
+        judged=True,
     ),
     "a yes or no that is neither": Row(
-        "labels", heads({"kind": "binary", "column": "stars"}),
-        "label 'stars' holds 0 to 2, not 0 and 1; use kind regression", judged=True,
+        "labels",
+        heads({"kind": "binary", "column": "stars"}),
+        "label 'stars' holds 0 to 2, not 0 and 1; use kind regression",
+        judged=True,
     ),
     "a yes or no that is a half": Row(
-        "labels", heads({"kind": "binary", "column": "half"}),
-        "label 'half' holds 0 to 1, not 0 and 1; use kind regression", judged=True,
+        "labels",
+        heads({"kind": "binary", "column": "half"}),
+        "label 'half' holds 0 to 1, not 0 and 1; use kind regression",
+        judged=True,
     ),
     "a label that the data lack": Row(
         "labels", heads({"kind": "binary", "column": "starz"}), "the data has no label 'starz'; did you mean 'stars'"
@@ -104,11 +116,13 @@ ROWS = {
         "shop", heads({"kind": "categorical", "column": "category"}), "it is a feature; prepare it with"
     ),
     "a label of another kind": Row(
-        "labels", heads({"kind": "categorical", "column": "stars"}),
+        "labels",
+        heads({"kind": "categorical", "column": "stars"}),
         "categorical is not for label 'stars', which has numbers; use kind binary or kind regression",
     ),
     "a summary for a label of events": Row(
-        "labels", heads({"kind": "regression", "column": "stars", "summary": "mean"}),
+        "labels",
+        heads({"kind": "regression", "column": "stars", "summary": "mean"}),
         "summary 'mean' is for labels of sessions, but 'stars' is predicted at each event; use summary last",
     ),
     "a label as a feature": Row("shop", {f"{FEATURES}.purchase": {}}, "the data has no such feature"),
@@ -116,11 +130,13 @@ ROWS = {
         "shop", {f"{FEATURES}.categry.dim": 3}, "the data has no such feature; did you mean 'category'"
     ),
     "widths that can't be added": Row(
-        "shop", {"model.inputs.aggregation": "element-wise-sum", f"{FEATURES}.category.dim": 3},
+        "shop",
+        {"model.inputs.aggregation": "element-wise-sum", f"{FEATURES}.category.dim": 3},
         "element-wise-sum needs one width, but the item has 8 and category has 3",
     ),
     "vectors of another length": Row(
-        "shop", {f"{FEATURES}.text.vectors": {"path": "short.npy"}},
+        "shop",
+        {f"{FEATURES}.text.vectors": {"path": "short.npy"}},
         "short.npy: has shape (7, 4), but there are ids 1 to 40",
     ),
     "vectors that aren't there": Row(
@@ -138,7 +154,8 @@ ROWS = {
         "shop", {"model.masking": {"kind": "mlm"}}, "masking 'mlm' is not for body 'gru'"
     ),
     "heads that don't divide the width": Row(
-        "shop", {"model.body": {"kind": "gpt2", "d_model": 8, "n_head": 3, "n_layer": 1}},
+        "shop",
+        {"model.body": {"kind": "gpt2", "d_model": 8, "n_head": 3, "n_layer": 1}},
         "n_head 3 does not divide d_model 8; choose n_head from [1, 2, 4, 8]",
     ),
     "spans as long as sessions": Row(
@@ -152,14 +169,16 @@ ROWS = {
     "no length at all": Row("shop", {"data.max_length": 1}, "1 is wrong: input should be greater than or equal to 2"),
     "a metric that isn't computed": Row("shop", {"train.monitor": "ndcg@7"}, "'ndcg@7' is not computed; did you mean"),
     "a precision that the device lacks": Row(
-        "shop", {"train.precision": "float16", "train.device": "cpu"}, "float16 needs an accelerator; use float32 or bfloat16"
+        "shop",
+        {"train.precision": "float16", "train.device": "cpu"},
+        "float16 needs an accelerator; use float32 or bfloat16",
     ),
     "sessions of one event": Row("short", {}, "no training session has two events; prepare with longer sessions"),
     "data that aren't there": Row("nowhere", {}, "no such folder of prepared data; run `t4r-lab prepare`", judged=True),
     "a folder of other things": Row("other", {}, "holds no prepared data (manifest.json is missing)", judged=True),
     "data that are damaged": Row("damaged", {}, "is corrupt (its checksum is not the one written)", judged=True),
     "data of which a file is gone": Row("torn", {}, "is missing; prepare the data again", judged=True),
-}  # fmt: skip
+}
 
 
 @pytest.fixture(scope="module")

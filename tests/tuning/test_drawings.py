@@ -38,10 +38,18 @@ def trials(values: list[tuple[float, float]]) -> list[Trial]:
 
 
 def study(values: list[tuple[float, float]] = VALUES, importance: dict[str, float] | None = None) -> Any:
-    options = StudyOptions.parse({
-        "space": {KIND: {"choices": ["gru", "sasrec"]}, HEADS: {"choices": [1, 2]}, DROPOUT: {"low": 0.1, "high": 0.5}, DECAY: None},
-        "objectives": ["ndcg@5", "ece"], "constraints": ["ece<=0.5"],
-    })  # fmt: skip
+    options = StudyOptions.parse(
+        {
+            "space": {
+                KIND: {"choices": ["gru", "sasrec"]},
+                HEADS: {"choices": [1, 2]},
+                DROPOUT: {"low": 0.1, "high": 0.5},
+                DECAY: None,
+            },
+            "objectives": ["ndcg@5", "ece"],
+            "constraints": ["ece<=0.5"],
+        }
+    )
     plan, there = Plan.of(small_spec(Path("none"), model__body__kind="gru"), options), trials(values)
     front = [t for t in there if t.number in (3, 2)]
     return SimpleNamespace(

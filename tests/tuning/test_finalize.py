@@ -145,9 +145,13 @@ def _ndcg(home: Path, run: str) -> float:
     ],
 )
 def test_wrong_arguments(
-    root: Path, tmp_path: Path, arguments: list[str], words: str, monkeypatch: pytest.MonkeyPatch,
+    root: Path,
+    tmp_path: Path,
+    arguments: list[str],
+    words: str,
+    monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
-) -> None:  # fmt: skip
+) -> None:
     monkeypatch.setenv("T4R_LAB_HOME", str(tmp_path))
     named = {"SPEC": str(root / "spec.yaml"), "PLAIN": str(root / "plain.yaml")}
     status, out, err = call(capsys, *(named.get(a, a) for a in arguments))

@@ -184,8 +184,15 @@ def test_a_grid_is_tried_point_by_point(data: Path, tmp_path: Path, formula: lis
         (s, d) for s in (0, 0.3, 0.6) for d in (0.1, 0.2)
     }
     with pytest.raises(InputError, match="the grid has 3,125 points"):
-        begin(data, tmp_path, "large", sampler="grid", space=dict.fromkeys(
-            [SMOOTHING, DROPOUT, "model.inputs.dropout", "train.learning_rate", "train.weight_decay"]))  # fmt: skip
+        begin(
+            data,
+            tmp_path,
+            "large",
+            sampler="grid",
+            space=dict.fromkeys(
+                [SMOOTHING, DROPOUT, "model.inputs.dropout", "train.learning_rate", "train.weight_decay"]
+            ),
+        )
     assert study.all_names(connect(address(tmp_path, None))) == ["s"]  # nothing was begun
 
 
@@ -599,11 +606,15 @@ def test_an_address_that_would_be_read_as_another_is_refused(
 @pytest.mark.parametrize(
     "given",
     [
-        "postgresql://lab:hu%40shed@host/db", "postgresql+psycopg://lab@host/db", "postgres://one:5432,two:5433/db",
-        "postgresql://host/db?user=l%40b&password=x", "postgresql://lab:pa/ssw#o@host/db", "postgresql://[::1]:5432/db",
+        "postgresql://lab:hu%40shed@host/db",
+        "postgresql+psycopg://lab@host/db",
+        "postgres://one:5432,two:5433/db",
+        "postgresql://host/db?user=l%40b&password=x",
+        "postgresql://lab:pa/ssw#o@host/db",
+        "postgresql://[::1]:5432/db",
         "postgresql://host/db?user=a@b",
     ],
-)  # fmt: skip
+)
 def test_addresses_that_are_fine(given: str) -> None:
     assert address(Path("/home"), given) == "postgresql+psycopg://" + given.partition("://")[2]
 

@@ -46,8 +46,11 @@ def test_workers_killed_at_random_lose_nothing(data: Path, tmp_path: Path) -> No
     study.begin("s", plan, Dataset.open(data).digest, connect(address(tmp_path, None)))
     done = subprocess.run(
         [sys.executable, "-m", "tests.support.killing_workers", str(tmp_path), "s", "0", str(KILLS)],
-        capture_output=True, text=True, check=True, timeout=120,
-    )  # fmt: skip
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=120,
+    )
     found = json.loads(done.stdout)
     assert found["status"] == 0, done.stderr
     result, trials = lead.report("s", home=tmp_path)
@@ -150,9 +153,14 @@ class Server:
         program = _binary(name)
         assert program is not None
         subprocess.run(
-            [program, *arguments], check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, timeout=60,
-            cwd=self.folder, **self.user,
-        )  # fmt: skip
+            [program, *arguments],
+            check=True,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            timeout=60,
+            cwd=self.folder,
+            **self.user,
+        )
 
 
 @pytest.fixture(scope="module")
@@ -179,11 +187,25 @@ def test_workers_of_two_homes_share_a_study_on_postgresql(data: Path, tmp_path: 
     study.begin("shared", plan, Dataset.open(data).digest, connect(address(tmp_path, server.url)))
     workers = [
         subprocess.Popen(
-            [sys.executable, "-m", "t4r_lab", "worker", "--study", "shared", "--storage", server.url, "--threads", "1",
-             "--json"], env={**os.environ, "T4R_LAB_HOME": str(tmp_path / f"home{i}")}, stdout=subprocess.PIPE, text=True,
+            [
+                sys.executable,
+                "-m",
+                "t4r_lab",
+                "worker",
+                "--study",
+                "shared",
+                "--storage",
+                server.url,
+                "--threads",
+                "1",
+                "--json",
+            ],
+            env={**os.environ, "T4R_LAB_HOME": str(tmp_path / f"home{i}")},
+            stdout=subprocess.PIPE,
+            text=True,
         )
         for i in range(2)
-    ]  # fmt: skip
+    ]
     done = [json.loads(worker.communicate(timeout=110)[0])["trials"] for worker in workers]
     assert sum(done) == 8
     result, trials = lead.report("shared", home=tmp_path, storage=server.url)
@@ -243,8 +265,10 @@ def tuning(
     return subprocess.Popen(
         [*TUNE, str(spec), "--search", DROPOUT, "--pruner", "none", "--storage", server.url, "--json", *options],
         env={**os.environ, "T4R_LAB_HOME": str(home), "OMP_NUM_THREADS": "1"},
-        stdout=subprocess.PIPE, stderr=errors, text=True,
-    )  # fmt: skip
+        stdout=subprocess.PIPE,
+        stderr=errors,
+        text=True,
+    )
 
 
 def finished(name: str, home: Path, server: Server) -> int:
@@ -382,10 +406,13 @@ def guarded(server: Server) -> Iterator[Server]:
 
     with psycopg.connect(server.url, autocommit=True) as connection:
         for sql in (
-            "ALTER ROLE lab PASSWORD 'hushed'", "CREATE ROLE guest LOGIN PASSWORD 'hushed'",
-            "CREATE ROLE few LOGIN PASSWORD 'hushed' CONNECTION LIMIT 0", "CREATE DATABASE bare", "CREATE DATABASE closed",
+            "ALTER ROLE lab PASSWORD 'hushed'",
+            "CREATE ROLE guest LOGIN PASSWORD 'hushed'",
+            "CREATE ROLE few LOGIN PASSWORD 'hushed' CONNECTION LIMIT 0",
+            "CREATE DATABASE bare",
+            "CREATE DATABASE closed",
             "REVOKE CONNECT ON DATABASE closed FROM PUBLIC",
-        ):  # fmt: skip
+        ):
             connection.execute(sql)  # type: ignore[call-overload]
     path = server.folder / "db" / "pg_hba.conf"
     path.write_text(path.read_text().replace("trust", "scram-sha-256"))

@@ -38,14 +38,18 @@ def _figures(profile: Mapping[str, Any]) -> list[str]:
         f"events per session  {spark(counts)}  {min(histogram)} to {max(histogram)}{more}, mean {lengths['mean']:.3g}",
     ]
     popularity = profile["popularity"]
-    lines += [f"popularity          {spark([c for _, c in popularity['curve']])}  the top 1 % of items have "
-              f"{popularity['top_1_percent_share']:.0%} of the events, Gini {popularity['gini']:.2f}"]  # fmt: skip
+    lines += [
+        f"popularity          {spark([c for _, c in popularity['curve']])}  the top 1 % of items have "
+        f"{popularity['top_1_percent_share']:.0%} of the events, Gini {popularity['gini']:.2f}"
+    ]
     if time := profile["time"]:
         total = [sum(parts) for parts in zip(*time["events"].values(), strict=True)]
         lines += [f"events over time    {spark(total)}  {_day(time['edges'][0])} to {_day(time['edges'][-1])}"]
     repeats = profile["checks"]
-    lines += [f"repeated items      {repeats['repeat_share']:.1%} of a session's later events, "
-              f"{repeats['consecutive_repeat_share']:.1%} right after each other"]  # fmt: skip
+    lines += [
+        f"repeated items      {repeats['repeat_share']:.1%} of a session's later events, "
+        f"{repeats['consecutive_repeat_share']:.1%} right after each other"
+    ]
     return lines
 
 

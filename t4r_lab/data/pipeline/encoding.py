@@ -27,8 +27,11 @@ class Encoded:
 def encode(feature: Feature, weight: NDArray[np.int64]) -> Encoded:
     """Ids and standardized numbers, fitted where `weight` (training events per row) isn't zero."""
     base: dict[str, Any] = {
-        "name": feature.name, "role": feature.role, "scope": feature.scope, "source": feature.source,
-    }  # fmt: skip
+        "name": feature.name,
+        "role": feature.role,
+        "scope": feature.scope,
+        "source": feature.source,
+    }
     if feature.kind == "multi":
         return _encode_lists(feature, weight, base)
     if feature.kind == "categorical":

@@ -77,9 +77,15 @@ class Columns:
 
 
 def find_features(
-    table: Table, log: Log, roles: Roles, options: PrepareOptions, item_values: pl.Series, group_values: pl.Series,
-    items: Table | None, users: Table | None,
-) -> Columns:  # fmt: skip
+    table: Table,
+    log: Log,
+    roles: Roles,
+    options: PrepareOptions,
+    item_values: pl.Series,
+    group_values: pl.Series,
+    items: Table | None,
+    users: Table | None,
+) -> Columns:
     """Every column that is kept, with its kind and scope.
 
     Columns of the events that depend on the item or the session alone are recognized as such, unless the options

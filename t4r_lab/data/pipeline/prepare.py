@@ -227,9 +227,12 @@ def _parts(raw: Events, split: Split, ids: NDArray[np.int32], encoded: Sequence[
         if log.number is not None:
             own = own + "#" + pl.Series(log.number[session]).cast(pl.String)
         parts[part] = Sessions(
-            {name: column[flat] for name, column in values.items()}, offsets, target,
-            {name: column[session] for name, column in in_sessions.items()}, own.to_numpy(),
-        )  # fmt: skip
+            {name: column[flat] for name, column in values.items()},
+            offsets,
+            target,
+            {name: column[session] for name, column in in_sessions.items()},
+            own.to_numpy(),
+        )
     return parts
 
 
@@ -270,8 +273,10 @@ def _write(folder: Path, content: Content, reading: Reading, options: PrepareOpt
         write_sessions(sessions, folder / f"{name}.{ENDINGS[VERSION]}")
     content.schema.save(folder / "schema.json")
     sessions_as = {
-        "gap_minutes": options.gap_minutes, "drop_repeats": options.drop_repeats, "time_form": reading.time_form,
+        "gap_minutes": options.gap_minutes,
+        "drop_repeats": options.drop_repeats,
+        "time_form": reading.time_form,
         "reading": options.model_dump(include=set(READING), exclude_defaults=True),
-    }  # fmt: skip
+    }
     (folder / FOLDER / SESSIONS).write_text(json.dumps(sessions_as) + "\n", encoding="utf-8")
     save_types(reading.types, folder / FOLDER)

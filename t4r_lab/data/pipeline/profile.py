@@ -25,10 +25,15 @@ TOP = 20
 
 
 def make_profile(
-    schema: Schema, parts: Mapping[str, Sessions], items: pl.DataFrame, split: Split, columns: Columns,
-    tables: Mapping[str, pl.DataFrame], options: PrepareOptions,
+    schema: Schema,
+    parts: Mapping[str, Sessions],
+    items: pl.DataFrame,
+    split: Split,
+    columns: Columns,
+    tables: Mapping[str, pl.DataFrame],
+    options: PrepareOptions,
     split_checks: Mapping[str, Any],
-) -> dict[str, Any]:  # fmt: skip
+) -> dict[str, Any]:
     """The content of ``profile.json``: plain, and small whatever the size of the data.
 
     `items` is the item table, `columns` tells what was made of the raw ones, `tables` has the ``id, value`` of each

@@ -119,6 +119,9 @@ def _with_users(table: Table, users: Table, roles: Roles) -> Table:
     added = side.frame.select([c for c in side.frame.columns if c not in there])
     raw = table.raw | (side.raw & set(added.columns))
     return replace(
-        table, frame=table.frame.hstack(added), kinds={**side.kinds, **table.kinds}, raw=raw,
+        table,
+        frame=table.frame.hstack(added),
+        kinds={**side.kinds, **table.kinds},
+        raw=raw,
         notes=(*table.notes, *side.notes),
-    )  # fmt: skip
+    )

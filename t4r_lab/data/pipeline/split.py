@@ -60,9 +60,13 @@ class Split:
 
 
 def split_sessions(
-    log: Log, time: NDArray[np.float64] | None, options: PrepareOptions, given: bool, left_out: dict[str, int],
+    log: Log,
+    time: NDArray[np.float64] | None,
+    options: PrepareOptions,
+    given: bool,
+    left_out: dict[str, int],
     last: NDArray[np.bool_] | None = None,
-) -> Split:  # fmt: skip
+) -> Split:
     """Assign every session to a part and drop what the filters leave out, counting it in `left_out`.
 
     Where `last` tells the targets of the test part, a session there whose target is left out goes with it.

@@ -104,9 +104,14 @@ def _numpy(where: str, path: str, size: int) -> Vectors:
 
 
 def _parquet(
-    where: str, spec: VectorsSpec, usual: set[str], own: pl.Series, ids: pl.Series,
-    look_up: Callable[[pl.Series], NDArray[np.int32]], size: int,
-) -> Vectors:  # fmt: skip
+    where: str,
+    spec: VectorsSpec,
+    usual: set[str],
+    own: pl.Series,
+    ids: pl.Series,
+    look_up: Callable[[pl.Series], NDArray[np.int32]],
+    size: int,
+) -> Vectors:
     """A row per own id; rows of other ids are left out. `look_up` gives ids of own ones."""
     try:
         frame = read_parquet(spec.path)

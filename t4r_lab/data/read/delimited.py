@@ -60,9 +60,15 @@ def read_delimited(
 
 def _plain(path: Path, dialect: Dialect, names: list[str], above: int) -> pl.DataFrame:
     frame = pl.read_csv(
-        whole(path), separator=dialect.separator, quote_char=dialect.quote, infer_schema=False, null_values=[""],
-        skip_lines=above - dialect.header, has_header=dialect.header, glob=False,
-    )  # fmt: skip
+        whole(path),
+        separator=dialect.separator,
+        quote_char=dialect.quote,
+        infer_schema=False,
+        null_values=[""],
+        skip_lines=above - dialect.header,
+        has_header=dialect.header,
+        glob=False,
+    )
     if len(frame.columns) != len(names):
         raise pl.exceptions.ComputeError(f"{len(frame.columns)} columns")
     frame.columns = names
@@ -83,9 +89,15 @@ def _split(path: Path, dialect: Dialect, names: list[str], above: int) -> pl.Dat
 def read_lines(path: Path, skip: int = 0) -> pl.DataFrame:
     """Every line as one text, null where it is blank."""
     return pl.read_csv(
-        whole(path), separator="\x01", has_header=False, new_columns=[LINE], quote_char=None, infer_schema=False,
-        skip_lines=skip, glob=False,
-    )  # fmt: skip
+        whole(path),
+        separator="\x01",
+        has_header=False,
+        new_columns=[LINE],
+        quote_char=None,
+        infer_schema=False,
+        skip_lines=skip,
+        glob=False,
+    )
 
 
 def _named(names: Sequence[str]) -> list[str]:

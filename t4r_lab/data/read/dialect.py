@@ -27,13 +27,36 @@ SHORT = 60
 
 USUAL = {
     "session": ("session_id", "session", "visit_id", "session_key"),
-    "item": ("item_id", "item", "product_id", "product", "article_id", "movie_id", "track_id", "video_id", "sku",
-             "asin", "parent_asin", "aid"),
-    "time": ("timestamp", "time", "event_time", "datetime", "date", "ts", "event_date", "event_timestamp",
-             "created_at", "unix_timestamp", "unix_review_time"),
+    "item": (
+        "item_id",
+        "item",
+        "product_id",
+        "product",
+        "article_id",
+        "movie_id",
+        "track_id",
+        "video_id",
+        "sku",
+        "asin",
+        "parent_asin",
+        "aid",
+    ),
+    "time": (
+        "timestamp",
+        "time",
+        "event_time",
+        "datetime",
+        "date",
+        "ts",
+        "event_date",
+        "event_timestamp",
+        "created_at",
+        "unix_timestamp",
+        "unix_review_time",
+    ),
     "user": ("user_id", "user", "visitor_id", "customer_id", "reviewer_id", "member_id"),
     "title": ("title", "item_title", "movie_title", "product_name", "product_title", "item_name", "name"),
-}  # fmt: skip
+}
 """Usual names of each role, compared without case and punctuation; the first is the house's own and decides."""
 FORMS = {
     "i": r"\d{1,19}",  # an id that is a whole number

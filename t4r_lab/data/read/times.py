@@ -17,9 +17,14 @@ FIRST_YEAR, LAST_YEAR = 1990, 2100
 EARLIEST = datetime(FIRST_YEAR, 1, 1, tzinfo=UTC).timestamp()
 LATEST = datetime(LAST_YEAR + 1, 1, 1, tzinfo=UTC).timestamp()
 UNITS = {
-    "seconds": 1.0, "milliseconds": 1e-3, "microseconds": 1e-6, "nanoseconds": 1e-9,
-    "minutes": 60.0, "hours": 3600.0, "days": 86_400.0,
-}  # fmt: skip
+    "seconds": 1.0,
+    "milliseconds": 1e-3,
+    "microseconds": 1e-6,
+    "nanoseconds": 1e-9,
+    "minutes": 60.0,
+    "hours": 3600.0,
+    "days": 86_400.0,
+}
 """Seconds of each unit of numbers that count from 1970."""
 FOUND = ("seconds", "milliseconds", "microseconds", "nanoseconds")
 """Units that are told by the size of the numbers: what is within those years in one is outside in all others."""

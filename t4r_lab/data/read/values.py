@@ -29,9 +29,35 @@ Odd: TypeAlias = "tuple[tuple[str, int], ...]"
 """Values that kept a column from being numeric, with how many rows have each; the most frequent first."""
 
 USUAL_MISSING = frozenset(
-    ("-", "--", "–", "—", "?", ".", "n/a", "#n/a", "na", "<na>", "n.a.", "nan", "-nan", "null", "(null)", "none", "nil",
-     "nat", "missing", r"\n", "inf", "+inf", "-inf", "infinity", "+infinity", "-infinity")
-)  # fmt: skip
+    (
+        "-",
+        "--",
+        "–",
+        "—",
+        "?",
+        ".",
+        "n/a",
+        "#n/a",
+        "na",
+        "<na>",
+        "n.a.",
+        "nan",
+        "-nan",
+        "null",
+        "(null)",
+        "none",
+        "nil",
+        "nat",
+        "missing",
+        r"\n",
+        "inf",
+        "+inf",
+        "-inf",
+        "infinity",
+        "+infinity",
+        "-infinity",
+    )
+)
 """Words for a missing value in columns of numbers, in lower case; in columns of text they are text (NA is Namibia)."""
 TRUTH = (("false", "true"), ("False", "True"), ("FALSE", "TRUE"))
 ADORNED = r"^\s*[$€£¥]?\s?[+-]?\d{1,3}(?:[., '\u00a0]?\d{3})*(?:[.,]\d+)?\s?[%$€£¥]?\s*$"
@@ -304,9 +330,13 @@ def _time_texts(values: pl.Series, type: ColumnType) -> pl.Series | None:
 
 
 _READ: dict[str, Any] = {
-    "integer": _integer_texts, "number": _number_texts, "single": _number_texts, "boolean": _boolean_texts,
-    "time": _time_texts, "text": lambda values, type: None,
-}  # fmt: skip
+    "integer": _integer_texts,
+    "number": _number_texts,
+    "single": _number_texts,
+    "boolean": _boolean_texts,
+    "time": _time_texts,
+    "text": lambda values, type: None,
+}
 
 
 def _one_zero(values: pl.Series) -> pl.Series:
@@ -347,8 +377,6 @@ def load_types(folder: Path) -> dict[str, ColumnType]:
         kinds, truth = dict(content["columns"]), dict(content["truth"])
         if not set(kinds.values()) <= set(get_args(Kind)):
             raise ValueError
-        return {
-            name: ColumnType(kind, missing, tuple(truth.get(name, TRUTH[0]))) for name, kind in kinds.items()
-        }  # fmt: skip
+        return {name: ColumnType(kind, missing, tuple(truth.get(name, TRUTH[0]))) for name, kind in kinds.items()}
     except (OSError, ValueError, KeyError, TypeError):
         raise InputError(f"{path}: cannot be read; prepare the data again") from None

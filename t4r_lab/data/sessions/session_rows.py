@@ -79,9 +79,13 @@ def unrolled(table: Table, options: PrepareOptions, given: bool = False) -> Tabl
         frame = frame.filter((pl.col(item) != PADDING).fill_null(True))
     kinds = {name: kind for name, kind in table.kinds.items() if name not in events}
     return replace(
-        table, frame=frame.drop(ROW, END), kinds=kinds, notes=notes, came=(table, frame[ROW].to_numpy()),
+        table,
+        frame=frame.drop(ROW, END),
+        kinds=kinds,
+        notes=notes,
+        came=(table, frame[ROW].to_numpy()),
         last=frame[END].to_numpy() if given and pairs else None,
-    )  # fmt: skip
+    )
 
 
 def _ends(length: pl.Series) -> pl.Series:
@@ -196,9 +200,11 @@ def _longest(frame: pl.DataFrame, item: str, key: str | None) -> pl.DataFrame:
     text = lambda lists: lists.list.join("\x1f") + "\x1f"  # noqa: E731
     whole, history = pl.col("whole"), pl.col("history")
     rows = frame.select(
-        ROW, pl.lit(0).alias("key") if key is None else pl.col(key).alias("key"),
-        text(items).alias("whole"), text(items.list.slice(0, items.list.len() - 1)).alias("history"),
-    )  # fmt: skip
+        ROW,
+        pl.lit(0).alias("key") if key is None else pl.col(key).alias("key"),
+        text(items).alias("whole"),
+        text(items.list.slice(0, items.list.len() - 1)).alias("history"),
+    )
     if key is None or not frame[key].is_duplicated().any():
         begun = rows.select((whole == history.shift(-1)) | (whole == history.shift(1)))
     else:

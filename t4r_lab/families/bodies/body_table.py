@@ -15,9 +15,23 @@ from t4r_lab.families.bodies.shared.layer_knobs import AttentionLayers, Layers
 from t4r_lab.families.bodies.shared.row import CAUSAL, Body, Configuration, Sizes
 
 USUAL = (
-    "xlnet", "gpt2", "bert", "roberta", "electra", "albert", "deberta-v2", "modernbert", "longformer", "reformer",
-    "llama", "qwen3", "sasrec", "ligr", "gru", "lstm",
-)  # fmt: skip
+    "xlnet",
+    "gpt2",
+    "bert",
+    "roberta",
+    "electra",
+    "albert",
+    "deberta-v2",
+    "modernbert",
+    "longformer",
+    "reformer",
+    "llama",
+    "qwen3",
+    "sasrec",
+    "ligr",
+    "gru",
+    "lstm",
+)
 """The order of choices; a body that isn't named follows."""
 
 

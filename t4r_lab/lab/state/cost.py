@@ -67,9 +67,13 @@ class Asking:
     def _answer(self, question: str) -> str:
         if self._child is None or self._child.poll() is not None:
             self._child = subprocess.Popen(
-                [sys.executable, "-m", "t4r_lab.training.estimate"], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-                stderr=subprocess.DEVNULL, text=True, encoding="utf-8",
-            )  # fmt: skip
+                [sys.executable, "-m", "t4r_lab.training.estimate"],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
+                text=True,
+                encoding="utf-8",
+            )
         child = self._child
         assert child.stdin is not None and child.stdout is not None
         try:

@@ -14,8 +14,12 @@ from t4r_lab.spec import BODY_MASKINGS, NEXT_ITEM, InputsSpec, NextItem, RunSpec
 from t4r_lab.training import assembly
 
 BODY, MASKING, HEADS, MONITOR, DATA = (
-    "model.body.kind", "model.masking.kind", "model.heads", "train.monitor", "data.path",
-)  # fmt: skip
+    "model.body.kind",
+    "model.masking.kind",
+    "model.heads",
+    "train.monitor",
+    "data.path",
+)
 FEATURES = "model.inputs.features"
 FEATURE = re.compile(r"model\.(towers\.\d+\.)?inputs\.features\.")
 """How the path of anything of a single feature begins."""

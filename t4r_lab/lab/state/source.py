@@ -139,11 +139,22 @@ def _job_state(job: jobs.Job) -> JobState:
     except InputError as refusal:  # damaged, or of a later version, whose worker may well be running
         what, error = "", error if active else str(refusal)
     return JobState(
-        id=job.id, name=status.name, state=status.state, what=what, stage=stage, done=status.done, total=status.total,
-        unit=status.unit, eta=status.eta, error=error, monitor=status.monitor, epochs=status.epochs,
-        launched=status.launched, run_id=status.run_id,
+        id=job.id,
+        name=status.name,
+        state=status.state,
+        what=what,
+        stage=stage,
+        done=status.done,
+        total=status.total,
+        unit=status.unit,
+        eta=status.eta,
+        error=error,
+        monitor=status.monitor,
+        epochs=status.epochs,
+        launched=status.launched,
+        run_id=status.run_id,
         silent=time.time() - status.heartbeat if active and status.heartbeat else 0.0,
-    )  # fmt: skip
+    )
 
 
 @lru_cache(maxsize=1024)
@@ -172,11 +183,23 @@ def runs(home: Path) -> list[RunSummary]:
 def _summary(row: tracking.RunRow, aliases: list[str] | None) -> RunSummary:
     shown = aliases is not None
     return RunSummary(
-        row.run_id, row.name, row.status, row.started, row.seconds, row.body, row.masking, row.valid,
-        row.baselines["valid"], Path(row.data).name, shown, tuple(aliases or ()), row.test if shown else {},
-        row.baselines["test"] if shown else {}, row.looks,
+        row.run_id,
+        row.name,
+        row.status,
+        row.started,
+        row.seconds,
+        row.body,
+        row.masking,
+        row.valid,
+        row.baselines["valid"],
+        Path(row.data).name,
+        shown,
+        tuple(aliases or ()),
+        row.test if shown else {},
+        row.baselines["test"] if shown else {},
+        row.looks,
         tuple(words for part, found in row.warnings.items() if shown or part != "test" for words in found),
-    )  # fmt: skip
+    )
 
 
 # ── runs used again ─────────────────────────────────────────────────────────────────────────────

@@ -237,24 +237,37 @@ class LabelTask(nn.Module):
 
 
 def BinaryClassificationTask(
-    column: str, summary: str = "last", level: str = "session", dropout: float = 0.0,
+    column: str,
+    summary: str = "last",
+    level: str = "session",
+    dropout: float = 0.0,
     metrics: Sequence[str] | None = None,
-) -> LabelTask:  # fmt: skip
+) -> LabelTask:
     """A yes/no label: a column of two categories or of numbers 0 and 1. AUC, average precision, accuracy."""
     return LabelTask(column, Binary(), summary, level, dropout, metrics)
 
 
 def CategoricalClassificationTask(
-    column: str, classes: int, summary: str = "last", level: str = "session", dropout: float = 0.0,
+    column: str,
+    classes: int,
+    summary: str = "last",
+    level: str = "session",
+    dropout: float = 0.0,
     metrics: Sequence[str] | None = None,
-) -> LabelTask:  # fmt: skip
+) -> LabelTask:
     """A label of `classes` categories. Macro AUC and average precision (each class against the rest), accuracy."""
     return LabelTask(column, Categorical(classes), summary, level, dropout, metrics)
 
 
 def RegressionTask(
-    column: str, loss: str = "mse", summary: str = "last", level: str = "session", dropout: float = 0.0,
-    metrics: Sequence[str] | None = None, mean: float = 0.0, std: float = 1.0,
-) -> LabelTask:  # fmt: skip
+    column: str,
+    loss: str = "mse",
+    summary: str = "last",
+    level: str = "session",
+    dropout: float = 0.0,
+    metrics: Sequence[str] | None = None,
+    mean: float = 0.0,
+    std: float = 1.0,
+) -> LabelTask:
     """A number. `loss` is ``mse``, ``mae`` or ``huber``, of the label with `mean` off in units of `std`. RMSE, MAE."""
     return LabelTask(column, Number(loss, mean, std), summary, level, dropout, metrics)

@@ -263,10 +263,16 @@ class TabularSequenceFeatures(nn.Module):
         for name, dim in (embedding_dims or {}).items():
             features = {**features, name: features.get(name, FeatureSpec()).model_copy(update={"dim": dim})}
         content = {
-            "features": dict(features), "aggregation": aggregation, "dropout": dropout, "init_std": init_std,
+            "features": dict(features),
+            "aggregation": aggregation,
+            "dropout": dropout,
+            "init_std": init_std,
             "continuous_projection": None if continuous_soft_embeddings else continuous_projection,
-            "layer_norm": layer_norm, "shared_embeddings": shared_embeddings, "swap_noise": swap_noise, "swap": swap,
-        }  # fmt: skip
+            "layer_norm": layer_norm,
+            "shared_embeddings": shared_embeddings,
+            "swap_noise": swap_noise,
+            "swap": swap,
+        }
         try:
             inputs = InputsSpec.model_validate(content)
         except ValidationError as error:

@@ -70,9 +70,15 @@ def linear_cross_entropy(
 class _LinearCrossEntropy(torch.autograd.Function):
     @staticmethod
     def forward(
-        ctx: Any, hidden: Tensor, weight: Tensor, bias: Tensor, labels: Tensor, smoothing: float, temperature: float,
+        ctx: Any,
+        hidden: Tensor,
+        weight: Tensor,
+        bias: Tensor,
+        labels: Tensor,
+        smoothing: float,
+        temperature: float,
         precision: str,
-    ) -> Tensor:  # fmt: skip
+    ) -> Tensor:
         # a kernel for each number of rows is paid back where a product takes long enough
         products = quick_float32() if len(bias) >= HALF_CLASSES.stop else nullcontext()
         with torch.autocast(hidden.device.type, enabled=False), products:
@@ -88,9 +94,15 @@ class _LinearCrossEntropy(torch.autograd.Function):
 
 
 def _forward(
-    ctx: Any, hidden: Tensor, weight: Tensor, bias: Tensor, labels: Tensor, smoothing: float, temperature: float,
+    ctx: Any,
+    hidden: Tensor,
+    weight: Tensor,
+    bias: Tensor,
+    labels: Tensor,
+    smoothing: float,
+    temperature: float,
     precision: str,
-) -> Tensor:  # fmt: skip
+) -> Tensor:
     """Loss and gradients in one pass over chunks of rows.
 
     Targets and smoothing are linear in the logits, so that they need none of them: they take ε·w̄ + (1-ε)·W[y] off the

@@ -17,9 +17,13 @@ FORBIDDEN = -1e30
 
 
 def attend(
-    read: Tensor, packing: Packing, causal: bool, scale: float | None = None, dropout: float = 0.0,
+    read: Tensor,
+    packing: Packing,
+    causal: bool,
+    scale: float | None = None,
+    dropout: float = 0.0,
     distances: Tensor | None = None,
-) -> Tensor:  # fmt: skip
+) -> Tensor:
     """Softmax attention (Vaswani et al., 2017) of each event to those of its session, or where `causal` to those up to
     it; (N, H·E), or (K, H·E) of those that `packing` keeps.
 
@@ -101,9 +105,14 @@ class _Attention(torch.autograd.Function):
         d_parts = grad.new_empty(len(d_out), parts, width)
         d_distances = None if distances is None else torch.zeros_like(distances)
         for group, d_seen, d_read, events, shares, mask in zip(
-            packing.groups, _split(d_out, packing, heads), _split(d_parts, packing, heads),
-            kept[::3], kept[1::3], kept[2::3], strict=True,
-        ):  # fmt: skip
+            packing.groups,
+            _split(d_out, packing, heads),
+            _split(d_parts, packing, heads),
+            kept[::3],
+            kept[1::3],
+            kept[2::3],
+            strict=True,
+        ):
             sessions, length = group.shape
             q, k, v = _parts(events, sessions)
             d_seen, d_read = d_seen.unflatten(0, (-1, length)), d_read.unflatten(0, (-1, length))

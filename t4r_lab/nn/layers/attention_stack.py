@@ -67,9 +67,11 @@ class SASRecLayer(nn.Module):
         self.attention, self.dropout = SelfAttention(sizes), nn.Dropout(sizes.dropout)
         self.attention_norm, self.feed_forward_norm = nn.LayerNorm(width), nn.LayerNorm(width)
         self.feed_forward = nn.Sequential(
-            nn.Linear(width, 4 * width), ACTIVATIONS[sizes.activation](), nn.Dropout(sizes.dropout),
+            nn.Linear(width, 4 * width),
+            ACTIVATIONS[sizes.activation](),
+            nn.Dropout(sizes.dropout),
             nn.Linear(4 * width, width),
-        )  # fmt: skip
+        )
 
     def forward(self, hidden: Tensor, packing: Packing, causal: bool) -> Tensor:
         """Packed events (N, D) to (M, D), M the events that `packing` keeps after attention."""

@@ -30,9 +30,18 @@ def read_packed(model: Any, hidden: Tensor, lengths: Tensor, causal: bool, first
 
 
 def _packed_attention(
-    module: Any, query: Tensor, key: Tensor, value: Tensor, attention_mask: Tensor | None, *, packing: Packing,
-    causal: bool, scaling: float | None = None, dropout: float = 0.0, **others: Any,
-) -> tuple[Tensor, None]:  # fmt: skip
+    module: Any,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attention_mask: Tensor | None,
+    *,
+    packing: Packing,
+    causal: bool,
+    scaling: float | None = None,
+    dropout: float = 0.0,
+    **others: Any,
+) -> tuple[Tensor, None]:
     """Attention of packed events, (1, H, N, E) each, as `transformers` calls it; `others` is what it tells all of them.
 
     Returns (1, N, H, E).

@@ -68,8 +68,10 @@ Metric = Callable[[Floats, Floats, Floats], float]
 METRICS: dict[str, dict[str, Metric]] = {
     "binary": {"auc": auc, "average_precision": average_precision, "accuracy": _binary_accuracy},
     "categorical": {
-        "auc": _over_classes(auc), "average_precision": _over_classes(average_precision), "accuracy": _accuracy,
+        "auc": _over_classes(auc),
+        "average_precision": _over_classes(average_precision),
+        "accuracy": _accuracy,
     },
     "regression": {"rmse": _rmse, "mae": _mae},
-}  # fmt: skip
+}
 """Kind of task → metric → function of labels (N,), predictions (N,) or (N, C), and weights (N,)."""

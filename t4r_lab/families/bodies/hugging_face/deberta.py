@@ -18,10 +18,16 @@ class DeBERTa(AttentionLayers):
 def configuration(s: Sizes) -> Any:
     """Attention disentangled into content and relative position (He et al., 2021)."""
     return bert_config(
-        "DebertaV2Config", s, relative_attention=True, max_relative_positions=s.total_seq_length,
-        position_biased_input=False, pos_att_type=["p2c", "c2p"], norm_rel_ebd="layer_norm", share_att_key=True,
+        "DebertaV2Config",
+        s,
+        relative_attention=True,
+        max_relative_positions=s.total_seq_length,
+        position_biased_input=False,
+        pos_att_type=["p2c", "c2p"],
+        norm_rel_ebd="layer_norm",
+        share_att_key=True,
         type_vocab_size=0,
-    )  # fmt: skip
+    )
 
 
 DebertaV2Config = Configuration("DebertaV2Config", DeBERTa, configuration)

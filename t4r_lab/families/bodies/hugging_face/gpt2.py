@@ -18,10 +18,18 @@ class GPT2(AttentionLayers):
 def configuration(s: Sizes) -> Any:
     """Causal attention, pre-norm (Radford et al., 2019)."""
     return config(
-        "GPT2Config", n_embd=s.d_model, n_head=s.n_head, n_layer=s.n_layer, n_positions=s.total_seq_length,
-        resid_pdrop=s.dropout, embd_pdrop=s.dropout, attn_pdrop=s.dropout, activation_function=s.activation,
-        initializer_range=s.initializer_range, use_cache=False,
-    )  # fmt: skip
+        "GPT2Config",
+        n_embd=s.d_model,
+        n_head=s.n_head,
+        n_layer=s.n_layer,
+        n_positions=s.total_seq_length,
+        resid_pdrop=s.dropout,
+        embd_pdrop=s.dropout,
+        attn_pdrop=s.dropout,
+        activation_function=s.activation,
+        initializer_range=s.initializer_range,
+        use_cache=False,
+    )
 
 
 GPT2Config = Configuration("GPT2Config", GPT2, configuration)

@@ -21,7 +21,7 @@ def configuration(s: Sizes) -> Any:
     padded = -(-s.total_seq_length // window) * window  # sessions are padded to whole windows, with positions
     return bert_config(
         "LongformerConfig", s, attention_window=window, max_position_embeddings=padded + 1, sep_token_id=0
-    )  # fmt: skip
+    )
 
 
 GLOBAL = tuple(f"{name}_global.{part}" for name in ("query", "key", "value") for part in ("weight", "bias"))

@@ -18,11 +18,20 @@ class ModernBERT(RotaryLayers):
 def configuration(s: Sizes) -> Any:
     """Rotary positions, gated feed-forward layers, every third layer global (Warner et al., 2024)."""
     return config(
-        "ModernBertConfig", hidden_size=s.d_model, num_attention_heads=s.n_head, num_hidden_layers=s.n_layer,
-        intermediate_size=s.d_gated, max_position_embeddings=s.total_seq_length, hidden_activation=s.activation,
-        attention_dropout=s.dropout, embedding_dropout=s.dropout, mlp_dropout=s.dropout,
-        initializer_range=s.initializer_range, cls_token_id=0, sep_token_id=0,
-    )  # fmt: skip
+        "ModernBertConfig",
+        hidden_size=s.d_model,
+        num_attention_heads=s.n_head,
+        num_hidden_layers=s.n_layer,
+        intermediate_size=s.d_gated,
+        max_position_embeddings=s.total_seq_length,
+        hidden_activation=s.activation,
+        attention_dropout=s.dropout,
+        embedding_dropout=s.dropout,
+        mlp_dropout=s.dropout,
+        initializer_range=s.initializer_range,
+        cls_token_id=0,
+        sep_token_id=0,
+    )
 
 
 ModernBertConfig = Configuration("ModernBertConfig", ModernBERT, configuration)

@@ -27,12 +27,22 @@ def configuration(s: Sizes) -> Any:
     buckets would let the rest of a batch change a session's scores.
     """
     return config(
-        "ReformerConfig", attn_layers=["local"] * s.n_layer, hidden_size=s.d_model, num_attention_heads=s.n_head,
-        attention_head_size=s.d_model // s.n_head, feed_forward_size=4 * s.d_model, hidden_act=s.activation,
-        hidden_dropout_prob=s.dropout, local_attention_probs_dropout_prob=s.dropout, is_decoder=True,
-        local_attn_chunk_length=s.total_seq_length, max_position_embeddings=s.total_seq_length,
-        axial_pos_embds=False, initializer_range=s.initializer_range, use_cache=False,
-    )  # fmt: skip
+        "ReformerConfig",
+        attn_layers=["local"] * s.n_layer,
+        hidden_size=s.d_model,
+        num_attention_heads=s.n_head,
+        attention_head_size=s.d_model // s.n_head,
+        feed_forward_size=4 * s.d_model,
+        hidden_act=s.activation,
+        hidden_dropout_prob=s.dropout,
+        local_attention_probs_dropout_prob=s.dropout,
+        is_decoder=True,
+        local_attn_chunk_length=s.total_seq_length,
+        max_position_embeddings=s.total_seq_length,
+        axial_pos_embds=False,
+        initializer_range=s.initializer_range,
+        use_cache=False,
+    )
 
 
 def model(config: Any) -> nn.Module:

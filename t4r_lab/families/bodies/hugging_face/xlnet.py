@@ -21,10 +21,19 @@ class XLNet(AttentionLayers):
 def configuration(s: Sizes) -> Any:
     """Relative positions, attention in either direction, causal by a permutation mask (Yang et al., 2019)."""
     return config(
-        "XLNetConfig", d_model=s.d_model, n_head=s.n_head, n_layer=s.n_layer, d_inner=4 * s.d_model,
-        dropout=s.dropout, ff_activation=s.activation, initializer_range=s.initializer_range, mem_len=None,
-        use_mems_eval=False, use_mems_train=False, attn_type="bi",
-    )  # fmt: skip
+        "XLNetConfig",
+        d_model=s.d_model,
+        n_head=s.n_head,
+        n_layer=s.n_layer,
+        d_inner=4 * s.d_model,
+        dropout=s.dropout,
+        ff_activation=s.activation,
+        initializer_range=s.initializer_range,
+        mem_len=None,
+        use_mems_eval=False,
+        use_mems_train=False,
+        attn_type="bi",
+    )
 
 
 def model(config: Any) -> nn.Module:

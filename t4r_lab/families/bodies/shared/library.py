@@ -39,22 +39,36 @@ def config(name: str, **arguments: Any) -> Any:
 def bert_config(name: str, s: Sizes, **more: Any) -> Any:
     """What the descendants of BERT call alike; `more` is added or stands instead."""
     arguments = {
-        "hidden_size": s.d_model, "num_attention_heads": s.n_head, "num_hidden_layers": s.n_layer,
-        "intermediate_size": 4 * s.d_model, "max_position_embeddings": s.total_seq_length,
-        "hidden_act": s.activation, "hidden_dropout_prob": s.dropout, "attention_probs_dropout_prob": s.dropout,
-        "initializer_range": s.initializer_range, "type_vocab_size": 1,
-    }  # fmt: skip
+        "hidden_size": s.d_model,
+        "num_attention_heads": s.n_head,
+        "num_hidden_layers": s.n_layer,
+        "intermediate_size": 4 * s.d_model,
+        "max_position_embeddings": s.total_seq_length,
+        "hidden_act": s.activation,
+        "hidden_dropout_prob": s.dropout,
+        "attention_probs_dropout_prob": s.dropout,
+        "initializer_range": s.initializer_range,
+        "type_vocab_size": 1,
+    }
     return config(name, **(arguments | more))
 
 
 def llama_config(name: str, s: Sizes) -> Any:
     """What the descendants of Llama call alike."""
     return config(
-        name, hidden_size=s.d_model, num_attention_heads=s.n_head, num_key_value_heads=s.n_head,
-        head_dim=s.d_model // s.n_head, num_hidden_layers=s.n_layer, intermediate_size=s.d_gated,
-        max_position_embeddings=s.total_seq_length, hidden_act=s.activation, attention_dropout=s.dropout,
-        initializer_range=s.initializer_range, use_cache=False,
-    )  # fmt: skip
+        name,
+        hidden_size=s.d_model,
+        num_attention_heads=s.n_head,
+        num_key_value_heads=s.n_head,
+        head_dim=s.d_model // s.n_head,
+        num_hidden_layers=s.n_layer,
+        intermediate_size=s.d_gated,
+        max_position_embeddings=s.total_seq_length,
+        hidden_act=s.activation,
+        attention_dropout=s.dropout,
+        initializer_range=s.initializer_range,
+        use_cache=False,
+    )
 
 
 # ── models ──────────────────────────────────────────────────────────────────────────────────────

@@ -52,9 +52,15 @@ class Configuration:
         object.__setattr__(self, "__module__", self.make.__module__)
 
     def build(
-        self, d_model: int, n_head: int, n_layer: int, total_seq_length: int, dropout: float | None = None,
-        activation: str | None = None, initializer_range: float | None = None,
-    ) -> Any:  # fmt: skip
+        self,
+        d_model: int,
+        n_head: int,
+        n_layer: int,
+        total_seq_length: int,
+        dropout: float | None = None,
+        activation: str | None = None,
+        initializer_range: float | None = None,
+    ) -> Any:
         """A configuration for sessions of up to `total_seq_length` events, which `TransformerBlock` takes.
 
         Every argument reaches the model; None is the default of the body's knob. `dropout` acts wherever the model
@@ -141,9 +147,13 @@ class Body(NamedTuple):
 
 
 def transformer_body(
-    configuration: Configuration, maskings: tuple[str, ...], model: Callable[[Any], nn.Module], reading: Reading,
-    unused: tuple[str, ...] = (), one_process: str = "",
-) -> Body:  # fmt: skip
+    configuration: Configuration,
+    maskings: tuple[str, ...],
+    model: Callable[[Any], nn.Module],
+    reading: Reading,
+    unused: tuple[str, ...] = (),
+    one_process: str = "",
+) -> Body:
     """The row of a body that a `TransformerBlock` runs."""
 
     def build(spec: AttentionLayers, length: int) -> Any:

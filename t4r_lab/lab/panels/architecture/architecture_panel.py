@@ -47,18 +47,23 @@ class ArchitecturePanel(w.VBox):
         self.draft, self.estimating, self._start = draft, estimating, on_start or draft.start
         self.preset = w.Dropdown(
             options=[("your own", NOTHING), *((preset.title, name) for name, preset in PRESETS.items())],
-            value=NOTHING, description="preset", style={"description_width": LABEL_WIDTH}, layout={"width": "auto"},
+            value=NOTHING,
+            description="preset",
+            style={"description_width": LABEL_WIDTH},
+            layout={"width": "auto"},
             tooltip=PRESET_HELP,
-        )  # fmt: skip
+        )
         self._source = w.HTML()
         self.name = Field(draft.spec.knobs()["name"], edit)
         self.features = FeatureEditor(draft, edit)
         self.form = SpecForm(draft, edit, above={"Inputs": self.features})
         self.picture, self._costs = w.HTML(), w.HTML()
         self.language = w.ToggleButtons(
-            options=[YAML, PYTHON], description="spec as", style={"button_width": "5.5rem", "description_width": "4rem"},
+            options=[YAML, PYTHON],
+            description="spec as",
+            style={"button_width": "5.5rem", "description_width": "4rem"},
             tooltips=["for `t4r-lab train`", "a program that builds the same model block by block and trains it"],
-        )  # fmt: skip
+        )
         self.text = CopyText()
         self.loader = SpecLoader(on_load or draft.clone)
         self.train = w.Button(description="Train", button_style="primary", tooltip="start a job that trains this spec")

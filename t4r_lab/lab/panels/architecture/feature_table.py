@@ -37,10 +37,12 @@ class FeatureEditor(w.VBox):
         self.path = f"{prefix}.features"
         self.rows: dict[str, FeatureRow] = {}
         self.name = w.Text(
-            placeholder="name, for example text", description="further vectors", layout={"width": "auto"},
+            placeholder="name, for example text",
+            description="further vectors",
+            layout={"width": "auto"},
             style={"description_width": "8.5rem"},
             tooltip="a name for pre-trained vectors of the items, such as embeddings of their texts or pictures",
-        )  # fmt: skip
+        )
         self.add = w.Button(description="Add vectors", tooltip="add pre-trained vectors of the items under this name")
         self.add.on_click(lambda _: self._add())
         self._foot = w.HBox([self.name, self.add])
@@ -132,16 +134,22 @@ class FeatureRow(w.VBox):
         words = {VECTORS: "pre-trained vectors of the items", ABSENT: "which these data lack"}
         what = f"{kind}, by {column.scope}" if column else words[kind]
         self.tick = w.Checkbox(
-            value=True, description=name, indent=False, disabled=self.item,
+            value=True,
+            description=name,
+            indent=False,
+            disabled=self.item,
             tooltip="the item is always read" if self.item else f"whether the model reads {name} ({what})",
-        )  # fmt: skip
+        )
         encodings = ENCODINGS.get(kind, (kind,))
         default = [(f"{encodings[0]} (default)" if column else encodings[0], None)]
         self.encoding = w.Dropdown(
-            options=offered([*default, *((e, e) for e in encodings[1:])]), value=NOTHING,
-            disabled=len(encodings) == 1, description=f"encoding of {name}", layout={"width": "auto"},
+            options=offered([*default, *((e, e) for e in encodings[1:])]),
+            value=NOTHING,
+            disabled=len(encodings) == 1,
+            description=f"encoding of {name}",
+            layout={"width": "auto"},
             tooltip=f"how {name} becomes a vector",
-        )  # fmt: skip
+        )
         self.dim = _text(f"width of {name}", "default", f"width of the vector of {name}; empty: default")
         self.table = _text(f"table of {name}", "own", FeatureSpec.model_fields["table"].description or "")
         self.table.disabled = kind != "categorical"
@@ -244,6 +252,9 @@ class FeatureRow(w.VBox):
 
 def _text(description: str, placeholder: str, tooltip: str) -> w.Text:
     return w.Text(
-        description=description, placeholder=placeholder, continuous_update=False, layout={"width": "auto"},
+        description=description,
+        placeholder=placeholder,
+        continuous_update=False,
+        layout={"width": "auto"},
         tooltip=tooltip,
-    )  # fmt: skip
+    )

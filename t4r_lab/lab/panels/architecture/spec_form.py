@@ -74,8 +74,13 @@ def options(spec: RunSpec, knob: Knob, schema: Schema | None = None) -> list[tup
             )
             return [(parts[k].__name__, k) for k in fits]
     if knob.path == "train.monitor":
-        return [(f"default ({spec.model_copy(update={'train': spec.train.model_copy(update={'monitor': None})}).monitor})", None),
-                *((m, m) for m in spec.metrics)]  # fmt: skip
+        return [
+            (
+                f"default ({spec.model_copy(update={'train': spec.train.model_copy(update={'monitor': None})}).monitor})",
+                None,
+            ),
+            *((m, m) for m in spec.metrics),
+        ]
     if not knob.path.endswith("kind"):
         return None
     parts = kinds(spec, knob.path)

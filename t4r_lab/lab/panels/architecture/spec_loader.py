@@ -23,13 +23,20 @@ class SpecLoader(w.VBox):
         self._on_load = on_load
         label: dict[str, Any] = {"style": {"description_width": "8.5rem"}, "layout": {"width": "auto"}}
         self.text = w.Textarea(
-            description="spec to paste", placeholder="name: …\ndata: {path: …}\nmodel: …", rows=5, continuous_update=False,
-            tooltip="YAML or JSON as `t4r-lab train` takes it", **label,
-        )  # fmt: skip
+            description="spec to paste",
+            placeholder="name: …\ndata: {path: …}\nmodel: …",
+            rows=5,
+            continuous_update=False,
+            tooltip="YAML or JSON as `t4r-lab train` takes it",
+            **label,
+        )
         self.path = w.Text(
-            description="or its path", placeholder="recipes/…yaml", continuous_update=False,
-            tooltip="a YAML or JSON file on the machine of the notebook", **label,
-        )  # fmt: skip
+            description="or its path",
+            placeholder="recipes/…yaml",
+            continuous_update=False,
+            tooltip="a YAML or JSON file on the machine of the notebook",
+            **label,
+        )
         self.upload = w.FileUpload(
             accept=".yaml,.yml,.json", description="Upload a file", tooltip="a YAML or JSON file of your own machine"
         )

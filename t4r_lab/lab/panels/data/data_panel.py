@@ -32,9 +32,12 @@ class DataPanel(w.VBox):
     def __init__(self, on_choose: Callable[[Path], None], form: PrepareForm) -> None:
         self._on_choose, self._quiet = on_choose, False
         self.choice = w.Dropdown(
-            description="dataset", options=[], tooltip="prepared data under the home",
-            style={"description_width": LABEL_WIDTH}, layout={"width": "28rem", "max_width": "100%"},
-        )  # fmt: skip
+            description="dataset",
+            options=[],
+            tooltip="prepared data under the home",
+            style={"description_width": LABEL_WIDTH},
+            layout={"width": "28rem", "max_width": "100%"},
+        )
         self.form = form
         self.section = Section("Prepare raw events")
         self.section.summary = "a data frame of this notebook, CSV, TSV, JSON lines, Parquet, RecBole"

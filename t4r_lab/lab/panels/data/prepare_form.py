@@ -54,17 +54,26 @@ class PrepareForm(w.VBox):
         """what differs from the defaults, as `PrepareOptions` takes it"""
         style: dict[str, Any] = {"style": {"description_width": LABEL_WIDTH}, "layout": {"width": "auto"}}
         self.frame = w.Dropdown(
-            description="events from", options=[("a file", FILE)], value=FILE,
-            tooltip="a file, or a pandas or polars data frame of this notebook", **style,
-        )  # fmt: skip
+            description="events from",
+            options=[("a file", FILE)],
+            value=FILE,
+            tooltip="a file, or a pandas or polars data frame of this notebook",
+            **style,
+        )
         self.source = w.Text(
-            description="file", placeholder="path of a CSV, TSV, JSON lines, Parquet or RecBole file", continuous_update=False,
-            tooltip="path of a file with one row per event", **style,
-        )  # fmt: skip
+            description="file",
+            placeholder="path of a CSV, TSV, JSON lines, Parquet or RecBole file",
+            continuous_update=False,
+            tooltip="path of a file with one row per event",
+            **style,
+        )
         self.name = w.Text(
-            description="save as", placeholder="name of the prepared data", tooltip="its folder under data/",
-            continuous_update=False, **style,
-        )  # fmt: skip
+            description="save as",
+            placeholder="name of the prepared data",
+            tooltip="its folder under data/",
+            continuous_update=False,
+            **style,
+        )
         self.columns = ColumnRoles(self._role, lambda *of: self._set(with_of(self.options, *of)))
         self.fields = {
             k.path: Field(k, self.edit) for k in walk(PrepareOptions()) if k.path not in (*BY_COLUMN, *ELSEWHERE)

@@ -76,7 +76,7 @@ class ColumnRow(w.VBox):
             tooltip=f"event: {name} differs from event to event; item: an attribute of the item, held once; "
             "session: context such as user or device",
             **wide,
-        )  # fmt: skip
+        )
         self._note = w.HTML()
         line = w.HBox([self._name, self.role, self.kind, self.scope, self._note])
         line.add_class("t4r-column-line")

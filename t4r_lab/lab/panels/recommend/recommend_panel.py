@@ -46,9 +46,13 @@ class RecommendPanel(w.VBox):
         self.choice = _dropdown("run", "the run that is asked", "22rem")
         self.second = _dropdown("beside", "a second run that is asked the same", "22rem")
         self.k = w.Dropdown(
-            options=LENGTHS, value=10, description="items", tooltip="how many items are shown", style=WIDTH,
+            options=LENGTHS,
+            value=10,
+            description="items",
+            tooltip="how many items are shown",
+            style=WIDTH,
             layout={"width": "8rem"},
-        )  # fmt: skip
+        )
         self.picker = Picker()
         self.draw = w.Button(description="Draw a session", tooltip="a session of the validation part, by chance")
         self.clear = w.Button(description="Clear", tooltip="take all items away")

@@ -37,18 +37,24 @@ class RunActions(w.VBox):
         """`ask` gets ``clone``, ``repeat``, ``promote`` or ``open``."""
         self._title, self._message, self._test = w.HTML(), w.HTML(), w.HTML()
         self.alias = w.Text(
-            value=ALIAS, description="alias", tooltip="the name under which the registry gives this run out",
-            style={"description_width": "initial"}, layout={"width": "11rem"},
-        )  # fmt: skip
+            value=ALIAS,
+            description="alias",
+            tooltip="the name under which the registry gives this run out",
+            style={"description_width": "initial"},
+            layout={"width": "11rem"},
+        )
         self.buttons = {
             action: w.Button(description=words, tooltip=help)
             for action, (words, help) in {
                 "clone": ("Clone and edit", "take this run's spec into Architecture, where what you change is listed"),
-                "repeat": ("Train again", "start a job with the recorded spec; the same data and seed give the same metrics"),
+                "repeat": (
+                    "Train again",
+                    "start a job with the recorded spec; the same data and seed give the same metrics",
+                ),
                 "promote": ("Promote", "register the model under the alias; scores the test part and counts the look"),
                 "open": ("Open in MLflow", "the run's record in MLflow's own pages, which take 10 s to start"),
             }.items()
-        }  # fmt: skip
+        }
         for action, button in self.buttons.items():
             button.on_click(lambda _, action=action: ask(action))
         pair = w.HBox([self.alias, self.buttons["promote"]])
@@ -136,16 +142,23 @@ class Acting:
             return
         home, alias = self.home, view.alias.value.strip()
         work, done, words = {
-            "clone": (lambda: source.spec(home, run.run_id), lambda s: self._on_clone(s, run.label), "Reading the spec …"),
+            "clone": (
+                lambda: source.spec(home, run.run_id),
+                lambda s: self._on_clone(s, run.label),
+                "Reading the spec …",
+            ),
             "repeat": (lambda: source.repeat(home, run.run_id), lambda _: self._on_job(), "Starting a job …"),
             "promote": (
-                lambda: source.promote(home, run.run_id, alias), lambda _: self._on_change(), "Scoring the test part …",
+                lambda: source.promote(home, run.run_id, alias),
+                lambda _: self._on_change(),
+                "Scoring the test part …",
             ),
             "open": (
-                lambda: source.record_page(self.server, home, run.run_id), lambda url: view.set_trait("link", url),
+                lambda: source.record_page(self.server, home, run.run_id),
+                lambda url: view.set_trait("link", url),
                 "Starting MLflow's pages, which takes about 10 s …",
             ),
-        }[action]  # fmt: skip
+        }[action]
         view.error, view.link, view.doing = "", "", words
 
         def end(result: Any) -> None:

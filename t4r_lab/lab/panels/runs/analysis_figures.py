@@ -62,17 +62,26 @@ def bars(found: Analysis, colors: Colors) -> Drawn | None:
     ends = [found.intervals.get(n, {}).get(found.metric, (metrics[n], metrics[n])) for n in names]
     figure = go.Figure(
         go.Bar(
-            x=[metrics[n] for n in names], y=[escape(n) for n in names], orientation="h", width=0.6,
+            x=[metrics[n] for n in names],
+            y=[escape(n) for n in names],
+            orientation="h",
+            width=0.6,
             marker_color=[color(found, n, colors) for n in names],
             error_x={
-                "type": "data", "symmetric": False, "color": colors["text"], "thickness": 1.5, "width": 5,
+                "type": "data",
+                "symmetric": False,
+                "color": colors["text"],
+                "thickness": 1.5,
+                "width": 5,
                 "array": [high - metrics[n] for n, (_, high) in zip(names, ends, strict=True)],
                 "arrayminus": [metrics[n] - low for n, (low, _) in zip(names, ends, strict=True)],
             },
-            customdata=[f"{number(metrics[n])} · 95 % {number(a)} to {number(b)}" for n, (a, b) in zip(names, ends, strict=True)],
+            customdata=[
+                f"{number(metrics[n])} · 95 % {number(a)} to {number(b)}" for n, (a, b) in zip(names, ends, strict=True)
+            ],
             hovertemplate="%{y}<br>%{customdata}<extra></extra>",
         )
-    )  # fmt: skip
+    )
     figure.update_layout(showlegend=False, height=64 + 34 * len(names), yaxis={"automargin": True, "showgrid": False})
     figure.update_xaxes(rangemode="tozero")
     words = "; ".join(
@@ -92,19 +101,25 @@ def curves(found: Analysis, name: str, title: str, colors: Colors) -> Drawn | No
     figure, words = go.Figure(), []
     for run, points in there.items():
         figure.add_scatter(
-            x=[epoch for epoch, _ in points], y=[value for _, value in points], name=escape(run),
-            mode="lines+markers", line={"color": color(found, run, colors), "dash": turn(DASHES, found, run), "width": 2},
+            x=[epoch for epoch, _ in points],
+            y=[value for _, value in points],
+            name=escape(run),
+            mode="lines+markers",
+            line={"color": color(found, run, colors), "dash": turn(DASHES, found, run), "width": 2},
             marker={"symbol": turn(SYMBOLS, found, run), "size": 6},
-        )  # fmt: skip
+        )
         words.append(f"{run} {number(points[-1][1])} at epoch {points[-1][0]}")
     last = max(epoch for points in there.values() for epoch, _ in points)
     for baseline in list(found.comparison.metrics)[len(found.labels) :]:
         value = found.comparison.metrics[baseline].get(name)
         if value is not None:
             figure.add_scatter(
-                x=[0, last], y=[value, value], name=escape(baseline), mode="lines",
+                x=[0, last],
+                y=[value, value],
+                name=escape(baseline),
+                mode="lines",
                 line={"color": colors["quiet"], "dash": "dash" if baseline == "popularity" else "dot", "width": 1.5},
-            )  # fmt: skip
+            )
             words.append(f"{baseline} {number(value)}")
     figure.update_xaxes(title="epoch", rangemode="tozero", dtick=1 if last <= 12 else None)
     return finished(title, figure, "; ".join(words), colors)
@@ -124,11 +139,13 @@ def knobs(found: Analysis, colors: Colors) -> Drawn | None:
     figure = go.Figure(
         go.Parcoords(
             dimensions=[axis("run", [str(run) for run in runs]), *axes, axis(found.metric, values)],
-            line={"color": values, "colorscale": scale}, labelfont={"color": colors["text"], "size": 12},
-            tickfont={"color": colors["text"], "size": 11}, rangefont={"color": "rgba(0,0,0,0)", "size": 1},
+            line={"color": values, "colorscale": scale},
+            labelfont={"color": colors["text"], "size": 12},
+            tickfont={"color": colors["text"], "size": 11},
+            rangefont={"color": "rgba(0,0,0,0)", "size": 1},
             unselected={"line": {"opacity": 0.15}},
         )
-    )  # fmt: skip
+    )
     words = "drag along an axis to pick runs; " + "; ".join(
         f"{r} {number(v)}" for r, v in zip(runs, values, strict=True)
     )
@@ -148,9 +165,12 @@ def axis(name: str, values: Sequence[Any]) -> dict[str, Any]:
     known = list(dict.fromkeys(str(v) for v in values))
     texts = [escape(text if len(text) <= 18 else f"{text[:17]}…") for text in known]
     return {
-        "label": escape(name), "values": [known.index(str(v)) for v in values], "tickvals": list(range(len(known))),
-        "ticktext": texts, "range": [-0.2, max(len(known) - 0.8, 0.2)],
-    }  # fmt: skip
+        "label": escape(name),
+        "values": [known.index(str(v)) for v in values],
+        "tickvals": list(range(len(known))),
+        "ticktext": texts,
+        "range": [-0.2, max(len(known) - 0.8, 0.2)],
+    }
 
 
 def slices(found: Analysis, by: str, title: str, colors: Colors) -> Drawn | None:
@@ -164,15 +184,23 @@ def slices(found: Analysis, by: str, title: str, colors: Colors) -> Drawn | None
             continue
         values = [row[found.metric] for row in own]
         figure.add_scatter(
-            x=[row["slice"] for row in own], y=[v["mean"] for v in values], name=escape(name), mode="lines+markers",
+            x=[row["slice"] for row in own],
+            y=[v["mean"] for v in values],
+            name=escape(name),
+            mode="lines+markers",
             line={"color": color(found, name, colors), "dash": turn(DASHES, found, name), "width": 1.5},
             marker={"symbol": turn(SYMBOLS, found, name), "size": 8},
             error_y={
-                "type": "data", "symmetric": False, "thickness": 1, "width": 4,
-                "array": [v["high"] - v["mean"] for v in values], "arrayminus": [v["mean"] - v["low"] for v in values],
+                "type": "data",
+                "symmetric": False,
+                "thickness": 1,
+                "width": 4,
+                "array": [v["high"] - v["mean"] for v in values],
+                "arrayminus": [v["mean"] - v["low"] for v in values],
             },
-            customdata=[row["cases"] for row in own], hovertemplate="%{x}: %{y:.3g}, %{customdata:,} cases",
-        )  # fmt: skip
+            customdata=[row["cases"] for row in own],
+            hovertemplate="%{x}: %{y:.3g}, %{customdata:,} cases",
+        )
         words.append(f"{name}: " + ", ".join(f"{r['slice']} {number(r[found.metric]['mean'])}" for r in own))
     if not words:
         return None
@@ -191,12 +219,15 @@ def reliability(found: Analysis, colors: Colors) -> Drawn | None:
     for name, rows in found.reliability.items():
         sizes = [4 + 10 * (r["cases"] / most) ** 0.5 for r in rows]  # a bin of few cases tells little
         figure.add_scatter(
-            x=[r["confidence"] for r in rows], y=[r["accuracy"] for r in rows], name=escape(name), mode="lines+markers",
+            x=[r["confidence"] for r in rows],
+            y=[r["accuracy"] for r in rows],
+            name=escape(name),
+            mode="lines+markers",
             line={"color": color(found, name, colors), "dash": turn(DASHES, found, name)},
             marker={"symbol": turn(SYMBOLS, found, name), "size": sizes, "opacity": 1},
             customdata=[r["cases"] for r in rows],
             hovertemplate="said %{x:.1%}, hit %{y:.1%}, %{customdata:,} cases",
-        )  # fmt: skip
+        )
         cases = sum(r["cases"] for r in rows)
         gap = sum(r["cases"] * abs(r["confidence"] - r["accuracy"]) for r in rows) / max(cases, 1)
         words.append(f"{name} is off by {number(gap)} on average")
@@ -239,13 +270,17 @@ def turn(choices: Sequence[str], found: Analysis, name: str) -> str:
 def finished(title: str, figure: go.Figure, words: str, colors: Colors) -> Drawn:
     """In the notebook's type and colors, see-through, without a title of its own."""
     figure.update_layout(
-        template="plotly_dark" if colors["dark"] else "plotly_white", autosize=True,
-        height=figure.layout.height or 260, paper_bgcolor="rgba(0,0,0,0)", plot_bgcolor="rgba(0,0,0,0)",
+        template="plotly_dark" if colors["dark"] else "plotly_white",
+        autosize=True,
+        height=figure.layout.height or 260,
+        paper_bgcolor="rgba(0,0,0,0)",
+        plot_bgcolor="rgba(0,0,0,0)",
         font={"color": colors["text"], "size": 12, "family": colors["font"] or None},
-        margin={"l": 52, "r": 12, "t": 8, "b": 40}, hoverlabel={"font": {"family": colors["font"] or None}},
+        margin={"l": 52, "r": 12, "t": 8, "b": 40},
+        hoverlabel={"font": {"family": colors["font"] or None}},
         legend={"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0, "font": {"size": 11}},
         modebar={"bgcolor": "rgba(0,0,0,0)", "color": colors["quiet"], "activecolor": colors["text"]},
-    )  # fmt: skip
+    )
     lines = {"gridcolor": colors["grid"], "linecolor": colors["grid"], "zerolinecolor": colors["grid"]}
     figure.update_xaxes(**lines, automargin=True, title_font_size=12, title_standoff=6)
     figure.update_yaxes(**lines, automargin=True, title_font_size=12, title_standoff=6)

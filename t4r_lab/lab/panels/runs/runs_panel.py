@@ -34,15 +34,21 @@ class RunsPanel(w.VBox):
         self.table = Table(sort_by="started", descending=True, caption="Runs on the validation part", choose="many")
         self.table.add_class("t4r-tall")
         self.filter = w.Text(
-            description="filter", placeholder="name, body, data, state …", style={"description_width": "initial"},
-            layout={"width": "18rem"}, tooltip="only runs that hold every word typed here",
-        )  # fmt: skip
+            description="filter",
+            placeholder="name, body, data, state …",
+            style={"description_width": "initial"},
+            layout={"width": "18rem"},
+            tooltip="only runs that hold every word typed here",
+        )
         self.clear = w.Button(description="Untick all", tooltip="choose no run")
         self.clear.on_click(lambda _: self.table.set_trait("selected", []))
         self.choice = w.Dropdown(
-            description="metric", options=[], style={"description_width": "initial"}, layout={"width": "14rem"},
+            description="metric",
+            options=[],
+            style={"description_width": "initial"},
+            layout={"width": "14rem"},
             tooltip="the validation metric that is shown beside the baselines",
-        )  # fmt: skip
+        )
         self.again = w.Button(
             description="Read again", tooltip="read the record again: runs of the shell and of other notebooks"
         )

@@ -40,9 +40,15 @@ class TrainPanel(w.VBox):
         self._on_ask, self._on_look = on_ask, on_look
         self.cards: dict[str, JobCard] = {}
         self.smoothing = w.FloatSlider(
-            value=0.0, min=0.0, max=0.95, step=0.05, description="smoothing", readout_format=".2f",
-            style={"description_width": "initial"}, tooltip="how much of each point its predecessors make up",
-        )  # fmt: skip
+            value=0.0,
+            min=0.0,
+            max=0.95,
+            step=0.05,
+            description="smoothing",
+            readout_format=".2f",
+            style={"description_width": "initial"},
+            tooltip="how much of each point its predecessors make up",
+        )
         self.smoothing.observe(self._smooth, "value")
         help = w.HTML('<div class="t4r-help">a moving average over the curves; the values stay behind it, faint</div>')
         self._bar = w.HBox([self.smoothing, help])
@@ -53,8 +59,9 @@ class TrainPanel(w.VBox):
         self.table.observe(lambda _: self._on_look(), "selected")
         self.further = Section("Further jobs")
         self.further.fields.children = [
-            w.HTML('<div class="t4r-help">Tick one to see its curves and log, and to resume it.</div>'), self.table,
-        ]  # fmt: skip
+            w.HTML('<div class="t4r-help">Tick one to see its curves and log, and to resume it.</div>'),
+            self.table,
+        ]
         super().__init__([self._message, self._bar, self._cards, self.further])
         self.add_class("t4r-panel")
         self._say()

@@ -42,9 +42,15 @@ class RangeRow(w.HBox):
         if domain.choices:
             shown = ", ".join(c if isinstance(c, str) else json.dumps(c) for c in domain.choices)
             self.controls = [
-                w.Text(shown, description="choices", continuous_update=False, tooltip=f"{path}: values with commas between",
-                       style=small["style"], layout={"width": "20rem"}),
-            ]  # fmt: skip
+                w.Text(
+                    shown,
+                    description="choices",
+                    continuous_update=False,
+                    tooltip=f"{path}: values with commas between",
+                    style=small["style"],
+                    layout={"width": "20rem"},
+                ),
+            ]
         else:
             self.controls = [
                 w.FloatText(domain.low, description="from", tooltip=f"{path}: lower end, included", **small),
@@ -87,9 +93,11 @@ class SearchForm(w.VBox):
     error = tr.Unicode("")
 
     def __init__(
-        self, draft: Draft, on_start: Callable[[RunSpec, StudyOptions, str, str | None], None],
+        self,
+        draft: Draft,
+        on_start: Callable[[RunSpec, StudyOptions, str, str | None], None],
         estimating: Estimating | None = None,
-    ) -> None:  # fmt: skip
+    ) -> None:
         self.draft, self._on_start, self.estimating = draft, on_start, estimating
         self.content: dict[str, Any] = {}
         self.domains: dict[str, Domain] = {}
@@ -103,21 +111,31 @@ class SearchForm(w.VBox):
         self.clear = w.Button(description="Untick all", tooltip="search no knob")
         self.clear.on_click(lambda _: self.table.set_trait("selected", []))
         self.filter = w.Text(
-            description="filter", placeholder="dropout, body, train …", style={"description_width": "initial"},
-            layout={"width": "15rem"}, tooltip="only knobs that hold every word typed here",
-        )  # fmt: skip
+            description="filter",
+            placeholder="dropout, body, train …",
+            style={"description_width": "initial"},
+            layout={"width": "15rem"},
+            tooltip="only knobs that hold every word typed here",
+        )
         self.filter.observe(lambda change: self.table.set_trait("wanted", change["new"]), "value")
         self.table: Table = Table(caption="Knobs to search", choose="many")
         self.table.add_class("t4r-knobs")
         self.ranges = w.VBox()
         self.name = w.Text(
-            description="name of study", placeholder=draft.spec.name, style={"description_width": LABEL_WIDTH},
-            layout={"width": "auto"}, tooltip="name of the study; an existing one of the same search goes on",
-        )  # fmt: skip
+            description="name of study",
+            placeholder=draft.spec.name,
+            style={"description_width": LABEL_WIDTH},
+            layout={"width": "auto"},
+            tooltip="name of the study; an existing one of the same search goes on",
+        )
         self.storage = w.Text(
-            description="storage", placeholder="a file under the home", style={"description_width": LABEL_WIDTH},
-            layout={"width": "auto"}, tooltip=HELP, continuous_update=False,
-        )  # fmt: skip
+            description="storage",
+            placeholder="a file under the home",
+            style={"description_width": LABEL_WIDTH},
+            layout={"width": "auto"},
+            tooltip=HELP,
+            continuous_update=False,
+        )
         self.storage.observe(lambda _: self.check(), "value")
         self.fields = {k.path: Field(k, self._edit) for k in walk(StudyOptions()) if k.path not in ("presets", "space")}
         further = Section("Further options")
@@ -139,9 +157,17 @@ class SearchForm(w.VBox):
         foot = w.HBox([self._message, self.start])
         bar.add_class("t4r-actions-bar")
         foot.add_class("t4r-foot")
-        left, right = w.VBox([bar, self.table]), w.VBox([
-            self.ranges, self.name, *(self.fields[path] for path in SHOWN_FIRST), further,
-        ])  # fmt: skip
+        left, right = (
+            w.VBox([bar, self.table]),
+            w.VBox(
+                [
+                    self.ranges,
+                    self.name,
+                    *(self.fields[path] for path in SHOWN_FIRST),
+                    further,
+                ]
+            ),
+        )
         left.add_class("t4r-left")
         right.add_class("t4r-right")
         right.add_class("t4r-options")
@@ -194,10 +220,13 @@ class SearchForm(w.VBox):
     def _fill(self) -> None:
         now = self.draft.spec.flat()
         rows = [
-            [Cell(label(path), label(path), under=path), Cell(as_text(now.get(path)), quiet=path not in now),
-             Cell(domain.words, domain.words)]
+            [
+                Cell(label(path), label(path), under=path),
+                Cell(as_text(now.get(path)), quiet=path not in now),
+                Cell(domain.words, domain.words),
+            ]
             for path, domain in self.domains.items()
-        ]  # fmt: skip
+        ]
         self.table.fill(KNOBS, rows, list(self.domains))
 
     def _ticked(self, change: Any = None) -> None:

@@ -122,9 +122,17 @@ class Watch:
             front, importance = before.front, before.importance
         asked = study.asked()
         self._known[name] = StudyState(
-            name, study.status(alive), alive, study.plan.objectives, trials, front, importance, asked.wanted,
-            launched.log(LOG_LINES), asked.until,
-        )  # fmt: skip
+            name,
+            study.status(alive),
+            alive,
+            study.plan.objectives,
+            trials,
+            front,
+            importance,
+            asked.wanted,
+            launched.log(LOG_LINES),
+            asked.until,
+        )
         return self._known[name]
 
 

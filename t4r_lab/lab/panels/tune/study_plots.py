@@ -57,10 +57,15 @@ def front(state: StudyState, across: str, up: str) -> str:
     wide, tall = [t.values[across] for t in there], [t.values[up] for t in there]
     x, y = _scale(wide, LEFT + 6, RIGHT - 6), _scale(tall, BASE - 6, TOP + 6)
     shapes = [
-        _dot(t.number, x(t.values[across]), y(t.values[up]),
-             f"trial {t.number}: {across} {number(t.values[across])}, {up} {number(t.values[up])}", t.number in state.front)
+        _dot(
+            t.number,
+            x(t.values[across]),
+            y(t.values[up]),
+            f"trial {t.number}: {across} {number(t.values[across])}, {up} {number(t.values[up])}",
+            t.number in state.front,
+        )
         for t in there
-    ]  # fmt: skip
+    ]
     shapes += [text_at(LEFT, BASE + 14, number(min(wide))), text_at(RIGHT, BASE + 14, number(max(wide)), "end")]
     detail = f"{len(state.front)} of {len(there)} trials, full, that no other beats"
     words = f"{up} against {across}: {detail}, trials {', '.join(map(str, state.front))}"

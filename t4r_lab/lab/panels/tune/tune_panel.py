@@ -58,9 +58,12 @@ class TunePanel(w.VBox):
         self.form = form
         self.section = Section("New study", opened=True, above=form)
         self.choice = w.Dropdown(
-            description="study", options=[], style={"description_width": "initial"}, layout={"width": "20rem"},
+            description="study",
+            options=[],
+            style={"description_width": "initial"},
+            layout={"width": "20rem"},
             tooltip="the study that is shown, the newest first",
-        )  # fmt: skip
+        )
         tips = {
             "pause": "let its workers wait after the batch, with their trials; they go on at once",
             "stop": "end its workers after the batch, on all machines; their trials are tried again when it goes on",
@@ -174,9 +177,13 @@ def headings(state: StudyState | None) -> list[Heading]:
     """Columns of the table of trials, one per objective of the study."""
     objectives = [Heading(name, name, number=True) for name in (state.objectives if state else ())]
     return [
-        Heading("trial", "trial"), Heading("state", "state"), *objectives, Heading("tried", "what was tried"),
-        Heading("reason", "reason"), Heading("seconds", "time", number=True),
-    ]  # fmt: skip
+        Heading("trial", "trial"),
+        Heading("state", "state"),
+        *objectives,
+        Heading("tried", "what was tried"),
+        Heading("reason", "reason"),
+        Heading("seconds", "time", number=True),
+    ]
 
 
 def cells(state: StudyState, trial: Trial) -> list[Cell]:
@@ -202,9 +209,14 @@ class Tuning:
     """Starts studies and keeps a `TunePanel` up to date, on threads. `on_use` gets a spec and what it is called."""
 
     def __init__(
-        self, home: Path, background: Background, draft: Draft, on_use: Callable[[RunSpec, str], None],
-        on_change: Callable[[Sequence[str]], None], estimating: Estimating | None = None,
-    ) -> None:  # fmt: skip
+        self,
+        home: Path,
+        background: Background,
+        draft: Draft,
+        on_use: Callable[[RunSpec, str], None],
+        on_change: Callable[[Sequence[str]], None],
+        estimating: Estimating | None = None,
+    ) -> None:
         self.home, self.background, self._on_use, self._on_change = home, background, on_use, on_change
         self.watch = Watch(home)
         self.view = TunePanel(SearchForm(draft, self.start, estimating), self.ask, self.use)
