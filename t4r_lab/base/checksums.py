@@ -43,13 +43,13 @@ def hold_against(folder: Path, sums: Mapping[str, tuple[int, str]], remedy: str)
         try:
             actual = path.stat().st_size
             if actual != size:
-                raise InputError(f"{path}: is corrupt ({actual:,} bytes, {size:,} were written); {remedy}")
+                raise InputError(path, f"is corrupt ({actual:,} bytes, {size:,} were written)", remedy)
             if _sha256(path) != sha:
-                raise InputError(f"{path}: is corrupt (its checksum is not the one written); {remedy}")
+                raise InputError(path, "is corrupt (its checksum is not the one written)", remedy)
         except FileNotFoundError:
-            raise InputError(f"{path}: is missing; {remedy}") from None
+            raise InputError(path, "is missing", remedy) from None
         except OSError as error:
-            raise InputError(f"{path}: cannot be read ({error.strerror}); check its permissions") from None
+            raise InputError(path, f"cannot be read ({error.strerror})", "check its permissions") from None
 
 
 def seal(folder: Path) -> None:
@@ -73,9 +73,9 @@ def check_seal(folder: Path, remedy: str) -> None:
     try:
         sums = from_json(read_json(path.read_text(encoding="utf-8"), str(path)))
     except (KeyError, TypeError, ValueError, AttributeError):
-        raise InputError(f"{path}: is corrupt; {remedy}") from None
+        raise InputError(path, "is corrupt", remedy) from None
     except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror}); check its permissions") from None
+        raise InputError(path, f"cannot be read ({error.strerror})", "check its permissions") from None
     hold_against(folder, sums, remedy)
 
 

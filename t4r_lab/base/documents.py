@@ -66,18 +66,17 @@ def read_json(text: str, where: str) -> Any:
         return content
     except json.JSONDecodeError as error:
         problem = f"{error.msg[:1].lower()}{error.msg[1:]}"
-        raise InputError(
-            f"{where}: not valid JSON in line {error.lineno}, column {error.colno}: {problem}; fix that line"
-        ) from None
+        line = f"in line {error.lineno}, " if "\n" in text.strip() else "at "
+        raise InputError(where, f"not valid JSON {line}column {error.colno}: {problem}", "fix that line") from None
     except UnicodeEncodeError:
-        raise InputError(f"{where}: not valid JSON: half of a surrogate pair is no character; fix it") from None
+        raise InputError(where, "not valid JSON: half of a surrogate pair is no character", "fix it") from None
     except (ValueError, RecursionError) as error:
-        raise InputError(f"{where}: not valid JSON: {error}; fix it") from None
+        raise InputError(where, f"not valid JSON: {error}", "fix it") from None
 
 
 def _check_length(text: str, where: str, most: int) -> None:
     if len(text) > most:
-        raise InputError(f"{where}: has {len(text):,} characters, up to {most:,} are read; make it smaller")
+        raise InputError(where, f"has {len(text):,} characters, up to {most:,} are read", "make it smaller")
 
 
 def _check_depth(text: str, where: str) -> None:
@@ -87,7 +86,7 @@ def _check_depth(text: str, where: str) -> None:
     for found in BRACKETS.finditer(text):
         depth += {"[": 1, "{": 1, "]": -1, "}": -1}.get(found.group(), 0)
         if depth > DEPTH:
-            raise InputError(f"{where}: nested deeper than {DEPTH} levels; make it flatter")
+            raise InputError(where, f"nested deeper than {DEPTH} levels", "make it flatter")
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -123,11 +122,11 @@ def read_yaml(text: str, where: str) -> Any:
         mark = getattr(error, "problem_mark", None)
         line = f" in line {mark.line + 1}, column {mark.column + 1}" if mark else ""
         problem = getattr(error, "problem", None) or getattr(error, "reason", None) or "unreadable"
-        raise InputError(f"{where}: not valid YAML{line}: {_short_lines(problem)}; fix that line") from None
+        raise InputError(where, f"not valid YAML{line}: {_short_lines(problem)}", "fix that line") from None
     except UnicodeError:
-        raise InputError(f"{where}: not valid YAML: half of a surrogate pair is no character; fix it") from None
+        raise InputError(where, "not valid YAML: half of a surrogate pair is no character", "fix it") from None
     except RecursionError:  # whoever calls is nested deep already
-        raise InputError(f"{where}: nested too deep; make it flatter") from None
+        raise InputError(where, "nested too deep", "make it flatter") from None
 
 
 def _short_lines(problem: str) -> str:

@@ -10,16 +10,38 @@ from typing import Any
 
 
 class InputError(ValueError):
-    """The user's input is wrong. The message says what, where and what to do.
+    """The user's input is wrong: where, what is wrong there, and what to do about it.
 
-    The command line prints it as ``error: …`` and exits with status 2; the notebook shows it
-    beside the field it belongs to. It has at most `LONGEST` characters, whatever it quotes.
+    The command line prints it as ``error: …`` and exits with status 2; the notebook shows it beside the field it
+    belongs to. As a text it is one sentence of at most `LONGEST` characters, whatever it quotes.
+
+    Parameters
+    ----------
+    path
+        a knob of the spec, a file with its line, an option; empty where there is one thing it can be about.
+    problem
+        what is wrong there.
+    remedy
+        what to do; empty where the problem says already what was expected.
+
+    >>> str(InputError("train.epochs", "0 is too small", "give 1 or more"))
+    'train.epochs: 0 is too small; give 1 or more'
     """
 
-    def __init__(self, message: str) -> None:
-        if len(message) > LONGEST:
-            message = f"{message[: LONGEST // 2]} … {message[-LONGEST // 3 :]}"  # the remedy stands at the end
-        super().__init__(message)
+    def __init__(self, path: object, problem: str, remedy: str = "") -> None:
+        self.path, self.problem, self.remedy = str(path), problem, remedy
+        super().__init__(self.path, problem, remedy)  # so that it can be pickled
+
+    def __str__(self) -> str:
+        sentence = self.problem if not self.path else f"{self.path}: {self.problem}"
+        sentence = f"{sentence}; {self.remedy}" if self.remedy else sentence
+        if len(sentence) > LONGEST:
+            return f"{sentence[: LONGEST // 2]} … {sentence[-LONGEST // 3 :]}"  # the remedy stands at the end
+        return sentence
+
+    def at(self, path: object) -> InputError:
+        """The same error of something at another `path`."""
+        return InputError(path, self.problem, self.remedy)
 
 
 def is_panic(error: BaseException) -> bool:

@@ -45,17 +45,15 @@ def ensure(home: str | Path | None = None) -> Path:
     try:
         size = len(str(path).encode())
     except UnicodeEncodeError:
-        raise InputError(
-            f"{str(path).encode(errors='replace').decode()}: the home's path isn't UTF-8; {remedy}"
-        ) from None
+        raise InputError(str(path).encode(errors="replace").decode(), "the home's path isn't UTF-8", remedy) from None
     if size > MOST_BYTES:
-        raise InputError(f"{path}: the home's path has {size} bytes, SQLite can use {MOST_BYTES}; {remedy}")
+        raise InputError(path, f"the home's path has {size} bytes, SQLite can use {MOST_BYTES}", remedy)
     try:
         path.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=path):
             pass
     except OSError as error:
-        raise InputError(f"{path}: the home can't be written ({error.strerror}); {remedy}") from None
+        raise InputError(path, f"the home can't be written ({error.strerror})", remedy) from None
     return path
 
 

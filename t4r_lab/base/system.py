@@ -88,7 +88,7 @@ def apart(
         on Windows, where no lock can be handed on.
     """
     if WINDOWS:
-        raise InputError("the background: Windows can't hand a lock on; use WSL, or train in the foreground")
+        raise InputError("the background", "Windows can't hand a lock on", "use WSL, or train in the foreground")
     subprocess.Popen(
         command,
         pass_fds=[lock],

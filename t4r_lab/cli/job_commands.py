@@ -50,7 +50,7 @@ def _jobs(options: argparse.Namespace) -> None:
                 guard.runs(home)  # the record too says then that they don't run
         return
     if not options.id:
-        raise InputError(f"jobs {options.action}: which job? see `t4r-lab jobs`")
+        raise InputError(f"jobs {options.action}", "which job? see `t4r-lab jobs`")
     job = jobs.find(home, options.id)
     if options.action == "attach":
         _attach(job)
@@ -105,7 +105,7 @@ def _ui(options: argparse.Namespace) -> int:
     from t4r_lab.tracking import pages
 
     if not 1 <= options.port <= 65535:
-        raise InputError(f"--port: {options.port} is no port; give 1 to 65535, for example 5000")
+        raise InputError("--port", f"{options.port} is no port", "give 1 to 65535, for example 5000")
     home = homes.ensure()
     if (address := pages.remote(home)) is not None:
         show(options, {"url": address}, lambda: f"the record is on a server: open {address}")

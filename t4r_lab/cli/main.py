@@ -29,7 +29,7 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Raise `InputError` where argparse would print the usage and exit."""
-        raise InputError(f"{message[0].lower()}{message[1:]}; see `{self.prog} --help`")
+        raise InputError("", f"{message[0].lower()}{message[1:]}", f"see `{self.prog} --help`")
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
         """As argparse's.
@@ -42,7 +42,7 @@ class Parser(argparse.ArgumentParser):
         options, rest = super().parse_known_args(args, namespace)
         unknown = [a for a in rest if a.startswith("-")]
         if unknown and (known := long_options(self)):
-            raise InputError(f"{self.prog}: unknown option {unknown[0]}; {did_you_mean(unknown[0], known)}")
+            raise InputError(self.prog, f"unknown option {unknown[0]}", did_you_mean(unknown[0], known))
         return options, rest
 
 
@@ -78,7 +78,7 @@ def _check_command(parser: argparse.ArgumentParser, arguments: list[str]) -> Non
     """An unknown command is answered with the nearest one."""
     first = next((a for a in arguments if not a.startswith("-")), None)
     if first is not None and first not in COMMANDS:
-        raise InputError(f"unknown command {first!r}; {did_you_mean(first, COMMANDS)}")
+        raise InputError("", f"unknown command {first!r}", did_you_mean(first, COMMANDS))
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -150,7 +150,7 @@ def _prepare(options: argparse.Namespace) -> None:
 def _pair(text: str, flag: str, example: str) -> tuple[str, str]:
     key, equals, value = text.rpartition("=")  # a column's name may hold one
     if not equals:
-        raise InputError(f"{flag} {text!r}: expected COLUMN=VALUE, for example {flag} {example}")
+        raise InputError(f"{flag} {text!r}", f"expected COLUMN=VALUE, for example {flag} {example}")
     return key, value
 
 
@@ -217,12 +217,12 @@ def _train(options: argparse.Namespace) -> int:
     from t4r_lab.spec import parse_assignment
 
     if sum(map(bool, (options.spec or options.preset, options.resume, options.again))) != 1:
-        raise InputError("train: give either a spec file, --again RUN or --resume RUN, or else --preset NAME")
+        raise InputError("train", "give either a spec file, --again RUN or --resume RUN, or else --preset NAME")
     changes = dict(parse_assignment(text) for text in options.set)
     system.stop_as_interrupted()  # as a launcher does with all processes of a training of which one was killed
     if options.resume:
         if changes:
-            raise InputError("--set: a resumed run keeps its spec; train a new run to change it")
+            raise InputError("--set", "a resumed run keeps its spec", "train a new run to change it")
         result = resume(options.resume, test=options.test)
     elif options.preset:
         result = run(_preset(options, changes).override(changes), test=options.test)
@@ -248,7 +248,7 @@ def _preset(options: argparse.Namespace, changes: dict[str, Any]) -> Any:
     from t4r_lab.spec import presets
 
     if not options.spec and "data.path" not in changes:
-        raise InputError("--preset: on which data? give a spec file too, or --set data.path=FOLDER")
+        raise InputError("--preset", "on which data? give a spec file too, or --set data.path=FOLDER")
     base = _file_spec(options.spec) if options.spec else {"data": {"path": changes["data.path"]}}
     return presets.start(options.preset, base)
 
@@ -301,7 +301,7 @@ def _compare(options: argparse.Namespace) -> None:
     from t4r_lab.runs.analyze import analyze, won_and_lost
 
     if options.cases < 0:
-        raise InputError(f"--cases: {options.cases} is too small; give 1 or more, or leave it out")
+        raise InputError("--cases", f"{options.cases} is too small", "give 1 or more, or leave it out")
     found = analyze(options.runs, options.metric)
     compared = found.comparison
     other = options.runs[1] if len(options.runs) > 1 else None
@@ -363,7 +363,7 @@ def _recommend(options: argparse.Namespace) -> None:
     from t4r_lab.runs.recommend import LeftOut, recommend
 
     if bool(options.sessions) == bool(options.items):
-        raise InputError("recommend: give either --sessions FILE or --items ITEM …")
+        raise InputError("recommend", "give either --sessions FILE or --items ITEM …")
     events = _events(options.items) if options.items else options.sessions
     if options.out:
         write_table(None, options.out)  # refuses a wrong ending or folder before anything is computed

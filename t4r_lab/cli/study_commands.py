@@ -110,7 +110,7 @@ def _worker(options: argparse.Namespace) -> None:
 
     for name, low in (("minutes", 0.01), ("threads", 0)):
         if (value := getattr(options, name)) is not None and value < low:
-            raise InputError(f"worker --{name}: {value:g} is too small; give {low:g} or more")
+            raise InputError(f"worker --{name}", f"{value:g} is too small", f"give {low:g} or more")
     home = homes.ensure()
     until = time.time() + 60 * options.minutes if options.minutes else None
     orders = Orders(
@@ -146,7 +146,7 @@ def _studies(options: argparse.Namespace) -> None:
         show(options, content, lambda: output.studies_text(rows) if rows else none)
         return
     if not options.study:
-        raise InputError(f"studies {options.action}: which study? see `t4r-lab studies`")
+        raise InputError(f"studies {options.action}", "which study? see `t4r-lab studies`")
     if options.action == "stop":
         lead.stop(options.study, storage=options.storage)
     elif options.action == "pause":

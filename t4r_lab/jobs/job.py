@@ -112,9 +112,9 @@ class Job:
         except InputError as error:
             made_by = _read(self.folder / "job.json").get("version", __version__)
             if made_by == __version__:
-                raise InputError(f"job {self.id}: its spec can't be read ({error}); remove the folder") from None
+                raise InputError(f"job {self.id}", f"its spec can't be read ({error})", "remove the folder") from None
             raise InputError(
-                f"job {self.id}: of t4r-lab {made_by}, while this is {__version__} ({error}); use that version"
+                f"job {self.id}", f"of t4r-lab {made_by}, while this is {__version__} ({error})", "use that version"
             ) from None
 
     def status(self) -> Status:
@@ -202,25 +202,27 @@ class Job:
                 self.write(replace(_new(self.id, spec, before.launched), run_id=before.run_id, metrics=before.metrics))
                 self.start(lock)
         except BlockingIOError:
-            raise InputError(f"job {self.id}: it is {self.status().state}; stop it first, or wait for it") from None
+            raise InputError(
+                f"job {self.id}", f"it is {self.status().state}", "stop it first, or wait for it"
+            ) from None
         except OSError as error:
-            raise InputError(f"job {self.id}: cannot be resumed ({error}); fix that and try again") from None
+            raise InputError(f"job {self.id}", f"cannot be resumed ({error})", "fix that and try again") from None
 
     def _ask(self, action: str) -> None:
         if (state := self.status().state) not in ACTIVE:
-            raise InputError(f"job {self.id}: it is {state}; there is nothing to {action}")
+            raise InputError(f"job {self.id}", f"it is {state}", f"there is nothing to {action}")
         try:
             write_json(self.folder / CONTROL, {"action": action})
         except OSError as error:
             how = f"fix that, or end it with `kill -INT {self.written().pid}`"
-            raise InputError(f"job {self.id}: can't be asked to {action} ({error}); {how}") from None
+            raise InputError(f"job {self.id}", f"can't be asked to {action} ({error})", how) from None
 
     def _refuse(self, states: tuple[str, ...], remedy: str) -> None:
         state = self.written().state
         if state in states:
-            raise InputError(f"job {self.id}: it {'has finished' if state == 'finished' else f'is {state}'}; {remedy}")
+            raise InputError(f"job {self.id}", f"it {'has finished' if state == 'finished' else f'is {state}'}", remedy)
         if state not in (*ACTIVE, *RESUMABLE):
-            raise InputError(f"job {self.id}: its state {state!r} is of another version of t4r-lab; use that")
+            raise InputError(f"job {self.id}", f"its state {state!r} is of another version of t4r-lab", "use that")
 
     def start(self, lock: int) -> None:
         """A worker with the `lock`, in a session of its own: no interrupt or shutdown of this process reaches it."""
@@ -283,7 +285,7 @@ def launch(spec: RunSpec, home: Path) -> Job:
             job.start(lock)
     except OSError as error:
         shutil.rmtree(folder, ignore_errors=True)
-        raise InputError(f"{folder}: the job can't be written ({error.strerror}); free some space or fix it") from None
+        raise InputError(folder, f"the job can't be written ({error.strerror})", "free some space or fix it") from None
     return job
 
 
@@ -310,9 +312,9 @@ def find(home: Path, id: str) -> Job:
     if len(found) == 1:
         return Job(home / "jobs" / found[0])
     if found:
-        raise InputError(f"job {id!r}: {len(found)} ids begin like that; give more of it")
+        raise InputError(f"job {id!r}", f"{len(found)} ids begin like that", "give more of it")
     remedy = did_you_mean(id, known) if known else f"there are none in {home}"
-    raise InputError(f"job {id!r}: no such job; {remedy}")
+    raise InputError(f"job {id!r}", "no such job", remedy)
 
 
 def _read(path: Path) -> dict[str, Any]:

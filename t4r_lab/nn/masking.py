@@ -76,7 +76,7 @@ class MaskedLM:
 
     def __init__(self, probability: float = 0.2) -> None:
         if not 0 < probability < 1:
-            raise InputError(f"model.masking.probability: {probability} must lie between 0 and 1, for example 0.2")
+            raise InputError("model.masking.probability", f"{probability} must lie between 0 and 1, for example 0.2")
         self.probability = probability
 
     def training(self, batch: Batch) -> Masked:
@@ -112,9 +112,9 @@ class PermutationLM:
 
     def __init__(self, probability: float = 0.2, max_span_length: int = 5, permute_all: bool = False) -> None:
         if not 0 <= probability <= 1:
-            raise InputError(f"model.masking.probability: {probability} must lie in [0, 1], for example 0.2")
+            raise InputError("model.masking.probability", f"{probability} must lie in [0, 1], for example 0.2")
         if max_span_length < 1:
-            raise InputError(f"model.masking.max_span_length: {max_span_length} must be at least 1, for example 5")
+            raise InputError("model.masking.max_span_length", f"{max_span_length} must be at least 1, for example 5")
         self.probability, self.max_span_length, self.permute_all = probability, max_span_length, permute_all
 
     def training(self, batch: Batch) -> Masked:
@@ -169,11 +169,11 @@ class ReplacedItems:
     ) -> None:
         self._generator = MaskedLM(probability)
         if weight < 0:
-            raise InputError(f"model.masking.weight: {weight} must not be negative, for example 10")
+            raise InputError("model.masking.weight", f"{weight} must not be negative, for example 10")
         if discriminator not in ("shared", "separate"):
-            raise InputError(f"model.masking.discriminator: {discriminator!r} must be 'shared' or 'separate'")
+            raise InputError("model.masking.discriminator", f"{discriminator!r} must be 'shared' or 'separate'")
         if temperature <= 0:
-            raise InputError(f"model.masking.temperature: {temperature} must be above 0, for example 1.0")
+            raise InputError("model.masking.temperature", f"{temperature} must be above 0, for example 1.0")
         self.weight, self.discriminator, self.temperature = weight, discriminator, temperature
 
     def training(self, batch: Batch) -> Masked:
@@ -192,7 +192,7 @@ def make_masking(spec: MaskingSpec | str) -> Masking:
     """The policy that a spec or a bare name asks for; a spec's knobs are the policy's arguments."""
     if isinstance(spec, str):
         if spec not in MASKINGS:
-            raise InputError(f"masking {spec!r} is not known; {did_you_mean(spec, MASKINGS)}")
+            raise InputError("", f"masking {spec!r} is not known", did_you_mean(spec, MASKINGS))
         return MASKINGS[spec]()
     return MASKINGS[spec.kind](**spec.model_dump(exclude={"kind"}))
 

@@ -174,17 +174,17 @@ def _ranked_twice(asked: Recommender, other: str | None) -> tuple[str, pl.DataFr
     baselines, metric = row.baselines["valid"], asked.spec.monitor
     if other is None:
         if not baselines:
-            raise InputError(f"run {row.name}: it has no baselines to compare with; name another run")
+            raise InputError(f"run {row.name}", "it has no baselines to compare with", "name another run")
         other = best_baseline(baselines, metric) or next(iter(baselines))
     own = _ranks(asked.files, row, "model")
     name, theirs_of = (other, row) if other in baselines else ("model", tracking.find(place, other))
     theirs = _ranks(asked.files, theirs_of, name)
     if own is None or theirs is None:
-        raise InputError(f"run {row.name}: its ranks on the validation part are not recorded; evaluate it first")
+        raise InputError(f"run {row.name}", "its ranks on the validation part are not recorded", "evaluate it first")
     key = ["session", "position", "target"]
     both = own.join(theirs.rename({"rank": "other"}), on=key, validate="1:1")
     if len(both) < len(own):
-        raise InputError(f"{row.name} and {other} were judged at different targets; choose another")
+        raise InputError("", f"{row.name} and {other} were judged at different targets", "choose another")
     gain = (1 / pl.col("rank") - 1 / pl.col("other")).alias("gain")
     return other, both.with_columns(gain).sort("gain", *key, descending=[True, False, False, False])
 

@@ -96,7 +96,7 @@ def compare(
             cases[name] = own
     if not any(metric in found for found in metrics.values()) and metric != specs[first.run_id].monitor:
         known = list(dict.fromkeys(name for found in metrics.values() for name in found))
-        raise InputError(f"metric: {metric!r} is not in the record of these runs; {did_you_mean(metric, known)}")
+        raise InputError("metric", f"{metric!r} is not in the record of these runs", did_you_mean(metric, known))
     pairs = _pairs([labels[r.run_id] for r in rows], list(first.baselines["valid"]), metrics, metric)
     differences = []
     for a, b in pairs:

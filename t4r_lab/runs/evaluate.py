@@ -77,6 +77,6 @@ def load_model(home: Path, row: tracking.RunRow) -> tuple[Model, RunSpec, Any]:
         if row.status == "FINISHED":
             lost = "" if tracking.server() else f"bring back a copy of {tracking.artifacts(home, row.run_id)}, or "
             how = f"{lost}train its spec anew"
-        raise InputError(f"run {row.name} ({row.status.lower()}) has no model; {how}")
+        raise InputError("", f"run {row.name} ({row.status.lower()}) has no model", how)
     model, spec, schema = assembly.load(folder)
     return model, tracking.on_its_data(home, spec, row.digest), schema

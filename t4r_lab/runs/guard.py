@@ -42,7 +42,7 @@ def only_trainer(folder: Path | None) -> Iterator[None]:
         try:
             held.enter_context(locked(folder / LOCK))
         except BlockingIOError:
-            raise Busy(f"{folder}: another process is training this run; wait for it or stop it") from None
+            raise Busy(folder, "another process is training this run", "wait for it or stop it") from None
         yield
 
 

@@ -25,8 +25,7 @@ class Referred(InputError):
 
     def __init__(self, out: Path, why: str) -> None:
         remedy = "give another --out, or --force (from Python force=True) to replace them all the same"
-        super().__init__(f"{out}: {why}; {remedy}")
-        self.why = why
+        super().__init__(out, why, remedy)
 
 
 def prepare(

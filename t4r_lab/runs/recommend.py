@@ -99,7 +99,7 @@ def recommend(
     ``score`` and ``probability`` (softmax over all items). ``attrs["left_out"]`` holds the fields of `LeftOut`.
     """
     if k < 1:
-        raise InputError(f"k: {k} must be at least 1, for example 20")
+        raise InputError("k", f"{k} must be at least 1, for example 20")
     asked = Recommender.open(run, home=home)
     events = asked.vocabulary.read(sessions) if isinstance(sessions, (str, Path)) else sessions
     return asked.top(asked.vocabulary.encode(events), k)
@@ -136,7 +136,9 @@ class Recommender:
         model, spec, _ = load_model(place, row)
         if spec.model.next_item is None:
             labels = ", ".join(head.column for head in spec.model.labels)
-            raise InputError(f"run {row.name} predicts {labels} and no next item; train one with a next_item head")
+            raise InputError(
+                "", f"run {row.name} predicts {labels} and no next item", "train one with a next_item head"
+            )
         files = tracking.Artifacts(place)
         return cls(place, row, model, spec, Vocabulary.open(files.path(row.run_id, "data")), files)
 

@@ -123,10 +123,10 @@ def _end_badly(
         guard.clear(checkpoints)
     if homes.disk_is_full(error):
         remedy = f"resume run {record.run_id[:12]}" if record and guard.can_resume(checkpoints) else "train again"
-        return InputError(f"{home}: the disk is full; free some space, then {remedy}")
+        return InputError(home, "the disk is full", f"free some space, then {remedy}")
     if fallen:
         remedy = f"go on with --resume {run_id[:12]}" if guard.can_resume(checkpoints) else "train again"
-        return InputError(f"{fallen}; see above whether it said why, then {remedy}")
+        return InputError("", fallen, f"see above whether it said why, then {remedy}")
     return None
 
 
@@ -139,7 +139,7 @@ def resume(
     _refuse_finished(row)
     folder = Path(row.folder)
     if not row.folder or not guard.can_resume(folder):
-        raise InputError(f"run {row.name} ({row.run_id[:8]}) left no checkpoint; {_anew(row)}")
+        raise InputError("", f"run {row.name} ({row.run_id[:8]}) left no checkpoint", _anew(row))
     return run(tracking.spec(place, row), home=place, test=test, on_report=on_report, folder=folder, resume=row.run_id)
 
 
@@ -266,7 +266,7 @@ def _open_record(experiment: Experiment, resume: str | None, folder: Path) -> tr
 
 def _refuse_finished(row: tracking.RunRow) -> None:
     if row.status == "FINISHED":
-        raise InputError(f"run {row.name} ({row.run_id[:8]}) has finished; {_anew(row)}")
+        raise InputError("", f"run {row.name} ({row.run_id[:8]}) has finished", _anew(row))
 
 
 def _anew(row: tracking.RunRow) -> str:

@@ -101,7 +101,9 @@ class Schema(BaseModel):
         for column in self.columns:
             if column.name == name:
                 return column
-        raise InputError(f"column {name!r} is not in the schema; {did_you_mean(name, [c.name for c in self.columns])}")
+        raise InputError(
+            "", f"column {name!r} is not in the schema", did_you_mean(name, [c.name for c in self.columns])
+        )
 
     @property
     def item(self) -> Column:
@@ -160,7 +162,7 @@ class Schema(BaseModel):
                 return cls.model_validate({"columns": merlin.columns(text, str(path))})
             return cls.model_validate(read_json(text, str(path)))
         except OSError as error:
-            raise InputError(f"{path}: cannot be read ({error.strerror}); run `t4r-lab prepare` first") from None
+            raise InputError(path, f"cannot be read ({error.strerror})", "run `t4r-lab prepare` first") from None
         except (ValidationError, UnicodeDecodeError) as error:
             first = str(error.errors()[0]["msg"]) if isinstance(error, ValidationError) else "it is not UTF-8"
-            raise InputError(f"{path}: not a schema file ({first}); run `t4r-lab prepare` again") from None
+            raise InputError(path, f"not a schema file ({first})", "run `t4r-lab prepare` again") from None

@@ -53,11 +53,11 @@ def columns(text: str, source: str) -> list[dict[str, Any]]:
     except (AttributeError, TypeError, ValueError) as error:
         if isinstance(error, InputError):
             raise
-        raise InputError(f"{source}: a feature holds what none does ({error}); write the schema again") from None
+        raise InputError(source, f"a feature holds what none does ({error})", "write the schema again") from None
     items = [c["source"] for c in found if c["role"] == "item"]
     if len(items) != 1:
         named = " and ".join(map(repr, items)) or "no feature"
-        raise InputError(f"{source}: {named} has the tag item_id; tag exactly one")
+        raise InputError(source, f"{named} has the tag item_id", "tag exactly one")
     return found
 
 
@@ -85,7 +85,7 @@ def _column(feature: Message, source: str) -> dict[str, Any] | None:
     if categorical and role not in ("session", "user"):
         largest = 1 if tags & {"binary_classification", "binary"} else int(_one(domain, "max", 0))
         if largest < 1:
-            raise InputError(f"{source}: feature {name!r} has no int_domain max; give it the number of its ids")
+            raise InputError(source, f"feature {name!r} has no int_domain max", "give it the number of its ids")
         column["size"] = largest + (3 if role == "target" else 1)  # ids of labels stand behind padding and unknown
     return column
 
@@ -125,7 +125,7 @@ def _tokens(text: str, source: str) -> Iterator[tuple[str, str, int]]:
     while at < len(text):
         match = TOKEN.match(text, at)
         if match is None:
-            raise InputError(f"{source}, line {line}: a text is not closed; write the schema again")
+            raise InputError(f"{source}, line {line}", "a text is not closed", "write the schema again")
         if match.lastgroup != "skip":
             yield str(match.lastgroup), match.group(), line
         line += match.group().count("\n")
@@ -137,7 +137,7 @@ def _message(tokens: Iterator[tuple[str, str, int]], source: str, close: str, de
     """Fields up to the mark that closes the message, which is the `depth`-th around another."""
     message: Message = {}
     if depth > DEPTH:
-        raise InputError(f"{source}: nested deeper than {DEPTH} levels; write the schema again")
+        raise InputError(source, f"nested deeper than {DEPTH} levels", "write the schema again")
     for kind, name, line in tokens:
         if name == close and kind in ("mark", "end"):
             return message
@@ -146,7 +146,7 @@ def _message(tokens: Iterator[tuple[str, str, int]], source: str, close: str, de
         if name in (",", ";"):
             continue
         if kind != "word":
-            raise InputError(f"{source}, line {line}: {shortened(name)} where a field should begin; fix that line")
+            raise InputError(f"{source}, line {line}", f"{shortened(name)} where a field should begin", "fix that line")
         kind, value, line = next(tokens)
         if value == ":":
             kind, value, line = next(tokens)
@@ -154,7 +154,7 @@ def _message(tokens: Iterator[tuple[str, str, int]], source: str, close: str, de
             message.setdefault(name, []).extend(_list(tokens, source, depth))
         else:
             message.setdefault(name, []).append(_value(tokens, source, kind, value, line, depth))
-    raise InputError(f"{source}: ends within a feature; write the schema again")
+    raise InputError(source, "ends within a feature", "write the schema again")
 
 
 def _value(tokens: Iterator[tuple[str, str, int]], source: str, kind: str, value: str, line: int, depth: int) -> Any:
@@ -164,7 +164,7 @@ def _value(tokens: Iterator[tuple[str, str, int]], source: str, kind: str, value
         return re.sub(r"\\(.)", r"\1", value[1:-1])
     if kind != "word":
         raise InputError(
-            f"{source}, line {line}: {shortened(value or 'the end')} where a value should stand; fix that line"
+            f"{source}, line {line}", f"{shortened(value or 'the end')} where a value should stand", "fix that line"
         )
     if value in ("true", "false"):
         return value == "true"

@@ -144,16 +144,14 @@ class _Label(Part):
     @model_validator(mode="after")
     def _events_have_no_summary(self) -> _Label:
         if self.level == "event" and self.summary != "last":
-            raise InputError(event_summary_refusal(self.column, self.summary))
+            raise event_summary_refusal(self.column, self.summary)
         return self
 
 
-def event_summary_refusal(column: str, summary: str) -> str:
+def event_summary_refusal(column: str, summary: str) -> InputError:
     """Why an event's label has no other summary than the last position."""
-    return (
-        f"summary {summary!r} is for labels of sessions, but {column!r} is predicted at each event; "
-        "use summary last, or level session"
-    )
+    problem = f"summary {summary!r} is for labels of sessions, but {column!r} is predicted at each event"
+    return InputError("", problem, "use summary last, or level session")
 
 
 class Binary(_Label):

@@ -53,7 +53,7 @@ def resolve(inputs: InputsSpec, schema: Schema, d_model: int) -> dict[str, Featu
     """
     known = {c.name: c for c in schema.features}
     for refusal in missing(inputs, schema).values():
-        raise InputError(refusal)
+        raise refusal
     asked = inputs.features if inputs.features is not None else {name: FeatureSpec() for name in known}
     item = schema.item.name
     ordered = _with_shared_dims({item: asked.get(item, FeatureSpec()), **{n: f for n, f in asked.items() if n != item}})
@@ -73,11 +73,11 @@ def resolve(inputs: InputsSpec, schema: Schema, d_model: int) -> dict[str, Featu
     return resolved
 
 
-def missing(inputs: InputsSpec, schema: Schema) -> dict[str, str]:
+def missing(inputs: InputsSpec, schema: Schema) -> dict[str, InputError]:
     """Features that are asked for and that the schema lacks, each with its refusal; vectors need no column."""
     known = dict.fromkeys(c.name for c in schema.features)
     return {
-        name: f"{PATH}.{name}: the data has no such feature; {did_you_mean(name, known)}"
+        name: InputError(f"{PATH}.{name}", "the data has no such feature", did_you_mean(name, known))
         for name, spec in (inputs.features or {}).items()
         if name not in known and (spec.vectors is None or name in schema)
     }
@@ -93,11 +93,13 @@ def _fill(column: Column, spec: FeatureSpec, item_dim: int, summed: bool) -> Fea
     allowed, path = ENCODINGS[column.kind], f"{PATH}.{column.name}"
     if spec.encoding is not None and spec.encoding not in allowed:
         raise InputError(
-            f"{path}.encoding: {spec.encoding!r} is not for a {column.kind} column; choose from: {', '.join(allowed)}"
+            f"{path}.encoding",
+            f"{spec.encoding!r} is not for a {column.kind} column",
+            f"choose from: {', '.join(allowed)}",
         )
     for name in ("table", "vectors"):
         if getattr(spec, name) is not None and column.kind != "categorical":
-            raise InputError(f"{path}.{name}: {column.name} is {column.kind} and has no embedding; leave it out")
+            raise InputError(f"{path}.{name}", f"{column.name} is {column.kind} and has no embedding", "leave it out")
     encoding = spec.encoding or allowed[0]
     if summed and encoding == "scalar":
         encoding = "projected"  # a single channel can't be added to vectors: the sum projects it
@@ -115,9 +117,9 @@ def _fill(column: Column, spec: FeatureSpec, item_dim: int, summed: bool) -> Fea
 def _vectors(name: str, spec: FeatureSpec, item_dim: int, summed: bool) -> Feature:
     """Pre-trained vectors of the items, projected where their width isn't `dim`."""
     if spec.encoding is not None or spec.table is not None:
-        raise InputError(f"{PATH}.{name}: pre-trained vectors take neither encoding nor table; leave them out")
+        raise InputError(f"{PATH}.{name}", "pre-trained vectors take neither encoding nor table", "leave them out")
     if "." in name or not name:
-        raise InputError(f"{PATH}.{name}: a name has letters and no dots, for example text")
+        raise InputError(f"{PATH}.{name}", "a name has letters and no dots, for example text")
     return Feature("vectors", spec.dim or (item_dim if summed else default_dim(1000)), (name,), vectors=spec.vectors)
 
 
@@ -138,8 +140,9 @@ def _with_shared_dims(asked: Mapping[str, FeatureSpec]) -> dict[str, FeatureSpec
         first, dim = given.setdefault(spec.table, (name, spec.dim))
         if dim != spec.dim:
             raise InputError(
-                f"{PATH}.{name}.dim: table {spec.table!r} has one width, but {first} has {dim} and {name} has "
-                f"{spec.dim}; give both the same dim, or tables of their own"
+                f"{PATH}.{name}.dim",
+                f"table {spec.table!r} has one width, but {first} has {dim} and {name} has {spec.dim}",
+                "give both the same dim, or tables of their own",
             )
     return {
         name: spec.model_copy(update={"dim": given[spec.table][1]}) if spec.table in given else spec
@@ -158,13 +161,16 @@ def _share(resolved: dict[str, Feature], item: str) -> dict[str, Feature]:
         lead = resolved[item] if item in names else largest
         if lead.size < largest.size:
             raise InputError(
-                f"{PATH}.{largest.columns[0]}.table: has {largest.size} ids, but the items' table {table!r} has "
-                f"{lead.size} rows; give {largest.columns[0]} another table"
+                f"{PATH}.{largest.columns[0]}.table",
+                f"has {largest.size} ids, but the items' table {table!r} has {lead.size} rows",
+                f"give {largest.columns[0]} another table",
             )
         given = [n for n in names if resolved[n].vectors is not None]
         if len(given) > 1:
             raise InputError(
-                f"{PATH}.{given[1]}.vectors: table {table!r} already starts from those of {given[0]}; keep one of them"
+                f"{PATH}.{given[1]}.vectors",
+                f"table {table!r} already starts from those of {given[0]}",
+                "keep one of them",
             )
         for n in names:
             resolved[n] = replace(resolved[n], size=lead.size, dim=lead.dim)
@@ -176,6 +182,7 @@ def _same_width(dims: dict[str, int], aggregation: str, item_dim: int) -> None:
         if dim != item_dim:
             path = "model.inputs.continuous_projection" if name == TOGETHER else f"{PATH}.{name}.dim"
             raise InputError(
-                f"{path}: {aggregation} needs one width, but the item has {item_dim} and "
-                f"{name} has {dim}; give both the same dim or use aggregation concat"
+                path,
+                f"{aggregation} needs one width, but the item has {item_dim} and {name} has {dim}",
+                "give both the same dim or use aggregation concat",
             )

@@ -93,10 +93,10 @@ class PrepareOptions(Part):
     def _one_way_to_cut(self) -> PrepareOptions:
         for part in ("valid", "test"):
             if getattr(self, f"{part}_from") is not None and getattr(self, f"{part}_days") is not None:
-                raise InputError(f"{part}_from and {part}_days both say where the {part} part begins; give one")
+                raise InputError("", f"{part}_from and {part}_days both say where the {part} part begins", "give one")
         both = sorted({*(self.features or []), *self.targets, *self.scopes} & set(self.ignore))
         if both:
-            raise InputError(f"ignore: column {both[0]!r} is also asked for; name it once")
+            raise InputError("ignore", f"column {both[0]!r} is also asked for", "name it once")
         return self
 
     @field_validator("time_format")
@@ -104,7 +104,9 @@ class PrepareOptions(Part):
     def _known_form(cls, form: str | None) -> str | None:
         if form is not None and "%" not in form and form not in TIME_FORMS:
             raise InputError(
-                f"{form!r} is neither a format such as %Y-%m-%d nor a known word; {did_you_mean(form, TIME_FORMS)}"
+                "",
+                f"{form!r} is neither a format such as %Y-%m-%d nor a known word",
+                did_you_mean(form, TIME_FORMS),
             )
         return form
 
@@ -131,4 +133,4 @@ class PrepareOptions(Part):
         try:
             return cls.model_validate(dict(content))
         except ValidationError as error:
-            raise InputError(explain(cls, content, error)) from None
+            raise explain(cls, content, error) from None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -38,14 +38,14 @@ class RunSpec(Part):
         for index, head in enumerate(self.model.heads):
             if getattr(head, "fit_temperature", False) and self.train.fit_on != "train":
                 path = f"model.heads.{index}.fit_temperature"
-                raise InputError(f"{path}: there is no validation part to fit it on; set train.fit_on to train")
+                raise InputError(path, "there is no validation part to fit it on", "set train.fit_on to train")
         return self
 
     @model_validator(mode="after")
     def _monitor_is_computed(self) -> RunSpec:
         asked = self.train.monitor
         if asked is not None and asked not in self.metrics:
-            raise InputError(f"train.monitor: {shortened(asked)} is not computed; {did_you_mean(asked, self.metrics)}")
+            raise InputError("train.monitor", f"{shortened(asked)} is not computed", did_you_mean(asked, self.metrics))
         return self
 
     @model_validator(mode="after")
@@ -53,8 +53,10 @@ class RunSpec(Part):
         masking, longest = self.model.masking, self.data.max_length
         if isinstance(masking, PLM) and masking.max_span_length >= longest:
             raise InputError(
-                f"model.masking.max_span_length: {masking.max_span_length} must be below data.max_length {longest}, "
-                f"so that something of a session stays visible; lower it to {longest - 1} or raise data.max_length"
+                "model.masking.max_span_length",
+                f"{masking.max_span_length} must be below data.max_length {longest}, so that something of "
+                "a session stays visible",
+                f"lower it to {longest - 1} or raise data.max_length",
             )
         return self
 
@@ -90,13 +92,14 @@ class RunSpec(Part):
         """
         if not isinstance(content, Mapping):
             raise InputError(
-                f"{source}: expected keys such as data and model, got {type(content).__name__}; see the README "
-                "(a file of events is prepared first: `t4r-lab prepare`)"
+                source,
+                f"expected keys such as data and model, got {type(content).__name__}",
+                "see the README (a file of events is prepared first: `t4r-lab prepare`)",
             )
         try:
             return cls.model_validate(dict(content))
         except ValidationError as error:
-            raise InputError(f"{source}: {explain(cls, content, error)}") from None
+            raise explain(cls, content, error, source) from None
 
     @classmethod
     def loads(cls, text: str, source: str = "spec") -> RunSpec:
@@ -141,7 +144,7 @@ class RunSpec(Part):
         content = self.to_dict()
         for path in sorted(changes, key=lambda p: not p.endswith(".kind")):
             _set(content, path, changes[path], dict(changes))
-        return RunSpec.parse(content, "change")
+        return RunSpec.parse(content, "")
 
 
 def read_file(path: str | Path) -> Any:
@@ -150,9 +153,9 @@ def read_file(path: str | Path) -> Any:
         text = Path(path).read_text(encoding="utf-8")
     except (OSError, ValueError) as error:
         if isinstance(error, UnicodeDecodeError):
-            raise InputError(f"{path}: not a text file; give the path of a YAML or JSON spec") from None
+            raise InputError(path, "not a text file", "give the path of a YAML or JSON spec") from None
         why = getattr(error, "strerror", None) or error
-        raise InputError(f"{path}: cannot be read ({why}); give the path of a spec file") from None
+        raise InputError(path, f"cannot be read ({why})", "give the path of a spec file") from None
     return read_document(text, str(path))
 
 
@@ -175,12 +178,12 @@ def parse_assignment(text: str) -> tuple[str, Any]:
     """
     path, equals, value = text.partition("=")
     if not equals or not path.strip():
-        raise InputError(f"--set {shortened(text)}: expected path=value, for example --set train.epochs=5")
+        raise InputError(f"--set {shortened(text)}", "expected path=value, for example --set train.epochs=5")
     try:
         return path.strip(), read_yaml(value, "--set")
     except InputError:
         raise InputError(
-            f"--set {shortened(text)}: the value is not valid YAML; quote it, as in --set name='\"a: b\"'"
+            f"--set {shortened(text)}", "the value is not valid YAML", "quote it, as in --set name='\"a: b\"'"
         ) from None
 
 
@@ -194,9 +197,9 @@ def _set(content: Any, path: str, value: Any, changes: Mapping[str, Any]) -> Non
         here[_index(here, last, path)] = value
         return
     if not isinstance(here, dict):
-        raise InputError(f"{path}: {trail.rstrip('.')} holds a single value; set {trail.rstrip('.')} itself")
+        raise InputError(path, f"{trail.rstrip('.')} holds a single value", f"set {trail.rstrip('.')} itself")
     if trail == "" and last not in content:
-        raise InputError(f"{path}: unknown key; {did_you_mean(path, content)}")
+        raise InputError(path, "unknown key", did_you_mean(path, content))
     if last == "kind" and here.get("kind") != value:
         _keep_known(here, trail, value, changes)
     here[last] = value
@@ -210,7 +213,7 @@ def _child(here: Any, key: str, trail: str, path: str) -> Any:
     if not isinstance(here, dict) or key not in here:
         known = list(here) if isinstance(here, dict) else []
         remedy = did_you_mean(key, known) if known else "it holds a single value"
-        raise InputError(f"{path}: unknown key {trail}{key}; {remedy}")
+        raise InputError(path, f"unknown key {trail}{key}", remedy)
     if here[key] is None:
         here[key] = {}
     return here[key]
@@ -218,7 +221,9 @@ def _child(here: Any, key: str, trail: str, path: str) -> Any:
 
 def _index(here: list[Any], key: str, path: str) -> int:
     if not key.isdecimal() or len(key) > 9 or int(key) >= len(here):
-        raise InputError(f"{path}: {shortened(key)} is not an index of a list of {len(here)}; use 0 to {len(here) - 1}")
+        raise InputError(
+            path, f"{shortened(key)} is not an index of a list of {len(here)}", f"use 0 to {len(here) - 1}"
+        )
     return int(key)
 
 
@@ -262,40 +267,48 @@ def _part(owner: Any, raw: Any) -> type[Part] | None:
     return (kinds.get(kind) if isinstance(kind, str) else None) or next(iter(kinds.values()), None)
 
 
-def explain(root: type[Part], content: Any, error: ValidationError) -> str:
-    """The first error as ``path: what is wrong (value); remedy``."""
+def explain(root: type[Part], content: Any, error: ValidationError, source: str = "") -> InputError:
+    """The first of pydantic's errors in `content` of a `root`, which `source` holds, as one of ours."""
     first = error.errors()[0]
     loc, raw, owner = list(first["loc"]), content, root
     path: list[str] = []
     for i, key in enumerate(loc):
         if isinstance(raw, Mapping) and key not in raw and str(key) in variants(owner):
             continue  # pydantic names the variant of a union in the location; a person doesn't
-        last = i == len(loc) - 1
-        if first["type"] == "extra_forbidden" and last:
+        if first["type"] == "extra_forbidden" and i == len(loc) - 1:
             part = _part(owner, raw)
             known = part.model_fields if part else ()
-            return f"{'.'.join([*path, clipped(str(key))])}: unknown key; {did_you_mean(str(key), known)}"
+            path.append(clipped(str(key)))
+            return _within(source, path, InputError("", "unknown key", did_you_mean(str(key), known)))
         owner = _annotation(owner, str(key), raw)
         path.append(str(key))
         try:
             raw = raw[key]
         except (KeyError, IndexError, TypeError):
             raw = None
-    return _sentence(".".join(path), raw, owner, first)
+    return _within(source, path, _said(raw, owner, first))
 
 
-def _sentence(path: str, value: Any, owner: Any, first: Any) -> str:
-    where, context = (f"{path}: " if path else ""), first.get("ctx", {})
+def _within(source: str, path: Sequence[str], error: InputError) -> InputError:
+    """`error` of something at `path`, and at its own path beneath, in `source`."""
+    dotted = ".".join(filter(None, [*path, error.path]))
+    return error.at(": ".join(filter(None, [source, dotted])))
+
+
+def _said(value: Any, owner: Any, first: Any) -> InputError:
+    """What pydantic says of a `value` that belongs to `owner`."""
+    context = first.get("ctx", {})
     if first["type"] == "missing":
-        return f"{where}is required; add it"
+        return InputError("", "is required", "add it")
     if first["type"] in ("union_tag_invalid", "union_tag_not_found"):
-        choices = list(variants(owner))
         kind = value.get("kind") if isinstance(value, Mapping) else value
         word = f"unknown kind {shortened(kind)}" if first["type"] == "union_tag_invalid" else "needs a kind"
-        return f"{path}.kind: {word}; {did_you_mean(kind, choices)}"
+        return InputError("kind", word, did_you_mean(kind, list(variants(owner))))
     if first["type"] == "literal_error":
         choices = [c.strip("' ") for c in context["expected"].replace(" or ", ", ").split(",")]
-        return f"{where}{shortened(value)} is not a choice; {did_you_mean(value, choices)}"
+        return InputError("", f"{shortened(value)} is not a choice", did_you_mean(value, choices))
     if first["type"] == "value_error":
-        return f"{where}{context['error']}"
-    return f"{where}{shortened(value)} is wrong: {first['msg'][0].lower()}{first['msg'][1:]}; change it"
+        error = context["error"]
+        return error if isinstance(error, InputError) else InputError("", str(error))
+    problem = f"{shortened(value)} is wrong: {first['msg'][0].lower()}{first['msg'][1:]}"
+    return InputError("", problem, "change it")

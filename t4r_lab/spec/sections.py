@@ -46,7 +46,7 @@ class VectorsSpec(Part):
     @classmethod
     def _path_is_there(cls, path: str) -> str:
         if not path.strip():
-            raise InputError("is empty; give the path of a .parquet or .npy file")
+            raise InputError("", "is empty", "give the path of a .parquet or .npy file")
         return path
 
 
@@ -179,7 +179,7 @@ class ModelSpec(Part):
     def _pair_is_allowed(self) -> ModelSpec:
         for body in self.bodies:
             if refusal := pair_refusal(body.kind, self.masking.kind):
-                raise InputError(refusal)
+                raise refusal
         return self
 
     @model_validator(mode="after")
@@ -187,8 +187,9 @@ class ModelSpec(Part):
         widths = [body.d_model for body in self.bodies]
         if self.merge != "concat" and len(set(widths)) > 1:
             raise InputError(
-                f"merge {self.merge!r} needs towers of one width, but their d_model are {', '.join(map(str, widths))}; "
-                "give all one d_model, or merge by concat"
+                "",
+                f"merge {self.merge!r} needs towers of one width, but their d_model are {', '.join(map(str, widths))}",
+                "give all one d_model, or merge by concat",
             )
         return self
 
@@ -205,9 +206,11 @@ class ModelSpec(Part):
         for index, name in enumerate(names):
             if name in names[:index]:
                 what = "next item" if name == NEXT_ITEM else f"label {name!r}"
-                raise InputError(f"heads.{index} predicts the {what}, as heads.{names.index(name)} does; remove one")
+                raise InputError(
+                    "", f"heads.{index} predicts the {what}, as heads.{names.index(name)} does", "remove one"
+                )
         if not any(head.weight for head in self.heads):
-            raise InputError("heads: every weight is 0, so nothing would be learned; set one above 0")
+            raise InputError("heads", "every weight is 0, so nothing would be learned", "set one above 0")
         return self
 
     @property
@@ -249,7 +252,9 @@ class EvaluationSpec(Part):
     @model_validator(mode="after")
     def _cutoffs_are_positive(self) -> EvaluationSpec:
         if any(k < 1 for k in self.cutoffs) or len(set(self.cutoffs)) < len(self.cutoffs):
-            raise InputError(f"cutoffs {self.cutoffs} must be different whole numbers from 1 up, for example [10, 20]")
+            raise InputError(
+                "", f"cutoffs {self.cutoffs} must be different whole numbers from 1 up, for example [10, 20]"
+            )
         return self
 
     @property

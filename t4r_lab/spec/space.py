@@ -43,17 +43,19 @@ class Range(Part):
     def _range_or_choices(self) -> Range:
         if self.choices is not None:
             if (self.low, self.high, self.log, self.step) != (None, None, False, None):
-                raise InputError("choices have no low, high, log or step; leave those out")
+                raise InputError("", "choices have no low, high, log or step", "leave those out")
             return self
         if self.low is None or self.high is None:
-            raise InputError("a range needs low and high, for example {low: 0, high: 0.5}; or give choices")
+            raise InputError("", "a range needs low and high, for example {low: 0, high: 0.5}", "or give choices")
         if not self.low < self.high:
             empty = "is empty" if self.low == self.high else "is the wrong way round"
-            raise InputError(f"the range {self.low:g} to {self.high:g} {empty}; give the smaller end first")
+            raise InputError("", f"the range {self.low:g} to {self.high:g} {empty}", "give the smaller end first")
         if self.log and self.low <= 0:
-            raise InputError(f"a log scale can't reach {self.low:g}; start above 0, for example at 1e-6, or leave log")
+            raise InputError(
+                "", f"a log scale can't reach {self.low:g}", "start above 0, for example at 1e-6, or leave log"
+            )
         if self.log and self.step is not None:
-            raise InputError("a log scale has no step; leave one of them out")
+            raise InputError("", "a log scale has no step", "leave one of them out")
         return self
 
 
@@ -68,7 +70,7 @@ def parse_search(text: str) -> tuple[str, dict[str, Any] | None]:
     path, equals, value = (part.strip() for part in text.partition("="))
     where = f"--search {shortened(text)}"
     if not path or (equals and not value):
-        raise InputError(f"{where}: expected path, path=low:high[:log] or path=a,b,c")
+        raise InputError(where, "expected path, path=low:high[:log] or path=a,b,c")
     if not equals:
         return path, None
     low, colon, rest = value.partition(":")
@@ -77,15 +79,15 @@ def parse_search(text: str) -> tuple[str, dict[str, Any] | None]:
             return path, {"choices": [read_yaml(choice, where) for choice in value.split(",")]}
         except InputError:
             raise InputError(
-                f"{where}: a choice is not valid YAML; quote it, as in --search {path}='\"{{a}}\",b'"
+                where, "a choice is not valid YAML", f"""quote it, as in --search {path}='"{{a}}",b'"""
             ) from None
     high, _, scale = rest.partition(":")
     if scale not in ("", "log"):
-        raise InputError(f"{where}: after the range stands log or nothing, not {shortened(scale)}")
+        raise InputError(where, f"after the range stands log or nothing, not {shortened(scale)}")
     try:
         return path, {"low": float(low), "high": float(high), "log": bool(scale)}
     except ValueError:
-        raise InputError(f"{where}: the ends of a range are numbers, for example {path}=0:0.5") from None
+        raise InputError(where, f"the ends of a range are numbers, for example {path}=0:0.5") from None
 
 
 @dataclass(frozen=True)
@@ -195,7 +197,7 @@ def search_space(spec: RunSpec, presets: list[str], ranges: Mapping[str, Range |
             continue
         found[path] = _domain(path, known, given)
     if not found:
-        raise InputError("search: nothing is searched; name a preset or a path, for example --presets regularizers")
+        raise InputError("search", "nothing is searched", "name a preset or a path, for example --presets regularizers")
     return found
 
 
@@ -255,7 +257,7 @@ def _reachable(spec: RunSpec, kinds: Mapping[str, Domain]) -> dict[str, Knob]:
             try:
                 part = kinds_at(parent)[kind]()
             except ValidationError:
-                raise InputError(f"{path}: {kind!r} needs values of its own and can't be searched") from None
+                raise InputError(path, f"{kind!r} needs values of its own and can't be searched") from None
             known |= {k.path: k for k in walk(part, f"{parent}.") if k.path not in known}
     return known
 
@@ -265,11 +267,11 @@ def _kind_domain(spec: RunSpec, path: str, asked: Mapping[str, Range | None]) ->
     knobs = spec.knobs()
     if path not in knobs:
         raise InputError(
-            f"search {path}: unknown path; {did_you_mean(path, [p for p in knobs if p.endswith('.kind')])}"
+            f"search {path}", "unknown path", did_you_mean(path, [p for p in knobs if p.endswith(".kind")])
         )
     choices, given = list(knobs[path].choices), asked[path]
     body, masking = spec.model.body.kind, spec.model.masking.kind
-    refusals: dict[str, str | None] = {}
+    refusals: dict[str, InputError | None] = {}
     if path == "model.body.kind" and "model.masking.kind" not in asked:
         refusals = {kind: pair_refusal(kind, masking) for kind in choices}
     elif path == "model.masking.kind" and "model.body.kind" not in asked:
@@ -278,35 +280,39 @@ def _kind_domain(spec: RunSpec, path: str, asked: Mapping[str, Range | None]) ->
         return Domain(tuple(kind for kind in choices if not refusals.get(kind)))
     if given.choices is None:
         raise InputError(
-            f"search {path}: kinds are no range; give choices, for example {path}={choices[0]},{choices[1]}"
+            f"search {path}", "kinds are no range", f"give choices, for example {path}={choices[0]},{choices[1]}"
         )
     for kind in given.choices:
         if kind not in choices:
-            raise InputError(f"search {path}: unknown kind {shortened(kind)}; {did_you_mean(kind, choices)}")
+            raise InputError(f"search {path}", f"unknown kind {shortened(kind)}", did_you_mean(kind, choices))
         if refusal := refusals.get(kind):
-            raise InputError(f"search {path}: {refusal}")
+            raise refusal.at(f"search {path}")
     return Domain(tuple(given.choices))
 
 
 def _domain(path: str, known: Mapping[str, Knob], given: Range | None) -> Domain:
     for name, reason in NOT_SEARCHED.items():
         if path == name or (name.endswith(".") and path.startswith(name)):
-            raise InputError(f"search {path}: it can't be searched, since {reason}; leave it out")
+            raise InputError(f"search {path}", f"it can't be searched, since {reason}", "leave it out")
     if path not in known:
-        raise InputError(f"search {path}: unknown path; {did_you_mean(path, known)}")
+        raise InputError(f"search {path}", "unknown path", did_you_mean(path, known))
     knob = known[path]
     if given is None:
         return _own_domain(knob)
     if given.choices is not None:
         return Domain(tuple(_choice(knob, choice) for choice in given.choices))
     if knob.type not in (int, float):
-        raise InputError(f"search {path}: its values are no numbers; give choices, for example {path}={_example(knob)}")
+        raise InputError(
+            f"search {path}", "its values are no numbers", f"give choices, for example {path}={_example(knob)}"
+        )
     low, high = float(given.low or 0), float(given.high or 0)
     _within(knob, low)
     _within(knob, high)
     whole = knob.type is int
     if whole and (low % 1 or high % 1):
-        raise InputError(f"search {path}: whole numbers only, but the range is {low:g} to {high:g}; round its ends")
+        raise InputError(
+            f"search {path}", f"whole numbers only, but the range is {low:g} to {high:g}", "round its ends"
+        )
     return Domain((), low, high, given.log, given.step, whole)
 
 
@@ -315,7 +321,9 @@ def _own_domain(knob: Knob) -> Domain:
     if knob.choices or knob.type is bool:
         return Domain(knob.choices or (False, True))
     if not knob.search:
-        raise InputError(f"search {knob.path}: it has no range of its own; give one, as in --search {_example(knob)}")
+        raise InputError(
+            f"search {knob.path}", "it has no range of its own", f"give one, as in --search {_example(knob)}"
+        )
     if "choices" in knob.search:
         return Domain(tuple(knob.search["choices"]))
     return Domain((), **knob.search, whole=knob.type is int)
@@ -329,7 +337,9 @@ def _choice(knob: Knob, choice: Any) -> Any:
         allowed = knob.choices or (False, True)
         if choice not in allowed:
             raise InputError(
-                f"search {knob.path}: {shortened(choice)} is not a choice; {did_you_mean(choice, map(str, allowed))}"
+                f"search {knob.path}",
+                f"{shortened(choice)} is not a choice",
+                did_you_mean(choice, map(str, allowed)),
             )
         return choice
     if knob.type in (int, float):
@@ -339,19 +349,19 @@ def _choice(knob: Knob, choice: Any) -> Any:
                 raise ValueError
         except (ValueError, TypeError, OverflowError):
             kind = "a whole number" if knob.type is int else "a number"
-            raise InputError(f"search {knob.path}: {shortened(choice)} is not {kind}; change it") from None
+            raise InputError(f"search {knob.path}", f"{shortened(choice)} is not {kind}", "change it") from None
         _within(knob, number)
         return number
     if knob.type is str:
         return str(choice)
-    raise InputError(f"search {knob.path}: its values are lists or parts, which can't be searched; leave it out")
+    raise InputError(f"search {knob.path}", "its values are lists or parts, which can't be searched", "leave it out")
 
 
 def _within(knob: Knob, value: float) -> None:
     if knob.low is not None and value < knob.low:
-        raise InputError(f"search {knob.path}: {value:g} is below its smallest value {knob.low:g}; raise it")
+        raise InputError(f"search {knob.path}", f"{value:g} is below its smallest value {knob.low:g}", "raise it")
     if knob.high is not None and value > knob.high:
-        raise InputError(f"search {knob.path}: {value:g} is above its largest value {knob.high:g}; lower it")
+        raise InputError(f"search {knob.path}", f"{value:g} is above its largest value {knob.high:g}", "lower it")
 
 
 def _example(knob: Knob) -> str:

@@ -54,11 +54,11 @@ class StudyOptions(Part):
             with the option, its value and a remedy.
         """
         if not isinstance(content, Mapping):
-            raise InputError(f"{source}: expected keys such as presets and space; see `t4r-lab tune --help`")
+            raise InputError(source, "expected keys such as presets and space", "see `t4r-lab tune --help`")
         try:
             return cls.model_validate(dict(content))
         except ValidationError as error:
-            raise InputError(f"{source}: {explain(cls, content, error)}") from None
+            raise explain(cls, content, error, source) from None
 
     @property
     def wanted(self) -> int | None:
@@ -100,15 +100,15 @@ class Plan:
             for whatever can't be searched or judged.
         """
         if spec.train.fit_on != "train":
-            raise InputError("train.fit_on: a study is judged on the validation part; set it to train")
+            raise InputError("train.fit_on", "a study is judged on the validation part", "set it to train")
         constraints = tuple(_constraint(text) for text in options.constraints)
         objectives = tuple(options.objectives) or (spec.monitor,)
         known = judged_metrics(spec)
         for name in (*objectives, *(c.metric for c in constraints)):
             if name not in known:
-                raise InputError(f"objective {shortened(name)}: it is not computed; {did_you_mean(name, known)}")
+                raise InputError(f"objective {shortened(name)}", "it is not computed", did_you_mean(name, known))
         if len(set(objectives)) < len(objectives):
-            raise InputError(f"objectives {', '.join(objectives)}: each once; remove the repeated one")
+            raise InputError(f"objectives {', '.join(objectives)}", "each once", "remove the repeated one")
         if objectives[0] in spec.metrics:  # the best epoch of a trial is the best by what is sought
             spec = spec.override({"train.monitor": objectives[0]})
         return cls(spec, search_space(spec, list(options.presets), options.space), objectives, constraints, options)
@@ -191,7 +191,7 @@ def _constraint(text: str) -> Constraint:
         metric, comparison, bound = found[1], found[2], float(found[3])
     except ValueError:
         raise InputError(
-            f"constraint {shortened(text)}: expected metric<=number or metric>=number, such as ece<=0.05"
+            f"constraint {shortened(text)}", "expected metric<=number or metric>=number, such as ece<=0.05"
         ) from None
     return Constraint(f"{metric}{comparison}{bound:g}", metric, bound, 1 if comparison == "<=" else -1)
 

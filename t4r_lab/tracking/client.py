@@ -112,15 +112,15 @@ class _Client:
 def _refusal(error: Exception, home: Path, uri: str) -> InputError | None:
     said, path = str(error), record_file.database_file(home)
     if homes.disk_is_full(error):
-        return InputError(f"{home}: the disk is full; free some space and try again")
+        return InputError(home, "the disk is full", "free some space and try again")
     if "database is locked" in said:
-        return Away(f"{shown(uri) if server() else path}: another program keeps it locked; close that and try again")
+        return Away(shown(uri) if server() else path, "another program keeps it locked", "close that and try again")
     if server():
         return _answered(said, shown(uri))
     if refusal := record_file.gone(home):
         return refusal
     if "readonly database" in said or "unable to open database file" in said:
-        return InputError(f"{path}: cannot be written; fix its permissions, or set {homes.VARIABLE}")
+        return InputError(path, "cannot be written", f"fix its permissions, or set {homes.VARIABLE}")
     return record_file.of_another_mlflow(said, path, uri) or record_file.damaged(said, path)
 
 
@@ -129,16 +129,16 @@ def _answered(said: str, uri: str) -> InputError | None:
     found = re.search(r"too many (\d{3}) error responses|(\d{3}) (?:Client|Server) Error|error code (\d{3})\b", said)
     if found is None:
         away = "Max retries exceeded" in said or "failed with exception" in said or "timeout exception" in said
-        return Away(f"{uri}: no MLflow server answers; start it, or unset MLFLOW_TRACKING_URI") if away else None
+        return Away(uri, "no MLflow server answers", "start it, or unset MLFLOW_TRACKING_URI") if away else None
     status = int(found[1] or found[2] or found[3])
     if status in (401, 403):
         how = "set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or MLFLOW_TRACKING_TOKEN"
-        return InputError(f"{uri}: the MLflow server refuses this user ({status}); {how}")
+        return InputError(uri, f"the MLflow server refuses this user ({status})", how)
     if "mlflow-artifacts" in said and status not in PASSING:
         how = "fix what its log says (a full disk, no right to write?), then go on"
-        return InputError(f"{uri}: the MLflow server can't keep or give files (it answers {status}); {how}")
+        return InputError(uri, f"the MLflow server can't keep or give files (it answers {status})", how)
     busy = status in PASSING or status >= 500
-    return Away(f"{uri}: the MLflow server answers {status}; see its log, then try again") if busy else None
+    return Away(uri, f"the MLflow server answers {status}", "see its log, then try again") if busy else None
 
 
 def refused_upload(error: Away) -> InputError | None:

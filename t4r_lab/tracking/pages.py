@@ -85,7 +85,7 @@ class Server:
                     return f"http://127.0.0.1:{self._port}"
             time.sleep(0.1)
         self.close()
-        raise InputError("MLflow's pages did not start; see why with `t4r-lab ui`")
+        raise InputError("", "MLflow's pages did not start", "see why with `t4r-lab ui`")
 
     def close(self) -> None:
         """End the server's process, waiting up to 10 seconds."""

@@ -56,7 +56,7 @@ def gone(home: Path) -> InputError | None:
     if database_file(home).is_file() and database_file(home).stat().st_size:
         return None
     return InputError(
-        f"{home}: the home is gone, or its mlflow.db (deleted, moved, unmounted?); bring it back, then go on"
+        home, "the home is gone, or its mlflow.db (deleted, moved, unmounted?)", "bring it back, then go on"
     )
 
 
@@ -76,19 +76,19 @@ def check(home: Path) -> None:
         with closing(sqlite3.connect(f"{path.as_uri()}?mode=rw", uri=True, timeout=0)) as base:
             base.execute("SELECT COUNT(*) FROM sqlite_master")
     except OSError as error:
-        raise InputError(f"{path}: cannot be opened ({error.strerror}); fix that, or set {homes.VARIABLE}") from None
+        raise InputError(path, f"cannot be opened ({error.strerror})", f"fix that, or set {homes.VARIABLE}") from None
     except sqlite3.DatabaseError as error:
         if refusal := damaged(str(error), path):
             raise refusal from None
         if "locked" not in str(error):  # which passes, and is waited for by who writes
-            raise InputError(f"{path}: cannot be opened ({error}); fix that, or set {homes.VARIABLE}") from None
+            raise InputError(path, f"cannot be opened ({error})", f"fix that, or set {homes.VARIABLE}") from None
 
 
 def damaged(said: str, path: Path) -> InputError | None:
     """What to do where SQLite's words mean a damaged file."""
     words = ("malformed", "not a database", "no such table", "no such column", "file is encrypted")
     if any(word in said for word in words):
-        return InputError(f"{path}: the database is damaged; {SAVED}")
+        return InputError(path, "the database is damaged", SAVED)
     return None
 
 
@@ -105,8 +105,8 @@ def of_another_mlflow(said: str, path: Path, url: str) -> InputError | None:
     age = "an older" if known else "another, newer"
     words = f"{path}: made by {age} MLflow (tables {revision}) than {mlflow.__version__}"
     if known:
-        return InputError(f"{words}; save a copy of the file, then run `mlflow db upgrade '{url}'`")
-    return InputError(f"{words}; install the MLflow that it was made by")
+        return InputError("", words, f"save a copy of the file, then run `mlflow db upgrade '{url}'`")
+    return InputError("", words, "install the MLflow that it was made by")
 
 
 @contextmanager
@@ -116,7 +116,7 @@ def only_one(home: Path) -> Iterator[None]:
         try:
             held.enter_context(locked(home / ".mlflow.lock", LOCK_SECONDS))
         except BlockingIOError:
-            raise InputError(f"{home}: another process has been opening the record for minutes; end that one") from None
+            raise InputError(home, "another process has been opening the record for minutes", "end that one") from None
         except OSError as error:
             if error.errno not in READ_ONLY or not database_file(home).exists():
                 raise

@@ -142,14 +142,14 @@ def find(home: Path, run: str) -> RunRow:
         return begin[0]
     if begin:
         raise InputError(
-            f"run {run!r}: {len(begin)} ids begin like that; give more of it, such as {begin[0].run_id[:12]}"
+            f"run {run!r}", f"{len(begin)} ids begin like that", f"give more of it, such as {begin[0].run_id[:12]}"
         )
     if not rows:
         raise InputError(
-            f"run {run!r}: there are no runs in {home}; train one with `t4r-lab train`, or set T4R_LAB_HOME"
+            f"run {run!r}", f"there are no runs in {home}", "train one with `t4r-lab train`, or set T4R_LAB_HOME"
         )
     names = list(dict.fromkeys(r.name for r in rows))[:20]
-    raise InputError(f"run {run!r}: no such run in {home}; {did_you_mean(run, names)}")
+    raise InputError(f"run {run!r}", f"no such run in {home}", did_you_mean(run, names))
 
 
 def of_folder(home: Path, folder: Path) -> RunRow | None:
@@ -191,7 +191,7 @@ def spec(home: Path, row: RunRow, files: Artifacts | None = None) -> RunSpec:
     path = files.path(row.run_id, SPEC)
     if not path.exists():
         how = f"bring back a copy of {record_file.artifact_root(home)}" if not server() else "choose another run"
-        raise InputError(f"run {row.name} ({row.status.lower()}): its {SPEC} is not in the record any more; {how}")
+        raise InputError(f"run {row.name} ({row.status.lower()})", f"its {SPEC} is not in the record any more", how)
     return on_its_data(home, RunSpec.load(path), row.digest)
 
 

@@ -22,7 +22,7 @@ def check_alias(alias: str) -> None:
     """Refuse what MLflow doesn't take for an alias."""
     if not re.fullmatch(r"[\w-]{1,255}", alias, re.ASCII) or alias == "latest" or re.fullmatch(r"v\d+", alias):
         raise InputError(
-            f"alias: {alias!r} can't be one; use letters, digits, - and _, for example champion (not latest or v1)"
+            "alias", f"{alias!r} can't be one", "use letters, digits, - and _, for example champion (not latest or v1)"
         )
 
 

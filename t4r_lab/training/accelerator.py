@@ -22,14 +22,14 @@ def check_processes(bodies: Collection[str], processes: int) -> None:
     for kind in sorted(set(bodies) & set(BODIES)) if processes > 1 else ():
         if remedy := BODIES[kind].one_process:
             raise InputError(
-                f"model.body.kind: {kind} can't be trained in several processes; start one alone, or {remedy}"
+                "model.body.kind", f"{kind} can't be trained in several processes", f"start one alone, or {remedy}"
             )
 
 
 def check_precision(train: TrainSpec) -> None:
     """Refuse a precision that the device lacks."""
     if train.precision == "float16" and _on_cpu(train):
-        raise InputError("train.precision: float16 needs an accelerator; use float32 or bfloat16")
+        raise InputError("train.precision", "float16 needs an accelerator", "use float32 or bfloat16")
 
 
 def _on_cpu(train: TrainSpec) -> bool:

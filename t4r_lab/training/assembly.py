@@ -28,22 +28,23 @@ def check(spec: RunSpec, schema: Schema) -> None:
         with the first of `refusals`.
     """
     for refusal in refusals(spec, schema).values():
-        raise InputError(refusal)
+        raise refusal
 
 
-def refusals(spec: RunSpec, schema: Schema) -> dict[str, str]:
+def refusals(spec: RunSpec, schema: Schema) -> dict[str, InputError]:
     """All that can't be built from `schema`: the path of the part → where, what is wrong and a remedy.
 
     A feature that the schema lacks is a part of its own, as is each head; else of an input block the first thing that
     is wrong.
     """
-    found: dict[str, str] = {}
+    found: dict[str, InputError] = {}
     parts: list[ModelSpec | TowerSpec] = [spec.model, *spec.model.towers]
     for index, part in enumerate(parts):
         own, prefix = "model.inputs", f"model.towers.{index - 1}.inputs" if index else "model.inputs"
-        refused = {f"{own}.features.{name}": text for name, text in missing(part.inputs, schema).items()}
+        refused = {f"{own}.features.{name}": error for name, error in missing(part.inputs, schema).items()}
         refused = refused or _refused(own, partial(resolve, part.inputs, schema, part.body.d_model))
-        found |= {path.replace(own, prefix, 1): text.replace(own, prefix, 1) for path, text in refused.items()}
+        for path, error in refused.items():
+            found[prefix + path.removeprefix(own)] = error.at(prefix + error.path.removeprefix(own))
     for index, head in enumerate(spec.model.heads):
         if not isinstance(head, NextItem):
             path = f"model.heads.{index}"
@@ -51,12 +52,12 @@ def refusals(spec: RunSpec, schema: Schema) -> dict[str, str]:
     return found
 
 
-def _refused(path: str, attempt: Callable[[], object]) -> dict[str, str]:
+def _refused(path: str, attempt: Callable[[], object]) -> dict[str, InputError]:
     """What `attempt` refuses of the part at `path`: nothing, or one text."""
     try:
         attempt()
     except InputError as error:
-        return {path: str(error)}
+        return {path: error}
     return {}
 
 
@@ -74,7 +75,7 @@ def label_column(head: Binary | Categorical | Regression, schema: Schema, path: 
         if head.column in schema:
             word = "an attribute of items" if schema[head.column].role == "target" else "a feature"
             remedy = f"it is {word}; prepare it with --targets {head.column}, or take another column"
-        raise InputError(f"{path}.column: the data has no label {head.column!r}; {remedy}")
+        raise InputError(f"{path}.column", f"the data has no label {head.column!r}", remedy)
     column = targets[head.column]
     fits = {
         "binary": column.kind == "continuous" or column.classes == 2,
@@ -87,9 +88,9 @@ def label_column(head: Binary | Categorical | Regression, schema: Schema, path: 
         )
         remedy = " or ".join(f"kind {kind}" for kind in fits if fits[kind]) or "another column"
         remedy = f"use {remedy}, or prepare it with --kinds {column.source or column.name}={other}"
-        raise InputError(f"{path}.kind: {head.kind} is not for label {column.name!r}, which has {has}; {remedy}")
+        raise InputError(f"{path}.kind", f"{head.kind} is not for label {column.name!r}, which has {has}", remedy)
     if label_level(head, column) == "event" and head.summary != "last":
-        raise InputError(f"{path}.summary: {event_summary_refusal(head.column, head.summary)}")
+        raise event_summary_refusal(head.column, head.summary).at(f"{path}.summary")
     return column
 
 
@@ -212,9 +213,9 @@ def load_weights(model: Model, path: str | Path) -> None:
     try:
         load_model(model, str(path))
     except FileNotFoundError:
-        raise InputError(f"{path}: there are no weights; train the run first") from None
+        raise InputError(path, "there are no weights", "train the run first") from None
     except (SafetensorError, RuntimeError, OSError) as error:
-        raise InputError(f"{path}: not the weights of this model ({first_line(error)}); train the run again") from None
+        raise InputError(path, f"not the weights of this model ({first_line(error)})", "train the run again") from None
 
 
 def load(folder: str | Path) -> tuple[Model, RunSpec, Schema]:
@@ -233,14 +234,14 @@ def load(folder: str | Path) -> tuple[Model, RunSpec, Schema]:
     check_seal(folder, "train the run again")
     spec, schema = RunSpec.load(folder / SPEC), Schema.load(folder / SCHEMA)
     if not (folder / WEIGHTS).is_file():
-        raise InputError(f"{folder / WEIGHTS}: there are no weights; train the run first")
+        raise InputError(folder / WEIGHTS, "there are no weights", "train the run first")
     try:
         with safe_open(str(folder / WEIGHTS), "pt") as weights:
             # the item table travels with the weights, in each tower that reads it
             names = [n for n in weights.keys() if f".inputs.{ITEM_TABLE}" in n]  # noqa: SIM118 (not a mapping)
             table = {n.partition(f".inputs.{ITEM_TABLE}")[2]: weights.get_tensor(n) for n in names}
     except Exception as error:
-        raise InputError(f"{folder / WEIGHTS}: damaged ({first_line(error)}); train the run again") from None
+        raise InputError(folder / WEIGHTS, f"damaged ({first_line(error)})", "train the run again") from None
     model = build(spec, schema, table)
     load_weights(model, folder / WEIGHTS)
     return model.eval(), spec, schema

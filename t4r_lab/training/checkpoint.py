@@ -140,7 +140,7 @@ def read_state(folder: Path, model: torch.nn.Module, optimizer: Any) -> State:
                 tensor.copy_(tensors[f"model.{name}"])
     except (SafetensorError, KeyError, TypeError, RuntimeError, OSError, ValueError) as error:
         raise InputError(
-            f"{path}: not a checkpoint of this run ({first_line(error)}); train again without resuming"
+            path, f"not a checkpoint of this run ({first_line(error)})", "train again without resuming"
         ) from None
     optimizer.load_state_dict(_optimizer_state(optimizer, tensors))
     return state

@@ -70,7 +70,7 @@ class Experiment:
         """
         if part == "valid" and spec.train.fit_on != "train":
             raise InputError(
-                f"run {spec.name}: it was fitted on the validation part too; evaluate it with --split test"
+                f"run {spec.name}", "it was fitted on the validation part too", "evaluate it with --split test"
             )
         _check_labels(spec, dataset)
         return cls(spec, dataset, homes.locate(home))
@@ -141,7 +141,7 @@ def open_data(spec: RunSpec, digest: str = "", owner: str = "") -> Dataset:
 
     dataset = Dataset.open(spec.data.path)
     if digest and dataset.digest != digest:
-        raise InputError(f"{spec.data.path}: not the data {owner}; prepare them as they were then")
+        raise InputError(spec.data.path, f"not the data {owner}", "prepare them as they were then")
     return dataset
 
 

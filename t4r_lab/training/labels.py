@@ -80,11 +80,11 @@ def check_labels(spec: RunSpec, sessions: Sessions, part: str) -> None:
         low, high, whole = _extent(_column(sessions, head.column))
         where = f"model.heads.{index}.column: label {head.column!r}"
         if low > high:
-            raise InputError(f"{where} is missing in every session of the part {part}; take another column")
+            raise InputError("", f"{where} is missing in every session of the part {part}", "take another column")
         if head.kind == "binary" and not (whole and low >= 0 and high <= 1):
-            raise InputError(f"{where} holds {low:g} to {high:g}, not 0 and 1; use kind regression")
+            raise InputError("", f"{where} holds {low:g} to {high:g}, not 0 and 1", "use kind regression")
         if head.kind != "regression" and low == high and part != "valid":
-            raise InputError(f"{where} has one class only in the part {part}; take another column")
+            raise InputError("", f"{where} has one class only in the part {part}", "take another column")
 
 
 def _extent(stored: NDArray[Any]) -> tuple[float, float, bool]:
@@ -113,14 +113,16 @@ def check_split(spec: RunSpec, schema: Schema, split: str) -> None:
             continue
         path = f"model.heads.{index}"
         if label_column(head, schema, path).scope == "session":
-            raise InputError(f"{path}.column: {_known_before(head.column)}")
+            raise _known_before(head.column).at(f"{path}.column")
 
 
-def _known_before(label: str) -> str:
+def _known_before(label: str) -> InputError:
     """Why a label of whole sessions is refused where each session is in every part."""
-    return (
+    return InputError(
+        "",
         f"label {label!r} is of the whole session, and leave-one-out puts each of them with its label into training, "
-        "validation and test; prepare with --split time, or use a label of events"
+        "validation and test",
+        "prepare with --split time, or use a label of events",
     )
 
 
@@ -134,9 +136,11 @@ def check_tasks(model: Model, sessions: Sessions, part: str, split: str) -> None
     """
     for task in (task for head in model.heads for task in head.labels):
         if task.name not in sessions.context and task.name not in sessions.values:
-            raise InputError(f"label {task.name!r} is no column of the data; prepare them with --targets {task.name}")
+            raise InputError(
+                "", f"label {task.name!r} is no column of the data", f"prepare them with --targets {task.name}"
+            )
         if split == "leave_one_out" and task.name in sessions.context:
-            raise InputError(_known_before(task.name))
+            raise _known_before(task.name)
         if task.answer.kind != "categorical":
             continue
         found = as_labels(_column(sessions, task.name))
@@ -144,8 +148,10 @@ def check_tasks(model: Model, sessions: Sessions, part: str, split: str) -> None
         low, high = int(found.min(initial=0)), int(found.max(initial=0))
         if low < 0 or high >= task.answer.width:
             raise InputError(
+                "",
                 f"label {task.name!r} has classes {low} to {high} in the part {part}, but its task has "
-                f"{task.answer.width}, from 0; give the task classes={high + 1 - min(low, 0)}"
+                f"{task.answer.width}, from 0",
+                f"give the task classes={high + 1 - min(low, 0)}",
             )
 
 

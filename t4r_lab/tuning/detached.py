@@ -95,9 +95,9 @@ def launch(spec: RunSpec, options: StudyOptions, name: str, home: Path, storage:
                 path.write_text(storage or "", encoding="utf-8")
             _start(study, home, storage, lock.fileno())
     except BlockingIOError:
-        raise InputError(f"study {name!r}: it is running; stop it first, or wait for it") from None
+        raise InputError(f"study {name!r}", "it is running", "stop it first, or wait for it") from None
     except OSError as error:
-        raise InputError(f"{study.folder}: can't be written ({error.strerror}); free some space or fix it") from None
+        raise InputError(study.folder, f"can't be written ({error.strerror})", "free some space or fix it") from None
     return study
 
 

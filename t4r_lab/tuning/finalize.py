@@ -87,7 +87,7 @@ def finalize(
         if there is no such study or trial, or nothing has finished.
     """
     if not 1 <= seeds <= MOST_SEEDS:
-        raise InputError(f"seeds: {seeds} is not possible; choose 1 to {MOST_SEEDS}")
+        raise InputError("seeds", f"{seeds} is not possible", f"choose 1 to {MOST_SEEDS}")
     place = homes.ensure(home)
     study = load(name, connect(address(place, storage)).waiting())
     # two at once would look twice, and write one record
@@ -126,12 +126,14 @@ def _chosen(study: Study, number: int | None) -> Trial:
     if number is None:
         front = study.front()
         if not front:
-            raise InputError(f"study {study.name}: no trial has finished within the constraints; go on with it first")
+            raise InputError(
+                f"study {study.name}", "no trial has finished within the constraints", "go on with it first"
+            )
         return front[0]
     for trial in study.trials():
         if trial.number == number and trial.state == "finished":
             return trial
-    raise InputError(f"study {study.name}: trial {number} has not finished; choose one of `t4r-lab studies show`")
+    raise InputError(f"study {study.name}", f"trial {number} has not finished", "choose one of `t4r-lab studies show`")
 
 
 def _key(chosen: Trial, variant: str, seed: int) -> str:

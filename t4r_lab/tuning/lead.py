@@ -150,7 +150,9 @@ def pause(name: str, *, home: str | Path | None = None, storage: str | None = No
             break
         time.sleep(POLL)
     else:
-        raise InputError(f"study {name!r}: nothing of it runs that could be paused; see `t4r-lab studies show {name}`")
+        raise InputError(
+            f"study {name!r}", "nothing of it runs that could be paused", f"see `t4r-lab studies show {name}`"
+        )
     if not study.asked().paused:
         study.keep(PAUSED, time.time())
 
@@ -369,7 +371,7 @@ class _Worker:
         self.said.seek(0)
         said = self.said.read().strip().splitlines()
         if code == 2 and said:
-            raise InputError(said[-1].removeprefix("error: "))
+            raise InputError("", said[-1].removeprefix("error: "))
         if self._ended() > self.ended:
             self.starts = 0
         if self.starts >= MOST_STARTS or code > 0:

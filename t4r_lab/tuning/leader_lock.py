@@ -79,7 +79,9 @@ class Leader:
             return
         connection.close()
         if leader_of(self.store, self.name) == self.sign:  # the server doesn't know yet that the connection broke
-            raise Away(f"study {self.name!r}: {shown(self.store.url)} still keeps the lock of a connection that broke")
+            raise Away(
+                f"study {self.name!r}", f"{shown(self.store.url)} still keeps the lock of a connection that broke"
+            )
         raise self.led()
 
     @contextmanager
@@ -124,8 +126,9 @@ class Leader:
         found = leader_of(self.store, self.name) or {}
         who = f"process {found['pid']} on {found['host'].split()[0]}" if found else "another process"
         return Led(
-            f"study {self.name!r}: it is being led by {who}; `t4r-lab worker --study {self.name}` adds a worker, "
-            f"`t4r-lab studies stop {self.name}` ends it"
+            f"study {self.name!r}",
+            f"it is being led by {who}",
+            f"`t4r-lab worker --study {self.name}` adds a worker, `t4r-lab studies stop {self.name}` ends it",
         )
 
 

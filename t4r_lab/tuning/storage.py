@@ -145,14 +145,16 @@ def connect(url: str, seconds: float = 0.0) -> Store:
         open_it = lambda: _told(url, lambda: _open(url, arguments, path))  # noqa: E731
         return replace(retries.patiently(open_it, seconds), seconds=seconds)
     except ModuleNotFoundError:
-        raise InputError(f"storage {shown(url)}: its driver is missing; pip install 't4r-lab[postgresql]'") from None
+        raise InputError(
+            f"storage {shown(url)}", "its driver is missing", "pip install 't4r-lab[postgresql]'"
+        ) from None
     except OSError as error:
         where, how = shown(url) if path is None else path.parent, f"fix that, or set {homes.VARIABLE}"
-        raise InputError(f"{where}: cannot be written ({error.strerror}); {how}") from None
+        raise InputError(where, f"cannot be written ({error.strerror})", how) from None
     except ValueError as error:
         if isinstance(error, InputError):
             raise
-        raise InputError(f"storage {shown(url)}: {hushed(first_line(error), url)}; expected {FORM}") from None
+        raise InputError(f"storage {shown(url)}", hushed(first_line(error), url), f"expected {FORM}") from None
 
 
 def connect_to_read(url: str) -> Store:
@@ -257,16 +259,16 @@ def _is_of_storage(error: Exception) -> bool:
 def _refusal(url: str, error: BaseException) -> InputError:
     why, where = hushed(first_line(_origin(error)), url), f"storage {shown(url)}"
     if homes.disk_is_full(error):
-        return Unusable(f"{where}: the disk is full; free some space, then start the study again")
+        return Unusable(where, "the disk is full", "free some space, then start the study again")
     if how := REFUSALS.get(_state(error)):
-        return Unusable(f"{where}: {how} ({why})")
+        return Unusable(where, f"{how} ({why})")
     if url.startswith("sqlite"):
         if "readonly" in why or "unable to open" in why:
-            return Unusable(f"{where}: it can't be written; fix its permissions, or set {homes.VARIABLE}")
+            return Unusable(where, "it can't be written", f"fix its permissions, or set {homes.VARIABLE}")
         if "not a database" in why or "malformed" in why:
-            return Unusable(f"{where}: it is damaged ({why}); move it away, then begin the studies anew")
-        return Away(f"{where}: it can't be reached ({why}); close what keeps it locked, then go on")
-    return Away(f"{where}: it can't be reached ({why}); what is finished is kept: start the server, then go on")
+            return Unusable(where, f"it is damaged ({why})", "move it away, then begin the studies anew")
+        return Away(where, f"it can't be reached ({why})", "close what keeps it locked, then go on")
+    return Away(where, f"it can't be reached ({why})", "what is finished is kept: start the server, then go on")
 
 
 def _origin(error: BaseException) -> BaseException:

@@ -152,7 +152,7 @@ class Study:
             if self.plan.options.sampler == "grid" and not counts["waiting"]:
                 return None
             if counts["refused"] >= MOST_REFUSED:
-                raise InputError(f"study {self.name}: {MOST_REFUSED:,} trials fitted no model; narrow the search")
+                raise InputError(f"study {self.name}", f"{MOST_REFUSED:,} trials fitted no model", "narrow the search")
             trial = self.optuna.ask()
             self.store.backend.record_heartbeat(self.trial_id(trial))
             trial.set_user_attr(WORKER, worker)  # last: who lacks it died in its claim
@@ -315,11 +315,11 @@ def _load(name: str, store: Store, sampler_seed: Sequence[int] | None) -> Study:
     known = all_names(store)
     if name not in known:
         remedy = did_you_mean(name, known) if known else "there are none yet; begin one with `t4r-lab tune`"
-        raise InputError(f"study {name!r}: no such study; {remedy}")
+        raise InputError(f"study {name!r}", "no such study", remedy)
     found = optuna.load_study(study_name=name, storage=store.backend, sampler=optuna.samplers.RandomSampler())
     content = found.user_attrs.get(PLAN)
     if content is None:
-        raise InputError(f"study {name!r}: it was left half made; begin it again with `t4r-lab tune`")
+        raise InputError(f"study {name!r}", "it was left half made", "begin it again with `t4r-lab tune`")
     options = StudyOptions.parse(content["options"])
     place = store.folder.parent if store.folder else homes.locate()
     plan = Plan.of(tracking.on_its_data(place, RunSpec.parse(content["spec"]), content["digest"]), options)
@@ -339,10 +339,12 @@ def _refuse_another(name: str, content: dict[str, Any], plan: Plan, digest: str)
         if before[key] != now[key]:
             remedy = "give another --study name, or what it was begun with"
             raise InputError(
-                f"study {name!r}: it was begun with another {key} ({_difference(before[key], now[key])}); {remedy}"
+                f"study {name!r}",
+                f"it was begun with another {key} ({_difference(before[key], now[key])})",
+                remedy,
             )
     if content["digest"] != digest:
-        raise InputError(f"study {name!r}: it was begun on other data; give another --study name")
+        raise InputError(f"study {name!r}", "it was begun on other data", "give another --study name")
 
 
 def _difference(before: Any, now: Any, path: str = "") -> str:
@@ -361,7 +363,7 @@ def _grid(plan: Plan) -> list[dict[str, Any]]:
     if size > max(most, 1):
         words = f"more than {most:,} trials" if plan.options.trials else f"more than {MOST_GRID:,}"
         remedy = "give fewer values (--search path=a,b,c), or another sampler"
-        raise InputError(f"sampler grid: the grid has {size:,} points, {words}; {remedy}")
+        raise InputError("sampler grid", f"the grid has {size:,} points, {words}", remedy)
     return grid(plan.spec, plan.space)
 
 

@@ -150,7 +150,7 @@ from t4r_lab.base.reports import Progress
 def fails(options):
     console = progress.Console()
     console(Progress("reading", 1, 5, "stages"))
-    raise InputError("events.csv: is empty; give another file")
+    raise InputError("events.csv", "is empty", "give another file")
 cli.COMMANDS["jobs"] = (fails, *cli.COMMANDS["jobs"][1:])
 raise SystemExit(cli.main(["jobs"]))
 """

@@ -206,10 +206,14 @@ def patterns(module: str) -> list[str]:
     found = []
     for node in ast.walk(tree):
         if isinstance(node, ast.Call) and ast.unparse(node.func) in ("InputError", "NoHeader") and node.args:
-            text = node.args[0]
-            parts = text.values if isinstance(text, ast.JoinedStr) else [text]
-            found.append("".join(re.escape(str(p.value)) if isinstance(p, ast.Constant) else ".*" for p in parts))
+            path, problem, *remedy = (_pattern(argument) for argument in node.args)
+            found.append("; ".join([f"{path}: {problem}" if path else problem, *remedy]))
     return found
+
+
+def _pattern(argument: ast.expr) -> str:
+    parts = argument.values if isinstance(argument, ast.JoinedStr) else [argument]
+    return "".join(re.escape(str(p.value)) if isinstance(p, ast.Constant) else ".*" for p in parts)
 
 
 def test_every_refusal_has_a_case(

@@ -337,7 +337,7 @@ def test_what_the_data_refuse_stands_beside_its_field() -> None:
 
     def answer(spec: RunSpec) -> Estimate:
         if (spec.model.inputs.features or {}).get("category"):
-            raise InputError("model.inputs.features.category.vectors.path: kinds.npy: no such file; check the path")
+            raise InputError("model.inputs.features.category.vectors.path", "kinds.npy: no such file", "check the path")
         return FOUND
 
     costs = estimating(d, answer)

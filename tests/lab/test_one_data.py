@@ -366,7 +366,7 @@ def test_of_two_that_are_opened_the_last_is_used_whatever_becomes_of_the_other(
             waiting.append("b")
             until(lambda: not waiting)
         elif path.name == "gone":
-            raise InputError("gone: no such folder")
+            raise InputError("gone", "no such folder")
         return summarize(path)
 
     monkeypatch.setattr(source, "summarize", slow)

@@ -101,7 +101,7 @@ REFUSED: dict[str, tuple[dict[str, Any], str, str]] = {
     ),
     "heads whose weights are all zero": (
         {"model.heads": [{"kind": "next_item", "weight": 0}]},
-        "model: heads: every weight is 0",
+        "model.heads: every weight is 0",
         "set one above 0",
     ),
     "spans as long as sessions": (
@@ -155,7 +155,7 @@ HALF = torch.ones(N_ITEMS // 2, 16)
 @pytest.mark.parametrize(
     ("make", "words"),
     [
-        (lambda: TransformerBlock(BertConfig.build(16, 2, 1, 20), "plm"), "masking 'plm' is not for body 'bert': use mlm"),
+        (lambda: TransformerBlock(BertConfig.build(16, 2, 1, 20), "plm"), "masking 'plm' is not for body 'bert'; use mlm"),
         (lambda: features(aggregation="element-wise-sum", embedding_dims={"category": 3}), "the item has 16 and category has 3; give both"),
         (lambda: features(embedding_dims={"colour": 3}), "colour: the data has no such feature; choose from: item_id"),
         (lambda: features(features={"text": FeatureSpec(vectors={"path": "x"})}, vectors={"text": HALF}), "are (20, 16), but there are 40 items; give (41, width)"),  # type: ignore[arg-type]

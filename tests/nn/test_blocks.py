@@ -72,7 +72,7 @@ def test_an_rnn_by_its_block() -> None:
 def test_a_pair_that_is_not_allowed_is_refused_with_suggestions() -> None:
     with pytest.raises(
         InputError,
-        match=r"masking 'clm' is not for body 'longformer': use mlm.* with longformer, or clm with xlnet, gpt2",
+        match=r"masking 'clm' is not for body 'longformer'; use mlm.* with longformer, or clm with xlnet, gpt2",
     ):
         TransformerBlock(LongformerConfig.build(16, 2, 1, 20), masking="clm")
     with pytest.raises(InputError, match="masking 'mlm' is not for body 'gpt2'"):

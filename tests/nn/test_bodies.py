@@ -156,7 +156,7 @@ def test_any_configuration_is_a_body_by_what_it_can(name: str, options: dict[str
     block = TransformerBlock(config, masking=masking)
     assert block.maskings == {"clm": ("clm",), "mlm": ("mlm", "rtd")}[masking]
     other = {"clm": "mlm", "mlm": "clm"}[masking]
-    with pytest.raises(InputError, match=f"masking '{other}' is not for body '{config.model_type}': use {masking}"):
+    with pytest.raises(InputError, match=f"masking '{other}' is not for body '{config.model_type}'; use {masking}"):
         TransformerBlock(config, masking=other)
     with pytest.raises(InputError, match=f"masking '{other}' is not for body"):  # not told, it is seen when composed
         SequentialBlock(features(other), MLPBlock([16]), TransformerBlock(config))

@@ -40,11 +40,11 @@ DATA = {"data": {"path": "x"}}
         ),
         (
             {**DATA, "model": {"body": {"kind": "modernbert"}}},
-            "model: masking 'clm' is not for body 'modernbert': use mlm",
+            "model: masking 'clm' is not for body 'modernbert'; use mlm",
         ),
         (
             {**DATA, "model": {"masking": {"kind": "plm"}}},
-            "model: masking 'plm' is not for body 'gpt2': use clm with gpt2, or plm with xlnet",
+            "model: masking 'plm' is not for body 'gpt2'; use clm with gpt2, or plm with xlnet",
         ),
         (
             {**DATA, "model": {"body": {"kind": "xlnet"}, "masking": {"kind": "plm", "probability": 1.5}}},

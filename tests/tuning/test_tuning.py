@@ -289,7 +289,7 @@ def test_a_trial_fails_alone_with_its_reason(data: Path, tmp_path: Path, monkeyp
         1: throw(trial.Diverged("the training loss is not finite")),
         2: throw(RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried")),
         3: throw(MemoryError()),
-        4: throw(InputError("features: too wide")),
+        4: throw(InputError("features", "too wide")),
         5: throw(ZeroDivisionError("division by zero")),
         6: throw(pl.exceptions.PanicException("index out of bounds")),  # to Python no Exception
     }
@@ -555,7 +555,7 @@ def test_what_waits_within_what_waits_is_made_again_with_it(monkeypatch: pytest.
     def inner() -> str:
         tries["inner"] += 1
         if tries["inner"] < 3:
-            raise Away("away")
+            raise Away("", "away")
         return "there"
 
     def outer() -> str:

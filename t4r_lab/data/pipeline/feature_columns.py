@@ -128,14 +128,14 @@ def _check_scopes(columns: Columns, options: PrepareOptions, where: str) -> None
     for name, asked in options.scopes.items():
         feature = features.get(name)
         if feature is None:
-            raise InputError(f"{where}: column {name!r} is no feature or label; take it out of --scopes")
+            raise InputError(where, f"column {name!r} is no feature or label", "take it out of --scopes")
         if feature.role == "target" and asked == "item":
-            raise InputError(f"{where}: the label column {name!r} can't depend on the item; use event or session")
+            raise InputError(where, f"the label column {name!r} can't depend on the item", "use event or session")
         if feature.scope != asked:  # lists, and columns of other tables
             why = (
                 "holds lists, which are kept by item" if feature.kind == "multi" else f"comes with its {feature.level}"
             )
-            raise InputError(f"{where}: column {name!r} {why}; use --scopes {name}={feature.scope}, or leave it out")
+            raise InputError(where, f"column {name!r} {why}", f"use --scopes {name}={feature.scope}, or leave it out")
 
 
 def _asked(names: Sequence[str], options: PrepareOptions) -> list[str]:
@@ -156,7 +156,7 @@ def aligned(table: Table, like: str | None, values: pl.Series, role: str) -> Tab
     key = like if like in table.frame.columns else find(table, None, role)
     if key is None:
         raise InputError(
-            f"{table.where}: no {role} column among {', '.join(table.frame.columns)}; name it {like or role!r}"
+            table.where, f"no {role} column among {', '.join(table.frame.columns)}", f"name it {like or role!r}"
         )
     frame = table.frame
     if frame[key].dtype != values.dtype:  # by the text that the events' type has for each value
@@ -169,7 +169,7 @@ def aligned(table: Table, like: str | None, values: pl.Series, role: str) -> Tab
         and joined.select(pl.all_horizontal(pl.exclude(key).is_null().all())).item()
         and len(joined.columns) > 1
     ):
-        raise InputError(f"{table.where}: none of its {role}s is among the events; check the column {key!r}")
+        raise InputError(table.where, f"none of its {role}s is among the events", f"check the column {key!r}")
     return replace(table, frame=joined.drop(key), text=None, pieces=(), notes=notes)
 
 
@@ -235,7 +235,7 @@ def _lists(values: pl.Series, table: Table) -> pl.Series:
     if not isinstance(values.dtype, pl.List):
         values = values.cast(pl.String).str.split(" ")
     if values.dtype.inner.is_nested():  # type: ignore[attr-defined]
-        raise InputError(f"{table.where}: column {values.name!r} holds lists of lists; leave it out with --ignore")
+        raise InputError(table.where, f"column {values.name!r} holds lists of lists", "leave it out with --ignore")
     return values.cast(pl.List(pl.String))
 
 
@@ -252,9 +252,10 @@ def _numbers(raw: Raw, kind: str, table: Table) -> NDArray[np.float64]:
     if broken.any():
         row = int(broken.arg_max() or 0)
         raise InputError(
-            f"{table.line(row)}: {values[row]!r} in column {name!r} is not {what}; "
-            f"fix it, use --missing {shlex.quote(str(values[row]))} if it stands for none, or use --kinds "
-            f"{shlex.quote(name)}=categorical"
+            table.line(row),
+            f"{values[row]!r} in column {name!r} is not {what}",
+            f"fix it, use --missing {shlex.quote(str(values[row]))} if it stands for none, or use "
+            f"--kinds {shlex.quote(name)}=categorical",
         )
     array = found.fill_null(np.nan).to_numpy()
     return np.where(np.isinf(array), np.nan, array) if np.isinf(array).any() else array
@@ -267,8 +268,10 @@ def _set_scope(feature: Feature, log: Log, first: NDArray[np.int64], table: Tabl
     if feature.kind == "multi":
         if asked is None and not constant_by(log.item, values):
             raise InputError(
-                f"{table.where}: column {feature.source!r} holds lists that differ between events of an item; leave it "
-                f"out with --ignore {feature.source}, or take each item's first with --scopes {feature.source}=item"
+                table.where,
+                f"column {feature.source!r} holds lists that differ between events of an item",
+                f"leave it out with --ignore {feature.source}, or take each item's first with --scopes "
+                f"{feature.source}=item",
             )
         feature.scope = "item"
     else:

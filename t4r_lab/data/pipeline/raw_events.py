@@ -113,7 +113,7 @@ def users_of(raw: Events, options: PrepareOptions) -> NDArray[np.int32] | None:
 def _with_users(table: Table, users: Table, roles: Roles) -> Table:
     """Events with the columns of their users, where sessions have ids of their own."""
     if roles.user is None:
-        raise InputError(f"{table.where}: no user column to join {users.where} by; name it with --user")
+        raise InputError(table.where, f"no user column to join {users.where} by", "name it with --user")
     there = set(table.frame.columns)
     side = aligned(users, roles.user, table.frame[roles.user], "user")
     added = side.frame.select([c for c in side.frame.columns if c not in there])

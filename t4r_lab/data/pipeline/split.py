@@ -81,8 +81,9 @@ def split_sessions(
     """
     if log.lengths.max(initial=0) < options.min_session_length:
         raise InputError(
-            f"no session has {options.min_session_length} events or more; check the session column, "
-            "or lower --min-session-length"
+            "",
+            f"no session has {options.min_session_length} events or more",
+            "check the session column, or lower --min-session-length",
         )
     kind = "leave_one_out"
     cuts: dict[str, float] = {}
@@ -91,19 +92,20 @@ def split_sessions(
         assert time is not None or given
         log, cuts = _by_time(log, time, options, given)
         if not (log.part == 0).any():
-            raise InputError(f"the train part is empty; no session ends before the cut; {_later('valid', options)}")
+            raise InputError("", "the train part is empty; no session ends before the cut", _later("valid", options))
     came, log = log, _filter(log, options, kind, left_out)
     split = Split(log, kind, cuts, left_out, came, last)
     if last is not None:
         left_out["test_cases_without_their_target"] = int((log.part == 2).sum()) - len(split.stretches("test")[0])
     if not len(log):
         raise InputError(
-            f"no session has {options.min_session_length} events or more of items with enough support; "
-            "lower --min-item-support or --min-session-length"
+            "",
+            f"no session has {options.min_session_length} events or more of items with enough support",
+            "lower --min-item-support or --min-session-length",
         )
     for part in PARTS:
         if not len(split.stretches(part)[0]):
-            raise InputError(f"the {part} part is empty; {_remedy(part, kind, options)}")
+            raise InputError("", f"the {part} part is empty", _remedy(part, kind, options))
     return split
 
 
@@ -144,7 +146,7 @@ def _by_time(
     test = math.inf if given else _cut("test", options, own)
     before = own[own < test]
     if not len(before):
-        raise InputError(f"the train part is empty; no session ends before the cut; {_later('test', options)}")
+        raise InputError("", "the train part is empty; no session ends before the cut", _later("test", options))
     valid = _cut("valid", options, before)
     part = np.where(log.given | (ends >= test), 2, np.where(ends >= valid, 1, 0)).astype(np.int8)
     cuts = {"valid": valid} if given else {"valid": valid, "test": test}
@@ -162,7 +164,7 @@ def _cut(part: str, options: PrepareOptions, ends: NDArray[np.float64]) -> float
             moment = datetime.fromisoformat(date)
         except ValueError:
             raise InputError(
-                f"{part}_from: {date!r} is not a date; use for example 2026-01-31 or 2026-01-31T12:00"
+                f"{part}_from", f"{date!r} is not a date", "use for example 2026-01-31 or 2026-01-31T12:00"
             ) from None
         return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
     if days is not None:

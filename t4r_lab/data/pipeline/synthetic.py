@@ -49,10 +49,10 @@ class Generator:
     def __post_init__(self) -> None:
         if self.n_items <= SUCCESSORS or not 1 <= self.n_categories <= self.n_items:
             raise InputError(
-                f"n_items {self.n_items} and n_categories {self.n_categories}: give more than {SUCCESSORS} items"
+                f"n_items {self.n_items} and n_categories {self.n_categories}", f"give more than {SUCCESSORS} items"
             )
         if self.follow < 0 or self.stay < 0 or self.follow + self.stay > 1:
-            raise InputError(f"follow {self.follow} and stay {self.stay} are probabilities that sum to 1 at most")
+            raise InputError("", f"follow {self.follow} and stay {self.stay} are probabilities that sum to 1 at most")
 
     # the shop -----------------------------------------------------------------------------------
 

@@ -84,7 +84,7 @@ class Dataset:
     def part(self, name: str) -> Sessions:
         """``train``, ``valid``, ``test``, or ``train+valid``: all before the test part, each event once."""
         if name not in (*PARTS, BEFORE_TEST):
-            raise InputError(f"{name}: no such part of the data; {did_you_mean(name, (*PARTS, BEFORE_TEST))}")
+            raise InputError(name, "no such part of the data", did_you_mean(name, (*PARTS, BEFORE_TEST)))
         if name not in self._parts:
             self._parts[name] = (
                 self._before_test() if name == BEFORE_TEST else read_sessions(self.path / self.manifest.part(name))

@@ -107,9 +107,9 @@ def check_target(out: Path) -> None:
         if not out.exists():
             return
     except OSError as error:  # such as a name that is too long
-        raise InputError(f"{out}: cannot be written ({error.strerror}); choose another --out") from None
+        raise InputError(out, f"cannot be written ({error.strerror})", "choose another --out") from None
     if not out.is_dir():
-        raise InputError(f"{out}: is a file; give a new or empty folder as --out")
+        raise InputError(out, "is a file", "give a new or empty folder as --out")
     there = _files(out)
     if not there:
         return
@@ -117,11 +117,11 @@ def check_target(out: Path) -> None:
         listed = read_manifest(out).files
     except InputError:
         raise InputError(
-            f"{out}: is not empty and holds no prepared data; give a new or empty folder as --out"
+            out, "is not empty and holds no prepared data", "give a new or empty folder as --out"
         ) from None
     foreign = sorted(there - set(listed) - {MANIFEST})
     if foreign:
-        raise InputError(f"{out / foreign[0]}: is not part of the prepared data it lies in; move it before replacing")
+        raise InputError(out / foreign[0], "is not part of the prepared data it lies in", "move it before replacing")
 
 
 @contextmanager
@@ -189,8 +189,9 @@ def _disk_refusal(error: Exception, out: Path) -> InputError | None:
         disk = _nearest(out)
         free = shutil.disk_usage(disk).free
         return InputError(
-            f"{out}: the disk is full ({_mount(disk)} has {free / 1e6:,.0f} MB free); "
-            "free some space or choose another --out"
+            out,
+            f"the disk is full ({_mount(disk)} has {free / 1000000.0:,.0f} MB free)",
+            "free some space or choose another --out",
         )
     if isinstance(error, OSError) and number in (
         errno.EACCES,
@@ -200,7 +201,7 @@ def _disk_refusal(error: Exception, out: Path) -> InputError | None:
         errno.EEXIST,
         errno.ENAMETOOLONG,
     ):
-        return InputError(f"{out}: cannot be written ({error.strerror}); choose another --out")
+        return InputError(out, f"cannot be written ({error.strerror})", "choose another --out")
     return None
 
 
@@ -243,9 +244,9 @@ def read_manifest(folder: Path) -> Manifest:
     with suppress(OSError):  # such as a name that is too long
         put_back(Path(os.path.abspath(folder)))
     if not folder.exists():
-        raise InputError(f"{folder}: no such folder of prepared data; {remedy}")
+        raise InputError(folder, "no such folder of prepared data", remedy)
     if not path.is_file():
-        raise InputError(f"{folder}: holds no prepared data ({MANIFEST} is missing); {remedy}")
+        raise InputError(folder, f"holds no prepared data ({MANIFEST} is missing)", remedy)
     try:
         content = read_json(path.read_text(encoding="utf-8"), str(path))
         if content["format"] != FORMAT:
@@ -253,11 +254,11 @@ def read_manifest(folder: Path) -> Manifest:
         version = int(content["version"])
         manifest = Manifest(from_json(content["files"]), str(content["digest"]), str(content["split"]), version)
     except (ValueError, KeyError, TypeError, AttributeError):
-        raise InputError(f"{path}: is not a manifest of prepared data; prepare the data again") from None
+        raise InputError(path, "is not a manifest of prepared data", "prepare the data again") from None
     except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror}); check its permissions") from None
+        raise InputError(path, f"cannot be read ({error.strerror})", "check its permissions") from None
     if version not in ENDINGS:
-        raise InputError(f"{path}: has format version {version}, this t4r-lab reads {VERSION}; prepare the data again")
+        raise InputError(path, f"has format version {version}, this t4r-lab reads {VERSION}", "prepare the data again")
     return manifest
 
 
@@ -273,12 +274,12 @@ def check_folder(folder: Path) -> Manifest:
     listed, there = set(manifest.files), _files(folder) - {MANIFEST}
     required = {*REQUIRED, *(manifest.part(name) for name in PARTS)}
     for name in sorted((listed | required) - there):
-        raise InputError(f"{folder / name}: is missing; {again}")
+        raise InputError(folder / name, "is missing", again)
     for name in sorted(there - listed):
-        raise InputError(f"{folder / name}: is not part of the prepared data; move it elsewhere")
+        raise InputError(folder / name, "is not part of the prepared data", "move it elsewhere")
     hold_against(folder, manifest.files, again)
     if _digest(manifest.files) != manifest.digest:
-        raise InputError(f"{folder / MANIFEST}: is corrupt (the digest does not fit its files); {again}")
+        raise InputError(folder / MANIFEST, "is corrupt (the digest does not fit its files)", again)
     return manifest
 
 

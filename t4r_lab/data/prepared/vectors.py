@@ -44,12 +44,14 @@ def read_all_vectors(model: ModelSpec, vocabulary: Vocabulary) -> dict[str, Vect
         named = {name: f.vectors for name, f in (part.inputs.features or {}).items() if f.vectors is not None}
         for name, vectors in named.items():
             if files.setdefault(name, vectors) != vectors:
-                raise InputError(f"vectors of {name!r} differ between towers; give the second feature another name")
+                raise InputError(
+                    "", f"vectors of {name!r} differ between towers", "give the second feature another name"
+                )
         try:
             found |= read_vectors(part.inputs, vocabulary, part.body.d_model)
         except InputError as error:
             where = f"model.towers.{number - 1}.inputs" if number else "model.inputs"
-            raise InputError(str(error).replace("model.inputs", where, 1)) from None
+            raise error.at(where + error.path.removeprefix("model.inputs")) from None
     return found
 
 
@@ -58,7 +60,7 @@ def _read(path: str, feature: Feature, spec: VectorsSpec, name: str, vocabulary:
     column = vocabulary.schema.item if of_items else vocabulary.schema[name]
     where = f"{path}.vectors.path"
     if not Path(spec.path).is_file():
-        raise InputError(f"{where}: {spec.path}: no such file; check the path")
+        raise InputError(where, f"{spec.path}: no such file", "check the path")
     if spec.path.endswith(".npy"):
         found = _numpy(where, spec.path, column.size)
     elif spec.path.endswith(".parquet"):
@@ -70,19 +72,21 @@ def _read(path: str, feature: Feature, spec: VectorsSpec, name: str, vocabulary:
         usual = {column.source, column.name, "item" if of_items else "value"}
         found = _parquet(where, spec, usual, own, ids, look_up, column.size)
     else:
-        raise InputError(f"{where}: {spec.path}: unknown ending; use .parquet or .npy")
+        raise InputError(where, f"{spec.path}: unknown ending", "use .parquet or .npy")
     if not np.isfinite(found).all():
         row = int(np.argmin(np.isfinite(found).all(1)))
-        raise InputError(f"{where}: {spec.path}: the vector of id {row} holds NaN or infinity; fix the file")
+        raise InputError(where, f"{spec.path}: the vector of id {row} holds NaN or infinity", "fix the file")
     if feature.encoding == "embedding" and found.shape[1] != feature.dim:
         raise InputError(
-            f"{path}.dim: is {feature.dim}, but the vectors of {spec.path} have {found.shape[1]} numbers; "
-            f"set dim to {found.shape[1]}"
+            f"{path}.dim",
+            f"is {feature.dim}, but the vectors of {spec.path} have {found.shape[1]} numbers",
+            f"set dim to {found.shape[1]}",
         )
     if feature.encoding == "embedding" and len(found) != feature.size:
         raise InputError(
-            f"{path}.vectors: are of {len(found) - 1} ids, but its table {feature.table!r} has {feature.size - 1}; "
-            f"give them to the feature with the most ids, or {name} a table of its own"
+            f"{path}.vectors",
+            f"are of {len(found) - 1} ids, but its table {feature.table!r} has {feature.size - 1}",
+            f"give them to the feature with the most ids, or {name} a table of its own",
         )
     return _normalized(found, spec.normalization)
 
@@ -92,11 +96,12 @@ def _numpy(where: str, path: str, size: int) -> Vectors:
     try:
         array = np.load(path, allow_pickle=False)
     except (OSError, ValueError, EOFError) as error:
-        raise InputError(f"{where}: {path}: not an array of numbers ({error}); save it with numpy.save") from None
+        raise InputError(where, f"{path}: not an array of numbers ({error})", "save it with numpy.save") from None
     if array.ndim != 2 or array.dtype.kind not in "fiu" or not array.shape[1] or len(array) not in (size, size - 1):
         raise InputError(
-            f"{where}: {path}: has shape {array.shape}, but there are ids 1 to {size - 1}; "
-            f"give ({size - 1}, width), or ({size}, width) with a first row for padding"
+            where,
+            f"{path}: has shape {array.shape}, but there are ids 1 to {size - 1}",
+            f"give ({size - 1}, width), or ({size}, width) with a first row for padding",
         )
     vectors = np.zeros((size, array.shape[1]), np.float32)
     vectors[1:] = array[-(size - 1) :]
@@ -116,24 +121,26 @@ def _parquet(
     try:
         frame = read_parquet(spec.path)
     except (OSError, *REFUSALS) as error:
-        raise InputError(f"{where}: {spec.path}: not a Parquet file ({first_line(error)})") from None
+        raise InputError(where, f"{spec.path}: not a Parquet file ({first_line(error)})") from None
     lists = [n for n, t in frame.schema.items() if isinstance(t, (pl.List, pl.Array))]
     rest = [n for n in frame.columns if n not in lists]
     keys = [n for n in rest if n in usual] or rest
     if len(lists) != 1 or len(keys) != 1:
         raise InputError(
-            f"{where}: {spec.path}: needs one column of ids and one of lists, has {', '.join(frame.columns)}; "
-            f"call the ids {sorted(usual)[0]!r} and keep one column of vectors"
+            where,
+            f"{spec.path}: needs one column of ids and one of lists, has {', '.join(frame.columns)}",
+            f"call the ids {sorted(usual)[0]!r} and keep one column of vectors",
         )
     key, held = keys[0], frame.select(keys[0], pl.col(lists[0]).cast(pl.List(pl.Float32), strict=False)).drop_nulls()
     if held[key].is_duplicated().any():
         twice = held[key].filter(held[key].is_duplicated())[0]
-        raise InputError(f"{where}: {spec.path}: {twice!r} has two vectors; keep one a row")
+        raise InputError(where, f"{spec.path}: {twice!r} has two vectors", "keep one a row")
     widths = held[lists[0]].list.len().unique().to_list()
     if len(widths) != 1 or not widths[0]:
         raise InputError(
-            f"{where}: {spec.path}: vectors have {', '.join(map(str, sorted(widths))) or 'no'} numbers; "
-            "give all the same length"
+            where,
+            f"{spec.path}: vectors have {', '.join(map(str, sorted(widths))) or 'no'} numbers",
+            "give all the same length",
         )
     row = np.full(size, -1, np.int64)
     row[look_up(held[key])] = np.arange(len(held))
@@ -141,8 +148,10 @@ def _parquet(
     there = row >= 0
     if spec.missing == "refuse" and not there.all():
         raise InputError(
-            f"{where}: {spec.path}: {int((~there).sum()):,} of {len(own):,} have no vector, "
-            f"the first {own.filter(pl.Series(~there))[0]!r}; add them, or set vectors.missing to zero"
+            where,
+            f"{spec.path}: {int((~there).sum()):,} of {len(own):,} have no vector, the first "
+            f"{own.filter(pl.Series(~there))[0]!r}",
+            "add them, or set vectors.missing to zero",
         )
     given = held[lists[0]].explode().to_numpy().reshape(len(held), widths[0])
     vectors = np.zeros((size, widths[0]), np.float32)

@@ -118,7 +118,7 @@ class Vocabulary:
             named = False
             if kept == PLAIN:
                 names = ",".join(c.source for c in self.schema if c.source)
-                raise InputError(f"{path}: the first line is no header; write one above it, such as {names}") from None
+                raise InputError(path, "the first line is no header", f"write one above it, such as {names}") from None
         return table.frame if named or kept == PLAIN else read_file(path, kept).frame
 
     def encode(self, events: Frame) -> Sessions:
@@ -144,7 +144,7 @@ class Vocabulary:
         names = {c.name: n for c in self.schema if (n := _found(there, c)) is not None}
         if "item_id" not in names:
             wanted = self.schema.item.source or "item_id"
-            raise InputError(f"sessions: column {wanted!r} is missing; {did_you_mean(wanted, frame.columns)}")
+            raise InputError("sessions", f"column {wanted!r} is missing", did_you_mean(wanted, frame.columns))
         keys = {role: names.get(f"{role}_id") for role in ("item", "session", "user")}
         made = PrepareOptions(**keys, gap_minutes=self._made.get("gap_minutes"))
         table = unrolled(table, made, given=True)
@@ -180,7 +180,7 @@ class Vocabulary:
         keys = _names(frame[key]) if key else pl.Series(["0"], dtype=pl.String).new_from_index(0, len(frame))
         if keys.null_count():
             row = int(keys.is_null().arg_max() or 0)
-            raise InputError(f"{table.line(row)}: column {key!r} is empty; fill it in")
+            raise InputError(table.line(row), f"column {key!r} is empty", "fill it in")
         group, own = factorize(keys)
         time = None
         if (at := names.get("timestamp")) is not None:
@@ -246,10 +246,10 @@ def _table(path: Path, *columns: str) -> pl.DataFrame:
     try:
         found = read_parquet(path)
     except (OSError, *REFUSALS):
-        raise InputError(f"{path}: is missing or damaged; {REMEDY}") from None
+        raise InputError(path, "is missing or damaged", REMEDY) from None
     lost = next((name for name in columns if name not in found.columns), None)
     if lost is not None:
-        raise InputError(f"{path}: has no column {lost!r}; {REMEDY}")
+        raise InputError(path, f"has no column {lost!r}", REMEDY)
     return found
 
 

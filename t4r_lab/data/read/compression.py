@@ -31,8 +31,8 @@ def compression(path: Path) -> str | None:
     for magic, name in ARCHIVES.items():
         if start.startswith(magic):
             if name == "zip" and path.suffix.lower() in WORKBOOKS:
-                raise InputError(f"{path}: is a spreadsheet's workbook; save the sheet as CSV, and give that file")
-            raise InputError(f"{path}: is a {name} archive; unpack it, and give the file in it")
+                raise InputError(path, "is a spreadsheet's workbook", "save the sheet as CSV, and give that file")
+            raise InputError(path, f"is a {name} archive", "unpack it, and give the file in it")
     return next((name for magic, name in COMPRESSED.items() if start.startswith(magic)), None)
 
 
@@ -76,8 +76,9 @@ def damaged(path: Path, error: OSError) -> InputError:
     found = compression(path)
     if found is not None and error.errno is None:
         return InputError(
-            f"{path}: its {found} compression is cut off or damaged ({first_line(error)}); "
-            "fetch or compress the file again"
+            path,
+            f"its {found} compression is cut off or damaged ({first_line(error)})",
+            "fetch or compress the file again",
         )
     words = error.strerror or first_line(error)
-    return InputError(f"{path}: cannot be read ({words}); check the file")
+    return InputError(path, f"cannot be read ({words})", "check the file")

@@ -36,25 +36,25 @@ def read_delimited(
     dialect = recognize(path, head, columns, separator)
     line, header = next(dialect.records(path), (0, []))
     if not header:
-        raise InputError(f"{path}: the first line has no names; write them above, or give them with --columns")
+        raise InputError(path, "the first line has no names", "write them above, or give them with --columns")
     atomic = dialect.names is None and _is_atomic(header, dialect)
     names = [name.partition(":")[0] for name in header] if atomic else _named(dialect.names or header)
     twice = next((name for name, count in Counter(names).items() if count > 1), None)
     if any("\ufffd" in name for name in names) and (broken := not_utf8(path)) is not None:
-        raise InputError(f"{path}, line {broken}: not UTF-8; save the file as UTF-8, or as Parquet")
+        raise InputError(f"{path}, line {broken}", "not UTF-8", "save the file as UTF-8, or as Parquet")
     if twice is not None:
-        raise InputError(f"{path}: two columns are named {twice!r}; rename one")
+        raise InputError(path, f"two columns are named {twice!r}", "rename one")
     above = line - 1 + dialect.header
     try:
         frame = _plain(path, dialect, names, above) if dialect.plain else _split(path, dialect, names, above)
     except pl.exceptions.NoDataError:
-        raise InputError(f"{path}: the file has a header but no rows; give a file with events") from None
+        raise InputError(path, "the file has a header but no rows", "give a file with events") from None
     except REFUSALS as error:
         raise _explain(path, dialect, len(names), error) from None
     if frame[:, 0].null_count():  # blank lines
         frame = frame.filter(~pl.all_horizontal(pl.all().is_null()))
     if frame.is_empty():
-        raise InputError(f"{path}: the file has a header but no rows; give a file with events")
+        raise InputError(path, "the file has a header but no rows", "give a file with events")
     return (*_by_header(frame, header), dialect) if atomic else (frame, {}, dialect)
 
 
@@ -127,17 +127,17 @@ def _by_header(frame: pl.DataFrame, header: list[str]) -> tuple[pl.DataFrame, Ki
 def _explain(path: Path, dialect: Dialect, width: int, error: BaseException) -> InputError:
     """Where the file stops being a table, found by reading it plainly."""
     if (line := not_utf8(path)) is not None:
-        return InputError(f"{path}, line {line}: not UTF-8; save the file as UTF-8, or as Parquet")
+        return InputError(f"{path}, line {line}", "not UTF-8", "save the file as UTF-8, or as Parquet")
     problem: object = first_line(error)
     where = "names are given" if dialect.names is not None else "the header has"
     try:
         for line, row in dialect.records(path):
             if len(row) > width:
                 wanted = f"{where} {width}" if dialect.names is None else f"{width} {where}"
-                return InputError(f"{path}, line {line}: {len(row)} fields where {wanted}; fix that line")
+                return InputError(f"{path}, line {line}", f"{len(row)} fields where {wanted}", "fix that line")
     except csv.Error as found:
         problem = found
-    return InputError(f"{path}: cannot be read as a table ({problem}); fix it or save it as Parquet")
+    return InputError(path, f"cannot be read as a table ({problem})", "fix it or save it as Parquet")
 
 
 def not_utf8(path: Path) -> int | None:
@@ -169,13 +169,13 @@ def read_user_a_line(path: Path) -> pl.DataFrame:
         lines = read_lines(path)
     except REFUSALS as error:
         if (line := not_utf8(path)) is not None:
-            raise InputError(f"{path}, line {line}: not UTF-8; save the file as UTF-8") from None
-        raise InputError(f"{path}: cannot be read as lines ({first_line(error)}); save it as UTF-8") from None
+            raise InputError(f"{path}, line {line}", "not UTF-8", "save the file as UTF-8") from None
+        raise InputError(path, f"cannot be read as lines ({first_line(error)})", "save it as UTF-8") from None
     tokens = lines.select(pl.col(LINE).str.extract_all(r"\S+")).with_row_index().drop_nulls()
     tokens = tokens.filter(pl.col(LINE).list.len() > 0)
     bad = tokens.filter(pl.col(LINE).list.len() < 2)
     if len(bad):
-        raise InputError(f"{path}, line {bad['index'][0] + 1}: a user without items; fix that line")
+        raise InputError(f"{path}, line {bad['index'][0] + 1}", "a user without items", "fix that line")
     return tokens.select(
         pl.col(LINE).list.first().alias("user_id"), pl.col(LINE).list.slice(1).alias("item_id")
     ).explode("item_id")

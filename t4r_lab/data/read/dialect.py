@@ -143,8 +143,9 @@ def recognize(path: Path, head: Sequence[str], columns: Sequence[str] = (), sepa
     if columns:
         if len(columns) != len(first):
             raise InputError(
-                f"{path}: --columns names {len(columns)} columns, but the first line has {len(first)} ({shown}); name "
-                "each, or say what stands between them with --separator"
+                path,
+                f"--columns names {len(columns)} columns, but the first line has {len(first)} ({shown})",
+                "name each, or say what stands between them with --separator",
             )
         return Dialect(found, dialect.quote, tuple(columns), _is_header(first, rest))
     if not _is_data(first, rest):
@@ -156,8 +157,9 @@ def recognize(path: Path, head: Sequence[str], columns: Sequence[str] = (), sepa
         whole = found == SPACES and all(field.isdigit() for row in (first, *rest) for field in row)
         lists = ", or read each line as a user and its items with --layout lines" if whole and len(first) > 2 else ""
         raise NoHeader(
-            f"{path}: the first line looks like data ({shown}); name its {len(first)} columns, for example with "
-            f"{example}{lists}"
+            path,
+            f"the first line looks like data ({shown})",
+            f"name its {len(first)} columns, for example with {example}{lists}",
         )
     shown = (" " if found in (SPACES, "\t") else found).join(names)
     return Dialect(found, dialect.quote, names, False, f"no header: columns taken as {shown}")

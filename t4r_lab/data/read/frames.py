@@ -35,7 +35,7 @@ def refusing(what: str, remedy: str) -> Iterator[None]:
     try:
         yield
     except REFUSALS as error:
-        raise InputError(f"{what} ({first_line(error)}); {remedy}") from None
+        raise InputError("", f"{what} ({first_line(error)})", remedy) from None
 
 
 def to_polars(frame: Frame, where: str) -> pl.DataFrame:
@@ -59,7 +59,7 @@ def to_polars(frame: Frame, where: str) -> pl.DataFrame:
         except (AttributeError, OverflowError, TypeError, ValueError) as error:
             if isinstance(error, pa.ArrowException):
                 raise
-            raise InputError(f"{what} ({first_line(error)}); {remedy}") from None
+            raise InputError("", f"{what} ({first_line(error)})", remedy) from None
 
 
 def long_as_text(frame: pl.DataFrame) -> pl.DataFrame:
@@ -101,7 +101,9 @@ def _text(value: object, column: str) -> str:
         return str(int(value))
     if isinstance(value, (str, numbers.Number, np.bool_, date)):
         return str(value)
-    raise InputError(f"{column} holds {type(value).__name__} beside texts; make it texts or numbers, or take it out")
+    raise InputError(
+        "", f"{column} holds {type(value).__name__} beside texts", "make it texts or numbers, or take it out"
+    )
 
 
 def _is_long(values: pd.Series) -> bool:

@@ -50,7 +50,7 @@ def read_objects(path: Path, head: list[str]) -> pl.DataFrame:
     except REFUSALS as error:
         raise _explain(path, is_list, error) from None
     if frame.is_empty() or not frame.width:
-        raise InputError(f"{path}: its objects hold nothing; give a file with events")
+        raise InputError(path, "its objects hold nothing", "give a file with events")
     return long_as_text(frame)
 
 
@@ -65,20 +65,23 @@ def _explain(path: Path, is_list: bool, error: BaseException) -> InputError:
                     continue
                 try:
                     content = read_json(line.strip(), f"{path}, line {number}")
-                except InputError as found:
-                    return InputError(str(found).replace(" in line 1,", " at"))
+                except InputError as refusal:
+                    return refusal
                 if (word := _no_json(content)) is not None:
-                    return InputError(f"{path}, line {number}: {word} is no JSON; write null where a value is missing")
+                    return InputError(
+                        f"{path}, line {number}", f"{word} is no JSON", "write null where a value is missing"
+                    )
                 if not isinstance(content, dict):
-                    return InputError(f"{path}, line {number}: is no JSON object; write each line as {{…}}")
+                    return InputError(f"{path}, line {number}", "is no JSON object", "write each line as {…}")
                 for key, value in content.items():
                     form = _form(value)
                     if form and forms.setdefault(key, form) != form:
                         return InputError(
-                            f"{path}, line {number}: {key[:40]!r} is {form}, but {forms[key]} on lines before; fix "
-                            "that line"
+                            f"{path}, line {number}",
+                            f"{key[:40]!r} is {form}, but {forms[key]} on lines before",
+                            "fix that line",
                         )
-    return InputError(f"{path}: cannot be read as JSON ({problem}); write an object a line, each with the same fields")
+    return InputError(path, f"cannot be read as JSON ({problem})", "write an object a line, each with the same fields")
 
 
 def _no_json(content: Any) -> str | None:

@@ -85,16 +85,16 @@ def read_events(source: Source | Sequence[str | Path], how: PrepareOptions = PLA
     if isinstance(source, Sequence):
         tables = [read_file(Path(path), how) for path in source]
         if not tables:
-            raise InputError("events: no file is given; name at least one")
+            raise InputError("events", "no file is given", "name at least one")
         for table in tables[1:]:
             if set(table.frame.columns) != set(tables[0].frame.columns):
                 raise InputError(
-                    f"{table.where}: its columns are not those of {tables[0].where}; give files of one kind"
+                    table.where, f"its columns are not those of {tables[0].where}", "give files of one kind"
                 )
         return tables[0] if len(tables) == 1 else stacked(tables)
     frame = to_polars(source, "events")
     if frame.is_empty():
-        raise InputError("events: the data frame is empty; give at least two sessions")
+        raise InputError("events", "the data frame is empty", "give at least two sessions")
     return Table(frame)
 
 
@@ -135,11 +135,11 @@ def read_file(path: Path, how: PrepareOptions = PLAIN) -> Table:
     """One file by its first bytes and lines."""
     try:
         if path.is_dir():
-            raise InputError(f"{path}: is a folder; name the files in it")
+            raise InputError(path, "is a folder", "name the files in it")
         if not path.is_file():
-            raise InputError(f"{path}: no such file; check the path")
+            raise InputError(path, "no such file", "check the path")
         if path.stat().st_size == 0:
-            raise InputError(f"{path}: the file is empty; give a file with events")
+            raise InputError(path, "the file is empty", "give a file with events")
         if is_parquet(path):
             _check_unnamed(path, "Parquet", how)
             return _parquet(path)
@@ -159,16 +159,16 @@ def read_file(path: Path, how: PrepareOptions = PLAIN) -> Table:
 def _check_unnamed(path: Path, what: str, how: PrepareOptions) -> None:
     for option in ("columns", "separator"):
         if getattr(how, option):
-            raise InputError(f"{path}: is {what}, which tells its columns by itself; leave out --{option}")
+            raise InputError(path, f"is {what}, which tells its columns by itself", f"leave out --{option}")
 
 
 def write_table(frame: object, path: str | Path) -> None:
     """Write a pandas frame as CSV, TSV or Parquet by the ending; with None only check that it could be."""
     path = Path(path)
     if path.suffix not in (".csv", ".tsv", ".parquet"):
-        raise InputError(f"{path}: unknown ending {path.suffix!r}; use .csv, .tsv or .parquet")
+        raise InputError(path, f"unknown ending {path.suffix!r}", "use .csv, .tsv or .parquet")
     if not path.absolute().parent.is_dir():
-        raise InputError(f"{path}: the folder {path.parent} does not exist; make it first")
+        raise InputError(path, f"the folder {path.parent} does not exist", "make it first")
     if frame is None:
         return
     temporary = path.with_name(f".{path.name}.part")
@@ -179,7 +179,7 @@ def write_table(frame: object, path: str | Path) -> None:
             pl.from_pandas(frame).write_csv(temporary, separator="\t" if path.suffix == ".tsv" else ",")
         temporary.replace(path)
     except OSError as error:
-        raise InputError(f"{path}: cannot be written ({error.strerror}); choose another --out") from None
+        raise InputError(path, f"cannot be written ({error.strerror})", "choose another --out") from None
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -191,7 +191,7 @@ def _parquet(path: Path) -> Table:
     with refusing(f"{path}: not a Parquet file that can be read", "write it again"):
         frame = read_parquet(path)
     if frame.is_empty():
-        raise InputError(f"{path}: the file has no rows; give a file with events")
+        raise InputError(path, "the file has no rows", "give a file with events")
     return Table(spread(frame), where=str(path))
 
 
@@ -200,15 +200,15 @@ def _head(path: Path) -> list[str]:
     with opened(path) as file:
         start = file.read(HEAD)
     if start.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-        raise InputError(f"{path}: is text in UTF-16; save it as UTF-8")
+        raise InputError(path, "is text in UTF-16", "save it as UTF-8")
     if b"\0" in start:
-        raise InputError(f"{path}: not a text file; give CSV, TSV, JSON lines, Parquet or RecBole's atomic files")
+        raise InputError(path, "not a text file", "give CSV, TSV, JSON lines, Parquet or RecBole's atomic files")
     lines = start.decode("utf-8-sig", errors="replace").split("\n")
     if len(start) == HEAD and len(lines) > 1:
         del lines[-1]  # cut off
     lines = [line.removesuffix("\r") for line in lines if line.strip()]
     if not lines:
-        raise InputError(f"{path}: the file is empty; give a file with events")
+        raise InputError(path, "the file is empty", "give a file with events")
     return lines[:50]
 
 
@@ -242,8 +242,9 @@ def _json(path: Path, head: list[str]) -> Table:
         raise
     except (ValueError, AttributeError, TypeError):
         raise InputError(
-            f"{path}: is JSON of neither an object a line nor item → list of attributes; write an object a line, "
-            'such as {"session_id": 1, "item_id": 7, "timestamp": 1700000000}'
+            path,
+            "is JSON of neither an object a line nor item → list of attributes",
+            'write an object a line, such as {"session_id": 1, "item_id": 7, "timestamp": 1700000000}',
         ) from None
     frame = pl.DataFrame(rows, schema={"item_id": pl.String, "attributes": pl.List(pl.String)}, orient="row")
     return Table(frame, {"attributes": "multi"}, str(path))

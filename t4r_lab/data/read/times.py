@@ -92,8 +92,10 @@ def time_form(
     if form == "order" and measured:
         flags = " and ".join(f"--{option.replace('_', '-')}" for option in measured)
         raise InputError(
-            f"{where}: {name} has numbers from {_short(values.min())} to {_short(values.max())}, whose unit isn't "
-            f"known, but {flags} measures time; say --time-format seconds (or days, …), or write dates"
+            where,
+            f"{name} has numbers from {_short(values.min())} to {_short(values.max())}, whose unit "
+            f"isn't known, but {flags} measures time",
+            "say --time-format seconds (or days, …), or write dates",
         )
     return form
 
@@ -114,8 +116,9 @@ def form_like(table: Table, name: str, trained: str | None) -> str:
     latest = to_seconds(plain, trained).max() if trained in UNITS else None
     if isinstance(latest, float) and latest >= LATEST:
         raise InputError(
-            f"{table.where}: {name} would reach the year {_year(latest)}, read as training's were, in {trained}; "
-            f"give {trained}, or dates such as 2026-01-31 12:00"
+            table.where,
+            f"{name} would reach the year {_year(latest)}, read as training's were, in {trained}",
+            f"give {trained}, or dates such as 2026-01-31 12:00",
         )
     return trained
 
@@ -140,16 +143,17 @@ def seconds(table: Table, name: str, form: str, by: By = "found") -> pl.Series:
         row = int(_exceptions(raw, bad).arg_max() or 0)
         problem = "is missing" if _plain(raw)[row] is None else f"{_short(raw[row])} {_no_time(raw[row], form, by)}"
         more = ", or say how to read it with --time-format" if by == "found" else ""
-        raise InputError(f"{table.line(row)}: {name} {problem}; use seconds, or dates such as 2026-01-31 12:00{more}")
+        raise InputError(table.line(row), f"{name} {problem}", f"use seconds, or dates such as 2026-01-31 12:00{more}")
     if len(values) and (values < 0).any():
         row = int((values < 0).arg_max() or 0)
-        raise InputError(f"{table.line(row)}: {name} {_short(raw[row])} is negative; times count from 1970")
+        raise InputError(table.line(row), f"{name} {_short(raw[row])} is negative", "times count from 1970")
     outside = (values < EARLIEST) | (values >= LATEST)
     if by == "found" and form != "order" and outside.any():
         row = int(outside.arg_max() or 0)
         raise InputError(
-            f"{table.line(row)}: {name} {_short(raw[row])} would be in the year {_year(values[row])}; fix it or "
-            f"remove the row, or, if it is right, say --time-format {form}"
+            table.line(row),
+            f"{name} {_short(raw[row])} would be in the year {_year(values[row])}",
+            f"fix it or remove the row, or, if it is right, say --time-format {form}",
         )
     return values
 
@@ -229,7 +233,7 @@ def _check_type(table: Table, name: str, remedy: str = "") -> None:
     }
     held = next((said for kind, said in words.items() if isinstance(dtype, kind)), str(dtype))
     remedy = remedy or "use seconds, or dates such as 2026-01-31 12:00"
-    raise InputError(f"{table.where}: {name} is not a time: it holds {held}; {remedy}")
+    raise InputError(table.where, f"{name} is not a time: it holds {held}", remedy)
 
 
 # ── Numbers ─────────────────────────────────────────────────────────────────────────────────────
@@ -259,10 +263,8 @@ def _number_form(where: str, name: str, values: pl.Series, remedy: str) -> str:
     forms = " or ".join(dict.fromkeys([*meant, "seconds"]))
     read = f"{name}, for example {_short(middle)}, {said} as seconds since 1970"
     other = f", and in {_year(to_seconds(chosen, meant[0])[0])} as {meant[0]}" if meant else ""
-    raise InputError(
-        f"{where}: {read}{other}; write dates such as 2026-01-31, or "
-        + (remedy or f"say --time-format {forms}, or order if only their order counts")
-    )
+    remedy = remedy or f"say --time-format {forms}, or order if only their order counts"
+    raise InputError(where, f"{read}{other}", f"write dates such as 2026-01-31, or {remedy}")
 
 
 def _fits(values: pl.Series, form: str) -> bool:
@@ -301,13 +303,15 @@ def _text_form(where: str, name: str, texts: pl.Series, remedy: str) -> str:
     day, month = slashed.filter(first > 12), slashed.filter(second > 12)
     if len(day) and len(month):
         raise InputError(
-            f"{where}: {name} has the day first in {day[0]!r} and the month first in {month[0]!r}; "
-            "write all dates as 2026-01-31"
+            where,
+            f"{name} has the day first in {day[0]!r} and the month first in {month[0]!r}",
+            "write all dates as 2026-01-31",
         )
     if not len(day) and not len(month):
         raise InputError(
-            f"{where}: {name}: which number of {slashed[0]!r} is the month can't be told, as none of the column is "
-            f"above 12; {remedy or 'say --time-format day-first or month-first'}, or write dates as 2026-01-31"
+            where,
+            f"{name}: which number of {slashed[0]!r} is the month can't be told, as none of the column is above 12",
+            f"{remedy or 'say --time-format day-first or month-first'}, or write dates as 2026-01-31",
         )
     return "day-first" if len(day) else "month-first"
 
@@ -341,7 +345,7 @@ def _by_format(texts: pl.Series, format: str | None) -> pl.Series:
     try:
         read = texts.str.to_datetime(format, strict=False, time_unit="us", time_zone="UTC")
     except pl.exceptions.PolarsError as error:
-        raise InputError(f"--time-format {format!r}: {first_line(error)}; use for example %Y-%m-%d") from None
+        raise InputError(f"--time-format {format!r}", first_line(error), "use for example %Y-%m-%d") from None
     if format is not None and "%Z" in format:  # polars takes any name of a zone, and reads all as UTC
         read = read.set(~texts.str.contains(r"(?i)\b(?:UTC|GMT|Z)\b"), None)
     return read.dt.epoch("us").cast(pl.Float64) / 1e6

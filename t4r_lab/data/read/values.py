@@ -379,4 +379,4 @@ def load_types(folder: Path) -> dict[str, ColumnType]:
             raise ValueError
         return {name: ColumnType(kind, missing, tuple(truth.get(name, TRUTH[0]))) for name, kind in kinds.items()}
     except (OSError, ValueError, KeyError, TypeError):
-        raise InputError(f"{path}: cannot be read; prepare the data again") from None
+        raise InputError(path, "cannot be read", "prepare the data again") from None

@@ -106,7 +106,7 @@ def check_sessions(train: Sessions, path: str, shortest: int) -> None:
     """Refuse training data at `path` of which no session has the `shortest` length that something is learned from."""
     if train.lengths.max(initial=0) < shortest:
         events = {1: "an event", 2: "two events"}[shortest]
-        raise InputError(f"{path}: no training session has {events}; prepare with longer sessions, or split by time")
+        raise InputError(path, f"no training session has {events}", "prepare with longer sessions, or split by time")
 
 
 def ranges(start: NDArray[np.int64], stop: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

@@ -51,45 +51,51 @@ def find_roles(table: Table, options: PrepareOptions, given: bool = False) -> Ro
         for a column that is asked for and missing, or needed and not found, or where several could be meant.
     """
     if (item := find(table, options.item, "item", options.ignore)) is None:
-        raise InputError(f"{table.where}: no item column among {_list(table)}; {_name(table, 'name it with --item')}")
+        raise InputError(table.where, f"no item column among {_list(table)}", _name(table, "name it with --item"))
     taken = {n for n in (options.session, options.item, options.time, options.user, options.title) if n is not None}
     taken |= {*options.ignore, *options.targets}
     session, user = find(table, options.session, "session", taken), find(table, options.user, "user", taken)
     if options.gap_minutes is not None:
         if user is None:
             raise InputError(
-                f"{table.where}: --gap-minutes cuts the events of a user, but there is no user column among "
-                f"{_list(table)}; name it with --user"
+                table.where,
+                f"--gap-minutes cuts the events of a user, but there is no user column among {_list(table)}",
+                "name it with --user",
             )
         if options.session is not None:
-            raise InputError("gap_minutes and session both say what a session is; give one")
+            raise InputError("", "gap_minutes and session both say what a session is", "give one")
         session = None
     if session is None and user is None:
         raise InputError(
-            f"{table.where}: no session or user column among {_list(table)}; "
-            f"{_name(table, 'name one with --session or --user')}"
+            table.where,
+            f"no session or user column among {_list(table)}",
+            _name(table, "name one with --session or --user"),
         )
     time = find(table, options.time, "time", taken)
     if time is None and ((options.split == "time" and not given) or options.gap_minutes is not None):
         raise InputError(
-            f"{table.where}: no time column among {_list(table)}; name it with --time, or use --split leave_one_out "
-            "for events that are in order"
+            table.where,
+            f"no time column among {_list(table)}",
+            "name it with --time, or use --split leave_one_out for events that are in order",
         )
     asked = [options.item, options.session, options.time, options.user]
     found = [name for name in (item, session, time, user) if name is not None]
     for name in found:
         if found.count(name) > 1 and name in asked:
-            raise InputError(f"{table.where}: column {name!r} can't play two parts; name a column for each")
+            raise InputError(table.where, f"column {name!r} can't play two parts", "name a column for each")
         if name in options.targets:
             raise InputError(
-                f"{table.where}: column {name!r} is an id or the time of the events, and no label; take it out of "
-                "--targets"
+                table.where,
+                f"column {name!r} is an id or the time of the events, and no label",
+                "take it out of --targets",
             )
         kind = "timestamp" if name == time else "categorical"
         if options.kinds.get(name, kind) != kind:
             raise InputError(
-                f"{table.where}: column {name!r} is {'the time of the events' if name == time else 'an id'}, and no "
-                f"{options.kinds[name]} feature; take it out of --kinds"
+                table.where,
+                f"column {name!r} is {'the time of the events' if name == time else 'an id'}, and no "
+                f"{options.kinds[name]} feature",
+                "take it out of --kinds",
             )
     return Roles(item, session, time, user)
 
@@ -105,7 +111,7 @@ def find(table: Table, asked: str | None, role: str, taken: Collection[str] = ()
     columns = table.frame.columns
     if asked is not None:
         if asked not in columns:
-            raise InputError(f"{table.where}: column {asked!r} (--{role}) is missing; {did_you_mean(asked, columns)}")
+            raise InputError(table.where, f"column {asked!r} (--{role}) is missing", did_you_mean(asked, columns))
         return asked
     usual = [bare(name) for name in USUAL[role]]
     found = [c for c in columns if bare(c) in usual and c not in taken]
@@ -114,7 +120,9 @@ def find(table: Table, asked: str | None, role: str, taken: Collection[str] = ()
         return min(found, key=lambda c: usual.index(bare(c)), default=None)
     if len(found) > 1:
         raise InputError(
-            f"{table.where}: {' and '.join(map(repr, found))} could both be the {role} column; say which with --{role}"
+            table.where,
+            f"{' and '.join(map(repr, found))} could both be the {role} column",
+            f"say which with --{role}",
         )
     return found[0] if found else None
 
@@ -140,9 +148,7 @@ def check_names(options: PrepareOptions, events: Table, others: Collection[Table
         asked = getattr(options, option) or ()
         for name in [asked] if isinstance(asked, str) else asked:
             if name not in columns:
-                raise InputError(
-                    f"{events.where}: column {name!r} is missing (--{option}); {did_you_mean(name, columns)}"
-                )
+                raise InputError(events.where, f"column {name!r} is missing (--{option})", did_you_mean(name, columns))
 
 
 def check_ids(table: Table, name: str, what: str) -> None:
@@ -159,18 +165,19 @@ def check_ids(table: Table, name: str, what: str) -> None:
         row = int(broken.arg_max() or 0)
         value = "NaN or nothing" if values[row] is None or values[row] != values[row] else values[row]
         raise InputError(
-            f"{table.line(row)}: {what} column {name!r} holds decimal numbers or NaN ({value}); "
-            "use whole numbers or text on every row"
+            table.line(row),
+            f"{what} column {name!r} holds decimal numbers or NaN ({value})",
+            "use whole numbers or text on every row",
         )
     if not (
         values.dtype.is_integer()
         or values.dtype == pl.Null
         or isinstance(values.dtype, (pl.String, pl.Categorical, pl.Enum, pl.Boolean))
     ):
-        raise InputError(f"{table.where}: {what} column {name!r} holds {values.dtype}; use whole numbers or text")
+        raise InputError(table.where, f"{what} column {name!r} holds {values.dtype}", "use whole numbers or text")
     if values.null_count():
         row = int(values.is_null().arg_max() or 0)
-        raise InputError(f"{table.line(row)}: column {name!r} has no {what}; remove the row or fill it in")
+        raise InputError(table.line(row), f"column {name!r} has no {what}", "remove the row or fill it in")
 
 
 # ── Features ────────────────────────────────────────────────────────────────────────────────────

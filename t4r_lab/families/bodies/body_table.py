@@ -56,15 +56,17 @@ certificates."""
 
 GONE = dict.fromkeys(
     ("transfo-xl", "transfoxl", "transformer-xl"),
-    "Transformer-XL left the `transformers` library (deprecated in 4.36, then removed), so it can't be built; use "
-    "xlnet, which has its relative positions, or another causal body such as gpt2, llama or sasrec",
+    (
+        "Transformer-XL left the `transformers` library (deprecated in 4.36, then removed), so it can't be built",
+        "use xlnet, which has its relative positions, or another causal body such as gpt2, llama or sasrec",
+    ),
 )
-"""Kinds that people ask for in vain, and what to use instead."""
+"""Kinds that people ask for in vain: why there is none, and what to use instead."""
 
 
 def _transfo_xl(sizes: Sizes) -> Any:
     """Transformer-XL (Dai et al., 2019) left `transformers`."""
-    raise InputError(GONE["transfo-xl"])
+    raise InputError("", *GONE["transfo-xl"])
 
 
 TransfoXLConfig = Configuration("TransfoXLConfig", AttentionLayers, _transfo_xl)
@@ -80,7 +82,7 @@ CONFIGURATIONS = {
 def _not_gone(content: Any) -> Any:
     kind = content.get("kind") if isinstance(content, dict) else None
     if isinstance(kind, str) and kind.lower() in GONE:
-        raise InputError(GONE[kind.lower()])
+        raise InputError("", *GONE[kind.lower()])
     return content
 
 
@@ -94,16 +96,14 @@ else:
     ]
 
 
-def pair_refusal(body: str, masking: str, supported: tuple[str, ...] | None = None) -> str | None:
+def pair_refusal(body: str, masking: str, supported: tuple[str, ...] | None = None) -> InputError | None:
     """Why `masking` can't train `body`, with what can; None where it can. `supported`: of a body outside the table."""
     supported = supported or BODY_MASKINGS[body]
     if masking in supported:
         return None
     others = [name for name, maskings in BODY_MASKINGS.items() if masking in maskings]
-    return (
-        f"masking {masking!r} is not for body {body!r}: use {' or '.join(supported)} with {body}, "
-        f"or {masking} with {', '.join(others)}"
-    )
+    remedy = f"use {' or '.join(supported)} with {body}, or {masking} with {', '.join(others)}"
+    return InputError("", f"masking {masking!r} is not for body {body!r}", remedy)
 
 
 def not_for(body: str) -> dict[str, list[str]]:

@@ -59,7 +59,7 @@ class Asking:
             raise Unanswered("its process ended early, so the model may not fit into memory; make it smaller")
         answer: dict[str, Any] = read_json(line, "estimate")
         if "error" in answer:
-            raise InputError(answer["error"])
+            raise InputError(*answer["error"])
         if "failed" in answer:
             raise Unanswered(answer["failed"])
         return from_json(answer)
@@ -99,7 +99,7 @@ class Estimating(tr.HasTraits):
         super().__init__()
         self.draft, self._background, self._ask = draft, background, ask
         self._known: dict[str, Estimate] = {}
-        self._refused = ("", "")
+        self._refused: tuple[str, InputError] | None = None
         """the key that was refused last, and why; asked again after an edit, since files may have come"""
         self._round = 0
         self._shown = draft.spec.data.path
@@ -114,10 +114,10 @@ class Estimating(tr.HasTraits):
             self.error, self.found, self._shown = "", self._known.get(key), spec.data.path
         if self.draft.schema is None or not self.draft.valid:
             return
-        if key == self._refused[0]:
+        if self._refused is not None and key == self._refused[0]:
             self.draft.refuse(self._refused[1])
             return
-        self._refused = ("", "")
+        self._refused = None
         if key in self._known:
             self.error, self.found = "", self._known[key]
         elif not self.doing:
@@ -142,7 +142,7 @@ class Estimating(tr.HasTraits):
                 self._known.pop(next(iter(self._known)))
             self._known[key] = answer
         elif isinstance(answer, InputError):
-            self._refused = (key, str(answer))
+            self._refused = (key, answer)
         elif key == self._key:
             self.error = answer
             return

@@ -91,7 +91,7 @@ class Draft(tr.HasTraits):
             with the `obstacle`.
         """
         if self.obstacle:
-            raise InputError(self.obstacle)
+            raise InputError("", self.obstacle)
         return self.spec
 
     # edits --------------------------------------------------------------------------------------
@@ -103,7 +103,7 @@ class Draft(tr.HasTraits):
     def update(self, edits: dict[str, Any]) -> None:
         """Edit several values that are to be checked together."""
         if DATA in edits:
-            raise InputError(f"{DATA}: other data are chosen in Data, which opens them")
+            raise InputError(DATA, "other data are chosen in Data, which opens them")
         if set(edits) != {"name"}:
             self.preset = ""
         changes = {**self.pending, **edits}
@@ -145,13 +145,11 @@ class Draft(tr.HasTraits):
         self.waiting = what
         self.revision += 1
 
-    def refuse(self, text: str) -> None:
+    def refuse(self, error: InputError) -> None:
         """Take up an error that only the data could show, such as vectors that don't fit."""
-        path, rest = place(text, {}, [], list(self.spec.knobs()))
-        self.errors, self.lacking = (
-            {path: without_flags(rest)},
-            tuple(p for p in vectors_of(self.spec) if text.startswith(f"{p}.")),
-        )
+        field, text = place(error, {}, [], list(self.spec.knobs()))
+        self.errors = {field: without_flags(text)}
+        self.lacking = tuple(path for path in vectors_of(self.spec) if error.path.startswith(f"{path}."))
         self.revision += 1
 
     def drop(self) -> None:
@@ -167,42 +165,44 @@ class Draft(tr.HasTraits):
     def _take(self, changes: dict[str, Any], edited: list[str], note: str) -> None:
         """Edit the spec by as many of `changes` as make one; the others are held beside what refuses them."""
         changes, held, errors = dict(changes), {}, {}
-        while isinstance(found := edited_by(self.spec, changes), str):
+        while isinstance(found := edited_by(self.spec, changes), InputError):
             field, text = place(found, changes, edited, list(self.spec.knobs()))
             if field == MONITOR and MONITOR not in changes:  # judged by a head or cutoff that has gone
                 changes[MONITOR] = None
-                note = " · ".join(filter(None, [note, f"judged by the default again: {text.partition(';')[0]}"]))
+                note = " · ".join(filter(None, [note, f"judged by the default again: {found.problem}"]))
                 continue
             errors[field] = text
             for path in culprits(self.spec, changes, found):
                 held[path] = changes.pop(path)
         self.spec, self.pending, self.note = found, held, note
         by_data = assembly.refusals(found, self.schema) if self.schema is not None else {}
-        self.lacking = tuple(path for path, text in by_data.items() if lacks(path, text))
+        self.lacking = tuple(path for path, error in by_data.items() if lacks(path, error))
         known = list(found.knobs()) if by_data else []
         placed = (
-            (path, text.removeprefix(f"{path}: ")) if FEATURE.match(path) else place(text, {}, [], known)
-            for path, text in by_data.items()
+            (path, str(error.at("" if error.path == path else error.path)))
+            if FEATURE.match(path)
+            else place(error, {}, [], known)
+            for path, error in by_data.items()
         )
         self.errors = {path: without_flags(text) for path, text in {**errors, **dict(placed)}.items()}
         self.revision += 1
 
 
-def lacks(path: str, text: str) -> bool:
+def lacks(path: str, error: InputError) -> bool:
     """Whether a refusal of the part at `path` is for what the data are, so that dropping the part fixes it."""
-    head = path.startswith(f"{HEADS}.") and not text.startswith(f"{path}.summary")
+    head = path.startswith(f"{HEADS}.") and error.path != f"{path}.summary"
     return head or FEATURE.match(path) is not None
 
 
-def edited_by(spec: RunSpec, changes: dict[str, Any]) -> RunSpec | str:
+def edited_by(spec: RunSpec, changes: dict[str, Any]) -> RunSpec | InputError:
     """`spec` with its `changes`, or why they make none."""
     try:
         return spec.override(changes)
     except InputError as error:
-        return str(error)
+        return error
 
 
-def culprits(spec: RunSpec, changes: dict[str, Any], refusal: str) -> list[str]:
+def culprits(spec: RunSpec, changes: dict[str, Any], refusal: RunSpec | InputError) -> list[str]:
     """The changes that `refusal` depends on, such as the two that don't go together; never none.
 
     >>> spec = RunSpec.parse({"data": {"path": "demo"}})
@@ -211,8 +211,8 @@ def culprits(spec: RunSpec, changes: dict[str, Any], refusal: str) -> list[str]:
     ['model.body.n_head', 'model.body.d_model']
     """
     without = {path: {p: v for p, v in changes.items() if p != path} for path in changes}
-    found = [path for path, others in without.items() if edited_by(spec, others) != refusal]
-    alone = [path for path in changes if isinstance(edited_by(spec, {path: changes[path]}), str)]
+    found = [path for path, others in without.items() if str(edited_by(spec, others)) != str(refusal)]
+    alone = [path for path in changes if isinstance(edited_by(spec, {path: changes[path]}), InputError)]
     return found or alone or list(changes)
 
 
@@ -253,15 +253,12 @@ def inputs_of(spec: RunSpec) -> dict[str, InputsSpec]:
     return {"model.inputs": spec.model.inputs, **further}
 
 
-def place(text: str, changes: dict[str, Any], edited: list[str], known: list[str]) -> tuple[str, str]:
+def place(error: InputError, changes: dict[str, Any], edited: list[str], known: list[str]) -> tuple[str, str]:
     """The field an error belongs to, and the error without that path.
 
     The error names a knob or the part that holds it; of a part, the field edited last is the place.
     """
-    text = text.removeprefix("change: ")
-    path, colon, rest = text.partition(": ")
-    if not colon or " " in path:
-        path, rest = "", text
+    path, rest = error.path, str(error.at(""))
     if FEATURE.match(path):
         return path, rest  # features are edited row by row, not knob by knob
     field = path
@@ -270,4 +267,4 @@ def place(text: str, changes: dict[str, Any], edited: list[str], known: list[str
     if field:
         return field, rest
     below = [p for p in [*changes, *edited] if p.startswith(f"{path}.") or not path]
-    return (below[-1], rest) if below else ("", text)
+    return (below[-1], rest) if below else ("", str(error))

@@ -83,7 +83,7 @@ def read(raw: Raw, options: Mapping[str, Any]) -> Table:
         return read_events(Path(raw.path).expanduser(), PrepareOptions.parse(options))
     names = namespace()
     if raw.frame not in names:
-        raise InputError(f"{raw.frame}: the notebook has no such data frame any more; run its cell again")
+        raise InputError(raw.frame, "the notebook has no such data frame any more", "run its cell again")
     table = read_events(names[raw.frame])
     table.where = raw.frame
     return table

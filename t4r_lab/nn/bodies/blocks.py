@@ -78,8 +78,11 @@ class TransformerBlock(nn.Module):
     def forward(self, hidden: Tensor, masked: Masked, last: bool = False) -> Tensor:
         """(B, T, d_model); what stands at padding means nothing, nor, for the `last` block of a body, what stands off
         the places that `masked` predicts."""
-        if masked.causal not in {masking == "clm" for masking in self.maskings}:
-            raise InputError(f"{pair_refusal(self.kind, 'clm' if masked.causal else 'mlm', self.maskings)}")
+        direction = "clm" if masked.causal else "mlm"
+        if masked.causal not in {masking == "clm" for masking in self.maskings} and (
+            refusal := pair_refusal(self.kind, direction, self.maskings)
+        ):
+            raise refusal
         lengths = masked.batch.lengths
         if masked.order is None and reads_packed(self.transformer, self.kind):
             read = masked.predict if last else None
@@ -108,7 +111,7 @@ class SequentialBlock(nn.Module):
         self.blocks = nn.ModuleList(blocks)
         for block in blocks:
             if isinstance(block, nn.RNNBase) and not block.batch_first:
-                raise InputError(f"{type(block).__name__} must be made with batch_first=True: blocks map (B, T, D)")
+                raise InputError("", f"{type(block).__name__} must be made with batch_first=True: blocks map (B, T, D)")
         if inputs.masking is not None:
             _refuse_masking(blocks, inputs.masking.kind)
         self.output_dim = self._probe()
@@ -123,7 +126,9 @@ class SequentialBlock(nn.Module):
             if the input block has none.
         """
         if self.inputs.masking is None:
-            raise InputError("the input block has no masking; give masking='clm', 'mlm', 'plm' or 'rtd' to from_schema")
+            raise InputError(
+                "", "the input block has no masking", "give masking='clm', 'mlm', 'plm' or 'rtd' to from_schema"
+            )
         return self.inputs.masking
 
     def forward(self, masked: Masked) -> Tensor:
@@ -156,8 +161,10 @@ class SequentialBlock(nn.Module):
                 if isinstance(error, InputError):
                     raise
                 raise InputError(
-                    f"block {index} ({type(block).__name__}) can't take the {hidden.shape[-1]} channels before it "
-                    f"({first_line(error)}); put MLPBlock([width]) between them"
+                    "",
+                    f"block {index} ({type(block).__name__}) can't take the {hidden.shape[-1]} channels before "
+                    f"it ({first_line(error)})",
+                    "put MLPBlock([width]) between them",
                 ) from None
             finally:
                 block.train(training)
@@ -176,12 +183,13 @@ def _refuse_masking(blocks: Sequence[nn.Module], masking: str) -> None:
     bodies: list[Any] = [block for block in blocks if hasattr(block, "maskings")]
     for body in bodies:
         if refusal := pair_refusal(body.kind, masking, body.maskings):
-            raise InputError(refusal)
+            raise refusal
     streams = sum(getattr(body, "permutes", False) for body in bodies)
     if masking == "plm" and streams != 1:
         raise InputError(
-            f"masking 'plm' needs one transformer with a query stream, the body has {streams}; put one "
-            "TransformerBlock(XLNetConfig.build(…), masking='plm') into it"
+            "",
+            f"masking 'plm' needs one transformer with a query stream, the body has {streams}",
+            "put one TransformerBlock(XLNetConfig.build(…), masking='plm') into it",
         )
 
 

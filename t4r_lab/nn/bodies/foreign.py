@@ -33,21 +33,21 @@ def make_foreign(config: Any) -> tuple[nn.Module, tuple[str, ...]]:
     """
     kind = config.model_type
     if getattr(config, "is_encoder_decoder", False):
-        raise InputError(f"body {kind!r} is an encoder with a decoder, a session is one sequence; {REMEDY}")
+        raise InputError("", f"body {kind!r} is an encoder with a decoder, a session is one sequence", REMEDY)
     try:
         model: nn.Module = library().AutoModel.from_config(config)
     except (ValueError, TypeError) as error:
-        raise InputError(f"body {kind!r} has no base model ({first_line(error)}); {REMEDY}") from None
+        raise InputError("", f"body {kind!r} has no base model ({first_line(error)})", REMEDY) from None
     for argument, purpose in (("inputs_embeds", "events come as vectors"), ("attention_mask", "padding is masked")):
         if argument not in inspect.signature(model.forward).parameters:
-            raise InputError(f"body {kind!r}: {type(model).__name__} takes no {argument} ({purpose}); {REMEDY}")
+            raise InputError(f"body {kind!r}", f"{type(model).__name__} takes no {argument} ({purpose})", REMEDY)
     try:
         causal = _try(model)
     except InputError as error:
-        raise InputError(f"body {kind!r}: {type(model).__name__} {error}; {REMEDY}") from None
+        raise InputError(f"body {kind!r}", f"{type(model).__name__} {error}", REMEDY) from None
     except Exception as error:
         raise InputError(
-            f"body {kind!r}: {type(model).__name__} can't read {EVENTS} events ({first_line(error)}); {REMEDY}"
+            f"body {kind!r}", f"{type(model).__name__} can't read {EVENTS} events ({first_line(error)})", REMEDY
         ) from None
     return model, CAUSAL if causal else BOTH_WAYS
 
@@ -66,7 +66,7 @@ def _try(model: Any) -> bool:
 
     first = read(events, valid)
     if first.shape[:2] != events.shape[:2]:
-        raise InputError(f"gives {tuple(first.shape)} for {tuple(events.shape)}, not one vector per event")
+        raise InputError("", f"gives {tuple(first.shape)} for {tuple(events.shape)}, not one vector per event")
     first.square().sum().backward()
     for parameter in model.parameters():
         if parameter.grad is None:
@@ -76,7 +76,7 @@ def _try(model: Any) -> bool:
         padding = torch.zeros(2, 2, dtype=torch.long)
         wider = read(torch.cat([events, 10 * events[:, :2]], 1), torch.cat([valid, padding], 1))[:, :EVENTS]
         if (wider - first).abs().max() > TOLERANCE:
-            raise InputError("lets padding change what it gives for events")
+            raise InputError("", "lets padding change what it gives for events")
         changed = torch.cat([events[:, :-1], 10 * events[:, :1]], 1)
         difference = (read(changed, valid) - first)[:, :-1].abs().max()
     model.train(training)

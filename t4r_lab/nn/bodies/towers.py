@@ -32,20 +32,25 @@ class Towers(nn.Module):
     def __init__(self, towers: Sequence[SequentialBlock], merge: str = "concat") -> None:
         super().__init__()
         if merge not in MERGES:
-            raise InputError(f"merge {merge!r} is not known; {did_you_mean(merge, MERGES)}")
+            raise InputError("", f"merge {merge!r} is not known", did_you_mean(merge, MERGES))
         if len(towers) < 2:
-            raise InputError(f"Towers got {len(towers)}; give two or more, or use the SequentialBlock itself")
+            raise InputError("", f"Towers got {len(towers)}", "give two or more, or use the SequentialBlock itself")
         kinds = [tower.masking.kind for tower in towers]
         if len(set(kinds)) > 1:
-            raise InputError(f"towers share one masking, but theirs are {', '.join(kinds)}; give all inputs the same")
+            raise InputError(
+                "", f"towers share one masking, but theirs are {', '.join(kinds)}", "give all inputs the same"
+            )
         lengths = [tower.inputs.max_sequence_length for tower in towers]
         if len(set(lengths)) > 1:
-            raise InputError(f"towers read one length of session, but theirs are {lengths}; give all inputs the same")
+            raise InputError(
+                "", f"towers read one length of session, but theirs are {lengths}", "give all inputs the same"
+            )
         widths = [tower.output_dim for tower in towers]
         if merge != "concat" and len(set(widths)) > 1:
             raise InputError(
-                f"merge {merge!r} needs towers of one width, but theirs are {', '.join(map(str, widths))}; "
-                "end them with MLPBlock([width]), or merge by concat"
+                "",
+                f"merge {merge!r} needs towers of one width, but theirs are {', '.join(map(str, widths))}",
+                "end them with MLPBlock([width]), or merge by concat",
             )
         self.towers, self.merge = nn.ModuleList(towers), merge
         self.output_dim = sum(widths) if merge == "concat" else widths[0]

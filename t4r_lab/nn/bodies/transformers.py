@@ -40,8 +40,10 @@ def make_transformer(config: Any, masking: str | None = None) -> tuple[nn.Module
         return model, BODY_MASKINGS[name]
     if not hasattr(config, "to_dict") or name is None:
         raise InputError(
-            f"{type(config).__name__} is no configuration of a transformer; give what XLNetConfig.build(…) or another "
-            "configuration's build returns, or a configuration object of Hugging Face transformers"
+            "",
+            f"{type(config).__name__} is no configuration of a transformer",
+            "give what XLNetConfig.build(…) or another configuration's build returns, or a "
+            "configuration object of Hugging Face transformers",
         )
     from t4r_lab.nn.bodies.foreign import make_foreign
 
@@ -53,7 +55,7 @@ def make_transformer(config: Any, masking: str | None = None) -> tuple[nn.Module
 
 def _refuse(kind: str, masking: str | None, supported: tuple[str, ...]) -> None:
     if masking is not None and (refusal := pair_refusal(kind, masking, supported)):
-        raise InputError(refusal)
+        raise refusal
 
 
 def reads_packed(model: nn.Module, kind: str) -> bool:

@@ -61,7 +61,7 @@ class NextItemPredictionTask(nn.Module):
         if isinstance(loss, CrossEntropy):
             label_smoothing = loss.label_smoothing
         if temperature <= 0:
-            raise InputError(f"temperature {temperature} must be above 0, for example 1.0")
+            raise InputError("", f"temperature {temperature} must be above 0, for example 1.0")
         self.weight_tying, self.temperature = weight_tying, temperature
         self._loss, self.dropout = loss or CrossEntropy(), Dropout(dropout)
         precision = self._loss.precision if isinstance(self._loss, CrossEntropy) else "float32"
@@ -159,7 +159,7 @@ class Head(nn.Module):
         self.task_weights = _weights("task", len(self.tasks), task_weights)
         _refuse_twins(self.tasks)
         if inputs is not None and inputs is not body.inputs:
-            raise InputError("the head's inputs are not those of its body; leave inputs out")
+            raise InputError("", "the head's inputs are not those of its body", "leave inputs out")
         for number, task in enumerate(self.tasks):
             self.add_module(_numbered("task", number), task)
             task.build(body)
@@ -302,7 +302,7 @@ class Model(nn.Module):
             if isinstance(task, NextItemPredictionTask):
                 return task
         raise InputError(
-            f"the model predicts {', '.join(self.weights)} and no next item; train one with a next_item head"
+            "", f"the model predicts {', '.join(self.weights)} and no next item", "train one with a next_item head"
         )
 
     @property
@@ -357,8 +357,9 @@ def _label(batch: Batch, name: str) -> Tensor:
     """A label column, (B, T)."""
     if name not in batch.columns:
         raise InputError(
-            f"label {name!r} is not among the batch's columns {list(batch.columns)}; prepare the data with "
-            f"--targets {name}, or leave its task out"
+            "",
+            f"label {name!r} is not among the batch's columns {list(batch.columns)}",
+            f"prepare the data with --targets {name}, or leave its task out",
         )
     return batch.columns[name]
 
@@ -379,12 +380,12 @@ def _numbered(word: str, number: int) -> str:
 
 def _weights(word: str, count: int, given: Sequence[float] | None) -> tuple[float, ...]:
     if not count:
-        raise InputError(f"there is no {word}; give one at least")
+        raise InputError("", f"there is no {word}", "give one at least")
     if given is not None and len(given) != count:
-        raise InputError(f"{word}_weights: {len(given)} weights for {count} {word}s; give one for each")
+        raise InputError(f"{word}_weights", f"{len(given)} weights for {count} {word}s", "give one for each")
     weights = (1.0,) * count if given is None else tuple(float(w) for w in given)
     if min(weights) < 0 or not max(weights) > 0:
-        raise InputError(f"{word}_weights: {list(weights)} must be 0 or more, and one of them above 0")
+        raise InputError(f"{word}_weights", f"{list(weights)} must be 0 or more, and one of them above 0")
     return weights
 
 
@@ -393,4 +394,4 @@ def _refuse_twins(tasks: Sequence[Task]) -> None:
     for name in names:
         if names.count(name) > 1:
             what = "the next item" if name == NEXT_ITEM else f"the label {name!r}"
-            raise InputError(f"{names.count(name)} tasks predict {what}; keep one of them")
+            raise InputError("", f"{names.count(name)} tasks predict {what}", "keep one of them")

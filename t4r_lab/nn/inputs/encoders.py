@@ -133,8 +133,9 @@ def _start(table: nn.Embedding, name: str, feature: Feature, vectors: Tensor | N
         size = len(vectors) if feature.table and len(vectors) <= feature.size else feature.size
         if vectors.shape != (size, feature.dim):
             raise InputError(
-                f"model.inputs.features.{name}.vectors: are {tuple(vectors.shape)}, but the embedding is "
-                f"{(size, feature.dim)}; set dim to {vectors.shape[-1]} and give a row per id, padding first"
+                f"model.inputs.features.{name}.vectors",
+                f"are {tuple(vectors.shape)}, but the embedding is {(size, feature.dim)}",
+                f"set dim to {vectors.shape[-1]} and give a row per id, padding first",
             )
         table.weight[1:size] = vectors[1:].to(table.weight.dtype)
     table.weight.requires_grad_(feature.vectors.trainable)

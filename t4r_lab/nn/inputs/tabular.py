@@ -180,7 +180,7 @@ class TabularSequenceFeatures(nn.Module):
             return rows(table, ids, PADDING) if table.requires_grad else table[ids]
         if name not in columns:
             raise InputError(
-                f"feature {name!r} is not among the batch's columns {list(columns)}; prepare the data with it"
+                "", f"feature {name!r} is not among the batch's columns {list(columns)}", "prepare the data with it"
             )
         return columns[name]
 
@@ -276,7 +276,7 @@ class TabularSequenceFeatures(nn.Module):
         try:
             inputs = InputsSpec.model_validate(content)
         except ValidationError as error:
-            raise InputError(explain(InputsSpec, content, error)) from None
+            raise explain(InputsSpec, content, error) from None
         return cls.from_spec(inputs, schema, item_dim, max_sequence_length, masking, d_output, item_table, vectors)
 
 
@@ -284,11 +284,13 @@ def _check_masking(masking: Masking | None, joining: Joining, max_sequence_lengt
     """Refuse a masking that leaves nothing visible, or has nothing to put in the place of what it hides."""
     if isinstance(masking, PermutationLM) and masking.max_span_length >= max_sequence_length:
         raise InputError(
-            f"max_span_length {masking.max_span_length} must be below max_sequence_length {max_sequence_length}, "
-            f"so that something of a session stays visible; lower it to {max_sequence_length - 1}"
+            "",
+            f"max_span_length {masking.max_span_length} must be below max_sequence_length "
+            f"{max_sequence_length}, so that something of a session stays visible",
+            f"lower it to {max_sequence_length - 1}",
         )
     if masking is not None and masking.hides and joining.hidden is None:
-        raise InputError("masking: it hides events, and no vector stands for them; give Joining a hidden one")
+        raise InputError("masking", "it hides events, and no vector stands for them", "give Joining a hidden one")
 
 
 def _norm(inputs: InputsSpec, feature: Feature) -> nn.Module | None:
@@ -309,9 +311,9 @@ def _item_vectors(name: str, feature: Feature, vectors: Tensor | None, rows: int
     """Pre-trained vectors of the items, (I+1, W), as a buffer or, to be trained, as a parameter."""
     path = f"model.inputs.features.{name}.vectors"
     if vectors is None:
-        raise InputError(f"{path}: were not given; pass vectors={{{name!r}: …}} with a row per item id")
+        raise InputError(path, "were not given", f"pass vectors={{{name!r}: …}} with a row per item id")
     if vectors.ndim != 2 or len(vectors) != rows:
-        raise InputError(f"{path}: are {tuple(vectors.shape)}, but there are {rows - 1} items; give ({rows}, width)")
+        raise InputError(path, f"are {tuple(vectors.shape)}, but there are {rows - 1} items", f"give ({rows}, width)")
     values = vectors.to(torch.float32).clone()
     values[PADDING] = 0.0
     trainable = feature.vectors is not None and feature.vectors.trainable

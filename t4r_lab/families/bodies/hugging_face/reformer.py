@@ -52,8 +52,10 @@ def model(config: Any) -> nn.Module:
 
     if "lsh" in config.attn_layers:
         raise InputError(
-            "body 'reformer': layers of kind 'lsh' hash by chance, so that padding and the rest of a batch would "
-            "change a session's scores; use attn_layers of 'local', as ReformerConfig.build does"
+            "body 'reformer'",
+            "layers of kind 'lsh' hash by chance, so that padding and the rest of a batch would change "
+            "a session's scores",
+            "use attn_layers of 'local', as ReformerConfig.build does",
         )
     made: nn.Module = library().ReformerModel(config)
 

@@ -46,8 +46,10 @@ class RotaryLayers(AttentionLayers):
             choices = [n for n in range(1, MOST_HEADS + 1) if self.d_model % (2 * n) == 0]
             remedy = f"choose n_head from {choices}" if choices else "choose an even d_model"
             raise InputError(
-                f"n_head {self.n_head} leaves heads {self.d_model // self.n_head} wide, which rotary positions can't "
-                f"pair up; {remedy}"
+                "",
+                f"n_head {self.n_head} leaves heads {self.d_model // self.n_head} wide, which rotary "
+                "positions can't pair up",
+                remedy,
             )
         return self
 
@@ -56,4 +58,4 @@ def check_heads(n_head: int, d_model: int) -> None:
     """Refuse a number of heads that doesn't divide the width."""
     if n_head < 1 or d_model % n_head:
         choices = [n for n in range(1, min(d_model, MOST_HEADS) + 1) if d_model % n == 0]
-        raise InputError(f"n_head {n_head} does not divide d_model {d_model}; choose n_head from {choices}")
+        raise InputError("", f"n_head {n_head} does not divide d_model {d_model}", f"choose n_head from {choices}")

@@ -80,4 +80,4 @@ def _parse(content: bytes, name: str) -> RunSpec:
     try:
         return RunSpec.loads(content.decode("utf-8"), name)
     except UnicodeDecodeError:
-        raise InputError(f"{name}: not a text file; give a YAML or JSON spec") from None
+        raise InputError(name, "not a text file", "give a YAML or JSON spec") from None

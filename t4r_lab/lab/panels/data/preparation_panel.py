@@ -105,7 +105,7 @@ class Preparing:
         def done(found: DataSummary | Referred) -> None:
             form.doing, form.progress = "", None
             if isinstance(found, Referred):
-                form.asking = f"{name}: {found.why}. Give another name, or replace them: what refers to them can then not be evaluated or trained again."
+                form.asking = f"{name}: {found.problem}. Give another name, or replace them: what refers to them can then not be evaluated or trained again."
             else:
                 self._on_prepared(found)
 
