@@ -75,6 +75,10 @@ class Experiment:
         _check_labels(spec, dataset)
         return cls(spec, dataset, homes.locate(home))
 
+    def trying(self, spec: RunSpec) -> Experiment:
+        """The experiment of another spec on the same data, in the same home; refused as by `open`."""
+        return Experiment.open(spec, self.dataset, self.home)
+
     @property
     def validates(self) -> bool:
         """Whether the validation part is there to judge by, rather than fitted on too."""

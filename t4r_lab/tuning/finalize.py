@@ -102,9 +102,7 @@ def _finalize(study: Study, place: Path, seeds: int, trial: int | None, on_repor
     wanted = [(seed, variant) for seed in range(seeds) for variant in specs]
     there = {(seed, variant): _there(study, place, chosen, variant, seed) for seed, variant in wanted}
     if None in there.values():
-        dataset = data_of(study)
-        for spec in specs.values():
-            Experiment.open(spec, dataset, place)
+        Experiment.open(specs[UNTUNED], data_of(study), place).trying(specs[TUNED])
     record = open_record(study, place)
     if None in there.values():
         record.look()  # before it is made: whoever is killed in its midst may have seen it

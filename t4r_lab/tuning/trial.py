@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 from t4r_lab.base.reports import Epoch, Stopped
-from t4r_lab.data.prepared.dataset import Dataset
 from t4r_lab.nn.heads.model import Model
 from t4r_lab.spec import RunSpec
 from t4r_lab.spec.head_specs import COSTS
@@ -35,7 +34,7 @@ class Interrupted(Exception):
 def train(
     spec: RunSpec,
     plan: Plan,
-    dataset: Dataset,
+    base: Experiment,
     folder: Path,
     epochs: Epochs,
     should_stop: Callable[[], bool] = lambda: False,
@@ -45,6 +44,7 @@ def train(
 
     Parameters
     ----------
+    base: the experiment of the study, whose data and home are the trial's.
     folder: where checkpoints go meanwhile.
     should_stop: may hold the training up; the seconds for which it did count as waited.
     epochs: grows by one entry an epoch: its training loss, seconds of work, seconds waited and validation metrics.
@@ -54,7 +54,7 @@ def train(
     ------
     Pruned, Interrupted, Diverged, InputError
     """
-    experiment = Experiment.open(spec, dataset)
+    experiment = base.trying(spec)
     model = experiment.build()
     best = _fit(experiment, model, plan, folder, epochs, should_stop, prune)
     wanted = {*plan.objectives, *(c.metric for c in plan.constraints)}
@@ -104,7 +104,7 @@ def _measure(experiment: Experiment, model: Model, wanted: set[str], epoch_secon
     metrics["parameters"] = float(sum(p.numel() for p in model.parameters()))
     metrics["epoch_seconds"] = epoch_seconds
     if "latency_ms" in wanted:
-        metrics["latency_ms"] = latency(model, experiment.dataset, spec)
+        metrics["latency_ms"] = latency(experiment, model)
     return metrics
 
 
@@ -126,11 +126,12 @@ class _Asking:
         return seconds
 
 
-def latency(model: Model, dataset: Dataset, spec: RunSpec) -> float:
+def latency(experiment: Experiment, model: Model) -> float:
     """Milliseconds to recommend to one session: the median over some sessions of the validation part."""
     import numpy as np
 
-    sessions, times = dataset.part("valid"), []
+    spec, sessions = experiment.spec, experiment.dataset.part("valid")
+    times = []
     for row in range(min(TIMED, len(sessions))):
         one = sessions.take(np.array([row]))
         began = time.perf_counter()

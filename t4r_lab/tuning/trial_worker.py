@@ -78,7 +78,7 @@ def work(orders: Orders, waits: float = 0.0) -> int:
     """
     store = connect(orders.storage, waits).waiting()
     study = load(orders.study, store, orders.seed)
-    dataset = Experiment.open(study.plan.spec, data_of(study), Path(orders.home)).dataset
+    base = Experiment.open(study.plan.spec, data_of(study), Path(orders.home))
     import torch
 
     import t4r_lab.tuning.trial  # noqa: F401 (now, so that no trial's time has it)
@@ -97,14 +97,14 @@ def work(orders: Orders, waits: float = 0.0) -> int:
                     time.sleep(POLL)  # the trials of others may come back
                     continue
                 with store.heartbeat(study.trial_id(trial)), scratch(folders, "trial") as folder:
-                    done += _try(study, trial, dataset, folder, should_stop)
+                    done += _try(study, trial, base, folder, should_stop)
     finally:
         with suppress(Exception), retries.at_once():
             study.lose(orders.name, stopped=True)
     return done
 
 
-def _try(study: Study, trial: optuna.Trial, dataset: Any, folder: Path, should_stop: Callable[[], bool]) -> bool:
+def _try(study: Study, trial: optuna.Trial, base: Experiment, folder: Path, should_stop: Callable[[], bool]) -> bool:
     """Run a trial and tell the storage how it ended, if it did. Whatever goes wrong in it is its own affair."""
     from t4r_lab.tuning.trial import Interrupted, Pruned, reason, train
 
@@ -119,7 +119,7 @@ def _try(study: Study, trial: optuna.Trial, dataset: Any, folder: Path, should_s
 
     try:
         spec = patiently(lambda: choose(trial, plan))
-        found = train(spec, plan, dataset, folder, epochs, should_stop, prune)
+        found = train(spec, plan, base, folder, epochs, should_stop, prune)
     except (Interrupted, optuna.exceptions.UpdateFinishedTrialError):
         return False  # given back, or long without a sign of life and another worker's by now
     except (Away, Unusable):

@@ -28,6 +28,7 @@ from t4r_lab.base.urls import shown
 from t4r_lab.spec import RunSpec
 from t4r_lab.spec.space import parse_search
 from t4r_lab.spec.study_options import Plan, StudyOptions
+from t4r_lab.training.experiment import Experiment
 from t4r_lab.tuning import lead, storage, study, trial, trial_worker
 from t4r_lab.tuning import study_record as record
 from t4r_lab.tuning.storage import connect
@@ -511,7 +512,6 @@ class Clock:
 def test_a_value_that_is_no_number_fails_the_trial(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
-    from t4r_lab.data.prepared.dataset import Dataset
     from t4r_lab.training import judgment
 
     judged = judgment.judge
@@ -520,7 +520,7 @@ def test_a_value_that_is_no_number_fails_the_trial(
     options = StudyOptions.parse({"space": {DROPOUT: None}, "objectives": ["ndcg@5", "ece"]})
     plan = Plan.of(small_spec(data, train__epochs=1), options)
     with pytest.raises(trial.Diverged, match=f"{name} is not a finite number"):
-        trial.train(plan.spec, plan, Dataset.open(data), tmp_path / "trial", [])
+        trial.train(plan.spec, plan, Experiment.open(plan.spec), tmp_path / "trial", [])
 
 
 # ── storage ─────────────────────────────────────────────────────────────────────────────────────
@@ -648,7 +648,6 @@ def test_other_data_are_refused(data: Path, tmp_path: Path) -> None:
 
 def test_a_trial_is_trained_and_judged_as_a_run_is(data: Path, tmp_path: Path) -> None:
     from t4r_lab.base.reports import silent
-    from t4r_lab.data.prepared.dataset import Dataset
     from t4r_lab.runs import run
 
     spec = small_spec(data, model__heads__0__loss__label_smoothing=0.2)
@@ -656,7 +655,7 @@ def test_a_trial_is_trained_and_judged_as_a_run_is(data: Path, tmp_path: Path) -
         {"space": {DROPOUT: None}, "objectives": ["ndcg@5", "ece"], "constraints": ["latency_ms<=1e6"]}
     )
     epochs: list[dict[str, Any]] = []
-    found = trial.train(spec, Plan.of(spec, options), Dataset.open(data), tmp_path / "trial", epochs)
+    found = trial.train(spec, Plan.of(spec, options), Experiment.open(spec), tmp_path / "trial", epochs)
     whole = run.run(spec, home=tmp_path / "home", on_report=silent)
     for name, value in whole.valid.items():
         assert found[name] == value, name
@@ -668,7 +667,6 @@ def test_a_trial_is_trained_and_judged_as_a_run_is(data: Path, tmp_path: Path) -
 
 
 def test_a_pause_counts_in_no_epoch_s_time(data: Path, tmp_path: Path) -> None:
-    from t4r_lab.data.prepared.dataset import Dataset
 
     def slowly() -> bool:
         time.sleep(0.1)
@@ -677,7 +675,7 @@ def test_a_pause_counts_in_no_epoch_s_time(data: Path, tmp_path: Path) -> None:
     epochs: list[dict[str, Any]] = []
     plan = Plan.of(small_spec(data), StudyOptions.parse({"space": {DROPOUT: None}}))
     began = time.monotonic()
-    trial.train(plan.spec, plan, Dataset.open(data), tmp_path / "trial", epochs, slowly)
+    trial.train(plan.spec, plan, Experiment.open(plan.spec), tmp_path / "trial", epochs, slowly)
     whole, waited = time.monotonic() - began, sum(e["waited"] for e in epochs)
     assert waited > 0.4  # batches of two epochs, and the end of the first
     assert all(e["seconds"] > 0 for e in epochs)
