@@ -1,4 +1,4 @@
-"""The commands of what runs by itself: jobs, demo, ui, lab. Thin, as the others in `t4r_lab.cli.main`."""
+"""The commands of what runs by itself: jobs, demo, ui, lab. Thin, as all of them."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import argparse
 import json
 import subprocess
 import sys
-from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,7 @@ from t4r_lab.base import system
 from t4r_lab.base.errors import InputError
 from t4r_lab.base.terminal import say
 from t4r_lab.cli import output
-from t4r_lab.cli.options import add_json, show
+from t4r_lab.cli.options import Command, add_json, show
 
 
 def _add_jobs(sub: argparse.ArgumentParser) -> None:
@@ -136,10 +135,9 @@ def _lab(options: argparse.Namespace) -> int:
     return _start(["jupyterlab", str(notebook), *(["--allow-root"] if root else [])])
 
 
-PLACE_COMMANDS: dict[str, tuple[Callable[..., Any], str, str, Callable[..., None]]] = {
-    "jobs": (_jobs, "list, watch, pause, stop, resume or cancel jobs", "jobs stop 20261124-1203", _add_jobs),
-    "demo": (_demo, "prepare, train, evaluate, compare and recommend on built-in data", "demo", add_json),
-    "ui": (_ui, "open the record in MLflow's pages", "ui --port 5000", _add_ui),
-    "lab": (_lab, "open JupyterLab on the front end", "lab", add_json),
+JOB_COMMANDS = {
+    "jobs": Command(_jobs, "list, watch, pause, stop, resume or cancel jobs", "jobs stop 20261124-1203", _add_jobs),
+    "demo": Command(_demo, "prepare, train, evaluate, compare and recommend on built-in data", "demo", add_json),
+    "ui": Command(_ui, "open the record in MLflow's pages", "ui --port 5000", _add_ui),
+    "lab": Command(_lab, "open JupyterLab on the front end", "lab", add_json),
 }
-"""Command → what it calls, its help, an example, and what adds its options."""

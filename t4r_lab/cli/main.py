@@ -8,20 +8,21 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Callable, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 from typing import Any, NoReturn
 
 from t4r_lab import __version__
-from t4r_lab.base import processors, system
-from t4r_lab.base.documents import read_json
+from t4r_lab.base import processors
 from t4r_lab.base.errors import LONGEST, InputError, did_you_mean, is_panic
 from t4r_lab.base.private import long_options
 from t4r_lab.base.terminal import say
-from t4r_lab.cli import output
-from t4r_lab.cli.job_commands import PLACE_COMMANDS
-from t4r_lab.cli.options import add_flag, add_json, document, show
+from t4r_lab.cli.data_commands import DATA_COMMANDS
+from t4r_lab.cli.job_commands import JOB_COMMANDS
+from t4r_lab.cli.options import Command, document
+from t4r_lab.cli.run_commands import RUN_COMMANDS
 from t4r_lab.cli.study_commands import STUDY_COMMANDS
+
+COMMANDS: dict[str, Command] = {**DATA_COMMANDS, **RUN_COMMANDS, **STUDY_COMMANDS, **JOB_COMMANDS}
 
 
 class Parser(argparse.ArgumentParser):
@@ -86,333 +87,15 @@ def make_parser() -> argparse.ArgumentParser:
     parser = Parser(prog="t4r-lab", description="A lab for session-based recommendation.")
     parser.add_argument("--version", action="version", version=__version__)
     commands = parser.add_subparsers(metavar="COMMAND", required=True, parser_class=Parser)
-    for name, (command, help, example, add) in COMMANDS.items():
+    for name, command in COMMANDS.items():
         sub = commands.add_parser(
             name,
-            help=help,
-            description=help[0].upper() + help[1:] + ".",
-            epilog=f"example: t4r-lab {example}",
+            help=command.help,
+            description=command.help[0].upper() + command.help[1:] + ".",
+            epilog=f"example: t4r-lab {command.example}",
             formatter_class=argparse.RawDescriptionHelpFormatter,
             allow_abbrev=False,
         )
-        add(sub)
-        sub.set_defaults(command=command)
+        command.add_options(sub)
+        sub.set_defaults(command=command.run)
     return parser
-
-
-# ── prepare, describe ───────────────────────────────────────────────────────────────────────────
-
-
-def _add_prepare(sub: argparse.ArgumentParser) -> None:
-    from t4r_lab.families.knobs import walk
-    from t4r_lab.spec.preparation import PrepareOptions
-
-    sub.add_argument(
-        "events", nargs="+", help="CSV, TSV, JSON lines, Parquet, RecBole .inter, one user a line; gzip, zstd"
-    )
-    sub.add_argument("--out", required=True, help="folder for the prepared data")
-    sub.add_argument("--test", nargs="+", metavar="EVENTS", help="events of a given test part")
-    sub.add_argument("--items", help="table of item attributes")
-    sub.add_argument("--users", help="table of user attributes")
-    sub.add_argument("--force", action="store_true", help="replace prepared data that runs or studies refer to")
-    for knob in walk(PrepareOptions()):
-        add_flag(sub, knob)
-    add_json(sub)
-
-
-def _prepare(options: argparse.Namespace) -> None:
-    from t4r_lab.runs.prepare_data import prepare
-    from t4r_lab.runs.progress import Console
-    from t4r_lab.spec.preparation import PrepareOptions
-
-    given = {name: getattr(options, name) for name in PrepareOptions.model_fields if getattr(options, name) is not None}
-    for name, example in (("kinds", "category=categorical"), ("scopes", "brand=item")):
-        if name in given:
-            given[name] = dict(_pair(text, f"--{name}", example) for text in given[name])
-    events = options.events if len(options.events) > 1 else options.events[0]
-    with Console() as console:
-        dataset = prepare(
-            events,
-            options.out,
-            PrepareOptions.parse(given),
-            test=options.test,
-            items=options.items,
-            users=options.users,
-            on_report=console,
-            force=options.force,
-        )
-    from t4r_lab.data.pipeline.describe import describe
-
-    content = {"path": str(dataset.path), "digest": dataset.digest, "profile": dataset.profile}
-    show(options, content, lambda: describe(dataset))
-
-
-def _pair(text: str, flag: str, example: str) -> tuple[str, str]:
-    key, equals, value = text.rpartition("=")  # a column's name may hold one
-    if not equals:
-        raise InputError(f"{flag} {text!r}", f"expected COLUMN=VALUE, for example {flag} {example}")
-    return key, value
-
-
-def _add_describe(sub: argparse.ArgumentParser) -> None:
-    sub.add_argument(
-        "what", metavar="DATA|SPEC", help="prepared folder, or a spec: its parts, memory and seconds per epoch"
-    )
-    add_json(sub)
-
-
-def _describe(options: argparse.Namespace) -> None:
-    from dataclasses import asdict
-
-    if Path(options.what).is_file():
-        return _describe_spec(options)
-    from t4r_lab.data.pipeline.describe import describe
-    from t4r_lab.data.pipeline.split_checks import findings
-    from t4r_lab.data.prepared.dataset import Dataset
-
-    dataset = Dataset.open(options.what)
-    checks = [asdict(found) for found in findings(dataset.profile)]
-    content = {
-        "path": str(dataset.path),
-        "digest": dataset.digest,
-        "schema": dataset.schema.to_dict(),
-        "profile": dataset.profile,
-        "checks": checks,
-    }
-    show(options, content, lambda: describe(dataset))
-
-
-def _describe_spec(options: argparse.Namespace) -> None:
-    from t4r_lab.spec import RunSpec
-    from t4r_lab.training.estimate import estimate, to_json
-
-    spec = RunSpec.load(options.what)
-    found = estimate(spec)
-    content = {**to_json(found), "parameters": found.parameters, "memory": found.memory}
-    show(options, content, lambda: output.estimate_text(spec, found))
-
-
-# ── train, evaluate, compare ────────────────────────────────────────────────────────────────────
-
-
-def _add_train(sub: argparse.ArgumentParser) -> None:
-    from t4r_lab.spec.presets import PRESETS
-
-    sub.add_argument("spec", nargs="?", help="YAML or JSON spec")
-    sub.add_argument(
-        "--preset",
-        metavar="NAME",
-        help=f"a published model on the spec's data, or on --set data.path=…: {', '.join(PRESETS)}",
-    )
-    sub.add_argument("--set", action="append", default=[], metavar="path=value", help="change one value; repeatable")
-    sub.add_argument("--test", action="store_true", help="look at the test part too, once")
-    sub.add_argument("--resume", metavar="RUN", help="go on with a stopped run instead of a spec")
-    sub.add_argument("--again", metavar="RUN", help="train the spec of a recorded run once more instead of a file's")
-    add_json(sub)
-
-
-def _train(options: argparse.Namespace) -> int:
-    from t4r_lab.runs.promote import spec_to_repeat
-    from t4r_lab.runs.run import resume, run
-    from t4r_lab.spec import parse_assignment
-
-    if sum(map(bool, (options.spec or options.preset, options.resume, options.again))) != 1:
-        raise InputError("train", "give either a spec file, --again RUN or --resume RUN, or else --preset NAME")
-    changes = dict(parse_assignment(text) for text in options.set)
-    system.stop_as_interrupted()  # as a launcher does with all processes of a training of which one was killed
-    if options.resume:
-        if changes:
-            raise InputError("--set", "a resumed run keeps its spec", "train a new run to change it")
-        result = resume(options.resume, test=options.test)
-    elif options.preset:
-        result = run(_preset(options, changes).override(changes), test=options.test)
-    else:
-        spec = spec_to_repeat(options.again) if options.again else _file_spec(options.spec)
-        result = run(spec.override(changes), test=options.test)
-    show(options, _result(result), lambda: output.run_text(result))
-    return 0 if result.status == "FINISHED" else 1
-
-
-def _file_spec(path: str) -> Any:
-    """The spec in a file that may be a study's too."""
-    from t4r_lab.spec.study_options import load_study
-
-    spec, section = load_study(path)
-    if section:
-        say(f"one run of {path}; its section search: is for `t4r-lab tune {path}`")
-    return spec
-
-
-def _preset(options: argparse.Namespace, changes: dict[str, Any]) -> Any:
-    """The spec of ``--preset``, on the data of the spec file or of ``--set data.path=…``."""
-    from t4r_lab.spec import presets
-
-    if not options.spec and "data.path" not in changes:
-        raise InputError("--preset", "on which data? give a spec file too, or --set data.path=FOLDER")
-    base = _file_spec(options.spec) if options.spec else {"data": {"path": changes["data.path"]}}
-    return presets.start(options.preset, base)
-
-
-def _result(result: Any) -> dict[str, Any]:
-    content = {
-        "run_id": result.run_id,
-        "name": result.name,
-        "status": result.status,
-        "valid": result.valid,
-        "baselines": result.baselines,
-        "best_epoch": result.best_epoch,
-        "seconds": round(result.seconds, 1),
-        "warnings": result.warnings,
-    }
-    return content if result.test is None else {**content, "test": result.test}
-
-
-def _add_evaluate(sub: argparse.ArgumentParser) -> None:
-    sub.add_argument("run", help="id, beginning of an id, or name of a run")
-    sub.add_argument(
-        "--split", choices=["valid", "test"], default="valid", help="part of the data; each look at test is counted"
-    )
-    add_json(sub)
-
-
-def _evaluate(options: argparse.Namespace) -> None:
-    from t4r_lab.runs.evaluate import evaluate_run
-
-    result = evaluate_run(options.run, options.split)
-    show(options, _result(result), lambda: output.run_text(result))
-
-
-def _add_compare(sub: argparse.ArgumentParser) -> None:
-    sub.add_argument("runs", nargs="+", metavar="RUN", help="ids or names of runs")
-    sub.add_argument("--metric", help="what they are judged by (default: what the first run monitors)")
-    sub.add_argument(
-        "--cases",
-        type=int,
-        default=0,
-        metavar="N",
-        help="list the N cases that the first run wins and loses most against the second, or else a baseline",
-    )
-    add_json(sub)
-
-
-def _compare(options: argparse.Namespace) -> None:
-    from dataclasses import asdict
-
-    from t4r_lab.runs.analyze import analyze, won_and_lost
-
-    if options.cases < 0:
-        raise InputError("--cases", f"{options.cases} is too small", "give 1 or more, or leave it out")
-    found = analyze(options.runs, options.metric)
-    compared = found.comparison
-    other = options.runs[1] if len(options.runs) > 1 else None
-    cases = won_and_lost(options.runs[0], other, options.cases) if options.cases else None
-    content = {
-        "runs": [asdict(row) for row in compared.runs],
-        "valid": compared.metrics,
-        "specs": compared.specs,
-        "differences": [{**asdict(d), "sentence": d.sentence} for d in compared.differences],
-        "remarks": compared.remarks,
-        "warnings": compared.warnings,
-        "intervals": found.intervals,
-        "curves": found.curves,
-        "slices": found.slices,
-        "reliability": found.reliability,
-    }
-    if cases:
-        content["cases"] = asdict(cases)
-    show(
-        options,
-        content,
-        lambda: output.comparison_text(compared, cases),
-    )
-
-
-def _add_promote(sub: argparse.ArgumentParser) -> None:
-    from t4r_lab.runs.promote import ALIAS
-
-    sub.add_argument("run", help="id, beginning of an id, or name of a run")
-    sub.add_argument("--alias", default=ALIAS, help=f"name under which the registry gives it out (default {ALIAS})")
-    add_json(sub)
-
-
-def _promote(options: argparse.Namespace) -> None:
-    from dataclasses import asdict
-
-    from t4r_lab.runs.promote import promote
-
-    found = promote(options.run, options.alias)
-    show(options, asdict(found), lambda: output.promotion_text(found))
-
-
-# ── recommend, jobs ─────────────────────────────────────────────────────────────────────────────
-
-
-def _add_recommend(sub: argparse.ArgumentParser) -> None:
-    sub.add_argument("run", help="id, beginning of an id, or name of a run")
-    sub.add_argument("--sessions", help="events of the new sessions: any form that prepare reads")
-    sub.add_argument("--items", nargs="+", metavar="ITEM", help="ids of the items of one session instead, in order")
-    sub.add_argument("-k", type=int, default=20, help="items per session (default 20)")
-    sub.add_argument("--out", help="CSV, TSV or Parquet file; without it the first rows are printed")
-    add_json(sub)
-
-
-def _recommend(options: argparse.Namespace) -> None:
-    from dataclasses import asdict
-
-    from t4r_lab.data.read.readers import write_table
-    from t4r_lab.runs.recommend import LeftOut, recommend
-
-    if bool(options.sessions) == bool(options.items):
-        raise InputError("recommend", "give either --sessions FILE or --items ITEM …")
-    events = _events(options.items) if options.items else options.sessions
-    if options.out:
-        write_table(None, options.out)  # refuses a wrong ending or folder before anything is computed
-    frame = recommend(options.run, events, options.k)
-    if options.out:
-        write_table(frame, options.out)
-    rows = read_json(frame.to_json(orient="records"), "recommendations") if options.json and not options.out else []
-    left_out = LeftOut(**frame.attrs["left_out"])
-    content = {
-        "sessions": int(frame["session"].nunique()),
-        "rows": len(frame),
-        "out": options.out,
-        "left_out": asdict(left_out),
-    }
-    text = f"{len(frame)} rows in {options.out}" if options.out else output.frame_text(frame, 40)
-    said = f"{text}\n{left_out.words}" if left_out.words else text
-    show(options, {**content, "recommendations": rows} if rows else content, lambda: said)
-
-
-def _events(items: list[str]) -> Any:
-    import polars as pl
-
-    return pl.DataFrame({"item_id": items})
-
-
-COMMANDS: dict[str, tuple[Callable[..., Any], str, str, Callable[..., None]]] = {
-    "prepare": (_prepare, "turn raw events into a prepared folder", "prepare clicks.csv --out data/shop", _add_prepare),
-    "describe": (
-        _describe,
-        "show what a prepared folder holds, or what a spec builds and takes",
-        "describe mlruns/data/shop",
-        _add_describe,
-    ),
-    "train": (_train, "train a spec and record the run", "train spec.yaml --set train.epochs=5", _add_train),
-    "evaluate": (_evaluate, "score a recorded run", "evaluate 3f2a9c1d --split test", _add_evaluate),
-    "compare": (_compare, "put runs side by side, with their baselines", "compare xlnet-mlm gpt2-clm", _add_compare),
-    "promote": (
-        _promote,
-        "give a run an alias in the registry, with its score on the test part",
-        "promote 3f2a9c1d",
-        _add_promote,
-    ),
-    **STUDY_COMMANDS,
-    "recommend": (
-        _recommend,
-        "give next items for new sessions",
-        "recommend 3f2a9c1d --sessions new.csv --out top.csv",
-        _add_recommend,
-    ),
-    **PLACE_COMMANDS,
-}
-"""Command → what it calls, its help, an example, and what adds its options."""

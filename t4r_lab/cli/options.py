@@ -8,9 +8,20 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stdout
-from typing import IO, Any
+from typing import IO, Any, NamedTuple
 
 from t4r_lab.base.terminal import clean
+
+
+class Command(NamedTuple):
+    """A command of the command line."""
+
+    run: Callable[[argparse.Namespace], int | None]
+    """gives the exit status, None for 0"""
+    help: str
+    example: str
+    """without the name of the program"""
+    add_options: Callable[[argparse.ArgumentParser], None]
 
 
 def add_json(sub: argparse.ArgumentParser) -> None:

@@ -1,16 +1,15 @@
-"""The commands of studies: tune, worker, studies, finalize. Thin, as the others in `t4r_lab.cli.main`."""
+"""The commands of studies: tune, worker, studies, finalize. Thin, as all of them."""
 
 from __future__ import annotations
 
 import argparse
 import os
-from collections.abc import Callable
 from typing import Any
 
 from t4r_lab.base import system
 from t4r_lab.base.errors import InputError
 from t4r_lab.cli import output
-from t4r_lab.cli.options import add_flag, add_json, show
+from t4r_lab.cli.options import Command, add_flag, add_json, show
 
 
 def _storage(sub: argparse.ArgumentParser) -> None:
@@ -186,25 +185,24 @@ def _finalize(options: argparse.Namespace) -> None:
     show(options, content, lambda: output.final_text(final))
 
 
-STUDY_COMMANDS: dict[str, tuple[Callable[..., Any], str, str, Callable[..., None]]] = {
-    "tune": (
+STUDY_COMMANDS = {
+    "tune": Command(
         _tune,
         "search for a better spec",
         "tune spec.yaml --presets regularizers --trials 40 --workers 2",
         _add_tune,
     ),
-    "worker": (
+    "worker": Command(
         _worker,
         "try specs of a study begun elsewhere",
         "worker --study shop --storage postgresql://lab@host/studies",
         _add_worker,
     ),
-    "studies": (_studies, "list, show, pause, resume or stop studies", "studies show shop", _add_studies),
-    "finalize": (
+    "studies": Command(_studies, "list, show, pause, resume or stop studies", "studies show shop", _add_studies),
+    "finalize": Command(
         _finalize,
         "train the best spec of a study anew and look at the test part",
         "finalize shop --seeds 3",
         _add_finalize,
     ),
 }
-"""Command → what it calls, its help, an example, and what adds its options."""

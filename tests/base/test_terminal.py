@@ -151,7 +151,7 @@ def fails(options):
     console = progress.Console()
     console(Progress("reading", 1, 5, "stages"))
     raise InputError("events.csv", "is empty", "give another file")
-cli.COMMANDS["jobs"] = (fails, *cli.COMMANDS["jobs"][1:])
+cli.COMMANDS["jobs"] = cli.COMMANDS["jobs"]._replace(run=fails)
 raise SystemExit(cli.main(["jobs"]))
 """
 

@@ -371,7 +371,7 @@ def noisy(asked):
     subprocess.run(["echo", "by a child"])
     options.show(asked, {"a": "ü"}, lambda: "text")
     print("printed after")
-cli.COMMANDS["describe"] = (noisy, "x", "y", options.add_json)
+cli.COMMANDS["describe"] = options.Command(noisy, "x", "y", options.add_json)
 sys.exit(cli.main(sys.argv[1:]))
 """
     for flags, document in (["--json"], '{\n  "a": "\\u00fc"\n}\n'), ([], "text\n"):

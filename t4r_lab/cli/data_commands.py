@@ -1,0 +1,112 @@
+"""The commands of data and specs: prepare, describe. Thin, as all of them."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from t4r_lab.base.errors import InputError
+from t4r_lab.cli import output
+from t4r_lab.cli.options import Command, add_flag, add_json, show
+
+
+def _add_prepare(sub: argparse.ArgumentParser) -> None:
+    from t4r_lab.families.knobs import walk
+    from t4r_lab.spec.preparation import PrepareOptions
+
+    sub.add_argument(
+        "events", nargs="+", help="CSV, TSV, JSON lines, Parquet, RecBole .inter, one user a line; gzip, zstd"
+    )
+    sub.add_argument("--out", required=True, help="folder for the prepared data")
+    sub.add_argument("--test", nargs="+", metavar="EVENTS", help="events of a given test part")
+    sub.add_argument("--items", help="table of item attributes")
+    sub.add_argument("--users", help="table of user attributes")
+    sub.add_argument("--force", action="store_true", help="replace prepared data that runs or studies refer to")
+    for knob in walk(PrepareOptions()):
+        add_flag(sub, knob)
+    add_json(sub)
+
+
+def _prepare(options: argparse.Namespace) -> None:
+    from t4r_lab.runs.prepare_data import prepare
+    from t4r_lab.runs.progress import Console
+    from t4r_lab.spec.preparation import PrepareOptions
+
+    given = {name: getattr(options, name) for name in PrepareOptions.model_fields if getattr(options, name) is not None}
+    for name, example in (("kinds", "category=categorical"), ("scopes", "brand=item")):
+        if name in given:
+            given[name] = dict(_pair(text, f"--{name}", example) for text in given[name])
+    events = options.events if len(options.events) > 1 else options.events[0]
+    with Console() as console:
+        dataset = prepare(
+            events,
+            options.out,
+            PrepareOptions.parse(given),
+            test=options.test,
+            items=options.items,
+            users=options.users,
+            on_report=console,
+            force=options.force,
+        )
+    from t4r_lab.data.pipeline.describe import describe
+
+    content = {"path": str(dataset.path), "digest": dataset.digest, "profile": dataset.profile}
+    show(options, content, lambda: describe(dataset))
+
+
+def _pair(text: str, flag: str, example: str) -> tuple[str, str]:
+    key, equals, value = text.rpartition("=")  # a column's name may hold one
+    if not equals:
+        raise InputError(f"{flag} {text!r}", f"expected COLUMN=VALUE, for example {flag} {example}")
+    return key, value
+
+
+def _add_describe(sub: argparse.ArgumentParser) -> None:
+    sub.add_argument(
+        "what", metavar="DATA|SPEC", help="prepared folder, or a spec: its parts, memory and seconds per epoch"
+    )
+    add_json(sub)
+
+
+def _describe(options: argparse.Namespace) -> None:
+    from dataclasses import asdict
+
+    if Path(options.what).is_file():
+        return _describe_spec(options)
+    from t4r_lab.data.pipeline.describe import describe
+    from t4r_lab.data.pipeline.split_checks import findings
+    from t4r_lab.data.prepared.dataset import Dataset
+
+    dataset = Dataset.open(options.what)
+    checks = [asdict(found) for found in findings(dataset.profile)]
+    content = {
+        "path": str(dataset.path),
+        "digest": dataset.digest,
+        "schema": dataset.schema.to_dict(),
+        "profile": dataset.profile,
+        "checks": checks,
+    }
+    show(options, content, lambda: describe(dataset))
+
+
+def _describe_spec(options: argparse.Namespace) -> None:
+    from t4r_lab.spec import RunSpec
+    from t4r_lab.training.estimate import estimate, to_json
+
+    spec = RunSpec.load(options.what)
+    found = estimate(spec)
+    content = {**to_json(found), "parameters": found.parameters, "memory": found.memory}
+    show(options, content, lambda: output.estimate_text(spec, found))
+
+
+DATA_COMMANDS = {
+    "prepare": Command(
+        _prepare, "turn raw events into a prepared folder", "prepare clicks.csv --out data/shop", _add_prepare
+    ),
+    "describe": Command(
+        _describe,
+        "show what a prepared folder holds, or what a spec builds and takes",
+        "describe mlruns/data/shop",
+        _add_describe,
+    ),
+}
