@@ -149,7 +149,7 @@ def _events(text: str) -> list[yaml.Event]:
     return found
 
 
-class _Reader(Composer, SafeConstructor, Resolver):
+class _Reader(Composer, SafeConstructor, Resolver):  # type: ignore[misc]  # PyYAML has no types
     """PyYAML's own way from events to values, with limits at each step."""
 
     def __init__(self, events: list[yaml.Event]) -> None:

@@ -101,6 +101,6 @@ def to_event(report: Report) -> dict[str, Any]:
 
 def from_event(event: dict[str, Any]) -> Report:
     """The report that `to_event` made an event of; keys it doesn't know, such as the time, are left out."""
-    kinds = {kind.__name__.lower(): kind for kind in get_args(Report)}
+    kinds: dict[str, type[Report]] = {kind.__name__.lower(): kind for kind in get_args(Report)}
     kind = kinds[event["event"]]
     return kind(**{f.name: event[f.name] for f in fields(kind) if f.name in event})

@@ -151,7 +151,8 @@ def is_dead(owner: str) -> bool:
     if host != _host() or not (number.isdecimal() and began.isdecimal()):
         return False
     try:
-        return abs(psutil.Process(int(number)).create_time() - int(began)) > 2  # another one has its number now
+        created: float = psutil.Process(int(number)).create_time()
+        return abs(created - int(began)) > 2  # another one has its number now
     except psutil.NoSuchProcess:
         return True
     except psutil.Error:

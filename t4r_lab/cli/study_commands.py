@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import argparse
 import os
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from t4r_lab.base import system
 from t4r_lab.base.errors import InputError
 from t4r_lab.cli import output
 from t4r_lab.cli.options import Command, add_flag, add_json, show
+
+if TYPE_CHECKING:
+    from t4r_lab.tuning.lead import StudyResult
+    from t4r_lab.tuning.study import Trial
 
 
 def _storage(sub: argparse.ArgumentParser) -> None:
@@ -72,9 +76,8 @@ def _tune(options: argparse.Namespace) -> int:
     return 0 if result.status == "finished" and result.front else 1
 
 
-def _study(result: Any) -> dict[str, Any]:
+def _study(result: StudyResult) -> dict[str, Any]:
     best = result.front[0] if result.front else None
-    trial = lambda t: {"trial": t.number, "values": t.values, "params": t.params, "metrics": t.metrics}  # noqa: E731
     return {
         "study": result.name,
         "run_id": result.run_id,
@@ -82,14 +85,18 @@ def _study(result: Any) -> dict[str, Any]:
         "storage": result.storage,
         "trials": result.counts,
         "objectives": list(result.objectives),
-        "best": trial(best) if best else None,
+        "best": _trial(best) if best else None,
         "valid": best.metrics if best else {},
-        "start": trial(result.start) if result.start else None,
-        "front": [trial(t) for t in result.front],
+        "start": _trial(result.start) if result.start else None,
+        "front": [_trial(t) for t in result.front],
         "importance": result.importance,
         "spec": result.best.to_dict() if result.best else None,
         "seconds": round(result.seconds, 1),
     }
+
+
+def _trial(trial: Trial) -> dict[str, Any]:
+    return {"trial": trial.number, "values": trial.values, "params": trial.params, "metrics": trial.metrics}
 
 
 def _add_worker(sub: argparse.ArgumentParser) -> None:

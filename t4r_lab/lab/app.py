@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 import ipywidgets as w
 
@@ -62,7 +62,7 @@ class Lab(w.VBox):
         with suppress(InputError):
             if (there := cls._open.get(homes.ensure(home))) is not None:
                 return there
-        return super().__new__(cls)
+        return cast("Lab", super().__new__(cls))
 
     def __init__(self, home: str | Path | None = None) -> None:
         if getattr(self, "home", None) is not None:

@@ -72,8 +72,11 @@ def analyze(
             intervals[label] = bootstrap(cases["session"].to_numpy(), cases["rank"].to_numpy(), names, seed)
         if name == "model":
             curves[label] = learning_curves(place, row.run_id, metric)
-    of = lambda key: {label: d[key] for label, d in details.items() if d.get(key)}  # noqa: E731
-    return Analysis(found, metric, labels, intervals, curves, of("slices"), of("reliability"))
+    slices, reliability = (
+        {label: detail[key] for label, detail in details.items() if detail.get(key)}
+        for key in ("slices", "reliability")
+    )
+    return Analysis(found, metric, labels, intervals, curves, slices, reliability)
 
 
 def bootstrap(session: NDArray[Any], rank: NDArray[Any], metrics: Sequence[str], seed: int = 0) -> dict[str, Interval]:

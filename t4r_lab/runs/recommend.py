@@ -224,5 +224,7 @@ def _popular(count: np.ndarray, shape: tuple[int, int]) -> tuple[np.ndarray, np.
     """The most popular items for every session: what stands until a model has something to go by."""
     best = np.argsort(-count, kind="stable")[: shape[1]]
     share = count[best] / max(count.sum(), 1)
-    full = lambda values: np.broadcast_to(values, shape).copy()  # noqa: E731
-    return full(best + 1), full(np.log(np.maximum(share, 1e-12))), full(share)
+    ids, scores, shares = (
+        np.broadcast_to(values, shape).copy() for values in (best + 1, np.log(np.maximum(share, 1e-12)), share)
+    )
+    return ids, scores, shares

@@ -14,11 +14,12 @@ from t4r_lab.families.knobs import Part, knob
 
 
 def _prior() -> Literal["popularity", "uniform"]:
-    return knob(
+    value: Literal["popularity", "uniform"] = knob(
         "popularity",
         "where the items' biases start: at the logarithm of their events in training, so that nothing has to be "
         "learned for it; or all at 0",
     )
+    return value
 
 
 class CrossEntropy(Part):

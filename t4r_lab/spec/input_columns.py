@@ -39,7 +39,8 @@ def default_dim(size: int, multiplier: float = EMBEDDING_MULTIPLIER) -> int:
     >>> default_dim(10_000)
     20
     """
-    return math.ceil(size**0.25 * multiplier)
+    root: float = size**0.25
+    return math.ceil(root * multiplier)
 
 
 def resolve(inputs: InputsSpec, schema: Schema, d_model: int) -> dict[str, Feature]:

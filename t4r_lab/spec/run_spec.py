@@ -119,7 +119,7 @@ class RunSpec(Part):
 
     def to_yaml(self) -> str:
         """The spec as YAML, every knob with its value."""
-        return yaml.safe_dump(self.to_dict(), sort_keys=False, allow_unicode=True)
+        return str(yaml.safe_dump(self.to_dict(), sort_keys=False, allow_unicode=True))
 
     def to_json(self) -> str:
         """The spec as JSON, every knob with its value."""

@@ -67,12 +67,14 @@ def _client(home: Path, uri: str) -> tuple[MlflowClient, str]:
         logging.getLogger(name).setLevel(level)  # what the last one logs is raised too, and said in a line by `_told`
     from mlflow import MlflowClient
 
-    make = lambda: _Client(lambda: MlflowClient(tracking_uri=uri), home, uri)  # noqa: E731
+    def make() -> MlflowClient:
+        return cast("MlflowClient", _Client(lambda: MlflowClient(tracking_uri=uri), home, uri))
+
     if server():
-        return _opened(cast("MlflowClient", make()), None)
+        return _opened(make(), None)
     with record_file.only_one(home), record_file.made_whole(home):
         record_file.bring_along(home, EXPERIMENT)
-        return _opened(cast("MlflowClient", make()), record_file.artifact_root(home).as_uri())
+        return _opened(make(), record_file.artifact_root(home).as_uri())
 
 
 def _opened(client: MlflowClient, place: str | None) -> tuple[MlflowClient, str]:

@@ -158,7 +158,8 @@ def _cut(part: str, options: PrepareOptions, ends: NDArray[np.float64]) -> float
 
     `ends` is sorted.
     """
-    date, days = getattr(options, f"{part}_from"), getattr(options, f"{part}_days")
+    date: str | None = getattr(options, f"{part}_from")
+    days: float | None = getattr(options, f"{part}_days")
     if date is not None:
         try:
             moment = datetime.fromisoformat(date)

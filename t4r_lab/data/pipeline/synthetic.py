@@ -109,7 +109,8 @@ class Generator:
 
     def _any(self, rng: np.random.Generator, n: int) -> NDArray[np.int64]:
         edges = np.cumsum(self.popularity)
-        return np.minimum(np.searchsorted(edges, rng.random(n) * edges[-1], side="right"), self.n_items - 1)
+        places: NDArray[np.int64] = np.searchsorted(edges, rng.random(n) * edges[-1], side="right")
+        return np.minimum(places, self.n_items - 1)
 
     def _next(self, rng: np.random.Generator, last: NDArray[np.int64]) -> NDArray[np.int64]:
         """One draw of the next item for each last one."""
@@ -175,7 +176,8 @@ class Generator:
         rows = np.arange(len(last))
         same = self.category[last][:, None] == self.category[None]
         within = same * self.popularity
-        out = self.stay * within / within.sum(1, keepdims=True) + (1 - self.follow - self.stay) * self.popularity
+        out: NDArray[np.float64] = self.stay * within / within.sum(1, keepdims=True)
+        out += (1 - self.follow - self.stay) * self.popularity
         for place, weight in enumerate(SUCCESSOR_WEIGHTS):
             out[rows, self.successors[last, place]] += self.follow * weight
         return out

@@ -197,13 +197,12 @@ def _longest(frame: pl.DataFrame, item: str, key: str | None) -> pl.DataFrame:
     Rows of one session have one id; where ids differ on every row, the longer one stands next to it.
     """
     items = pl.col(item).cast(pl.List(pl.String))
-    text = lambda lists: lists.list.join("\x1f") + "\x1f"  # noqa: E731
     whole, history = pl.col("whole"), pl.col("history")
     rows = frame.select(
         ROW,
         pl.lit(0).alias("key") if key is None else pl.col(key).alias("key"),
-        text(items).alias("whole"),
-        text(items.list.slice(0, items.list.len() - 1)).alias("history"),
+        _as_text(items).alias("whole"),
+        _as_text(items.list.slice(0, items.list.len() - 1)).alias("history"),
     )
     if key is None or not frame[key].is_duplicated().any():
         begun = rows.select((whole == history.shift(-1)) | (whole == history.shift(1)))
@@ -211,6 +210,11 @@ def _longest(frame: pl.DataFrame, item: str, key: str | None) -> pl.DataFrame:
         same = pl.col("key").eq_missing(pl.col("key").shift(-1))
         begun = rows.sort("key", "whole").select(ROW, begun=same & whole.shift(-1).str.starts_with(whole)).sort(ROW)
     return frame.filter(~begun.to_series(-1).fill_null(False))
+
+
+def _as_text(lists: pl.Expr) -> pl.Expr:
+    """Lists of texts as texts, each element closed by a character that no id has."""
+    return lists.list.join("\x1f") + "\x1f"
 
 
 def named_as_trained(frame: pl.DataFrame, names: Iterable[str]) -> pl.DataFrame:

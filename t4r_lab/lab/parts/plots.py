@@ -43,8 +43,13 @@ def popularity(found: Mapping[str, Any]) -> str:
     if not points:
         return ""
     wide, tall = (math.log10(max(p[i] for p in points)) or 1.0 for i in (0, 1))
-    x = lambda rank: LEFT + (RIGHT - LEFT) * math.log10(rank) / wide  # noqa: E731
-    y = lambda events: BASE - (BASE - TOP) * math.log10(events) / tall  # noqa: E731
+
+    def x(rank: int) -> float:
+        return LEFT + (RIGHT - LEFT) * math.log10(rank) / wide
+
+    def y(events: int) -> float:
+        return BASE - (BASE - TOP) * math.log10(events) / tall
+
     line = " ".join(f"{x(rank):.1f},{y(events):.1f}" for rank, events in points)
     shapes = [f'<polyline class="t4r-line-plot" points="{line}"/>']
     shapes += [
@@ -66,7 +71,6 @@ def over_time(found: Mapping[str, Any], cuts: Mapping[str, float]) -> str:
     parts = [part for part in PARTS if part in events]
     totals = [sum(events[part][i] for part in parts) for i in range(len(edges) - 1)]
     highest, span = max(*totals, 1), edges[-1] - edges[0]
-    x = lambda second: LEFT + (RIGHT - LEFT) * (second - edges[0]) / span  # noqa: E731
     shapes, step = [], (RIGHT - LEFT) / len(totals)
     for i in range(len(totals)):
         top = float(BASE)
@@ -78,8 +82,9 @@ def over_time(found: Mapping[str, Any], cuts: Mapping[str, float]) -> str:
                 shapes.append(_bar(part, LEFT + i * step, top, step, tall, f"{_moment(edges[i], span)}: {says}"))
     for part, cut in cuts.items():
         if edges[0] < cut < edges[-1]:
+            x = LEFT + (RIGHT - LEFT) * (cut - edges[0]) / span
             shapes.append(
-                f'<line class="t4r-cut" x1="{x(cut):.1f}" x2="{x(cut):.1f}" y1="{TOP - 4}" y2="{BASE}"><title>{PARTS[part]} from {_moment(cut, span)}</title></line>'
+                f'<line class="t4r-cut" x1="{x:.1f}" x2="{x:.1f}" y1="{TOP - 4}" y2="{BASE}"><title>{PARTS[part]} from {_moment(cut, span)}</title></line>'
             )
     shapes += [
         text_at(LEFT, BASE + 14, _moment(edges[0], span)),
@@ -108,12 +113,12 @@ def summary(found: Mapping[str, Any]) -> str:
     q = found.get("quantiles")
     if not q or q["0.95"] <= q["0.0"]:
         return ""
-    x = lambda value: 2 + 116 * (value - q["0.0"]) / (q["0.95"] - q["0.0"])  # noqa: E731
+    low, middle, high = (2 + 116 * (q[key] - q["0.0"]) / (q["0.95"] - q["0.0"]) for key in ("0.25", "0.5", "0.75"))
     return (
         '<svg class="t4r-tiny" viewBox="0 0 120 16" aria-hidden="true">'
-        f'<line class="t4r-arrow" x1="2" x2="118" y1="8" y2="8"/><rect class="t4r-visible" x="{x(q["0.25"]):.1f}" y="3" '
-        f'width="{max(x(q["0.75"]) - x(q["0.25"]), 1):.1f}" height="10"/>'
-        f'<line class="t4r-median" x1="{x(q["0.5"]):.1f}" x2="{x(q["0.5"]):.1f}" y1="1" y2="15"/></svg>'
+        f'<line class="t4r-arrow" x1="2" x2="118" y1="8" y2="8"/><rect class="t4r-visible" x="{low:.1f}" y="3" '
+        f'width="{max(high - low, 1):.1f}" height="10"/>'
+        f'<line class="t4r-median" x1="{middle:.1f}" x2="{middle:.1f}" y1="1" y2="15"/></svg>'
     )
 
 

@@ -264,8 +264,11 @@ class Recommending:
 
     def _run(self, work: Callable[[], Any], done: Callable[[Any], None]) -> None:
         turn = self._turn
-        only = lambda then: lambda result: then(result) if turn == self._turn else None  # noqa: E731
-        self.background.run(work, only(done), only(self._failed))
+
+        def current(then: Callable[[Any], None]) -> Callable[[Any], None]:
+            return lambda result: then(result) if turn == self._turn else None
+
+        self.background.run(work, current(done), current(self._failed))
 
     def _failed(self, text: str) -> None:
         self.view.doing, self.view.error = "", text

@@ -141,7 +141,7 @@ class Acting:
         if run is None or view.doing:
             return
         home, alias = self.home, view.alias.value.strip()
-        work, done, words = {
+        actions: dict[str, tuple[Callable[[], Any], Callable[[Any], None], str]] = {
             "clone": (
                 lambda: source.spec(home, run.run_id),
                 lambda s: self._on_clone(s, run.label),
@@ -158,7 +158,8 @@ class Acting:
                 lambda url: view.set_trait("link", url),
                 "Starting MLflow's pages, which takes about 10 s …",
             ),
-        }[action]
+        }
+        work, done, words = actions[action]
         view.error, view.link, view.doing = "", "", words
 
         def end(result: Any) -> None:

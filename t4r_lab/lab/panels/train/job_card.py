@@ -57,7 +57,7 @@ class JobCard(w.VBox):
     @property
     def log_wanted(self) -> bool:
         """True while the log is unfolded."""
-        return self._log.layout.display != "none"
+        return bool(self._log.layout.display != "none")
 
     def show(self, state: JobState, news: News | None = None) -> None:
         """Take over where the job stands, and what it has said since the last time."""
