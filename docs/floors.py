@@ -25,6 +25,9 @@ HOUSE: tuple[dict[str, Wing], ...] = (
             ("families.bodies.shared",),
             ("families.bodies.hugging_face", "families.bodies.native"),
             ("families.bodies",),
+            ("families.metrics.shared",),
+            ("families.metrics.kinds",),
+            ("families.metrics",),
         )
     },
     {"spec": (("spec",),)},

@@ -14,9 +14,9 @@ from t4r_lab import tracking
 from t4r_lab.base import homes
 from t4r_lab.base.documents import read_json
 from t4r_lab.base.errors import InputError
-from t4r_lab.runs.compare import RESAMPLES, Comparison, compare, is_ranked
+from t4r_lab.families.metrics.metric_table import RANK_METRICS, best_baseline, is_ranked
+from t4r_lab.runs.compare import RESAMPLES, Comparison, compare
 from t4r_lab.runs.recommend import Item, Recommender
-from t4r_lab.spec import best_baseline
 
 if TYPE_CHECKING:
     import polars as pl
@@ -87,12 +87,10 @@ def bootstrap(session: NDArray[Any], rank: NDArray[Any], metrics: Sequence[str],
     session, rank: (N,) of every case.
     metrics: names such as ``ndcg@10``.
     """
-    from t4r_lab.nn.metrics.ranking import PER_CASE
-
     _, row = np.unique(session, return_inverse=True)
     counts = np.bincount(row).astype(float)
     parted = [m.partition("@") for m in metrics]
-    sums = np.stack([np.bincount(row, PER_CASE[name](rank, int(k))) for name, _, k in parted], 1)  # (S, M)
+    sums = np.stack([np.bincount(row, RANK_METRICS[name].compute(rank, int(k))) for name, _, k in parted], 1)  # (S, M)
     rng, means = np.random.default_rng(seed), np.empty((RESAMPLES, len(metrics)))
     for i in range(RESAMPLES):
         weight = np.bincount(rng.integers(0, len(counts), len(counts)), minlength=len(counts))

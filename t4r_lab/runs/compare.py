@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from t4r_lab import tracking
 from t4r_lab.base import homes
 from t4r_lab.base.errors import InputError, did_you_mean
-from t4r_lab.spec import METRICS, RunSpec, best_baseline, lower_is_better
+from t4r_lab.families.metrics.metric_table import RANK_METRICS, best_baseline, is_paired, lower_is_better, metrics_of
+from t4r_lab.spec import RunSpec
 
 RESAMPLES = 2000
 Cases = Mapping[str, NDArray[Any]]
@@ -141,31 +142,18 @@ def _metric(cases: Cases, metric: str) -> Callable[[NDArray[np.float64]], float]
     """`metric` of the cases as a function of their weights, (N,)."""
     name, _, cutoff = metric.partition("@")
     if cutoff:
-        from t4r_lab.nn.metrics.ranking import PER_CASE
-
-        value = PER_CASE[name](cases["rank"], int(cutoff))
+        value = RANK_METRICS[name].compute(cases["rank"], int(cutoff))
         return lambda weight: float(weight @ value / weight.sum())
-    from t4r_lab.nn.metrics.label_metrics import METRICS
-
     label, prediction = cases["label"], cases["prediction"]
-    own = METRICS["categorical" if prediction.ndim > 1 else "binary"] | METRICS["regression"]
-    return lambda weight: own[name.rpartition("/")[2]](label, prediction, weight)
+    rows = metrics_of("categorical" if prediction.ndim > 1 else "binary") | metrics_of("regression")
+    row = rows[name.rpartition("/")[2]]
+    return lambda weight: float(row.compute(label, prediction, weight))
 
 
 def _labels(rows: list[tracking.RunRow]) -> dict[str, str]:
     """Names of runs, made unique by the beginning of the id where two, or one and a baseline, are alike."""
     names = [*(row.name for row in rows), *rows[0].baselines["valid"]]
     return {r.run_id: r.name if names.count(r.name) == 1 else f"{r.name} ({r.run_id[:6]})" for r in rows}
-
-
-def is_ranked(metric: str) -> bool:
-    """Whether each case has one value of `metric`, made of the rank of its target."""
-    return metric.partition("@")[0] in METRICS and "@" in metric
-
-
-def is_paired(metric: str) -> bool:
-    """Whether cases are recorded from which `metric` is made: of ranks, or of a label such as ``purchase/auc``."""
-    return is_ranked(metric) or "/" in metric
 
 
 def cases_of(

@@ -101,9 +101,7 @@ def warn(judgment: Judgment, spec: RunSpec, on_report: OnReport) -> dict[str, li
 def _deciding(spec: RunSpec) -> list[str]:
     """The monitored metric, and the first one of each head that is trained."""
     first = [
-        f"ndcg@{spec.evaluation.cutoffs[-1]}"
-        if isinstance(head, NextItem)
-        else f"{head.column}/{LABEL_METRICS[head.kind][0]}"
+        spec.evaluation.deciding if isinstance(head, NextItem) else f"{head.column}/{LABEL_METRICS[head.kind][0]}"
         for head in spec.model.heads
         if head.weight
     ]

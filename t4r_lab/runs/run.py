@@ -14,6 +14,7 @@ from t4r_lab.base import homes
 from t4r_lab.base.errors import InputError
 from t4r_lab.base.reports import Baseline, Caution, Epoch, OnReport, Progress, Started, Stopped, silent
 from t4r_lab.base.retries import Away
+from t4r_lab.families.metrics.metric_table import metrics_of
 from t4r_lab.runs import doubts, guard, results
 from t4r_lab.runs.evaluate import data_of
 from t4r_lab.runs.progress import reporting
@@ -238,7 +239,7 @@ def _fit_temperature(experiment: Experiment, model: Model) -> Metrics:
     """Fit the temperature of the scores on the validation part: its value, and the calibration there before it."""
     before = experiment.judge(model, "valid").beside
     temperature = experiment.fit_temperature(model)
-    return {"temperature": temperature, **{f"{name}_before": before[name] for name in ("ece", "brier", "nll")}}
+    return {"temperature": temperature, **{f"{name}_before": before[name] for name in metrics_of("probabilities")}}
 
 
 # ── record ──────────────────────────────────────────────────────────────────────────────────────

@@ -7,6 +7,7 @@ from t4r_lab.families.bodies.hugging_face.xlnet import XLNet
 from t4r_lab.families.bodies.native.gru import GRU
 from t4r_lab.families.bodies.native.lstm import LSTM
 from t4r_lab.families.knobs import Knob
+from t4r_lab.families.metrics.metric_table import RANK_METRICS, best_baseline, lower_is_better
 from t4r_lab.spec.head_specs import (
     BCE,
     BPR,
@@ -23,15 +24,12 @@ from t4r_lab.spec.head_specs import (
     Regression,
     SampledSoftmax,
     TOP1Max,
-    best_baseline,
     event_summary_refusal,
     head_name,
-    lower_is_better,
 )
 from t4r_lab.spec.run_spec import RunSpec, parse_assignment
 from t4r_lab.spec.sections import (
     CLM,
-    METRICS,
     MLM,
     PLM,
     RTD,
@@ -45,6 +43,9 @@ from t4r_lab.spec.sections import (
     TrainSpec,
     VectorsSpec,
 )
+
+METRICS = tuple(RANK_METRICS)
+"""Full-ranking metrics at each cutoff."""
 
 __all__ = [
     "BCE",

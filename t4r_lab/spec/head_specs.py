@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import Field, field_validator, model_validator
 
 from t4r_lab.base.errors import InputError
 from t4r_lab.families.knobs import Part, knob
+from t4r_lab.families.metrics.metric_table import metrics_of
+from t4r_lab.families.metrics.shared.metric_row import LabelKind
 
 # ── Losses of the next item ─────────────────────────────────────────────────────────────────────
 
@@ -177,30 +178,10 @@ class Regression(_Label):
 
 
 HeadSpec = Annotated[NextItem | Binary | Categorical | Regression, Field(discriminator="kind")]
-LABEL_METRICS: dict[str, tuple[str, ...]] = {
-    "binary": ("auc", "average_precision", "accuracy"),
-    "categorical": ("auc", "average_precision", "accuracy"),
-    "regression": ("rmse", "mae"),
-}
+
+
+LABEL_METRICS = {kind: tuple(metrics_of(kind)) for kind in get_args(LabelKind)}
 """Metrics of each kind of label head, the one that decides by default first."""
-
-
-CALIBRATION = ("ece", "brier", "nll")
-"""How far the probabilities of the next item are from the truth, judged after training."""
-COSTS = ("parameters", "epoch_seconds", "latency_ms")
-"""What a model costs: weights, seconds of an epoch's training, milliseconds to recommend to one session."""
-
-
-def lower_is_better(metric: str) -> bool:
-    """Whether a smaller value of `metric`, such as ``price/rmse`` or ``nll``, is the better one."""
-    return metric.rpartition("/")[2] in ("rmse", "mae", *CALIBRATION, *COSTS)
-
-
-def best_baseline(baselines: Mapping[str, Mapping[str, float]], metric: str) -> str | None:
-    """The baseline that is best at `metric`, of those that have it."""
-    sign = -1 if lower_is_better(metric) else 1
-    there = {name: sign * found[metric] for name, found in baselines.items() if metric in found}
-    return max(there, key=lambda name: there[name]) if there else None
 
 
 def head_name(head: HeadSpec) -> str:

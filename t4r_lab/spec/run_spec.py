@@ -13,7 +13,8 @@ from pydantic import Field, ValidationError, model_validator
 from t4r_lab.base.documents import read_document, read_yaml
 from t4r_lab.base.errors import InputError, clipped, did_you_mean, shortened
 from t4r_lab.families.knobs import Knob, Part, element, variants, walk
-from t4r_lab.spec.head_specs import LABEL_METRICS, lower_is_better
+from t4r_lab.families.metrics.metric_table import lower_is_better
+from t4r_lab.spec.head_specs import LABEL_METRICS
 from t4r_lab.spec.sections import PLM, DataSpec, EvaluationSpec, ModelSpec, TrainSpec
 
 
@@ -73,7 +74,7 @@ class RunSpec(Part):
         """The validation metric that chooses the best epoch."""
         if self.train.monitor is not None:
             return self.train.monitor
-        return f"ndcg@{self.evaluation.cutoffs[-1]}" if self.model.next_item else self.metrics[0]
+        return self.evaluation.deciding if self.model.next_item else self.metrics[0]
 
     def merit(self, metrics: Mapping[str, float]) -> float:
         """The monitored one of `metrics`, its sign turned where lower is better: the largest is the best."""

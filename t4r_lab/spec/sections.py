@@ -10,6 +10,7 @@ from t4r_lab.base.errors import InputError
 from t4r_lab.families.bodies.body_table import BodySpec, pair_refusal
 from t4r_lab.families.bodies.hugging_face.gpt2 import GPT2
 from t4r_lab.families.knobs import Part, knob
+from t4r_lab.families.metrics.metric_table import RANK_METRICS
 from t4r_lab.spec.head_specs import NEXT_ITEM, Binary, Categorical, HeadSpec, NextItem, Regression, head_name
 
 # ── Data ────────────────────────────────────────────────────────────────────────────────────────
@@ -236,9 +237,6 @@ class ModelSpec(Part):
 
 # ── Training and evaluation ─────────────────────────────────────────────────────────────────────
 
-METRICS = ("ndcg", "recall", "mrr")
-"""Full-ranking metrics at each cutoff."""
-
 
 class EvaluationSpec(Part):
     """How the model is judged: full ranking over all items, ties by halves."""
@@ -260,7 +258,12 @@ class EvaluationSpec(Part):
     @property
     def metrics(self) -> list[str]:
         """Names of everything that is computed, such as ``ndcg@10``."""
-        return [f"{metric}@{k}" for k in self.cutoffs for metric in METRICS]
+        return [f"{metric}@{k}" for k in self.cutoffs for metric in RANK_METRICS]
+
+    @property
+    def deciding(self) -> str:
+        """The metric of the next item that decides by default."""
+        return f"{next(iter(RANK_METRICS))}@{self.cutoffs[-1]}"
 
 
 class TrainSpec(Part):
@@ -280,7 +283,9 @@ class TrainSpec(Part):
     clip_norm: float | None = knob(1.0, "largest norm of the gradient; empty: no clipping", low=1e-6)
     patience: int | None = knob(3, "stop after so many epochs without a better validation metric; empty: never", low=1)
     monitor: str | None = knob(
-        None, "validation metric that decides; empty: ndcg at the last cutoff, or the first label's first metric"
+        None,
+        f"validation metric that decides; empty: {next(iter(RANK_METRICS))} at the last cutoff, or the first label's "
+        "first metric",
     )
     seed: int = knob(0, "seed of initial weights, order and dropout", low=0, high=2**31 - 1)
     precision: Literal["float32", "bfloat16", "float16"] = knob("float32", "arithmetic of the body")

@@ -12,7 +12,7 @@ from pydantic import Field, ValidationError
 
 from t4r_lab.base.errors import InputError, did_you_mean, shortened
 from t4r_lab.families.knobs import Part, knob
-from t4r_lab.spec.head_specs import CALIBRATION, COSTS, lower_is_better
+from t4r_lab.families.metrics.metric_table import lower_is_better, objectives_of
 from t4r_lab.spec.run_spec import RunSpec, explain, read_file, without_search
 from t4r_lab.spec.space import Domain, Range, search_space
 
@@ -151,9 +151,10 @@ class Plan:
 def judged_metrics(spec: RunSpec) -> list[str]:
     """What a trial can be judged by: each epoch's metrics, those of the final judgement, and what the model costs."""
     if spec.model.next_item is None:
-        return [*spec.metrics, *COSTS]
-    lists = [f"{name}@{k}" for k in spec.evaluation.cutoffs for name in ("map", "precision", "coverage", "novelty")]
-    return [*spec.metrics, *lists, *CALIBRATION, *COSTS]
+        return [*spec.metrics, *objectives_of("cost")]
+    at_cutoffs = objectives_of("final ranks", "lists")
+    lists = [f"{name}@{k}" for k in spec.evaluation.cutoffs for name in at_cutoffs]
+    return [*spec.metrics, *lists, *objectives_of("probabilities", "cost")]
 
 
 def time_words(each: float, left: int | None, workers: int, minutes: float | None = None) -> str:

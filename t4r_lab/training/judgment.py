@@ -12,9 +12,10 @@ from torch import Tensor
 from t4r_lab.base.reports import OnReport, silent
 from t4r_lab.baselines import counts as baselines
 from t4r_lab.data.sessions.arrays import Sessions
+from t4r_lab.families.metrics.metric_table import metrics_of
 from t4r_lab.nn.heads.model import Model
 from t4r_lab.nn.metrics.calibration import Calibration
-from t4r_lab.nn.metrics.ranking import LIST_CASE, Ranks, summarize
+from t4r_lab.nn.metrics.ranking import Ranks, summarize
 from t4r_lab.nn.metrics.recommended_lists import Lists
 from t4r_lab.nn.metrics.slices import slices
 from t4r_lab.schema.columns import Schema
@@ -37,10 +38,10 @@ class Judged:
     reliability: list[dict[str, Any]] = field(default_factory=list)
 
     def metrics(self) -> dict[str, float]:
-        """Ranking first, such as ``ndcg@10``; labels'; then ``map@10`` and its like, ``ece``, ``brier``, ``nll``."""
+        """Those after each epoch, such as ``ndcg@10`` and labels'; then final ones of ranks, lists, probabilities."""
         found = evaluation.figures(self.ranks, self.labels)
         if self.ranks is not None:
-            found |= summarize(self.ranks.rank, list(self.ranks.cutoffs), LIST_CASE)
+            found |= summarize(self.ranks.rank, list(self.ranks.cutoffs), metrics_of("final ranks"))
         return found | self.beside
 
 

@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 from t4r_lab.base.errors import InputError
 from t4r_lab.base.reports import OnReport, Progress, silent
 from t4r_lab.data.sessions.arrays import SLAB
+from t4r_lab.families.metrics.metric_table import metrics_of
+from t4r_lab.families.metrics.shared.metric_row import LabelKind
 from t4r_lab.schema.columns import UNKNOWN, Schema
 from t4r_lab.spec import LABEL_METRICS, NextItem, RunSpec
 from t4r_lab.training.assembly import label_column, label_level
@@ -33,7 +35,7 @@ class Labels:
     """
 
     name: str
-    kind: str
+    kind: LabelKind
     names: tuple[str, ...]
     """the metrics that are wanted"""
     session: NDArray[np.int64]
@@ -47,11 +49,8 @@ class Labels:
 
     def metric(self, name: str, weight: NDArray[np.float64] | None = None) -> float:
         """One metric, each case with a weight, (N,)."""
-        from t4r_lab.nn.metrics.label_metrics import METRICS
-
-        return METRICS[self.kind][name](
-            self.label, self.prediction, np.ones(len(self.label)) if weight is None else weight
-        )
+        weight = np.ones(len(self.label)) if weight is None else weight
+        return float(metrics_of(self.kind)[name].compute(self.label, self.prediction, weight))
 
     def frame(self) -> pl.DataFrame:
         """One row per case: session, position, label and prediction."""

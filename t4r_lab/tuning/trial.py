@@ -6,13 +6,14 @@ import math
 import statistics
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from t4r_lab.base.reports import Epoch, Stopped
+from t4r_lab.families.metrics.metric_table import metrics_of
 from t4r_lab.nn.heads.model import Model
 from t4r_lab.spec import RunSpec
-from t4r_lab.spec.head_specs import COSTS
 from t4r_lab.spec.study_options import Plan
 from t4r_lab.training import evaluation
 from t4r_lab.training.experiment import Experiment
@@ -97,15 +98,14 @@ def _measure(experiment: Experiment, model: Model, wanted: set[str], epoch_secon
     """Costs, and where one of the `wanted` metrics needs it the whole judgment on the validation part."""
     spec = experiment.spec
     metrics: dict[str, float] = {}
-    if wanted - set(spec.metrics) - set(COSTS):
+    costs = metrics_of("cost")
+    if wanted - set(spec.metrics) - set(costs):
         if spec.model.fits_temperature:
             experiment.fit_temperature(model)
         metrics |= experiment.judge(model, "valid").metrics()
-    metrics["parameters"] = float(sum(p.numel() for p in model.parameters()))
-    metrics["epoch_seconds"] = epoch_seconds
-    if "latency_ms" in wanted:
-        metrics["latency_ms"] = latency(experiment, model)
-    return metrics
+    trained = Trained(model, experiment, epoch_seconds)
+    rows = [row for row in costs.values() if row.name in wanted or not row.on_demand]
+    return metrics | {row.name: row.compute(trained) for row in rows}
 
 
 class _Asking:
@@ -126,18 +126,26 @@ class _Asking:
         return seconds
 
 
-def latency(experiment: Experiment, model: Model) -> float:
-    """Milliseconds to recommend to one session: the median over some sessions of the validation part."""
-    import numpy as np
+@dataclass(frozen=True)
+class Trained:
+    """What the costs of a model are computed from."""
 
-    spec, sessions = experiment.spec, experiment.dataset.part("valid")
-    times = []
-    for row in range(min(TIMED, len(sessions))):
-        one = sessions.take(np.array([row]))
-        began = time.perf_counter()
-        list(evaluation.score(model, one, spec, max(spec.evaluation.cutoffs)))
-        times.append(1000 * (time.perf_counter() - began))
-    return statistics.median(times)
+    model: Model
+    experiment: Experiment
+    epoch_seconds: float
+    """mean over the epochs"""
+
+    def latency(self) -> float:
+        """Milliseconds to recommend to one session: the median over some sessions of the validation part."""
+        import numpy as np
+
+        sessions, spec, times = self.experiment.dataset.part("valid"), self.experiment.spec, []
+        for row in range(min(TIMED, len(sessions))):
+            one = sessions.take(np.array([row]))
+            began = time.perf_counter()
+            list(evaluation.score(self.model, one, spec, max(spec.evaluation.cutoffs)))
+            times.append(1000 * (time.perf_counter() - began))
+        return statistics.median(times)
 
 
 def reason(error: BaseException) -> str:

@@ -16,10 +16,10 @@ from t4r_lab.base.reports import Epoch, silent
 from t4r_lab.data.pipeline.prepare import PrepareOptions, prepare
 from t4r_lab.data.pipeline.synthetic import Generator
 from t4r_lab.data.prepared.dataset import Dataset
+from t4r_lab.families.metrics.metric_table import metrics_of
 from t4r_lab.nn import BinaryClassificationTask, Head, Model, NextItemPredictionTask, RegressionTask
 from t4r_lab.nn.batches import label_windows, make_batch, whole_windows
 from t4r_lab.nn.heads.tasks import SUMMARIES
-from t4r_lab.nn.metrics.label_metrics import METRICS
 from t4r_lab.runs import compare, evaluate, recommend, run
 from t4r_lab.spec import LABEL_METRICS, RunSpec
 from t4r_lab.training import assembly, evaluation, trainer
@@ -51,12 +51,12 @@ def test_metrics_are_those_of_scikit_learn() -> None:
         rng.integers(0, 2, 300) * 1.0,
         rng.random(300).round(1),
     )
-    found = {name: metric(label, score, weight) for name, metric in METRICS["binary"].items()}
+    found = {name: row.compute(label, score, weight) for name, row in metrics_of("binary").items()}
     assert found["auc"] == pytest.approx(sk.roc_auc_score(label, score, sample_weight=weight))
     assert found["average_precision"] == pytest.approx(sk.average_precision_score(label, score, sample_weight=weight))
     assert found["accuracy"] == pytest.approx(sk.accuracy_score(label, score > 0.5, sample_weight=weight))
     classes, shares = rng.integers(0, 3, 300), rng.dirichlet(np.ones(3), 300)
-    found = {name: metric(classes * 1.0, shares, weight) for name, metric in METRICS["categorical"].items()}
+    found = {name: row.compute(classes * 1.0, shares, weight) for name, row in metrics_of("categorical").items()}
     each = [
         (
             sk.roc_auc_score(classes == c, shares[:, c], sample_weight=weight),
@@ -66,10 +66,11 @@ def test_metrics_are_those_of_scikit_learn() -> None:
     ]
     assert (found["auc"], found["average_precision"]) == pytest.approx(tuple(np.mean(each, 0)))
     assert found["accuracy"] == pytest.approx(sk.accuracy_score(classes, shares.argmax(1), sample_weight=weight))
-    found = {name: metric(score, label, weight) for name, metric in METRICS["regression"].items()}
+    found = {name: row.compute(score, label, weight) for name, row in metrics_of("regression").items()}
     assert found["rmse"] == pytest.approx(sk.mean_squared_error(score, label, sample_weight=weight) ** 0.5)
     assert found["mae"] == pytest.approx(sk.mean_absolute_error(score, label, sample_weight=weight))
-    assert {kind: tuple(metrics) for kind, metrics in METRICS.items()} == LABEL_METRICS
+    classified = ("auc", "average_precision", "accuracy")
+    assert {"binary": classified, "categorical": classified, "regression": ("rmse", "mae")} == LABEL_METRICS
 
 
 @pytest.mark.parametrize("summary", SUMMARIES)

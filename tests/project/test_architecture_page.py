@@ -18,6 +18,7 @@ from t4r_lab.data.pipeline.prepare import prepare
 from t4r_lab.data.pipeline.synthetic import Generator
 from t4r_lab.data.prepared.dataset import Dataset
 from t4r_lab.families.knobs import Part, element, variants
+from t4r_lab.families.metrics.metric_table import METRICS
 from t4r_lab.nn import __all__ as PUBLIC
 from t4r_lab.nn.batches import make_batch, training_windows
 from t4r_lab.spec import BODIES, BODY_MASKINGS, EvaluationSpec, FeatureSpec, InputsSpec, ModelSpec, RunSpec, VectorsSpec
@@ -27,6 +28,7 @@ from tests import ROOT
 
 PAGE = ROOT / "docs" / "architecture.md"
 MARK = re.compile(r"(<!-- knobs of (\S+) -->\n).*?(<!-- end -->)", re.DOTALL)
+METRIC_MARK = re.compile(r"(<!-- metrics -->\n).*?(<!-- end -->)", re.DOTALL)
 BODY_MARK = re.compile(r"(<!-- bodies -->\n).*?(<!-- end -->)", re.DOTALL)
 
 
@@ -110,7 +112,14 @@ def body_table() -> str:
     return "\n".join(rows) + "\n"
 
 
+def metric_table() -> str:
+    rows = ["| metric | of | better | what is computed |", "|---|---|---|---|"]
+    rows += [f"| `{m.name}` | {m.source} | {m.better} | {m.help.replace('|', chr(92) + '|')} |" for m in METRICS]
+    return "\n".join(rows) + "\n"
+
+
 def with_tables(text: str) -> str:
+    text = METRIC_MARK.sub(lambda found: f"{found[1]}{metric_table()}{found[2]}", text)
     text = BODY_MARK.sub(lambda found: f"{found[1]}{body_table()}{found[2]}", text)
     return MARK.sub(lambda found: f"{found[1]}{table(found[2])}{found[3]}", text)
 

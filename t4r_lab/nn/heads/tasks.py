@@ -15,9 +15,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from t4r_lab.base.errors import InputError, did_you_mean
+from t4r_lab.families.metrics.metric_table import metrics_of
+from t4r_lab.families.metrics.shared.metric_row import LabelKind
 from t4r_lab.nn.flow import Loss
 from t4r_lab.nn.kernels.dropout import Dropout
-from t4r_lab.nn.metrics.label_metrics import METRICS
 from t4r_lab.schema.columns import UNKNOWN
 from t4r_lab.spec import event_summary_refusal
 
@@ -81,7 +82,7 @@ SUMMARIES: dict[str, Callable[[int], nn.Module]] = {
 class Answer(Protocol):
     """What a kind of label asks of the output layer."""
 
-    kind: str
+    kind: LabelKind
     width: int
     """channels of the output layer"""
 
@@ -98,7 +99,8 @@ class Answer(Protocol):
 class Binary:
     """Yes or no: cross-entropy of σ(out); predicts the probability of yes."""
 
-    kind, width = "binary", 1
+    kind: LabelKind = "binary"
+    width = 1
 
     def target(self, labels: Tensor) -> Tensor:
         """Labels (N,) to 0 or 1; of two values the second is yes."""
@@ -118,7 +120,7 @@ class Binary:
 class Categorical:
     """One of C classes: cross-entropy of softmax(out); predicts the probability of each."""
 
-    kind = "categorical"
+    kind: LabelKind = "categorical"
 
     def __init__(self, classes: int) -> None:
         self.width = classes
@@ -156,7 +158,8 @@ REGRESSION_LOSSES: dict[str, Callable[..., Tensor]] = {"mse": F.mse_loss, "mae":
 class Number:
     """A number: the loss compares out with (label - mean) / std; predicts in the label's own unit."""
 
-    kind, width = "regression", 1
+    kind: LabelKind = "regression"
+    width = 1
 
     def __init__(self, loss: str, mean: float, std: float) -> None:
         if loss not in REGRESSION_LOSSES:
@@ -201,15 +204,16 @@ class LabelTask(nn.Module):
                 raise InputError("", f"{word} {value!r} of task {column!r} is not known", did_you_mean(value, known))
         if level == "event" and summary != "last":
             raise event_summary_refusal(column, summary)
+        known_metrics = metrics_of(answer.kind)
         for metric in metrics or ():
-            if metric not in METRICS[answer.kind]:
+            if metric not in known_metrics:
                 raise InputError(
                     "",
                     f"metric {metric!r} of task {column!r} is not known",
-                    did_you_mean(metric, METRICS[answer.kind]),
+                    did_you_mean(metric, known_metrics),
                 )
         self.name, self.answer, self.level, self.summary_kind = column, answer, level, summary
-        self.metrics = tuple(metrics or METRICS[answer.kind])
+        self.metrics = tuple(metrics or known_metrics)
         self.dropout = Dropout(dropout)
 
     def build(self, body: Any) -> None:

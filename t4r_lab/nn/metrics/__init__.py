@@ -1,1 +1,1 @@
-"""Metrics: ranking, labels, recommended lists, calibration, slices."""
+"""What metrics are computed from: ranks, recommended lists, sums of probabilities; and their slices."""

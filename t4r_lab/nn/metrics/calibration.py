@@ -7,6 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from t4r_lab.families.metrics.metric_table import metrics_of
+
 BINS = 15
 """Bins of equal width over the confidence, as in Guo et al. (2017)."""
 
@@ -43,10 +45,8 @@ class Calibration:
         return max(float(self.bins[0].sum()), 1.0)
 
     def metrics(self) -> dict[str, float]:
-        """``ece``, ``brier`` and ``nll``; all are better when lower."""
-        _, confidence, hits = self.bins
-        ece = float((hits - confidence).abs().sum()) / self.cases
-        return {"ece": ece, "brier": self.brier / self.cases, "nll": self.nll / self.cases}
+        """Each metric of probabilities, such as ``ece``."""
+        return {name: row.compute(self) for name, row in metrics_of("probabilities").items()}
 
     def curve(self) -> list[dict[str, Any]]:
         """The reliability curve: mean confidence, share of hits and cases of each bin that has any."""

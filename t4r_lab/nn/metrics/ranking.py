@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +11,9 @@ import polars as pl
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+
+from t4r_lab.families.metrics.metric_table import RANK_METRICS
+from t4r_lab.families.metrics.shared.metric_row import Metric
 
 Floats = NDArray[np.float64]
 
@@ -48,36 +51,12 @@ def without_seen(scores: Tensor, seen: Tensor) -> Tensor:
     return with_padding.scatter_(1, seen, float("-inf"))[:, 1:]
 
 
-def _ndcg(rank: Floats, k: int) -> Floats:
-    return np.where(rank <= k, 1.0 / np.log2(rank + 1.0), 0.0)
-
-
-def _recall(rank: Floats, k: int) -> Floats:
-    return (rank <= k).astype(np.float64)
-
-
-def _mrr(rank: Floats, k: int) -> Floats:
-    return np.where(rank <= k, 1.0 / rank, 0.0)
-
-
-PER_CASE: dict[str, Callable[[Floats, int], Floats]] = {"ndcg": _ndcg, "recall": _recall, "mrr": _mrr}
-"""Each metric as a function of the ranks and the cutoff, one value per case. One target a case: recall is the
-hit rate and equals P@k in the session-based literature."""
-
-
-LIST_CASE: dict[str, Callable[[Floats, int], Floats]] = {"map": _mrr, "precision": lambda rank, k: _recall(rank, k) / k}
-"""What a case's list of k is worth. With one target a case, average precision is the reciprocal rank and precision
-is recall / k: said for comparison with others' tables, of no news beside `PER_CASE`."""
-
-
-def summarize(
-    rank: Floats, cutoffs: list[int], table: dict[str, Callable[[Floats, int], Floats]] = PER_CASE
-) -> dict[str, float]:
+def summarize(rank: Floats, cutoffs: list[int], metrics: Mapping[str, Metric] = RANK_METRICS) -> dict[str, float]:
     """Means over all cases, such as ``{"ndcg@10": …}``."""
     return {
-        f"{name}@{k}": float(metric(rank, k).mean()) if len(rank) else 0.0
+        f"{name}@{k}": float(metric.compute(rank, k).mean()) if len(rank) else 0.0
         for k in cutoffs
-        for name, metric in table.items()
+        for name, metric in metrics.items()
     }
 
 

@@ -1,4 +1,4 @@
-"""What the recommended lists look like together: coverage, novelty and popularity, summed over chunks of scores."""
+"""What the metrics of recommended lists are computed from, summed over chunks of scores."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
+from t4r_lab.families.metrics.metric_table import metrics_of
 from t4r_lab.nn.metrics.ranking import without_seen
 
 
@@ -33,14 +34,10 @@ class Lists:
             np.add.at(listed, top[:, :k][candidate[:, :k]], 1)
 
     def metrics(self) -> dict[str, float]:
-        """At each cutoff: share of the items that any list has (``coverage``), mean self-information -log2(share of
-        the training events) of the listed items (``novelty``, bits; an item without an event counts as having one),
-        and their mean share of the training events (``popularity``)."""
-        found = {}
-        for k, listed in self.listed.items():
-            total = max(listed.sum(), 1)
-            least = self.share[self.share > 0].min(initial=1.0)
-            found[f"coverage@{k}"] = float((listed > 0).mean())
-            found[f"novelty@{k}"] = float(-(listed * np.log2(np.maximum(self.share, least))).sum() / total)
-            found[f"popularity@{k}"] = float((listed * self.share).sum() / total)
-        return found
+        """Each metric of lists at each cutoff, such as ``coverage@10``."""
+        rows = metrics_of("lists")
+        return {
+            f"{name}@{k}": row.compute(listed, self.share)
+            for k, listed in self.listed.items()
+            for name, row in rows.items()
+        }

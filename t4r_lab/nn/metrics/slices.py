@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from t4r_lab.nn.metrics.ranking import PER_CASE, Ranks
+from t4r_lab.families.metrics.metric_table import RANK_METRICS
+from t4r_lab.nn.metrics.ranking import Ranks
 
 LENGTHS = {"1 event": (1, 1), "2 to 3": (2, 3), "4 to 7": (4, 7), "8 to 15": (8, 15), "16 and more": (16, 10**9)}
 """Events before the target."""
@@ -30,14 +31,14 @@ def slices(ranks: Ranks, counts: NDArray[np.int64]) -> list[dict[str, Any]]:
     masks = {("length", n): (ranks.position >= low) & (ranks.position <= high) for n, (low, high) in LENGTHS.items()}
     masks |= {("popularity", name): group == index for index, name in enumerate(POPULARITY)}
     rows = []
-    for (by, name), mask in masks.items():
+    for (by, group_name), mask in masks.items():
         if mask.any():
             figures = {
-                f"{metric}@{k}": _interval(function(ranks.rank[mask], k))
+                f"{name}@{k}": _interval(metric.compute(ranks.rank[mask], k))
                 for k in ranks.cutoffs
-                for metric, function in PER_CASE.items()
+                for name, metric in RANK_METRICS.items()
             }
-            rows.append({"by": by, "slice": name, "cases": int(mask.sum()), **figures})
+            rows.append({"by": by, "slice": group_name, "cases": int(mask.sum()), **figures})
     return rows
 
 

@@ -9,10 +9,10 @@ from typing import Any
 import ipywidgets as w
 import traitlets as tr
 
+from t4r_lab.families.metrics.metric_table import is_paired
 from t4r_lab.lab.parts.text import escape, message, number
 from t4r_lab.lab.state.background import Background
 from t4r_lab.lab.state.views import RunSummary
-from t4r_lab.runs.compare import is_paired
 from t4r_lab.runs.promote import ALIAS
 from t4r_lab.spec import RunSpec
 from t4r_lab.tracking import FOR_WHOM

@@ -9,12 +9,13 @@ from typing import Any
 import ipywidgets as w
 import traitlets as tr
 
+from t4r_lab.families.metrics.metric_table import is_paired, is_ranked
 from t4r_lab.lab.panels.runs.analysis_figures import Drawn, draw, in_order, ranking
 from t4r_lab.lab.parts.text import escape, message, number
 from t4r_lab.lab.parts.theme import Theme
 from t4r_lab.lab.state.background import Background
 from t4r_lab.runs.analyze import Analysis
-from t4r_lab.runs.compare import Difference, is_paired, is_ranked
+from t4r_lab.runs.compare import Difference
 
 ORDER = ("bars", "metric", "loss", "lengths", "popularity", "reliability", "knobs")
 WIDE = ("knobs",)

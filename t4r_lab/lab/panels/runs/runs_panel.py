@@ -9,10 +9,10 @@ from typing import Any
 import ipywidgets as w
 import traitlets as tr
 
+from t4r_lab.families.metrics.metric_table import RANK_METRICS, lower_is_better, named
 from t4r_lab.lab.parts.table import Cell, Heading, Table
 from t4r_lab.lab.parts.text import duration, message, number
 from t4r_lab.lab.state.views import RunSummary
-from t4r_lab.spec import lower_is_better
 
 EMPTY = "No runs yet. A run appears here when training starts; the first takes a minute on the built-in data."
 BASELINES = {"popularity": "popularity", "successors": "successors"}
@@ -114,19 +114,24 @@ def metrics_of(runs: Sequence[RunSummary]) -> list[str]:
 
 
 def preferred(metrics: Sequence[str]) -> str:
-    """ndcg at the largest cutoff, else the last there is."""
-    return next((m for m in reversed(metrics) if m.startswith("ndcg@")), metrics[-1])
+    """The metric of ranks that decides, at the largest cutoff; else the last of all."""
+    deciding = f"{next(iter(RANK_METRICS))}@"
+    return next((m for m in reversed(metrics) if m.startswith(deciding)), metrics[-1])
 
 
 def headings(metric: str) -> list[Heading]:
     """Columns of the table of runs, with `metric` of model and baselines."""
+    row = named(metric)
+    meaning = f": {row.help}" if row else ""
     return [
         Heading("name", "run"),
         Heading("started", "started"),
         Heading("body", "body"),
         Heading("masking", "masking"),
         Heading("data", "data"),
-        Heading("metric", metric or "metric", number=True, help=f"{metric} of the model on the validation part"),
+        Heading(
+            "metric", metric or "metric", number=True, help=f"{metric} of the model on the validation part{meaning}"
+        ),
         *(
             Heading(key, label, number=True, help=f"{metric} of the baseline {label}")
             for key, label in BASELINES.items()

@@ -1,0 +1,54 @@
+"""A page's change of the package, applied to a copy, which a process of its own then uses."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import t4r_lab
+from tests import ROOT
+
+PACKAGE = Path(t4r_lab.__file__).parent
+
+
+def hunks(page: str) -> dict[str, list[tuple[str, str]]]:
+    """File → (lines before, lines after) of each change, as the diffs of `page` in docs/ say."""
+    changes: dict[str, list[tuple[str, str]]] = {}
+    for diff in re.findall(r"```diff\n(.*?)```", (ROOT / "docs" / page).read_text(encoding="utf-8"), re.DOTALL):
+        head, *bodies = re.split(r"^@@\n", diff, flags=re.MULTILINE)
+        name = re.search(r"^\+\+\+ b/(\S+)$", head, re.MULTILINE)
+        assert name is not None and bodies
+        for body in bodies:
+            lines = body.splitlines(keepends=True)
+            before = "".join(line[1:] for line in lines if line[0] != "+")
+            after = "".join(line[1:] for line in lines if line[0] != "-")
+            changes.setdefault(name[1], []).append((before, after))
+    return changes
+
+
+def use_changed(page: str, program: str, folder: Path) -> dict[str, Any]:
+    """What `program` prints as JSON, run in a copy of the package with the change of `page`; `folder` is its argument."""
+    shutil.copytree(PACKAGE, folder / "t4r_lab", ignore=shutil.ignore_patterns("__pycache__"))
+    for name, changes in hunks(page).items():
+        path = folder / name
+        text = path.read_text(encoding="utf-8") if path.exists() else ""
+        for before, after in changes:
+            assert text.count(before) == 1 or (not before and not text), f"{page} doesn't fit {name}: {before}"
+            text = text.replace(before, after) if before else after
+        path.write_text(text, encoding="utf-8")
+    done = subprocess.run(
+        [sys.executable, "-c", program, str(folder)],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(folder)},
+    )
+    assert done.returncode == 0, done.stderr
+    answer: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return answer
