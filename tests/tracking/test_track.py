@@ -17,6 +17,8 @@ from t4r_lab.base.errors import InputError
 from t4r_lab.base.reports import Epoch
 from t4r_lab.data.prepared.dataset import Dataset
 from t4r_lab.spec import RunSpec
+from t4r_lab.tracking import record_file
+from tests.support.record import made_by_mlflow
 from tests.support.small import small_data, small_spec
 
 
@@ -101,7 +103,8 @@ def test_a_run_is_found_by_id_beginning_or_name(home: Path, data: Dataset) -> No
         tracking.find(home, old.run_id[:3])  # too short to mean anything
 
 
-def test_a_database_left_half_made_is_made_anew(tmp_path: Path, data: Dataset) -> None:
+def test_a_database_left_half_made_is_made_anew(tmp_path: Path, data: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(record_file, "made_whole", made_by_mlflow)
     with sqlite3.connect(tmp_path / "mlflow.db") as base:  # as a kill in the midst of the migrations leaves it
         base.execute("CREATE TABLE experiments (experiment_id INTEGER PRIMARY KEY)")
         base.execute("CREATE TABLE _alembic_tmp_experiments (experiment_id INTEGER)")
@@ -116,6 +119,8 @@ def test_a_disk_that_fills_while_the_database_is_made_does_not_spoil_the_home(
     tmp_path: Path, data: Dataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from mlflow.store.db import utils
+
+    monkeypatch.setattr(record_file, "made_whole", made_by_mlflow)
 
     def fill(engine: Any) -> None:
         with sqlite3.connect(tmp_path / "mlflow.db") as base:
