@@ -22,22 +22,26 @@ class InputError(ValueError):
     problem
         what is wrong there.
     remedy
-        what to do; empty where the problem says already what was expected.
+        what to do.
 
     >>> str(InputError("train.epochs", "0 is too small", "give 1 or more"))
     'train.epochs: 0 is too small; give 1 or more'
     """
 
-    def __init__(self, path: object, problem: str, remedy: str = "") -> None:
+    def __init__(self, path: object, problem: str, remedy: str) -> None:
         self.path, self.problem, self.remedy = str(path), problem, remedy
         super().__init__(self.path, problem, remedy)  # so that it can be pickled
 
     def __str__(self) -> str:
-        sentence = self.problem if not self.path else f"{self.path}: {self.problem}"
-        sentence = f"{sentence}; {self.remedy}" if self.remedy else sentence
+        sentence = f"{self.path}: {self.problem}; {self.remedy}".removeprefix(": ")
         if len(sentence) > LONGEST:
             return f"{sentence[: LONGEST // 2]} … {sentence[-LONGEST // 3 :]}"  # the remedy stands at the end
         return sentence
+
+    @property
+    def parts(self) -> tuple[str, str, str]:
+        """Path, problem and remedy: what a process hands to another, where ``InputError(*parts)`` is the same error."""
+        return self.path, self.problem, self.remedy
 
     def at(self, path: object) -> InputError:
         """The same error of something at another `path`."""

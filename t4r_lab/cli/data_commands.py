@@ -57,7 +57,7 @@ def _prepare(options: argparse.Namespace) -> None:
 def _pair(text: str, flag: str, example: str) -> tuple[str, str]:
     key, equals, value = text.rpartition("=")  # a column's name may hold one
     if not equals:
-        raise InputError(f"{flag} {text!r}", f"expected COLUMN=VALUE, for example {flag} {example}")
+        raise InputError(f"{flag} {text!r}", "expected COLUMN=VALUE", f"write for example {flag} {example}")
     return key, value
 
 

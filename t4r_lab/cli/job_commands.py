@@ -49,7 +49,7 @@ def _jobs(options: argparse.Namespace) -> None:
                 guard.runs(home)  # the record too says then that they don't run
         return
     if not options.id:
-        raise InputError(f"jobs {options.action}", "which job? see `t4r-lab jobs`")
+        raise InputError(f"jobs {options.action}", "which job?", "give an id of `t4r-lab jobs`")
     job = jobs.find(home, options.id)
     if options.action == "attach":
         _attach(job)

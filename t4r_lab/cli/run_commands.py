@@ -35,7 +35,11 @@ def _train(options: argparse.Namespace) -> int:
     from t4r_lab.spec import parse_assignment
 
     if sum(map(bool, (options.spec or options.preset, options.resume, options.again))) != 1:
-        raise InputError("train", "give either a spec file, --again RUN or --resume RUN, or else --preset NAME")
+        raise InputError(
+            "train",
+            "needs one thing to train",
+            "give either a spec file, --again RUN or --resume RUN, or --preset NAME",
+        )
     changes = dict(parse_assignment(text) for text in options.set)
     system.stop_as_interrupted()  # as a launcher does with all processes of a training of which one was killed
     if options.resume:
@@ -66,7 +70,7 @@ def _preset(options: argparse.Namespace, changes: dict[str, Any]) -> Any:
     from t4r_lab.spec import presets
 
     if not options.spec and "data.path" not in changes:
-        raise InputError("--preset", "on which data? give a spec file too, or --set data.path=FOLDER")
+        raise InputError("--preset", "on which data?", "give a spec file too, or --set data.path=FOLDER")
     base = _file_spec(options.spec) if options.spec else {"data": {"path": changes["data.path"]}}
     return presets.start(options.preset, base)
 
@@ -174,11 +178,11 @@ def _add_recommend(sub: argparse.ArgumentParser) -> None:
 def _recommend(options: argparse.Namespace) -> None:
     from dataclasses import asdict
 
-    from t4r_lab.data.formats.readers import write_table
+    from t4r_lab.data.read.readers import write_table
     from t4r_lab.runs.recommend import LeftOut, recommend
 
     if bool(options.sessions) == bool(options.items):
-        raise InputError("recommend", "give either --sessions FILE or --items ITEM …")
+        raise InputError("recommend", "needs sessions of one kind", "give either --sessions FILE or --items ITEM …")
     events = _events(options.items) if options.items else options.sessions
     if options.out:
         write_table(None, options.out)  # refuses a wrong ending or folder before anything is computed

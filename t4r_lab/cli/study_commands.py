@@ -152,7 +152,7 @@ def _studies(options: argparse.Namespace) -> None:
         show(options, content, lambda: output.studies_text(rows) if rows else none)
         return
     if not options.study:
-        raise InputError(f"studies {options.action}", "which study? see `t4r-lab studies`")
+        raise InputError(f"studies {options.action}", "which study?", "give a name of `t4r-lab studies`")
     if options.action == "stop":
         lead.stop(options.study, storage=options.storage)
     elif options.action == "pause":

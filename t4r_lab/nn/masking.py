@@ -76,7 +76,9 @@ class MaskedLM:
 
     def __init__(self, probability: float = 0.2) -> None:
         if not 0 < probability < 1:
-            raise InputError("model.masking.probability", f"{probability} must lie between 0 and 1, for example 0.2")
+            raise InputError(
+                "model.masking.probability", f"{probability} is not between 0 and 1", "use for example 0.2"
+            )
         self.probability = probability
 
     def training(self, batch: Batch) -> Masked:
@@ -112,9 +114,9 @@ class PermutationLM:
 
     def __init__(self, probability: float = 0.2, max_span_length: int = 5, permute_all: bool = False) -> None:
         if not 0 <= probability <= 1:
-            raise InputError("model.masking.probability", f"{probability} must lie in [0, 1], for example 0.2")
+            raise InputError("model.masking.probability", f"{probability} is outside of [0, 1]", "use for example 0.2")
         if max_span_length < 1:
-            raise InputError("model.masking.max_span_length", f"{max_span_length} must be at least 1, for example 5")
+            raise InputError("model.masking.max_span_length", f"{max_span_length} is less than 1", "use for example 5")
         self.probability, self.max_span_length, self.permute_all = probability, max_span_length, permute_all
 
     def training(self, batch: Batch) -> Masked:
@@ -169,11 +171,13 @@ class ReplacedItems:
     ) -> None:
         self._generator = MaskedLM(probability)
         if weight < 0:
-            raise InputError("model.masking.weight", f"{weight} must not be negative, for example 10")
+            raise InputError("model.masking.weight", f"{weight} is negative", "use for example 10")
         if discriminator not in ("shared", "separate"):
-            raise InputError("model.masking.discriminator", f"{discriminator!r} must be 'shared' or 'separate'")
+            raise InputError(
+                "model.masking.discriminator", f"{discriminator!r} is not known", "use 'shared' or 'separate'"
+            )
         if temperature <= 0:
-            raise InputError("model.masking.temperature", f"{temperature} must be above 0, for example 1.0")
+            raise InputError("model.masking.temperature", f"{temperature} is not above 0", "use for example 1.0")
         self.weight, self.discriminator, self.temperature = weight, discriminator, temperature
 
     def training(self, batch: Batch) -> Masked:

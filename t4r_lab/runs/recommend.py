@@ -99,7 +99,7 @@ def recommend(
     ``score`` and ``probability`` (softmax over all items). ``attrs["left_out"]`` holds the fields of `LeftOut`.
     """
     if k < 1:
-        raise InputError("k", f"{k} must be at least 1, for example 20")
+        raise InputError("k", f"{k} is less than 1", "use for example 20")
     asked = Recommender.open(run, home=home)
     events = asked.vocabulary.read(sessions) if isinstance(sessions, (str, Path)) else sessions
     return asked.top(asked.vocabulary.encode(events), k)

@@ -120,7 +120,7 @@ def _vectors(name: str, spec: FeatureSpec, item_dim: int, summed: bool) -> Featu
     if spec.encoding is not None or spec.table is not None:
         raise InputError(f"{PATH}.{name}", "pre-trained vectors take neither encoding nor table", "leave them out")
     if "." in name or not name:
-        raise InputError(f"{PATH}.{name}", "a name has letters and no dots, for example text")
+        raise InputError(f"{PATH}.{name}", "a name has letters and no dots", "call it for example text")
     return Feature("vectors", spec.dim or (item_dim if summed else default_dim(1000)), (name,), vectors=spec.vectors)
 
 

@@ -179,7 +179,7 @@ def parse_assignment(text: str) -> tuple[str, Any]:
     """
     path, equals, value = text.partition("=")
     if not equals or not path.strip():
-        raise InputError(f"--set {shortened(text)}", "expected path=value, for example --set train.epochs=5")
+        raise InputError(f"--set {shortened(text)}", "expected path=value", "write for example --set train.epochs=5")
     try:
         return path.strip(), read_yaml(value, "--set")
     except InputError:
@@ -310,6 +310,6 @@ def _said(value: Any, owner: Any, first: Any) -> InputError:
         return InputError("", f"{shortened(value)} is not a choice", did_you_mean(value, choices))
     if first["type"] == "value_error":
         error = context["error"]
-        return error if isinstance(error, InputError) else InputError("", str(error))
+        return error if isinstance(error, InputError) else InputError("", str(error), "change it")
     problem = f"{shortened(value)} is wrong: {first['msg'][0].lower()}{first['msg'][1:]}"
     return InputError("", problem, "change it")

@@ -251,7 +251,7 @@ class EvaluationSpec(Part):
     def _cutoffs_are_positive(self) -> EvaluationSpec:
         if any(k < 1 for k in self.cutoffs) or len(set(self.cutoffs)) < len(self.cutoffs):
             raise InputError(
-                "", f"cutoffs {self.cutoffs} must be different whole numbers from 1 up, for example [10, 20]"
+                "cutoffs", f"{self.cutoffs} are not different whole numbers from 1 up", "use for example [10, 20]"
             )
         return self
 

@@ -70,7 +70,7 @@ def parse_search(text: str) -> tuple[str, dict[str, Any] | None]:
     path, equals, value = (part.strip() for part in text.partition("="))
     where = f"--search {shortened(text)}"
     if not path or (equals and not value):
-        raise InputError(where, "expected path, path=low:high[:log] or path=a,b,c")
+        raise InputError(where, "is no range", "write path, path=low:high[:log] or path=a,b,c")
     if not equals:
         return path, None
     low, colon, rest = value.partition(":")
@@ -83,11 +83,11 @@ def parse_search(text: str) -> tuple[str, dict[str, Any] | None]:
             ) from None
     high, _, scale = rest.partition(":")
     if scale not in ("", "log"):
-        raise InputError(where, f"after the range stands log or nothing, not {shortened(scale)}")
+        raise InputError(where, f"{shortened(scale)} is no scale", "write log or nothing after the range")
     try:
         return path, {"low": float(low), "high": float(high), "log": bool(scale)}
     except ValueError:
-        raise InputError(where, f"the ends of a range are numbers, for example {path}=0:0.5") from None
+        raise InputError(where, "the ends of a range are numbers", f"write for example {path}=0:0.5") from None
 
 
 @dataclass(frozen=True)
@@ -257,7 +257,9 @@ def _reachable(spec: RunSpec, kinds: Mapping[str, Domain]) -> dict[str, Knob]:
             try:
                 part = kinds_at(parent)[kind]()
             except ValidationError:
-                raise InputError(path, f"{kind!r} needs values of its own and can't be searched") from None
+                raise InputError(
+                    path, f"{kind!r} needs values of its own and can't be searched", "search others"
+                ) from None
             known |= {k.path: k for k in walk(part, f"{parent}.") if k.path not in known}
     return known
 

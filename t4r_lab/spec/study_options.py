@@ -192,7 +192,9 @@ def _constraint(text: str) -> Constraint:
         metric, comparison, bound = found[1], found[2], float(found[3])
     except ValueError:
         raise InputError(
-            f"constraint {shortened(text)}", "expected metric<=number or metric>=number, such as ece<=0.05"
+            f"constraint {shortened(text)}",
+            "is no bound of a metric",
+            "write metric<=number or metric>=number, such as ece<=0.05",
         ) from None
     return Constraint(f"{metric}{comparison}{bound:g}", metric, bound, 1 if comparison == "<=" else -1)
 

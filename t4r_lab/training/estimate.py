@@ -253,7 +253,7 @@ def serve() -> None:
         try:
             answer = to_json(estimate(RunSpec.parse(read_json(line, "spec"))))
         except InputError as error:
-            answer = {"error": [error.path, error.problem, error.remedy]}
+            answer = {"error": error.parts}
         except BaseException as error:  # a panic of polars is no Exception
             answer = {"failed": f"{type(error).__name__}: {' '.join(str(error).split())}"}
         print(json.dumps(answer), file=out, flush=True)

@@ -13,9 +13,11 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from statistics import mean
+from typing import IO
 
 from t4r_lab import tracking
 from t4r_lab.base import homes, processors, retries, system
+from t4r_lab.base.documents import read_json
 from t4r_lab.base.errors import InputError
 from t4r_lab.base.reports import OnReport, Progress, Remark, Started, TrialEnded
 from t4r_lab.base.urls import shown
@@ -323,6 +325,12 @@ def _progress(asked: Asked, trials: list[Trial], minutes: float | None) -> Progr
     return Progress("searching", sum(t.state in COUNTED for t in trials), asked.wanted or 0, "trials")
 
 
+def _lines(file: IO[str]) -> list[str]:
+    """The lines that a process has written to `file` so far."""
+    file.seek(0)
+    return file.read().strip().splitlines()
+
+
 class _Worker:
     """A worker process here, started again when it is killed."""
 
@@ -339,11 +347,12 @@ class _Worker:
         orders = Orders(self.study.name, self.study.store.url, str(self.home), self.name, seed)
         package = str(Path(__file__).parent.parent.parent)
         path = os.pathsep.join([package, os.environ.get("PYTHONPATH", "")])
-        self.said = tempfile.TemporaryFile("w+")  # noqa: SIM115 (closed when the worker has ended)
+        # closed when the worker has ended
+        self.said, self.answer = tempfile.TemporaryFile("w+"), tempfile.TemporaryFile("w+")  # noqa: SIM115
         self.process = subprocess.Popen(
             COMMAND,
             stdin=subprocess.PIPE,
-            stdout=subprocess.DEVNULL,
+            stdout=self.answer,
             stderr=self.said,
             start_new_session=system.OWN_SESSION,
             env={**os.environ, **self.limits, "PYTHONPATH": path},
@@ -360,7 +369,7 @@ class _Worker:
         Raises
         ------
         InputError
-            with what it said, if it ended by a fault.
+            its own, if it ended by one.
         """
         code = self.process.poll()
         if code is None:
@@ -368,10 +377,9 @@ class _Worker:
         if code == 0:
             return False
         self.study.lose(self.name)
-        self.said.seek(0)
-        said = self.said.read().strip().splitlines()
-        if code == 2 and said:
-            raise InputError("", said[-1].removeprefix("error: "))
+        said, answer = _lines(self.said), _lines(self.answer)
+        if code == 2 and answer:
+            raise InputError(*read_json(answer[-1], f"worker {self.index}"))
         if self._ended() > self.ended:
             self.starts = 0
         if self.starts >= MOST_STARTS or code > 0:
@@ -391,6 +399,7 @@ class _Worker:
     def wait(self) -> None:
         self.process.wait()
         self.said.close()
+        self.answer.close()
         # where the storage is away, the trial will be given up for want of signs of life
         with suppress(Exception), retries.at_once():
             self.study.lose(self.name, stopped=True)

@@ -80,7 +80,9 @@ class Leader:
         connection.close()
         if leader_of(self.store, self.name) == self.sign:  # the server doesn't know yet that the connection broke
             raise Away(
-                f"study {self.name!r}", f"{shown(self.store.url)} still keeps the lock of a connection that broke"
+                f"study {self.name!r}",
+                f"{shown(self.store.url)} still keeps the lock of a connection that broke",
+                "try again in a while",
             )
         raise self.led()
 

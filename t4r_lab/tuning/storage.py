@@ -202,15 +202,22 @@ def _locked(path: Path) -> Iterator[None]:
 # ── what a storage says ─────────────────────────────────────────────────────────────────────────
 
 REFUSALS = {
-    "28P01": "it refuses this user or password; fix them in the address (an @ in them is written %40)",
-    "28000": "it lets this user not in from here; let its administrator add both (CREATE ROLE, pg_hba.conf)",
-    "3D000": "there is no such database; create it (CREATE DATABASE), or fix its name",
-    "42501": "this user may not do that; let its administrator GRANT ALL ON SCHEMA public TO the user (of a database: "
-    "GRANT CONNECT ON DATABASE)",
-    "53300": "it takes no more connections; start fewer workers, or raise the limit (ALTER ROLE … CONNECTION LIMIT, "
-    "max_connections)",
-    "53100": "its disk is full; free some space there, then go on",
-    "25006": "it can only be read; give the address of the main server",
+    "28P01": ("it refuses this user or password", "fix them in the address (an @ in them is written %40)"),
+    "28000": (
+        "it lets this user not in from here",
+        "let its administrator add both (CREATE ROLE, pg_hba.conf)",
+    ),
+    "3D000": ("there is no such database", "create it (CREATE DATABASE), or fix its name"),
+    "42501": (
+        "this user may not do that",
+        "let its administrator GRANT ALL ON SCHEMA public TO the user (of a database: GRANT CONNECT ON DATABASE)",
+    ),
+    "53300": (
+        "it takes no more connections",
+        "start fewer workers, or raise the limit (ALTER ROLE … CONNECTION LIMIT, max_connections)",
+    ),
+    "53100": ("its disk is full", "free some space there, then go on"),
+    "25006": ("it can only be read", "give the address of the main server"),
 }
 """SQLSTATE → what it means here, and what to do."""
 FAILURES = (
@@ -260,8 +267,9 @@ def _refusal(url: str, error: BaseException) -> InputError:
     why, where = hushed(first_line(_origin(error)), url), f"storage {shown(url)}"
     if homes.disk_is_full(error):
         return Unusable(where, "the disk is full", "free some space, then start the study again")
-    if how := REFUSALS.get(_state(error)):
-        return Unusable(where, f"{how} ({why})")
+    if refusal := REFUSALS.get(_state(error)):
+        problem, remedy = refusal
+        return Unusable(where, f"{problem} ({why})", remedy)
     if url.startswith("sqlite"):
         if "readonly" in why or "unable to open" in why:
             return Unusable(where, "it can't be written", f"fix its permissions, or set {homes.VARIABLE}")

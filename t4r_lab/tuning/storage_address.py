@@ -28,15 +28,23 @@ def address(home: Path, storage: str | None) -> str:
     if (file := sqlite_path(storage)) is not None:
         given = storage.partition(":///")[2]
         if given in ("", ":memory:") or given.startswith("file:") or "?" in given:
-            raise InputError(f"storage {storage}", "expected sqlite:////path/of/a/file.db (a ? in it is written %3F)")
+            raise InputError(
+                f"storage {storage}", "names no file", "write sqlite:////path/of/a/file.db (a ? in it is written %3F)"
+            )
         return sqlite_url(file)
     url = re.sub(r"^postgres(ql)?(\+psycopg)?://", "postgresql+psycopg://", storage)
     if not url.startswith("postgresql+psycopg://"):
-        raise InputError(f"storage {shown(storage)}", f"expected {FORM}, or nothing for a file")
+        raise InputError(
+            f"storage {shown(storage)}", "is no address of a storage", f"write {FORM}, or nothing for a file"
+        )
     place, _, query = url.partition("://")[2].partition("?")
     server = re.sub("^[^:/]*(:[^@]*)?@", "", place)
     if "@" in server or any("=" not in pair for pair in query.split("&") if query):
-        raise InputError(f"storage {shown(storage)}", "an @, / or ? in user or password is written %40, %2F or %3F")
+        raise InputError(
+            f"storage {shown(storage)}",
+            "has a character that parts an address",
+            "write an @, / or ? in user or password as %40, %2F or %3F",
+        )
     if re.search(r":(?!\d*(,|$))", re.sub(r"\[.*?]", "", server.partition("/")[0])):
-        raise InputError(f"storage {shown(storage)}", "its port is no number", f"expected {FORM}")
+        raise InputError(f"storage {shown(storage)}", "its port is no number", f"write {FORM}")
     return url

@@ -27,7 +27,6 @@ from t4r_lab.base.documents import read_json
 from t4r_lab.base.errors import InputError, is_panic
 from t4r_lab.base.files import scratch
 from t4r_lab.base.retries import Away
-from t4r_lab.base.terminal import say
 from t4r_lab.runs import guard
 from t4r_lab.spec import RunSpec
 from t4r_lab.spec.study_options import Plan
@@ -225,14 +224,15 @@ def as_text(orders: Orders) -> str:
 
 
 def main() -> int:
-    """Work by the orders on stdin."""
+    """Work by the orders on standard input; the parts of the user's mistake are the answer on standard output."""
     text = sys.stdin.read()
+    out, sys.stdout = sys.stdout, sys.stderr
     system.stop_as_interrupted()
     try:
         # whoever started it has reached the storage
         work(Orders(**read_json(text, "orders")), retries.SECONDS)
     except InputError as error:
-        say(f"error: {error}")
+        print(json.dumps(error.parts), file=out, flush=True)
         return 2
     return 0
 

@@ -248,7 +248,7 @@ def test_a_missing_events_file(tmp_path: Path, capsys: pytest.CaptureFixture[str
         (["recommend", "tiny", "--sessions", "none.csv"], "no such file"),
         (["recommend", "tiny", "--sessions", "GOOD", "--out", "x.xls"], "use .csv, .tsv or .parquet"),
         (["recommend", "tiny", "--sessions", "GOOD", "--out", "nowhere/x.csv"], "does not exist"),
-        (["recommend", "tiny", "--sessions", "GOOD", "-k", "0"], "must be at least 1"),
+        (["recommend", "tiny", "--sessions", "GOOD", "-k", "0"], "k: 0 is less than 1"),
         (["describe", "nowhere"], "no such folder"),
         (["jobs", "stop"], "which job?"),
         (["jobs", "stop", "x"], "no such job"),

@@ -15,7 +15,7 @@ from t4r_lab.data import Dataset
 from t4r_lab.data.pipeline.describe import left_out
 from t4r_lab.data.pipeline.inspection import inspect
 from t4r_lab.data.pipeline.prepare import PrepareOptions, prepare
-from t4r_lab.data.read.raw_table import Table
+from t4r_lab.data.read.readers import Table
 
 EVENTS = pl.DataFrame(
     {
@@ -114,4 +114,4 @@ def test_the_command_line_says_it_alike(tmp_path: Path, capsys: pytest.CaptureFi
     features = json.loads(capsys.readouterr().out)["profile"]["features"]
     assert (features["brand"]["scope"], features["shelf"]["scope"]) == ("item", "event")
     assert main.main([*words, "--scopes", "brand"]) == 2
-    assert "expected COLUMN=VALUE, for example --scopes brand=item" in capsys.readouterr().err
+    assert "expected COLUMN=VALUE; write for example --scopes brand=item" in capsys.readouterr().err

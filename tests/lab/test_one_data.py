@@ -153,7 +153,7 @@ def test_a_spec_from_elsewhere_is_on_its_own_data_or_on_the_present_ones() -> No
     assert d.spec.data.path == "b"
     d.clone(other, "run", ("c", C))
     assert d.spec.data.path == "c" and d.schema is C and d.valid
-    with pytest.raises(InputError, match="chosen in Data"):
+    with pytest.raises(InputError, match="choose them in Data"):
         d.set("data.path", "a")
 
 
@@ -366,7 +366,7 @@ def test_of_two_that_are_opened_the_last_is_used_whatever_becomes_of_the_other(
             waiting.append("b")
             until(lambda: not waiting)
         elif path.name == "gone":
-            raise InputError("gone", "no such folder")
+            raise InputError("gone", "no such folder", "choose another")
         return summarize(path)
 
     monkeypatch.setattr(source, "summarize", slow)
@@ -405,6 +405,6 @@ def test_data_prepared_anew_or_removed_by_others_are_noticed(lab: Lab) -> None:
     until(lambda: "no data yet" in lab._header.value)
     assert "no such folder" in lab.data.error and lab.architecture.train.disabled
     lab.train()
-    assert "Choose a dataset in Data" in lab.jobs.refusal
+    assert "choose a dataset in Data" in lab.jobs.refusal
     lab.data.choice.value = str(lab.home / "data" / "b")
     until(lambda: lab.data.summary is not None and lab.data.summary.name == "b")

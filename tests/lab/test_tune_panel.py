@@ -76,7 +76,7 @@ def test_the_form_makes_the_plan_that_the_command_line_makes(draft: Draft) -> No
     assert Plan.of(spec, options).comparable() == expected.comparable()
     assert (options.trials, name, storage) == (7, "small", None)
     form.storage.value = "mysql://host/db"
-    assert "expected postgresql://" in form._message.value
+    assert "write postgresql://" in form._message.value
     assert form.start.disabled
     form.storage.value = "postgresql://lab@host/db"
     form.start.click()
@@ -95,7 +95,7 @@ def test_a_preset_ticks_its_own_knobs(draft: Draft, preset: str) -> None:
     ("path", "value", "said"),
     [
         ("objectives", "ndcg@5, ecee", "did you mean &#x27;ece&#x27;"),
-        ("constraints", "ece", "expected metric&lt;=number"),
+        ("constraints", "ece", "write metric&lt;=number"),
     ],
 )
 def test_what_cannot_be_judged_is_said_at_once(draft: Draft, path: str, value: str, said: str) -> None:

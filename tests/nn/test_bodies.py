@@ -96,7 +96,7 @@ def test_own_layers_follow_their_formulas(config: Any, causal: bool) -> None:
 def test_transformer_xl_is_refused_with_what_to_use() -> None:
     with pytest.raises(InputError, match=r"left the `transformers` library.*use xlnet"):
         TransfoXLConfig.build(d_model=16, n_head=2, n_layer=1, total_seq_length=20)
-    with pytest.raises(InputError, match=r"model\.body: Transformer-XL left"):
+    with pytest.raises(InputError, match=r"model\.body\.kind: Transformer-XL left"):
         RunSpec.parse({"data": {"path": "x"}, "model": {"body": {"kind": "transfo-xl"}}})
 
 

@@ -176,10 +176,10 @@ def test_a_policy_is_made_from_each_part_of_the_spec_with_its_knobs() -> None:
 @pytest.mark.parametrize(
     ("make", "words"),
     [
-        (lambda: PermutationLM(1.5), r"masking\.probability: 1.5 must lie in \[0, 1\]"),
-        (lambda: PermutationLM(max_span_length=0), r"masking\.max_span_length: 0 must be at least 1"),
+        (lambda: PermutationLM(1.5), r"masking\.probability: 1.5 is outside of \[0, 1\]"),
+        (lambda: PermutationLM(max_span_length=0), r"masking\.max_span_length: 0 is less than 1"),
         (lambda: ReplacedItems(-0.1), "between 0 and 1"),
-        (lambda: ReplacedItems(weight=-1.0), r"masking\.weight: -1.0 must not be negative"),
+        (lambda: ReplacedItems(weight=-1.0), r"masking\.weight: -1.0 is negative"),
         (lambda: ReplacedItems(discriminator="own"), "'shared' or 'separate'"),
         (lambda: ReplacedItems(temperature=0.0), "above 0"),
     ],

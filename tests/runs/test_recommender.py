@@ -148,7 +148,7 @@ def test_sessions_without_the_item_column_are_refused(world: tuple[Path, str, Da
     home, run_id, _ = world
     with pytest.raises(InputError, match="column 'item_id' is missing"):
         recommend(run_id, pd.DataFrame({"session_id": [1], "thing": [2]}), home=home)
-    with pytest.raises(InputError, match="must be at least 1"):
+    with pytest.raises(InputError, match="k: 0 is less than 1"):
         recommend(run_id, pd.DataFrame({"item_id": [2]}), 0, home=home)
 
 

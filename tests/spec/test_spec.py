@@ -27,7 +27,7 @@ DATA = {"data": {"path": "x"}}
         ({**DATA, "train": {"epochs": 0}}, "train.epochs: 0 is wrong: input should be greater than or equal to 1"),
         ({**DATA, "train": {"schedule": "linaer"}}, "train.schedule: 'linaer' is not a choice; did you mean 'linear'?"),
         ({**DATA, "train": {"monitor": "ndcg@5"}}, "train.monitor: 'ndcg@5' is not computed"),
-        ({**DATA, "evaluation": {"cutoffs": [0]}}, "evaluation: cutoffs [0] must be different whole numbers"),
+        ({**DATA, "evaluation": {"cutoffs": [0]}}, "evaluation.cutoffs: [0] are not different whole numbers from 1 up"),
         ({**DATA, "model": {"body": {"kind": "gpt3"}}}, "model.body.kind: unknown kind 'gpt3'; did you mean 'gpt2'?"),
         ({**DATA, "model": {"body": {"d_model": 3}}}, "model.body.kind: needs a kind; choose from: xlnet, gpt2"),
         (

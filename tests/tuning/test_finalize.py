@@ -129,7 +129,7 @@ def _ndcg(home: Path, run: str) -> float:
         (["tune", "SPEC", "--trials", "0"], "trials: '0' is wrong"),
         (["tune", "SPEC", "--sampler", "tpee"], "invalid choice"),
         (["tune", "SPEC", "--sampler", "grid", "--trials", "2"], "the grid has 5 points, more than 2 trials"),
-        (["tune", "SPEC", "--storage", "mysql://host/db"], "expected postgresql://"),
+        (["tune", "SPEC", "--storage", "mysql://host/db"], "write postgresql://"),
         (["tune", "SPEC", "--set", "data.path=nowhere"], "no such folder"),
         (["tune", "SPEC", "--trial", "3"], "did you mean '--trials'?"),
         (["worker", "--study", "none"], "no such study"),

@@ -290,7 +290,7 @@ def test_a_trial_fails_alone_with_its_reason(data: Path, tmp_path: Path, monkeyp
         1: throw(trial.Diverged("the training loss is not finite")),
         2: throw(RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried")),
         3: throw(MemoryError()),
-        4: throw(InputError("features", "too wide")),
+        4: throw(InputError("features", "too wide", "use fewer")),
         5: throw(ZeroDivisionError("division by zero")),
         6: throw(pl.exceptions.PanicException("index out of bounds")),  # to Python no Exception
     }
@@ -555,7 +555,7 @@ def test_what_waits_within_what_waits_is_made_again_with_it(monkeypatch: pytest.
     def inner() -> str:
         tries["inner"] += 1
         if tries["inner"] < 3:
-            raise Away("", "away")
+            raise Away("storage", "away", "wait")
         return "there"
 
     def outer() -> str:
@@ -579,17 +579,20 @@ def test_what_waits_within_what_waits_is_made_again_with_it(monkeypatch: pytest.
 @pytest.mark.parametrize(
     ("given", "words"),
     [
-        ("postgresql://lab:hu@shed@host/db", r"postgresql://lab:\*\*\*@host/db: an @, / or \? in .* is written %40"),
-        ("postgresql://lab:hu@sh/ed@host/db", "is written %40, %2F or %3F"),
-        ("postgresql://lab:hu@sh?ed@host/db", "is written %40, %2F or %3F"),
+        (
+            "postgresql://lab:hu@shed@host/db",
+            r"postgresql://lab:\*\*\*@host/db: has a character that parts an address; write an @, / or \? in .* as %40",
+        ),
+        ("postgresql://lab:hu@sh/ed@host/db", "as %40, %2F or %3F"),
+        ("postgresql://lab:hu@sh?ed@host/db", "as %40, %2F or %3F"),
         ("postgresql://lab:hushed/db", r"postgresql://lab:\*\*\*/db: its port is no number"),
         ("postgresql://lab:hushed@host:x/db", "its port is no number"),
-        ("lab:hushed@host/db", r"lab:\*\*\*@host/db: expected postgresql://"),
-        ("host=h password=hushed", r"host=h password=\*\*\*: expected postgresql://"),
-        ("sqlite:///:memory:", "expected sqlite:////path"),
-        ("sqlite:///file:studies.db?uri=true", "expected sqlite:////path"),
-        ("sqlite:///studies.db?timeout=5", "expected sqlite:////path"),
-        ("sqlite:///", "expected sqlite:////path"),
+        ("lab:hushed@host/db", r"lab:\*\*\*@host/db: is no address of a storage; write postgresql://"),
+        ("host=h password=hushed", r"host=h password=\*\*\*: is no address of a storage; write postgresql://"),
+        ("sqlite:///:memory:", "write sqlite:////path"),
+        ("sqlite:///file:studies.db?uri=true", "write sqlite:////path"),
+        ("sqlite:///studies.db?timeout=5", "write sqlite:////path"),
+        ("sqlite:///", "write sqlite:////path"),
     ],
 )
 def test_an_address_that_would_be_read_as_another_is_refused(

@@ -49,10 +49,14 @@ class Generator:
     def __post_init__(self) -> None:
         if self.n_items <= SUCCESSORS or not 1 <= self.n_categories <= self.n_items:
             raise InputError(
-                f"n_items {self.n_items} and n_categories {self.n_categories}", f"give more than {SUCCESSORS} items"
+                "n_items",
+                f"{self.n_items} items in {self.n_categories} categories make no shop",
+                f"give more than {SUCCESSORS} items, and from 1 category to one for each",
             )
         if self.follow < 0 or self.stay < 0 or self.follow + self.stay > 1:
-            raise InputError("", f"follow {self.follow} and stay {self.stay} are probabilities that sum to 1 at most")
+            raise InputError(
+                "follow", f"{self.follow} and stay {self.stay} are no two probabilities", "let them sum to 1 at most"
+            )
 
     # the shop -----------------------------------------------------------------------------------
 

@@ -121,7 +121,9 @@ def _parquet(
     try:
         frame = read_parquet(spec.path)
     except (OSError, *REFUSALS) as error:
-        raise InputError(where, f"{spec.path}: not a Parquet file ({first_line(error)})") from None
+        raise InputError(
+            where, f"{spec.path}: not a Parquet file ({first_line(error)})", "save it as Parquet"
+        ) from None
     lists = [n for n, t in frame.schema.items() if isinstance(t, (pl.List, pl.Array))]
     rest = [n for n in frame.columns if n not in lists]
     keys = [n for n in rest if n in usual] or rest

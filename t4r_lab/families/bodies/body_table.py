@@ -66,7 +66,7 @@ GONE = dict.fromkeys(
 
 def _transfo_xl(sizes: Sizes) -> Any:
     """Transformer-XL (Dai et al., 2019) left `transformers`."""
-    raise InputError("", *GONE["transfo-xl"])
+    raise InputError("TransfoXLConfig", *GONE["transfo-xl"])
 
 
 TransfoXLConfig = Configuration("TransfoXLConfig", AttentionLayers, _transfo_xl)
@@ -82,7 +82,7 @@ CONFIGURATIONS = {
 def _not_gone(content: Any) -> Any:
     kind = content.get("kind") if isinstance(content, dict) else None
     if isinstance(kind, str) and kind.lower() in GONE:
-        raise InputError("", *GONE[kind.lower()])
+        raise InputError("kind", *GONE[kind.lower()])
     return content
 
 

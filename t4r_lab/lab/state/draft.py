@@ -88,10 +88,14 @@ class Draft(tr.HasTraits):
         Raises
         ------
         InputError
-            with the `obstacle`.
+            while data are awaited or missing, and for the first of the `errors`.
         """
-        if self.obstacle:
-            raise InputError("", self.obstacle)
+        if self.waiting:
+            raise InputError("", self.waiting, "wait until it is done")
+        if self.schema is None:
+            raise InputError("", "there are no data yet", "choose a dataset in Data first")
+        for path, text in self.errors.items():
+            raise InputError(path, text, "fix it in Architecture")
         return self.spec
 
     # edits --------------------------------------------------------------------------------------
@@ -103,7 +107,7 @@ class Draft(tr.HasTraits):
     def update(self, edits: dict[str, Any]) -> None:
         """Edit several values that are to be checked together."""
         if DATA in edits:
-            raise InputError(DATA, "other data are chosen in Data, which opens them")
+            raise InputError(DATA, "an edit of the spec opens no other data", "choose them in Data")
         if set(edits) != {"name"}:
             self.preset = ""
         changes = {**self.pending, **edits}

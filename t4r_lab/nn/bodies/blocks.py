@@ -111,7 +111,9 @@ class SequentialBlock(nn.Module):
         self.blocks = nn.ModuleList(blocks)
         for block in blocks:
             if isinstance(block, nn.RNNBase) and not block.batch_first:
-                raise InputError("", f"{type(block).__name__} must be made with batch_first=True: blocks map (B, T, D)")
+                raise InputError(
+                    type(block).__name__, "blocks map (B, T, D), it does (T, B, D)", "make it with batch_first=True"
+                )
         if inputs.masking is not None:
             _refuse_masking(blocks, inputs.masking.kind)
         self.output_dim = self._probe()

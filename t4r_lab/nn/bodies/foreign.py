@@ -42,9 +42,9 @@ def make_foreign(config: Any) -> tuple[nn.Module, tuple[str, ...]]:
         if argument not in inspect.signature(model.forward).parameters:
             raise InputError(f"body {kind!r}", f"{type(model).__name__} takes no {argument} ({purpose})", REMEDY)
     try:
-        causal = _try(model)
-    except InputError as error:
-        raise InputError(f"body {kind!r}", f"{type(model).__name__} {error}", REMEDY) from None
+        causal = _try(model, kind)
+    except InputError:
+        raise
     except Exception as error:
         raise InputError(
             f"body {kind!r}", f"{type(model).__name__} can't read {EVENTS} events ({first_line(error)})", REMEDY
@@ -52,8 +52,9 @@ def make_foreign(config: Any) -> tuple[nn.Module, tuple[str, ...]]:
     return model, CAUSAL if causal else BOTH_WAYS
 
 
-def _try(model: Any) -> bool:
+def _try(model: Any, kind: str) -> bool:
     """Whether the model is causal. Freezes what gets no gradient; InputError if it doesn't give what a body must."""
+    name = type(model).__name__
     width = model.get_input_embeddings().embedding_dim
     events = torch.randn(2, EVENTS, width, generator=torch.Generator().manual_seed(0))
     valid = torch.ones(2, EVENTS, dtype=torch.long)
@@ -66,7 +67,8 @@ def _try(model: Any) -> bool:
 
     first = read(events, valid)
     if first.shape[:2] != events.shape[:2]:
-        raise InputError("", f"gives {tuple(first.shape)} for {tuple(events.shape)}, not one vector per event")
+        shapes = f"{tuple(first.shape)} for {tuple(events.shape)}"
+        raise InputError(f"body {kind!r}", f"{name} gives {shapes}, not one vector per event", REMEDY)
     first.square().sum().backward()
     for parameter in model.parameters():
         if parameter.grad is None:
@@ -76,7 +78,7 @@ def _try(model: Any) -> bool:
         padding = torch.zeros(2, 2, dtype=torch.long)
         wider = read(torch.cat([events, 10 * events[:, :2]], 1), torch.cat([valid, padding], 1))[:, :EVENTS]
         if (wider - first).abs().max() > TOLERANCE:
-            raise InputError("", "lets padding change what it gives for events")
+            raise InputError(f"body {kind!r}", f"{name} lets padding change what it gives for events", REMEDY)
         changed = torch.cat([events[:, :-1], 10 * events[:, :1]], 1)
         difference = (read(changed, valid) - first)[:, :-1].abs().max()
     model.train(training)

@@ -61,7 +61,7 @@ class NextItemPredictionTask(nn.Module):
         if isinstance(loss, CrossEntropy):
             label_smoothing = loss.label_smoothing
         if temperature <= 0:
-            raise InputError("", f"temperature {temperature} must be above 0, for example 1.0")
+            raise InputError("temperature", f"{temperature} is not above 0", "use for example 1.0")
         self.weight_tying, self.temperature = weight_tying, temperature
         self._loss, self.dropout = loss or CrossEntropy(), Dropout(dropout)
         precision = self._loss.precision if isinstance(self._loss, CrossEntropy) else "float32"
@@ -385,7 +385,7 @@ def _weights(word: str, count: int, given: Sequence[float] | None) -> tuple[floa
         raise InputError(f"{word}_weights", f"{len(given)} weights for {count} {word}s", "give one for each")
     weights = (1.0,) * count if given is None else tuple(float(w) for w in given)
     if min(weights) < 0 or not max(weights) > 0:
-        raise InputError(f"{word}_weights", f"{list(weights)} must be 0 or more, and one of them above 0")
+        raise InputError(f"{word}_weights", f"{list(weights)} weigh nothing", "give 0 or more, and one of them above 0")
     return weights
 
 

@@ -18,7 +18,7 @@ class Dropout(nn.Dropout):
 
     def __init__(self, p: float = 0.5) -> None:
         if not 0 <= p <= 1:
-            raise InputError("", f"dropout {p} must lie in [0, 1], for example 0.1")
+            raise InputError("dropout", f"{p} is outside of [0, 1]", "use for example 0.1")
         super().__init__(p)
 
     def forward(self, input: Tensor) -> Tensor:

@@ -30,7 +30,7 @@ class FullSoftmax:
 
     def __post_init__(self) -> None:
         if not 0 <= self.label_smoothing < 1:
-            raise InputError("", f"label_smoothing {self.label_smoothing} must lie in [0, 1), for example 0.1")
+            raise InputError("label_smoothing", f"{self.label_smoothing} is outside of [0, 1)", "use for example 0.1")
 
     def __call__(self, queries: Tensor, weight: Tensor, bias: Tensor, labels: Tensor, temperature: float) -> Tensor:
         """Mean over cases, a scalar; 0 without any.

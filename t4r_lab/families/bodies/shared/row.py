@@ -75,7 +75,7 @@ class Configuration:
         fields = self.knobs.model_fields
         chosen = {name: fields[name].get_default() if value is None else value for name, value in given.items()}
         if not 0 <= chosen["dropout"] <= 1:
-            raise InputError("", f"dropout {dropout} must lie in [0, 1], for example 0.1")
+            raise InputError("dropout", f"{dropout} is outside of [0, 1]", "use for example 0.1")
         check_heads(n_head, d_model)
         return self.make(Sizes(d_model, n_head, n_layer, total_seq_length, **chosen))
 
