@@ -31,7 +31,16 @@ HOUSE: tuple[dict[str, Wing], ...] = (
         )
     },
     {"spec": (("spec",),)},
-    {"data": (("data.read",), ("data.sessions",), ("data.prepared",), ("data.pipeline",), ("data",))},
+    {
+        "data": (
+            ("data.read",),
+            ("data.formats",),
+            ("data.sessions",),
+            ("data.prepared",),
+            ("data.pipeline",),
+            ("data",),
+        )
+    },
     {
         "nn": (("nn.metrics",), ("nn.losses", "nn"), ("nn.inputs",), ("nn.bodies",), ("nn.heads",)),
         "tracking": (("tracking",),),

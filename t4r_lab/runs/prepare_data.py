@@ -13,8 +13,8 @@ from t4r_lab.base.reports import OnReport, silent
 from t4r_lab.spec.preparation import PrepareOptions
 
 if TYPE_CHECKING:
+    from t4r_lab.data.formats.readers import Source
     from t4r_lab.data.prepared.dataset import Dataset
-    from t4r_lab.data.read.readers import Source
 
 NAMED = 5
 """Runs that a refusal names."""

@@ -182,7 +182,8 @@ def test_the_advice_of_a_refusal_works(
 # ── none is forgotten ───────────────────────────────────────────────────────────────────────────
 
 MODULES = (
-    "read.readers", "read.delimited", "read.dialect", "read.json_lines", "read.compression", "sessions.column_roles",
+    "formats.readers", "formats.json_format", "formats.parquet_format", "read.file_format", "read.delimited",
+    "read.dialect", "read.json_lines", "read.compression", "sessions.column_roles",
     "sessions.session_rows", "pipeline.feature_columns", "pipeline.split",
 )  # fmt: skip
 ELSEWHERE = {

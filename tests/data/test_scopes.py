@@ -15,7 +15,7 @@ from t4r_lab.data import Dataset
 from t4r_lab.data.pipeline.describe import left_out
 from t4r_lab.data.pipeline.inspection import inspect
 from t4r_lab.data.pipeline.prepare import PrepareOptions, prepare
-from t4r_lab.data.read.readers import Table
+from t4r_lab.data.read.raw_table import Table
 
 EVENTS = pl.DataFrame(
     {

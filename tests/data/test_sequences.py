@@ -11,7 +11,7 @@ import pytest
 
 from t4r_lab.base.errors import InputError
 from t4r_lab.data.pipeline.prepare import prepare
-from t4r_lab.data.read.readers import Table
+from t4r_lab.data.read.raw_table import Table
 from t4r_lab.data.sessions.session_rows import unrolled
 from t4r_lab.spec import RunSpec
 from t4r_lab.spec.preparation import PrepareOptions

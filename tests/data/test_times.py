@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from t4r_lab.base.errors import InputError
 from t4r_lab.data.pipeline.prepare import PrepareOptions, prepare
 from t4r_lab.data.pipeline.split_checks import findings
-from t4r_lab.data.read.readers import Table
+from t4r_lab.data.read.raw_table import Table
 from t4r_lab.data.read.times import seconds, time_form
 
 NOON = datetime(2026, 1, 31, 12, 0, 5, tzinfo=UTC)

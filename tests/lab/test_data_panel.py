@@ -19,7 +19,7 @@ from t4r_lab.base.reports import Progress
 from t4r_lab.data.pipeline.inspection import Reading, inspect
 from t4r_lab.data.pipeline.prepare import PrepareOptions, prepare
 from t4r_lab.data.pipeline.split_checks import Finding, findings
-from t4r_lab.data.read.readers import Table
+from t4r_lab.data.read.raw_table import Table
 from t4r_lab.lab.app import Lab
 from t4r_lab.lab.panels.data.data_panel import DataPanel
 from t4r_lab.lab.panels.data.preparation_panel import Preparing

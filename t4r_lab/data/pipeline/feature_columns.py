@@ -12,7 +12,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from t4r_lab.base.errors import InputError
-from t4r_lab.data.read.readers import Table
+from t4r_lab.data.read.raw_table import Table
 from t4r_lab.data.read.times import time_form, to_seconds
 from t4r_lab.data.read.values import ColumnType, Odd, numbers, texts, type_of, unreadable, without_words
 from t4r_lab.data.sessions.codes import MISSING, Codes, comparable, constant_by, factorize

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from t4r_lab.base.errors import InputError
 from t4r_lab.data.pipeline.feature_columns import Columns, Feature, find_features
 from t4r_lab.data.read.dialect import USUAL
-from t4r_lab.data.read.readers import Table, without_missing
+from t4r_lab.data.read.raw_table import Table, without_missing
 from t4r_lab.data.read.times import seconds, time_form
 from t4r_lab.data.read.values import odd_words
 from t4r_lab.data.sessions.codes import factorize

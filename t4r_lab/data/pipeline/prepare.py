@@ -13,6 +13,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from t4r_lab.base.reports import OnReport, Progress, silent
+from t4r_lab.data.formats.readers import Source
 from t4r_lab.data.pipeline.encoding import Encoded, encode
 from t4r_lab.data.pipeline.feature_columns import Columns, find_features
 from t4r_lab.data.pipeline.profile import make_profile
@@ -22,7 +23,7 @@ from t4r_lab.data.pipeline.split_checks import split_figures
 from t4r_lab.data.prepared.dataset import Dataset
 from t4r_lab.data.prepared.folder import ENDINGS, VERSION, check_target, write_sessions, written_whole
 from t4r_lab.data.prepared.vocabulary import FOLDER, SESSIONS
-from t4r_lab.data.read.readers import Source, Table, without_missing
+from t4r_lab.data.read.raw_table import Table, without_missing
 from t4r_lab.data.read.values import ColumnType, save_types, type_of
 from t4r_lab.data.sessions.arrays import PARTS, Sessions, ranges
 from t4r_lab.data.sessions.column_roles import Roles

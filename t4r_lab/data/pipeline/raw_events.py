@@ -13,9 +13,10 @@ import polars as pl
 from numpy.typing import NDArray
 
 from t4r_lab.base.errors import InputError
+from t4r_lab.data.formats.readers import Source, read_events, read_file
 from t4r_lab.data.pipeline.feature_columns import aligned
 from t4r_lab.data.read.frames import to_polars
-from t4r_lab.data.read.readers import Source, Table, read_events, read_file, stacked, without_missing
+from t4r_lab.data.read.raw_table import Table, stacked, without_missing
 from t4r_lab.data.read.times import By, seconds, time_form
 from t4r_lab.data.sessions.codes import factorize
 from t4r_lab.data.sessions.column_roles import Roles, check_ids, check_names, find_roles

@@ -14,9 +14,10 @@ from numpy.typing import NDArray
 from t4r_lab.base.checksums import check_seal, seal
 from t4r_lab.base.documents import read_json
 from t4r_lab.base.errors import InputError, did_you_mean
+from t4r_lab.data.formats.readers import PLAIN, read_file
 from t4r_lab.data.read.dialect import NoHeader
 from t4r_lab.data.read.frames import REFUSALS, Frame, read_parquet, refusing, to_polars
-from t4r_lab.data.read.readers import PLAIN, Table, read_file
+from t4r_lab.data.read.raw_table import Table
 from t4r_lab.data.read.times import form_like, seconds
 from t4r_lab.data.read.values import ColumnType, decide, load_types, numbers, texts, type_of
 from t4r_lab.data.sessions.arrays import Sessions

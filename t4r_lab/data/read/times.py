@@ -10,7 +10,7 @@ from typing import Literal
 import polars as pl
 
 from t4r_lab.base.errors import InputError, first_line
-from t4r_lab.data.read.readers import Table
+from t4r_lab.data.read.raw_table import Table
 
 FIRST_YEAR, LAST_YEAR = 1990, 2100
 """Years in which events are thought possible, unless the form of the times is said."""

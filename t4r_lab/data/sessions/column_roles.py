@@ -11,7 +11,7 @@ import polars as pl
 
 from t4r_lab.base.errors import InputError, did_you_mean
 from t4r_lab.data.read.dialect import USUAL, bare, is_value
-from t4r_lab.data.read.readers import Table
+from t4r_lab.data.read.raw_table import Table
 from t4r_lab.data.read.values import ColumnType, Odd, decide, texts, type_of, without_words
 from t4r_lab.spec.preparation import PrepareOptions
 

@@ -10,7 +10,7 @@ import polars as pl
 from t4r_lab.base.errors import InputError
 from t4r_lab.data.read.delimited import HISTORY
 from t4r_lab.data.read.dialect import USUAL
-from t4r_lab.data.read.readers import Table
+from t4r_lab.data.read.raw_table import Table
 from t4r_lab.data.sessions.column_roles import find
 from t4r_lab.schema.columns import PADDING, Schema
 from t4r_lab.spec.preparation import PrepareOptions

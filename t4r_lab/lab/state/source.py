@@ -23,7 +23,7 @@ from t4r_lab.spec.preparation import PrepareOptions
 
 if TYPE_CHECKING:
     from t4r_lab.data.read.frames import Frame
-    from t4r_lab.data.read.readers import Table
+    from t4r_lab.data.read.raw_table import Table
     from t4r_lab.runs.analyze import Analysis, Case, Cases
     from t4r_lab.tracking.pages import Server
 
@@ -77,7 +77,7 @@ def frames(names: Mapping[str, Any]) -> dict[str, str]:
 
 def read(raw: Raw, options: Mapping[str, Any]) -> Table:
     """The raw events of a file, taken apart as the options say, or of a data frame of the notebook."""
-    from t4r_lab.data.read.readers import read_events
+    from t4r_lab.data.formats.readers import read_events
 
     if not raw.frame:
         return read_events(Path(raw.path).expanduser(), PrepareOptions.parse(options))

@@ -1,0 +1,126 @@
+"""Raw tables of events, of files of every form and of data frames."""
+
+from __future__ import annotations
+
+import codecs
+from collections.abc import Sequence
+from importlib import import_module
+from pathlib import Path
+from pkgutil import iter_modules
+from typing import TypeAlias
+
+import polars as pl
+
+import t4r_lab.data.formats as formats
+from t4r_lab.base.errors import InputError
+from t4r_lab.data.read.compression import damaged, is_parquet, opened
+from t4r_lab.data.read.file_format import Format
+from t4r_lab.data.read.frames import Frame, to_polars
+from t4r_lab.data.read.raw_table import Table, stacked
+from t4r_lab.spec.preparation import PrepareOptions
+
+Source: TypeAlias = "str | Path | Frame"
+PLAIN = PrepareOptions()
+HEAD = 1 << 20
+"""Bytes by which a text file is recognized."""
+
+
+def _formats() -> list[Format]:
+    """Of each module beside this one that is a format, in the order in which they are asked."""
+    names = [module.name for module in iter_modules(formats.__path__) if module.name.endswith("_format")]
+    rows: list[Format] = [import_module(f"{formats.__name__}.{name}").FORMAT for name in names]
+    return sorted(rows, key=lambda format: format.order)
+
+
+FORMATS = _formats()
+
+
+def read_events(source: Source | Sequence[str | Path], how: PrepareOptions = PLAIN) -> Table:
+    """Events from a file, several files of one kind, or a frame.
+
+    Parameters
+    ----------
+    how: how a file is taken apart (`READING`).
+
+    Raises
+    ------
+    InputError
+        for a missing, empty or unreadable file, naming the line where one can be named.
+    """
+    if isinstance(source, (str, Path)):
+        return read_file(Path(source), how)
+    if isinstance(source, Sequence):
+        tables = [read_file(Path(path), how) for path in source]
+        if not tables:
+            raise InputError("events", "no file is given", "name at least one")
+        for table in tables[1:]:
+            if set(table.frame.columns) != set(tables[0].frame.columns):
+                raise InputError(
+                    table.where, f"its columns are not those of {tables[0].where}", "give files of one kind"
+                )
+        return tables[0] if len(tables) == 1 else stacked(tables)
+    frame = to_polars(source, "events")
+    if frame.is_empty():
+        raise InputError("events", "the data frame is empty", "give at least two sessions")
+    return Table(frame)
+
+
+def read_table(path: str | Path) -> pl.DataFrame:
+    """A file of new sessions with names above its columns, for `Vocabulary.encode`; `Vocabulary.read` takes any."""
+    return read_file(Path(path)).frame
+
+
+def read_file(path: Path, how: PrepareOptions = PLAIN) -> Table:
+    """One file by its first bytes and lines."""
+    try:
+        if path.is_dir():
+            raise InputError(path, "is a folder", "name the files in it")
+        if not path.is_file():
+            raise InputError(path, "no such file", "check the path")
+        if path.stat().st_size == 0:
+            raise InputError(path, "the file is empty", "give a file with events")
+        head = [] if is_parquet(path) else _head(path)
+        format = next(format for format in FORMATS if format.recognizes(path, head, how))
+        format.check(path, how)
+        return format.read(path, head, how)
+    except OSError as error:
+        raise damaged(path, error) from None
+
+
+def write_table(frame: object, path: str | Path) -> None:
+    """Write a pandas frame as CSV, TSV or Parquet by the ending; with None only check that it could be."""
+    path = Path(path)
+    if path.suffix not in (".csv", ".tsv", ".parquet"):
+        raise InputError(path, f"unknown ending {path.suffix!r}", "use .csv, .tsv or .parquet")
+    if not path.absolute().parent.is_dir():
+        raise InputError(path, f"the folder {path.parent} does not exist", "make it first")
+    if frame is None:
+        return
+    temporary = path.with_name(f".{path.name}.part")
+    try:
+        if path.suffix == ".parquet":
+            pl.from_pandas(frame).write_parquet(temporary)
+        else:
+            pl.from_pandas(frame).write_csv(temporary, separator="\t" if path.suffix == ".tsv" else ",")
+        temporary.replace(path)
+    except OSError as error:
+        raise InputError(path, f"cannot be written ({error.strerror})", "choose another --out") from None
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _head(path: Path) -> list[str]:
+    """The first lines that aren't blank. A cut inside a character is no error: the whole file is read later."""
+    with opened(path) as file:
+        start = file.read(HEAD)
+    if start.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        raise InputError(path, "is text in UTF-16", "save it as UTF-8")
+    if b"\0" in start:
+        raise InputError(path, "not a text file", "give CSV, TSV, JSON lines, Parquet or RecBole's atomic files")
+    lines = start.decode("utf-8-sig", errors="replace").split("\n")
+    if len(start) == HEAD and len(lines) > 1:
+        del lines[-1]  # cut off
+    lines = [line.removesuffix("\r") for line in lines if line.strip()]
+    if not lines:
+        raise InputError(path, "the file is empty", "give a file with events")
+    return lines[:50]
