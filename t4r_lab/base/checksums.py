@@ -60,7 +60,7 @@ def seal(folder: Path) -> None:
 
 
 def check_seal(folder: Path, remedy: str) -> None:
-    """Hold a folder against what `seal` wrote; one that an earlier version wrote has no sums, and passes.
+    """Hold a folder against what `seal` wrote.
 
     Raises
     ------
@@ -68,12 +68,12 @@ def check_seal(folder: Path, remedy: str) -> None:
         naming the first file that isn't as it was written, the sums' own included.
     """
     path = folder / CHECKSUMS
-    if not path.is_file():
-        return
     try:
         sums = from_json(read_json(path.read_text(encoding="utf-8"), str(path)))
     except (KeyError, TypeError, ValueError, AttributeError):
         raise InputError(path, "is corrupt", remedy) from None
+    except FileNotFoundError:
+        raise InputError(path, "is missing", remedy) from None
     except OSError as error:
         raise InputError(path, f"cannot be read ({error.strerror})", "check its permissions") from None
     hold_against(folder, sums, remedy)

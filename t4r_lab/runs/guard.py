@@ -94,7 +94,7 @@ def runs(home: Path) -> list[tracking.RunRow]:
 def _mark_if_dead(home: Path, row: tracking.RunRow) -> bool:
     lock = Path(row.folder) / LOCK
     # a lock tells of those who see the same folder: this machine's processes, and whoever shares the home's own record
-    ours = row.host == homes.host() or (not tracking.server() and (not row.host or lock.is_relative_to(home)))
+    ours = row.host == homes.host() or (not tracking.server() and lock.is_relative_to(home))
     if not ours:
         return False
     gone = lock.is_relative_to(home) and not lock.exists()  # nobody can go on with it

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Literal, get_args
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, model_validator
 
 from t4r_lab.base.errors import InputError
 from t4r_lab.families.knobs import Part, knob
@@ -124,12 +124,6 @@ class NextItem(Part):
     )
     weight_tying: bool = knob(True, "use the item embedding as output weights (Inan et al., 2017)")
     dropout: float = _head_dropout()
-
-    @field_validator("loss", mode="before")
-    @classmethod
-    def _kind_may_be_left_out(cls, loss: Any) -> Any:
-        """Specs written when cross-entropy was the only loss name no kind."""
-        return {"kind": "cross_entropy", **loss} if isinstance(loss, dict) else loss
 
 
 class _Label(Part):

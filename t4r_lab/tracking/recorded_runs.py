@@ -42,7 +42,7 @@ class RunRow:
     folder: str = ""
     """of its checkpoints"""
     host: str = ""
-    """the machine that it trained on; unknown of earlier versions"""
+    """the machine that it trained on"""
     warnings: dict[str, list[str]] = field(default_factory=dict)
     """train, valid or test → what the user should doubt"""
 

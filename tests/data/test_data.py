@@ -16,6 +16,7 @@ import pytest
 from t4r_lab.base.errors import InputError
 from t4r_lab.data.pipeline.prepare import PrepareOptions, prepare
 from t4r_lab.data.prepared.dataset import Dataset
+from t4r_lab.data.prepared.folder import VERSION
 from tests import ROOT
 
 SHARED = ROOT.parent / "shared" / "data"
@@ -326,6 +327,14 @@ def test_a_missing_or_damaged_file_is_named(tmp_path: Path, name: str) -> None:
     path.unlink()
     with pytest.raises(InputError, match=name):
         Dataset.open(folder)
+
+
+@pytest.mark.parametrize("version", [VERSION - 1, VERSION + 1])
+def test_a_folder_of_another_format_is_refused(tmp_path: Path, version: int) -> None:
+    manifest = prepare(events(), tmp_path / "d", PrepareOptions(**ROLES)).path / "manifest.json"
+    manifest.write_text(json.dumps({**json.loads(manifest.read_text()), "version": version}))
+    with pytest.raises(InputError, match=rf"format version {version}, this t4r-lab reads {VERSION}; prepare the data"):
+        Dataset.open(tmp_path / "d")
 
 
 def test_a_foreign_file_and_a_foreign_folder_are_refused(tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ from t4r_lab.baselines.counts import Successors
 from t4r_lab.data.pipeline.prepare import PrepareOptions, prepare
 from t4r_lab.data.pipeline.synthetic import Generator
 from t4r_lab.data.prepared.dataset import Dataset
-from t4r_lab.data.prepared.folder import MANIFEST, VERSION, read_sessions, write_sessions, written_whole
+from t4r_lab.data.prepared.folder import MANIFEST, read_sessions, write_sessions, written_whole
 from t4r_lab.data.sessions import arrays as module
 from t4r_lab.data.sessions.arrays import Sessions, Texts
 from t4r_lab.schema.columns import Column, Schema
@@ -132,35 +132,6 @@ def test_ids_are_made_when_asked_for(tmp_path: Path) -> None:
     assert ids[np.array([5, 2])].tolist() == [whole[5], whole[2]]
     assert ids[:4].tolist() == whole[:4]
     assert np.asarray(ids).tolist() == pl.Series(ids).to_list() == whole
-
-
-def test_a_folder_of_the_first_version_is_still_read(tmp_path: Path) -> None:
-    new = prepare(Generator().events(300), tmp_path / "new", PrepareOptions(targets=["purchase"]))
-    with written_whole(tmp_path / "old", new.manifest.split) as out:
-        for path in [p for p in new.path.iterdir() if p.name != MANIFEST and p.suffix != ".arrow"]:
-            (shutil.copytree if path.is_dir() else shutil.copy)(path, out / path.name)
-        for part in ("train", "valid", "test"):
-            as_the_first_version_wrote(new.part(part), out / f"{part}.parquet")
-    manifest = tmp_path / "old" / MANIFEST
-    manifest.write_text(manifest.read_text().replace(f'"version": {VERSION}', '"version": 1'))
-    old = Dataset.open(tmp_path / "old")
-    for part in ("train", "valid", "test"):
-        was, found = new.part(part), old.part(part)
-        assert found.ids.tolist() == was.ids.tolist()
-        np.testing.assert_array_equal(found.offsets, was.offsets)
-        np.testing.assert_array_equal(found.target_start, was.target_start)
-        for kind in ("values", "context"):
-            assert getattr(found, kind).keys() == getattr(was, kind).keys()
-            for name, column in getattr(was, kind).items():
-                np.testing.assert_array_equal(getattr(found, kind)[name], column)
-
-
-def as_the_first_version_wrote(sessions: Sessions, path: Path) -> None:
-    cuts = sessions.offsets[1:-1]
-    lists = {n: pl.Series(n, [c.tolist() for c in np.split(v, cuts)]) for n, v in sessions.values.items()}
-    kinds = {n: pl.List(pl.Series(v[:1]).dtype) for n, v in sessions.values.items()}
-    columns = {"session": sessions.ids.tolist(), "target_start": sessions.target_start, **sessions.context, **lists}
-    pl.DataFrame(columns).cast(kinds).write_parquet(path)
 
 
 @pytest.mark.parametrize("slab", [1, 7, 10**9])

@@ -210,14 +210,11 @@ def test_repeated_events_are_counted_before_they_are_dropped(tmp_path: Path) -> 
 # ── faces ───────────────────────────────────────────────────────────────────────────────────────
 
 
-def test_describe_says_the_checks_and_older_folders_are_told(tmp_path: Path) -> None:
+def test_describe_says_the_checks(tmp_path: Path) -> None:
     data = given(tmp_path, [(s, i, 1e6 + i) for s in (3, 200) for i in (4, 1)])
     text = " ".join(describe(data).split())  # lines are wrapped
     for found in findings(data.profile):
         assert found.words in text and found.remedy in text
-    older = {key: value for key, value in data.profile.items() if key != "split_checks"}
-    (only,) = findings(older)
-    assert (only.level, only.remedy) == ("note", "prepare it again")
 
 
 def test_the_same_item_at_the_same_time_in_another_session_is_no_repeat(tmp_path: Path) -> None:

@@ -228,7 +228,9 @@ def test_types_are_kept_and_given_words_with_them(tmp_path: Path) -> None:
         (tmp_path / "types.json").write_text(broken)
         with pytest.raises(InputError, match=r"types\.json"):
             load_types(tmp_path)
-    assert load_types(tmp_path / "nothing") == {}
+    (tmp_path / "types.json").unlink()
+    with pytest.raises(InputError, match=r"types\.json"):
+        load_types(tmp_path)
 
 
 # ── prepared ────────────────────────────────────────────────────────────────────────────────────
@@ -387,15 +389,6 @@ def _shards(tmp_path: Path) -> list[Path]:
     header, t = ["session_id", "item_id", "timestamp", "price"], 1_700_000_000
     rows = [[str(s), str(i), str(t + 100 * s + i), str(i)] for s in range(3, 9) for i in range(40, 44)]
     return [write(tmp_path / "more.csv", [header, *rows], 0, ",", "\n")]
-
-
-def test_folders_of_earlier_versions_open(tmp_path: Path) -> None:
-    data = prepare(events(tmp_path, size=["38.0", "38.5"]), tmp_path / "out", LOO)
-    (data.path / "vocabulary" / "types.json").unlink()
-    vocabulary = type(data.vocabulary).open(data.path)
-    assert vocabulary.types == {}
-    new = pl.DataFrame({"session_id": [1, 1], "item_id": [3, 6], "size": [38.0, 38.5]})
-    assert vocabulary.encode(new).lengths.tolist() == [2]
 
 
 # ── frames ──────────────────────────────────────────────────────────────────────────────────────

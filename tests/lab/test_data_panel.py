@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import threading
 from collections.abc import Iterator
@@ -18,7 +17,7 @@ from t4r_lab.base.errors import InputError
 from t4r_lab.base.reports import Progress
 from t4r_lab.data.pipeline.inspection import Reading, inspect
 from t4r_lab.data.pipeline.prepare import PrepareOptions, prepare
-from t4r_lab.data.pipeline.split_checks import Finding, findings
+from t4r_lab.data.pipeline.split_checks import Finding
 from t4r_lab.data.read.raw_table import Table
 from t4r_lab.lab.app import Lab
 from t4r_lab.lab.panels.data.data_panel import DataPanel
@@ -480,18 +479,6 @@ def test_plots_show_every_event_and_session(tmp_path: Path) -> None:
     x, y, rank, count = (np.array([float(v.replace(",", "")) for v in column]) for column in zip(*ranks, strict=True))
     for at, value in ((x, rank), (y, count)):  # straight in the logarithm
         assert np.abs(np.polyval(np.polyfit(np.log(value), at, 1), np.log(value)) - at).max() < 0.1
-
-
-def test_an_older_folder_opens_and_says_what_it_lacks(tmp_path: Path) -> None:
-    known = json.loads((small_data(tmp_path / "shop") / "profile.json").read_text())
-    for key in ("split_checks", "time", "popularity"):
-        known.pop(key)
-    for feature in known["features"].values():
-        feature.pop("rows", None)
-    schema = Schema(columns=(Column(name="item_id", kind="categorical", role="item", size=41),))
-    html = profile(DataSummary(tmp_path, schema, known, (), findings(known)))
-    assert "Not known of these data: item popularity, events over time." in html
-    assert "prepare it again" in html
 
 
 def test_text_of_the_data_is_escaped_in_the_profile(tmp_path: Path) -> None:

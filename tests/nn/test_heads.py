@@ -126,7 +126,10 @@ def test_scores_of_items_follow_the_formula(tied: bool) -> None:
     expected = hidden @ table[1:].T + task.bias
     torch.testing.assert_close(plain.score(batch), expected)
     assert (task.items is plain.head.body.inputs.item_embedding) == tied
-    for head, scale in (({"temperature": 0.5}, 2.0), ({"loss": {"label_smoothing": 0.3}}, 1.0)):
+    for head, scale in (
+        ({"temperature": 0.5}, 2.0),
+        ({"loss": {"kind": "cross_entropy", "label_smoothing": 0.3}}, 1.0),
+    ):
         other = made(**head)
         other.load_state_dict(plain.state_dict())
         torch.testing.assert_close(other.score(batch), expected * scale)

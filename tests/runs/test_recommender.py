@@ -156,7 +156,7 @@ def test_sessions_without_the_item_column_are_refused(world: tuple[Path, str, Da
     "name", ["model/model.safetensors", "model/spec.json", "model/schema.json", "data/items.parquet"]
 )
 def test_a_changed_file_of_a_run_is_refused(world: tuple[Path, str, Dataset], name: str) -> None:
-    """One bit is enough; a run without checksums, of an earlier version, is taken as it is."""
+    """One bit is enough."""
     home, run_id, _ = world
     path = tracking.artifacts(home, run_id) / name
     sums, content = path.with_name("checksums.json"), path.read_bytes()
@@ -172,6 +172,9 @@ def test_a_changed_file_of_a_run_is_refused(world: tuple[Path, str, Dataset], na
         with pytest.raises(InputError, match=r"checksums\.json"):
             Recommender.open(run_id, home=home)
         sums.unlink()
+        with pytest.raises(InputError, match=r"checksums\.json: is missing; .*train the run again"):
+            Recommender.open(run_id, home=home)
+        sums.write_bytes(written)
         assert Recommender.open(run_id, home=home)
     finally:
         path.write_bytes(content)

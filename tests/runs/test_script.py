@@ -74,7 +74,11 @@ CASES: dict[str, dict[str, Any]] = {
         ]
     },
     "labels alone": {"heads": [{"kind": "binary", "column": "purchase"}]},
-    "calibrated": {"heads": [{"loss": {"label_smoothing": 0.1}, "temperature": 0.5, "fit_temperature": True}]},
+    "calibrated": {
+        "heads": [
+            {"loss": {"kind": "cross_entropy", "label_smoothing": 0.1}, "temperature": 0.5, "fit_temperature": True}
+        ]
+    },
     "towers": {
         "towers": [
             {"inputs": {"features": {"item_id": {"dim": 4}, "text": TEXT}}, "body": tiny("gpt2")},

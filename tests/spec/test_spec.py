@@ -60,7 +60,10 @@ DATA = {"data": {"path": "x"}}
             "visible; lower it to 19 or raise data.max_length",
         ),
         (
-            {**DATA, "model": {"heads": [{"kind": "next_item", "loss": {"label_smoothing": 2}}]}},
+            {
+                **DATA,
+                "model": {"heads": [{"kind": "next_item", "loss": {"kind": "cross_entropy", "label_smoothing": 2}}]},
+            },
             "model.heads.0.loss.label_smoothing: 2 is wrong",
         ),
         (

@@ -109,7 +109,7 @@ def test_a_machine_ends_its_own_runs_alone(home: Path, data: Path, monkeypatch: 
     assert status() == "KILLED"
 
 
-def test_a_run_of_an_earlier_version_which_names_no_host_is_left_alone(home: Path, data: Path) -> None:
+def test_a_run_that_names_no_host_is_left_alone(home: Path, data: Path) -> None:
     from t4r_lab.data.prepared.dataset import Dataset
 
     record = tracking.start(home, small_spec(data, name="old"), Dataset.open(data), home / "jobs" / "y")

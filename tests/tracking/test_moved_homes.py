@@ -86,7 +86,7 @@ def test_the_pages_and_the_registry_of_mlflow_find_all_at_the_new_place(original
     assert "spec.yaml" in [file.path for file in client.list_artifacts(version.run_id)]
 
 
-def test_a_run_of_an_earlier_version_has_its_whole_path_and_is_resumed_too(original: Path, copy: Path) -> None:
+def test_a_run_with_the_whole_path_of_its_folder_is_resumed_too(original: Path, copy: Path) -> None:
     with closing(sqlite3.connect(copy / "mlflow.db")) as base, base:
         query = "UPDATE tags SET value = ? || value WHERE key = 't4r.folder' AND value LIKE 'jobs/%'"
         assert base.execute(query, [f"{original}/"]).rowcount == 2

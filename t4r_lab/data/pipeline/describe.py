@@ -10,6 +10,7 @@ from t4r_lab.base.terminal import clean_line, table, wrapped
 from t4r_lab.data.pipeline.split_checks import findings
 from t4r_lab.data.prepared.dataset import Dataset
 from t4r_lab.data.read.values import odd_words
+from t4r_lab.schema.columns import Column
 
 BARS = " ▁▂▃▄▅▆▇█"
 
@@ -18,11 +19,11 @@ def describe(dataset: Dataset) -> str:
     """Parts, columns, session lengths, popularity, what was left out, and the checks of the split."""
     profile = dataset.profile
     lines = [f"{dataset.path}  ({dataset.schema.n_items:,} items, digest {dataset.digest[:12]})", ""]
-    if reading := profile.get("reading"):
+    if reading := profile["reading"]:
         lines += [*reading, ""]
     parts = [[n, *(f"{p[what]:,}" for what in ("sessions", "events", "items"))] for n, p in profile["parts"].items()]
     lines += [table(["part", "sessions", "events", "items"], parts, [1, 2, 3]), ""]
-    lines += [table(["column", "role", "kind", "scope", ""], [_column(column, profile) for column in dataset.schema])]
+    lines += [table(["column", "role", "kind", "scope", ""], [_column(column) for column in dataset.schema])]
     lines += [wrapped(f"  {clean_line(line)}", 4) for line in as_text(profile)]
     return "\n".join([*lines, *(wrapped(line, 20) for line in _figures(profile)), *_notes(profile)])
 
@@ -79,11 +80,11 @@ def as_text(profile: Mapping[str, Any]) -> list[str]:
     >>> as_text({"columns_as_text": {"age": [["old", 2]]}})[0].partition(";")[0]
     "column 'age' is text: nearly all values are numbers, but not 'old' (2)"
     """
-    found = profile.get("columns_as_text", {})  # earlier versions don't say
-    return [f"column {name!r} is text: {odd_words(tuple((v, n) for v, n in odd))}" for name, odd in found.items()]
+    columns = profile["columns_as_text"].items()
+    return [f"column {name!r} is text: {odd_words(tuple((v, n) for v, n in odd))}" for name, odd in columns]
 
 
-def _column(column: Any, profile: dict[str, Any]) -> list[str]:
+def _column(column: Column) -> list[str]:
     detail = [f"{column.size:,} ids"] if column.size else []
     if column.kind == "continuous" and column.role == "feature":
         detail = [f"mean {column.mean:.3g}, deviation {column.std:.3g}"]

@@ -21,7 +21,7 @@ from t4r_lab.data.pipeline.raw_events import Events, read, side_tables, users_of
 from t4r_lab.data.pipeline.split import Split, split_sessions
 from t4r_lab.data.pipeline.split_checks import split_figures
 from t4r_lab.data.prepared.dataset import Dataset
-from t4r_lab.data.prepared.folder import ENDINGS, VERSION, check_target, write_sessions, written_whole
+from t4r_lab.data.prepared.folder import check_target, part_file, write_sessions, written_whole
 from t4r_lab.data.prepared.vocabulary import FOLDER, SESSIONS
 from t4r_lab.data.read.raw_table import Table, without_missing
 from t4r_lab.data.read.values import ColumnType, save_types, type_of
@@ -271,7 +271,7 @@ def _reading(raw: Events, columns: Columns, options: PrepareOptions) -> Reading:
 def _write(folder: Path, content: Content, reading: Reading, options: PrepareOptions) -> None:
     """Sessions, schema, and how to read new events; raw events are no argument, since memory has to be free of them."""
     for name, sessions in content.parts.items():
-        write_sessions(sessions, folder / f"{name}.{ENDINGS[VERSION]}")
+        write_sessions(sessions, folder / part_file(name))
     content.schema.save(folder / "schema.json")
     sessions_as = {
         "gap_minutes": options.gap_minutes,

@@ -143,12 +143,7 @@ class Finding:
 
 def findings(profile: Mapping[str, Any]) -> tuple[Finding, ...]:
     """Every check of the split of a prepared folder, from its profile."""
-    figures = profile.get("split_checks")
-    if figures is None:
-        return (
-            Finding("note", "the split was not checked: an earlier version prepared this folder", "prepare it again"),
-        )
-    kind, options = profile["split"], profile["options"]
+    figures, kind, options = profile["split_checks"], profile["split"], profile["options"]
     keeps = (options["unseen_items"] or ("keep" if kind == "leave_one_out" else "drop")) == "keep"
     if kind == "given":  # every item of the other file is known
         keeps = keeps or not profile["left_out"].get("unseen_item_events")

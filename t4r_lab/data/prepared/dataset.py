@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from t4r_lab.base.documents import read_json
 from t4r_lab.base.errors import InputError, did_you_mean
-from t4r_lab.data.prepared.folder import Manifest, check_folder, read_sessions
+from t4r_lab.data.prepared.folder import Manifest, check_folder, part_file, read_sessions
 from t4r_lab.data.prepared.vocabulary import Vocabulary
 from t4r_lab.data.read.frames import Frame
 from t4r_lab.data.sessions.arrays import PARTS, Sessions, join
@@ -87,7 +87,7 @@ class Dataset:
             raise InputError(name, "no such part of the data", did_you_mean(name, (*PARTS, BEFORE_TEST)))
         if name not in self._parts:
             self._parts[name] = (
-                self._before_test() if name == BEFORE_TEST else read_sessions(self.path / self.manifest.part(name))
+                self._before_test() if name == BEFORE_TEST else read_sessions(self.path / part_file(name))
             )
         return self._parts[name]
 

@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import polars as pl
 import pyarrow as pa
 import pyarrow.ipc
 
@@ -22,13 +21,10 @@ from t4r_lab.base.checksums import Sums, from_json, hold_against, measure, to_js
 from t4r_lab.base.documents import read_json
 from t4r_lab.base.errors import InputError
 from t4r_lab.base.files import left_behind, scratch, sweep
-from t4r_lab.data.read.frames import read_parquet
 from t4r_lab.data.sessions.arrays import PARTS, Sessions, Texts
 
 FORMAT = "t4r-lab prepared data"
 VERSION = 2
-ENDINGS = {1: "parquet", 2: "arrow"}
-"""Of the parts' files, by the format's version: those of the first one aren't read from where they lie."""
 MANIFEST = "manifest.json"
 OLD = ".old"
 """Ends the name of data that are being replaced."""
@@ -45,11 +41,11 @@ class Manifest:
     files: Sums
     digest: str
     split: str
-    version: int
 
-    def part(self, name: str) -> str:
-        """The file of a part."""
-        return f"{name}.{ENDINGS[self.version]}"
+
+def part_file(name: str) -> str:
+    """The file of a part."""
+    return f"{name}.arrow"
 
 
 # ── Sessions ────────────────────────────────────────────────────────────────────────────────────
@@ -71,15 +67,11 @@ def write_sessions(sessions: Sessions, path: Path) -> None:
 
 
 def read_sessions(path: Path) -> Sessions:
-    """What `write_sessions` wrote, or an earlier version as Parquet.
+    """What `write_sessions` wrote.
 
-    The arrays of an Arrow file are the file itself, mapped: what is read of them is in memory only as long as there
-    is room. Parquet is read whole.
+    The arrays are the file itself, mapped: what is read of them is in memory only as long as there is room.
     """
-    if path.suffix == ".parquet":
-        batch = read_parquet(path).to_arrow(compat_level=pl.CompatLevel.oldest()).combine_chunks().to_batches()[0]
-    else:
-        batch = pa.ipc.open_file(pa.memory_map(str(path))).get_batch(0)
+    batch = pa.ipc.open_file(pa.memory_map(str(path))).get_batch(0)
     columns = dict(zip(batch.schema.names, batch.columns, strict=True))
     ids, target_start = columns.pop("session"), columns.pop("target_start")
     lists = {name: column for name, column in columns.items() if pa.types.is_large_list(column.type)}
@@ -252,12 +244,12 @@ def read_manifest(folder: Path) -> Manifest:
         if content["format"] != FORMAT:
             raise ValueError
         version = int(content["version"])
-        manifest = Manifest(from_json(content["files"]), str(content["digest"]), str(content["split"]), version)
+        manifest = Manifest(from_json(content["files"]), str(content["digest"]), str(content["split"]))
     except (ValueError, KeyError, TypeError, AttributeError):
         raise InputError(path, "is not a manifest of prepared data", "prepare the data again") from None
     except OSError as error:
         raise InputError(path, f"cannot be read ({error.strerror})", "check its permissions") from None
-    if version not in ENDINGS:
+    if version != VERSION:
         raise InputError(path, f"has format version {version}, this t4r-lab reads {VERSION}", "prepare the data again")
     return manifest
 
@@ -272,7 +264,7 @@ def check_folder(folder: Path) -> Manifest:
     """
     manifest, again = read_manifest(folder), "prepare the data again"
     listed, there = set(manifest.files), _files(folder) - {MANIFEST}
-    required = {*REQUIRED, *(manifest.part(name) for name in PARTS)}
+    required = {*REQUIRED, *map(part_file, PARTS)}
     for name in sorted((listed | required) - there):
         raise InputError(folder / name, "is missing", again)
     for name in sorted(there - listed):

@@ -15,11 +15,12 @@ from t4r_lab.base.checksums import check_seal, seal
 from t4r_lab.base.documents import read_json
 from t4r_lab.base.errors import InputError, did_you_mean
 from t4r_lab.data.formats.readers import PLAIN, read_file
+from t4r_lab.data.prepared.folder import MANIFEST
 from t4r_lab.data.read.dialect import NoHeader
 from t4r_lab.data.read.frames import REFUSALS, Frame, read_parquet, refusing, to_polars
 from t4r_lab.data.read.raw_table import Table
 from t4r_lab.data.read.times import form_like, seconds
-from t4r_lab.data.read.values import ColumnType, decide, load_types, numbers, texts, type_of
+from t4r_lab.data.read.values import ColumnType, load_types, numbers, texts
 from t4r_lab.data.sessions.arrays import Sessions
 from t4r_lab.data.sessions.codes import factorize
 from t4r_lab.data.sessions.session_rows import named_as_trained, unrolled
@@ -49,7 +50,8 @@ class Vocabulary:
             if a file is missing or damaged.
         """
         folder = Path(folder)
-        check_seal(folder, REMEDY)
+        if not (folder / MANIFEST).is_file():  # a prepared folder has its sums there
+            check_seal(folder, REMEDY)
         schema = Schema.load(folder / "schema.json")
         of_items = [c.name for c in schema if c.scope == "item" and c.role != "item"]
         return cls(folder, schema, _table(folder / "items.parquet", "item_id", "item", "title", "count", *of_items))
@@ -61,8 +63,7 @@ class Vocabulary:
         folder.mkdir(parents=True, exist_ok=True)
         self.schema.save(folder / "schema.json")
         self.items.write_parquet(folder / "items.parquet")
-        if (self.folder / FOLDER).is_dir():
-            shutil.copytree(self.folder / FOLDER, folder / FOLDER, dirs_exist_ok=True)
+        shutil.copytree(self.folder / FOLDER, folder / FOLDER, dirs_exist_ok=True)
         seal(folder)
 
     def values(self, column: str) -> pl.DataFrame:
@@ -111,7 +112,7 @@ class Vocabulary:
         InputError
             for a file that can't be read, or whose columns nobody has named.
         """
-        path, kept = Path(path), PrepareOptions.parse(self._made.get("reading", {}))
+        path, kept = Path(path), PrepareOptions.parse(self._made["reading"])
         try:
             table = read_file(path)
             named = table.text is None or (table.text[1].header and table.frame.width > 1)
@@ -147,7 +148,7 @@ class Vocabulary:
             wanted = self.schema.item.source or "item_id"
             raise InputError("sessions", f"column {wanted!r} is missing", did_you_mean(wanted, frame.columns))
         keys = {role: names.get(f"{role}_id") for role in ("item", "session", "user")}
-        made = PrepareOptions(**keys, gap_minutes=self._made.get("gap_minutes"))
+        made = PrepareOptions(**keys, gap_minutes=self._made["gap_minutes"])
         table = unrolled(table, made, given=True)
         frame = table.frame
         log, ids = self._sessions(table, names)
@@ -185,11 +186,11 @@ class Vocabulary:
         group, own = factorize(keys)
         time = None
         if (at := names.get("timestamp")) is not None:
-            time = seconds(table, at, form_like(table, at, made.get("time_form")), "trained").to_numpy()
-        gap = made.get("gap_minutes") if session is None and time is not None else None
+            time = seconds(table, at, form_like(table, at, made["time_form"]), "trained").to_numpy()
+        gap = made["gap_minutes"] if session is None and time is not None else None
         item = self.item_ids(frame[names["item_id"]])
         log = find_sessions(group, item, time, len(frame), None if gap is None else gap * 60)
-        if made.get("drop_repeats"):
+        if made["drop_repeats"]:
             log = log.keep_events(~log.repeats() | (log.item == PADDING))
         order = np.argsort(np.minimum.reduceat(log.row, log.offsets[:-1]), kind="stable") if len(log) else log.group
         log = log.take(order)
@@ -200,21 +201,22 @@ class Vocabulary:
 
     @cached_property
     def types(self) -> dict[str, ColumnType]:
-        """How each raw column is read, by the user's own names; empty of data that an earlier version prepared."""
+        """How each raw column is read, by the user's own names."""
         return load_types(self.folder / FOLDER)
 
     @cached_property
     def _made(self) -> dict[str, Any]:
         """How sessions were made of events."""
         path = self.folder / FOLDER / SESSIONS
-        if not path.is_file():
-            return {}
-        content: dict[str, Any] = read_json(path.read_text(encoding="utf-8"), str(path))
+        try:
+            content: dict[str, Any] = read_json(path.read_text(encoding="utf-8"), str(path))
+        except OSError:
+            raise InputError(path, "is missing or damaged", REMEDY) from None
         return content
 
     def item_ids(self, given: pl.Series) -> NDArray[np.int32]:
         """Item ids of the user's own, (N,); 0 where unknown."""
-        type = self.types.get(self.schema.item.source, type_of(self.items["item"]))
+        type = self.types[self.schema.item.source]
         return _look_up(texts(given, type), given, type, self._own_texts, self.items["item_id"], PADDING)
 
     def value_ids(self, column: Column, given: pl.Series) -> NDArray[np.int32]:
@@ -224,7 +226,7 @@ class Vocabulary:
     def _categories(self, given: pl.Series, column: Column) -> tuple[NDArray[np.int32], int]:
         """Ids of a category's values, (N,), and how many of those that are there are unknown."""
         table = self.values(column.name)
-        type = self.types.get(column.source) or decide(table["value"])[0]
+        type = self.types[column.source]
         read = texts(given, type)
         ids = _look_up(read, given, type, table["value"], table["id"], UNKNOWN)
         there = (read.is_not_null() & (read != "")).to_numpy()
@@ -237,7 +239,7 @@ class Vocabulary:
         """
         if column.kind == "categorical":
             return self._categories(given, column)
-        type = self.types.get(column.source, ColumnType("number"))
+        type = self.types[column.source]
         found = numbers(given, type).fill_null(np.nan).to_numpy()
         stored = np.where(np.isfinite(found), (found - column.mean) / column.std, 0.0)
         return stored.astype(np.float32), 0

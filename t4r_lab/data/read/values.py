@@ -361,16 +361,14 @@ def save_types(types: Mapping[str, ColumnType], folder: Path) -> None:
 
 
 def load_types(folder: Path) -> dict[str, ColumnType]:
-    """What `save_types` wrote into the folder; nothing where an earlier version wrote it.
+    """What `save_types` wrote into the folder.
 
     Raises
     ------
     InputError
-        if the file is damaged.
+        if the file is missing or damaged.
     """
     path = folder / TYPES
-    if not path.is_file():
-        return {}
     try:
         content = read_json(path.read_text(encoding="utf-8"), str(path))
         missing = tuple(map(str, content["missing"]))

@@ -133,10 +133,9 @@ def summary_words(found: Mapping[str, Any]) -> str:
     if found["kind"] != "categorical":
         q = {float(at): number(value) for at, value in (found.get("quantiles") or {}).items()}
         return f"median {q[0.5]}, middle half {q[0.25]} to {q[0.75]}, {q[0.0]} to {q[1.0]} in all" if q else "no values"
-    rows = found.get("rows")  # folders of earlier versions lack it
+    rows = found["rows"]
     shown = [
-        f"{name} ({100 * n / rows:.0f} %)" if rows else f"{name} ({n:,})"
-        for name, n in list(zip(found["top_values"], found["top"], strict=False))[:3]
+        f"{name} ({100 * n / rows:.0f} %)" for name, n in list(zip(found["top_values"], found["top"], strict=False))[:3]
     ]
     if len(found["top"]) > 3:
         shown.append("…")
