@@ -15,15 +15,12 @@ from t4r_lab.base.reports import Caution, Epoch, OnReport
 from t4r_lab.runs.compare import Cases, paired_bootstrap
 from t4r_lab.schema.columns import Schema
 from t4r_lab.spec import (
-    LABEL_METRICS,
-    Categorical,
+    NEXT_ITEM,
     CrossEntropy,
     NextItem,
-    Regression,
     RunSpec,
     SampledSoftmax,
     best_baseline,
-    head_name,
     lower_is_better,
 )
 
@@ -58,7 +55,10 @@ class LossWatch:
 
 def doubt_loss(epoch: Epoch, spec: RunSpec, schema: Schema) -> list[str]:
     """A warning where the training loss of `epoch` is far above the loss of guessing, by task."""
-    guessed = {head_name(head): _guessing(head, schema) for head in spec.model.heads if head.weight}
+    labels = [head for head in spec.model.labels if head.weight]
+    guessed = {head.column: head.guessing_loss(schema[head.column].classes) for head in labels}
+    if (items := spec.model.next_item) is not None and items.weight:
+        guessed[NEXT_ITEM] = _alike(items, schema.n_items)
     factor = max((head.weight for head in spec.model.heads), default=1.0)
     found = epoch.losses or dict.fromkeys(guessed, epoch.train_loss / factor)
     remedy = "lower train.learning_rate" + ("" if spec.train.clip_norm else ", or set train.clip_norm")
@@ -100,25 +100,12 @@ def warn(judgment: Judgment, spec: RunSpec, on_report: OnReport) -> dict[str, li
 
 def _deciding(spec: RunSpec) -> list[str]:
     """The monitored metric, and the first one of each head that is trained."""
-    first = [
-        spec.evaluation.deciding if isinstance(head, NextItem) else f"{head.column}/{LABEL_METRICS[head.kind][0]}"
-        for head in spec.model.heads
-        if head.weight
-    ]
+    first = [head.deciding(spec.evaluation.cutoffs) for head in spec.model.heads if head.weight]
     return list(dict.fromkeys([spec.monitor, *first]))
 
 
-def _guessing(head: Any, schema: Schema) -> float:
-    """The training loss of a model that has learned nothing: all items or classes alike, the mean of the numbers."""
-    if isinstance(head, NextItem):
-        return _alike(head, schema.n_items)
-    if isinstance(head, Regression):
-        return 1.0  # its squared error in deviations; absolute and Huber's are smaller
-    return math.log(schema[head.column].classes if isinstance(head, Categorical) else 2)
-
-
 def _alike(head: NextItem, n_items: int) -> float:
-    """The loss where every item has the same score; of a sampled softmax that of the full one, which it estimates."""
+    """The training loss of equal scores; of a sampled softmax that of the full one, which it estimates."""
     if isinstance(head.loss, (CrossEntropy, SampledSoftmax)):
         return math.log(n_items)
     import torch

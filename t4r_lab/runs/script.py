@@ -9,18 +9,14 @@ from typing import Any
 
 from t4r_lab.families.knobs import Part
 from t4r_lab.schema.columns import Schema
-from t4r_lab.spec import BODIES, BodySpec, Categorical, ModelSpec, NextItem, Regression, RunSpec, TowerSpec
+from t4r_lab.spec import BODIES, BodySpec, ModelSpec, NextItem, RunSpec, TowerSpec
+from t4r_lab.spec.head_specs import BESIDE_TASK, HeadSpec
 from t4r_lab.spec.input_columns import resolve, width
 from t4r_lab.training.assembly import check, label_column, label_level
 
 LINE = 100
 
 MASKINGS = {"clm": "CausalLM", "mlm": "MaskedLM", "plm": "PermutationLM", "rtd": "ReplacedItems"}
-TASKS = {
-    "binary": "BinaryClassificationTask",
-    "categorical": "CategoricalClassificationTask",
-    "regression": "RegressionTask",
-}
 
 
 def to_python(spec: RunSpec, schema: Schema) -> str:
@@ -146,19 +142,13 @@ def _heads(spec: RunSpec, schema: Schema, body: str, names: _Names) -> str:
     return "\n".join(lines)
 
 
-def _task(head: Any, schema: Schema, path: str, names: _Names) -> str:
-    if isinstance(head, NextItem):
-        return _call(names.use("NextItemPredictionTask"), _changed(head, names, without=("weight",)))
-    column = label_column(head, schema, path)
-    arguments = [_code(head.column)]
-    if isinstance(head, Categorical):
-        arguments.append(f"classes=data.schema[{_code(head.column)}].classes")
-    arguments += _changed(head, names, without=("weight", "column", "level"))
-    if label_level(head, column) != "session":
-        arguments.append('level="event"')
-    if isinstance(head, Regression):
-        arguments += [f"{name}=data.schema[{_code(head.column)}].{name}" for name in ("mean", "std")]
-    return _call(names.use(TASKS[head.kind]), arguments)
+def _task(head: HeadSpec, schema: Schema, path: str, names: _Names) -> str:
+    arguments = _changed(head, names, without=BESIDE_TASK)
+    if not isinstance(head, NextItem):
+        level = label_level(head, label_column(head, schema, path))
+        of_column = [f"{name}=data.schema[{_code(head.column)}].{name}" for name in head.of_column]
+        arguments = [_code(head.column), *of_column, *arguments, *(['level="event"'] if level == "event" else [])]
+    return _call(names.use(head.task), arguments)
 
 
 def _settings(spec: RunSpec, names: _Names) -> str:

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, get_args
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, get_args
 
 from pydantic import Field, model_validator
 
 from t4r_lab.base.errors import InputError
 from t4r_lab.families.knobs import Part, knob
-from t4r_lab.families.metrics.metric_table import metrics_of
+from t4r_lab.families.metrics.metric_table import RANK_METRICS, metrics_of
 from t4r_lab.families.metrics.shared.metric_row import LabelKind
+from t4r_lab.schema.columns import Column, Schema
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 # ── Losses of the next item ─────────────────────────────────────────────────────────────────────
 
@@ -97,6 +104,8 @@ LossSpec = Annotated[
 
 NEXT_ITEM = "next_item"
 """Name of the task that predicts the next item; a label's task is called by its column."""
+BESIDE_TASK = ("kind", "weight", "column", "level")
+"""Fields of a head that are no knobs of its task."""
 
 
 def _weight() -> float:
@@ -112,6 +121,12 @@ def _head_dropout() -> float:
 class NextItem(Part):
     """Predict the next item over the whole catalog."""
 
+    task: ClassVar[str] = "NextItemPredictionTask"
+    """what it is made by, in `t4r_lab.nn`"""
+    label: ClassVar[str | None] = None
+    title: ClassVar[str] = "next item"
+    heading: ClassVar[str] = title
+
     kind: Literal["next_item"] = "next_item"
     weight: float = _weight()
     loss: LossSpec = Field(CrossEntropy(), description="what is minimized")
@@ -125,8 +140,38 @@ class NextItem(Part):
     weight_tying: bool = knob(True, "use the item embedding as output weights (Inan et al., 2017)")
     dropout: float = _head_dropout()
 
+    @property
+    def detail(self) -> str:
+        """How the output layer is made, in a few words."""
+        return "tied" if self.weight_tying else "own weights"
+
+    @property
+    def brief(self) -> str:
+        """The head with its main knobs."""
+        return f"{self.title}{' · tied' if self.weight_tying else ''} · temperature {self.temperature:g}"
+
+    def outputs(self, schema: Schema | None) -> str:
+        """Outputs of a case: the number of items."""
+        return f"{schema.n_items:,}" if schema else "items"
+
+    def metrics(self, cutoffs: Sequence[int]) -> list[str]:
+        """Names of what is computed after each epoch, such as ``ndcg@10``."""
+        return [f"{metric}@{k}" for k in cutoffs for metric in RANK_METRICS]
+
+    def deciding(self, cutoffs: Sequence[int]) -> str:
+        """The metric that decides by default, at the last cutoff."""
+        return f"{next(iter(RANK_METRICS))}@{cutoffs[-1]}"
+
 
 class _Label(Part):
+    task: ClassVar[str]
+    """what it is made by, in `t4r_lab.nn`"""
+    of_column: ClassVar[tuple[str, ...]] = ()
+    """arguments of the task that are attributes of the label column"""
+    needs_classes: ClassVar[bool] = True
+    """whether a single value of the label leaves nothing to learn"""
+
+    kind: LabelKind
     column: str = Field(description="label column of the data, kept by `prepare --targets`", min_length=1)
     level: Literal["session", "event"] | None = knob(
         None, "one label for the session, or one for each event from the events up to it; empty: as the column is"
@@ -143,6 +188,62 @@ class _Label(Part):
             raise event_summary_refusal(self.column, self.summary)
         return self
 
+    @property
+    def label(self) -> str:
+        """The label column."""
+        return self.column
+
+    @property
+    def title(self) -> str:
+        """The head in a word."""
+        return self.column
+
+    @property
+    def heading(self) -> str:
+        """The head with its kind."""
+        return f"{self.column} · {self.kind}"
+
+    @property
+    def detail(self) -> str:
+        """Kind and summary."""
+        return f"{self.kind} · {self.summary}"
+
+    @property
+    def brief(self) -> str:
+        """The head with its main knobs."""
+        return f"{self.column} ({self.kind})"
+
+    def outputs(self, schema: Schema | None) -> str:
+        """Outputs of a case."""
+        return "1"
+
+    def metrics(self, cutoffs: Sequence[int]) -> list[str]:
+        """Names of what is computed after each epoch, such as ``purchase/auc``."""
+        return [f"{self.column}/{metric}" for metric in metrics_of(self.kind)]
+
+    def deciding(self, cutoffs: Sequence[int]) -> str:
+        """The metric that decides by default."""
+        return self.metrics(cutoffs)[0]
+
+    @staticmethod
+    def fits(column: Column) -> bool:
+        """Whether the head can predict a column."""
+        raise NotImplementedError
+
+    def values_refusal(self, low: float, high: float, whole: bool) -> tuple[str, str] | None:
+        """Problem and remedy where labels from `low` to `high` can't be predicted; `whole` of whole numbers alone."""
+        return None
+
+    def guessing_loss(self, classes: int) -> float:
+        """The training loss of a model that has learned nothing of a label of so many `classes`."""
+        raise NotImplementedError
+
+    def constant(self, labels: NDArray[np.float64], classes: int) -> NDArray[np.float64]:
+        """The best constant prediction by known `labels` (N,): () their mean, or (C,) the share of each class."""
+        import numpy as np
+
+        return np.asarray(labels.mean() if len(labels) else 0.0)
+
 
 def event_summary_refusal(column: str, summary: str) -> InputError:
     """Why an event's label has no other summary than the last position."""
@@ -153,24 +254,78 @@ def event_summary_refusal(column: str, summary: str) -> InputError:
 class Binary(_Label):
     """Predict a yes/no label, such as whether the session ends in a purchase."""
 
+    task = "BinaryClassificationTask"
+
     kind: Literal["binary"] = "binary"
+
+    @staticmethod
+    def fits(column: Column) -> bool:
+        """A column of numbers, or of two categories."""
+        return column.kind == "continuous" or column.classes == 2
+
+    def values_refusal(self, low: float, high: float, whole: bool) -> tuple[str, str] | None:
+        """Labels are 0 and 1."""
+        if whole and low >= 0 and high <= 1:
+            return None
+        return f"holds {low:g} to {high:g}, not 0 and 1", "use kind regression"
+
+    def guessing_loss(self, classes: int) -> float:
+        """Cross-entropy of one half."""
+        return math.log(2)
 
 
 class Categorical(_Label):
     """Predict a label of several classes."""
 
+    task = "CategoricalClassificationTask"
+    of_column = ("classes",)
+
     kind: Literal["categorical"] = "categorical"
+
+    @staticmethod
+    def fits(column: Column) -> bool:
+        """A column of two categories or more."""
+        return column.kind == "categorical" and column.classes >= 2
+
+    def outputs(self, schema: Schema | None) -> str:
+        """Outputs of a case: the number of classes."""
+        return str(schema[self.column].classes) if schema is not None and self.column in schema else "classes"
+
+    def guessing_loss(self, classes: int) -> float:
+        """Cross-entropy of all classes alike."""
+        return math.log(classes)
+
+    def constant(self, labels: NDArray[np.float64], classes: int) -> NDArray[np.float64]:
+        """The share of each class, (C,)."""
+        import numpy as np
+
+        return np.bincount(labels.astype(np.int64), minlength=classes) / max(len(labels), 1)
 
 
 class Regression(_Label):
     """Predict a number."""
+
+    task = "RegressionTask"
+    of_column = ("mean", "std")
+    needs_classes = False
 
     kind: Literal["regression"] = "regression"
     loss: Literal["mse", "mae", "huber"] = knob(
         "mse", "what is minimized: squared or absolute error, or Huber's with its bend at one standard deviation"
     )
 
+    @staticmethod
+    def fits(column: Column) -> bool:
+        """A column of numbers."""
+        return column.kind == "continuous"
 
+    def guessing_loss(self, classes: int) -> float:
+        """Squared error of the mean, in deviations; absolute error and Huber's are smaller."""
+        return 1.0
+
+
+LabelSpec = Binary | Categorical | Regression
+LABEL_HEADS: dict[str, type[LabelSpec]] = {"binary": Binary, "categorical": Categorical, "regression": Regression}
 HeadSpec = Annotated[NextItem | Binary | Categorical | Regression, Field(discriminator="kind")]
 
 
@@ -180,4 +335,4 @@ LABEL_METRICS = {kind: tuple(metrics_of(kind)) for kind in get_args(LabelKind)}
 
 def head_name(head: HeadSpec) -> str:
     """What the task of a head is called in reports and metrics."""
-    return NEXT_ITEM if isinstance(head, NextItem) else head.column
+    return head.label or NEXT_ITEM

@@ -14,7 +14,6 @@ from t4r_lab.base.documents import read_document, read_yaml
 from t4r_lab.base.errors import InputError, clipped, did_you_mean, shortened
 from t4r_lab.families.knobs import Knob, Part, element, variants, walk
 from t4r_lab.families.metrics.metric_table import lower_is_better
-from t4r_lab.spec.head_specs import LABEL_METRICS
 from t4r_lab.spec.sections import PLM, DataSpec, EvaluationSpec, ModelSpec, TrainSpec
 
 
@@ -64,17 +63,15 @@ class RunSpec(Part):
     @property
     def metrics(self) -> list[str]:
         """Names of everything that is computed: ``ndcg@10`` of the next item, ``purchase/auc`` of a label."""
-        return [
-            *(self.evaluation.metrics if self.model.next_item else []),
-            *(f"{head.column}/{metric}" for head in self.model.labels for metric in LABEL_METRICS[head.kind]),
-        ]
+        next_item_first = sorted(self.model.heads, key=lambda head: head.label is not None)
+        return [metric for head in next_item_first for metric in head.metrics(self.evaluation.cutoffs)]
 
     @property
     def monitor(self) -> str:
         """The validation metric that chooses the best epoch."""
         if self.train.monitor is not None:
             return self.train.monitor
-        return self.evaluation.deciding if self.model.next_item else self.metrics[0]
+        return (self.model.next_item or self.model.heads[0]).deciding(self.evaluation.cutoffs)
 
     def merit(self, metrics: Mapping[str, float]) -> float:
         """The monitored one of `metrics`, its sign turned where lower is better: the largest is the best."""

@@ -11,7 +11,7 @@ from t4r_lab.families.bodies.body_table import BodySpec, pair_refusal
 from t4r_lab.families.bodies.hugging_face.gpt2 import GPT2
 from t4r_lab.families.knobs import Part, knob
 from t4r_lab.families.metrics.metric_table import RANK_METRICS
-from t4r_lab.spec.head_specs import NEXT_ITEM, Binary, Categorical, HeadSpec, NextItem, Regression, head_name
+from t4r_lab.spec.head_specs import NEXT_ITEM, HeadSpec, LabelSpec, NextItem, head_name
 
 # ── Data ────────────────────────────────────────────────────────────────────────────────────────
 
@@ -230,9 +230,14 @@ class ModelSpec(Part):
         return self.next_item is not None and self.next_item.fit_temperature
 
     @property
-    def labels(self) -> list[Binary | Categorical | Regression]:
+    def labels(self) -> list[LabelSpec]:
         """The heads that predict labels."""
-        return [head for head in self.heads if not isinstance(head, NextItem)]
+        return list(self.labels_by_path.values())
+
+    @property
+    def labels_by_path(self) -> dict[str, LabelSpec]:
+        """The heads that predict labels, by their path in a spec."""
+        return {f"model.heads.{i}": head for i, head in enumerate(self.heads) if not isinstance(head, NextItem)}
 
 
 # ── Training and evaluation ─────────────────────────────────────────────────────────────────────
@@ -254,16 +259,6 @@ class EvaluationSpec(Part):
                 "cutoffs", f"{self.cutoffs} are not different whole numbers from 1 up", "use for example [10, 20]"
             )
         return self
-
-    @property
-    def metrics(self) -> list[str]:
-        """Names of everything that is computed, such as ``ndcg@10``."""
-        return [f"{metric}@{k}" for k in self.cutoffs for metric in RANK_METRICS]
-
-    @property
-    def deciding(self) -> str:
-        """The metric of the next item that decides by default."""
-        return f"{next(iter(RANK_METRICS))}@{self.cutoffs[-1]}"
 
 
 class TrainSpec(Part):

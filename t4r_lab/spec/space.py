@@ -13,7 +13,6 @@ from t4r_lab.base.documents import read_yaml
 from t4r_lab.base.errors import InputError, did_you_mean, shortened
 from t4r_lab.families.bodies.body_table import pair_refusal
 from t4r_lab.families.knobs import Knob, Part, knob, walk
-from t4r_lab.spec.head_specs import NextItem
 from t4r_lab.spec.run_spec import RunSpec, kinds_at
 
 GRID_POINTS = 5
@@ -186,7 +185,7 @@ def search_space(spec: RunSpec, presets: list[str], ranges: Mapping[str, Range |
     InputError
         for an unknown path, one that can't be searched, or a range outside the knob's bounds.
     """
-    head = next((i for i, h in enumerate(spec.model.heads) if isinstance(h, NextItem)), None)
+    head = next((i for i, h in enumerate(spec.model.heads) if h.label is None), None)
     preset = [path.replace(HEAD, f"model.heads.{head}") for name in presets for path in SEARCH_PRESETS[name]]
     asked: dict[str, Range | None] = {**dict.fromkeys(preset), **ranges}
     kinds = {path: _kind_domain(spec, path, asked) for path in asked if path.endswith(".kind")}

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 from t4r_lab.base.checksums import check_seal, seal
 from t4r_lab.base.errors import InputError, did_you_mean, first_line
 from t4r_lab.schema.columns import Column, Schema
-from t4r_lab.spec import Binary, Categorical, ModelSpec, NextItem, Regression, RunSpec, TowerSpec, event_summary_refusal
+from t4r_lab.spec import ModelSpec, NextItem, RunSpec, TowerSpec, event_summary_refusal
+from t4r_lab.spec.head_specs import BESIDE_TASK, LABEL_HEADS, HeadSpec, LabelSpec
 from t4r_lab.spec.input_columns import missing, resolve, width
 
 if TYPE_CHECKING:
@@ -45,10 +46,8 @@ def refusals(spec: RunSpec, schema: Schema) -> dict[str, InputError]:
         refused = refused or _refused(own, partial(resolve, part.inputs, schema, part.body.d_model))
         for path, error in refused.items():
             found[prefix + path.removeprefix(own)] = error.at(prefix + error.path.removeprefix(own))
-    for index, head in enumerate(spec.model.heads):
-        if not isinstance(head, NextItem):
-            path = f"model.heads.{index}"
-            found |= _refused(path, partial(label_column, head, schema, path))
+    for path, head in spec.model.labels_by_path.items():
+        found |= _refused(path, partial(label_column, head, schema, path))
     return found
 
 
@@ -61,7 +60,7 @@ def _refused(path: str, attempt: Callable[[], object]) -> dict[str, InputError]:
     return {}
 
 
-def label_column(head: Binary | Categorical | Regression, schema: Schema, path: str) -> Column:
+def label_column(head: LabelSpec, schema: Schema, path: str) -> Column:
     """The label column that a head at `path` of the spec predicts.
 
     Raises
@@ -77,16 +76,12 @@ def label_column(head: Binary | Categorical | Regression, schema: Schema, path: 
             remedy = f"it is {word}; prepare it with --targets {head.column}, or take another column"
         raise InputError(f"{path}.column", f"the data has no label {head.column!r}", remedy)
     column = targets[head.column]
-    fits = {
-        "binary": column.kind == "continuous" or column.classes == 2,
-        "categorical": column.kind == "categorical" and column.classes >= 2,
-        "regression": column.kind == "continuous",
-    }
-    if not fits[head.kind]:
+    if not head.fits(column):
         has, other = (
             ("numbers", "categorical") if column.kind == "continuous" else (f"{column.classes} classes", "continuous")
         )
-        remedy = " or ".join(f"kind {kind}" for kind in fits if fits[kind]) or "another column"
+        fitting = [f"kind {kind}" for kind, other in LABEL_HEADS.items() if other.fits(column)]
+        remedy = " or ".join(fitting) or "another column"
         remedy = f"use {remedy}, or prepare it with --kinds {column.source or column.name}={other}"
         raise InputError(f"{path}.kind", f"{head.kind} is not for label {column.name!r}, which has {has}", remedy)
     if label_level(head, column) == "event" and head.summary != "last":
@@ -94,7 +89,7 @@ def label_column(head: Binary | Categorical | Regression, schema: Schema, path: 
     return column
 
 
-def label_level(head: Binary | Categorical | Regression, column: Column) -> str:
+def label_level(head: LabelSpec, column: Column) -> str:
     """``session`` or ``event``: as the head says, else as the column is."""
     return head.level or ("session" if column.scope == "session" else "event")
 
@@ -131,30 +126,17 @@ def build(
     return built
 
 
-def _task(head: Any, schema: Schema, path: str) -> Any:
+def _task(head: HeadSpec, schema: Schema, path: str) -> Any:
     """The task of a head spec."""
-    from t4r_lab.nn.heads.model import NextItemPredictionTask
-    from t4r_lab.nn.heads.tasks import BinaryClassificationTask, CategoricalClassificationTask, RegressionTask
+    from t4r_lab import nn
 
+    make = getattr(nn, head.task)
+    knobs = {name: value for name, value in head if name not in BESIDE_TASK}
     if isinstance(head, NextItem):
-        return NextItemPredictionTask(
-            head.weight_tying,
-            temperature=head.temperature,
-            loss=head.loss,
-            fit_temperature=head.fit_temperature,
-            dropout=head.dropout,
-        )
+        return make(**knobs)
     column = label_column(head, schema, path)
-    shared: dict[str, Any] = {
-        "summary": head.summary,
-        "level": label_level(head, column),
-        "dropout": head.dropout,
-    }
-    if isinstance(head, Binary):
-        return BinaryClassificationTask(column.name, **shared)
-    if isinstance(head, Categorical):
-        return CategoricalClassificationTask(column.name, column.classes, **shared)
-    return RegressionTask(column.name, head.loss, mean=column.mean, std=column.std, **shared)
+    of_column = {name: getattr(column, name) for name in head.of_column}
+    return make(column.name, level=label_level(head, column), **of_column, **knobs)
 
 
 def _tower(

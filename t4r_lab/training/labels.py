@@ -16,7 +16,7 @@ from t4r_lab.data.sessions.arrays import SLAB
 from t4r_lab.families.metrics.metric_table import metrics_of
 from t4r_lab.families.metrics.shared.metric_row import LabelKind
 from t4r_lab.schema.columns import UNKNOWN, Schema
-from t4r_lab.spec import LABEL_METRICS, NextItem, RunSpec
+from t4r_lab.spec import LABEL_METRICS, RunSpec
 from t4r_lab.training.assembly import label_column, label_level
 
 if TYPE_CHECKING:
@@ -73,16 +73,15 @@ def check_labels(spec: RunSpec, sessions: Sessions, part: str) -> None:
     InputError
         if a label is missing everywhere, of one class only, or not 0 or 1 where it should be.
     """
-    for index, head in enumerate(spec.model.heads):
-        if isinstance(head, NextItem):
-            continue
+    for path, head in spec.model.labels_by_path.items():
         low, high, whole = _extent(_column(sessions, head.column))
-        where = f"model.heads.{index}.column: label {head.column!r}"
+        where = f"{path}.column: label {head.column!r}"
         if low > high:
             raise InputError("", f"{where} is missing in every session of the part {part}", "take another column")
-        if head.kind == "binary" and not (whole and low >= 0 and high <= 1):
-            raise InputError("", f"{where} holds {low:g} to {high:g}, not 0 and 1", "use kind regression")
-        if head.kind != "regression" and low == high and part != "valid":
+        if refusal := head.values_refusal(low, high, whole):
+            problem, remedy = refusal
+            raise InputError("", f"{where} {problem}", remedy)
+        if head.needs_classes and low == high and part != "valid":
             raise InputError("", f"{where} has one class only in the part {part}", "take another column")
 
 
@@ -107,10 +106,7 @@ def check_split(spec: RunSpec, schema: Schema, split: str) -> None:
     InputError
         for leave-one-out data, whose sessions have the same label in training, validation and test.
     """
-    for index, head in enumerate(spec.model.heads):
-        if isinstance(head, NextItem) or split != "leave_one_out":
-            continue
-        path = f"model.heads.{index}"
+    for path, head in spec.model.labels_by_path.items() if split == "leave_one_out" else ():
         if label_column(head, schema, path).scope == "session":
             raise _known_before(head.column).at(f"{path}.column")
 
@@ -140,7 +136,7 @@ def check_tasks(model: Model, sessions: Sessions, part: str, split: str) -> None
             )
         if split == "leave_one_out" and task.name in sessions.context:
             raise _known_before(task.name)
-        if task.answer.kind != "categorical":
+        if not task.answer.classes:
             continue
         found = as_labels(_column(sessions, task.name))
         found = found[~np.isnan(found)]
@@ -197,7 +193,7 @@ def _labels_at(
 
 def _nothing(answer: Any) -> list[NDArray[Any]]:
     """No cases: where there are no sessions."""
-    shape = (0, answer.width) if answer.kind == "categorical" else (0,)
+    shape = (0, answer.classes) if answer.classes else (0,)
     return [np.empty(0, np.int64), np.empty(0, np.int64), np.empty(shape)]
 
 
@@ -230,10 +226,8 @@ def constant(spec: RunSpec, schema: Schema, fitted: Sessions, sessions: Sessions
     from t4r_lab.nn.batches import label_windows
 
     found = {}
-    for index, head in enumerate(spec.model.heads):
-        if isinstance(head, NextItem):
-            continue
-        column = label_column(head, schema, f"model.heads.{index}")
+    for path, head in spec.model.labels_by_path.items():
+        column = label_column(head, schema, path)
         cases = label_windows(sessions, 1, label_level(head, column), spec.evaluation.positions, causal=False)
         row, position = cases.row, cases.stop - 1
         label = _labels_at(sessions, head.column, row, position)
@@ -241,9 +235,7 @@ def constant(spec: RunSpec, schema: Schema, fitted: Sessions, sessions: Sessions
         order = order[~np.isnan(label[order])]
         known = as_labels(_column(fitted, head.column))
         known = known[~np.isnan(known)]
-        guess = np.asarray(known.mean() if len(known) else 0.0)
-        if head.kind == "categorical":
-            guess = np.bincount(known.astype(np.int64), minlength=column.classes) / max(len(known), 1)
+        guess = head.constant(known, column.classes)
         prediction = np.broadcast_to(guess, (len(order), *guess.shape))
         found[head.column] = Labels(
             head.column, head.kind, LABEL_METRICS[head.kind], row[order], position[order], label[order], prediction

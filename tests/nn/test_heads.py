@@ -21,7 +21,9 @@ from t4r_lab.nn import BinaryClassificationTask, Head, Model, NextItemPrediction
 from t4r_lab.nn.batches import label_windows, make_batch, whole_windows
 from t4r_lab.nn.heads.tasks import SUMMARIES
 from t4r_lab.runs import compare, evaluate, recommend, run
+from t4r_lab.schema.columns import Column
 from t4r_lab.spec import LABEL_METRICS, RunSpec
+from t4r_lab.spec.head_specs import LABEL_HEADS
 from t4r_lab.training import assembly, evaluation, trainer
 from tests.support.small import small_spec
 from tests.support.toy import SCHEMA, Toy, make_sessions, toy_spec, with_labels
@@ -249,3 +251,36 @@ def test_numbers_that_are_not_yes_or_no_are_refused_before_training(data: Datase
     with pytest.raises(InputError, match="not 0 and 1; use kind regression"):
         run.run(spec_of(data, [{"kind": "binary", "column": "price"}]), home=tmp_path, on_report=silent)
     assert tracking.runs(tmp_path) == []
+
+
+# ── the rows of heads ───────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize(
+    ("kind", "size", "fitting"),
+    [
+        ("continuous", 0, ["binary", "regression"]),
+        ("categorical", 4, ["binary", "categorical"]),
+        ("categorical", 5, ["categorical"]),
+        ("categorical", 3, []),
+    ],
+)
+def test_a_label_is_for_the_heads_that_can_predict_it(kind: Any, size: int, fitting: list[str]) -> None:
+    """Two ids of `size` are padding and unknown; a single class is nothing to predict."""
+    column = Column(name="x", kind=kind, role="target", size=size)
+    assert [name for name, head in LABEL_HEADS.items() if head.fits(column)] == fitting
+
+
+def test_guessing_has_the_loss_of_an_output_of_zeros() -> None:
+    rng = np.random.default_rng(0)
+    yes, classes = torch.tensor(rng.integers(0, 2, 50) * 1.0), torch.tensor(rng.integers(0, 5, 50))
+    numbers = torch.tensor(rng.normal(3, 2, 50))
+    numbers = (numbers - numbers.mean()) / numbers.std(correction=0)
+    zeros = torch.zeros(50, 5, dtype=torch.float64)
+    expected = {
+        "binary": torch.nn.functional.binary_cross_entropy_with_logits(zeros[:, 0], yes),
+        "categorical": torch.nn.functional.cross_entropy(zeros, classes),
+        "regression": torch.nn.functional.mse_loss(zeros[:, 0], numbers),
+    }
+    for kind, loss in expected.items():
+        assert LABEL_HEADS[kind](column="x").guessing_loss(5) == pytest.approx(float(loss))

@@ -10,7 +10,7 @@ import traitlets as tr
 from t4r_lab.base.errors import InputError
 from t4r_lab.lab.parts.text import without_flags
 from t4r_lab.schema.columns import Schema
-from t4r_lab.spec import BODY_MASKINGS, NEXT_ITEM, InputsSpec, NextItem, RunSpec, pair_refusal, presets
+from t4r_lab.spec import BODY_MASKINGS, NEXT_ITEM, InputsSpec, RunSpec, pair_refusal, presets
 from t4r_lab.training import assembly
 
 BODY, MASKING, HEADS, MONITOR, DATA = (
@@ -237,7 +237,7 @@ def called(spec: RunSpec, path: str) -> str:
     """What a head or feature at `path` is called."""
     if path.startswith(f"{HEADS}."):
         head = spec.model.heads[int(path.rpartition(".")[2])]
-        return "next item" if isinstance(head, NextItem) else f"head {head.column}"
+        return head.title if head.label is None else f"head {head.label}"
     return f"feature {FEATURE.sub('', path, count=1)}"
 
 

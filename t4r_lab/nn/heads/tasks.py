@@ -85,6 +85,8 @@ class Answer(Protocol):
     kind: LabelKind
     width: int
     """channels of the output layer"""
+    classes: int
+    """of a prediction; 0 for one number"""
 
     def target(self, labels: Tensor) -> Tensor:
         """Stored labels (N,), none missing, as the loss takes them."""
@@ -100,7 +102,7 @@ class Binary:
     """Yes or no: cross-entropy of σ(out); predicts the probability of yes."""
 
     kind: LabelKind = "binary"
-    width = 1
+    width, classes = 1, 0
 
     def target(self, labels: Tensor) -> Tensor:
         """Labels (N,) to 0 or 1; of two values the second is yes."""
@@ -123,7 +125,7 @@ class Categorical:
     kind: LabelKind = "categorical"
 
     def __init__(self, classes: int) -> None:
-        self.width = classes
+        self.width = self.classes = classes
 
     def target(self, labels: Tensor) -> Tensor:
         """Labels (N,) to classes 0 to width - 1.
@@ -159,7 +161,7 @@ class Number:
     """A number: the loss compares out with (label - mean) / std; predicts in the label's own unit."""
 
     kind: LabelKind = "regression"
-    width = 1
+    width, classes = 1, 0
 
     def __init__(self, loss: str, mean: float, std: float) -> None:
         if loss not in REGRESSION_LOSSES:

@@ -8,11 +8,12 @@ from typing import Any
 import ipywidgets as w
 
 from t4r_lab.base.errors import InputError
-from t4r_lab.families.knobs import Part, element, variants
+from t4r_lab.families.knobs import element, variants
 from t4r_lab.lab.parts.text import escape
 from t4r_lab.schema.columns import Schema
 from t4r_lab.spec import BODY_MASKINGS, NEXT_ITEM, NextItem, RunSpec, head_name
-from t4r_lab.spec.sections import ModelSpec, TowerSpec
+from t4r_lab.spec.head_specs import LABEL_HEADS, LabelSpec
+from t4r_lab.spec.sections import TowerSpec
 from t4r_lab.training.assembly import label_column
 
 HEADS, TOWERS = "model.heads", "model.towers"
@@ -29,19 +30,18 @@ def _kinds(annotation: Any) -> dict[str, Any]:
 def head_offers(spec: RunSpec, schema: Schema | None) -> list[Offer]:
     """Every head that could be added: the next item, and each free label by the kinds that fit it."""
     taken = {head_name(head) for head in spec.model.heads}
-    kinds = _kinds(ModelSpec.model_fields["heads"].annotation)
-    found: list[Offer] = [] if NEXT_ITEM in taken else [("next item", {"kind": NEXT_ITEM})]
+    found: list[Offer] = [] if NEXT_ITEM in taken else [(NextItem.title, {"kind": NEXT_ITEM})]
     for column in schema.targets if schema else ():
         if column.name not in taken:
-            fits = [kind for kind in kinds if kind != NEXT_ITEM and fits_label(kinds[kind], column.name, schema)]
+            fits = [kind for kind, head in LABEL_HEADS.items() if fits_label(head, column.name, schema)]
             found += [(f"{column.name} · {kind}", {"kind": kind, "column": column.name}) for kind in fits]
     return found
 
 
-def fits_label(kind: type[Part], column: str, schema: Schema | None) -> bool:
+def fits_label(kind: type[LabelSpec], column: str, schema: Schema | None) -> bool:
     """Whether a head of that kind can predict the label `column`."""
     try:
-        return schema is not None and bool(label_column(kind(column=column), schema, ""))  # type: ignore[arg-type,call-arg]
+        return schema is not None and bool(label_column(kind(column=column), schema, ""))
     except InputError:
         return False
 
@@ -56,8 +56,7 @@ def tower_offers(spec: RunSpec, schema: Schema | None) -> list[Offer]:
 def title(spec: RunSpec, path: str, index: int) -> str:
     """What one element is called."""
     if path == HEADS:
-        head = spec.model.heads[index]
-        return "next item" if isinstance(head, NextItem) else f"{head.column} · {head.kind}"
+        return spec.model.heads[index].heading
     return f"tower {index + 2} · {type(spec.model.towers[index].body).__name__}"
 
 

@@ -9,7 +9,8 @@ from t4r_lab.base.errors import InputError
 from t4r_lab.lab.panels.architecture.drawing import BETWEEN, MARGIN, NARROW, WIDTH, Box, Drawing, Row, cost_of
 from t4r_lab.lab.parts.text import count, escape
 from t4r_lab.schema.columns import Schema
-from t4r_lab.spec import ModelSpec, NextItem, RunSpec, TowerSpec
+from t4r_lab.spec import ModelSpec, RunSpec, TowerSpec
+from t4r_lab.spec.head_specs import HeadSpec
 from t4r_lab.spec.input_columns import Feature, resolve, width
 from t4r_lab.training.estimate import Cost, Estimate
 
@@ -119,14 +120,8 @@ def _body(prefix: str, part: ModelSpec | TowerSpec, length: int) -> Box:
     return Box(f"{type(body).__name__} ×{body.n_layer}", heads, f"B × {length} × {body.d_model}", (f"{prefix}.body",))
 
 
-def _head(head: Any, schema: Schema | None, path: str) -> Box:
-    if isinstance(head, NextItem):
-        tied = "tied" if head.weight_tying else "own weights"
-        return Box("next item", tied, f"B × {schema.n_items:,}" if schema else "B × items", (path,))
-    known = schema is not None and head.column in schema
-    classes = schema[head.column].classes if schema is not None and known else "classes"
-    shape = f"B × {classes}" if head.kind == "categorical" else "B × 1"
-    return Box(head.column, f"{head.kind} · {head.summary}", shape, (path,))
+def _head(head: HeadSpec, schema: Schema | None, path: str) -> Box:
+    return Box(head.title, head.detail, f"B × {head.outputs(schema)}", (path,))
 
 
 def _discriminator(spec: RunSpec) -> list[Box]:

@@ -24,7 +24,8 @@ from t4r_lab.lab.parts.fields import Field
 from t4r_lab.lab.parts.section import Section
 from t4r_lab.lab.state.draft import MASKING, Draft
 from t4r_lab.schema.columns import Schema
-from t4r_lab.spec import BODY_MASKINGS, NEXT_ITEM, BodySpec, Knob, NextItem, RunSpec, not_for
+from t4r_lab.spec import BODY_MASKINGS, BodySpec, Knob, NextItem, RunSpec, not_for
+from t4r_lab.spec.head_specs import LABEL_HEADS
 
 SECTIONS: dict[str, tuple[str, ...]] = {
     "Inputs": ("data.max_length", "model.inputs."),
@@ -62,17 +63,14 @@ def options(spec: RunSpec, knob: Knob, schema: Schema | None = None) -> list[tup
     """What can be chosen for a knob now; None where it isn't a choice or its own choices stand."""
     if knob.path.startswith(f"{HEADS}."):
         head = spec.model.heads[int(knob.path.split(".")[2])]
-        if knob.path.endswith(".column") and schema is not None:
-            fitting = [c.name for c in schema.targets if fits_label(type(head), c.name, schema)]
-            return [(name, name) for name in dict.fromkeys([*fitting, knob.value])]
+        if knob.path.endswith(".column") and schema is not None and not isinstance(head, NextItem):
+            columns = [c.name for c in schema.targets if fits_label(type(head), c.name, schema)]
+            return [(name, name) for name in dict.fromkeys([*columns, knob.value])]
         if knob.path.count(".") == 3 and knob.path.endswith(".kind"):
-            if isinstance(head, NextItem):
-                return [("next item", NEXT_ITEM)]
-            parts = kinds(spec, knob.path)
-            fits = (
-                k for k in parts if k == head.kind or (k != NEXT_ITEM and fits_label(parts[k], head.column, schema))
-            )
-            return [(parts[k].__name__, k) for k in fits]
+            if head.label is None:
+                return [(head.title, head.kind)]
+            fitting = {k: h for k, h in LABEL_HEADS.items() if k == head.kind or fits_label(h, head.label, schema)}
+            return [(h.__name__, k) for k, h in fitting.items()]
     if knob.path == "train.monitor":
         return [
             (
@@ -220,17 +218,12 @@ def summary(spec: RunSpec, section: str) -> str:
     model, train = spec.model, spec.train
     body: Any = model.body
     heads = f" · heads {body.n_head}" if hasattr(body, "n_head") else ""
-    tied = (
-        model.next_item
-        and f"{' · tied' if model.next_item.weight_tying else ''} · temperature {model.next_item.temperature:g}"
-    )
-    names = [f"next item{tied}" if isinstance(h, NextItem) else f"{h.column} ({h.kind})" for h in model.heads]
     beside = "".join(f" | {type(tower.body).__name__}" for tower in model.towers)
     return {
         "Inputs": f"{model.inputs.aggregation} · newest {spec.data.max_length} events",
         "Masking": model.masking.kind,
         "Body": f"{type(body).__name__} · d {body.d_model}{heads} · ×{body.n_layer}{beside}",
-        "Heads": " · ".join(names),
+        "Heads": " · ".join(head.brief for head in model.heads),
         "Train": f"{train.epochs} epochs · batch {train.batch_size} · lr {train.learning_rate:g}",
         "Evaluation": f"{', '.join(f'@{k}' for k in spec.evaluation.cutoffs)} · {spec.evaluation.positions}",
     }[section]
