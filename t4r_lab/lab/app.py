@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from importlib import import_module
 from pathlib import Path
+from pkgutil import iter_modules
 from typing import Any, ClassVar, cast
 
 import ipywidgets as w
 
+import t4r_lab.lab.panels as panels
 from t4r_lab.base import homes
 from t4r_lab.base.errors import InputError
 from t4r_lab.lab.panels.architecture.architecture_panel import ArchitecturePanel
@@ -21,6 +24,7 @@ from t4r_lab.lab.panels.runs.comparison import Comparing
 from t4r_lab.lab.panels.runs.runs_panel import RunsPanel
 from t4r_lab.lab.panels.train.train_panel import TrainPanel, with_card
 from t4r_lab.lab.panels.tune.tune_panel import Tuning
+from t4r_lab.lab.parts.panel import Panel
 from t4r_lab.lab.parts.text import escape, message
 from t4r_lab.lab.parts.theme import Theme
 from t4r_lab.lab.state.background import Background, sentence
@@ -29,7 +33,17 @@ from t4r_lab.lab.state.draft import Draft
 from t4r_lab.lab.state.views import DataSummary, JobState, News
 from t4r_lab.spec import RunSpec
 
-TABS = ("Data", "Architecture", "Train", "Tune", "Runs", "Recommend")
+PANELS = (
+    Panel("Data", lambda lab: lab.data),
+    Panel("Architecture", lambda lab: lab.architecture),
+    Panel("Train", lambda lab: lab.jobs),
+    Panel("Tune", lambda lab: lab.tuning.view),
+    Panel("Runs", lambda lab: lab.runs),
+    Panel("Recommend", lambda lab: lab.recommending.view),
+    *(import_module(f"{panels.__name__}.{m.name}").PANEL for m in iter_modules(panels.__path__) if not m.ispkg),
+)
+"""The tabs in their order: those that are wired to each other, then each file in the folder of panels."""
+TABS = tuple(panel.title for panel in PANELS)
 BUSY, IDLE = 0.5, 2.0
 """Seconds between two looks at the jobs, while one runs and while none does."""
 STYLE = (Path(__file__).parent / "style.css").read_text(encoding="utf-8")
@@ -92,8 +106,7 @@ class Lab(w.VBox):
         self.runs = RunsPanel(self.refresh_runs, [self.acting.view, self.comparing.view])
         self.recommending = Recommending(self.home, self.background)
         self._header = w.HTML()
-        panels = (self.data, self.architecture, self.jobs, self.tuning.view, self.runs, self.recommending.view)
-        self.tabs = w.Tab(panels, titles=TABS, selected_index=1)
+        self.tabs = w.Tab([panel.make(self) for panel in PANELS], titles=TABS, selected_index=1)
         self.tabs.observe(self._turned, "selected_index")
         self.runs.observe(self._ticked, ["metric", "runs"])
         self.runs.table.observe(self._ticked, "selected")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -56,6 +57,42 @@ class Judgment:
         return {part: {n: judged.metrics() for n, judged in row.items()} for part, row in self.baselines.items()}
 
 
+# ── what is left beside metrics and cases: the model and what it takes to use it ────────────────
+
+
+def _model(path: Path, experiment: Experiment, model: Model) -> None:
+    assembly.save(model, path, experiment.spec, experiment.dataset.schema)
+
+
+def _spec(path: Path, experiment: Experiment, model: Model) -> None:
+    path.write_text(experiment.spec.to_yaml(), encoding="utf-8")
+
+
+def _environment(path: Path, experiment: Experiment, model: Model) -> None:
+    path.write_text(tracking.environment(), encoding="utf-8")
+
+
+def _schema(path: Path, experiment: Experiment, model: Model) -> None:
+    experiment.dataset.schema.save(path)
+
+
+def _vocabulary(path: Path, experiment: Experiment, model: Model) -> None:
+    experiment.dataset.vocabulary.copy_to(path)
+
+
+ARTIFACTS: dict[str, Callable[[Path, Experiment, Model], None]] = {
+    "model": _model,
+    tracking.SPEC: _spec,
+    "environment.txt": _environment,
+    "schema.json": _schema,
+    "data": _vocabulary,
+}
+"""File or folder in the record → what writes it at a path."""
+
+
+# ── the record ──────────────────────────────────────────────────────────────────────────────────
+
+
 def write_results(
     record: tracking.Record, judgment: Judgment, best_epoch: int, experiment: Experiment, model: Model
 ) -> None:
@@ -63,15 +100,11 @@ def write_results(
 
     The spec, which has been there from the beginning, is written again, since somebody may have deleted it.
     """
-    spec, dataset = experiment.spec, experiment.dataset
     write_scores(record, judgment, best_epoch)
     record.metrics({"train/best_epoch": best_epoch})
     with scratch(record.home, "recording") as folder:
-        assembly.save(model, folder / "model", spec, dataset.schema)
-        (folder / tracking.SPEC).write_text(spec.to_yaml(), encoding="utf-8")
-        (folder / "environment.txt").write_text(tracking.environment(), encoding="utf-8")
-        dataset.schema.save(folder / "schema.json")
-        dataset.vocabulary.copy_to(folder / "data")
+        for name, write in ARTIFACTS.items():
+            write(folder / name, experiment, model)
         record.artifacts(folder)
     write_cases(record, judgment)
 
