@@ -22,6 +22,7 @@ HOUSE: tuple[dict[str, Wing], ...] = (
     {
         "families": (
             ("families",),
+            ("families.maskings",),
             ("families.bodies.shared",),
             ("families.bodies.hugging_face", "families.bodies.native"),
             ("families.bodies",),

@@ -13,8 +13,8 @@ from torch import Tensor
 
 from t4r_lab.data.sessions.arrays import SLAB, Sessions
 from t4r_lab.nn.batches import EVALUATION_BATCH, evaluation_batches, evaluation_windows, make_batch, seen_items
-from t4r_lab.nn.flow import Batch
 from t4r_lab.nn.kernels.linear_cross_entropy import rows_per_chunk
+from t4r_lab.nn.layers.flow import Batch
 from t4r_lab.nn.metrics.ranking import Ranks, ranks
 from t4r_lab.spec import EvaluationSpec
 

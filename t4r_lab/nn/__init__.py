@@ -9,7 +9,7 @@ from typing import Any
 from t4r_lab.families.bodies.body_table import CONFIGURATIONS
 
 _HOME = {
-    "Batch": "flow",
+    "Batch": "layers.flow",
     "BinaryClassificationTask": "heads.tasks",
     "CategoricalClassificationTask": "heads.tasks",
     "Head": "heads.model",

@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from t4r_lab.data.sessions.arrays import Sessions, ranges
-from t4r_lab.nn.flow import Batch
+from t4r_lab.nn.layers.flow import Batch
 from t4r_lab.nn.masking import Masking
 
 Ints = NDArray[np.int64]

@@ -7,6 +7,7 @@ import textwrap
 from collections.abc import Mapping
 from typing import Any
 
+from t4r_lab import spec as spec_names
 from t4r_lab.families.knobs import Part
 from t4r_lab.schema.columns import Schema
 from t4r_lab.spec import BODIES, BodySpec, ModelSpec, NextItem, RunSpec, TowerSpec
@@ -15,8 +16,6 @@ from t4r_lab.spec.input_columns import resolve, width
 from t4r_lab.training.assembly import check, label_column, label_level
 
 LINE = 100
-
-MASKINGS = {"clm": "CausalLM", "mlm": "MaskedLM", "plm": "PermutationLM", "rtd": "ReplacedItems"}
 
 
 def to_python(spec: RunSpec, schema: Schema) -> str:
@@ -85,11 +84,11 @@ class _Names:
 
 def _tower(part: ModelSpec | TowerSpec, spec: RunSpec, schema: Schema, number: str, names: _Names) -> str:
     """Input block and body of one tower."""
-    masking, given = spec.model.masking, part.inputs
+    given = part.inputs
     arguments = [
         "data.schema",
         f"max_sequence_length={spec.data.max_length}",
-        "masking=" + _call(names.use(MASKINGS[masking.kind], "t4r_lab.nn.masking"), _changed(masking, names)),
+        f"masking={_part(spec.model.masking, names)}",
         f"item_dim={part.body.d_model}",
         *_changed(given, names),
         "item_table={name: torch.tensor(values) for name, values in data.item_table().items()}",
@@ -123,8 +122,7 @@ def _body(body: BodySpec, length: int, inputs: str, names: _Names) -> str:
     if row.code is not None:
         block, arguments = row.code(body)
         return _call(names.use(block), [_code(value) for value in arguments])
-    knobs = _call(names.use(type(body).__name__, type(body).__module__), _changed(body, names))
-    return _call(names.use("make_body"), [knobs, str(length)])
+    return _call(names.use("make_body"), [_part(body, names), str(length)])
 
 
 def _heads(spec: RunSpec, schema: Schema, body: str, names: _Names) -> str:
@@ -200,7 +198,10 @@ def _changed(part: Part, names: _Names, without: tuple[str, ...] = ()) -> list[s
 
 
 def _part(part: Part, names: _Names) -> str:
-    return _call(names.use(type(part).__name__, "t4r_lab.spec"), _changed(part, names))
+    """A part as a call of its class, which is taken from `t4r_lab.spec` if that has it."""
+    name = type(part).__name__
+    module = "t4r_lab.spec" if hasattr(spec_names, name) else type(part).__module__
+    return _call(names.use(name, module), _changed(part, names))
 
 
 def _code(value: Any, names: _Names | None = None) -> str:

@@ -7,6 +7,11 @@ from t4r_lab.families.bodies.hugging_face.xlnet import XLNet
 from t4r_lab.families.bodies.native.gru import GRU
 from t4r_lab.families.bodies.native.lstm import LSTM
 from t4r_lab.families.knobs import Knob
+from t4r_lab.families.maskings.clm import CLM
+from t4r_lab.families.maskings.masking_table import MASKINGS, MaskingSpec
+from t4r_lab.families.maskings.mlm import MLM
+from t4r_lab.families.maskings.plm import PLM
+from t4r_lab.families.maskings.rtd import RTD
 from t4r_lab.families.metrics.metric_table import RANK_METRICS, best_baseline, lower_is_better
 from t4r_lab.spec.head_specs import (
     BCE,
@@ -29,15 +34,10 @@ from t4r_lab.spec.head_specs import (
 )
 from t4r_lab.spec.run_spec import RunSpec, parse_assignment
 from t4r_lab.spec.sections import (
-    CLM,
-    MLM,
-    PLM,
-    RTD,
     DataSpec,
     EvaluationSpec,
     FeatureSpec,
     InputsSpec,
-    MaskingSpec,
     ModelSpec,
     TowerSpec,
     TrainSpec,
@@ -59,6 +59,7 @@ __all__ = [
     "GRU",
     "LABEL_METRICS",
     "LSTM",
+    "MASKINGS",
     "METRICS",
     "MLM",
     "NEXT_ITEM",

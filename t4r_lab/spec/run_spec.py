@@ -14,7 +14,7 @@ from t4r_lab.base.documents import read_document, read_yaml
 from t4r_lab.base.errors import InputError, clipped, did_you_mean, shortened
 from t4r_lab.families.knobs import Knob, Part, element, variants, walk
 from t4r_lab.families.metrics.metric_table import lower_is_better
-from t4r_lab.spec.sections import PLM, DataSpec, EvaluationSpec, ModelSpec, TrainSpec
+from t4r_lab.spec.sections import DataSpec, EvaluationSpec, ModelSpec, TrainSpec
 
 
 class RunSpec(Part):
@@ -49,15 +49,11 @@ class RunSpec(Part):
         return self
 
     @model_validator(mode="after")
-    def _spans_fit_into_sessions(self) -> RunSpec:
-        masking, longest = self.model.masking, self.data.max_length
-        if isinstance(masking, PLM) and masking.max_span_length >= longest:
-            raise InputError(
-                "model.masking.max_span_length",
-                f"{masking.max_span_length} must be below data.max_length {longest}, so that something of "
-                "a session stays visible",
-                f"lower it to {longest - 1} or raise data.max_length",
-            )
+    def _masking_fits_into_sessions(self) -> RunSpec:
+        try:
+            self.model.masking.check(self.data.max_length, "data.max_length")
+        except InputError as error:
+            raise error.at(f"model.masking.{error.path}") from None
         return self
 
     @property

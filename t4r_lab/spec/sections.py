@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
@@ -10,6 +10,8 @@ from t4r_lab.base.errors import InputError
 from t4r_lab.families.bodies.body_table import BodySpec, pair_refusal
 from t4r_lab.families.bodies.hugging_face.gpt2 import GPT2
 from t4r_lab.families.knobs import Part, knob
+from t4r_lab.families.maskings.clm import CLM
+from t4r_lab.families.maskings.masking_table import MaskingSpec
 from t4r_lab.families.metrics.metric_table import RANK_METRICS
 from t4r_lab.spec.head_specs import NEXT_ITEM, HeadSpec, LabelSpec, NextItem, head_name
 
@@ -100,56 +102,6 @@ class InputsSpec(Part):
     swap: Literal["feature", "event"] = knob("feature", "swap noise takes single values, or an event with all of them")
     init_std: float = knob(0.05, "standard deviation of the initial embeddings", low=1e-4, high=1, search=(0.01, 0.15))
 
-
-# ── Masking ─────────────────────────────────────────────────────────────────────────────────────
-
-
-class CLM(Part):
-    """Causal: each position predicts the next item from those before."""
-
-    kind: Literal["clm"] = "clm"
-    predict: Literal["all", "last"] = knob("all", "train on every next item of a session, or on its last only")
-
-
-class MLM(Part):
-    """Masked: hidden items are predicted from both sides."""
-
-    kind: Literal["mlm"] = "mlm"
-    probability: float = knob(0.2, "share of the positions hidden in training", low=0.01, high=0.99, search=(0.05, 0.7))
-
-
-class PLM(Part):
-    """Permutation: chosen events are predicted in a random order, each from those before it in that order."""
-
-    kind: Literal["plm"] = "plm"
-    probability: float = knob(
-        0.2, "share of the positions predicted in training; 0: one a session", low=0, high=1, search=(0, 0.7)
-    )
-    max_span_length: int = knob(
-        5, "predicted positions stand in spans of 1 to so many; below data.max_length", low=1, high=1023, search=(2, 6)
-    )
-    permute_all: bool = knob(False, "predict every position but the first of the random order, instead of spans")
-
-
-class RTD(Part):
-    """Replaced items: a discriminator finds which items the masked model (MLM) has replaced; trained jointly."""
-
-    kind: Literal["rtd"] = "rtd"
-    probability: float = knob(
-        0.2, "share of the positions hidden, and then replaced, in training", low=0.01, high=0.99, search=(0.05, 0.7)
-    )
-    weight: float = knob(
-        10.0, "weight of the discriminator's loss beside the generator's", low=0, high=1000, search=(1, 50), log=True
-    )
-    discriminator: Literal["shared", "separate"] = knob(
-        "shared", "its body: the generator's own, or a second one on the same input block"
-    )
-    temperature: float = knob(
-        1.0, "replacements are drawn from softmax(scores / temperature)", low=0.01, high=100, search=(0.5, 2), log=True
-    )
-
-
-MaskingSpec = Annotated[CLM | MLM | PLM | RTD, Field(discriminator="kind")]
 
 # ── Towers ──────────────────────────────────────────────────────────────────────────────────────
 

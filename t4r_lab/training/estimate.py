@@ -29,8 +29,8 @@ if TYPE_CHECKING:
     from torch import nn
 
     from t4r_lab.data.prepared.dataset import Dataset
-    from t4r_lab.nn.flow import Batch
     from t4r_lab.nn.heads.model import Model
+    from t4r_lab.nn.layers.flow import Batch
 
 BUDGET, MOST_STEPS, VALIDATED = 1.0, 6, 256
 """Seconds after which no further step is timed, steps that are timed at most, and validation sessions."""

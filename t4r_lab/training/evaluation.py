@@ -30,8 +30,8 @@ from t4r_lab.training.labels import Labels, evaluate_labels
 
 if TYPE_CHECKING:
     from t4r_lab.data.sessions.arrays import Sessions
-    from t4r_lab.nn.flow import Batch
     from t4r_lab.nn.heads.model import Model
+    from t4r_lab.nn.layers.flow import Batch
 
 Watch = Callable[[Tensor, Tensor, Tensor | None], None]
 """Is shown each chunk of scores (N, I) with its targets (N,) and the seen items (N, K) or None, and changes none."""

@@ -16,7 +16,7 @@ from torch import Tensor
 from t4r_lab.base.reports import Epoch, Progress, Report, Stopped
 from t4r_lab.data.sessions.arrays import Sessions, check_sessions
 from t4r_lab.nn.batches import Windows, make_batch, training_batches, training_length, training_windows
-from t4r_lab.nn.flow import Loss
+from t4r_lab.nn.layers.flow import Loss
 from t4r_lab.spec import RunSpec
 from t4r_lab.training.accelerator import anywhere, check_processes, make_accelerator, put_on
 from t4r_lab.training.assembly import load_weights

@@ -30,7 +30,7 @@ from t4r_lab.nn import (
     TabularSequenceFeatures,
     TransformerBlock,
 )
-from t4r_lab.nn.masking import MaskedLM, PermutationLM
+from t4r_lab.nn.masking import PermutationLM, make_masking
 from t4r_lab.runs import run
 from t4r_lab.spec import FeatureSpec, RunSpec
 from t4r_lab.training import assembly, trainer
@@ -162,8 +162,8 @@ HALF = torch.ones(N_ITEMS // 2, 16)
         (lambda: features(features={"item_id": FeatureSpec(vectors={"path": "x"})}, vectors={"item_id": HALF}), "are (20, 16), but the embedding is (41, 16); set dim to 16 and give a row per id"),  # type: ignore[arg-type]
         (lambda: Head(body(), TASKS, task_weights=[1.0]), "task_weights: 1 weights for 2 tasks; give one for each"),
         (lambda: Model(Head(body(), TASKS[0]), Head(body(), TASKS[1]), head_weights=[1.0]), "head_weights: 1 weights for 2 heads; give one for each"),
-        (lambda: MaskedLM(1.5), "probability: 1.5 is not between 0 and 1; use for example 0.2"),
-        (lambda: PermutationLM(-0.5), "probability: -0.5 is outside of [0, 1]; use for example 0.2"),
+        (lambda: make_masking("mlm", probability=1.5), "probability: 1.5 is wrong: input should be less than or equal to 0.99"),
+        (lambda: make_masking("plm", probability=-0.5), "probability: -0.5 is wrong: input should be greater than or equal to 0"),
         (lambda: features(swap_noise=1.5), "swap_noise: 1.5 is wrong: input should be less than or equal to 1"),
         (lambda: features(shared_embeddings=-1), "shared_embeddings: -1 is wrong: input should be greater than or equal to 0"),
         (lambda: features(dropout=2), "dropout: 2 is wrong: input should be less than or equal to"),
@@ -173,7 +173,7 @@ HALF = torch.ones(N_ITEMS // 2, 16)
         (lambda: NextItemPredictionTask(dropout=3.0), "dropout: 3.0 is outside of [0, 1]"),
         (lambda: GPT2Config.build(16, 2, 1, 20, dropout=1.5), "dropout: 1.5 is outside of [0, 1]"),
         (lambda: GPT2Config.build(16, 3, 1, 20), "n_head 3 does not divide d_model 16; choose n_head from [1, 2, 4, 8, 16]"),
-        (lambda: features(masking=PermutationLM(max_span_length=20)), "max_span_length 20 must be below max_sequence_length 20, so that something of a session stays visible; lower it to 19"),
+        (lambda: features(masking=PermutationLM(max_span_length=20)), "max_span_length: 20 must be below max_sequence_length 20, so that something of a session stays visible; lower it to 19"),
     ],
 )  # fmt: skip
 def test_blocks_put_together_by_hand_are_refused_when_they_are_made(make: Callable[[], Any], words: str) -> None:

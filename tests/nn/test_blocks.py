@@ -155,8 +155,8 @@ def test_wrong_arguments_of_the_task(arguments: dict[str, float], words: str) ->
 def test_groups_of_like_length_change_nothing(body: str, masking: str, monkeypatch: pytest.MonkeyPatch) -> None:
     from t4r_lab.nn.bodies import blocks
     from t4r_lab.nn.bodies.transformers import TRANSFORMERS
-    from t4r_lab.nn.flow import Batch
     from t4r_lab.nn.kernels import packing
+    from t4r_lab.nn.layers.flow import Batch
     from t4r_lab.nn.masking import make_masking
 
     config = TRANSFORMERS[body].configuration.build(d_model=16, n_head=2, n_layer=2, total_seq_length=13)

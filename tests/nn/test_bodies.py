@@ -30,7 +30,7 @@ from t4r_lab.nn import (
     XLNetConfig,
 )
 from t4r_lab.nn.batches import make_batch, training_windows
-from t4r_lab.nn.flow import Batch
+from t4r_lab.nn.layers.flow import Batch
 from t4r_lab.spec import FeatureSpec, RunSpec
 from tests.support.toy import N_ITEMS, SCHEMA, Toy
 

@@ -14,10 +14,10 @@ from t4r_lab.base.reports import Epoch
 from t4r_lab.data.sessions.arrays import Sessions
 from t4r_lab.nn.batches import make_batch, training_length, training_windows, whole_windows
 from t4r_lab.nn.bodies import blocks
-from t4r_lab.nn.flow import Batch
 from t4r_lab.nn.heads.model import Model
 from t4r_lab.nn.inputs import noise
 from t4r_lab.nn.layers import query_stream
+from t4r_lab.nn.layers.flow import Batch
 from t4r_lab.spec import BODY_MASKINGS, RunSpec
 from t4r_lab.training import assembly, evaluation, trainer
 from tests.support.toy import N_ITEMS, PAIRS, Toy, make_sessions, toy_spec

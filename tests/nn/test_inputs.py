@@ -12,9 +12,9 @@ from torch import Tensor
 
 from t4r_lab.base.errors import InputError
 from t4r_lab.nn.batches import make_batch, training_windows
-from t4r_lab.nn.flow import Batch, Masked
 from t4r_lab.nn.inputs.noise import InputNoise, donors, swap_ids
 from t4r_lab.nn.inputs.tabular import TabularSequenceFeatures
+from t4r_lab.nn.layers.flow import Batch, Masked
 from t4r_lab.nn.masking import make_masking
 from t4r_lab.schema.columns import Column, Schema
 from t4r_lab.spec import FeatureSpec, InputsSpec

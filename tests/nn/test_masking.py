@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from t4r_lab.base.errors import InputError
-from t4r_lab.nn.flow import Batch
+from t4r_lab.nn.layers.flow import Batch
 from t4r_lab.nn.layers.query_stream import unseen
 from t4r_lab.nn.masking import MASKINGS, CausalLM, MaskedLM, PermutationLM, ReplacedItems, make_masking
 from t4r_lab.spec import BODY_MASKINGS, CLM, PLM, RTD
@@ -42,7 +42,7 @@ def test_clm_reads_the_last_position_at_inference() -> None:
 def test_mlm_hides_at_least_one_and_leaves_at_least_one(probability: float) -> None:
     for seed in range(50):
         torch.manual_seed(seed)
-        masked = MaskedLM(probability).training(batch())
+        masked = MaskedLM(probability=probability).training(batch())
         assert masked.hidden is not None
         counts = masked.hidden.sum(1)
         assert 1 <= counts[0] <= 3 and counts[1] == 1 and counts[2] == 0
@@ -53,7 +53,7 @@ def test_mlm_hides_at_least_one_and_leaves_at_least_one(probability: float) -> N
 def test_mlm_hides_the_asked_share() -> None:
     torch.manual_seed(0)
     long = Batch({"item_id": torch.ones(200, 100, dtype=torch.long)}, torch.full((200,), 100))
-    masked = MaskedLM(0.3).training(long)
+    masked = MaskedLM(probability=0.3).training(long)
     assert masked.hidden is not None
     assert float(masked.hidden.float().mean()) == pytest.approx(0.3, abs=0.01)  # 20,000 draws: three deviations
 
@@ -68,8 +68,8 @@ def test_mlm_appends_one_hidden_position_at_inference() -> None:
 def test_wrong_maskings_are_refused() -> None:
     with pytest.raises(InputError, match="did you mean 'mlm'"):
         make_masking("mlmm")
-    with pytest.raises(InputError, match="between 0 and 1"):
-        MaskedLM(1.5)
+    with pytest.raises(InputError, match=r"masking\.probability: 1.5 is wrong: .* less than or equal to 0.99"):
+        make_masking("mlm", probability=1.5)
 
 
 # ── Permutation ─────────────────────────────────────────────────────────────────────────────────
@@ -80,10 +80,10 @@ LONG = Batch({"item_id": torch.ones(4000, 30, dtype=torch.long)}, torch.full((40
 @pytest.mark.parametrize(
     "masking",
     [
-        PermutationLM(0.0),
-        PermutationLM(0.01, 3),
-        PermutationLM(0.4, 2),
-        PermutationLM(1.0, 9),
+        PermutationLM(probability=0.0),
+        PermutationLM(probability=0.01, max_span_length=3),
+        PermutationLM(probability=0.4, max_span_length=2),
+        PermutationLM(probability=1.0, max_span_length=9),
         PermutationLM(permute_all=True),
     ],
 )
@@ -119,7 +119,7 @@ def spans_by_hand(length: int, probability: float, longest: int, rng: random.Ran
 @pytest.mark.parametrize(("probability", "longest"), [(0.2, 5), (0.5, 3), (0.25, 1)])
 def test_plm_spans_are_those_of_the_paper(probability: float, longest: int) -> None:
     torch.manual_seed(0)
-    found = PermutationLM(probability, longest)._spans(LONG.ids).float()
+    found = PermutationLM(probability=probability, max_span_length=longest)._spans(LONG.ids).float()
     rng = random.Random(0)
     expected = torch.tensor([spans_by_hand(30, probability, longest, rng) for _ in range(4000)]).float()
     noise = 5 * (0.5 / 4000) ** 0.5  # five deviations of a difference of two shares
@@ -131,7 +131,7 @@ def test_plm_spans_are_those_of_the_paper(probability: float, longest: int) -> N
 def test_plm_predicts_the_asked_share_where_stretches_are_no_whole_numbers() -> None:
     for probability in (0.15, 0.7):
         torch.manual_seed(0)
-        share = PermutationLM(probability, 2)._spans(LONG.ids).float()[:, 5:25].mean()
+        share = PermutationLM(probability=probability, max_span_length=2)._spans(LONG.ids).float()[:, 5:25].mean()
         assert float(share) == pytest.approx(probability, abs=0.02)
 
 
@@ -156,19 +156,19 @@ def test_plm_appends_a_query_that_sees_every_observed_event() -> None:
 
 def test_rtd_hides_as_mlm_does() -> None:
     torch.manual_seed(3)
-    found = ReplacedItems(0.4, weight=3.0).training(batch())
+    found = ReplacedItems(probability=0.4, weight=3.0).training(batch())
     torch.manual_seed(3)
-    expected = MaskedLM(0.4).training(batch())
+    expected = MaskedLM(probability=0.4).training(batch())
     assert torch.equal(found.predict, expected.predict)
     assert torch.equal(ReplacedItems().inference(batch()).predict, MaskedLM().inference(batch()).predict)
 
 
 def test_a_policy_is_made_from_each_part_of_the_spec_with_its_knobs() -> None:
     plm = make_masking(PLM(probability=0.6, max_span_length=2, permute_all=True))
-    assert vars(plm) == {"probability": 0.6, "max_span_length": 2, "permute_all": True}
+    assert plm == PermutationLM(probability=0.6, max_span_length=2, permute_all=True)
     rtd = make_masking(RTD(probability=0.6, weight=2.0, discriminator="separate", temperature=0.5))
     assert isinstance(rtd, ReplacedItems)
-    assert (rtd.weight, rtd.discriminator, rtd.temperature, rtd._generator.probability) == (2.0, "separate", 0.5, 0.6)
+    assert (rtd.weight, rtd.discriminator, rtd.temperature, rtd.generator.probability) == (2.0, "separate", 0.5, 0.6)
     assert isinstance(make_masking(CLM(predict="last")), CausalLM)
     assert {make_masking(name).kind for name in MASKINGS} == {m for names in BODY_MASKINGS.values() for m in names}
 
@@ -176,12 +176,15 @@ def test_a_policy_is_made_from_each_part_of_the_spec_with_its_knobs() -> None:
 @pytest.mark.parametrize(
     ("make", "words"),
     [
-        (lambda: PermutationLM(1.5), r"masking\.probability: 1.5 is outside of \[0, 1\]"),
-        (lambda: PermutationLM(max_span_length=0), r"masking\.max_span_length: 0 is less than 1"),
-        (lambda: ReplacedItems(-0.1), "between 0 and 1"),
-        (lambda: ReplacedItems(weight=-1.0), r"masking\.weight: -1.0 is negative"),
-        (lambda: ReplacedItems(discriminator="own"), "'shared' or 'separate'"),
-        (lambda: ReplacedItems(temperature=0.0), "above 0"),
+        (
+            lambda: make_masking("plm", probability=1.5),
+            r"masking\.probability: 1.5 is wrong: .* less than or equal to 1;",
+        ),
+        (lambda: make_masking("plm", max_span_length=0), r"max_span_length: 0 is wrong: .* or equal to 1;"),
+        (lambda: make_masking("rtd", probability=-0.1), r"probability: -0.1 is wrong"),
+        (lambda: make_masking("rtd", weight=-1.0), r"masking\.weight: -1.0 is wrong: .* or equal to 0;"),
+        (lambda: make_masking("rtd", discriminator="own"), r"'own' is not a choice; choose from: shared, separate"),
+        (lambda: make_masking("rtd", temperature=0.0), r"temperature: 0.0 is wrong"),
     ],
 )
 def test_wrong_settings_are_refused(make: Callable[[], object], words: str) -> None:

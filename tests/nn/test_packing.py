@@ -13,13 +13,13 @@ from t4r_lab.nn import Qwen3Config as SizedQwen3
 from t4r_lab.nn import XLNetConfig
 from t4r_lab.nn.bodies import transformers
 from t4r_lab.nn.bodies.blocks import SequentialBlock, TransformerBlock
-from t4r_lab.nn.flow import Batch, Masked
 from t4r_lab.nn.inputs.encoders import CategoricalFeature, embedding_table
 from t4r_lab.nn.inputs.tabular import FeatureReader, Joining, TabularSequenceFeatures
 from t4r_lab.nn.kernels import packed_attention
 from t4r_lab.nn.kernels import packing as packing_module
 from t4r_lab.nn.kernels.packing import ATTENTION, FEWEST, WHOLE, Cost, Packing, length_groups
 from t4r_lab.nn.layers.content_stream import shift
+from t4r_lab.nn.layers.flow import Batch, Masked
 from t4r_lab.nn.layers.recurrent import RNNBlock
 from t4r_lab.nn.masking import CausalLM, MaskedLM
 

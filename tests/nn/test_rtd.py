@@ -13,9 +13,9 @@ from torch import Tensor
 
 from t4r_lab.base.reports import Epoch
 from t4r_lab.nn.batches import make_batch, training_windows
-from t4r_lab.nn.flow import Batch, Masked
 from t4r_lab.nn.heads import replaced_items
 from t4r_lab.nn.heads.model import Model
+from t4r_lab.nn.layers.flow import Batch, Masked
 from t4r_lab.training import assembly, trainer
 from tests.support.toy import N_ITEMS, Toy, toy_spec
 

@@ -8,7 +8,7 @@ from torch import nn
 
 from t4r_lab.base.errors import InputError
 from t4r_lab.nn import RNNBlock, SequentialBlock, TransformerBlock, XLNetConfig
-from t4r_lab.nn.flow import Batch
+from t4r_lab.nn.layers.flow import Batch
 from t4r_lab.nn.layers.query_stream import query_stream, unseen
 from t4r_lab.nn.masking import PermutationLM
 from tests.support.blocks import features
@@ -50,7 +50,7 @@ def test_it_reads_what_a_stream_of_all_positions_reads() -> None:
     torch.manual_seed(1)
     lengths = torch.randint(2, longest + 1, (count,))
     batch = Batch({"item_id": (torch.arange(longest) < lengths[:, None]).long()}, lengths)
-    masked = PermutationLM(0.4, 3).training(batch)
+    masked = PermutationLM(probability=0.4, max_span_length=3).training(batch)
     assert masked.order is not None
     hidden = torch.randn(count, longest, 8)
     everywhere = body.transformer(

@@ -12,8 +12,8 @@ import torch
 
 from t4r_lab.base.errors import InputError
 from t4r_lab.data.pipeline.prepare import prepare
-from t4r_lab.nn.flow import Batch, Masked
 from t4r_lab.nn.inputs.tabular import TabularSequenceFeatures
+from t4r_lab.nn.layers.flow import Batch, Masked
 from t4r_lab.schema import merlin
 from t4r_lab.schema.columns import Schema
 from t4r_lab.spec import RunSpec

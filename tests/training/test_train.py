@@ -16,7 +16,7 @@ from t4r_lab.base.errors import InputError
 from t4r_lab.base.reports import Epoch, Progress, Stopped
 from t4r_lab.baselines.counts import Popularity, evaluate
 from t4r_lab.nn.batches import make_batch, whole_windows
-from t4r_lab.nn.flow import Batch, Masked
+from t4r_lab.nn.layers.flow import Batch, Masked
 from t4r_lab.nn.masking import MaskedLM
 from t4r_lab.spec import RunSpec, TrainSpec
 from t4r_lab.training import assembly, checkpoint, evaluation, loss_meter, trainer

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from importlib import import_module
 from pkgutil import iter_modules
 from typing import TYPE_CHECKING, Annotated, Any, Union
@@ -12,7 +12,8 @@ from pydantic import BeforeValidator, Field
 from t4r_lab.base.errors import InputError
 from t4r_lab.families.bodies import hugging_face, native
 from t4r_lab.families.bodies.shared.layer_knobs import AttentionLayers, Layers
-from t4r_lab.families.bodies.shared.row import CAUSAL, Body, Configuration, Sizes
+from t4r_lab.families.bodies.shared.row import Body, Configuration, Sizes
+from t4r_lab.families.maskings.masking_table import MASKINGS
 
 USUAL = (
     "xlnet",
@@ -48,9 +49,19 @@ def _by_kind() -> dict[str, Body]:
 
 BODIES = _by_kind()
 """Kind → row, in the order of choices."""
-BODY_MASKINGS = {kind: body.maskings for kind, body in BODIES.items()}
-"""Which maskings each body supports, the usual one first: read by the validation, the forms, the blocks and the
-certificates."""
+
+
+def _alike(masking: str, others: Collection[str]) -> bool:
+    """Whether `masking` asks of a body what one of `others` does."""
+    return MASKINGS[masking].attention in {MASKINGS[other].attention for other in others}
+
+
+BODY_MASKINGS = {
+    kind: tuple(dict.fromkeys((*body.maskings, *(m for m in MASKINGS if _alike(m, body.maskings)))))
+    for kind, body in BODIES.items()
+}
+"""Which maskings train each body, the usual one first: those of its row, and what asks no more of it than they do.
+Read by the validation, the forms, the blocks and the certificates."""
 
 # ── what was a body ─────────────────────────────────────────────────────────────────────────────
 
@@ -99,7 +110,7 @@ else:
 def pair_refusal(body: str, masking: str, supported: tuple[str, ...] | None = None) -> InputError | None:
     """Why `masking` can't train `body`, with what can; None where it can. `supported`: of a body outside the table."""
     supported = supported or BODY_MASKINGS[body]
-    if masking in supported:
+    if _alike(masking, supported):
         return None
     others = [name for name, maskings in BODY_MASKINGS.items() if masking in maskings]
     remedy = f"use {' or '.join(supported)} with {body}, or {masking} with {', '.join(others)}"
@@ -115,11 +126,11 @@ def not_for(body: str) -> dict[str, list[str]]:
     {'it attends both ways': ['clm'], 'only xlnet has its two streams': ['plm']}
     """
     groups: dict[str, list[str]] = {}
-    causal = set(BODY_MASKINGS[body]) == set(CAUSAL)
-    permuted = " and ".join(name for name, maskings in BODY_MASKINGS.items() if "plm" in maskings)
-    reasons = {"clm": "it attends both ways", "plm": f"only {permuted} has its two streams"}
+    causal = {MASKINGS[masking].attention for masking in BODY_MASKINGS[body]} == {"causal"}
+    permuted = " and ".join(name for name, maskings in BODY_MASKINGS.items() if _alike("plm", maskings))
+    reasons = {"causal": "it attends both ways", "two streams": f"only {permuted} has its two streams"}
     every = dict.fromkeys(masking for maskings in BODY_MASKINGS.values() for masking in maskings)
     for masking in (m for m in every if m not in BODY_MASKINGS[body]):
-        reason = "it only looks back" if causal else reasons.get(masking, "it isn't made for it")
+        reason = "it only looks back" if causal else reasons.get(MASKINGS[masking].attention, "it isn't made for it")
         groups.setdefault(reason, []).append(masking)
     return groups

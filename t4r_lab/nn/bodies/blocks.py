@@ -10,13 +10,13 @@ from torch import Tensor, nn
 
 from t4r_lab.base.errors import InputError, first_line
 from t4r_lab.nn.bodies.transformers import make_transformer, reads_packed, sequence_output
-from t4r_lab.nn.flow import Batch, Masked
 from t4r_lab.nn.inputs.tabular import TabularSequenceFeatures
 from t4r_lab.nn.kernels.dropout import Dropout
 from t4r_lab.nn.kernels.packing import by_length
+from t4r_lab.nn.layers.flow import Batch, Masked
 from t4r_lab.nn.layers.query_stream import query_stream
 from t4r_lab.nn.masking import Masking, make_masking
-from t4r_lab.spec import BODIES, BodySpec, pair_refusal
+from t4r_lab.spec import BODIES, MASKINGS, BodySpec, pair_refusal
 
 
 class MLPBlock(nn.Module):
@@ -68,7 +68,7 @@ class TransformerBlock(nn.Module):
     @property
     def permutes(self) -> bool:
         """Whether it is made for permutation training."""
-        return self.masking is not None and self.masking.kind == "plm"
+        return self.masking is not None and self.masking.attention == "two streams"
 
     @property
     def placeholder(self) -> nn.Parameter | None:
@@ -78,9 +78,8 @@ class TransformerBlock(nn.Module):
     def forward(self, hidden: Tensor, masked: Masked, last: bool = False) -> Tensor:
         """(B, T, d_model); what stands at padding means nothing, nor, for the `last` block of a body, what stands off
         the places that `masked` predicts."""
-        direction = "clm" if masked.causal else "mlm"
-        if masked.causal not in {masking == "clm" for masking in self.maskings} and (
-            refusal := pair_refusal(self.kind, direction, self.maskings)
+        if masked.causal not in {MASKINGS[masking].attention == "causal" for masking in self.maskings} and (
+            refusal := pair_refusal(self.kind, "clm" if masked.causal else "mlm", self.maskings)
         ):
             raise refusal
         lengths = masked.batch.lengths
@@ -115,7 +114,7 @@ class SequentialBlock(nn.Module):
                     type(block).__name__, "blocks map (B, T, D), it does (T, B, D)", "make it with batch_first=True"
                 )
         if inputs.masking is not None:
-            _refuse_masking(blocks, inputs.masking.kind)
+            _refuse_masking(blocks, inputs.masking)
         self.output_dim = self._probe()
 
     @property
@@ -129,7 +128,7 @@ class SequentialBlock(nn.Module):
         """
         if self.inputs.masking is None:
             raise InputError(
-                "", "the input block has no masking", "give masking='clm', 'mlm', 'plm' or 'rtd' to from_schema"
+                "", "the input block has no masking", f"give masking={' or '.join(map(repr, MASKINGS))} to from_schema"
             )
         return self.inputs.masking
 
@@ -180,18 +179,18 @@ def make_body(spec: BodySpec, length: int, masking: Masking | str | None = None)
     return made if row.transformer is None else TransformerBlock(made, masking)
 
 
-def _refuse_masking(blocks: Sequence[nn.Module], masking: str) -> None:
-    """Refuse what would not train by `masking`, or with plm would show a target to itself."""
+def _refuse_masking(blocks: Sequence[nn.Module], masking: Masking) -> None:
+    """Refuse what would not train by `masking`, or where events are permuted would show a target to itself."""
     bodies: list[Any] = [block for block in blocks if hasattr(block, "maskings")]
     for body in bodies:
-        if refusal := pair_refusal(body.kind, masking, body.maskings):
+        if refusal := pair_refusal(body.kind, masking.kind, body.maskings):
             raise refusal
     streams = sum(getattr(body, "permutes", False) for body in bodies)
-    if masking == "plm" and streams != 1:
+    if masking.attention == "two streams" and streams != 1:
         raise InputError(
             "",
-            f"masking 'plm' needs one transformer with a query stream, the body has {streams}",
-            "put one TransformerBlock(XLNetConfig.build(…), masking='plm') into it",
+            f"masking {masking.kind!r} needs one transformer with a query stream, the body has {streams}",
+            f"put one TransformerBlock(XLNetConfig.build(…), masking={masking.kind!r}) into it",
         )
 
 

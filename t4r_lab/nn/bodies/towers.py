@@ -9,8 +9,8 @@ from torch import Tensor, nn
 
 from t4r_lab.base.errors import InputError, did_you_mean
 from t4r_lab.nn.bodies.blocks import SequentialBlock
-from t4r_lab.nn.flow import Masked
 from t4r_lab.nn.inputs.tabular import TabularSequenceFeatures
+from t4r_lab.nn.layers.flow import Masked
 from t4r_lab.nn.masking import Masking
 
 MERGES = ("concat", "sum", "gate")

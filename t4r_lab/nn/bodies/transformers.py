@@ -10,8 +10,8 @@ from t4r_lab.base.errors import InputError
 from t4r_lab.families.bodies.body_table import BODIES, BODY_MASKINGS, pair_refusal
 from t4r_lab.families.bodies.shared.library import PADDED
 from t4r_lab.families.bodies.shared.row import Reading, Transformer
-from t4r_lab.nn.flow import positions
 from t4r_lab.nn.kernels.dropout import replace_dropouts
+from t4r_lab.nn.layers.flow import positions
 
 TRANSFORMERS: dict[str, Transformer] = {
     kind: body.transformer for kind, body in BODIES.items() if body.transformer is not None

@@ -10,7 +10,6 @@ from torch import Tensor, nn
 from t4r_lab.base.errors import InputError
 from t4r_lab.nn.bodies.blocks import SequentialBlock
 from t4r_lab.nn.bodies.towers import Towers
-from t4r_lab.nn.flow import Batch, Loss, Masked, positions
 from t4r_lab.nn.heads.replaced_items import DISCRIMINATOR, ReplacedItemDetector
 from t4r_lab.nn.heads.tasks import LEVELS, LabelTask
 from t4r_lab.nn.inputs.encoders import CategoricalFeature
@@ -18,9 +17,10 @@ from t4r_lab.nn.inputs.tabular import TabularSequenceFeatures
 from t4r_lab.nn.kernels.dropout import Dropout
 from t4r_lab.nn.kernels.linear_cross_entropy import rows_per_chunk
 from t4r_lab.nn.kernels.table_rows import is_large
+from t4r_lab.nn.layers.flow import Batch, Loss, Masked, positions
 from t4r_lab.nn.losses.full_softmax import FullSoftmax
 from t4r_lab.nn.losses.sampled import make_sampled
-from t4r_lab.nn.masking import Masking, ReplacedItems
+from t4r_lab.nn.masking import Masking
 from t4r_lab.nn.metrics.calibration import fit_temperature
 from t4r_lab.spec import NEXT_ITEM, CrossEntropy, LossSpec, SampledSoftmax
 
@@ -164,9 +164,9 @@ class Head(nn.Module):
             self.add_module(_numbered("task", number), task)
             task.build(body)
         self.detector: ReplacedItemDetector | None = None
-        masking = body.inputs.masking
-        if isinstance(masking, ReplacedItems) and self.predicts_items:
-            self.detector = ReplacedItemDetector(body, masking)
+        detection = None if body.inputs.masking is None else body.inputs.masking.detection
+        if detection is not None and self.predicts_items:
+            self.detector = ReplacedItemDetector(body, detection)
 
     @property
     def weights(self) -> dict[str, float]:

@@ -11,10 +11,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from t4r_lab.nn.flow import Loss, Masked
+from t4r_lab.families.maskings.policy import Detection
 from t4r_lab.nn.inputs.tabular import TabularSequenceFeatures
 from t4r_lab.nn.kernels.linear_cross_entropy import rows_per_chunk
-from t4r_lab.nn.masking import ReplacedItems
+from t4r_lab.nn.layers.flow import Loss, Masked
 
 DISCRIMINATOR = "discriminator"
 """Name of the detector's loss beside those of the tasks."""
@@ -49,11 +49,11 @@ class ReplacedItemDetector(nn.Module):
     starts as its copy; the input block with its embeddings is shared in either case, as in the paper.
     """
 
-    def __init__(self, body: Body, settings: ReplacedItems) -> None:
+    def __init__(self, body: Body, detection: Detection) -> None:
         super().__init__()
-        self.weight, self.temperature = settings.weight, settings.temperature
+        self.weight, self.temperature = detection.weight, detection.temperature
         self.body: Body | None = None
-        if settings.discriminator == "separate":
+        if detection.separate:
             inputs = {id(m): m for m in body.modules() if isinstance(m, TabularSequenceFeatures)}
             self.body = copy.deepcopy(body, inputs)  # copies everything but these
         width = body.output_dim

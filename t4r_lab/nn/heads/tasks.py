@@ -17,8 +17,8 @@ from torch import Tensor, nn
 from t4r_lab.base.errors import InputError, did_you_mean
 from t4r_lab.families.metrics.metric_table import metrics_of
 from t4r_lab.families.metrics.shared.metric_row import LabelKind
-from t4r_lab.nn.flow import Loss
 from t4r_lab.nn.kernels.dropout import Dropout
+from t4r_lab.nn.layers.flow import Loss
 from t4r_lab.schema.columns import UNKNOWN
 from t4r_lab.spec import event_summary_refusal
 

@@ -11,12 +11,12 @@ from pydantic import ValidationError
 from torch import Tensor, nn
 
 from t4r_lab.base.errors import InputError
-from t4r_lab.nn.flow import Masked
 from t4r_lab.nn.inputs.encoders import CategoricalFeature, make_encoders
 from t4r_lab.nn.inputs.noise import InputNoise
 from t4r_lab.nn.kernels.dropout import Dropout
 from t4r_lab.nn.kernels.table_rows import rows
-from t4r_lab.nn.masking import Masking, PermutationLM, make_masking
+from t4r_lab.nn.layers.flow import Masked
+from t4r_lab.nn.masking import Masking, make_masking
 from t4r_lab.schema.columns import PADDING, Schema
 from t4r_lab.spec import FeatureSpec, InputsSpec
 from t4r_lab.spec.input_columns import Feature, resolve, width
@@ -282,14 +282,10 @@ class TabularSequenceFeatures(nn.Module):
 
 def _check_masking(masking: Masking | None, joining: Joining, max_sequence_length: int) -> None:
     """Refuse a masking that leaves nothing visible, or has nothing to put in the place of what it hides."""
-    if isinstance(masking, PermutationLM) and masking.max_span_length >= max_sequence_length:
-        raise InputError(
-            "",
-            f"max_span_length {masking.max_span_length} must be below max_sequence_length "
-            f"{max_sequence_length}, so that something of a session stays visible",
-            f"lower it to {max_sequence_length - 1}",
-        )
-    if masking is not None and masking.hides and joining.hidden is None:
+    if masking is None:
+        return
+    masking.check(max_sequence_length, "max_sequence_length")
+    if masking.hides and joining.hidden is None:
         raise InputError("masking", "it hides events, and no vector stands for them", "give Joining a hidden one")
 
 

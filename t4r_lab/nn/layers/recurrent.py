@@ -10,7 +10,7 @@ from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 from t4r_lab.nn.kernels.dropout import Dropout
 
 if TYPE_CHECKING:
-    from t4r_lab.nn.flow import Masked
+    from t4r_lab.nn.layers.flow import Masked
 
 
 class RNNBlock(nn.Module):

@@ -126,11 +126,11 @@ def _head(head: HeadSpec, schema: Schema | None, path: str) -> Box:
 
 def _discriminator(spec: RunSpec) -> list[Box]:
     """The box of the discriminator, where the masking has one."""
-    masking: Any = spec.model.masking
-    if masking.kind != "rtd":
+    detection = spec.model.masking.detection
+    if detection is None:
         return []
-    body = "same body" if masking.discriminator == "shared" else "body of its own"
-    detail = f"{body} · weight {masking.weight:g}"
+    body = "body of its own" if detection.separate else "same body"
+    detail = f"{body} · weight {detection.weight:g}"
     return [Box("original or replaced?", detail, f"B × {spec.data.max_length}", ("model.masking",))]
 
 
@@ -141,23 +141,24 @@ SCATTERED = (7, 15, 3, 18, 11, 0, 13, 5, 9, 16, 1, 19, 6, 12, 2, 17, 10, 4, 14, 
 
 def _masking(spec: RunSpec) -> Box:
     """The masking with a strip of positions."""
-    masking: Any = spec.model.masking
-    if masking.kind == "clm":
-        return Box("clm", "each position sees those before it", strip=(False,) * (CELLS - 1) + (True,))
-    if masking.kind == "plm" and masking.permute_all:
-        strip = tuple(i != SCATTERED[0] for i in range(CELLS))
-        return Box("plm", "all but the first of a random order predicted", strip=strip)
-    wanted = max(1, min(CELLS - 1, round(masking.probability * CELLS)))
-    if masking.kind == "plm":
-        detail = f"{masking.probability:.0%} predicted in random order, spans to {masking.max_span_length}"
-        return Box("plm", detail, strip=_spans(wanted, masking.max_span_length))
-    detail = f"{masking.probability:.0%} hidden" + (", then replaced" if masking.kind == "rtd" else "")
-    return Box(masking.kind, detail, strip=tuple(i in SCATTERED[:wanted] for i in range(CELLS)))
+    masking = spec.model.masking
+    words, share, longest_span = masking.sketch()
+    return Box(masking.kind, words, strip=_strip(masking.causal, share, longest_span))
 
 
-def _spans(wanted: int, longest: int) -> tuple[bool, ...]:
+def _strip(causal: bool, share: float | None, longest_span: int | None) -> tuple[bool, ...]:
+    """Which cells are predicted."""
+    if share is None:
+        return (False,) * (CELLS - 1) + (True,) if causal else ()
+    predicted = max(1, min(CELLS - 1, round(share * CELLS)))
+    if longest_span is not None:
+        return _spans(predicted, longest_span)
+    return tuple(i in SCATTERED[:predicted] for i in range(CELLS))
+
+
+def _spans(predicted: int, longest: int) -> tuple[bool, ...]:
     """So many cells in evenly placed spans of at most `longest`."""
-    spans = min(-(-wanted // longest), CELLS - wanted)
-    sizes = [wanted // spans + (i < wanted % spans) for i in range(spans)]
-    gaps = [(CELLS - wanted) // spans + (i < (CELLS - wanted) % spans) for i in range(spans)]
+    spans = min(-(-predicted // longest), CELLS - predicted)
+    sizes = [predicted // spans + (i < predicted % spans) for i in range(spans)]
+    gaps = [(CELLS - predicted) // spans + (i < (CELLS - predicted) % spans) for i in range(spans)]
     return tuple(cell for gap, size in zip(gaps, sizes, strict=True) for cell in [False] * gap + [True] * size)

@@ -65,6 +65,19 @@ class Batch:
         """Each session with one empty event appended, (B, T+1)."""
         return replace(self, columns={n: F.pad(c, (0, 1)) for n, c in self.columns.items()}, lengths=self.lengths + 1)
 
+    def with_query(self, start: Tensor | None = None) -> tuple[Batch, Tensor]:
+        """Each session with one empty event appended, and True there, (B, T+1).
+
+        Raises
+        ------
+        ValueError
+            for a `start`: read by a body that isn't causal, each prefix is a session of its own.
+        """
+        if start is not None:
+            raise ValueError("a body that isn't causal reads one position per case: give each prefix as a session")
+        extended = self.with_empty_last()
+        return extended, positions(extended.ids) == self.lengths[:, None]
+
 
 @dataclass(frozen=True)
 class Masked:
@@ -100,3 +113,14 @@ def _like(keep: Tensor, column: Tensor) -> Tensor:
 def positions(ids: Tensor) -> Tensor:
     """0..T-1 in one row, (1, T), to compare with lengths."""
     return torch.arange(ids.shape[1], device=ids.device)[None]
+
+
+def extremes(draw: Tensor, among: Tensor) -> tuple[Tensor, Tensor]:
+    """(B, T) True at the least and at the greatest `draw` (B, T) of each session, `among` (B, T) the events that count.
+
+    Draws lie in [0, 1].
+    """
+    least = draw.masked_fill(~among, 2.0).argmin(1, keepdim=True)
+    most = draw.masked_fill(~among, -1.0).argmax(1, keepdim=True)
+    columns = positions(draw)
+    return (columns == least) & among, (columns == most) & among

@@ -1,0 +1,84 @@
+"""What a masking is: knobs, and what they decide about a batch."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar, Literal, NamedTuple
+
+from t4r_lab.families.knobs import Part
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from t4r_lab.nn.layers.flow import Batch, Masked
+
+Attention = Literal["causal", "both ways", "two streams"]
+
+
+class Sketch(NamedTuple):
+    """A masking in the picture of a model."""
+
+    words: str
+    share: float | None = None
+    """of the events, that are predicted; None: it isn't drawn, or the last event alone where attention is causal"""
+    longest_span: int | None = None
+    """predicted events stand in spans of up to so many; None: anywhere"""
+
+
+class Detection(NamedTuple):
+    """A discriminator that is trained to tell original items from those that the model has drawn in their place."""
+
+    weight: float
+    """of its loss beside that of the next item"""
+    temperature: float
+    """items are drawn from softmax(scores / temperature)"""
+    separate: bool
+    """whether it has a body of its own"""
+
+
+class Masking(Part):
+    """A masking is a pure policy: it keeps no state but its knobs.
+
+    Randomness comes from torch's default generator, which the training loop seeds at every step.
+    """
+
+    if TYPE_CHECKING:
+        kind: str  # each masking gives its own, as its first field
+    attention: ClassVar[Attention]
+    """what it needs of a body: who may attend to whom"""
+    hides: ClassVar[bool] = False
+    """whether the input block replaces hidden events by a learned vector"""
+    training_extra: ClassVar[int] = 0
+    """events a training session may have beyond the body's length (the last one is only a target)"""
+    inference_reserve: ClassVar[int] = 0
+    """positions that inference needs beside the observed events"""
+
+    @property
+    def causal(self) -> bool:
+        """Whether a position sees itself and earlier ones alone."""
+        return self.attention == "causal"
+
+    @property
+    def detection(self) -> Detection | None:
+        """The discriminator that is trained beside the next item; None: there is none."""
+        return None
+
+    def training(self, batch: Batch) -> Masked:
+        """What is hidden of a training batch, and the targets with their positions."""
+        raise NotImplementedError
+
+    def inference(self, batch: Batch, start: Tensor | None = None) -> Masked:
+        """The batch as inference reads it: at its last position or, given `start` (B,), from there on."""
+        raise NotImplementedError
+
+    def sketch(self) -> Sketch:
+        """What the picture of a model says of it; the first line of its docstring, if nothing else is said."""
+        return Sketch((type(self).__doc__ or self.kind).partition("\n")[0].removesuffix("."))
+
+    def check(self, length: int, limit: str) -> None:
+        """Refuse knobs that leave nothing to see of sessions of up to `length` events, which the user calls `limit`.
+
+        Raises
+        ------
+        InputError
+            at the knob.
+        """
