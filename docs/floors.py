@@ -50,7 +50,7 @@ HOUSE: tuple[dict[str, Wing], ...] = (
     {"training": (("training",),)},
     {"runs": (("runs",),)},
     {"jobs": (("jobs",),)},
-    {"tuning": (("tuning",),)},
+    {"tuning": (("tuning.studies",), ("tuning",))},
     {
         "cli": (("cli",),),
         "lab": (

@@ -95,14 +95,25 @@ def apart(
         stdin=subprocess.DEVNULL,
         stdout=log,
         stderr=log,
-        start_new_session=OWN_SESSION,
+        start_new_session=True,
         cwd=folder,
         env=environment,
     )
 
 
-OWN_SESSION = not WINDOWS
-"""Of a process that the terminal's Ctrl-C must not reach; the one that started it ends it."""
+def start_worker(
+    command: Sequence[str], answer: IO[str], log: IO[str], environment: Mapping[str, str]
+) -> subprocess.Popen[str]:
+    """Start `command`, a pipe to its input, out of reach of the terminal's Ctrl-C: this process ends it."""
+    return subprocess.Popen(
+        command,
+        stdin=subprocess.PIPE,
+        stdout=answer,
+        stderr=log,
+        start_new_session=not WINDOWS,
+        env=environment,
+        text=True,
+    )
 
 
 def processors_given() -> int:

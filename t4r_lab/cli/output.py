@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from t4r_lab.training.estimate import Estimate
     from t4r_lab.tuning.finalize import Final
     from t4r_lab.tuning.lead import Listed, StudyResult
-    from t4r_lab.tuning.study import Trial
+    from t4r_lab.tuning.studies.study import Trial
 
 
 def estimate_text(spec: RunSpec, estimate: Estimate) -> str:

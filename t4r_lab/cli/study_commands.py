@@ -13,11 +13,11 @@ from t4r_lab.cli.options import Command, add_flag, add_json, show
 
 if TYPE_CHECKING:
     from t4r_lab.tuning.lead import StudyResult
-    from t4r_lab.tuning.study import Trial
+    from t4r_lab.tuning.studies.study import Trial
 
 
 def _storage(sub: argparse.ArgumentParser) -> None:
-    from t4r_lab.tuning.storage_address import HELP, VARIABLE
+    from t4r_lab.tuning.studies.storage_address import HELP, VARIABLE
 
     sub.add_argument(
         "--storage", metavar="URL", help=f"{HELP}; ${VARIABLE} is read too", default=os.environ.get(VARIABLE)
@@ -111,7 +111,7 @@ def _worker(options: argparse.Namespace) -> None:
     import time
 
     from t4r_lab.base import homes
-    from t4r_lab.tuning.storage_address import address
+    from t4r_lab.tuning.studies.storage_address import address
     from t4r_lab.tuning.trial_worker import Orders, name_worker, own_seed, work
 
     for name, low in (("minutes", 0.01), ("threads", 0)):

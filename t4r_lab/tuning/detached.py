@@ -22,7 +22,7 @@ from t4r_lab.base.files import is_locked, locked, replacing, tail
 from t4r_lab.jobs.job import LOG_BYTES
 from t4r_lab.spec import RunSpec
 from t4r_lab.spec.study_options import Plan, StudyOptions, load_study
-from t4r_lab.tuning.storage_address import VARIABLE, address
+from t4r_lab.tuning.studies.storage_address import VARIABLE, address
 
 PREFIX = "study-"
 SPEC, STORAGE = "spec.yaml", "storage"
@@ -81,7 +81,7 @@ def launch(spec: RunSpec, options: StudyOptions, name: str, home: Path, storage:
     Experiment.open(Plan.of(spec, options).spec, home=home)
     study = of(name, homes.ensure(home))
     if storage:
-        from t4r_lab.tuning.storage import connect
+        from t4r_lab.tuning.studies.storage import connect
 
         connect(address(home, storage))
     content = {**spec.to_dict(), "search": options.model_dump(mode="json", exclude_defaults=True)}
@@ -120,8 +120,8 @@ def resume(name: str, home: Path, storage: str | None = None) -> None:
         spec, section = load_study(path)
         launch(spec, StudyOptions.parse(section), name, home, storage)
         return
-    from t4r_lab.tuning.storage import connect
-    from t4r_lab.tuning.study import load
+    from t4r_lab.tuning.studies.open_study import load
+    from t4r_lab.tuning.studies.storage import connect
 
     plan = load(name, connect(address(home, storage))).plan
     launch(plan.spec, plan.options, name, home, storage)

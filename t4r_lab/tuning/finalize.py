@@ -21,10 +21,11 @@ from t4r_lab.runs.progress import reporting
 from t4r_lab.spec import RunSpec, best_baseline
 from t4r_lab.tracking import study_runs
 from t4r_lab.training.experiment import Experiment
-from t4r_lab.tuning.leader_lock import leading
-from t4r_lab.tuning.storage import connect
-from t4r_lab.tuning.storage_address import address
-from t4r_lab.tuning.study import FINAL, Study, Trial, data_of, load
+from t4r_lab.tuning.studies.leader_lock import leading
+from t4r_lab.tuning.studies.open_study import data_of, load
+from t4r_lab.tuning.studies.storage import connect
+from t4r_lab.tuning.studies.storage_address import address
+from t4r_lab.tuning.studies.study import FINAL, Study, Trial
 from t4r_lab.tuning.study_record import open_record
 
 TUNED, UNTUNED = "tuned", "untuned"

@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import signal
-import subprocess
-import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -13,11 +9,9 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from statistics import mean
-from typing import IO
 
 from t4r_lab import tracking
-from t4r_lab.base import homes, processors, retries, system
-from t4r_lab.base.documents import read_json
+from t4r_lab.base import homes, processors, retries
 from t4r_lab.base.errors import InputError
 from t4r_lab.base.reports import OnReport, Progress, Remark, Started, TrialEnded
 from t4r_lab.base.urls import shown
@@ -27,17 +21,16 @@ from t4r_lab.spec import RunSpec
 from t4r_lab.spec.study_options import Plan, StudyOptions, time_words
 from t4r_lab.training.experiment import Experiment
 from t4r_lab.tuning import study_record as recording
-from t4r_lab.tuning.leader_lock import Leader, leading, mark_if_dead
-from t4r_lab.tuning.storage import connect, connect_to_read
-from t4r_lab.tuning.storage_address import address
-from t4r_lab.tuning.study import COUNTED, PAUSED, STOP, UNTIL, Asked, Study, Trial, all_names, begin, load
-from t4r_lab.tuning.trial_worker import COMMAND, Orders, as_text, name_worker
+from t4r_lab.tuning.studies.leader_lock import Leader, leading, mark_if_dead
+from t4r_lab.tuning.studies.open_study import all_names, begin, load
+from t4r_lab.tuning.studies.storage import connect, connect_to_read
+from t4r_lab.tuning.studies.storage_address import address
+from t4r_lab.tuning.studies.study import COUNTED, PAUSED, STOP, UNTIL, Asked, Study, Trial
+from t4r_lab.tuning.worker_process import crew
 
 POLL = 0.25
 BETWEEN = 4
 """Looks at a study of which nothing runs until that is sure: its workers may be between two trials."""
-MOST_STARTS = 3
-"""A worker is started again so often without having ended a trial; then something is wrong with all of them."""
 
 
 @dataclass(frozen=True)
@@ -267,40 +260,34 @@ def _lead(
 
     Dead workers are replaced.
     """
-    stopped = False
-    workers, minutes = options.workers, options.minutes
-    crew = [_Worker(study, record.home, index, workers) for index in range(workers)]
-    there: set[int] = set()
-    trials = study.trials()
-    told = {t.number for t in trials if t.state in recording.STATUS}
-    on_report(last := _progress(study.asked(), trials, minutes))
-    try:
+    told = {trial.number for trial in study.trials() if trial.state in recording.STATUS}
+    recorded: set[int] = set()
+
+    def look() -> tuple[Progress, Asked]:
+        """How far the study is, and what its workers are asked; trials that have ended are reported and recorded."""
+        trials, asked = study.trials(), study.asked()
+        _tell(study, trials, told, on_report)
+        recording.write_trials(study, record, trials, recorded)
+        return _progress(asked, trials, options.minutes), asked
+
+    last, stopped = None, False
+    with crew(study, record.home, options.workers) as workers:
         while True:
             leader.look()
-            trials, asked = study.trials(), study.asked()
-            _tell(study, trials, told, on_report)
-            recording.write_trials(study, record, trials, there)
-            if (now := _progress(asked, trials, minutes)) != last:
-                on_report(last := now)
+            progress, asked = look()
+            if progress != last:
+                on_report(last := progress)
             stopped = stop() or asked.stop
             if stopped or study.ended():
                 break
-            living = [worker.lives() for worker in crew]  # each is looked after
+            living = [worker.lives() for worker in workers]  # each is looked after
             if workers and not any(living):
                 break
             if not workers and asked.over(time.time()):
                 break
             time.sleep(POLL)
-    finally:
-        for worker in crew:
-            worker.end()
-        for worker in crew:
-            worker.wait()
-    trials = study.trials()
-    _tell(study, trials, told, on_report)
-    on_report(_progress(study.asked(), trials, minutes))
-    recording.write_trials(study, record, trials, there)
-    return bool(stopped)
+    on_report(look()[0])
+    return stopped
 
 
 def _tell(study: Study, trials: list[Trial], told: set[int], on_report: OnReport) -> None:
@@ -323,83 +310,3 @@ def _progress(asked: Asked, trials: list[Trial], minutes: float | None) -> Progr
         gone = min(max(int(100 - (asked.until - time.time()) / hundredth), 0), 100)
         return Progress("searching", round(gone * hundredth), round(60 * minutes), "s")
     return Progress("searching", sum(t.state in COUNTED for t in trials), asked.wanted or 0, "trials")
-
-
-def _lines(file: IO[str]) -> list[str]:
-    """The lines that a process has written to `file` so far."""
-    file.seek(0)
-    return file.read().strip().splitlines()
-
-
-class _Worker:
-    """A worker process here, started again when it is killed."""
-
-    def __init__(self, study: Study, home: Path, index: int, crew: int) -> None:
-        self.study, self.home, self.index = study, home, index
-        self.limits = processors.environment(crew)
-        self.starts = self.ended = 0
-        self._start()
-
-    def _start(self) -> None:
-        self.name = name_worker()
-        self.ended = self._ended()
-        seed = [self.index, len(self.study.trials())]
-        orders = Orders(self.study.name, self.study.store.url, str(self.home), self.name, seed)
-        package = str(Path(__file__).parent.parent.parent)
-        path = os.pathsep.join([package, os.environ.get("PYTHONPATH", "")])
-        # closed when the worker has ended
-        self.said, self.answer = tempfile.TemporaryFile("w+"), tempfile.TemporaryFile("w+")  # noqa: SIM115
-        self.process = subprocess.Popen(
-            COMMAND,
-            stdin=subprocess.PIPE,
-            stdout=self.answer,
-            stderr=self.said,
-            start_new_session=system.OWN_SESSION,
-            env={**os.environ, **self.limits, "PYTHONPATH": path},
-            text=True,
-        )
-        assert self.process.stdin is not None
-        with suppress(BrokenPipeError), self.process.stdin as stdin:  # `lives` tells why it died
-            stdin.write(as_text(orders))
-        self.starts += 1
-
-    def lives(self) -> bool:
-        """Whether it works; one that was killed gives its trial back and is started again.
-
-        Raises
-        ------
-        InputError
-            its own, if it ended by one.
-        """
-        code = self.process.poll()
-        if code is None:
-            return True
-        if code == 0:
-            return False
-        self.study.lose(self.name)
-        said, answer = _lines(self.said), _lines(self.answer)
-        if code == 2 and answer:
-            raise InputError(*read_json(answer[-1], f"worker {self.index}"))
-        if self._ended() > self.ended:
-            self.starts = 0
-        if self.starts >= MOST_STARTS or code > 0:
-            raise RuntimeError(f"worker {self.index} died ({said[-1] if said else f'signal {-code}'})")
-        self._start()
-        return True
-
-    def _ended(self) -> int:
-        return sum(t.state in COUNTED for t in self.study.trials())
-
-    def end(self) -> None:
-        """Ask it to stop after its batch."""
-        with suppress(ProcessLookupError):
-            if self.process.poll() is None:
-                self.process.send_signal(signal.SIGTERM)
-
-    def wait(self) -> None:
-        self.process.wait()
-        self.said.close()
-        self.answer.close()
-        # where the storage is away, the trial will be given up for want of signs of life
-        with suppress(Exception), retries.at_once():
-            self.study.lose(self.name, stopped=True)

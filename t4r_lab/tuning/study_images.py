@@ -23,7 +23,7 @@ from matplotlib.tri import Triangulation
 
 from t4r_lab.families.knobs import labels
 from t4r_lab.spec.space import Domain
-from t4r_lab.tuning.study import Study, Trial
+from t4r_lab.tuning.studies.study import Study, Trial
 
 MOST_PATHS, MOST_PAIRED = 8, 4
 """Paths in a figure, and in one that shows pairs of them; the most important first."""

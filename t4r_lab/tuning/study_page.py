@@ -11,7 +11,7 @@ from typing import Any
 
 from optuna import visualization as draw
 
-from t4r_lab.tuning.study import Study
+from t4r_lab.tuning.studies.study import Study
 
 MOST_AXES = 4
 """Paths in the figures that show pairs, the most important first."""

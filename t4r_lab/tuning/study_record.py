@@ -17,7 +17,7 @@ from t4r_lab.base.files import scratch
 from t4r_lab.base.urls import shown
 from t4r_lab.families.knobs import labels
 from t4r_lab.tracking import study_runs
-from t4r_lab.tuning.study import RECORD, Study, Trial
+from t4r_lab.tuning.studies.study import RECORD, Study, Trial
 
 STATUS = {"finished": "FINISHED", "pruned": "KILLED", "refused": "FAILED", "failed": "FAILED", "lost": "KILLED"}
 """State of a trial that has ended → status of its run."""

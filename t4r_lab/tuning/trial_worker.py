@@ -31,8 +31,9 @@ from t4r_lab.runs import guard
 from t4r_lab.spec import RunSpec
 from t4r_lab.spec.study_options import Plan
 from t4r_lab.training.experiment import Experiment
-from t4r_lab.tuning.storage import Unusable, connect
-from t4r_lab.tuning.study import COUNTED, FOUND, REASON, REFUSED, START, Asked, Study, data_of, load, suggest
+from t4r_lab.tuning.studies.open_study import data_of, load
+from t4r_lab.tuning.studies.storage import Unusable, connect
+from t4r_lab.tuning.studies.study import COUNTED, FOUND, REASON, REFUSED, START, Asked, Study, suggest
 
 POLL = 0.5
 """Seconds between two looks at whether the study goes on or is paused."""

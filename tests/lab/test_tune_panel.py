@@ -26,7 +26,7 @@ from t4r_lab.spec import RunSpec
 from t4r_lab.spec.space import SEARCH_PRESETS, Range, parse_search, search_space
 from t4r_lab.spec.study_options import Plan, StudyOptions, load_study
 from t4r_lab.tuning import detached, lead
-from t4r_lab.tuning.study import Trial
+from t4r_lab.tuning.studies.study import Trial
 from tests.support.small import small_data, small_spec
 from tests.support.timing import at_most
 
@@ -245,9 +245,9 @@ def test_resuming_takes_the_latest_budget_and_refuses_a_second_process(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from t4r_lab.data.prepared.dataset import Dataset
-    from t4r_lab.tuning.storage import connect
-    from t4r_lab.tuning.storage_address import address
-    from t4r_lab.tuning.study import begin
+    from t4r_lab.tuning.studies.open_study import begin
+    from t4r_lab.tuning.studies.storage import connect
+    from t4r_lab.tuning.studies.storage_address import address
 
     started: list[str] = []
     monkeypatch.setattr(detached, "_start", lambda study, *rest: started.append(study.name))
@@ -318,8 +318,8 @@ def test_the_command_line_detaches_to_the_same(
 def test_a_study_that_cannot_be_read_hides_no_other(tmp_path: Path, data: Path) -> None:
     import optuna
 
-    from t4r_lab.tuning.storage import connect
-    from t4r_lab.tuning.storage_address import address
+    from t4r_lab.tuning.studies.storage import connect
+    from t4r_lab.tuning.studies.storage_address import address
 
     store = connect(address(tmp_path, None))
     optuna.create_study(study_name="half", storage=store.backend)

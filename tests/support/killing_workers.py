@@ -18,9 +18,9 @@ from pathlib import Path
 import t4r_lab.training.trainer
 import t4r_lab.tuning.trial  # noqa: F401 (for the forks)
 from t4r_lab.tuning import trial_worker
-from t4r_lab.tuning.storage import connect
-from t4r_lab.tuning.storage_address import address
-from t4r_lab.tuning.study import load
+from t4r_lab.tuning.studies.open_study import load
+from t4r_lab.tuning.studies.storage import connect
+from t4r_lab.tuning.studies.storage_address import address
 
 
 def fork(home: Path, study: str, number: int) -> int:

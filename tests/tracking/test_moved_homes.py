@@ -121,18 +121,20 @@ def test_data_that_are_not_those_are_not_taken_for_them(copy: Path) -> None:
 def begin_study(home: Path, name: str) -> None:
     from t4r_lab.data.prepared.dataset import Dataset
     from t4r_lab.spec.study_options import Plan, StudyOptions
-    from t4r_lab.tuning import lead, storage, study
+    from t4r_lab.tuning import lead
+    from t4r_lab.tuning.studies import open_study, storage
 
     plan = Plan.of(small_spec(home / "data" / "d"), StudyOptions.parse({"space": {"train.learning_rate": None}}))
-    study.begin(name, plan, Dataset.open(home / "data" / "d").digest, storage.connect(lead.address(home, None)))
+    open_study.begin(name, plan, Dataset.open(home / "data" / "d").digest, storage.connect(lead.address(home, None)))
 
 
 def test_a_study_is_gone_on_with_on_its_data(copy: Path) -> None:
-    from t4r_lab.tuning import lead, storage, study
+    from t4r_lab.tuning import lead
+    from t4r_lab.tuning.studies import open_study, storage
 
     begin_study(copy, "s")
     moved = copy.rename(copy.with_name("moved"))
-    there = study.load("s", storage.connect(lead.address(moved, None)))
+    there = open_study.load("s", storage.connect(lead.address(moved, None)))
     assert Path(there.plan.spec.data.path) == moved / "data" / "d"
 
 
@@ -155,7 +157,7 @@ NAMES = [PRINTABLE, "a?b=c", "%25%s%%", "{x} {0} {", "a#b", "new\nline", 'it\'s 
 @pytest.mark.parametrize("name", NAMES, ids=range(len(NAMES)))
 def test_databases_lie_in_the_home_whatever_it_is_called(name: str, original: Path, tmp_path: Path) -> None:
     from t4r_lab.tuning import lead
-    from t4r_lab.tuning.storage import connect
+    from t4r_lab.tuning.studies.storage import connect
 
     place = tmp_path / "p" / name
     place.mkdir(parents=True)

@@ -37,9 +37,10 @@ from t4r_lab.spec.study_options import Plan, StudyOptions
 from t4r_lab.training import checkpoint
 from t4r_lab.training.estimate import estimate
 from t4r_lab.training.experiment import Experiment
-from t4r_lab.tuning import finalize, study, trial_worker
-from t4r_lab.tuning.storage import connect
-from t4r_lab.tuning.storage_address import address
+from t4r_lab.tuning import finalize, trial_worker
+from t4r_lab.tuning.studies import open_study, study
+from t4r_lab.tuning.studies.storage import connect
+from t4r_lab.tuning.studies.storage_address import address
 from tests.support.small import small_data, small_spec
 
 RATE = "train.learning_rate"
@@ -276,7 +277,7 @@ class Case:
     def begun(self) -> study.Study:
         """A study of this spec that an earlier version has begun, with one finished trial."""
         plan = Plan.of(self.spec, StudyOptions.parse({"space": {RATE: None}, "trials": 3}))
-        found = study.begin(self.name, plan, self.digest, connect(address(self.home, None)))
+        found = open_study.begin(self.name, plan, self.digest, connect(address(self.home, None)))
         finish_trial(found)
         return found
 
@@ -463,7 +464,7 @@ def test_a_study_may_try_what_is_refused_and_its_trial_says_why(folders: Path, t
     spec = small_spec(folders / "labels", train__epochs=1, model__heads=[head])
     path = "model.heads.0.summary"
     options = StudyOptions.parse({"space": {path: {"choices": ["last", "mean"]}}, "sampler": "grid"})
-    found = study.begin(
+    found = open_study.begin(
         "s", Plan.of(spec, options), Experiment.open(spec).dataset.digest, connect(address(tmp_path, None))
     )
     trial_worker.work(trial_worker.Orders("s", found.store.url, str(tmp_path), "w", [1]))
@@ -533,7 +534,7 @@ def test_a_look_at_the_test_part_is_counted_before_it_is_made(tmp_path: Path, mo
         evaluation.evaluate_run(done.run_id, "test", home=home, on_report=silent)
     assert tracking.find(home, done.run_id).looks == 1
     plan = Plan.of(spec, StudyOptions.parse({"space": {RATE: None}}))
-    found = study.begin("s", plan, dataset.digest, connect(address(home, None)))
+    found = open_study.begin("s", plan, dataset.digest, connect(address(home, None)))
     finish_trial(found)
     with pytest.raises(Killed):
         finalize.finalize("s", 1, home=home, on_report=silent)

@@ -16,7 +16,7 @@ from PIL import Image  # comes along with matplotlib
 from t4r_lab.families.knobs import labels
 from t4r_lab.spec.study_options import Plan, StudyOptions
 from t4r_lab.tuning import study_images
-from t4r_lab.tuning.study import Trial
+from t4r_lab.tuning.studies.study import Trial
 from t4r_lab.tuning.study_images import FIGURES, Seen, _figure
 from tests.support.small import small_spec
 

@@ -182,14 +182,14 @@ def test_a_file_with_a_search_is_a_run_too(
 def test_nothing_to_finalize(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
     from t4r_lab.data.prepared.dataset import Dataset
     from t4r_lab.spec.study_options import Plan, StudyOptions, load_study
-    from t4r_lab.tuning import study
-    from t4r_lab.tuning.storage import connect
-    from t4r_lab.tuning.storage_address import address
+    from t4r_lab.tuning.studies import open_study
+    from t4r_lab.tuning.studies.storage import connect
+    from t4r_lab.tuning.studies.storage_address import address
 
     monkeypatch.setenv("T4R_LAB_HOME", str(tmp_path))
     spec, section = load_study(root / "spec.yaml")
     data = Dataset.open(spec.data.path)
-    study.begin("new", Plan.of(spec, StudyOptions.parse(section)), data.digest, connect(address(tmp_path, None)))
+    open_study.begin("new", Plan.of(spec, StudyOptions.parse(section)), data.digest, connect(address(tmp_path, None)))
     for arguments, words in ((["new"], "no trial has finished"), (["new", "--trial", "0"], "trial 0 has not finished")):
         status, _, err = call(capsys, "finalize", *arguments)
         assert status == 2

@@ -29,10 +29,11 @@ from t4r_lab.spec import RunSpec
 from t4r_lab.spec.space import parse_search
 from t4r_lab.spec.study_options import Plan, StudyOptions
 from t4r_lab.training.experiment import Experiment
-from t4r_lab.tuning import lead, storage, study, trial, trial_worker
+from t4r_lab.tuning import lead, trial, trial_worker
 from t4r_lab.tuning import study_record as record
-from t4r_lab.tuning.storage import connect
-from t4r_lab.tuning.storage_address import address
+from t4r_lab.tuning.studies import open_study, storage, study
+from t4r_lab.tuning.studies.storage import connect
+from t4r_lab.tuning.studies.storage_address import address
 from t4r_lab.tuning.study_images import FIGURES
 from tests.support.panels import until
 from tests.support.small import small_data, small_spec
@@ -49,7 +50,7 @@ def begin(data: Path, home: Path, name: str = "s", **options: Any) -> study.Stud
     from t4r_lab.data.prepared.dataset import Dataset
 
     plan = Plan.of(small_spec(data), StudyOptions.parse({"space": {SMOOTHING: None, DROPOUT: None}, **options}))
-    return study.begin(name, plan, Dataset.open(data).digest, connect(address(home, None)))
+    return open_study.begin(name, plan, Dataset.open(data).digest, connect(address(home, None)))
 
 
 def orders(home: Path, name: str = "s", worker_name: str = "w", until: float | None = None) -> trial_worker.Orders:
@@ -82,7 +83,7 @@ def test_the_starting_spec_is_trial_0_and_the_count_is_exact(
 ) -> None:
     begin(data, tmp_path, trials=8)
     assert trial_worker.work(orders(tmp_path)) == 8
-    found = study.load("s", connect(address(tmp_path, None)))
+    found = open_study.load("s", connect(address(tmp_path, None)))
     trials = found.trials()
     assert [t.number for t in trials] == list(range(8))
     assert formula[0] == found.plan.spec == found.spec_of(trials[0])
@@ -99,7 +100,7 @@ def test_a_starting_spec_outside_the_search_is_trial_0_as_it_is(
     outside = {SMOOTHING: "0.2:0.4", DROPOUT: "0.2:0.3"}  # it has 0 and 0.1
     begin(data, tmp_path, trials=3, space={path: parse_search(f"{path}={r}")[1] for path, r in outside.items()})
     assert trial_worker.work(orders(tmp_path)) == 3
-    found = study.load("s", connect(address(tmp_path, None)))
+    found = open_study.load("s", connect(address(tmp_path, None)))
     first, *others = found.trials()
     assert first.start
     assert formula[0] == found.plan.spec == found.spec_of(first)
@@ -114,7 +115,7 @@ def test_workers_at_once_share_one_budget(data: Path, tmp_path: Path, formula: l
         thread.start()
     for thread in crew:
         thread.join()
-    found = study.load("s", connect(address(tmp_path, None)))
+    found = open_study.load("s", connect(address(tmp_path, None)))
     assert Counter(t.state for t in found.trials()) == {"finished": 12} or len(found.trials()) == 12
     assert len(formula) == 12
     assert {t.worker for t in found.trials()} <= {"w0", "w1", "w2"}
@@ -129,9 +130,9 @@ def test_two_studies_at_once_do_not_mix(data: Path, tmp_path: Path, formula: lis
     for thread in crew:
         thread.join()
     store = connect(address(tmp_path, None))
-    assert [len(study.load(name, store).trials()) for name in ("one", "two")] == [5, 7]
-    assert all(set(t.params) == {DROPOUT} for t in study.load("two", store).trials())
-    assert set(study.all_names(store)) == {"one", "two"}
+    assert [len(open_study.load(name, store).trials()) for name in ("one", "two")] == [5, 7]
+    assert all(set(t.params) == {DROPOUT} for t in open_study.load("two", store).trials())
+    assert set(open_study.all_names(store)) == {"one", "two"}
 
 
 def test_a_larger_budget_goes_on(data: Path, tmp_path: Path, formula: list[RunSpec]) -> None:
@@ -167,7 +168,7 @@ def test_every_sampler_fills_a_conditional_space(
     space = {"model.body.kind": kinds, "model.body.n_head": {"choices": [1, 2]}, SMOOTHING: None, DROPOUT: None}
     begin(data, tmp_path, trials=16, sampler=sampler, space=space, pruner="none")
     trial_worker.work(orders(tmp_path))
-    trials = study.load("s", connect(address(tmp_path, None))).trials()
+    trials = open_study.load("s", connect(address(tmp_path, None))).trials()
     assert Counter(t.state for t in trials) == {"finished": 16}
     for t in trials[1:]:
         assert ("model.body.n_head" in t.params) == (t.params["model.body.kind"] == "sasrec")
@@ -179,7 +180,7 @@ def test_a_grid_is_tried_point_by_point(data: Path, tmp_path: Path, formula: lis
     space = {SMOOTHING: {"choices": [0, 0.3, 0.6]}, DROPOUT: {"choices": [0.1, 0.2]}}
     begin(data, tmp_path, sampler="grid", space=space)
     trial_worker.work(orders(tmp_path))
-    trials = study.load("s", connect(address(tmp_path, None))).trials()
+    trials = open_study.load("s", connect(address(tmp_path, None))).trials()
     assert len(trials) == 6  # the start is one of them
     assert {(t.params[SMOOTHING], t.params[DROPOUT]) for t in trials} == {
         (s, d) for s in (0, 0.3, 0.6) for d in (0.1, 0.2)
@@ -194,7 +195,7 @@ def test_a_grid_is_tried_point_by_point(data: Path, tmp_path: Path, formula: lis
                 [SMOOTHING, DROPOUT, "model.inputs.dropout", "train.learning_rate", "train.weight_decay"]
             ),
         )
-    assert study.all_names(connect(address(tmp_path, None))) == ["s"]  # nothing was begun
+    assert open_study.all_names(connect(address(tmp_path, None))) == ["s"]  # nothing was begun
 
 
 # ── judging ─────────────────────────────────────────────────────────────────────────────────────
@@ -203,7 +204,7 @@ def test_a_grid_is_tried_point_by_point(data: Path, tmp_path: Path, formula: lis
 def test_the_best_is_optunas_and_the_search_finds_it(data: Path, tmp_path: Path, formula: list[RunSpec]) -> None:
     begin(data, tmp_path, trials=40, pruner="none")
     trial_worker.work(orders(tmp_path))
-    found = study.load("s", connect(address(tmp_path, None)))
+    found = open_study.load("s", connect(address(tmp_path, None)))
     (best,) = found.front()
     assert best.number == found.optuna.best_trial.number
     assert best.values["ndcg@5"] > 0.95
@@ -216,7 +217,7 @@ def test_the_best_is_optunas_and_the_search_finds_it(data: Path, tmp_path: Path,
 def test_the_front_of_two_objectives_with_a_constraint(data: Path, tmp_path: Path, formula: list[RunSpec]) -> None:
     begin(data, tmp_path, trials=30, objectives=["ndcg@5", "ece"], constraints=["ece>=0.05"])
     trial_worker.work(orders(tmp_path))
-    found = study.load("s", connect(address(tmp_path, None)))
+    found = open_study.load("s", connect(address(tmp_path, None)))
     trials = found.trials()
     kept = [t for t in trials if t.metrics["ece"] >= 0.05]
     assert [t.number for t in kept] == [t.number for t in trials if t.feasible]
@@ -235,7 +236,7 @@ def test_importance_is_of_what_made_trials_good(
 ) -> None:
     begin(data, tmp_path, trials=20, sampler="qmc", pruner="none", objectives=[objective])
     trial_worker.work(orders(tmp_path))
-    found = study.load("s", connect(address(tmp_path, None)))
+    found = open_study.load("s", connect(address(tmp_path, None)))
     by_direction = optuna.importance.get_param_importances(found.optuna)  # which knows the study's own
     assert found.importance(objective) == pytest.approx(by_direction)
     upside_down = optuna.importance.get_param_importances(
@@ -256,7 +257,7 @@ def test_pruned_trials_say_so(data: Path, tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.setattr(trial, "train", train)
     begin(data, tmp_path, trials=30, pruner=pruner, sampler="random")
     trial_worker.work(orders(tmp_path))
-    trials = study.load("s", connect(address(tmp_path, None))).trials()
+    trials = open_study.load("s", connect(address(tmp_path, None))).trials()
     states = Counter(t.state for t in trials)
     assert states["pruned"] > 3
     assert states["pruned"] + states["finished"] == 30
@@ -297,7 +298,7 @@ def test_a_trial_fails_alone_with_its_reason(data: Path, tmp_path: Path, monkeyp
     monkeypatch.setattr(trial, "train", failing(faults))
     begin(data, tmp_path, trials=8, pruner="none")
     assert trial_worker.work(orders(tmp_path)) == 9
-    trials = study.load("s", connect(address(tmp_path, None))).trials()
+    trials = open_study.load("s", connect(address(tmp_path, None))).trials()
     ended = ["finished", *["failed"] * 3, "refused", "failed", "failed", "finished", "finished"]
     assert [t.state for t in trials] == ended  # what was refused has trained nothing, so that no trial is paid for it
     words = ["diverged: the", "out of memory: ", "out of memory: ", "features: too wide", "ZeroDivisionError: div"]
@@ -309,7 +310,7 @@ def test_values_that_fit_no_model_cost_no_trial(data: Path, tmp_path: Path, form
     space = {"model.body.kind": {"choices": ["sasrec"]}, "model.body.n_head": {"choices": [2, 3]}, DROPOUT: None}
     begin(data, tmp_path, trials=8, space=space, pruner="none", sampler="random")
     trial_worker.work(orders(tmp_path))
-    trials = study.load("s", connect(address(tmp_path, None))).trials()
+    trials = open_study.load("s", connect(address(tmp_path, None))).trials()
     states = Counter(t.state for t in trials)
     assert states["finished"] == 8
     assert states["refused"] > 0
@@ -320,7 +321,7 @@ def test_a_dead_worker_s_trial_is_tried_again_with_the_same_values(
     data: Path, tmp_path: Path, formula: list[RunSpec]
 ) -> None:
     found = begin(data, tmp_path, trials=3, pruner="none")
-    found = study.load("s", found.store, [0])
+    found = open_study.load("s", found.store, [0])
     claimed = found.claim("dead")
     assert claimed is not None
     trial_worker.choose(claimed, found.plan)  # it has its values when its worker dies
@@ -339,7 +340,7 @@ def test_a_dead_worker_s_trial_is_tried_again_with_the_same_values(
 
 
 def test_a_trial_that_kills_its_workers_is_given_up(data: Path, tmp_path: Path, formula: list[RunSpec]) -> None:
-    found = study.load("s", begin(data, tmp_path, trials=2, pruner="none").store, [0])
+    found = open_study.load("s", begin(data, tmp_path, trials=2, pruner="none").store, [0])
     for _ in range(study.MOST_RETRIES + 1):
         assert found.claim("dead") is not None
         found.lose("dead")
@@ -351,7 +352,7 @@ def test_a_trial_that_kills_its_workers_is_given_up(data: Path, tmp_path: Path, 
 
 
 def test_a_worker_that_dies_in_its_claim_leaves_nothing(data: Path, tmp_path: Path, formula: list[RunSpec]) -> None:
-    found = study.load("s", begin(data, tmp_path, trials=2, pruner="none").store, [0])
+    found = open_study.load("s", begin(data, tmp_path, trials=2, pruner="none").store, [0])
     found.optuna.ask()  # given out, but nobody's: as if killed between the two
     assert trial_worker.work(orders(tmp_path)) == 2
     assert Counter(t.state for t in found.trials()) == {"lost": 1, "finished": 2}
@@ -362,7 +363,7 @@ def test_a_worker_without_a_sign_of_life_is_given_up(
 ) -> None:
 
     monkeypatch.setattr(storage, "GRACE", 1)
-    found = study.load("s", begin(data, tmp_path, trials=2, pruner="none").store, [0])
+    found = open_study.load("s", begin(data, tmp_path, trials=2, pruner="none").store, [0])
     assert found.claim("far away") is not None
     began = time.monotonic()
     assert trial_worker.work(orders(tmp_path)) == 2
@@ -371,7 +372,7 @@ def test_a_worker_without_a_sign_of_life_is_given_up(
 
 
 def test_a_running_trial_is_left_alone(data: Path, tmp_path: Path, formula: list[RunSpec]) -> None:
-    found = study.load("s", begin(data, tmp_path, trials=2, pruner="none").store, [0])
+    found = open_study.load("s", begin(data, tmp_path, trials=2, pruner="none").store, [0])
     assert found.claim("alive") is not None
     done = threading.Thread(target=trial_worker.work, args=(orders(tmp_path),))
     done.start()
@@ -497,7 +498,7 @@ def test_minutes_end_a_study(data: Path, tmp_path: Path, monkeypatch: pytest.Mon
     clock = Clock(monkeypatch)
     begin(data, tmp_path, minutes=1, pruner="none")
     assert trial_worker.work(orders(tmp_path, until=clock.now + 25)) == 3  # begun at 0, 10 and 20
-    assert Counter(t.state for t in study.load("s", connect(address(tmp_path, None))).trials()) == {"finished": 3}
+    assert Counter(t.state for t in open_study.load("s", connect(address(tmp_path, None))).trials()) == {"finished": 3}
 
 
 class Clock:
@@ -640,7 +641,7 @@ def test_an_unknown_study_is_answered_with_the_nearest(data: Path, tmp_path: Pat
 def test_other_data_are_refused(data: Path, tmp_path: Path) -> None:
     found = begin(data, tmp_path)
     with pytest.raises(InputError, match="begun on other data"):
-        study.begin("s", found.plan, "0" * 64, found.store)
+        open_study.begin("s", found.plan, "0" * 64, found.store)
     found.keep(study.PLAN, {**found.optuna.user_attrs[study.PLAN], "digest": "0" * 64})
     with pytest.raises(InputError, match="not the data of study s"):
         trial_worker.work(orders(tmp_path))

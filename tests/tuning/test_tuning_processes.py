@@ -23,9 +23,10 @@ from t4r_lab.data.prepared.dataset import Dataset
 from t4r_lab.lab.panels.tune.study_list import Watch
 from t4r_lab.spec import RunSpec
 from t4r_lab.spec.study_options import Plan, StudyOptions
-from t4r_lab.tuning import detached, lead, study
-from t4r_lab.tuning.storage import connect
-from t4r_lab.tuning.storage_address import address
+from t4r_lab.tuning import detached, lead, worker_process
+from t4r_lab.tuning.studies import open_study, study
+from t4r_lab.tuning.studies.storage import connect
+from t4r_lab.tuning.studies.storage_address import address
 from tests.support.small import small_data, small_spec
 
 KILLS = 6
@@ -43,7 +44,7 @@ def test_workers_killed_at_random_lose_nothing(data: Path, tmp_path: Path) -> No
     plan = Plan.of(
         small_spec(data, train__epochs=6), StudyOptions.parse({"space": {DROPOUT: None}, "trials": 8, "pruner": "none"})
     )
-    study.begin("s", plan, Dataset.open(data).digest, connect(address(tmp_path, None)))
+    open_study.begin("s", plan, Dataset.open(data).digest, connect(address(tmp_path, None)))
     done = subprocess.run(
         [sys.executable, "-m", "tests.support.killing_workers", str(tmp_path), "s", "0", str(KILLS)],
         capture_output=True,
@@ -98,9 +99,9 @@ def test_a_killed_worker_is_replaced_and_ctrl_c_can_be_gone_on_from(data: Path, 
 def test_a_workers_error_comes_back_with_its_parts(data: Path, tmp_path: Path) -> None:
     shutil.copytree(data, moved := tmp_path / "with: a colon; and more")
     plan = Plan.of(small_spec(moved), StudyOptions.parse({"space": {DROPOUT: None}, "trials": 1}))
-    begun = study.begin("s", plan, Dataset.open(moved).digest, connect(address(tmp_path, None)))
+    begun = open_study.begin("s", plan, Dataset.open(moved).digest, connect(address(tmp_path, None)))
     shutil.rmtree(moved)
-    worker = lead._Worker(begun, tmp_path, 0, 1)
+    worker = worker_process.WorkerProcess(begun, tmp_path, 0, 1)
     worker.process.wait(120)
     with pytest.raises(InputError) as caught:
         worker.lives()
@@ -199,7 +200,7 @@ def server() -> Iterator[Server]:
 @pytest.mark.slow
 def test_workers_of_two_homes_share_a_study_on_postgresql(data: Path, tmp_path: Path, server: Server) -> None:
     plan = Plan.of(small_spec(data, train__epochs=1), StudyOptions.parse({"space": {DROPOUT: None}, "trials": 8}))
-    study.begin("shared", plan, Dataset.open(data).digest, connect(address(tmp_path, server.url)))
+    open_study.begin("shared", plan, Dataset.open(data).digest, connect(address(tmp_path, server.url)))
     workers = [
         subprocess.Popen(
             [
@@ -258,7 +259,7 @@ def test_a_study_in_the_background_works_on_a_server_whose_password_nobody_sees(
 
 def test_who_only_reads_is_told_at_once_that_the_server_is_away(data: Path, tmp_path: Path, server: Server) -> None:
     plan = Plan.of(small_spec(data, train__epochs=6), StudyOptions.parse({"space": {DROPOUT: None}, "trials": 8}))
-    found = study.begin("away", plan, Dataset.open(data).digest, connect(address(tmp_path, server.url)))
+    found = open_study.begin("away", plan, Dataset.open(data).digest, connect(address(tmp_path, server.url)))
     assert len(found.trials()) == 1
     server.stop()
     try:
@@ -358,7 +359,7 @@ def test_one_process_leads_and_a_dead_one_lets_go(data: Path, tmp_path: Path, se
         assert mlflow_status(home, run) == "RUNNING"  # so that somebody works
         for pid in worker:
             os.kill(pid, signal.SIGKILL)
-        opened = study.load("led", connect(address(home, storage_of.url)))
+        opened = open_study.load("led", connect(address(home, storage_of.url)))
         for trial in opened.trials():
             opened.lose(trial.worker)  # which takes half a minute for want of signs of life
         lead.report("led", home=home, storage=storage_of.url)

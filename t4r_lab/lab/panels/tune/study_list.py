@@ -13,8 +13,8 @@ from t4r_lab.spec import RunSpec
 from t4r_lab.tuning.detached import Launched, all_launched, of
 
 if TYPE_CHECKING:
-    from t4r_lab.tuning.storage import Store
-    from t4r_lab.tuning.study import Study, Trial
+    from t4r_lab.tuning.studies.storage import Store
+    from t4r_lab.tuning.studies.study import Study, Trial
 
 LOG_LINES = 12
 
@@ -72,7 +72,7 @@ class Watch:
 
     def look(self, chosen: str) -> Look:
         """What there is; of the study `chosen` all of it, else of one that runs, else of the newest."""
-        from t4r_lab.tuning.study import all_names
+        from t4r_lab.tuning.studies.open_study import all_names
 
         living, stored = self.living(), []
         if (self.home / "studies" / "studies.db").exists():
@@ -91,8 +91,8 @@ class Watch:
             return Look(names, living, _without(launched, alive, f"error: {error}"))
 
     def _store(self, storage: str | None) -> Store:
-        from t4r_lab.tuning.storage import connect
-        from t4r_lab.tuning.storage_address import address
+        from t4r_lab.tuning.studies.storage import connect
+        from t4r_lab.tuning.studies.storage_address import address
 
         url = address(self.home, storage)
         if url not in self._stores:
@@ -105,8 +105,8 @@ class Watch:
         return self._open[name].spec_of(trial)
 
     def _state(self, launched: Launched, alive: bool) -> StudyState:
-        from t4r_lab.tuning.leader_lock import mark_if_dead
-        from t4r_lab.tuning.study import load
+        from t4r_lab.tuning.studies.leader_lock import mark_if_dead
+        from t4r_lab.tuning.studies.open_study import load
 
         name = launched.name
         if name not in self._open:

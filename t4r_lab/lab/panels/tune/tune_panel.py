@@ -28,7 +28,7 @@ from t4r_lab.spec.study_options import StudyOptions
 from t4r_lab.tuning import detached
 
 if TYPE_CHECKING:
-    from t4r_lab.tuning.study import Trial
+    from t4r_lab.tuning.studies.study import Trial
 
 EMPTY = "No studies yet. Tick knobs to search and press Start: the spec in Architecture becomes trial 0."
 BUSY, IDLE = 1.0, 2.0

@@ -7,7 +7,6 @@ study, what a trial found as attributes of the trial.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,19 +16,15 @@ from optuna import study as optuna_study
 from optuna import trial as optuna_trial
 from optuna.trial import FrozenTrial, TrialState
 
-from t4r_lab import tracking
-from t4r_lab.base import homes, private
-from t4r_lab.base.errors import InputError, did_you_mean
-from t4r_lab.data.prepared.dataset import Dataset
+from t4r_lab.base import private
+from t4r_lab.base.errors import InputError
 from t4r_lab.spec import RunSpec
-from t4r_lab.spec.space import Domain, changed, grid, grid_size
-from t4r_lab.spec.study_options import Plan, StudyOptions
-from t4r_lab.training.experiment import open_data
-from t4r_lab.tuning.storage import Store
+from t4r_lab.spec.space import Domain, changed
+from t4r_lab.spec.study_options import Plan
+from t4r_lab.tuning.studies.storage import Store
 
 MOST_RETRIES = 2
 """How often a trial whose worker died is tried again: then it may be the trial that kills."""
-MOST_GRID = 1000
 MOST_REFUSED = 1000
 """Values that fit no model may come up so often; then the search itself must be wrong."""
 COUNTED = ("finished", "pruned", "failed")
@@ -244,149 +239,6 @@ class Study:
             return optuna.importance.get_param_importances(self.optuna, target=lambda trial: sign * trial.values[index])
         except (ValueError, RuntimeError):  # too few trials, or all alike
             return {}
-
-
-# ── opening ─────────────────────────────────────────────────────────────────────────────────────
-
-
-def begin(name: str, plan: Plan, digest: str, store: Store) -> Study:
-    """The study called `name`, made if there is none.
-
-    Raises
-    ------
-    InputError
-        if there is one with another plan or other data, or the grid is too large.
-    """
-    return store.patiently(lambda: _begin(name, plan, digest, store))
-
-
-def _begin(name: str, plan: Plan, digest: str, store: Store) -> Study:
-    points = _grid(plan)
-    with store.one_at_a_time(name):
-        found = optuna.create_study(
-            study_name=name,
-            storage=store.backend,
-            load_if_exists=True,
-            directions=["minimize" if plan.lower(o) else "maximize" for o in plan.objectives],
-            sampler=optuna.samplers.RandomSampler(),
-        )
-        if PLAN in found.user_attrs:
-            _refuse_another(name, found.user_attrs[PLAN], plan, digest)
-        else:
-            flat = plan.spec.flat()
-            start = {path: flat[path] for path, domain in plan.space.items() if path in flat and flat[path] in domain}
-            found.enqueue_trial(start, {START: True}, skip_if_exists=True)
-            for point in points:
-                if point != start:
-                    found.enqueue_trial(point, skip_if_exists=True)
-            found.set_user_attr(
-                PLAN,
-                {
-                    "spec": plan.spec.to_dict(),
-                    "options": plan.options.model_dump(mode="json"),
-                    "digest": digest,
-                    "comparable": plan.comparable(),
-                },
-            )
-        grid_trials = len(found.get_trials(deepcopy=False)) if points else None
-        found.set_user_attr(WANTED, plan.options.trials or grid_trials or plan.options.wanted)
-        found.set_user_attr(STOP, False)
-        found.set_user_attr(PAUSED, 0.0)
-    return Study(name, store, plan, digest, found)
-
-
-def all_names(store: Store) -> list[str]:
-    """Names of all studies in a storage."""
-    return store.patiently(lambda: optuna.get_all_study_names(store.backend))
-
-
-def load(name: str, store: Store, sampler_seed: Sequence[int] | None = None) -> Study:
-    """An existing study; with the sampler and pruner of its plan where it is to be worked on.
-
-    Raises
-    ------
-    InputError
-        if there is none of that name.
-    """
-    return store.patiently(lambda: _load(name, store, sampler_seed))
-
-
-def _load(name: str, store: Store, sampler_seed: Sequence[int] | None) -> Study:
-    known = all_names(store)
-    if name not in known:
-        remedy = did_you_mean(name, known) if known else "there are none yet; begin one with `t4r-lab tune`"
-        raise InputError(f"study {name!r}", "no such study", remedy)
-    found = optuna.load_study(study_name=name, storage=store.backend, sampler=optuna.samplers.RandomSampler())
-    content = found.user_attrs.get(PLAN)
-    if content is None:
-        raise InputError(f"study {name!r}", "it was left half made", "begin it again with `t4r-lab tune`")
-    options = StudyOptions.parse(content["options"])
-    place = store.folder.parent if store.folder else homes.locate()
-    plan = Plan.of(tracking.on_its_data(place, RunSpec.parse(content["spec"]), content["digest"]), options)
-    if sampler_seed is not None:
-        found.sampler, found.pruner = _sampler(options, sampler_seed), _pruner(plan)
-    return Study(name, store, plan, content["digest"], found)
-
-
-def data_of(study: Study) -> Dataset:
-    """The data of a study, refused if they aren't what they were when it was begun."""
-    return open_data(study.plan.spec, study.digest, f"of study {study.name}")
-
-
-def _refuse_another(name: str, content: dict[str, Any], plan: Plan, digest: str) -> None:
-    before, now = content["comparable"], plan.comparable()
-    for key in before:
-        if before[key] != now[key]:
-            remedy = "give another --study name, or what it was begun with"
-            raise InputError(
-                f"study {name!r}",
-                f"it was begun with another {key} ({_difference(before[key], now[key])})",
-                remedy,
-            )
-    if content["digest"] != digest:
-        raise InputError(f"study {name!r}", "it was begun on other data", "give another --study name")
-
-
-def _difference(before: Any, now: Any, path: str = "") -> str:
-    """The first place where two plain contents differ."""
-    if isinstance(before, dict) and isinstance(now, dict):
-        for key in dict.fromkeys((*before, *now)):
-            if before.get(key) != now.get(key):
-                return _difference(before.get(key), now.get(key), f"{path}.{key}".lstrip("."))
-    return f"{path or 'before'}: {before}, not {now}"
-
-
-def _grid(plan: Plan) -> list[dict[str, Any]]:
-    if plan.options.sampler != "grid":
-        return []
-    size, most = grid_size(plan.space), plan.options.trials or MOST_GRID
-    if size > max(most, 1):
-        words = f"more than {most:,} trials" if plan.options.trials else f"more than {MOST_GRID:,}"
-        remedy = "give fewer values (--search path=a,b,c), or another sampler"
-        raise InputError("sampler grid", f"the grid has {size:,} points, {words}", remedy)
-    return grid(plan.spec, plan.space)
-
-
-def _sampler(options: StudyOptions, seed: Sequence[int]) -> optuna.samplers.BaseSampler:
-    """`seed` differs between workers, and between a worker and the one that goes on after it."""
-    own = int(np.random.SeedSequence([options.seed, *seed]).generate_state(1)[0])
-    if options.sampler == "tpe":
-        return optuna.samplers.TPESampler(seed=own)
-    if options.sampler == "gp":
-        return optuna.samplers.GPSampler(seed=own, warn_independent_sampling=False)
-    if options.sampler == "qmc":  # all workers walk along one sequence
-        return optuna.samplers.QMCSampler(
-            seed=options.seed, scramble=True, warn_asynchronous_seeding=False, warn_independent_sampling=False
-        )
-    return optuna.samplers.RandomSampler(seed=own)
-
-
-def _pruner(plan: Plan) -> optuna.pruners.BasePruner:
-    if not plan.prunes:
-        return optuna.pruners.NopPruner()
-    if plan.options.pruner == "hyperband":
-        return optuna.pruners.HyperbandPruner(min_resource=1, max_resource=plan.spec.train.epochs)
-    return optuna.pruners.MedianPruner(n_startup_trials=5, n_warmup_steps=1)
 
 
 # ── trials ──────────────────────────────────────────────────────────────────────────────────────

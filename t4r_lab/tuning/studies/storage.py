@@ -24,7 +24,7 @@ from t4r_lab.base.errors import InputError, first_line
 from t4r_lab.base.files import locked
 from t4r_lab.base.retries import Away
 from t4r_lab.base.urls import hushed, shown
-from t4r_lab.tuning.storage_address import FORM
+from t4r_lab.tuning.studies.storage_address import FORM
 
 HEARTBEAT, GRACE = 5, 30
 """Seconds between two signs of life of a running trial, and without one until its worker counts as dead."""

@@ -20,8 +20,9 @@ from t4r_lab.base.files import LOCK_SECONDS, locked
 from t4r_lab.base.retries import Away
 from t4r_lab.base.urls import shown
 from t4r_lab.runs import guard
-from t4r_lab.tuning.storage import Store
-from t4r_lab.tuning.study import LEADER, RECORD, Study, load
+from t4r_lab.tuning.studies.open_study import load
+from t4r_lab.tuning.studies.storage import Store
+from t4r_lab.tuning.studies.study import LEADER, RECORD, Study
 
 LOOK = 2.0
 """Seconds between two looks at whether a server still keeps the lock."""
