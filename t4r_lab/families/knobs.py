@@ -92,7 +92,9 @@ def _walk_value(path: str, value: Any, annotation: Any, field: Any) -> Iterator[
         kinds = variants(annotation)
         if "" not in kinds:
             help = field.description or ""
-            yield Knob(f"{path}.kind", value.kind, None, help, str, False, None, None, tuple(kinds), {})  # type: ignore[attr-defined]
+            chosen = value.kind  # type: ignore[attr-defined]
+            choices = tuple(dict.fromkeys([*kinds, chosen]))
+            yield Knob(f"{path}.kind", chosen, None, help, str, False, None, None, choices, {})
         yield from walk(value, f"{path}.")
     elif isinstance(value, dict) and any(isinstance(item, Part) for item in value.values()):
         for key, item in value.items():

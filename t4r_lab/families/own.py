@@ -1,0 +1,96 @@
+"""Classes of the user's own that a spec may name, as ``package.module:Name``.
+
+To name one is to have its module imported, which runs its code. So a spec, which may come from somebody else, can name
+only what the user has allowed: `trust`, ``--trust``, ``trust=[…]`` or the variable ``T4R_LAB_TRUST``.
+"""
+
+from __future__ import annotations
+
+import inspect
+import os
+from collections.abc import Iterable, Mapping
+from importlib import import_module
+from typing import Any, Literal, TypeGuard, TypeVar
+
+from pydantic import ValidatorFunctionWrapHandler, WrapValidator
+
+from t4r_lab.base.errors import InputError, first_line, shortened
+from t4r_lab.families.knobs import Part
+
+VARIABLE = "T4R_LAB_TRUST"
+NOTEBOOK = "__main__"
+"""The module of a notebook's own cells. They run already, so naming one of their classes runs nothing."""
+M = TypeVar("M", bound="Member")
+
+
+class Member(Part):
+    """A member of a family: a body, a masking, a loss. A user's own is called by its module and name."""
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        """Give `cls` its kind, unless it has one or is a class of the package, which the tables of families name."""
+        super().__init_subclass__(**options)
+        annotations = inspect.get_annotations(cls)
+        if "kind" not in annotations and not cls.__module__.startswith("t4r_lab.families."):
+            kind = f"{cls.__module__}:{cls.__qualname__}"
+            cls.__annotations__ = {"kind": Literal[kind], **annotations}
+            cls.kind = kind  # type: ignore[attr-defined]
+
+
+def trust(packages: Iterable[str]) -> None:
+    """Let specs name classes of these packages or modules, in this process and in those that it starts."""
+    names = dict.fromkeys([*trusted(), *packages])
+    if names:
+        os.environ[VARIABLE] = ",".join(names)
+
+
+def trusted() -> tuple[str, ...]:
+    """The packages that specs may name classes of."""
+    return tuple(filter(None, (name.strip() for name in os.environ.get(VARIABLE, "").split(","))))
+
+
+def is_own(kind: object) -> TypeGuard[str]:
+    """Whether a kind names a class, rather than being a word of one of our tables."""
+    return isinstance(kind, str) and ":" in kind
+
+
+def load(kind: str, family: type[M]) -> type[M]:
+    """The class that `kind` names, a member of `family`.
+
+    Raises
+    ------
+    InputError
+        if its module isn't trusted, can't be imported or has no such class.
+    """
+    module, _, name = kind.partition(":")
+    package = module.partition(".")[0]
+    if module != NOTEBOOK and not any(module == each or module.startswith(f"{each}.") for each in trusted()):
+        raise InputError(
+            "kind",
+            f"{shortened(kind)} is code of the module {shortened(package)}, which isn't trusted",
+            f"if it may run here, give --trust {package}, in Python trust=[{package!r}], or set {VARIABLE}={package}",
+        )
+    remedy = f"write a class that derives from t4r_lab.nn.{family.__name__}, in a module that can be imported"
+    try:
+        found = getattr(import_module(module), name)
+    except AttributeError:
+        if module == NOTEBOOK:
+            remedy = "put the class into a file, since a notebook's cells are in its own process alone"
+        raise InputError("kind", f"{shortened(kind)}: the module has no such class", remedy) from None
+    except Exception as error:
+        problem = f"{shortened(kind)} can't be imported ({type(error).__name__}: {first_line(error)})"
+        raise InputError("kind", problem, "fix the module, or see that it lies on PYTHONPATH") from None
+    if not (isinstance(found, type) and issubclass(found, family)):
+        raise InputError("kind", f"{shortened(kind)} is no {family.__name__}", remedy)
+    return found
+
+
+def or_own(family: type[Member]) -> WrapValidator:
+    """What lets a field of a spec hold a member of `family` of the user's own beside those of the table."""
+
+    def check(value: Any, table: ValidatorFunctionWrapHandler) -> Any:
+        kind: Any = value.get("kind") if isinstance(value, Mapping) else getattr(value, "kind", None)
+        if not is_own(kind):
+            return table(value)
+        return value if isinstance(value, family) else load(kind, family).model_validate(dict(value))
+
+    return WrapValidator(check)

@@ -1,0 +1,123 @@
+"""Classes of the user's own in a spec: by name, with their knobs, and only where their module is trusted."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import pytest
+from pydantic import Field, SerializeAsAny, TypeAdapter, ValidationError
+
+from t4r_lab.base.errors import InputError
+from t4r_lab.families import own
+from t4r_lab.families.knobs import Part, knob, walk
+from t4r_lab.families.own import Member, is_own, load, or_own, trust, trusted
+
+
+class Shape(Member):
+    """A family for these tests."""
+
+
+class Circle(Shape):
+    kind: Literal["circle"] = "circle"
+    radius: float = knob(1.0, "half its width", low=0, high=10)
+
+
+class Square(Shape):
+    kind: Literal["square"] = "square"
+
+
+class Drawing(Part):
+    shape: Annotated[SerializeAsAny[Annotated[Circle | Square, Field(discriminator="kind")]], or_own(Shape)] = Circle()
+
+
+MODULE = """
+import pathlib
+pathlib.Path(__file__).with_name("ran").touch()
+from t4r_lab.families.knobs import knob
+from tests.spec.test_own import Shape
+
+class Star(Shape):
+    points: int = knob(5, "how many", low=2, high=9, search=(3, 7))
+
+class Other:
+    pass
+"""
+
+
+@pytest.fixture
+def module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A folder on the path with the package `shapes`, whose import leaves a file."""
+    (tmp_path / "shapes").mkdir()
+    (tmp_path / "shapes" / "__init__.py").write_text("")
+    (tmp_path / "shapes" / "stars.py").write_text(MODULE)
+    (tmp_path / "shapes" / "broken.py").write_text("1 / 0\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delenv(own.VARIABLE, raising=False)
+    yield tmp_path / "shapes"
+    for name in [name for name in sys.modules if name.partition(".")[0] == "shapes"]:
+        del sys.modules[name]
+
+
+def drawing(shape: Any) -> Drawing:
+    return Drawing.model_validate({"shape": shape})
+
+
+def test_a_class_is_named_with_its_knobs_once_it_is_trusted(module: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(own.VARIABLE, "numbers, shapes")
+    found = drawing({"kind": "shapes.stars:Star", "points": 7})
+    assert found.model_dump() == {"shape": {"kind": "shapes.stars:Star", "points": 7}}
+    assert drawing(found.model_dump()["shape"]) == found
+    assert drawing(type(found.shape)(points=7)) == found  # made in Python
+    (kind, points) = walk(found)
+    assert (kind.path, kind.value, kind.choices) == (
+        "shape.kind",
+        "shapes.stars:Star",
+        ("circle", "square", "shapes.stars:Star"),
+    )
+    assert (points.path, points.value, points.low, points.high) == ("shape.points", 7, 2, 9)
+    assert points.search["low"] == 3
+    for wrong in ({"kind": "shapes.stars:Star", "points": 10}, {"kind": "shapes.stars:Star", "color": 1}):
+        with pytest.raises(ValidationError):
+            drawing(wrong)
+
+
+@pytest.mark.parametrize(
+    ("packages", "kind", "words"),
+    [
+        ((), "shapes.stars:Star", "isn't trusted; if it may run here, give --trust shapes, in Python trust=['shapes']"),
+        (("shape", "shapes.star"), "shapes.stars:Star", "isn't trusted"),
+        (("shapes",), "shapes.stars:Moon", "no such class; write a class that derives from t4r_lab.nn.Shape"),
+        (("shapes",), "shapes.stars:Other", "is no Shape"),
+        (("shapes",), "shapes.none:Star", "can't be imported (ModuleNotFoundError: No module named 'shapes.none')"),
+        (("shapes",), "shapes.broken:Star", "can't be imported (ZeroDivisionError: division by zero)"),
+        (("shapes",), "os:system", "isn't trusted"),
+        ((), "__main__:Star", "put the class into a file, since a notebook's cells are in its own process alone"),
+    ],
+)
+def test_what_is_not_allowed_or_not_there_is_refused(
+    module: Path, monkeypatch: pytest.MonkeyPatch, packages: tuple[str, ...], kind: str, words: str
+) -> None:
+    monkeypatch.setenv(own.VARIABLE, "")
+    trust(packages)
+    with pytest.raises(InputError) as error:
+        load(kind, Shape)
+    assert words in str(error.value)
+    if not packages:
+        assert not (module / "ran").exists()  # its code has not run
+
+
+def test_trust_is_handed_on_to_processes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(own.VARIABLE, "a")
+    trust(["b", "a", "c.d"])
+    assert trusted() == ("a", "b", "c.d")
+    assert own.os.environ[own.VARIABLE] == "a,b,c.d"
+
+
+def test_words_of_the_table_are_as_they_were() -> None:
+    assert drawing({"kind": "circle", "radius": 2}).shape == Circle(radius=2)
+    assert drawing({"kind": "square"}).model_dump() == {"shape": {"kind": "square"}}
+    assert [is_own(kind) for kind in ("circle", "a:B", None, 3)] == [False, True, False, False]
+    assert TypeAdapter(Drawing).json_schema()["$defs"].keys() >= {"Circle", "Square"}
