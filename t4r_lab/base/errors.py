@@ -22,14 +22,17 @@ class InputError(ValueError):
     problem
         what is wrong there.
     remedy
-        what to do.
+        what to do. Here and in the problem an option is called as on the command line, `OPTION`; a form finds it in
+        `options`, and may call it otherwise.
+    columns
+        names of raw columns that it is about.
 
     >>> str(InputError("train.epochs", "0 is too small", "give 1 or more"))
     'train.epochs: 0 is too small; give 1 or more'
     """
 
-    def __init__(self, path: object, problem: str, remedy: str) -> None:
-        self.path, self.problem, self.remedy = str(path), problem, remedy
+    def __init__(self, path: object, problem: str, remedy: str, columns: Iterable[str] = ()) -> None:
+        self.path, self.problem, self.remedy, self.columns = str(path), problem, remedy, tuple(columns)
         super().__init__(self.path, problem, remedy)  # so that it can be pickled
 
     def __str__(self) -> str:
@@ -45,7 +48,20 @@ class InputError(ValueError):
 
     def at(self, path: object) -> InputError:
         """The same error of something at another `path`."""
-        return InputError(path, self.problem, self.remedy)
+        return InputError(path, self.problem, self.remedy, self.columns)
+
+    @property
+    def options(self) -> tuple[str, ...]:
+        """Options that problem and remedy name, as in Python.
+
+        >>> InputError("clicks.csv", "no time column", "name it with --time, or use --split leave_one_out").options
+        ('time', 'split')
+        """
+        return tuple(name.replace("-", "_") for name in OPTION.findall(f"{self.problem} {self.remedy}") if name)
+
+
+OPTION = re.compile(r"`[^`]*`|--([a-z][a-z-]*)")
+"""An option in a problem or a remedy, but where it is part of a whole `command`."""
 
 
 def is_panic(error: BaseException) -> bool:

@@ -25,9 +25,9 @@ from t4r_lab.lab.panels.runs.runs_panel import RunsPanel
 from t4r_lab.lab.panels.train.train_panel import TrainPanel, with_card
 from t4r_lab.lab.panels.tune.tune_panel import Tuning
 from t4r_lab.lab.parts.panel import Panel
-from t4r_lab.lab.parts.text import escape, message
+from t4r_lab.lab.parts.text import escape, message, told
 from t4r_lab.lab.parts.theme import Theme
-from t4r_lab.lab.state.background import Background, sentence
+from t4r_lab.lab.state.background import Background, explained
 from t4r_lab.lab.state.cost import Estimating
 from t4r_lab.lab.state.draft import Draft
 from t4r_lab.lab.state.views import DataSummary, JobState, News
@@ -83,11 +83,11 @@ class Lab(w.VBox):
             return
         style = w.HTML(f"<style>{STYLE}</style>")
         self._trouble = w.HTML()
-        self.background = Background(lambda text: self._trouble.set_trait("value", message("error", text)))
+        self.background = Background(lambda error: self._trouble.set_trait("value", message("error", told(error))))
         try:
             self.home = homes.ensure(home)
         except InputError as error:  # said in the notebook's own words, not as a traceback
-            super().__init__([style, w.HTML(message("error", str(error)))])
+            super().__init__([style, w.HTML(message("error", told(error)))])
             self.add_class("t4r-lab")
             return
         self._open[self.home] = self
@@ -139,7 +139,7 @@ class Lab(w.VBox):
         """Turn to other prepared data."""
         self._open_data(path, self._use, self._data_failed)
 
-    def _open_data(self, path: Path, then: Callable[[DataSummary], None], failed: Callable[[str], None]) -> None:
+    def _open_data(self, path: Path, then: Callable[[DataSummary], None], failed: Callable[[InputError], None]) -> None:
         """Open prepared data; of several asked for the last are used, and nothing is launched before they are there."""
         from t4r_lab.lab.state import source
 
@@ -170,9 +170,9 @@ class Lab(w.VBox):
         if changed is None or changed is not self.data.summary or self.draft.waiting:
             return
 
-        def gone(text: str) -> None:
+        def gone(error: InputError) -> None:
             self.data.summary, self.draft.schema = None, None
-            self._data_failed(text)
+            self._data_failed(error)
 
         self._open_data(changed.path, self._use, gone)
 
@@ -190,8 +190,8 @@ class Lab(w.VBox):
             self.estimating.forget()
         self._show_header()
 
-    def _data_failed(self, text: str) -> None:
-        self.data.doing, self.data.progress, self.data.error = "", None, text
+    def _data_failed(self, error: InputError | None) -> None:
+        self.data.doing, self.data.progress, self.data.error = "", None, told(error) if error else ""
         self.draft.wait("")
         self._show_header()
 
@@ -220,10 +220,10 @@ class Lab(w.VBox):
             self._show_data(summary)
             self.tabs.selected_index = TABS.index("Architecture")
 
-        def gone(text: str) -> None:
-            self._data_failed("")
+        def gone(error: InputError) -> None:
+            self._data_failed(None)
             self.draft.clone(spec, name)
-            self.draft.note = f"its own data can't be opened, so these are used: {text}"
+            self.draft.note = f"its own data can't be opened, so these are used: {told(error)}"
             self.draft.revision += 1
             self.tabs.selected_index = TABS.index("Architecture")
 
@@ -239,13 +239,13 @@ class Lab(w.VBox):
             with self.background.lock:
                 spec = self.draft.ready()
         except InputError as error:
-            self._told(str(error))
+            self._told(error)
         else:  # on a thread, since every file of the data is looked at
-            self.background.run(lambda: jobs.launch(spec, self.home), lambda _: self._told(""), self._told)
+            self.background.run(lambda: jobs.launch(spec, self.home), lambda _: self._told(None), self._told)
 
-    def _told(self, refusal: str) -> None:
+    def _told(self, refusal: InputError | None) -> None:
         """A launch has been refused, or done."""
-        self.jobs.refusal = refusal
+        self.jobs.refusal = told(refusal) if refusal else ""
         self._launched()
 
     def _launched(self) -> None:
@@ -259,7 +259,7 @@ class Lab(w.VBox):
         try:
             getattr(jobs.find(self.home, id), action)()
         except (InputError, OSError) as error:
-            self.jobs.refusal = sentence(error)
+            self.jobs.refusal = told(explained(error))
         else:
             self.jobs.refusal = ""
         self.background.wake()
@@ -286,8 +286,8 @@ class Lab(w.VBox):
         self.tabs.set_title(TABS.index("Train"), "Train ●" if self.jobs.running else "Train")
         self._show_header()
 
-    def _jobs_failed(self, text: str) -> None:
-        self.jobs.loading, self.jobs.error = False, text
+    def _jobs_failed(self, error: InputError) -> None:
+        self.jobs.loading, self.jobs.error = False, told(error)
 
     def _studies_changed(self, living: Sequence[str]) -> None:
         self.tabs.set_title(TABS.index("Tune"), "Tune ●" if living else "Tune")
@@ -315,9 +315,9 @@ class Lab(w.VBox):
         self.tabs.set_title(TABS.index("Runs"), f"Runs {len(runs)}" if runs else "Runs")
         self._end_reading()
 
-    def _runs_failed(self, text: str) -> None:
-        self.runs.error = text
-        self.recommending.view.loading, self.recommending.view.error = False, text
+    def _runs_failed(self, error: InputError) -> None:
+        self.runs.error = self.recommending.view.error = told(error)
+        self.recommending.view.loading = False
         self._end_reading()
 
     def _end_reading(self) -> None:

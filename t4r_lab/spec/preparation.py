@@ -96,7 +96,7 @@ class PrepareOptions(Part):
                 raise InputError("", f"{part}_from and {part}_days both say where the {part} part begins", "give one")
         both = sorted({*(self.features or []), *self.targets, *self.scopes} & set(self.ignore))
         if both:
-            raise InputError("ignore", f"column {both[0]!r} is also asked for", "name it once")
+            raise InputError("ignore", f"column {both[0]!r} is also asked for", "name it once", [both[0]])
         return self
 
     @field_validator("time_format")

@@ -420,7 +420,9 @@ def test_numbers_beside_texts_of_a_frame_are_what_a_file_would_have(tmp_path: Pa
 @pytest.mark.parametrize("value", [object(), {"a": 1}, b"ab", ["a"]])
 def test_what_is_no_value_beside_texts_is_refused(value: Any) -> None:
     """Its text would be an address in memory, another one each time, or a program's spelling."""
-    with pytest.raises(InputError, match=r"column 'a' holds (object|dict|bytes|list) beside texts; make it texts or"):
+    with pytest.raises(
+        InputError, match=r"^events: column 'a' holds (object|dict|bytes|list) beside texts; make it texts or"
+    ):
         read_events(pd.DataFrame({"a": [1, "x", value], "b": [1, 2, 3]}))
 
 

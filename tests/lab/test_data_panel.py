@@ -98,7 +98,7 @@ def previewed(frame: pl.DataFrame, **options: Any) -> Preview:
 def test_columns_are_read_as_prepare_reads_them(tmp_path: Path) -> None:
     options = PrepareOptions(session="visit", item="thing", targets=["bought"])
     readings, refusal = inspect(Table(events()), options)
-    assert refusal == ""
+    assert refusal is None
     schema = prepare(events(), tmp_path / "d", options).schema
     for reading in readings:
         if reading.role in ("feature", "label"):
@@ -118,7 +118,7 @@ def test_columns_are_read_as_prepare_reads_them(tmp_path: Path) -> None:
 
 def test_what_is_missing_is_said_and_the_rest_is_read_all_the_same() -> None:
     readings, refusal = inspect(Table(events()), PrepareOptions())
-    assert "no item column" in refusal
+    assert "no item column" in str(refusal)
     assert {r.name: r.role for r in readings} | ROLES_BY_NAME == {r.name: r.role for r in readings}
     assert {r.name: r.kind for r in readings if r.role == "feature"}["seconds"] == "continuous"
     text = events().with_columns(pl.int_range(pl.len()).cast(pl.String).alias("note"))
@@ -137,7 +137,8 @@ def test_what_is_missing_is_said_and_the_rest_is_read_all_the_same() -> None:
 def test_what_prepare_would_refuse_is_said_in_the_preview(tmp_path: Path, column: pl.Series, words: str) -> None:
     options = PrepareOptions(session="visit", item="thing")
     readings, refusal = inspect(Table(events().with_columns(column), where="clicks"), options)
-    assert words in refusal and [r.name for r in readings] == events().columns
+    assert refusal is not None and refusal.columns == (column.name,)
+    assert words in str(refusal) and [r.name for r in readings] == events().columns
     with pytest.raises(InputError, match=re.escape(words)):
         prepare(events().with_columns(column), tmp_path / "d", options)
 
@@ -146,7 +147,7 @@ def test_a_column_given_another_part_leaves_the_one_its_name_says() -> None:
     for options in ({"targets": ["user"]}, {"ignore": ["user"]}, {"title": "user"}):
         found = dict.fromkeys(("session", "item"), "") | {"session": "visit", "item": "thing"}
         readings, refusal = inspect(Table(events()), PrepareOptions.parse({**found, **options}))
-        assert refusal == ""
+        assert refusal is None
         assert {r.role for r in readings if r.name == "user"} == {"label", "ignore", "title"} & {
             {"targets": "label", "ignore": "ignore", "title": "title"}[next(iter(options))]
         }
@@ -244,13 +245,23 @@ def test_a_column_with_a_telling_name_is_no_plain_feature() -> None:
 def test_errors_stand_beside_what_they_name() -> None:
     made, _ = form(previewed(events()))
     made.fields["valid_days"].control.value = "-1"
-    assert "-1" in made.fields["valid_days"].error and made.refusal == ""
+    assert "-1" in made.fields["valid_days"].error and made.refusal is None
     made.fields["valid_days"].control.value = ""
     assert not any(field.error for field in made.fields.values()) and made.options == {}
-    made.refuse("clicks, row 3: 'x' in column 'seconds' is not a number; fix it, or use --kinds seconds=categorical")
+    remedy = "fix it, or use --kinds seconds=categorical"
+    made.refuse(InputError("clicks, row 3", "'x' in column 'seconds' is not a number: ever", remedy, ["seconds"]))
     assert "“kinds”" in made.columns.rows["seconds"]._note.value
     assert "row 3" in made._message.value and 'role="alert"' in made._message.value
     assert "Error" not in made.columns.rows["brand"]._note.value
+    made.refuse(None)
+    assert "Error" not in made.columns.rows["seconds"]._note.value
+
+
+@pytest.mark.parametrize("name", ["it's", 'a "b"', "x: y; z"])
+def test_what_the_data_refuse_stands_beside_its_column_whatever_it_is_called(name: str) -> None:
+    made, _ = form(previewed(events().rename({"thing": name}).with_columns(pl.lit(0.5).alias(name)), item=name))
+    marked = [column for column, row in made.columns.rows.items() if "Error" in row._note.value]
+    assert marked == [name] and "decimal numbers" in made.columns.rows[name]._note.value
 
 
 def test_options_that_are_seldom_wanted_are_folded_until_they_are_what_is_wrong() -> None:
@@ -259,7 +270,7 @@ def test_options_that_are_seldom_wanted_are_folded_until_they_are_what_is_wrong(
     assert {*READING, *FIRST} <= set(made.fields) and made.fields["split"] in made._choices.children
     made.fields["valid_days"].control.value = "-1"
     assert made._more.opened and not made._reading.opened
-    made.refuse("clicks.csv: has no header; name its columns with --columns a,b,c")
+    made.refuse(InputError("clicks.csv", "has no header", "name its columns with --columns a,b,c"))
     assert made._reading.opened
 
 
@@ -327,12 +338,12 @@ def test_of_two_answers_the_one_to_what_stands_is_shown(tmp_path: Path, notebook
     later.answer(1)
     later.answer(0)  # of what was chosen before
     assert made.preview is not None and made.preview.events == 20 and len(made.preview.rows) == 5
-    assert made.preview.refusal.startswith("short: no item column")
+    assert str(made.preview.refusal).startswith("short: no item column")
     made.columns.rows["thing"].role.value, made.columns.rows["visit"].role.value = "item", "session"
     later.answer(3)
-    assert made.preview.refusal == ""
+    assert made.preview.refusal is None
     later.answer(2)  # to the first edit alone
-    assert made.preview.refusal == "" and made.columns.rows["visit"].role.value == "session"
+    assert made.preview.refusal is None and made.columns.rows["visit"].role.value == "session"
 
 
 # ── frames of the notebook ──────────────────────────────────────────────────────────────────────
@@ -367,13 +378,13 @@ def test_a_frame_is_read_corrected_prepared_and_used(lab: Lab, name: str) -> Non
         made.columns.rows["thing"].role.value = "item"
         made.columns.rows["bought"].role.value = "label"
         made.fields["split"].control.value = "leave_one_out"
-    until(lambda: made.preview is not None and made.preview.refusal == "")
+    until(lambda: made.preview is not None and made.preview.refusal is None)
     assert made.columns.rows["device"].scope.value == "session"
     made.columns.rows["device"].scope.value = "event"
     until(lambda: made.preview is not None and made.preview.columns[5].of == "event")
     made.button.click()
     until(lambda: (lab.data.summary is not None and lab.data.summary.name == name) or made.refusal)
-    assert made.refusal == "" and made.doing == ""
+    assert made.refusal is None and made.doing == ""
     schema = lab.data.summary.schema  # type: ignore[union-attr]
     assert schema["bought"].role == "target" and (schema["brand"].scope, schema["device"].scope) == ("item", "event")
     assert lab.draft.spec.data.path.endswith(name)
@@ -387,7 +398,7 @@ def test_a_frame_that_polars_cannot_take_is_refused_in_words(lab: Lab, notebook:
     lab.preparing.offer()
     lab.data.form.frame.value = "odd"
     until(lambda: lab.data.form.refusal)
-    assert "Traceback" not in lab.data.form.refusal and lab.data.form.button.disabled
+    assert "Traceback" not in str(lab.data.form.refusal) and lab.data.form.button.disabled
     notebook.pop("odd")
     with pytest.raises(Exception, match="no such data frame"):
         source.read(Raw(frame="odd"), {})
@@ -414,7 +425,7 @@ def test_a_file_without_names_is_named_in_the_panel(lab: Lab, tmp_path: Path) ->
     until(lambda: made.preview is not None and made.preview.refusal and not made.doing)
     made.fields["columns"].control.value = "item_id, session_id, timestamp"
     until(lambda: made.preview is not None and not made.preview.refusal and not made.doing)
-    assert made.preview is not None and made.preview.rows[0][1].startswith("x") and made.refusal == ""
+    assert made.preview is not None and made.preview.rows[0][1].startswith("x") and made.refusal is None
     assert list(made.columns.rows) == ["item_id", "session_id", "timestamp"] and not made.button.disabled
     made.source.value = str(tmp_path / "other.csv")  # another file is read by its own first lines
     assert made.fields["columns"].control.value == "" and not {"columns", "separator"} & set(made.options)
@@ -426,23 +437,23 @@ def test_a_file_is_prepared_and_a_failure_leaves_nothing(lab: Lab, tmp_path: Pat
     made.source.value = str(tmp_path / "clicks.csv")
     until(lambda: made.preview and made.columns.rows)
     made.columns.rows["visit"].role.value, made.columns.rows["thing"].role.value = "session", "item"
-    until(lambda: made.preview is not None and made.preview.refusal == "")
+    until(lambda: made.preview is not None and made.preview.refusal is None)
     made.name.value = "../mine"
     made.button.click()
-    assert "plain name" in made.refusal
+    assert "plain name" in str(made.refusal)
     made.name.value = "mine"
     made.fields["min_session_length"].control.value = 9
     made.button.click()
     until(lambda: made.refusal and not made.doing)
-    assert "no session has 9 events" in made.refusal
+    assert "no session has 9 events" in str(made.refusal)
     assert sorted(p.name for p in (lab.home / "data").iterdir()) == ["demo"]
     made.fields["min_session_length"].control.value = 3
-    assert made.refusal == ""
+    assert made.refusal is None
     stages: list[str] = []
     made.observe(lambda change: change["new"] and stages.append(change["new"].stage), "progress")
     made.button.click()
     until(lambda: (lab.data.summary is not None and lab.data.summary.name == "mine") or made.refusal)
-    assert made.refusal == ""
+    assert made.refusal is None
     assert stages[0] == "reading events" and stages[-1] == "writing"
     assert [p.name for p in lab.data.paths] == ["demo", "mine"]
 

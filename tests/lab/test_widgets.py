@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from t4r_lab.base.errors import InputError
 from t4r_lab.lab.app import Lab
 from t4r_lab.lab.panels.architecture.feature_table import FeatureEditor
 from t4r_lab.lab.panels.architecture.picture import picture
@@ -384,25 +385,25 @@ def raises(error: BaseException) -> Callable[..., Any]:
 
 
 def test_every_failure_reaches_a_panel_or_whoever_shows_the_whole() -> None:
-    told: list[str] = []
+    told: list[InputError] = []
     for error in (PanicException("called `Option::unwrap()`"), SystemExit(3), MemoryError()):
-        background, panel = Background(told.append), list[str]()
+        background, panel = Background(told.append), list[InputError]()
         background.run(raises(error), panel.append, panel.append)  # the work fails
         background.run(lambda: "found", raises(error), panel.append)  # the panel can't show what was found
         background.run(lambda: "found", raises(error), raises(error))  # nor that
         until(lambda panel=panel: len(panel) == 2 and told)  # type: ignore[misc]
         name = type(error).__name__
-        assert all(name in text for text in [*panel, *told])
-        assert sorted("could not be updated" in text for text in panel) == [False, True]
+        assert all(name in str(error) for error in [*panel, *told])
+        assert sorted("could not be updated" in error.path for error in panel) == [False, True]
         background.close()
         told.clear()
 
 
 def test_a_watch_goes_on_after_every_failure(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("t4r_lab.lab.state.background.REST", 0.01)
-    background, told = Background(), list[str]()
+    background, told = Background(), list[InputError]()
     background.repeat(raises(PanicException("no")), told.append, told.append, raises(ValueError("pause")))
-    until(lambda: sum("PanicException" in text for text in told) > 2 and any("pause" in text for text in told))
+    until(lambda: sum("PanicException" in str(e) for e in told) > 2 and any("pause" in str(e) for e in told))
     background.close()
 
 

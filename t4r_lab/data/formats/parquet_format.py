@@ -14,7 +14,7 @@ from t4r_lab.spec.preparation import PrepareOptions
 
 def read(path: Path, head: list[str], how: PrepareOptions) -> Table:
     """Columns with their types; a struct's fields are columns."""
-    with refusing(f"{path}: not a Parquet file that can be read", "write it again"):
+    with refusing(str(path), "not a Parquet file that can be read", "write it again"):
         frame = read_parquet(path)
     if frame.is_empty():
         raise InputError(path, "the file has no rows", "give a file with events")

@@ -128,14 +128,18 @@ def _check_scopes(columns: Columns, options: PrepareOptions, where: str) -> None
     for name, asked in options.scopes.items():
         feature = features.get(name)
         if feature is None:
-            raise InputError(where, f"column {name!r} is no feature or label", "take it out of --scopes")
+            raise InputError(where, f"column {name!r} is no feature or label", "take it out of --scopes", [name])
         if feature.role == "target" and asked == "item":
-            raise InputError(where, f"the label column {name!r} can't depend on the item", "use event or session")
+            raise InputError(
+                where, f"the label column {name!r} can't depend on the item", "use event or session", [name]
+            )
         if feature.scope != asked:  # lists, and columns of other tables
             why = (
                 "holds lists, which are kept by item" if feature.kind == "multi" else f"comes with its {feature.level}"
             )
-            raise InputError(where, f"column {name!r} {why}", f"use --scopes {name}={feature.scope}, or leave it out")
+            raise InputError(
+                where, f"column {name!r} {why}", f"use --scopes {name}={feature.scope}, or leave it out", [name]
+            )
 
 
 def _asked(names: Sequence[str], options: PrepareOptions) -> list[str]:
@@ -169,7 +173,7 @@ def aligned(table: Table, like: str | None, values: pl.Series, role: str) -> Tab
         and joined.select(pl.all_horizontal(pl.exclude(key).is_null().all())).item()
         and len(joined.columns) > 1
     ):
-        raise InputError(table.where, f"none of its {role}s is among the events", f"check the column {key!r}")
+        raise InputError(table.where, f"none of its {role}s is among the events", f"check the column {key!r}", [key])
     return replace(table, frame=joined.drop(key), text=None, pieces=(), notes=notes)
 
 
@@ -235,7 +239,9 @@ def _lists(values: pl.Series, table: Table) -> pl.Series:
     if not isinstance(values.dtype, pl.List):
         values = values.cast(pl.String).str.split(" ")
     if values.dtype.inner.is_nested():  # type: ignore[attr-defined]
-        raise InputError(table.where, f"column {values.name!r} holds lists of lists", "leave it out with --ignore")
+        raise InputError(
+            table.where, f"column {values.name!r} holds lists of lists", "leave it out with --ignore", [values.name]
+        )
     return values.cast(pl.List(pl.String))
 
 
@@ -256,6 +262,7 @@ def _numbers(raw: Raw, kind: str, table: Table) -> NDArray[np.float64]:
             f"{values[row]!r} in column {name!r} is not {what}",
             f"fix it, use --missing {shlex.quote(str(values[row]))} if it stands for none, or use "
             f"--kinds {shlex.quote(name)}=categorical",
+            [name],
         )
     array = found.fill_null(np.nan).to_numpy()
     return np.where(np.isinf(array), np.nan, array) if np.isinf(array).any() else array
@@ -272,6 +279,7 @@ def _set_scope(feature: Feature, log: Log, first: NDArray[np.int64], table: Tabl
                 f"column {feature.source!r} holds lists that differ between events of an item",
                 f"leave it out with --ignore {feature.source}, or take each item's first with --scopes "
                 f"{feature.source}=item",
+                [feature.source],
             )
         feature.scope = "item"
     else:

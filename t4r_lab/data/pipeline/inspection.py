@@ -36,19 +36,19 @@ class Reading:
     nearly nothing but numbers from being numeric"""
 
 
-def inspect(table: Table, options: PrepareOptions) -> tuple[tuple[Reading, ...], str]:
-    """Every column of `table` in its order, and in one line what is still in the way of preparing it.
+def inspect(table: Table, options: PrepareOptions) -> tuple[tuple[Reading, ...], InputError | None]:
+    """Every column of `table` in its order, and what is still in the way of preparing it.
 
     The columns are read as `prepare` reads them; where that can't be, their kinds are told by their values alone.
     """
+    refusal: InputError | None = None
     try:
         options = by_schema(options)
         table = unrolled(without_missing(table, options.missing), options)
         check_names(options, table, [])
         roles, columns = _as_prepared(table, options)
-        refusal = ""
     except InputError as error:
-        roles, columns, refusal = _by_name(table, options), Columns(), str(error)
+        roles, columns, refusal = _by_name(table, options), Columns(), error
     played = {name: role for role, name in roles.items()}
     features = {f.source: f for f in columns.features}
     readings = []

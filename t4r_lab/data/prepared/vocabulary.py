@@ -136,7 +136,7 @@ class Vocabulary:
         InputError
             for a missing item column, or an unreadable time.
         """
-        with refusing("sessions: can't be read", "give ids as whole numbers or text"):
+        with refusing("sessions", "can't be read", "give ids as whole numbers or text"):
             return self._encode(events)
 
     def _encode(self, events: Frame) -> Sessions:

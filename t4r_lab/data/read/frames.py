@@ -30,12 +30,12 @@ REFUSALS = (pl.exceptions.PolarsError, pl.exceptions.PanicException, pa.ArrowExc
 
 
 @contextmanager
-def refusing(what: str, remedy: str) -> Iterator[None]:
+def refusing(where: str, what: str, remedy: str) -> Iterator[None]:
     """A place where polars meets a user's data: what it can't take of them is refused, panics included."""
     try:
         yield
     except REFUSALS as error:
-        raise InputError("", f"{what} ({first_line(error)})", remedy) from None
+        raise InputError(where, f"{what} ({first_line(error)})", remedy) from None
 
 
 def to_polars(frame: Frame, where: str) -> pl.DataFrame:
@@ -48,8 +48,8 @@ def to_polars(frame: Frame, where: str) -> pl.DataFrame:
     InputError
         for what is neither, or holds what polars can't.
     """
-    what, remedy = f"{where}: cannot be read as a data frame", "give a pandas or polars frame"
-    with refusing(what, remedy):
+    what, remedy = "cannot be read as a data frame", "give a pandas or polars frame"
+    with refusing(where, what, remedy):
         if isinstance(frame, pl.DataFrame):
             return spread(long_as_text(frame))
         if isinstance(frame, pl.LazyFrame):
@@ -57,9 +57,9 @@ def to_polars(frame: Frame, where: str) -> pl.DataFrame:
         try:
             return spread(long_as_text(pl.from_pandas(_in_known_zones(_of_one_type(frame, where)))))
         except (AttributeError, OverflowError, TypeError, ValueError) as error:
-            if isinstance(error, pa.ArrowException):
+            if isinstance(error, (pa.ArrowException, InputError)):
                 raise
-            raise InputError("", f"{what} ({first_line(error)})", remedy) from None
+            raise InputError(where, f"{what} ({first_line(error)})", remedy) from None
 
 
 def long_as_text(frame: pl.DataFrame) -> pl.DataFrame:
@@ -86,24 +86,23 @@ def _of_one_type(frame: pd.DataFrame, where: str) -> pd.DataFrame:
     for i in plain:
         frame.isetitem(i, frame.iloc[:, i].map(str, na_action="ignore"))
     for i in mixed:
-        column = f"{where}: column {str(frame.columns[i])!r}"
-        frame.isetitem(i, frame.iloc[:, i].map(partial(_text, column=column), na_action="ignore"))
+        text = partial(_text, where=where, column=str(frame.columns[i]))
+        frame.isetitem(i, frame.iloc[:, i].map(text, na_action="ignore"))
     return frame
 
 
-def _text(value: object, column: str) -> str:
+def _text(value: object, where: str, column: str) -> str:
     """A number among texts as a file would have it: pandas makes 7 a 7.0 where a value is missing.
 
-    >>> _text(7.0, "events: column 'a'"), _text(7, "events: column 'a'"), _text(2.5, "events: column 'a'")
+    >>> _text(7.0, "events", "a"), _text(7, "events", "a"), _text(2.5, "events", "a")
     ('7', '7', '2.5')
     """
     if isinstance(value, float) and value.is_integer() and abs(value) < 2**53:
         return str(int(value))
     if isinstance(value, (str, numbers.Number, np.bool_, date)):
         return str(value)
-    raise InputError(
-        "", f"{column} holds {type(value).__name__} beside texts", "make it texts or numbers, or take it out"
-    )
+    problem = f"column {column!r} holds {type(value).__name__} beside texts"
+    raise InputError(where, problem, "make it texts or numbers, or take it out", [column])
 
 
 def _is_long(values: pd.Series) -> bool:

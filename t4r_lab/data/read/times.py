@@ -96,6 +96,7 @@ def time_form(
             f"{name} has numbers from {_short(values.min())} to {_short(values.max())}, whose unit "
             f"isn't known, but {flags} measures time",
             "say --time-format seconds (or days, …), or write dates",
+            [name],
         )
     return form
 
@@ -119,6 +120,7 @@ def form_like(table: Table, name: str, trained: str | None) -> str:
             table.where,
             f"{name} would reach the year {_year(latest)}, read as training's were, in {trained}",
             f"give {trained}, or dates such as 2026-01-31 12:00",
+            [name],
         )
     return trained
 
@@ -143,10 +145,12 @@ def seconds(table: Table, name: str, form: str, by: By = "found") -> pl.Series:
         row = int(_exceptions(raw, bad).arg_max() or 0)
         problem = "is missing" if _plain(raw)[row] is None else f"{_short(raw[row])} {_no_time(raw[row], form, by)}"
         more = ", or say how to read it with --time-format" if by == "found" else ""
-        raise InputError(table.line(row), f"{name} {problem}", f"use seconds, or dates such as 2026-01-31 12:00{more}")
+        raise InputError(
+            table.line(row), f"{name} {problem}", f"use seconds, or dates such as 2026-01-31 12:00{more}", [name]
+        )
     if len(values) and (values < 0).any():
         row = int((values < 0).arg_max() or 0)
-        raise InputError(table.line(row), f"{name} {_short(raw[row])} is negative", "times count from 1970")
+        raise InputError(table.line(row), f"{name} {_short(raw[row])} is negative", "times count from 1970", [name])
     outside = (values < EARLIEST) | (values >= LATEST)
     if by == "found" and form != "order" and outside.any():
         row = int(outside.arg_max() or 0)
@@ -154,6 +158,7 @@ def seconds(table: Table, name: str, form: str, by: By = "found") -> pl.Series:
             table.line(row),
             f"{name} {_short(raw[row])} would be in the year {_year(values[row])}",
             f"fix it or remove the row, or, if it is right, say --time-format {form}",
+            [name],
         )
     return values
 
@@ -233,7 +238,7 @@ def _check_type(table: Table, name: str, remedy: str = "") -> None:
     }
     held = next((said for kind, said in words.items() if isinstance(dtype, kind)), str(dtype))
     remedy = remedy or "use seconds, or dates such as 2026-01-31 12:00"
-    raise InputError(table.where, f"{name} is not a time: it holds {held}", remedy)
+    raise InputError(table.where, f"{name} is not a time: it holds {held}", remedy, [name])
 
 
 # ── Numbers ─────────────────────────────────────────────────────────────────────────────────────
@@ -264,7 +269,7 @@ def _number_form(where: str, name: str, values: pl.Series, remedy: str) -> str:
     read = f"{name}, for example {_short(middle)}, {said} as seconds since 1970"
     other = f", and in {_year(to_seconds(chosen, meant[0])[0])} as {meant[0]}" if meant else ""
     remedy = remedy or f"say --time-format {forms}, or order if only their order counts"
-    raise InputError(where, f"{read}{other}", f"write dates such as 2026-01-31, or {remedy}")
+    raise InputError(where, f"{read}{other}", f"write dates such as 2026-01-31, or {remedy}", [name])
 
 
 def _fits(values: pl.Series, form: str) -> bool:
@@ -306,12 +311,14 @@ def _text_form(where: str, name: str, texts: pl.Series, remedy: str) -> str:
             where,
             f"{name} has the day first in {day[0]!r} and the month first in {month[0]!r}",
             "write all dates as 2026-01-31",
+            [name],
         )
     if not len(day) and not len(month):
         raise InputError(
             where,
             f"{name}: which number of {slashed[0]!r} is the month can't be told, as none of the column is above 12",
             f"{remedy or 'say --time-format day-first or month-first'}, or write dates as 2026-01-31",
+            [name],
         )
     return "day-first" if len(day) else "month-first"
 

@@ -82,12 +82,13 @@ def find_roles(table: Table, options: PrepareOptions, given: bool = False) -> Ro
     found = [name for name in (item, session, time, user) if name is not None]
     for name in found:
         if found.count(name) > 1 and name in asked:
-            raise InputError(table.where, f"column {name!r} can't play two parts", "name a column for each")
+            raise InputError(table.where, f"column {name!r} can't play two parts", "name a column for each", [name])
         if name in options.targets:
             raise InputError(
                 table.where,
                 f"column {name!r} is an id or the time of the events, and no label",
                 "take it out of --targets",
+                [name],
             )
         kind = "timestamp" if name == time else "categorical"
         if options.kinds.get(name, kind) != kind:
@@ -96,6 +97,7 @@ def find_roles(table: Table, options: PrepareOptions, given: bool = False) -> Ro
                 f"column {name!r} is {'the time of the events' if name == time else 'an id'}, and no "
                 f"{options.kinds[name]} feature",
                 "take it out of --kinds",
+                [name],
             )
     return Roles(item, session, time, user)
 
@@ -111,7 +113,9 @@ def find(table: Table, asked: str | None, role: str, taken: Collection[str] = ()
     columns = table.frame.columns
     if asked is not None:
         if asked not in columns:
-            raise InputError(table.where, f"column {asked!r} (--{role}) is missing", did_you_mean(asked, columns))
+            raise InputError(
+                table.where, f"column {asked!r} (--{role}) is missing", did_you_mean(asked, columns), [asked]
+            )
         return asked
     usual = [bare(name) for name in USUAL[role]]
     found = [c for c in columns if bare(c) in usual and c not in taken]
@@ -123,6 +127,7 @@ def find(table: Table, asked: str | None, role: str, taken: Collection[str] = ()
             table.where,
             f"{' and '.join(map(repr, found))} could both be the {role} column",
             f"say which with --{role}",
+            found,
         )
     return found[0] if found else None
 
@@ -148,7 +153,9 @@ def check_names(options: PrepareOptions, events: Table, others: Collection[Table
         asked = getattr(options, option) or ()
         for name in [asked] if isinstance(asked, str) else asked:
             if name not in columns:
-                raise InputError(events.where, f"column {name!r} is missing (--{option})", did_you_mean(name, columns))
+                raise InputError(
+                    events.where, f"column {name!r} is missing (--{option})", did_you_mean(name, columns), [name]
+                )
 
 
 def check_ids(table: Table, name: str, what: str) -> None:
@@ -168,16 +175,19 @@ def check_ids(table: Table, name: str, what: str) -> None:
             table.line(row),
             f"{what} column {name!r} holds decimal numbers or NaN ({value})",
             "use whole numbers or text on every row",
+            [name],
         )
     if not (
         values.dtype.is_integer()
         or values.dtype == pl.Null
         or isinstance(values.dtype, (pl.String, pl.Categorical, pl.Enum, pl.Boolean))
     ):
-        raise InputError(table.where, f"{what} column {name!r} holds {values.dtype}", "use whole numbers or text")
+        raise InputError(
+            table.where, f"{what} column {name!r} holds {values.dtype}", "use whole numbers or text", [name]
+        )
     if values.null_count():
         row = int(values.is_null().arg_max() or 0)
-        raise InputError(table.line(row), f"column {name!r} has no {what}", "remove the row or fill it in")
+        raise InputError(table.line(row), f"column {name!r} has no {what}", "remove the row or fill it in", [name])
 
 
 # ── Features ────────────────────────────────────────────────────────────────────────────────────

@@ -70,7 +70,7 @@ def unrolled(table: Table, options: PrepareOptions, given: bool = False) -> Tabl
         frame = frame if given else _longest(frame, item, _key(table, options))
     frame = frame.filter(pl.col(item).list.len() > 0)
     if frame.is_empty():
-        raise InputError(table.where, f"column {item!r} has no items on any row", "give a file with events")
+        raise InputError(table.where, f"column {item!r} has no items on any row", "give a file with events", [item])
     frame = _own_sessions(frame, table, options)
     lists, length = [n for n, dtype in frame.schema.items() if isinstance(dtype, pl.List)], frame[item].list.len()
     events = [n for n in lists if (frame[n].list.len() == length).fill_null(False).all()]

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import html
 import math
-import re
 import time
 from typing import Any, Literal
+
+from t4r_lab.base.errors import OPTION, InputError
 
 State = Literal["empty", "loading", "error", "note", "warning"]
 
@@ -64,13 +65,20 @@ def duration(seconds: float | None) -> str:
     return f"{whole // 3600} h {whole % 3600 // 60} min"
 
 
+def told(error: InputError) -> str:
+    """An error in a line, as a form says it."""
+    return without_flags(str(error))
+
+
 def without_flags(text: str) -> str:
-    """`text` with the options of the command line as a form calls them.
+    """`text` with the options of the command line as a form calls them, but where they stand in a whole command.
 
     >>> without_flags("name it with --time, or use --split leave_one_out; or lower --min-item-support")
     'name it with “time”, or use “split” leave_one_out; or lower “min item support”'
+    >>> without_flags("add one with `t4r-lab worker --study s`")
+    'add one with `t4r-lab worker --study s`'
     """
-    return re.sub(r"--([a-z][a-z-]*)", lambda found: f"“{found[1].replace('-', ' ')}”", text)
+    return OPTION.sub(lambda option: f"“{option[1].replace('-', ' ')}”" if option[1] else option[0], text)
 
 
 def clock(seconds: float) -> str:

@@ -18,38 +18,38 @@ REST = 2.0
 """Seconds between two looks where a panel can't say how many."""
 
 
-def sentence(error: BaseException) -> str:
-    """`error` as one line for a panel; what isn't the user's mistake goes to the log with its traceback."""
+def explained(error: BaseException) -> InputError:
+    """`error` for a panel; what isn't the user's mistake goes to the log with its traceback."""
     if isinstance(error, InputError):
-        return str(error)
+        return error
     log.error("unexpected error in the front end", exc_info=error)
     line = " ".join(str(error).split()) or "no details"
-    return f"{type(error).__name__}: {line}; the log console has the details"
+    return InputError("", f"{type(error).__name__}: {line}", "the log console has the details")
 
 
 class Background:
     """Runs slow work on daemon threads and applies its results under `lock`."""
 
-    def __init__(self, tell: Callable[[str], None] = log.error) -> None:
+    def __init__(self, tell: Callable[[InputError], None] = log.error) -> None:
         """`tell` is given what no panel could show."""
         self._tell = tell
         self.lock = threading.RLock()
         self._closed = threading.Event()
         self._wakes: list[threading.Event] = []
 
-    def run(self, work: Callable[[], Any], done: Callable[[Any], None], failed: Callable[[str], None]) -> None:
-        """Call `work` on a thread, then `done(result)` or `failed(sentence)` under the lock."""
+    def run(self, work: Callable[[], Any], done: Callable[[Any], None], failed: Callable[[InputError], None]) -> None:
+        """Call `work` on a thread, then `done(result)` or `failed(error)` under the lock."""
         threading.Thread(target=self._run, args=(work, done, failed), daemon=True, name="t4r-lab").start()
 
-    def _run(self, work: Callable[[], Any], done: Callable[[Any], None], failed: Callable[[str], None]) -> None:
+    def _run(self, work: Callable[[], Any], done: Callable[[Any], None], failed: Callable[[InputError], None]) -> None:
         try:
             result = work()
         except BaseException as error:  # the thread has no caller, and a panic of polars is no Exception
-            self._apply(sentence(error), failed, self._tell)
+            self._apply(explained(error), failed, self._tell)
         else:
             self._apply(result, done, failed, self._tell)
 
-    def _apply(self, value: Any, change: Callable[[Any], None], *else_tell: Callable[[str], None]) -> None:
+    def _apply(self, value: Any, change: Callable[[Any], None], *else_tell: Callable[[InputError], None]) -> None:
         """Change a panel; should that fail, say so to the first of `else_tell` that can show it."""
         with self.lock:
             if self._closed.is_set():
@@ -57,15 +57,16 @@ class Background:
             try:
                 change(value)
             except BaseException as error:
-                text = f"a panel could not be updated: {sentence(error)}"
+                known = explained(error)
                 if else_tell:
-                    self._apply(text, *else_tell)
+                    where = ": ".join(filter(None, ("a panel could not be updated", known.path)))
+                    self._apply(known.at(where), *else_tell)
 
     def repeat(
         self,
         work: Callable[[], Any],
         done: Callable[[Any], None],
-        failed: Callable[[str], None],
+        failed: Callable[[InputError], None],
         pause: Callable[[], float],
     ) -> None:
         """As `run`, again and again with `pause()` seconds between, until `close`."""
@@ -80,7 +81,7 @@ class Background:
                     seconds = pause()
                 except BaseException as error:  # the watch goes on, whatever a panel is like
                     seconds = REST
-                    self._apply(sentence(error), failed, self._tell)
+                    self._apply(explained(error), failed, self._tell)
                 wake.wait(seconds)
                 wake.clear()
 

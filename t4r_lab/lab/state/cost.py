@@ -123,7 +123,9 @@ class Estimating(tr.HasTraits):
         elif not self.doing:
             self.doing = True
             self._background.run(
-                lambda: self._try(spec), lambda answer: self._done(key, answer), lambda text: self._done(key, text)
+                lambda: self._try(spec),
+                lambda answer: self._done(key, answer),
+                lambda error: self._done(key, str(error)),
             )
 
     def _try(self, spec: RunSpec) -> Estimate | InputError | str:

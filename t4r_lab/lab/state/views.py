@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from t4r_lab.base.errors import InputError
 from t4r_lab.data.pipeline.inspection import Reading
 from t4r_lab.data.pipeline.split_checks import Finding
 from t4r_lab.runs.recommend import Item
@@ -72,7 +73,7 @@ class Preview:
     rows: tuple[tuple[str, ...], ...]
     """the first ones, as text"""
     events: int
-    refusal: str = ""
+    refusal: InputError | None = None
     """what is in the way of preparing them"""
     notes: tuple[str, ...] = ()
     """how the file was read, where that was recognized"""

@@ -10,7 +10,7 @@ import ipywidgets as w
 import traitlets as tr
 
 from t4r_lab.base.errors import InputError
-from t4r_lab.lab.parts.text import message
+from t4r_lab.lab.parts.text import message, told
 from t4r_lab.spec import RunSpec
 
 
@@ -65,7 +65,7 @@ class SpecLoader(w.VBox):
         try:
             spec = read()
         except InputError as error:
-            self.error = str(error)
+            self.error = told(error)
             return
         self.error, self.text.value, self.path.value = "", "", ""
         self._on_load(spec, name)

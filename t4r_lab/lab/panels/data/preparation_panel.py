@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from t4r_lab.base.errors import InputError
 from t4r_lab.base.reports import OnReport, Progress
 from t4r_lab.lab.panels.data.data_panel import DataPanel
 from t4r_lab.lab.panels.data.prepare_form import PrepareForm, plain_name
@@ -65,9 +66,9 @@ class Preparing:
                 self._table, form.preview = found
                 form.doing = ""
 
-        def failed(text: str) -> None:
+        def failed(error: InputError) -> None:
             if form.raw == raw and reading(form.options) == reading(options):
-                self._failed(text)
+                self._failed(error)
 
         self.background.run(work, done, failed)
 
@@ -87,9 +88,9 @@ class Preparing:
         """Prepare the events and turn to them; without `force`, ask before data are replaced that runs refer to."""
         form, table = self.form, self._table
         if not plain_name(name):
-            form.refuse("save as: give a plain name for the prepared data")
+            form.refuse(InputError("save as", "is no name of a folder", "give a plain name for the prepared data"))
             return
-        form.refuse("")
+        form.refuse(None)
         form.asking = ""
         what = f"Preparing {raw.name}"
         form.doing = f"{what} …"
@@ -111,9 +112,9 @@ class Preparing:
 
         self.background.run(work, done, self._failed)
 
-    def _failed(self, text: str) -> None:
+    def _failed(self, error: InputError) -> None:
         self.form.doing, self.form.progress = "", None
-        self.form.refuse(text)
+        self.form.refuse(error)
 
     def close(self) -> None:
         """Stop offering the notebook's data frames."""

@@ -16,7 +16,7 @@ from t4r_lab.families.knobs import walk
 from t4r_lab.lab.panels.data.role_table import ColumnRoles, with_of, with_role
 from t4r_lab.lab.parts.fields import LABEL_WIDTH, Field
 from t4r_lab.lab.parts.section import Section
-from t4r_lab.lab.parts.text import escape, message, without_flags
+from t4r_lab.lab.parts.text import escape, message, told
 from t4r_lab.lab.state.views import Preview, Raw
 from t4r_lab.spec.preparation import READING, PrepareOptions
 
@@ -37,7 +37,7 @@ class PrepareForm(w.VBox):
     frames = tr.Dict(value_trait=tr.Unicode(), key_trait=tr.Unicode())
     """name of a data frame of the notebook → what it is, in words"""
     preview = tr.Instance(Preview, allow_none=True)
-    refusal = tr.Unicode("")
+    refusal = tr.Instance(InputError, allow_none=True)
     doing = tr.Unicode("")
     progress = tr.Instance(Progress, allow_none=True)
     taken = tr.List(trait=tr.Unicode())
@@ -106,7 +106,7 @@ class PrepareForm(w.VBox):
         if self._quiet:
             return
         self.source.layout.display = "none" if self.frame.value else ""
-        self.preview, self.refusal, self.asking = None, "", ""
+        self.preview, self.refusal, self.asking = None, None, ""
         self.options = {key: value for key, value in self.options.items() if key not in (*BY_COLUMN, *READING)}
         for name in READING:
             self.fields[name].show(self.fields[name].knob.value)
@@ -135,31 +135,29 @@ class PrepareForm(w.VBox):
         try:
             PrepareOptions.parse(options)
         except InputError as error:
-            self.refuse(str(error))
+            self.refuse(error)
         else:
-            self.refuse("")
+            self.refuse(None)
             if read_again and self.raw:
                 self.preview = None
                 self._on_read(self.raw)
             else:
                 self._on_options(dict(options))
 
-    def refuse(self, text: str) -> None:
-        """Say what is wrong beside the field or column that it names, or else beneath; nothing where `text` is empty."""
-        at, _, words = text.partition(": ")
-        at = at.split(".")[0]
+    def refuse(self, error: InputError | None) -> None:
+        """Say what is wrong beside the field of its path and the columns it is about, or else beneath; None: nothing."""
+        option = error.path.split(".")[0] if error else ""
         for path, field in self.fields.items():
-            field.error = words if path == at else ""
-        self.refusal = "" if at in self.fields else text
-        self.columns.mark(without_flags(text))
-        self._unfold(text)
+            field.error = told(error.at("")) if error and path == option else ""
+        self.refusal = None if option in self.fields else error
+        self.columns.mark(error)
+        self._unfold(error)
 
-    def _unfold(self, text: str) -> None:
-        """Open the folded options of which one is wrong, or is what `text` advises."""
+    def _unfold(self, error: InputError | None) -> None:
+        """Open the folded options of which one is wrong, or is what `error` advises."""
+        advised = error.options if error else ()
         for section in (self._reading, self._more):
-            if any(
-                field.error or f"--{field.knob.path.replace('_', '-')}" in text for field in section.fields.children
-            ):
+            if any(field.error or field.knob.path in advised for field in section.fields.children):
                 section.opened = True
 
     @tr.observe("frames")
@@ -190,10 +188,10 @@ class PrepareForm(w.VBox):
         if change is None or change["name"] == "preview":
             self._table.value = rows(preview) if preview else ""
             self.columns.show(preview.columns if preview else ())
-            self.columns.mark(without_flags(preview.refusal) if preview else "")
-            self._unfold(preview.refusal if preview else "")
+            self.columns.mark(preview.refusal if preview else None)
+            self._unfold(preview.refusal if preview else None)
             self._choices.layout.display = "" if preview else "none"
-        refusal = self.refusal or (preview.refusal if preview else "")
+        refusal = self.refusal or (preview.refusal if preview else None)
         self.button.disabled = bool(self.doing) or preview is None or bool(preview.refusal)
         self.button.description = "Replace them" if self.asking else "Prepare"
         self.button.button_style = "warning" if self.asking else "primary"
@@ -202,7 +200,7 @@ class PrepareForm(w.VBox):
         elif self.asking:
             self._message.value = message("error", self.asking)
         elif refusal:
-            self._message.value = message("error", without_flags(refusal))
+            self._message.value = message("error", told(refusal))
         elif preview:
             notes = "".join(f"{note}. " for note in preview.notes)
             self._message.value = message("note", f"{notes}Correct roles and kinds where need be, then prepare.")

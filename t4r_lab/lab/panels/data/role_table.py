@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, get_args
 
 import ipywidgets as w
 
+from t4r_lab.base.errors import InputError
 from t4r_lab.data.pipeline.inspection import KEYS, Reading
-from t4r_lab.lab.parts.text import escape
+from t4r_lab.lab.parts.text import escape, told
 from t4r_lab.spec.preparation import Kind
 
 LISTED = {"label": "targets", "ignore": "ignore"}
@@ -145,8 +145,7 @@ class ColumnRoles(w.VBox):
         rest = [w.HTML(f'<div class="t4r-help">{more:,} more columns keep what was found</div>')] if more else []
         self.children = [head, *self.rows.values(), *rest] if shown else []
 
-    def mark(self, refusal: str) -> None:
-        """Show `refusal` beside the columns that it names."""
-        named = re.findall(r"column '([^']*)'", refusal)
+    def mark(self, error: InputError | None) -> None:
+        """Show `error` beside the columns that it is about."""
         for name, row in self.rows.items():
-            row.mark(refusal if name in named else "")
+            row.mark(told(error) if error and name in error.columns else "")

@@ -9,11 +9,12 @@ from typing import Any
 import ipywidgets as w
 import traitlets as tr
 
+from t4r_lab.base.errors import InputError
 from t4r_lab.lab.panels.recommend.answers import answers, case_cells, headings, key
 from t4r_lab.lab.panels.recommend.session_picker import Picker
 from t4r_lab.lab.parts.section import Section
 from t4r_lab.lab.parts.table import Table
-from t4r_lab.lab.parts.text import escape, message
+from t4r_lab.lab.parts.text import escape, message, told
 from t4r_lab.lab.state.background import Background
 from t4r_lab.lab.state.views import Answer, RunSummary
 from t4r_lab.runs.analyze import Case, Cases
@@ -233,7 +234,9 @@ class Recommending:
             if run == view.run:
                 view.cases = found
 
-        self.background.run(lambda: source.cases(home, run), done, lambda text: view.set_trait("cases_error", text))
+        self.background.run(
+            lambda: source.cases(home, run), done, lambda error: view.set_trait("cases_error", told(error))
+        )
 
     def _turned(self) -> None:
         """Another run: a picked case stays where it stands in the chips, but its ranks were the other one's."""
@@ -270,8 +273,8 @@ class Recommending:
 
         self.background.run(work, current(done), current(self._failed))
 
-    def _failed(self, text: str) -> None:
-        self.view.doing, self.view.error = "", text
+    def _failed(self, error: InputError) -> None:
+        self.view.doing, self.view.error = "", told(error)
 
 
 def _dropdown(name: str, help: str, width: str) -> w.Dropdown:

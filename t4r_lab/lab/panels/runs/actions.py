@@ -9,8 +9,9 @@ from typing import Any
 import ipywidgets as w
 import traitlets as tr
 
+from t4r_lab.base.errors import InputError
 from t4r_lab.families.metrics.metric_table import is_paired
-from t4r_lab.lab.parts.text import escape, message, number
+from t4r_lab.lab.parts.text import escape, message, number, told
 from t4r_lab.lab.state.background import Background
 from t4r_lab.lab.state.views import RunSummary
 from t4r_lab.runs.promote import ALIAS
@@ -168,5 +169,5 @@ class Acting:
 
         self.background.run(work, end, self._failed)
 
-    def _failed(self, text: str) -> None:
-        self.view.doing, self.view.error = "", text
+    def _failed(self, error: InputError) -> None:
+        self.view.doing, self.view.error = "", told(error)

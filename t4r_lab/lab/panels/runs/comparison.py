@@ -9,9 +9,10 @@ from typing import Any
 import ipywidgets as w
 import traitlets as tr
 
+from t4r_lab.base.errors import InputError
 from t4r_lab.families.metrics.metric_table import is_paired, is_ranked
 from t4r_lab.lab.panels.runs.analysis_figures import Drawn, draw, in_order, ranking
-from t4r_lab.lab.parts.text import escape, message, number
+from t4r_lab.lab.parts.text import escape, message, number, told
 from t4r_lab.lab.parts.theme import Theme
 from t4r_lab.lab.state.background import Background
 from t4r_lab.runs.analyze import Analysis
@@ -124,8 +125,8 @@ class Comparing:
         self.view.found, self.view.drawn = result
         self.view.doing = ""
 
-    def _failed(self, text: str) -> None:
-        self.view.found, self.view.doing, self.view.error = None, "", text
+    def _failed(self, error: InputError) -> None:
+        self.view.found, self.view.doing, self.view.error = None, "", told(error)
 
     def _draw(self) -> None:
         found, colors, wanted = self.view.found, dict(self.theme.colors), self._wanted

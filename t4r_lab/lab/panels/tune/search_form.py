@@ -15,7 +15,7 @@ from t4r_lab.families.knobs import label, walk
 from t4r_lab.lab.parts.fields import LABEL_WIDTH, Field, as_text
 from t4r_lab.lab.parts.section import Section
 from t4r_lab.lab.parts.table import Cell, Heading, Table
-from t4r_lab.lab.parts.text import escape, message, without_flags
+from t4r_lab.lab.parts.text import escape, message, told
 from t4r_lab.lab.state.cost import Estimating
 from t4r_lab.lab.state.draft import Draft
 from t4r_lab.spec import RunSpec, head_name
@@ -191,7 +191,7 @@ class SearchForm(w.VBox):
         try:
             found = search_space(self.draft.spec, [preset], {})
         except InputError as error:
-            self.error = str(error)
+            self.error = told(error)
             return
         self.domains = {**found, **self.domains}
         self._fill()
@@ -252,7 +252,7 @@ class SearchForm(w.VBox):
             address(Path(), self.storage.value.strip())
             self.plan, self.error = (Plan.of(self.draft.spec, self.options), "") if self.ranges.children else (None, "")
         except InputError as error:
-            self.plan, self.error = None, without_flags(str(error))
+            self.plan, self.error = None, told(error)
         self._say()
 
     @tr.observe("error")

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import ipywidgets as w
 import traitlets as tr
 
+from t4r_lab.base.errors import InputError
 from t4r_lab.families.knobs import labels
 from t4r_lab.lab.panels.tune.search_form import SearchForm
 from t4r_lab.lab.panels.tune.study_list import Look, StudyState, Watch
@@ -19,7 +20,7 @@ from t4r_lab.lab.panels.tune.study_plots import plots
 from t4r_lab.lab.parts.dots import Dots
 from t4r_lab.lab.parts.section import Section
 from t4r_lab.lab.parts.table import Cell, Heading, Table
-from t4r_lab.lab.parts.text import duration, escape, message, number, without_flags
+from t4r_lab.lab.parts.text import duration, escape, message, number, told, without_flags
 from t4r_lab.lab.state.background import Background
 from t4r_lab.lab.state.cost import Estimating
 from t4r_lab.lab.state.draft import Draft
@@ -269,7 +270,7 @@ class Tuning:
             then(result)
             self.background.wake()
 
-        self.background.run(work, done, lambda text: self.view.set_trait("refusal", without_flags(text)))
+        self.background.run(work, done, lambda error: self.view.set_trait("refusal", told(error)))
 
     def _look(self) -> tuple[str, Look | None, list[str]]:
         chosen, living = self.view.chosen, self.watch.living()
@@ -283,5 +284,5 @@ class Tuning:
             self.living = living
             self._on_change(living)
 
-    def _failed(self, text: str) -> None:
-        self.view.loading, self.view.error = False, without_flags(text)
+    def _failed(self, error: InputError) -> None:
+        self.view.loading, self.view.error = False, told(error)
