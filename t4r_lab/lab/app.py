@@ -91,6 +91,17 @@ class Lab(w.VBox):
             self.add_class("t4r-lab")
             return
         self._open[self.home] = self
+        self._make_panels()
+        self.tabs = w.Tab([panel.make(self) for panel in PANELS], titles=TABS, selected_index=1)
+        self.tabs.observe(self._turned, "selected_index")
+        self.runs.observe(self._ticked, ["metric", "runs"])
+        self.runs.table.observe(self._ticked, "selected")
+        super().__init__([style, self._theme, self._header, self._trouble, self.tabs])
+        self.add_class("t4r-lab")
+        self._follow()
+
+    def _make_panels(self) -> None:
+        """The panels, and what answers them."""
         self.draft = Draft(first_spec(self.home))
         self.preparing = Preparing(self.home, self.background, self._prepared)
         self.data = DataPanel(self.choose, self.preparing.form)
@@ -100,18 +111,14 @@ class Lab(w.VBox):
         )
         self.jobs = TrainPanel(self.ask, self.background.wake)
         self.tuning = Tuning(self.home, self.background, self.draft, self.clone, self._studies_changed, self.estimating)
-        theme = Theme()
+        self._theme, self._header = Theme(), w.HTML()
         self.acting = Acting(self.home, self.background, self.clone, self.refresh_runs, self._launched)
-        self.comparing = Comparing(self.home, self.background, theme)
+        self.comparing = Comparing(self.home, self.background, self._theme)
         self.runs = RunsPanel(self.refresh_runs, [self.acting.view, self.comparing.view])
         self.recommending = Recommending(self.home, self.background)
-        self._header = w.HTML()
-        self.tabs = w.Tab([panel.make(self) for panel in PANELS], titles=TABS, selected_index=1)
-        self.tabs.observe(self._turned, "selected_index")
-        self.runs.observe(self._ticked, ["metric", "runs"])
-        self.runs.table.observe(self._ticked, "selected")
-        super().__init__([style, theme, self._header, self._trouble, self.tabs])
-        self.add_class("t4r-lab")
+
+    def _follow(self) -> None:
+        """Open the data, and look after jobs, data and studies from now on."""
         self._states: dict[str, tuple[str, str]] = {}
         self.data.doing = "Opening the data …"
         self._show_header()

@@ -80,36 +80,53 @@ def compare(
     labels = _labels(rows)
     specs = {row.run_id: tracking.spec(place, row, files) for row in rows}
     metrics = {labels[row.run_id]: row.valid for row in rows}
-    cases: dict[str, Cases] = {}
-    remarks, first = [], rows[0]
+    first, baselines = rows[0], rows[0].baselines["valid"]
+    metrics |= baselines
     metric = metric or specs[first.run_id].monitor
-    for row in rows:
-        if row.digest != first.digest:
-            remarks.append(f"{labels[row.run_id]} was trained on other data than {labels[first.run_id]}: not paired")
-            continue
-        if (own := cases_of(files, row, "model", metric)) is not None:
-            cases[labels[row.run_id]] = own
-        else:
-            remarks.append(f"{labels[row.run_id]} has no cases of {metric}: not paired")
-    for name, found in first.baselines["valid"].items():
-        metrics[name] = found
-        if (own := cases_of(files, first, name, metric)) is not None:
-            cases[name] = own
-    if not any(metric in found for found in metrics.values()) and metric != specs[first.run_id].monitor:
-        known = list(dict.fromkeys(name for found in metrics.values() for name in found))
+    if not any(metric in values for values in metrics.values()) and metric != specs[first.run_id].monitor:
+        known = list(dict.fromkeys(name for values in metrics.values() for name in values))
         raise InputError("metric", f"{metric!r} is not in the record of these runs", did_you_mean(metric, known))
-    pairs = _pairs([labels[r.run_id] for r in rows], list(first.baselines["valid"]), metrics, metric)
-    differences = []
-    for a, b in pairs:
-        if a in cases and b in cases:
-            if not _same_cases(cases[a], cases[b]):
-                remarks.append(f"{a} and {b} were judged at different targets: not paired")
-                continue
-            differences.append(paired_bootstrap(cases[a], cases[b], metric, a, b, seed))
+    cases, remarks = _comparable_cases(files, rows, labels, metric)
+    pairs = _pairs([labels[r.run_id] for r in rows], list(baselines), metrics, metric)
+    differences, unlike = _differences(pairs, cases, metric, seed)
     doubts = {labels[r.run_id]: [*r.warnings.get("train", []), *r.warnings.get("valid", [])] for r in rows}
-    warnings = {label: found for label, found in doubts.items() if found}
+    warnings = {label: words for label, words in doubts.items() if words}
     differing = _differing(specs, labels)
-    return Comparison(rows, metrics, differing, differences, remarks, warnings, _chosen(specs.values(), differing))
+    chosen = _chosen(specs.values(), differing)
+    return Comparison(rows, metrics, differing, differences, [*remarks, *unlike], warnings, chosen)
+
+
+def _comparable_cases(
+    files: tracking.Artifacts, rows: list[tracking.RunRow], labels: Mapping[str, str], metric: str
+) -> tuple[dict[str, Cases], list[str]]:
+    """Label → the cases of runs on the first one's data, and of its baselines; and why the other runs have none."""
+    cases: dict[str, Cases | None] = {}
+    remarks, first = [], rows[0]
+    for row in rows:
+        label = labels[row.run_id]
+        if row.digest != first.digest:
+            remarks.append(f"{label} was trained on other data than {labels[first.run_id]}: not paired")
+            continue
+        cases[label] = cases_of(files, row, "model", metric)
+        if cases[label] is None:
+            remarks.append(f"{label} has no cases of {metric}: not paired")
+    cases |= {name: cases_of(files, first, name, metric) for name in first.baselines["valid"]}
+    return {label: held for label, held in cases.items() if held is not None}, remarks
+
+
+def _differences(
+    pairs: Iterable[tuple[str, str]], cases: Mapping[str, Cases], metric: str, seed: int
+) -> tuple[list[Difference], list[str]]:
+    """The difference of each pair that has the same cases, and why others have none."""
+    differences, remarks = [], []
+    for a, b in pairs:
+        if a not in cases or b not in cases:
+            continue
+        if _same_cases(cases[a], cases[b]):
+            differences.append(paired_bootstrap(cases[a], cases[b], metric, a, b, seed))
+        else:
+            remarks.append(f"{a} and {b} were judged at different targets: not paired")
+    return differences, remarks
 
 
 def paired_bootstrap(

@@ -118,47 +118,52 @@ def _parquet(
     size: int,
 ) -> Vectors:
     """A row per own id; rows of other ids are left out. `look_up` gives ids of own ones."""
-    try:
-        frame = read_parquet(spec.path)
-    except (OSError, *REFUSALS) as error:
+    keys, lists = _keys_and_lists(where, spec.path, usual)
+    row = np.full(size, -1, np.int64)
+    row[look_up(keys)] = np.arange(len(keys))
+    row = row[ids.to_numpy()]
+    has_vector = row >= 0
+    if spec.missing == "refuse" and not has_vector.all():
         raise InputError(
-            where, f"{spec.path}: not a Parquet file ({first_line(error)})", "save it as Parquet"
-        ) from None
+            where,
+            f"{spec.path}: {int((~has_vector).sum()):,} of {len(own):,} have no vector, the first "
+            f"{own.filter(pl.Series(~has_vector))[0]!r}",
+            "add them, or set vectors.missing to zero",
+        )
+    given = lists.explode().to_numpy().reshape(len(keys), -1)
+    vectors = np.zeros((size, given.shape[1]), np.float32)
+    vectors[ids.to_numpy()[has_vector]] = given[row[has_vector]]
+    return vectors
+
+
+def _keys_and_lists(where: str, path: str, usual: set[str]) -> tuple[pl.Series, pl.Series]:
+    """The ids of a Parquet file, each once, and their vectors as lists of one length; rows without either are left out.
+
+    `usual` are names that the column of ids may have among others.
+    """
+    try:
+        frame = read_parquet(path)
+    except (OSError, *REFUSALS) as error:
+        raise InputError(where, f"{path}: not a Parquet file ({first_line(error)})", "save it as Parquet") from None
     lists = [n for n, t in frame.schema.items() if isinstance(t, (pl.List, pl.Array))]
     rest = [n for n in frame.columns if n not in lists]
     keys = [n for n in rest if n in usual] or rest
     if len(lists) != 1 or len(keys) != 1:
         raise InputError(
             where,
-            f"{spec.path}: needs one column of ids and one of lists, has {', '.join(frame.columns)}",
+            f"{path}: needs one column of ids and one of lists, has {', '.join(frame.columns)}",
             f"call the ids {sorted(usual)[0]!r} and keep one column of vectors",
         )
-    key, held = keys[0], frame.select(keys[0], pl.col(lists[0]).cast(pl.List(pl.Float32), strict=False)).drop_nulls()
-    if held[key].is_duplicated().any():
-        twice = held[key].filter(held[key].is_duplicated())[0]
-        raise InputError(where, f"{spec.path}: {twice!r} has two vectors", "keep one a row")
-    widths = held[lists[0]].list.len().unique().to_list()
+    held = frame.select(keys[0], pl.col(lists[0]).cast(pl.List(pl.Float32), strict=False)).drop_nulls()
+    key, vectors = held[keys[0]], held[lists[0]]
+    if key.is_duplicated().any():
+        twice = key.filter(key.is_duplicated())[0]
+        raise InputError(where, f"{path}: {twice!r} has two vectors", "keep one a row")
+    widths = vectors.list.len().unique().to_list()
     if len(widths) != 1 or not widths[0]:
-        raise InputError(
-            where,
-            f"{spec.path}: vectors have {', '.join(map(str, sorted(widths))) or 'no'} numbers",
-            "give all the same length",
-        )
-    row = np.full(size, -1, np.int64)
-    row[look_up(held[key])] = np.arange(len(held))
-    row = row[ids.to_numpy()]
-    there = row >= 0
-    if spec.missing == "refuse" and not there.all():
-        raise InputError(
-            where,
-            f"{spec.path}: {int((~there).sum()):,} of {len(own):,} have no vector, the first "
-            f"{own.filter(pl.Series(~there))[0]!r}",
-            "add them, or set vectors.missing to zero",
-        )
-    given = held[lists[0]].explode().to_numpy().reshape(len(held), widths[0])
-    vectors = np.zeros((size, widths[0]), np.float32)
-    vectors[ids.to_numpy()[there]] = given[row[there]]
-    return vectors
+        words = ", ".join(map(str, sorted(widths))) or "no"
+        raise InputError(where, f"{path}: vectors have {words} numbers", "give all the same length")
+    return key, vectors
 
 
 def _normalized(vectors: Vectors, how: str) -> Vectors:

@@ -54,6 +54,21 @@ def find_roles(table: Table, options: PrepareOptions, given: bool = False) -> Ro
         raise InputError(table.where, f"no item column among {_list(table)}", _name(table, "name it with --item"))
     taken = {n for n in (options.session, options.item, options.time, options.user, options.title) if n is not None}
     taken |= {*options.ignore, *options.targets}
+    session, user = _session_and_user(table, options, taken)
+    time = find(table, options.time, "time", taken)
+    if time is None and ((options.split == "time" and not given) or options.gap_minutes is not None):
+        raise InputError(
+            table.where,
+            f"no time column among {_list(table)}",
+            "name it with --time, or use --split leave_one_out for events that are in order",
+        )
+    roles = Roles(item, session, time, user)
+    _check_roles(table, options, roles)
+    return roles
+
+
+def _session_and_user(table: Table, options: PrepareOptions, taken: Collection[str]) -> tuple[str | None, str | None]:
+    """The columns of which one says what a session is: no session column where the events of a user are cut."""
     session, user = find(table, options.session, "session", taken), find(table, options.user, "user", taken)
     if options.gap_minutes is not None:
         if user is None:
@@ -71,15 +86,13 @@ def find_roles(table: Table, options: PrepareOptions, given: bool = False) -> Ro
             f"no session or user column among {_list(table)}",
             _name(table, "name one with --session or --user"),
         )
-    time = find(table, options.time, "time", taken)
-    if time is None and ((options.split == "time" and not given) or options.gap_minutes is not None):
-        raise InputError(
-            table.where,
-            f"no time column among {_list(table)}",
-            "name it with --time, or use --split leave_one_out for events that are in order",
-        )
+    return session, user
+
+
+def _check_roles(table: Table, options: PrepareOptions, roles: Roles) -> None:
+    """A column has one role, and is no label or feature besides."""
     asked = [options.item, options.session, options.time, options.user]
-    found = [name for name in (item, session, time, user) if name is not None]
+    found = [name for name in (roles.item, roles.session, roles.time, roles.user) if name is not None]
     for name in found:
         if found.count(name) > 1 and name in asked:
             raise InputError(table.where, f"column {name!r} can't play two parts", "name a column for each", [name])
@@ -90,16 +103,15 @@ def find_roles(table: Table, options: PrepareOptions, given: bool = False) -> Ro
                 "take it out of --targets",
                 [name],
             )
-        kind = "timestamp" if name == time else "categorical"
+        kind = "timestamp" if name == roles.time else "categorical"
         if options.kinds.get(name, kind) != kind:
             raise InputError(
                 table.where,
-                f"column {name!r} is {'the time of the events' if name == time else 'an id'}, and no "
+                f"column {name!r} is {'the time of the events' if name == roles.time else 'an id'}, and no "
                 f"{options.kinds[name]} feature",
                 "take it out of --kinds",
                 [name],
             )
-    return Roles(item, session, time, user)
 
 
 def find(table: Table, asked: str | None, role: str, taken: Collection[str] = ()) -> str | None:

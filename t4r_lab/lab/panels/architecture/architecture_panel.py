@@ -45,6 +45,24 @@ class ArchitecturePanel(w.VBox):
         on_drop: Callable[[], None] | None = None,
     ) -> None:
         self.draft, self.estimating, self._start = draft, estimating, on_start or draft.start
+        self._make_spec(edit, on_load or draft.clone)
+        self._make_view()
+        self.train = w.Button(description="Train", button_style="primary", tooltip="start a job that trains this spec")
+        self.train.on_click(lambda _: on_train())
+        self.drop = w.Button(layout={"width": "auto"})
+        self.drop.on_click(lambda _: (on_drop or draft.drop)())
+        self._status = w.HTML()
+        super().__init__(self._arranged())
+        self.add_class("t4r-panel")
+        self.preset.observe(self._preset, "value")
+        self.language.observe(self._show, "value")
+        draft.observe(self._show, "revision")
+        if estimating is not None:
+            estimating.observe(self._show_costs, ["found", "doing", "error"])
+        self._show()
+
+    def _make_spec(self, edit: Callable[[str, Any], None], on_load: Callable[[RunSpec, str], None]) -> None:
+        """What makes the spec: a preset, its name, the form, or a spec from elsewhere."""
         self.preset = w.Dropdown(
             options=[("your own", NOTHING), *((preset.title, name) for name, preset in PRESETS.items())],
             value=NOTHING,
@@ -53,11 +71,15 @@ class ArchitecturePanel(w.VBox):
             layout={"width": "auto"},
             tooltip=PRESET_HELP,
         )
-        self._source = w.HTML()
-        self.name = Field(draft.spec.knobs()["name"], edit)
-        self.features = FeatureEditor(draft, edit)
-        self.form = SpecForm(draft, edit, above={"Inputs": self.features})
-        self.picture, self._costs = w.HTML(), w.HTML()
+        self._source, self._note = w.HTML(), w.HTML()
+        self.name = Field(self.draft.spec.knobs()["name"], edit)
+        self.features = FeatureEditor(self.draft, edit)
+        self.form = SpecForm(self.draft, edit, above={"Inputs": self.features})
+        self.loader = SpecLoader(on_load)
+
+    def _make_view(self) -> None:
+        """What shows the spec: the picture, its costs, what differs, and the text."""
+        self.picture, self._costs, self._diff = w.HTML(), w.HTML(), w.HTML()
         self.language = w.ToggleButtons(
             options=[YAML, PYTHON],
             description="spec as",
@@ -65,12 +87,9 @@ class ArchitecturePanel(w.VBox):
             tooltips=["for `t4r-lab train`", "a program that builds the same model block by block and trains it"],
         )
         self.text = CopyText()
-        self.loader = SpecLoader(on_load or draft.clone)
-        self.train = w.Button(description="Train", button_style="primary", tooltip="start a job that trains this spec")
-        self.train.on_click(lambda _: on_train())
-        self.drop = w.Button(layout={"width": "auto"})
-        self.drop.on_click(lambda _: (on_drop or draft.drop)())
-        self._status, self._note, self._diff = w.HTML(), w.HTML(), w.HTML()
+
+    def _arranged(self) -> list[w.Widget]:
+        """What makes the spec beside what shows it, and the line with the buttons beneath."""
         preset = w.VBox([self.preset, self._source])
         for name in ("t4r-field", "t4r-long", "t4r-preset"):
             preset.add_class(name)
@@ -81,14 +100,7 @@ class ArchitecturePanel(w.VBox):
         columns, foot = w.HBox([left, right]), w.HBox([self._status, w.HBox([self.drop, self.train])])
         columns.add_class("t4r-columns")
         foot.add_class("t4r-foot")
-        super().__init__([columns, foot])
-        self.add_class("t4r-panel")
-        self.preset.observe(self._preset, "value")
-        self.language.observe(self._show, "value")
-        draft.observe(self._show, "revision")
-        if estimating is not None:
-            estimating.observe(self._show_costs, ["found", "doing", "error"])
-        self._show()
+        return [columns, foot]
 
     def _preset(self, change: Any) -> None:
         if self.preset.value not in (NOTHING, self.draft.preset):

@@ -130,7 +130,20 @@ class FeatureRow(w.VBox):
         self._beneath: dict[str, Any] = {}
         """what is asked for beneath the row: bins, vectors"""
         self.fields: dict[str, Field] = {}
-        kind = column.kind if column else str(of)
+        self._make_line(name, column.kind if column else str(of))
+        self._more, self._error = w.VBox(), w.HTML()
+        self._more.add_class("t4r-feature-more")
+        line = w.HBox([self.tick, self.encoding, self.dim, self.table, self.more])
+        line.add_class("t4r-feature-line")
+        super().__init__([line, self._error, self._more])
+        self.add_class("t4r-feature")
+        for part in (self.tick, self.encoding, self.dim, self.table):
+            part.observe(self._edited, "value")
+        self.more.observe(self._open, "value")
+
+    def _make_line(self, name: str, kind: str) -> None:
+        """The widgets of the row's line, for the feature `name` of a `kind`."""
+        column = self.column
         words = {VECTORS: "pre-trained vectors of the items", ABSENT: "which these data lack"}
         what = f"{kind}, by {column.scope}" if column else words[kind]
         self.tick = w.Checkbox(
@@ -154,17 +167,8 @@ class FeatureRow(w.VBox):
         self.table = _text(f"table of {name}", "own", FeatureSpec.model_fields["table"].description or "")
         self.table.disabled = kind != "categorical"
         self.more = w.ToggleButton(
-            description="more", disabled=of == ABSENT, tooltip=f"more of {name}: {self._what_more()}"
+            description="more", disabled=self.of == ABSENT, tooltip=f"more of {name}: {self._what_more()}"
         )
-        self._more, self._error = w.VBox(), w.HTML()
-        self._more.add_class("t4r-feature-more")
-        line = w.HBox([self.tick, self.encoding, self.dim, self.table, self.more])
-        line.add_class("t4r-feature-line")
-        super().__init__([line, self._error, self._more])
-        self.add_class("t4r-feature")
-        for part in (self.tick, self.encoding, self.dim, self.table):
-            part.observe(self._edited, "value")
-        self.more.observe(self._open, "value")
 
     @property
     def item(self) -> bool:

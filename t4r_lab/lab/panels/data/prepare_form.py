@@ -52,6 +52,25 @@ class PrepareForm(w.VBox):
         self._on_read, self._on_options, self._quiet, self._named = on_read, on_options, False, ""
         self.options: dict[str, Any] = {}
         """what differs from the defaults, as `PrepareOptions` takes it"""
+        self._make_source()
+        self.columns = ColumnRoles(self._role, lambda *of: self._set(with_of(self.options, *of)))
+        self.fields = {
+            k.path: Field(k, self.edit) for k in walk(PrepareOptions()) if k.path not in (*BY_COLUMN, *ELSEWHERE)
+        }
+        self.button = w.Button(description="Prepare", button_style="primary", tooltip="turn the events into sessions")
+        self.button.on_click(
+            lambda _: on_prepare(self.raw, self.name.value.strip(), dict(self.options), bool(self.asking))
+        )
+        self._table, self._message, self._name_note = w.HTML(), w.HTML(), w.HTML()
+        super().__init__(self._arranged())
+        self.add_class("t4r-prepare")
+        self.frame.observe(self._chosen, "value")
+        self.source.observe(self._chosen, "value")
+        self.name.observe(self._show_name, "value")
+        self._show()
+
+    def _make_source(self) -> None:
+        """Where the events come from, and the name of what is made of them."""
         style: dict[str, Any] = {"style": {"description_width": LABEL_WIDTH}, "layout": {"width": "auto"}}
         self.frame = w.Dropdown(
             description="events from",
@@ -74,15 +93,9 @@ class PrepareForm(w.VBox):
             continuous_update=False,
             **style,
         )
-        self.columns = ColumnRoles(self._role, lambda *of: self._set(with_of(self.options, *of)))
-        self.fields = {
-            k.path: Field(k, self.edit) for k in walk(PrepareOptions()) if k.path not in (*BY_COLUMN, *ELSEWHERE)
-        }
-        self.button = w.Button(description="Prepare", button_style="primary", tooltip="turn the events into sessions")
-        self.button.on_click(
-            lambda _: on_prepare(self.raw, self.name.value.strip(), dict(self.options), bool(self.asking))
-        )
-        self._table, self._message, self._name_note = w.HTML(), w.HTML(), w.HTML()
+
+    def _arranged(self) -> list[w.Widget]:
+        """The source, how it is read, its columns, the options, and the line with the button beneath."""
         self._reading, self._more = Section("How the file is read"), Section("More options")
         self._reading.fields.children = [self.fields[name] for name in READING]
         self._more.fields.children = [f for name, f in self.fields.items() if name not in (*READING, *FIRST)]
@@ -90,12 +103,7 @@ class PrepareForm(w.VBox):
         foot = w.HBox([self._message, self.button])
         foot.add_class("t4r-foot")
         top = [self.frame, self.source, w.VBox([self.name, self._name_note])]
-        super().__init__([*top, self._reading, self._table, self.columns, self._choices, foot])
-        self.add_class("t4r-prepare")
-        self.frame.observe(self._chosen, "value")
-        self.source.observe(self._chosen, "value")
-        self.name.observe(self._show_name, "value")
-        self._show()
+        return [*top, self._reading, self._table, self.columns, self._choices, foot]
 
     @property
     def raw(self) -> Raw:

@@ -103,6 +103,20 @@ class SearchForm(w.VBox):
         self.domains: dict[str, Domain] = {}
         self._elements = elements(draft.spec)
         self._rows: dict[tuple[str, Domain], RangeRow] = {}
+        self._make_knobs()
+        self._make_options()
+        self.start = w.Button(description="Start", button_style="primary", tooltip="begin this study in the background")
+        self.start.on_click(lambda _: self._start())
+        self._message = w.HTML()
+        super().__init__(self._arranged())
+        self.table.observe(self._ticked, "selected")
+        draft.observe(self._show_knobs, "revision")
+        if estimating is not None:
+            estimating.observe(self._say, "found")
+        self._show_knobs()
+
+    def _make_knobs(self) -> None:
+        """The table of knobs with what ticks and filters them, and the ranges of those ticked."""
         self.presets = {
             name: w.Button(description=name, tooltip=f"tick the knobs of “{name}”") for name in SEARCH_PRESETS
         }
@@ -121,9 +135,12 @@ class SearchForm(w.VBox):
         self.table: Table = Table(caption="Knobs to search", choose="many")
         self.table.add_class("t4r-knobs")
         self.ranges = w.VBox()
+
+    def _make_options(self) -> None:
+        """The study's name, its storage and the fields of its options."""
         self.name = w.Text(
             description="name of study",
-            placeholder=draft.spec.name,
+            placeholder=self.draft.spec.name,
             style={"description_width": LABEL_WIDTH},
             layout={"width": "auto"},
             tooltip="name of the study; an existing one of the same search goes on",
@@ -138,21 +155,12 @@ class SearchForm(w.VBox):
         )
         self.storage.observe(lambda _: self.check(), "value")
         self.fields = {k.path: Field(k, self._edit) for k in walk(StudyOptions()) if k.path not in ("presets", "space")}
+
+    def _arranged(self) -> list[w.Widget]:
+        """The knobs beside their ranges and the options, and the line with the button beneath."""
         further = Section("Further options")
         folded = [field for path, field in self.fields.items() if path not in SHOWN_FIRST]
         further.fields.children = [*folded, self.storage]
-        self.start = w.Button(description="Start", button_style="primary", tooltip="begin this study in the background")
-        self.start.on_click(lambda _: self._start())
-        self._message = w.HTML()
-        super().__init__(self._arranged(further))
-        self.table.observe(self._ticked, "selected")
-        draft.observe(self._show_knobs, "revision")
-        if estimating is not None:
-            estimating.observe(self._say, "found")
-        self._show_knobs()
-
-    def _arranged(self, further: Section) -> list[w.Widget]:
-        """The knobs beside their ranges and the options, and the line with the button beneath."""
         bar = w.HBox([w.HTML("presets"), *self.presets.values(), self.clear, self.filter])
         foot = w.HBox([self._message, self.start])
         bar.add_class("t4r-actions-bar")
