@@ -1,1 +1,1 @@
-"""Baselines without training, judged by the same metrics as every model."""
+"""Baselines without training, judged by the same metrics as every model; each is a file with a row."""

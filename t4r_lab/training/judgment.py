@@ -10,7 +10,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from t4r_lab.base.reports import OnReport, silent
-from t4r_lab.baselines import counts as baselines
+from t4r_lab.baselines import baseline_ranks
+from t4r_lab.baselines.baseline_row import Scorer
+from t4r_lab.baselines.baseline_table import BASELINES, CONSTANT
 from t4r_lab.data.sessions.arrays import Sessions
 from t4r_lab.families.metrics.metric_table import metrics_of
 from t4r_lab.nn.heads.model import Model
@@ -67,17 +69,15 @@ def judge_baselines(spec: RunSpec, schema: Schema, fitted: Sessions, sessions: S
     judged = {}
     if spec.model.next_item:
         counts = fitted.item_counts(schema.n_items)
-        for name, make in baselines.BASELINES.items():
-            judged[name] = judge_baseline(make(fitted, schema.n_items), sessions, spec.evaluation, counts)
+        for name, baseline in BASELINES.items():
+            judged[name] = judge_baseline(baseline.fit(fitted, schema.n_items), sessions, spec.evaluation, counts)
     if spec.model.labels:
-        judged["constant"] = Judged(labels=constant(spec, schema, fitted, sessions))
+        judged[CONSTANT] = Judged(labels=constant(spec, schema, fitted, sessions))
     return judged
 
 
-def judge_baseline(
-    scorer: baselines.Scorer, sessions: Sessions, options: EvaluationSpec, counts: NDArray[np.int64]
-) -> Judged:
+def judge_baseline(scorer: Scorer, sessions: Sessions, options: EvaluationSpec, counts: NDArray[np.int64]) -> Judged:
     """The same of a baseline, without calibration: its scores are no log-probabilities."""
     lists = Lists(counts, options.cutoffs)
-    ranks = baselines.evaluate(scorer, sessions, options, lambda scores, _, seen: lists.add(scores, seen))
+    ranks = baseline_ranks.evaluate(scorer, sessions, options, lambda scores, _, seen: lists.add(scores, seen))
     return Judged(ranks, {}, lists.metrics(), slices(ranks, counts))

@@ -8,7 +8,10 @@ import numpy as np
 import pytest
 import torch
 
-from t4r_lab.baselines.counts import BASELINES, Popularity, Successors, evaluate
+from t4r_lab.baselines.baseline_ranks import evaluate
+from t4r_lab.baselines.baseline_table import BASELINES
+from t4r_lab.baselines.popularity_baseline import Popularity
+from t4r_lab.baselines.successors_baseline import Successors
 from t4r_lab.data.sessions.arrays import Sessions
 from t4r_lab.nn.batches import make_batch, whole_windows
 from t4r_lab.spec import EvaluationSpec
@@ -55,7 +58,7 @@ def test_popularity_counts_the_training_part() -> None:
 @pytest.mark.parametrize("filter_seen", [False, True])
 def test_evaluation_ranks_every_prefix_by_brute_force(name: str, filter_seen: bool) -> None:
     train, new = make_sessions(200, 0), make_sessions(12, 1)
-    model = BASELINES[name](train, N_ITEMS)
+    model = BASELINES[name].fit(train, N_ITEMS)
     found = evaluate(model, new, EvaluationSpec(cutoffs=[5], positions="all", filter_seen=filter_seen))
     case = 0
     for row, events in enumerate(lists(new)):
@@ -97,5 +100,5 @@ def test_a_session_without_events_is_scored_by_popularity() -> None:
     train = make_sessions(50, 0)
     empty = Sessions({"item_id": np.zeros(0, np.int32)}, np.array([0, 0]), np.ones(1, np.int32), {}, np.array(["0"]), 0)
     for baseline in BASELINES.values():
-        scores = baseline(train, N_ITEMS).scores(make_batch(empty, whole_windows(empty, 5)))
+        scores = baseline.fit(train, N_ITEMS).scores(make_batch(empty, whole_windows(empty, 5)))
         assert torch.argmax(scores) == np.bincount(train.values["item_id"], minlength=N_ITEMS + 1)[1:].argmax()

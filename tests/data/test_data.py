@@ -401,7 +401,8 @@ def test_yoochoose(tmp_path: Path) -> None:
     )
     assert (len(data.part("train+valid")), data.schema.n_items, len(data.part("test"))) == (17_794, 2_933, 3_416)
     assert data.part("train+valid").offsets[-1] == 70_278
-    from t4r_lab.baselines.counts import Successors, evaluate
+    from t4r_lab.baselines.baseline_ranks import evaluate
+    from t4r_lab.baselines.successors_baseline import Successors
     from t4r_lab.spec import EvaluationSpec
 
     found = evaluate(

@@ -16,7 +16,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from t4r_lab.baselines.counts import Successors
+from t4r_lab.baselines.successors_baseline import Successors
 from t4r_lab.data.pipeline.prepare import PrepareOptions, prepare
 from t4r_lab.data.pipeline.synthetic import Generator
 from t4r_lab.data.prepared.dataset import Dataset
@@ -136,13 +136,13 @@ def test_ids_are_made_when_asked_for(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("slab", [1, 7, 10**9])
 def test_counts_of_slabs_are_those_of_the_whole(slab: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    import t4r_lab.baselines.counts
+    import t4r_lab.baselines.successors_baseline
 
     rng = np.random.default_rng(0)
     offsets = np.concatenate([[0], np.cumsum(rng.integers(1, 9, 40))]).astype(np.int64)
     ids = rng.integers(1, 12, offsets[-1]).astype(np.int32)
     sessions = Sessions({"item_id": ids}, offsets, np.ones(40, np.int32), {}, np.arange(40).astype(str))
-    for each in (module, t4r_lab.baselines.counts):
+    for each in (module, t4r_lab.baselines.successors_baseline):
         monkeypatch.setattr(each, "SLAB", slab)
     np.testing.assert_array_equal(sessions.item_counts(12), [(ids == item).sum() for item in range(1, 13)])
     weight: dict[tuple[int, int], float] = {}

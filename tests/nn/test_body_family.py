@@ -2,13 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import os
-import re
-import shutil
-import subprocess
-import sys
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,10 +10,9 @@ import torch
 import t4r_lab
 from t4r_lab.nn import make_body
 from t4r_lab.spec import BODIES
-from tests import ROOT
+from tests.support.changes import hunks, use_changed
 
-PACKAGE = Path(t4r_lab.__file__).parent
-PAGE = ROOT / "docs" / "add-a-body.md"
+PAGE = "add-a-body.md"
 
 USE = """
 import json, sys, tempfile
@@ -76,22 +68,12 @@ print(json.dumps({
 
 @pytest.fixture(scope="module")
 def used(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    """What a process says that runs a copy of the package with one file more, that of the page."""
-    folder = tmp_path_factory.mktemp("package")
-    shutil.copytree(PACKAGE, folder / "t4r_lab", ignore=shutil.ignore_patterns("__pycache__"))
-    source = re.search(r"```python\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
-    assert source is not None
-    (folder / "t4r_lab/families/bodies/native/running_mean.py").write_text(source[1], encoding="utf-8")
-    done = subprocess.run(
-        [sys.executable, "-c", USE, str(folder)],
-        cwd=folder,
-        capture_output=True,
-        text=True,
-        env={**os.environ, "PYTHONPATH": str(folder)},
-    )
-    assert done.returncode == 0, done.stderr
-    answer: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-    return answer
+    """What a process says that runs a copy of the package with the body of the page."""
+    return use_changed(PAGE, USE, tmp_path_factory.mktemp("package"))
+
+
+def test_a_body_touches_one_file() -> None:
+    assert len(hunks(PAGE)) == 1
 
 
 def test_a_new_body_is_built_and_trained(used: dict[str, Any]) -> None:

@@ -18,9 +18,11 @@ PACKAGE = Path(t4r_lab.__file__).parent
 
 
 def hunks(page: str) -> dict[str, list[tuple[str, str]]]:
-    """File → (lines before, lines after) of each change, as the diffs of `page` in docs/ say."""
-    changes: dict[str, list[tuple[str, str]]] = {}
-    for diff in re.findall(r"```diff\n(.*?)```", (ROOT / "docs" / page).read_text(encoding="utf-8"), re.DOTALL):
+    """File → (lines before, lines after) of each change, by the diffs and whole files of `page` in docs/."""
+    text = (ROOT / "docs" / page).read_text(encoding="utf-8")
+    whole = re.findall(r"This is `(\S+)`, whole:\n\n```python\n(.*?)```", text, re.DOTALL)
+    changes = {name: [("", content)] for name, content in whole}
+    for diff in re.findall(r"```diff\n(.*?)```", text, re.DOTALL):
         head, *bodies = re.split(r"^@@\n", diff, flags=re.MULTILINE)
         name = re.search(r"^\+\+\+ b/(\S+)$", head, re.MULTILINE)
         assert name is not None and bodies

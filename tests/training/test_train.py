@@ -14,7 +14,8 @@ import torch
 
 from t4r_lab.base.errors import InputError
 from t4r_lab.base.reports import Epoch, Progress, Stopped
-from t4r_lab.baselines.counts import Popularity, evaluate
+from t4r_lab.baselines.baseline_ranks import evaluate
+from t4r_lab.baselines.popularity_baseline import Popularity
 from t4r_lab.nn.batches import make_batch, whole_windows
 from t4r_lab.nn.layers.flow import Batch, Masked
 from t4r_lab.nn.masking import MaskedLM

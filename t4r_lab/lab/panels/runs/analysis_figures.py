@@ -110,7 +110,7 @@ def curves(found: Analysis, name: str, title: str, colors: Colors) -> Drawn | No
         )
         words.append(f"{run} {number(points[-1][1])} at epoch {points[-1][0]}")
     last = max(epoch for points in there.values() for epoch, _ in points)
-    for baseline in list(found.comparison.metrics)[len(found.labels) :]:
+    for index, baseline in enumerate(list(found.comparison.metrics)[len(found.labels) :], start=1):
         value = found.comparison.metrics[baseline].get(name)
         if value is not None:
             figure.add_scatter(
@@ -118,7 +118,7 @@ def curves(found: Analysis, name: str, title: str, colors: Colors) -> Drawn | No
                 y=[value, value],
                 name=escape(baseline),
                 mode="lines",
-                line={"color": colors["quiet"], "dash": "dash" if baseline == "popularity" else "dot", "width": 1.5},
+                line={"color": colors["quiet"], "dash": DASHES[index % len(DASHES)], "width": 1.5},
             )
             words.append(f"{baseline} {number(value)}")
     figure.update_xaxes(title="epoch", rangemode="tozero", dtick=1 if last <= 12 else None)

@@ -9,13 +9,13 @@ from typing import Any
 import ipywidgets as w
 import traitlets as tr
 
+from t4r_lab.baselines.baseline_table import BASELINES
 from t4r_lab.families.metrics.metric_table import RANK_METRICS, lower_is_better, named
 from t4r_lab.lab.parts.table import Cell, Heading, Table
 from t4r_lab.lab.parts.text import duration, message, number
 from t4r_lab.lab.state.views import RunSummary
 
 EMPTY = "No runs yet. A run appears here when training starts; the first takes a minute on the built-in data."
-BASELINES = {"popularity": "popularity", "successors": "successors"}
 STATES = {"KILLED": "stopped"}
 """MLflow's words that aren't ours."""
 
@@ -132,10 +132,7 @@ def headings(metric: str) -> list[Heading]:
         Heading(
             "metric", metric or "metric", number=True, help=f"{metric} of the model on the validation part{meaning}"
         ),
-        *(
-            Heading(key, label, number=True, help=f"{metric} of the baseline {label}")
-            for key, label in BASELINES.items()
-        ),
+        *(Heading(name, name, number=True, help=f"{metric} of the baseline {name}") for name in BASELINES),
         Heading("gain", "vs. best baseline", number=True, help="relative difference to the better baseline"),
         Heading("seconds", "time", number=True),
         Heading("status", "state"),
@@ -145,7 +142,7 @@ def headings(metric: str) -> list[Heading]:
 def cells(run: RunSummary, metric: str) -> list[Cell]:
     """The row of a run."""
     value = run.valid.get(metric)
-    baselines = {key: run.baselines.get(key, {}).get(metric) for key in BASELINES}
+    baselines = {name: run.baselines.get(name, {}).get(metric) for name in BASELINES}
     known = [b for b in baselines.values() if b is not None]
     lower = lower_is_better(metric)
     best = (min if lower else max)(known, default=0.0)

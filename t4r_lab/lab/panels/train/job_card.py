@@ -8,6 +8,7 @@ from typing import Any
 import ipywidgets as w
 import traitlets as tr
 
+from t4r_lab.baselines.baseline_table import words
 from t4r_lab.lab.parts.curves import Curves
 from t4r_lab.lab.parts.text import clock, count, duration, escape, message
 from t4r_lab.lab.state.views import JobState, News
@@ -19,7 +20,6 @@ ACTIONS = {
 }
 """What can be asked of a job → the button's help."""
 WAITING = "waiting for the first values"
-LABELS = {"popularity": "popularity", "successors": "successor counts"}
 SILENT = 15.0
 """Seconds without a report after which a running job is said to be silent."""
 
@@ -79,7 +79,7 @@ class JobCard(w.VBox):
             if kind == "progress" and event["stage"] == "training" and event["total"] and "loss" in event["figures"]:
                 loss.append((event["done"] / event["total"] * epochs, event["figures"]["loss"]))
             elif kind == "baseline" and monitor in event["metrics"]:
-                lines[LABELS.get(event["name"], event["name"])] = event["metrics"][monitor]
+                lines[words(event["name"])] = event["metrics"][monitor]
             elif kind == "caution":
                 said = message("warning", event["words"])  # again, where a job has gone on
                 self._warnings.value += said if said not in self._warnings.value else ""

@@ -1,49 +1,27 @@
-"""Baselines without training, judged by the same metrics: no model is shown without them."""
+"""Successor counts."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from itertools import pairwise
-from typing import Protocol
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
+from t4r_lab.baselines.baseline_row import Baseline
 from t4r_lab.data.sessions.arrays import SLAB, Sessions
-from t4r_lab.nn.batches import EVALUATION_BATCH, evaluation_batches, evaluation_windows, make_batch, seen_items
-from t4r_lab.nn.kernels.linear_cross_entropy import rows_per_chunk
-from t4r_lab.nn.layers.flow import Batch
-from t4r_lab.nn.metrics.ranking import Ranks, ranks
-from t4r_lab.spec import EvaluationSpec
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from t4r_lab.nn.layers.flow import Batch
+
 
 GAPS = 3
 """Successors that count: the next three events, weighted 1/gap."""
 RECENT = 10
 """Events of a session that vote, the last one most: weight 1/distance from the end."""
-
-
-class Scorer(Protocol):
-    """Scores every item after each session of a batch, (B, I)."""
-
-    n_items: int
-
-    def scores(self, batch: Batch) -> Tensor:
-        """Scores (B, I) of all items after each session; column j is item id j+1."""
-
-
-class Popularity:
-    """Every session gets the items by their count in the training part."""
-
-    name = "popularity"
-
-    def __init__(self, sessions: Sessions, n_items: int) -> None:
-        self.n_items, self.counts = n_items, sessions.item_counts(n_items).astype(np.float64)
-
-    def scores(self, batch: Batch) -> Tensor:
-        """Training counts (B, I), the same for every session."""
-        return torch.from_numpy(self.counts).expand(len(batch.lengths), -1).clone()
 
 
 class Successors:
@@ -53,15 +31,13 @@ class Successors:
     Σ S[event, b] / distance over its last 10 events. Popularity, scaled below any successor, breaks the rest.
     """
 
-    name = "successors"
-
     def __init__(self, sessions: Sessions, n_items: int) -> None:
         slabs = [_pairs(sessions, rows, n_items) for rows in _slabs(sessions.offsets)]
         pair, self.weight = _summed(*(np.concatenate(parts) for parts in zip(*slabs, strict=True)))
         self.successor = pair % (n_items + 1)
         self.rows = np.searchsorted(pair // (n_items + 1), np.arange(n_items + 2))  # CSR offsets by item
         self.n_items = n_items
-        popularity = Popularity(sessions, n_items).counts
+        popularity = sessions.item_counts(n_items).astype(np.float64)
         least = self.weight.min(initial=1.0) / RECENT
         self.behind = popularity * (0.5 * least / max(popularity.max(initial=1.0), 1.0))
 
@@ -76,6 +52,8 @@ class Successors:
             entry, of = _ranges(begin, end)
             # within one distance a row has each successor once, so plain indexed addition is enough
             out[row[of] * self.n_items + self.successor[entry] - 1] += self.weight[entry] / distance
+        import torch
+
         return torch.from_numpy(out.reshape(len(ids), -1))
 
 
@@ -105,33 +83,11 @@ def _summed(pair: NDArray[np.int64], weight: NDArray[np.float64]) -> tuple[NDArr
     return unique, np.bincount(where, weight, minlength=len(unique)).astype(np.float64, copy=False)
 
 
-BASELINES: dict[str, Callable[[Sessions, int], Scorer]] = {"popularity": Popularity, "successors": Successors}
-
-
-def evaluate(
-    scorer: Scorer,
-    sessions: Sessions,
-    evaluation: EvaluationSpec,
-    watch: Callable[[Tensor, Tensor, Tensor | None], None] | None = None,
-) -> Ranks:
-    """Rank every target of `sessions` by a scorer that sees the whole prefix; `watch` sees its scores."""
-    longest = int(np.diff(sessions.offsets).max(initial=1))
-    windows = evaluation_windows(sessions, longest, evaluation.positions, causal=False)
-    parts, size = [], min(EVALUATION_BATCH, rows_per_chunk(scorer.n_items))
-    for chunk in evaluation_batches(windows, size):
-        batch = make_batch(sessions, chunk)
-        target = sessions.values["item_id"][sessions.offsets[chunk.row] + chunk.stop].astype(np.int64)
-        seen = seen_items(sessions, chunk.row, chunk.stop) if evaluation.filter_seen else None
-        scores = scorer.scores(batch)
-        if watch:
-            watch(scores, torch.from_numpy(target), seen)
-        rank = ranks(scores, torch.from_numpy(target), seen)
-        parts.append((chunk.row, chunk.stop, target, rank.numpy()))
-    return Ranks.gather(parts, evaluation.cutoffs)
-
-
 def _ranges(begin: NDArray[np.int64], end: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """All indices of [begin_i, end_i) one after another, and which i each belongs to."""
     count = end - begin
     of = np.repeat(np.arange(len(begin)), count)
     return np.arange(count.sum()) - np.repeat(np.cumsum(count) - count, count) + np.repeat(begin, count), of
+
+
+BASELINE = Baseline("successors", "successor counts", Successors)
