@@ -34,6 +34,12 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return prepare(Generator(n_items=40).events(600), folder, PrepareOptions()).path
 
 
+@pytest.fixture(autouse=True)
+def _record(tmp_path: Path) -> None:
+    """Workers open it at once instead of making it."""
+    tracking.client_of(tmp_path)
+
+
 def spec(data: Path, epochs: int) -> RunSpec:
     return RunSpec.parse(
         {
@@ -127,7 +133,7 @@ def test_what_a_worker_that_died_after_the_record_left_is_cleared(data: Path, tm
     assert not job.checkpoints.exists()
 
 
-KILLS = 16
+KILLS = 8
 """Of one run of the suite; each has a seed of its own."""
 
 

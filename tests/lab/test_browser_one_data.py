@@ -32,6 +32,7 @@ def pictures(page: Any, name: str) -> None:
 def test_data_that_lack_a_label_are_shown_and_trained_once_its_head_is_dropped(
     page: Any,
     server: tuple[str, Path],
+    jupyter: tuple[str, Path],
 ) -> None:
     from t4r_lab import tracking
     from t4r_lab.data.prepared.dataset import Dataset
@@ -43,7 +44,7 @@ def test_data_that_lack_a_label_are_shown_and_trained_once_its_head_is_dropped(
     spec = RunSpec.parse(
         {"name": "two-heads", "data": {"path": str(home / "data" / "labelled")}, "model": {"heads": HEADS}}
     )
-    (home.parent / "work" / "two.yaml").write_text(spec.to_yaml())
+    (jupyter[1] / "work" / "two.yaml").write_text(spec.to_yaml())
     lab = open_lab(page, server[0])
     lab.get_by_role("button", name="Load a spec").click()
     page.get_by_label("or its path").fill("two.yaml")
@@ -77,7 +78,7 @@ def test_data_that_lack_a_label_are_shown_and_trained_once_its_head_is_dropped(
     # replacing data that a run refers to
     record = tracking.start(home, spec, Dataset.open(home / "data" / "labelled"))
     record.finish("FINISHED", "")
-    (home.parent / "work" / "new.csv").write_text(
+    (jupyter[1] / "work" / "new.csv").write_text(
         "session,item,time\n" + "".join(f"{s},{(s + t) % 9},{s * 100 + t}\n" for s in range(60) for t in range(4))
     )
     tab(page, "Data")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import ast
+from functools import cache
 from types import SimpleNamespace
 
 import optuna
@@ -27,9 +28,10 @@ def is_private(name: str) -> bool:
 
 def defined(tree: ast.AST) -> set[str]:
     """Private names that a module makes: its functions, classes, attributes, fields and variables."""
-    names = {n.name for n in ast.walk(tree) if isinstance(n, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef))}
-    names |= {n.attr for n in ast.walk(tree) if isinstance(n, ast.Attribute) and isinstance(n.ctx, ast.Store)}
-    return names | {n.id for n in ast.walk(tree) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)}
+    nodes = list(ast.walk(tree))
+    names = {n.name for n in nodes if isinstance(n, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef))}
+    names |= {n.attr for n in nodes if isinstance(n, ast.Attribute) and isinstance(n.ctx, ast.Store)}
+    return names | {n.id for n in nodes if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)}
 
 
 def foreign(tree: ast.AST, ours: set[str]) -> set[str]:
@@ -51,13 +53,19 @@ def foreign(tree: ast.AST, ours: set[str]) -> set[str]:
     return names
 
 
-TREES = {name: ast.parse(path.read_text(encoding="utf-8")) for name, path in MODULES.items()}
-OURS = {name: defined(tree) for name, tree in TREES.items()}
+@cache
+def tree(name: str) -> ast.Module:
+    return ast.parse(MODULES[name].read_text(encoding="utf-8"))
+
+
+@cache
+def ours() -> set[str]:
+    return set().union(*(defined(tree(name)) for name in MODULES))
 
 
 @pytest.mark.parametrize("name", [name for name in MODULES if name != HOME])
 def test_private_names_of_libraries_stand_in_one_module(name: str) -> None:
-    assert not foreign(TREES[name], set().union(*OURS.values())), f"put it into t4r_lab/{HOME.replace('.', '/')}.py"
+    assert not foreign(tree(name), ours()), f"put it into t4r_lab/{HOME.replace('.', '/')}.py"
 
 
 @pytest.mark.parametrize(

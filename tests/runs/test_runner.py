@@ -3,10 +3,6 @@
 from __future__ import annotations
 
 import errno
-import json
-import os
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -264,24 +260,3 @@ def test_an_explicit_home_is_used_alone(data: Path, tmp_path: Path, monkeypatch:
     run.run(small_spec(data, train__epochs=1), home=tmp_path / "mine", on_report=silent)
     assert not (tmp_path / "other").exists()
     assert len(tracking.runs(tmp_path / "mine")) == 1
-
-
-@pytest.mark.slow
-def test_of_several_processes_one_reports_and_records(data: Path, home: Path, tmp_path: Path) -> None:
-    (tmp_path / "s.yaml").write_text(small_spec(data, name="several").to_yaml())
-    command = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2", "-m", "t4r_lab"]
-    environment = {**os.environ, "T4R_LAB_HOME": str(home), "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(
-        [sys.executable, *command, "train", str(tmp_path / "s.yaml"), "--json"],
-        capture_output=True,
-        text=True,
-        env=environment,
-        timeout=300,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    result = json.loads(done.stdout)  # fails where two documents are printed
-    assert done.stderr.count("epoch 1/2") == 1
-    (row,) = [row for row in tracking.runs(home) if row.name == "several"]
-    assert (row.run_id, row.status) == (result["run_id"], "FINISHED")
-    assert row.valid == pytest.approx(result["valid"])

@@ -26,13 +26,13 @@ expect.set_options(timeout=60_000)  # it waits for what a page comes to show: me
 NOTEBOOK = ROOT / "notebooks" / "lab.ipynb"
 
 
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Path]]:
-    """JupyterLab without a token, apart from the user's own settings; (address, home)."""
+@pytest.fixture(scope="session")
+def jupyter(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Path]]:
+    """JupyterLab without a token, apart from the user's own settings; (address, its folder)."""
     if CHROMIUM is None:
         pytest.skip("chromium is not installed (Debian: apt-get install chromium)")
     root = tmp_path_factory.mktemp("jupyter")
-    work, home = root / "work", root / "home"
+    work = root / "work"
     work.mkdir()
     shutil.copy(NOTEBOOK, work / "lab.ipynb")
     (root / "config").mkdir()
@@ -49,7 +49,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Path
         **os.environ,
         **{f"JUPYTER_{kind}_DIR": str(root / kind.lower()) for kind in ("CONFIG", "DATA", "RUNTIME")},
         "IPYTHONDIR": str(root / "ipython"),
-        "T4R_LAB_HOME": str(home),
+        "JUPYTER_PATH": str(root / "share"),  # before the environment's kernels
         "OMP_NUM_THREADS": "1",
     }
     log = (root / "server.log").open("w")
@@ -77,10 +77,28 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Path
                     break
             assert process.poll() is None, (root / "server.log").read_text()
             time.sleep(0.1)
-        yield f"http://127.0.0.1:{port}", home
+        yield f"http://127.0.0.1:{port}", root
     finally:
         process.terminate()
         process.wait(20)
+
+
+@pytest.fixture(scope="module")
+def server(jupyter: tuple[str, Path], tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Path]]:
+    """JupyterLab whose kernels have an empty home, one for each module; (address, home)."""
+    address, root = jupyter
+    home = tmp_path_factory.mktemp("home") / "home"
+    kernel = {
+        "argv": [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"],
+        "display_name": "Python 3",
+        "language": "python",
+        "env": {"T4R_LAB_HOME": str(home)},
+    }
+    folder = root / "share" / "kernels" / "python3"
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "kernel.json").write_text(json.dumps(kernel))
+    yield address, home
+    end_kernels(address)
 
 
 @pytest.fixture

@@ -13,6 +13,7 @@ import random
 import signal
 import sys
 import time
+from itertools import cycle
 from pathlib import Path
 
 import mlflow.store.tracking.sqlalchemy_store  # noqa: F401 (for the forks)
@@ -67,11 +68,12 @@ def main(home: Path, spec: RunSpec, seed: int, kills: int) -> None:
     assert ended(whole, 60)
     seconds = time.monotonic() - began
     dice, others, stages = random.Random(seed), [], []
+    parts = cycle(dice.sample(range(kills), kills))  # of a job's time, each once, so that few kills meet every stage
     while len(stages) < kills:
         job = jobs.launch(spec, home)
         others.append(job.id)
         for _ in range(MOST):
-            if ended(job, dice.uniform(0, seconds)):
+            if ended(job, seconds * (next(parts) + dice.random()) / kills):
                 break
             os.kill(forks[job.id], signal.SIGKILL)
             os.waitpid(forks[job.id], 0)
