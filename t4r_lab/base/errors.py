@@ -60,6 +60,8 @@ class InputError(ValueError):
         return tuple(name.replace("-", "_") for name in OPTION.findall(f"{self.problem} {self.remedy}") if name)
 
 
+ERROR_FILE = "T4R_LAB_ERROR_FILE"
+"""Names the file in which the command line leaves the parts of its error, for whoever started it in the background."""
 OPTION = re.compile(r"`[^`]*`|--([a-z][a-z-]*)")
 """An option in a problem or a remedy, but where it is part of a whole `command`."""
 

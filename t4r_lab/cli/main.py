@@ -9,11 +9,14 @@ import argparse
 import os
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
 from typing import Any, NoReturn
 
 from t4r_lab import __version__
 from t4r_lab.base import processors
-from t4r_lab.base.errors import LONGEST, InputError, did_you_mean, is_panic
+from t4r_lab.base.errors import ERROR_FILE, LONGEST, InputError, did_you_mean, is_panic
+from t4r_lab.base.files import write_json
 from t4r_lab.base.private import long_options
 from t4r_lab.base.terminal import say
 from t4r_lab.cli.data_commands import DATA_COMMANDS
@@ -59,6 +62,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             status: int = options.command(options) or 0
         return status
     except InputError as error:
+        _leave(error)
         say(f"error: {error}")
         return 2
     except KeyboardInterrupt:
@@ -70,9 +74,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BaseException as error:
         if os.environ.get("T4R_LAB_DEBUG") or not (isinstance(error, Exception) or is_panic(error)):
             raise
-        line = " ".join(str(error).split()) or type(error).__name__
-        say(f"error: {line[:LONGEST]} ({type(error).__name__}; T4R_LAB_DEBUG=1 shows where)")
+        line, kind = (" ".join(str(error).split()) or type(error).__name__)[:LONGEST], type(error).__name__
+        _leave(InputError("", f"{kind}: {line}", "T4R_LAB_DEBUG=1 shows where"))
+        say(f"error: {line} ({kind}; T4R_LAB_DEBUG=1 shows where)")
         return 1
+
+
+def _leave(error: InputError) -> None:
+    """Leave the parts of an error where whoever started this process looks for them."""
+    if path := os.environ.get(ERROR_FILE):
+        with suppress(OSError):
+            write_json(Path(path), error.parts)
 
 
 def _check_command(parser: argparse.ArgumentParser, arguments: list[str]) -> None:

@@ -72,6 +72,8 @@ class Status:
     monitor: str = ""
     run_id: str = ""
     error: str = ""
+    refusal: list[str] = field(default_factory=list)
+    """the parts of the `error` where it is the user's mistake, see `InputError.parts`"""
     metrics: dict[str, float] = field(default_factory=dict)
     """validation metrics: of the latest epoch, at the end of the best"""
 
@@ -178,7 +180,7 @@ class Job:
         try:
             with self.lock():
                 self._refuse(ENDED, "there is nothing to cancel")
-                self.write(replace(self.written(), state="canceled", eta=None, error=""))
+                self.write(replace(self.written(), state="canceled", eta=None, error="", refusal=[]))
                 guard.discard(self.home, self.checkpoints)
         except BlockingIOError:
             self._ask("cancel")

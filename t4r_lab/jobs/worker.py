@@ -38,7 +38,9 @@ class Reporter:
     def __init__(self, job: Job) -> None:
         now = time.time()
         self.job = job
-        self.status = replace(job.written(), state="running", pid=os.getpid(), started=now, heartbeat=now, error="")
+        self.status = replace(
+            job.written(), state="running", pid=os.getpid(), started=now, heartbeat=now, error="", refusal=[]
+        )
         self._first: tuple[float, int] | None = None
         self._wrote, self._kept = 0.0, 0
         self._waiting = ""
@@ -140,7 +142,7 @@ def work(job: Job) -> int:
             resume=earlier.run_id if earlier else None,
         )
     except InputError as error:
-        reporter.end(state="failed", error=str(error))
+        reporter.end(state="failed", error=str(error), refusal=list(error.parts))
         say(f"error: {error}")
         return 2
     except KeyboardInterrupt:

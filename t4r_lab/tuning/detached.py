@@ -1,8 +1,8 @@
 """Studies that outlive the kernel, shell or browser that began them: `t4r-lab tune` in a session of its own.
 
 Such a study has a folder ``studies/launched/``, named after it: ``spec.yaml`` with the starting spec and its section
-``search:``, ``log.txt``, ``storage`` with the address where that is a server, and a ``lock`` that the process holds
-while it lives. All that it finds is in the storage.
+``search:``, ``log.txt``, ``error.json`` with the parts of what it failed by, ``storage`` with the address where that is
+a server, and a ``lock`` that the process holds while it lives. All that it finds is in the storage.
 """
 
 from __future__ import annotations
@@ -17,7 +17,8 @@ from urllib.parse import quote, unquote
 import yaml
 
 from t4r_lab.base import homes, system
-from t4r_lab.base.errors import InputError
+from t4r_lab.base.documents import read_json
+from t4r_lab.base.errors import ERROR_FILE, InputError
 from t4r_lab.base.files import is_locked, locked, replacing, tail
 from t4r_lab.jobs.job import LOG_BYTES
 from t4r_lab.spec import RunSpec
@@ -25,7 +26,7 @@ from t4r_lab.spec.study_options import Plan, StudyOptions, load_study
 from t4r_lab.tuning.studies.storage_address import VARIABLE, address
 
 PREFIX = "study-"
-SPEC, STORAGE = "spec.yaml", "storage"
+SPEC, STORAGE, ERROR = "spec.yaml", "storage", "error.json"
 
 
 @dataclass(frozen=True)
@@ -49,6 +50,13 @@ class Launched:
     def lives(self) -> bool:
         """Whether its process is there, whatever became of the process id."""
         return is_locked(self.folder / "lock")
+
+    def error(self) -> InputError | None:
+        """What its process failed by, if it did."""
+        with suppress(FileNotFoundError):
+            text = (self.folder / ERROR).read_text(encoding="utf-8")
+            return InputError(*read_json(text, f"{self.folder / ERROR}"))
+        return None
 
     def log(self, lines: int = 20) -> str:
         """The last lines that its process printed, as a terminal shows them: what a bar has overwritten is gone."""
@@ -139,10 +147,17 @@ def _start(study: Launched, home: Path, storage: str | None, lock: int) -> None:
     package = str(Path(__file__).parent.parent.parent)
     command = [sys.executable, "-m", "t4r_lab", "tune", str(study.folder / SPEC), f"--study={study.name}"]
     path = os.pathsep.join([package, os.environ.get("PYTHONPATH", "")])
+    (study.folder / ERROR).unlink(missing_ok=True)
     with (study.folder / "log.txt").open("wb") as log:
         system.apart(
             command,
             lock,
             log,
-            {**os.environ, homes.VARIABLE: str(home), VARIABLE: storage or "", "PYTHONPATH": path},
+            {
+                **os.environ,
+                homes.VARIABLE: str(home),
+                VARIABLE: storage or "",
+                ERROR_FILE: str(study.folder / ERROR),
+                "PYTHONPATH": path,
+            },
         )

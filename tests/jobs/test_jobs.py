@@ -23,6 +23,7 @@ from t4r_lab import jobs, tracking
 from t4r_lab.base.errors import InputError
 from t4r_lab.data.pipeline.prepare import PrepareOptions, prepare
 from t4r_lab.data.pipeline.synthetic import Generator
+from t4r_lab.data.prepared.dataset import Dataset
 from t4r_lab.runs import guard
 from t4r_lab.spec import RunSpec
 from t4r_lab.training.checkpoint import FILE
@@ -292,6 +293,9 @@ def test_a_job_that_cannot_run_says_why(data: Path, tmp_path: Path) -> None:
     failed = wait(job, lambda s: s.state not in jobs.ACTIVE)
     assert failed.state == "failed"
     assert "no such folder of prepared data" in failed.error
+    with pytest.raises(InputError) as expected:
+        Dataset.open(copied)
+    assert InputError(*failed.refusal).parts == expected.value.parts
 
 
 def test_a_half_written_event_is_read_when_it_is_whole(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ Times are of the thread that is asked, so that a busy machine does not fail them
 
 from __future__ import annotations
 
+import shutil
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -12,9 +13,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from t4r_lab.base.errors import InputError
 from t4r_lab.base.files import locked
+from t4r_lab.data.prepared.dataset import Dataset
 from t4r_lab.lab.app import TABS, Lab
 from t4r_lab.lab.panels.tune.search_form import SearchForm, words
 from t4r_lab.lab.panels.tune.study_list import Look, StudyState, Watch
@@ -177,11 +180,32 @@ def test_a_study_is_shown_with_reasons_and_its_best(draft: Draft) -> None:
 
 def test_a_study_that_cannot_begin_says_why(draft: Draft) -> None:
     view = panel([])
-    log = f"about 3 s a trial\nerror: storage {EVIL}: it can't be reached"
-    view.show(Look(["s"], [], StudyState("s", "failed", log=log)))
+    error = InputError(f"storage {EVIL}", "it can't be reached", "try another --sampler")
+    view.show(Look(["s"], [], StudyState("s", "failed", log="about 3 s a trial", error=error)))
+    assert "another “sampler”" in view._progress.value
     assert "can&#x27;t be reached" in view._progress.value
     assert "<img" not in view._progress.value
     assert all(button.disabled for button in view.asks.values())
+    view.show(Look(["s"], [], StudyState("s", "failed", log="about 3 s a trial\nKilled")))
+    assert "Error: Killed" in view._progress.value
+
+
+def test_a_background_studys_error_comes_back_with_its_parts(tmp_path: Path, data: Path) -> None:
+    shutil.copytree(data, moved := tmp_path / "with: a colon; and more")
+    space = StudyOptions.parse({"space": {DROPOUT: None}, "trials": 1})
+    study = detached.of("s", tmp_path)
+    study.folder.mkdir(parents=True)
+    content = {**small_spec(moved).to_dict(), "search": space.model_dump(mode="json", exclude_defaults=True)}
+    (study.folder / detached.SPEC).write_text(yaml.safe_dump(content))
+    shutil.rmtree(moved)
+    with locked(study.folder / "lock") as lock:
+        detached._start(study, tmp_path, None, lock.fileno())
+    until(lambda: study.error() is not None and not study.lives(), 120)
+    with pytest.raises(InputError) as expected:
+        Dataset.open(moved)
+    look = Watch(tmp_path).look("s")
+    assert look.state is not None and look.state.error is not None
+    assert look.state.error.parts == expected.value.parts
 
 
 # ── processes ───────────────────────────────────────────────────────────────────────────────────
@@ -292,7 +316,13 @@ def test_a_study_from_a_shell_leaves_the_choice_and_its_tick_alone() -> None:
     assert (view.chosen, view.choice.value, view.table.selected) == ("mine", "mine", ["1"])
     view.choice.value = "new"
     assert view.chosen == "new"
-    view.show(Look(["new", "mine"], [], StudyState("new", "stopped", trials=(trial(0), trial(1)), log="error: full")))
+    view.show(
+        Look(
+            ["new", "mine"],
+            [],
+            StudyState("new", "stopped", trials=(trial(0), trial(1)), error=InputError("", "full", "free some")),
+        )
+    )
     assert view.table.selected == []
     assert "Error: full" in view._progress.value
 
@@ -326,7 +356,7 @@ def test_a_study_that_cannot_be_read_hides_no_other(tmp_path: Path, data: Path) 
     look = Watch(tmp_path).look("")
     assert look.state is not None
     assert (look.names, look.state.status) == (["half"], "failed")
-    assert "half made" in look.state.log
+    assert "half made" in str(look.state.error)
 
 
 def test_the_tab_stands_between_train_and_runs_and_finds_a_running_study_again(

@@ -14,7 +14,7 @@ from t4r_lab import jobs, tracking
 from t4r_lab.base.errors import InputError
 from t4r_lab.base.reports import OnReport
 from t4r_lab.data.prepared.dataset import Dataset
-from t4r_lab.lab.parts.text import number
+from t4r_lab.lab.parts.text import number, told
 from t4r_lab.lab.state.views import Answer, DataSummary, JobState, News, Preview, Raw, RunSummary
 from t4r_lab.runs import guard
 from t4r_lab.runs.recommend import Item, LeftOut, Recommender
@@ -134,10 +134,12 @@ def _job_state(job: jobs.Job) -> JobState:
         return JobState(job.id, job.id, "lost", error=f"jobs/{job.id} can't be read ({found}); remove the folder")
     active = status.state in jobs.ACTIVE
     stage, error = status.stage if active else outcome(status.metrics, status.monitor), status.error
+    if status.refusal:
+        error = told(InputError(*status.refusal))
     try:
         what = _what(job.folder)
     except InputError as refusal:  # damaged, or of a later version, whose worker may well be running
-        what, error = "", error if active else str(refusal)
+        what, error = "", error if active else told(refusal)
     return JobState(
         id=job.id,
         name=status.name,

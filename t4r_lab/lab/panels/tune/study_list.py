@@ -38,6 +38,8 @@ class StudyState:
     wanted: int | None = None
     log: str = ""
     until: float | None = None
+    error: InputError | None = None
+    """what its process failed by, or why it can't be read"""
 
     @property
     def counts(self) -> Counter[str]:
@@ -88,7 +90,7 @@ class Watch:
                 return Look(names, living, _without(launched, alive))
             return Look(names, living, self._state(launched, alive))
         except InputError as error:  # half made, on a server that is away; the others can be looked at all the same
-            return Look(names, living, _without(launched, alive, f"error: {error}"))
+            return Look(names, living, _without(launched, alive, error))
 
     def _store(self, storage: str | None) -> Store:
         from t4r_lab.tuning.studies.storage import connect
@@ -132,10 +134,12 @@ class Watch:
             asked.wanted,
             launched.log(LOG_LINES),
             asked.until,
+            None if alive else launched.error(),
         )
         return self._known[name]
 
 
-def _without(launched: Launched, alive: bool, why: str = "") -> StudyState:
+def _without(launched: Launched, alive: bool, why: InputError | None = None) -> StudyState:
     """A study that has not come as far as the storage, or can't be read there."""
-    return StudyState(launched.name, "starting" if alive else "failed", alive, log=why or launched.log(LOG_LINES))
+    status, why = ("starting", why) if alive else ("failed", why or launched.error())
+    return StudyState(launched.name, status, alive, log=launched.log(LOG_LINES), error=why)

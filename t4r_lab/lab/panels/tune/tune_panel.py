@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -20,7 +19,7 @@ from t4r_lab.lab.panels.tune.study_plots import plots
 from t4r_lab.lab.parts.dots import Dots
 from t4r_lab.lab.parts.section import Section
 from t4r_lab.lab.parts.table import Cell, Heading, Table
-from t4r_lab.lab.parts.text import duration, escape, message, number, told, without_flags
+from t4r_lab.lab.parts.text import duration, escape, message, number, told
 from t4r_lab.lab.state.background import Background
 from t4r_lab.lab.state.cost import Estimating
 from t4r_lab.lab.state.draft import Draft
@@ -34,8 +33,6 @@ if TYPE_CHECKING:
 EMPTY = "No studies yet. Tick knobs to search and press Start: the spec in Architecture becomes trial 0."
 BUSY, IDLE = 1.0, 2.0
 """Seconds between two looks at the studies, while one runs and while none does."""
-FAULT = re.compile(r"error: |\w+Error: ")
-"""How the last line of a process that failed begins."""
 PAID = ("finished", "pruned", "failed")
 """States of trials that count toward the budget."""
 
@@ -160,9 +157,8 @@ def progress(state: StudyState) -> str:
     best = next((t for t in state.trials if t.number in state.front[:1]), None)
     if best is not None:
         words.append(f"trial {best.number} is best: {', '.join(f'{k} {number(v)}' for k, v in best.values.items())}")
-    last = state.log.splitlines()[-1] if state.log and not state.alive else ""
-    failed = state.status == "failed" or FAULT.match(last)
-    said = message("error", without_flags(last.removeprefix("error: "))) if failed else ""
+    killed = state.status == "failed" and state.error is None and state.log
+    said = message("error", told(state.error) if state.error else state.log.splitlines()[-1] if killed else "")
     return f'<div class="t4r-standing" role="status">{escape(" · ".join(words))}</div>{said}'
 
 
