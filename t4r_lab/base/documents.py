@@ -89,7 +89,7 @@ def _check_depth(text: str, where: str) -> None:
             raise InputError(where, f"nested deeper than {DEPTH} levels", "make it flatter")
 
 
-def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def _object(pairs: list[tuple[str, object]]) -> dict[str, object]:
     content = dict(pairs)
     if len(content) < len(pairs):
         seen: set[str] = set()
@@ -169,7 +169,7 @@ class _Reader(Composer, SafeConstructor, Resolver):  # type: ignore[misc]  # PyY
         self._at += 1
         return self._events[self._at - 1]
 
-    def compose_node(self, parent: Any, index: Any) -> Any:
+    def compose_node(self, parent: yaml.Node | None, index: object) -> yaml.Node:
         event = self.peek_event()
         alias = isinstance(event, yaml.AliasEvent)
         node = super().compose_node(parent, index)
@@ -188,16 +188,16 @@ class _Reader(Composer, SafeConstructor, Resolver):  # type: ignore[misc]  # PyY
         self._extent[id(node)] = size, depth
         return node
 
-    def flatten_mapping(self, node: Any) -> None:
+    def flatten_mapping(self, node: yaml.MappingNode) -> None:
         """Put in what ``<<`` names: own keys before merged ones, earlier merged ones before later. PyYAML 6.0.4's own
         goes by the identity of keys, so that those of one letter come out otherwise than longer ones."""
-        merged: list[Any] = []
+        merged: list[tuple[yaml.Node, yaml.Node]] = []
         for source in [s for key, value in node.value if key.tag == MERGE for s in _sources(value)]:
             self.flatten_mapping(source)
             merged = [*source.value, *merged]  # the last one wins
         node.value = [*merged, *(pair for pair in node.value if pair[0].tag != MERGE)]
 
-    def construct_object(self, node: Any, deep: bool = False) -> Any:
+    def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
         try:
             return super().construct_object(node, deep)
         except UNREADABLE:
@@ -206,7 +206,7 @@ class _Reader(Composer, SafeConstructor, Resolver):  # type: ignore[misc]  # PyY
             raise ConstructorError(None, None, words, node.start_mark) from None
 
 
-def _sources(value: Any) -> list[Any]:
+def _sources(value: yaml.Node) -> list[yaml.Node]:
     """The mappings that stand behind ``<<``."""
     found = value.value if isinstance(value, yaml.SequenceNode) else [value]
     for node in found:
@@ -224,10 +224,10 @@ def _refuse_repeated(node: yaml.MappingNode) -> None:
             seen.add((key.tag, key.value))
 
 
-def _checked(construct: Callable[[Any, Any], Any]) -> Callable[[_Reader, yaml.ScalarNode], Any]:
+def _checked(construct: Callable[[_Reader, yaml.ScalarNode], object]) -> Callable[[_Reader, yaml.ScalarNode], object]:
     """`construct` for scalars that aren't longer than a number may be."""
 
-    def constructed(reader: _Reader, node: yaml.ScalarNode) -> Any:
+    def constructed(reader: _Reader, node: yaml.ScalarNode) -> object:
         if len(node.value) > DIGITS:
             raise ConstructorError(None, None, f"a number of {len(node.value):,} characters", node.start_mark)
         return construct(reader, node)

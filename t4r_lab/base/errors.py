@@ -6,7 +6,6 @@ import difflib
 import re
 import reprlib
 from collections.abc import Iterable
-from typing import Any
 
 
 class InputError(ValueError):
@@ -98,7 +97,7 @@ _brief.maxstring = _brief.maxother = WORD
 _brief.maxlevel = 3
 
 
-def shortened(value: Any) -> str:
+def shortened(value: object) -> str:
     """The `repr` of a user's value in a few words, however much it holds.
 
     >>> shortened("gpt2"), shortened([1, 2, 3])
@@ -117,7 +116,7 @@ def clipped(word: str) -> str:
     return word if len(word) <= WORD else f"{word[: WORD // 2]}…{word[-WORD // 3 :]}"
 
 
-def did_you_mean(word: Any, choices: Iterable[str]) -> str:
+def did_you_mean(word: object, choices: Iterable[str]) -> str:
     """A remedy for an unknown `word`: one of `choices` that ends in it or nearly so, or what there is to choose from.
 
     >>> did_you_mean("epoch", ["epochs", "batch_size"])
@@ -129,10 +128,10 @@ def did_you_mean(word: Any, choices: Iterable[str]) -> str:
     >>> did_you_mean("zzz", ["a", "b"])
     'choose from: a, b'
     """
-    choices, word = list(choices), (word if isinstance(word, str) else shortened(word))[: 2 * WORD]
+    choices, sought = list(choices), (word if isinstance(word, str) else shortened(word))[: 2 * WORD]
     last = {choice.rpartition(".")[2]: choice for choice in reversed(choices)}  # the first of several wins
-    near = [last[word]] if word in last else difflib.get_close_matches(word, choices, n=1, cutoff=0.6)
-    near = near or [last[name] for name in difflib.get_close_matches(word, last, n=1, cutoff=0.6)]
+    near = [last[sought]] if sought in last else difflib.get_close_matches(sought, choices, n=1, cutoff=0.6)
+    near = near or [last[name] for name in difflib.get_close_matches(sought, last, n=1, cutoff=0.6)]
     if near:
         return f"did you mean {shortened(near[0])}?"
     more = f" and {len(choices) - MOST} more" if len(choices) > MOST else ""

@@ -16,7 +16,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
 from t4r_lab.base import system
 
@@ -44,7 +44,7 @@ def replacing(path: Path, durable: bool = True) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
-def write_json(path: Path, content: Any, durable: bool = True) -> None:
+def write_json(path: Path, content: object, durable: bool = True) -> None:
     """Replace `path` by JSON."""
     with replacing(path, durable) as temporary:
         temporary.write_text(json.dumps(content), encoding="utf-8")

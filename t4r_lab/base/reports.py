@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any, get_args
 
@@ -94,12 +94,12 @@ def silent(report: Report) -> None:
     """An `OnReport` that says nothing."""
 
 
-def to_event(report: Report) -> dict[str, Any]:
+def to_event(report: Report) -> dict[str, object]:
     """The report as one JSON-able event, its type under ``event``."""
     return {"event": type(report).__name__.lower(), **asdict(report)}
 
 
-def from_event(event: dict[str, Any]) -> Report:
+def from_event(event: Mapping[str, Any]) -> Report:
     """The report that `to_event` made an event of; keys it doesn't know, such as the time, are left out."""
     kinds: dict[str, type[Report]] = {kind.__name__.lower(): kind for kind in get_args(Report)}
     kind = kinds[event["event"]]

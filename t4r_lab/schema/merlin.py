@@ -36,7 +36,7 @@ def is_merlin(text: str) -> bool:
     return re.search(r"^[ \t]*+feature\s*+:?\s*+[{<]", text, re.MULTILINE) is not None
 
 
-def columns(text: str, source: str) -> list[dict[str, Any]]:
+def columns(text: str, source: str) -> list[dict[str, object]]:
     """Fields of each `Column` that the file at `source` describes.
 
     Kept are the features tagged categorical or continuous, labels, and the keys of item, session and user; lists are

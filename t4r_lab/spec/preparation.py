@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Literal
 
 from pydantic import Field, ValidationError, field_validator, model_validator
 
@@ -83,7 +83,7 @@ class PrepareOptions(Part):
 
     @field_validator("columns", mode="before")
     @classmethod
-    def _by_commas(cls, value: Any) -> Any:
+    def _by_commas(cls, value: object) -> object:
         words = [value] if isinstance(value, str) else value
         if not isinstance(words, (list, tuple)):
             return words
@@ -122,7 +122,7 @@ class PrepareOptions(Part):
         return (self.unseen_items or ("keep" if self.split == "leave_one_out" else "drop")) == "keep"
 
     @classmethod
-    def parse(cls, content: Mapping[str, Any]) -> PrepareOptions:
+    def parse(cls, content: Mapping[str, object]) -> PrepareOptions:
         """Check plain content.
 
         Raises

@@ -76,7 +76,7 @@ class RunSpec(Part):
     # reading ------------------------------------------------------------------------------------
 
     @classmethod
-    def parse(cls, content: Any, source: str = "spec") -> RunSpec:
+    def parse(cls, content: object, source: str = "spec") -> RunSpec:
         """Check plain `content` (of YAML or JSON).
 
         Raises
@@ -129,7 +129,7 @@ class RunSpec(Part):
         """Every value by its dotted path: the parameters of the run's record."""
         return {path: k.value for path, k in self.knobs().items()}
 
-    def override(self, changes: Mapping[str, Any]) -> RunSpec:
+    def override(self, changes: Mapping[str, object]) -> RunSpec:
         """A new spec with the values at dotted paths replaced.
 
         A changed ``kind`` keeps the values that the new kind knows and drops the others. Paths are set
@@ -153,14 +153,14 @@ def read_file(path: str | Path) -> Any:
     return read_document(text, str(path))
 
 
-def without_search(content: Any) -> Any:
+def without_search(content: object) -> object:
     """A spec file's content without its section ``search:``, which is a study's."""
     return (
         {key: value for key, value in content.items() if key != "search"} if isinstance(content, Mapping) else content
     )
 
 
-def parse_assignment(text: str) -> tuple[str, Any]:
+def parse_assignment(text: str) -> tuple[str, object]:
     """``path=value`` of the command line as path and typed value.
 
     Examples
@@ -181,7 +181,7 @@ def parse_assignment(text: str) -> tuple[str, Any]:
         ) from None
 
 
-def _set(content: Any, path: str, value: Any, changes: Mapping[str, Any]) -> None:
+def _set(content: Any, path: str, value: object, changes: Mapping[str, object]) -> None:
     *parents, last = path.split(".")
     here, trail = content, ""
     for key in parents:
@@ -213,7 +213,7 @@ def _child(here: Any, key: str, trail: str, path: str) -> Any:
     return here[key]
 
 
-def _index(here: list[Any], key: str, path: str) -> int:
+def _index(here: list[object], key: str, path: str) -> int:
     if not key.isdecimal() or len(key) > 9 or int(key) >= len(here):
         raise InputError(
             path, f"{shortened(key)} is not an index of a list of {len(here)}", f"use 0 to {len(here) - 1}"
@@ -221,7 +221,7 @@ def _index(here: list[Any], key: str, path: str) -> int:
     return int(key)
 
 
-def _keep_known(here: dict[str, Any], trail: str, kind: Any, changes: Mapping[str, Any]) -> None:
+def _keep_known(here: dict[str, Any], trail: str, kind: object, changes: Mapping[str, object]) -> None:
     """Drop what the new kind doesn't know, unless the same change sets it (then it is an error to show)."""
     known = kinds_at(trail.rstrip(".")).get(kind) if isinstance(kind, str) else None
     if known is None:

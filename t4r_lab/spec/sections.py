@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Literal
 
 from pydantic import Field, field_validator, model_validator
 
@@ -148,7 +148,7 @@ class ModelSpec(Part):
 
     @field_validator("heads", mode="before")
     @classmethod
-    def _next_item_unless_said_otherwise(cls, heads: Any) -> Any:
+    def _next_item_unless_said_otherwise(cls, heads: object) -> object:
         if not isinstance(heads, list):
             return heads
         return [{"kind": NEXT_ITEM, **h} if isinstance(h, dict) and "kind" not in h else h for h in heads]

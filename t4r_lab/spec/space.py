@@ -100,7 +100,7 @@ class Domain:
     step: float | None = None
     whole: bool = False
 
-    def __contains__(self, value: Any) -> bool:
+    def __contains__(self, value: object) -> bool:
         if self.choices:
             return value in self.choices
         return isinstance(value, (int, float)) and not isinstance(value, bool) and self.low <= value <= self.high
@@ -215,7 +215,7 @@ def searchable(spec: RunSpec) -> dict[str, Domain]:
     return {path: domain for path, domain in found.items() if len(domain.choices) != 1}
 
 
-def changed(spec: RunSpec, values: Mapping[str, Any]) -> RunSpec:
+def changed(spec: RunSpec, values: Mapping[str, object]) -> RunSpec:
     """`spec` with the values of a trial; a path that the chosen kinds lack is left out."""
     spec = spec.override({path: value for path, value in values.items() if path.endswith(".kind")})
     known = spec.knobs()

@@ -45,7 +45,7 @@ class StudyOptions(Part):
     workers: int = knob(1, "processes that try specs; 0: only watch those on other machines", low=0, high=256)
 
     @classmethod
-    def parse(cls, content: Any, source: str = "search") -> StudyOptions:
+    def parse(cls, content: object, source: str = "search") -> StudyOptions:
         """Check plain content.
 
         Raises

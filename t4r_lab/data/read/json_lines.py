@@ -6,7 +6,6 @@ import io
 import json
 import math
 from pathlib import Path
-from typing import Any
 
 import polars as pl
 
@@ -84,7 +83,7 @@ def _explain(path: Path, is_list: bool, error: BaseException) -> InputError:
     return InputError(path, f"cannot be read as JSON ({problem})", "write an object a line, each with the same fields")
 
 
-def _no_json(content: Any) -> str | None:
+def _no_json(content: object) -> str | None:
     """NaN or an infinity somewhere in it, which Python writes and reads, and nothing else does."""
     if isinstance(content, float):
         return None if math.isfinite(content) else json.dumps(content)
@@ -92,7 +91,7 @@ def _no_json(content: Any) -> str | None:
     return next((word for value in inner if (word := _no_json(value)) is not None), None)
 
 
-def _form(value: Any) -> str:
+def _form(value: object) -> str:
     """What a value is, where unlike ones don't go together."""
     if isinstance(value, dict):
         return "an object"

@@ -13,10 +13,10 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, TypeAlias, get_args
+from typing import Literal, TypeAlias, get_args
 
 import polars as pl
 
@@ -329,7 +329,7 @@ def _time_texts(values: pl.Series, type: ColumnType) -> pl.Series | None:
     return values.dt.cast_time_unit("us").cast(pl.String) if isinstance(values.dtype, pl.Datetime) else None
 
 
-_READ: dict[str, Any] = {
+_READ: dict[str, Callable[[pl.Series, ColumnType], pl.Series | None]] = {
     "integer": _integer_texts,
     "number": _number_texts,
     "single": _number_texts,

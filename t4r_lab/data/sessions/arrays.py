@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 
 from t4r_lab.base.errors import InputError
 
@@ -36,10 +36,10 @@ class Texts:
     def __iter__(self) -> Iterator[str]:
         return iter(self.tolist())
 
-    def __arrow_c_array__(self, requested_schema: Any = None) -> Any:
+    def __arrow_c_array__(self, requested_schema: object = None) -> object:
         return self._array.__arrow_c_array__(requested_schema)  # polars takes it as it is
 
-    def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
+    def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> NDArray[Any]:
         return np.asarray(self._array.to_numpy(zero_copy_only=False), dtype)
 
     def tolist(self) -> list[str]:
