@@ -18,11 +18,12 @@ Wing = tuple[tuple[str, ...], ...]
 HOUSE: tuple[dict[str, Wing], ...] = (
     {"base": (("base",),)},
     {"schema": (("schema",),)},
-    {"nn": (("nn.kernels",), ("nn.layers",))},
+    {"nn": (("nn.kernels",), ("nn.layers", "nn.losses"))},
     {
         "families": (
             ("families",),
-            ("families.maskings",),
+            ("families.maskings", "families.samplers"),
+            ("families.losses",),
             ("families.bodies.shared",),
             ("families.bodies.hugging_face", "families.bodies.native"),
             ("families.bodies",),
@@ -43,7 +44,7 @@ HOUSE: tuple[dict[str, Wing], ...] = (
         )
     },
     {
-        "nn": (("nn.metrics",), ("nn.losses", "nn"), ("nn.inputs",), ("nn.bodies",), ("nn.heads",)),
+        "nn": (("nn.metrics",), ("nn",), ("nn.inputs",), ("nn.bodies",), ("nn.heads",)),
         "tracking": (("tracking",),),
     },
     {"baselines": (("baselines",),)},

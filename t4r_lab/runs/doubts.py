@@ -5,7 +5,6 @@ Decided here alone; every face shows what was found, and none refuses because of
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -16,10 +15,8 @@ from t4r_lab.runs.compare import Cases, paired_bootstrap
 from t4r_lab.schema.columns import Schema
 from t4r_lab.spec import (
     NEXT_ITEM,
-    CrossEntropy,
     NextItem,
     RunSpec,
-    SampledSoftmax,
     best_baseline,
     lower_is_better,
 )
@@ -106,16 +103,7 @@ def _deciding(spec: RunSpec) -> list[str]:
 
 def _alike(head: NextItem, n_items: int) -> float:
     """The training loss of equal scores; of a sampled softmax that of the full one, which it estimates."""
-    if isinstance(head.loss, (CrossEntropy, SampledSoftmax)):
-        return math.log(n_items)
-    import torch
-
-    from t4r_lab.nn.losses.sampled import make_sampled
-
-    sampled = make_sampled(head.loss, n_items)
-    assert sampled is not None
-    negatives = torch.zeros(1, head.loss.negatives)
-    return float(sampled.pair_loss(torch.zeros(1), negatives, torch.zeros_like(negatives, dtype=torch.bool)))
+    return head.loss.guess(n_items)
 
 
 def _cases(judged: Judged, metric: str) -> Cases:

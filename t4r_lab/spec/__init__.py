@@ -7,6 +7,15 @@ from t4r_lab.families.bodies.hugging_face.xlnet import XLNet
 from t4r_lab.families.bodies.native.gru import GRU
 from t4r_lab.families.bodies.native.lstm import LSTM
 from t4r_lab.families.knobs import Knob
+from t4r_lab.families.losses.bce import BCE
+from t4r_lab.families.losses.bpr import BPR
+from t4r_lab.families.losses.bpr_max import BPRMax
+from t4r_lab.families.losses.cross_entropy import CrossEntropy
+from t4r_lab.families.losses.gbce import GBCE
+from t4r_lab.families.losses.loss_table import LOSSES, LossSpec
+from t4r_lab.families.losses.sampled_softmax import SampledSoftmax
+from t4r_lab.families.losses.top1 import TOP1
+from t4r_lab.families.losses.top1_max import TOP1Max
 from t4r_lab.families.maskings.clm import CLM
 from t4r_lab.families.maskings.masking_table import MASKINGS, MaskingSpec
 from t4r_lab.families.maskings.mlm import MLM
@@ -14,21 +23,12 @@ from t4r_lab.families.maskings.plm import PLM
 from t4r_lab.families.maskings.rtd import RTD
 from t4r_lab.families.metrics.metric_table import RANK_METRICS, best_baseline, lower_is_better
 from t4r_lab.spec.head_specs import (
-    BCE,
-    BPR,
-    GBCE,
     LABEL_METRICS,
     NEXT_ITEM,
-    TOP1,
     Binary,
-    BPRMax,
     Categorical,
-    CrossEntropy,
-    LossSpec,
     NextItem,
     Regression,
-    SampledSoftmax,
-    TOP1Max,
     event_summary_refusal,
     head_name,
 )
@@ -58,6 +58,7 @@ __all__ = [
     "GPT2",
     "GRU",
     "LABEL_METRICS",
+    "LOSSES",
     "LSTM",
     "MASKINGS",
     "METRICS",

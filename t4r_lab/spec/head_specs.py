@@ -10,6 +10,8 @@ from pydantic import Field, model_validator
 
 from t4r_lab.base.errors import InputError
 from t4r_lab.families.knobs import Part, knob
+from t4r_lab.families.losses.cross_entropy import CrossEntropy
+from t4r_lab.families.losses.loss_table import LossSpec
 from t4r_lab.families.metrics.metric_table import RANK_METRICS, metrics_of
 from t4r_lab.families.metrics.shared.metric_row import LabelKind
 from t4r_lab.schema.columns import Column, Schema
@@ -17,90 +19,6 @@ from t4r_lab.schema.columns import Column, Schema
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
-
-# ── Losses of the next item ─────────────────────────────────────────────────────────────────────
-
-
-def _prior() -> Literal["popularity", "uniform"]:
-    value: Literal["popularity", "uniform"] = knob(
-        "popularity",
-        "where the items' biases start: at the logarithm of their events in training, so that nothing has to be "
-        "learned for it; or all at 0",
-    )
-    return value
-
-
-class CrossEntropy(Part):
-    """Full softmax cross-entropy over all items."""
-
-    kind: Literal["cross_entropy"] = "cross_entropy"
-    label_smoothing: float = knob(
-        0.0, "share of the target's probability spread over all items", low=0, high=0.99, search=(0, 0.9)
-    )
-    precision: Literal["auto", "float32", "bfloat16"] = knob(
-        "auto", "of products with the item vectors; auto: bfloat16 where the processor has it and the catalog is large"
-    )
-    prior: Literal["popularity", "uniform"] = _prior()
-
-
-class _Sampled(Part):
-    negatives: int = knob(
-        256, "items drawn for a batch, shared by its cases", low=1, high=65_536, search=(16, 4096), log=True
-    )
-    sampler: Literal["uniform", "log_uniform", "in_batch"] = knob(
-        "uniform", "how they are drawn: all alike, by Zipf's law in order of popularity, or other cases' targets"
-    )
-
-
-class SampledSoftmax(_Sampled):
-    """Softmax over the target and drawn items, with log Q correction: for large catalogs."""
-
-    kind: Literal["sampled_softmax"] = "sampled_softmax"
-    prior: Literal["popularity", "uniform"] = _prior()
-
-
-class BCE(_Sampled):
-    """Binary cross-entropy of the target and drawn items, as in SASRec."""
-
-    kind: Literal["bce"] = "bce"
-
-
-class GBCE(_Sampled):
-    """Generalized BCE: undoes the overconfidence that drawing negatives brings (Petrov & Macdonald, 2023)."""
-
-    kind: Literal["gbce"] = "gbce"
-    calibration: float = knob(0.75, "t: 0 is BCE, 1 makes the scores calibrated", low=0, high=1, search=(0, 1))
-
-
-class BPR(_Sampled):
-    """Bayesian personalized ranking: the target above each drawn item."""
-
-    kind: Literal["bpr"] = "bpr"
-
-
-class TOP1(_Sampled):
-    """TOP1 of GRU4Rec: relative rank of the target, with regularized scores."""
-
-    kind: Literal["top1"] = "top1"
-
-
-class BPRMax(_Sampled):
-    """BPR against the highest drawn items (Hidasi & Karatzoglou, 2018)."""
-
-    kind: Literal["bpr_max"] = "bpr_max"
-    regularization: float = knob(1.0, "weight of the squared scores", low=0, high=100, search=(0, 3))
-
-
-class TOP1Max(_Sampled):
-    """TOP1 against the highest drawn items (Hidasi & Karatzoglou, 2018)."""
-
-    kind: Literal["top1_max"] = "top1_max"
-
-
-LossSpec = Annotated[
-    CrossEntropy | SampledSoftmax | BCE | GBCE | BPR | TOP1 | BPRMax | TOP1Max, Field(discriminator="kind")
-]
-
 
 NEXT_ITEM = "next_item"
 """Name of the task that predicts the next item; a label's task is called by its column."""

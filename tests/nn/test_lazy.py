@@ -16,7 +16,7 @@ from t4r_lab.base.reports import Epoch
 from t4r_lab.nn.batches import make_batch, training_windows
 from t4r_lab.nn.heads.model import Model
 from t4r_lab.nn.kernels import table_rows
-from t4r_lab.nn.losses.sampled import PAIR_LOSSES, SampledLoss
+from t4r_lab.spec import BPR, LOSSES
 from t4r_lab.training import assembly, trainer
 from t4r_lab.training.optimizer import LazyAdamW, clip_gradients
 from tests.support.toy import Toy, toy_spec
@@ -39,7 +39,7 @@ def gradients(model: Model, large: int, monkeypatch: pytest.MonkeyPatch) -> dict
 
 
 @pytest.mark.parametrize("tied", [True, False])
-@pytest.mark.parametrize("kind", ["cross_entropy", *PAIR_LOSSES])
+@pytest.mark.parametrize("kind", LOSSES)
 def test_gradients_are_those_of_a_dense_twin_and_sparse_where_no_loss_reads_all(
     kind: str, tied: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -132,7 +132,7 @@ def test_an_interrupted_training_goes_on_to_the_same_end(tmp_path: Path, monkeyp
 
 
 def test_a_sampler_is_made_once_and_anew_when_the_counts_change(monkeypatch: pytest.MonkeyPatch) -> None:
-    loss = SampledLoss(PAIR_LOSSES["bpr"], "log_uniform", 4, 12)
+    loss = BPR(negatives=4, sampler="log_uniform").build(12)
     first = loss._sampler()
     assert loss._sampler() is first
     loss.counts.copy_(torch.arange(12))

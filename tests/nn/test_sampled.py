@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import math
 from functools import partial
+from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
 
+from t4r_lab.families.samplers.in_batch import InBatchSampler
+from t4r_lab.families.samplers.log_uniform import LogUniformSampler
+from t4r_lab.families.samplers.sampler_table import SAMPLERS
+from t4r_lab.families.samplers.uniform import UniformSampler
 from t4r_lab.nn.losses import sampled
-from t4r_lab.nn.losses.negatives import SAMPLERS, InBatchSampler, LogUniformSampler
+from t4r_lab.spec import GBCE, LOSSES
 
 ITEMS = 12
 
@@ -19,11 +24,16 @@ def sigmoid(x: float) -> float:
     return 1 / (1 + math.exp(-x))
 
 
+def loss_of(kind: str) -> sampled.PairLoss:
+    loss: Any = LOSSES[kind].model_validate({})
+    return partial(loss.pair_loss, items=ITEMS)
+
+
 def by_hand(kind: str, target: float, negatives: list[float]) -> float:
     """The loss of one case over the negatives that count, in plain Python."""
     n, total = len(negatives), sum(math.exp(s) for s in negatives)
     weights = [math.exp(s) / total for s in negatives]
-    if kind == "softmax":
+    if kind == "sampled_softmax":
         return math.log(math.exp(target) + total) - target
     if kind == "bce":
         return -math.log(sigmoid(target)) - sum(math.log(1 - sigmoid(s)) for s in negatives)
@@ -37,38 +47,38 @@ def by_hand(kind: str, target: float, negatives: list[float]) -> float:
     return -math.log(likelihood) + sum(w * s * s for w, s in zip(weights, negatives, strict=True))
 
 
-@pytest.mark.parametrize("kind", ["softmax", "bce", "bpr", "top1", "bpr_max", "top1_max"])
+@pytest.mark.parametrize("kind", ["sampled_softmax", "bce", "bpr", "top1", "bpr_max", "top1_max"])
 def test_each_loss_case_by_case(kind: str) -> None:
     torch.manual_seed(0)
     target, negatives = torch.randn(6), torch.randn(6, 5)
     hit = torch.rand(6, 5) < 0.3
     hit[:, 0] = False
-    found = getattr(sampled, kind)(target, negatives, hit)
+    found = loss_of(kind)(target, negatives, hit)
     for row in range(6):
         counted = [float(s) for s, h in zip(negatives[row], hit[row], strict=True) if not h]
         assert float(found[row]) == pytest.approx(by_hand(kind, float(target[row]), counted), rel=1e-5)
 
 
-@pytest.mark.parametrize("kind", ["softmax", "bce", "bpr", "top1", "bpr_max", "top1_max"])
+@pytest.mark.parametrize("kind", ["sampled_softmax", "bce", "bpr", "top1", "bpr_max", "top1_max"])
 def test_negatives_that_all_are_the_target_give_a_finite_loss(kind: str) -> None:
     target, negatives = torch.zeros(2, requires_grad=True), torch.zeros(2, 3, requires_grad=True)
-    loss = getattr(sampled, kind)(target, negatives, torch.ones(2, 3, dtype=torch.bool)).sum()
+    loss = loss_of(kind)(target, negatives, torch.ones(2, 3, dtype=torch.bool)).sum()
     loss.backward()
     assert loss.isfinite() and target.grad is not None and target.grad.isfinite().all()
     assert negatives.grad is not None and not negatives.grad.nan_to_num(1.0).any()
 
 
 def test_beta_of_gbce() -> None:
-    assert sampled.gbce_beta(256, 10_001, 0.0) == 1.0  # plain BCE
-    assert sampled.gbce_beta(256, 10_001, 1.0) == pytest.approx(256 / 10_000)
-    assert sampled.gbce_beta(10_000, 10_001, 0.7) == 1.0  # every item is drawn: nothing to correct
+    assert GBCE(negatives=256, calibration=0.0).beta(10_001) == 1.0  # plain BCE
+    assert GBCE(negatives=256, calibration=1.0).beta(10_001) == pytest.approx(256 / 10_000)
+    assert GBCE(negatives=10_000, calibration=0.7).beta(10_001) == 1.0  # every item is drawn: nothing to correct
 
 
 def test_gbce_learns_the_probability_of_the_target() -> None:
     """With t = 1 the optimum of one item's score has σ(s) = P(item), though negatives are a sample."""
     items, drawn, p = 1001, 100, 0.2
     score = torch.zeros(1, requires_grad=True)
-    beta = sampled.gbce_beta(drawn, items, 1.0)
+    beta = GBCE(negatives=drawn, calibration=1.0).beta(items)
     optimizer = torch.optim.SGD([score], lr=50.0)
     for _ in range(300):  # expected loss: a target with probability p, else drawn as a negative K/(I-1) of the time
         loss = -p * beta * torch.nn.functional.logsigmoid(score)
@@ -85,7 +95,7 @@ COUNTS = torch.tensor([5, 0, 90, 1, 40, 7, 7, 300, 2, 20, 3, 11])
 @pytest.mark.parametrize("kind", list(SAMPLERS))
 def test_samplers_draw_by_the_probabilities_they_state(kind: str) -> None:
     torch.manual_seed(0)
-    sampler = SAMPLERS[kind](COUNTS)
+    sampler = SAMPLERS[kind].model_validate({}).build(COUNTS)
     labels = torch.distributions.Categorical(COUNTS.clamp(min=1).float()).sample((200_000,))
     drawn = sampler.draw(300_000, labels)
     share = torch.bincount(drawn, minlength=ITEMS).double() / len(drawn)
@@ -113,8 +123,8 @@ def tensors() -> tuple[Tensor, Tensor, Tensor, Tensor]:
 
 def test_a_softmax_over_every_item_is_the_full_one(monkeypatch: pytest.MonkeyPatch) -> None:
     queries, weight, bias, labels = tensors()
-    loss = sampled.SampledLoss(sampled.softmax, "uniform", ITEMS, ITEMS, correct=True)
-    monkeypatch.setattr(SAMPLERS["uniform"], "draw", lambda self, count, labels: torch.arange(ITEMS))
+    loss = sampled.SampledLoss(loss_of("sampled_softmax"), UniformSampler, ITEMS, ITEMS, correct=True)
+    monkeypatch.setattr(UniformSampler, "draw", lambda self, count, labels: torch.arange(ITEMS))
     full = torch.nn.functional.cross_entropy((queries @ weight.T + bias) / 0.7, labels, reduction="sum")
     torch.testing.assert_close(len(labels) * loss(queries, weight, bias, labels, 0.7), full)
 
@@ -129,7 +139,9 @@ def test_corrected_samples_estimate_the_full_softmax(kind: str) -> None:
     (expected,) = torch.autograd.grad(full, bias)
     errors = {}
     for correct in (True, False):
-        loss = sampled.SampledLoss(sampled.softmax, kind, 3000, ITEMS, correct)
+        loss = sampled.SampledLoss(
+            loss_of("sampled_softmax"), SAMPLERS[kind].model_validate({}).build, 3000, ITEMS, correct
+        )
         loss.counts.copy_(COUNTS)
         if kind == "in_batch":  # a batch whose targets follow the counts
             draw = torch.distributions.Categorical(COUNTS.clamp(min=1).float()).sample((3000,))
@@ -152,5 +164,5 @@ def _with_batch(loss: sampled.SampledLoss, batch: Tensor, *arguments: object) ->
 
 def test_no_target_no_loss() -> None:
     queries, weight, bias, labels = tensors()
-    loss = sampled.SampledLoss(sampled.bce, "in_batch", 5, ITEMS)
+    loss = sampled.SampledLoss(loss_of("bce"), InBatchSampler, 5, ITEMS)
     assert float(loss(queries[:0], weight, bias, labels[:0], 1.0)) == 0.0

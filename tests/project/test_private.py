@@ -13,7 +13,7 @@ import torch
 from tqdm.std import tqdm
 
 from t4r_lab.base import private
-from t4r_lab.nn.losses.sampled import PAIR_LOSSES, SampledLoss
+from t4r_lab.spec import BPR
 from tests.support.house import MODULES
 
 HOME = "base.private"
@@ -118,7 +118,7 @@ def test_a_write_is_told_and_where_it_is_not_a_sampler_is_made_anew(monkeypatch:
     assert private.writes(tensor) != before
     untold = SimpleNamespace()
     assert private.writes(untold) != private.writes(untold)  # type: ignore[arg-type]
-    loss = SampledLoss(PAIR_LOSSES["bpr"], "log_uniform", 4, 12)
+    loss = BPR(negatives=4, sampler="log_uniform").build(12)
     monkeypatch.setattr("t4r_lab.nn.losses.sampled.writes", lambda counts: private.writes(untold))  # type: ignore[arg-type]
     assert loss._sampler() is not loss._sampler()
 

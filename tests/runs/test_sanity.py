@@ -21,7 +21,7 @@ from t4r_lab.lab.panels.train.job_card import JobCard
 from t4r_lab.lab.state import source
 from t4r_lab.lab.state.views import JobState
 from t4r_lab.nn import NextItemPredictionTask
-from t4r_lab.nn.losses.sampled import make_sampled
+from t4r_lab.nn.losses.sampled import SampledLoss
 from t4r_lab.nn.metrics.ranking import Ranks
 from t4r_lab.runs import doubts, run
 from t4r_lab.runs.results import RunResult
@@ -72,7 +72,8 @@ def test_other_losses_are_guessed_too(kind: str) -> None:
     task.items, task.project = torch.nn.Embedding(N_ITEMS + 1, 4), torch.nn.Identity()
     torch.nn.init.zeros_(task.items.weight)
     task.bias = torch.nn.Parameter(torch.zeros(N_ITEMS))
-    task.sampled = make_sampled(head.loss, N_ITEMS)  # type: ignore[union-attr]
+    loss = head.loss.build(N_ITEMS)  # type: ignore[union-attr]
+    task.full, task.sampled = (None, loss) if isinstance(loss, SampledLoss) else (loss, None)
     task.count(torch.ones(N_ITEMS, dtype=torch.long))
     labels = torch.arange(1, N_ITEMS + 1)
     loss = task.loss(torch.zeros(N_ITEMS, 4), labels).mean.item()

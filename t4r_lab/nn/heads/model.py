@@ -18,11 +18,10 @@ from t4r_lab.nn.kernels.dropout import Dropout
 from t4r_lab.nn.kernels.linear_cross_entropy import rows_per_chunk
 from t4r_lab.nn.kernels.table_rows import is_large
 from t4r_lab.nn.layers.flow import Batch, Loss, Masked, positions
-from t4r_lab.nn.losses.full_softmax import FullSoftmax
-from t4r_lab.nn.losses.sampled import make_sampled
+from t4r_lab.nn.losses.sampled import SampledLoss
 from t4r_lab.nn.masking import Masking
 from t4r_lab.nn.metrics.calibration import fit_temperature
-from t4r_lab.spec import NEXT_ITEM, CrossEntropy, LossSpec, SampledSoftmax
+from t4r_lab.spec import NEXT_ITEM, CrossEntropy, LossSpec
 
 
 class NextItemPredictionTask(nn.Module):
@@ -58,14 +57,12 @@ class NextItemPredictionTask(nn.Module):
     ) -> None:
         super().__init__()
         del hf_format
-        if isinstance(loss, CrossEntropy):
-            label_smoothing = loss.label_smoothing
         if temperature <= 0:
             raise InputError("temperature", f"{temperature} is not above 0", "use for example 1.0")
         self.weight_tying, self.temperature = weight_tying, temperature
-        self._loss, self.dropout = loss or CrossEntropy(), Dropout(dropout)
-        precision = self._loss.precision if isinstance(self._loss, CrossEntropy) else "float32"
-        self.full = FullSoftmax(label_smoothing, precision)
+        if not 0 <= label_smoothing < 1:
+            raise InputError("label_smoothing", f"{label_smoothing} is outside of [0, 1)", "use for example 0.1")
+        self._loss, self.dropout = loss or CrossEntropy(label_smoothing=label_smoothing), Dropout(dropout)
         self.register_buffer("fitted", torch.ones(()) if fit_temperature else None)
 
     def build(self, body: SequentialBlock | Towers) -> None:
@@ -79,7 +76,9 @@ class NextItemPredictionTask(nn.Module):
         width = table.embedding_dim
         self.project = nn.Identity() if width == body.output_dim else nn.Linear(body.output_dim, width)
         self.bias = nn.Parameter(torch.zeros(table.num_embeddings - 1))
-        self.sampled = make_sampled(self._loss, len(self.bias))
+        loss = self._loss.build(len(self.bias))
+        self.sampled = loss if isinstance(loss, SampledLoss) else None
+        self.full = loss if self.sampled is None else None
 
     @torch.no_grad()
     def count(self, events: Tensor) -> None:
@@ -87,7 +86,7 @@ class NextItemPredictionTask(nn.Module):
         the softmax of a loss with a popularity prior is their share, each one more, so that no item is ruled out."""
         if self.sampled is not None:
             self.sampled.counts.copy_(events)
-        if isinstance(self._loss, (CrossEntropy, SampledSoftmax)) and self._loss.prior == "popularity":
+        if self._loss.starts_from_popularity:
             share = torch.log(events.to(self.bias) + 1.0)
             self.bias.copy_(self.temperature * (share - share.mean()))
 
@@ -100,6 +99,7 @@ class NextItemPredictionTask(nn.Module):
         """`hidden` (N, D) at real targets only, `labels` (N,) item ids."""
         queries, classes = self.project(self.dropout(hidden)), labels - 1
         loss = self.full if self.sampled is None else self.sampled
+        assert loss is not None
         return Loss(loss(queries, self.items.weight, self.bias, classes, self.temperature), len(labels))
 
     def scores(self, hidden: Tensor) -> Tensor:

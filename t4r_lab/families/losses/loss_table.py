@@ -1,0 +1,20 @@
+"""The table of losses of the next item, made of the files beside it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Union
+
+from pydantic import Field
+
+from t4r_lab.families import losses
+from t4r_lab.families.losses.item_loss import ItemLoss
+from t4r_lab.families.members import members
+
+USUAL = ("cross_entropy", "sampled_softmax", "bce", "gbce", "bpr", "top1", "bpr_max", "top1_max")
+LOSSES: dict[str, type[ItemLoss]] = members(losses, ItemLoss, USUAL)
+"""Kind → loss, in the order of choices."""
+
+if TYPE_CHECKING:
+    LossSpec = ItemLoss
+else:
+    LossSpec = Annotated[Union[tuple(LOSSES.values())], Field(discriminator="kind")]  # noqa: UP007 (of a tuple)

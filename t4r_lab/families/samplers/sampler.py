@@ -1,0 +1,25 @@
+"""What a sampler of negatives is in a spec."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar
+
+from t4r_lab.families.knobs import Part
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from t4r_lab.nn.losses.sampled import Sampler
+
+
+class ItemSampler(Part):
+    """How the negatives of a sampled loss are drawn, once for a whole batch."""
+
+    if TYPE_CHECKING:
+        kind: str  # each sampler gives its own
+    words: ClassVar[str] = ""
+    """how, in the help of the knob"""
+
+    def build(self, counts: Tensor) -> Sampler:
+        """What draws items 0..I-1, whose events in training are `counts` (I,)."""
+        raise NotImplementedError
