@@ -25,7 +25,7 @@ $(READY): pyproject.toml constraints.txt
 lab: $(READY) ## JupyterLab on the front end
 	$(BIN)/t4r-lab lab
 
-test: $(READY) ## the whole suite, three tests side by side, fast ones first
+test: $(READY) ## the whole suite, three tests side by side, one of them in the browser
 	$(BIN)/python -m pytest -q -n 3 --dist loadgroup --no-loadscope-reorder
 
 demo: $(READY) ## prepare, train, evaluate, compare, recommend on built-in data, without a browser
