@@ -11,10 +11,15 @@ class Measurable(Protocol):
     """A model that has been trained, as `t4r_lab.tuning.trial.Trained` has it."""
 
     @property
-    def model(self) -> Any: ...
+    def model(self) -> Any:
+        """The torch module."""
+
     @property
-    def epoch_seconds(self) -> float: ...
-    def latency(self) -> float: ...
+    def epoch_seconds(self) -> float:
+        """Mean seconds of an epoch's training."""
+
+    def latency(self) -> float:
+        """Milliseconds to recommend to one session, measured."""
 
 
 def _parameters(trained: Measurable) -> float:
