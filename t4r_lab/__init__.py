@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from t4r_lab.base.errors import InputError as InputError
     from t4r_lab.data.pipeline.prepare import PrepareOptions as PrepareOptions
     from t4r_lab.data.prepared.dataset import Dataset as Dataset
+    from t4r_lab.families.own import trust as trust
     from t4r_lab.lab.app import Lab as Lab
     from t4r_lab.runs.compare import compare as compare
     from t4r_lab.runs.evaluate import evaluate_run as evaluate_run
@@ -38,6 +39,7 @@ _HOME = {
     "prepare": "runs.prepare_data",
     "recommend": "runs.recommend",
     "run": "runs.run",
+    "trust": "families.own",
     "tune": "tuning.lead",
 }
 

@@ -24,6 +24,7 @@ from t4r_lab.cli.job_commands import JOB_COMMANDS
 from t4r_lab.cli.options import Command, document
 from t4r_lab.cli.run_commands import RUN_COMMANDS
 from t4r_lab.cli.study_commands import STUDY_COMMANDS
+from t4r_lab.families.own import trust
 
 COMMANDS: dict[str, Command] = {**DATA_COMMANDS, **RUN_COMMANDS, **STUDY_COMMANDS, **JOB_COMMANDS}
 
@@ -58,6 +59,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser = make_parser()
         _check_command(parser, arguments)
         options = parser.parse_args(arguments)
+        trust(options.trust)
         with document() as options.document:
             status: int = options.command(options) or 0
         return status
@@ -109,5 +111,12 @@ def make_parser() -> argparse.ArgumentParser:
             allow_abbrev=False,
         )
         command.add_options(sub)
+        sub.add_argument(
+            "--trust",
+            action="append",
+            default=[],
+            metavar="PACKAGE",
+            help="let specs name classes of this package, which runs its code; repeatable",
+        )
         sub.set_defaults(command=command.run)
     return parser

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import inspect
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from importlib import import_module
 from typing import Any, Literal, TypeGuard, TypeVar
 
@@ -21,6 +21,7 @@ VARIABLE = "T4R_LAB_TRUST"
 NOTEBOOK = "__main__"
 """The module of a notebook's own cells. They run already, so naming one of their classes runs nothing."""
 M = TypeVar("M", bound="Member")
+R = TypeVar("R")
 
 
 class Member(Part):
@@ -46,6 +47,20 @@ def trust(packages: Iterable[str]) -> None:
 def trusted() -> tuple[str, ...]:
     """The packages that specs may name classes of."""
     return tuple(filter(None, (name.strip() for name in os.environ.get(VARIABLE, "").split(","))))
+
+
+def refuse_notebook(values: Mapping[str, Any]) -> None:
+    """Refuse a spec (path → value) that names a class of a notebook's cells, where another process is to work by it.
+
+    Raises
+    ------
+    InputError
+        at the path.
+    """
+    for path, kind in values.items():
+        if path.endswith("kind") and is_own(kind) and kind.startswith(f"{NOTEBOOK}:"):
+            problem = f"{shortened(kind)} is a class of this notebook, which no other process has"
+            raise InputError(path, problem, "put it into a file, or train here with t4r_lab.run")
 
 
 def is_own(kind: object) -> TypeGuard[str]:
@@ -82,6 +97,19 @@ def load(kind: str, family: type[M]) -> type[M]:
     if not (isinstance(found, type) and issubclass(found, family)):
         raise InputError("kind", f"{shortened(kind)} is no {family.__name__}", remedy)
     return found
+
+
+class Table(dict[str, R]):
+    """Kind → row of a family. A class of the user's own has a row too, made when it is asked for, but isn't listed."""
+
+    def __init__(self, rows: Mapping[str, R], row_of_own: Callable[[str], R]) -> None:
+        super().__init__(rows)
+        self.row_of_own = row_of_own
+
+    def __missing__(self, kind: str) -> R:
+        if is_own(kind):
+            return self.row_of_own(kind)
+        raise KeyError(kind)
 
 
 def or_own(family: type[Member]) -> WrapValidator:

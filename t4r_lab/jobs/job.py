@@ -35,6 +35,7 @@ from t4r_lab.base import homes, system
 from t4r_lab.base.documents import read_json
 from t4r_lab.base.errors import InputError, did_you_mean
 from t4r_lab.base.files import LOCK_SECONDS, is_locked, locked, replacing, tail, write_json
+from t4r_lab.families.own import refuse_notebook
 from t4r_lab.spec import RunSpec
 
 ASKED = {"pause": "pausing", "stop": "stopping", "cancel": "canceling"}
@@ -273,6 +274,7 @@ def launch(spec: RunSpec, home: Path) -> Job:
     from t4r_lab.training.experiment import Experiment
 
     place = homes.ensure(home)  # the quicker look comes first
+    refuse_notebook(spec.flat())
     Experiment.open(spec, home=place)
     folder = place / "jobs" / f"{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(2)}"
     job = Job(folder)

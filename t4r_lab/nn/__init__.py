@@ -25,12 +25,17 @@ _HOME = {
     "make_body": "bodies.blocks",
 }
 
-__all__ = [*_HOME, *CONFIGURATIONS]
+_OWN = {"CustomBody": "bodies.shared.custom", "Masking": "maskings.policy"}
+"""What a part of one's own derives from, in the folder of families."""
+
+__all__ = [*_HOME, *_OWN, *CONFIGURATIONS]
 
 
 def __getattr__(name: str) -> Any:
     if name in CONFIGURATIONS:
         return CONFIGURATIONS[name]
+    if name in _OWN:
+        return getattr(import_module(f"t4r_lab.families.{_OWN[name]}"), name)
     if name not in _HOME:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(import_module(f"{__name__}.{_HOME[name]}"), name)

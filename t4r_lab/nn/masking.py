@@ -16,6 +16,7 @@ from t4r_lab.families.maskings.mlm import MLM
 from t4r_lab.families.maskings.plm import PLM
 from t4r_lab.families.maskings.policy import Masking
 from t4r_lab.families.maskings.rtd import RTD
+from t4r_lab.families.own import is_own
 from t4r_lab.spec.run_spec import explain
 
 __all__ = ["MASKINGS", "CausalLM", "MaskedLM", "Masking", "PermutationLM", "ReplacedItems", "make_masking"]
@@ -37,7 +38,7 @@ def make_masking(masking: Masking | str, **knobs: Any) -> Masking:
     """
     if isinstance(masking, Masking):
         return masking
-    if masking not in MASKINGS:
+    if masking not in MASKINGS and not is_own(masking):
         raise InputError("", f"masking {masking!r} is not known", did_you_mean(masking, MASKINGS))
     try:
         return MASKINGS[masking](**knobs)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -9,6 +10,7 @@ from t4r_lab import tracking
 from t4r_lab.base import homes
 from t4r_lab.base.errors import InputError
 from t4r_lab.base.reports import OnReport, Progress
+from t4r_lab.families import own
 from t4r_lab.runs import doubts
 from t4r_lab.runs.progress import reporting
 from t4r_lab.runs.results import Judgment, RunResult, write_cases, write_scores
@@ -22,15 +24,23 @@ if TYPE_CHECKING:
 
 
 def evaluate_run(
-    run: str, split: str = "valid", *, home: str | Path | None = None, on_report: OnReport | None = None
+    run: str,
+    split: str = "valid",
+    *,
+    home: str | Path | None = None,
+    on_report: OnReport | None = None,
+    trust: Iterable[str] = (),
 ) -> RunResult:
     """Score a recorded run on a part of its data; a look at the test part is counted on the run.
+
+    Its spec may name classes of the packages that you `trust`, whose code runs.
 
     Raises
     ------
     InputError
         if there is no such run, it has no model or was fitted on that part, or its data are not what they were.
     """
+    own.trust(trust)
     with reporting(on_report) as report:
         return _evaluate(homes.ensure(home), run, split, report)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from t4r_lab import tracking
 from t4r_lab.base import homes
 from t4r_lab.base.errors import InputError
+from t4r_lab.families import own
 from t4r_lab.runs.evaluate import data_of, load_model
 
 if TYPE_CHECKING:
@@ -78,7 +79,12 @@ def _count(n: int, noun: str) -> str:
 
 
 def recommend(
-    run: str, sessions: str | Path | pd.DataFrame | pl.DataFrame, k: int = 20, *, home: str | Path | None = None
+    run: str,
+    sessions: str | Path | pd.DataFrame | pl.DataFrame,
+    k: int = 20,
+    *,
+    home: str | Path | None = None,
+    trust: Iterable[str] = (),
 ) -> pd.DataFrame:
     """The k best next items of each session.
 
@@ -90,6 +96,8 @@ def recommend(
         a file or frame of events with the columns of the data the run was trained on, by the user's own names
         or as ``session_id``, ``item_id``, ``timestamp``. Items that the run doesn't know are left out; a session
         with none that it knows gets the most popular items.
+    trust
+        packages whose classes the run's spec may name; their code runs.
     k
         length of the list, at most the number of items; with ``evaluation.filter_seen`` at most those not yet seen.
 
@@ -100,6 +108,7 @@ def recommend(
     """
     if k < 1:
         raise InputError("k", f"{k} is less than 1", "use for example 20")
+    own.trust(trust)
     asked = Recommender.open(run, home=home)
     events = asked.vocabulary.read(sessions) if isinstance(sessions, (str, Path)) else sessions
     return asked.top(asked.vocabulary.encode(events), k)

@@ -200,7 +200,8 @@ def _changed(part: Part, names: _Names, without: tuple[str, ...] = ()) -> list[s
 def _part(part: Part, names: _Names) -> str:
     """A part as a call of its class, which is taken from `t4r_lab.spec` if that has it."""
     name = type(part).__name__
-    module = "t4r_lab.spec" if hasattr(spec_names, name) else type(part).__module__
+    ours = getattr(spec_names, name, None) is type(part)
+    module = "t4r_lab.spec" if ours else type(part).__module__
     return _call(names.use(name, module), _changed(part, names))
 
 

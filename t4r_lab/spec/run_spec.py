@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ from pydantic import Field, ValidationError, model_validator
 
 from t4r_lab.base.documents import read_document, read_yaml
 from t4r_lab.base.errors import InputError, clipped, did_you_mean, shortened
+from t4r_lab.families import own
 from t4r_lab.families.knobs import Knob, Part, element, variants, walk
 from t4r_lab.families.metrics.metric_table import lower_is_better
 from t4r_lab.spec.sections import DataSpec, EvaluationSpec, ModelSpec, TrainSpec
@@ -101,8 +102,9 @@ class RunSpec(Part):
         return cls.parse(without_search(read_document(text, source)), source)
 
     @classmethod
-    def load(cls, path: str | Path) -> RunSpec:
-        """Read and check a YAML or JSON file."""
+    def load(cls, path: str | Path, trust: Iterable[str] = ()) -> RunSpec:
+        """Read and check a YAML or JSON file, which may name classes of the packages that you `trust`."""
+        own.trust(trust)
         return cls.parse(without_search(read_file(path)), str(path))
 
     # writing ------------------------------------------------------------------------------------

@@ -15,6 +15,7 @@ from t4r_lab.base import homes, processors, retries
 from t4r_lab.base.errors import InputError
 from t4r_lab.base.reports import OnReport, Progress, Remark, Started, TrialEnded
 from t4r_lab.base.urls import shown
+from t4r_lab.families.own import refuse_notebook
 from t4r_lab.runs import guard
 from t4r_lab.runs.progress import reporting
 from t4r_lab.spec import RunSpec
@@ -84,6 +85,7 @@ def tune(
     """
     began = time.time()
     plan = Plan.of(spec, options)
+    refuse_notebook(spec.flat())
     place = homes.ensure(home)
     experiment = Experiment.open(plan.spec, home=place)  # what is refused here, no trial could have
     store, called = connect(address(place, storage)).waiting(), name or spec.name

@@ -7,13 +7,15 @@ from importlib import import_module
 from pkgutil import iter_modules
 from typing import TYPE_CHECKING, Annotated, Any, Union
 
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, Field, SerializeAsAny
 
 from t4r_lab.base.errors import InputError
 from t4r_lab.families.bodies import hugging_face, native
+from t4r_lab.families.bodies.shared.custom import CustomBody, row_of
 from t4r_lab.families.bodies.shared.layer_knobs import AttentionLayers, Layers
 from t4r_lab.families.bodies.shared.row import Body, Configuration, Sizes
 from t4r_lab.families.maskings.masking_table import MASKINGS
+from t4r_lab.families.own import Table, load, or_own
 
 USUAL = (
     "xlnet",
@@ -47,7 +49,7 @@ def _by_kind() -> dict[str, Body]:
     return {kind: rows[kind] for kind in sorted(rows, key=lambda k: (USUAL.index(k) if k in USUAL else len(USUAL), k))}
 
 
-BODIES = _by_kind()
+BODIES: Table[Body] = Table(_by_kind(), lambda kind: row_of(load(kind, CustomBody)))
 """Kind → row, in the order of choices."""
 
 
@@ -56,10 +58,12 @@ def _alike(masking: str, others: Collection[str]) -> bool:
     return MASKINGS[masking].attention in {MASKINGS[other].attention for other in others}
 
 
-BODY_MASKINGS = {
-    kind: tuple(dict.fromkeys((*body.maskings, *(m for m in MASKINGS if _alike(m, body.maskings)))))
-    for kind, body in BODIES.items()
-}
+def _maskings(kind: str) -> tuple[str, ...]:
+    trained_by = BODIES[kind].maskings
+    return tuple(dict.fromkeys((*trained_by, *(masking for masking in MASKINGS if _alike(masking, trained_by)))))
+
+
+BODY_MASKINGS: Table[tuple[str, ...]] = Table({kind: _maskings(kind) for kind in BODIES}, _maskings)
 """Which maskings train each body, the usual one first: those of its row, and what asks no more of it than they do.
 Read by the validation, the forms, the blocks and the certificates."""
 
@@ -100,11 +104,12 @@ def _not_gone(content: Any) -> Any:
 if TYPE_CHECKING:
     BodySpec = Layers
 else:
-    BodySpec = Annotated[
+    _Ours = Annotated[
         Union[tuple(body.knobs for body in BODIES.values())],  # noqa: UP007 (of a tuple)
         Field(discriminator="kind"),
         BeforeValidator(_not_gone),
     ]
+    BodySpec = Annotated[SerializeAsAny[_Ours], or_own(CustomBody)]
 
 
 def pair_refusal(body: str, masking: str, supported: tuple[str, ...] | None = None) -> InputError | None:

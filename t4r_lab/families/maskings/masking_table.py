@@ -4,16 +4,20 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated, Union
 
-from pydantic import Field
+from pydantic import Field, SerializeAsAny
 
 from t4r_lab.families import maskings
 from t4r_lab.families.maskings.policy import Masking
 from t4r_lab.families.members import members
+from t4r_lab.families.own import Table, load, or_own
 
-MASKINGS: dict[str, type[Masking]] = members(maskings, Masking, ("clm", "mlm", "plm", "rtd"))
+MASKINGS: Table[type[Masking]] = Table(
+    members(maskings, Masking, ("clm", "mlm", "plm", "rtd")), lambda kind: load(kind, Masking)
+)
 """Kind → masking, in the order of choices."""
 
 if TYPE_CHECKING:
     MaskingSpec = Masking
 else:
-    MaskingSpec = Annotated[Union[tuple(MASKINGS.values())], Field(discriminator="kind")]  # noqa: UP007 (of a tuple)
+    _Ours = Annotated[Union[tuple(MASKINGS.values())], Field(discriminator="kind")]  # noqa: UP007 (of a tuple)
+    MaskingSpec = Annotated[SerializeAsAny[_Ours], or_own(Masking)]

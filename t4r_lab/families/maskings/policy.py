@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar, Literal, NamedTuple
 
-from t4r_lab.families.knobs import Part
+from t4r_lab.families.own import Member
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -35,7 +35,7 @@ class Detection(NamedTuple):
     """whether it has a body of its own"""
 
 
-class Masking(Part):
+class Masking(Member):
     """A masking is a pure policy: it keeps no state but its knobs.
 
     Randomness comes from torch's default generator, which the training loop seeds at every step.

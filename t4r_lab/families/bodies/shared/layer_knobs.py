@@ -7,14 +7,15 @@ from typing import TYPE_CHECKING, Literal
 from pydantic import model_validator
 
 from t4r_lab.base.errors import InputError
-from t4r_lab.families.knobs import Part, knob
+from t4r_lab.families.knobs import knob
+from t4r_lab.families.own import Member
 
 MOST_HEADS = 64
 
 Activation = Literal["gelu", "relu", "silu"]
 
 
-class Layers(Part):
+class Layers(Member):
     """What every body has: a width, layers and dropout."""
 
     if TYPE_CHECKING:

@@ -8,6 +8,7 @@ from typing import Any
 import ipywidgets as w
 
 from t4r_lab.families.knobs import Part, element, variants
+from t4r_lab.families.own import is_own
 from t4r_lab.lab.panels.architecture.elements import (
     HEADS,
     NO_LABELS,
@@ -86,6 +87,7 @@ def options(spec: RunSpec, knob: Knob, schema: Schema | None = None) -> list[tup
     if knob.path == MASKING:
         first, *others = (BODY_MASKINGS[body.kind] for body in bodies(spec))
         allowed = [masking for masking in first if all(masking in other for other in others)]
+        allowed += [knob.value] if is_own(knob.value) else []
     return [(parts[k].__name__ if k in parts else str(k), k) for k in allowed]
 
 

@@ -1,0 +1,180 @@
+"""Parts of the user's own, from a module of hers: trained, searched, run as a job in another process, and used."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from t4r_lab.families import own
+from tests.support.small import small_data
+
+MODULE = '''
+"""What a data scientist writes beside her notebook."""
+
+import torch
+
+from t4r_lab.families.knobs import knob
+from t4r_lab.nn import CustomBody, Masking
+
+
+class RunningMean(CustomBody):
+    """The mean of the events so far."""
+
+    decay: float = knob(0.8, "weight of an event beside that of the next", low=0, high=1, search=(0.3, 1))
+
+    def build(self, length):
+        return Block(self.d_model, self.decay)
+
+
+class Block(torch.nn.Module):
+    def __init__(self, width, decay):
+        super().__init__()
+        self.linear, self.decay = torch.nn.Linear(width, width), decay
+
+    def forward(self, hidden):
+        age = torch.arange(hidden.shape[1], device=hidden.device)
+        weights = (self.decay ** (age[:, None] - age).clamp(min=0)).tril()
+        return self.linear(weights / weights.sum(1, keepdim=True) @ hidden)
+
+
+class Newest(Masking):
+    """Causal, on the newest targets of a session alone."""
+
+    attention = "causal"
+    training_extra = 1
+    count: int = knob(3, "targets of a session", low=1, search=(1, 5))
+
+    def training(self, batch):
+        from t4r_lab.nn.layers.flow import Masked, positions
+
+        inputs = batch.without_last()
+        predict = inputs.valid & (positions(inputs.ids) >= inputs.lengths[:, None] - self.count)
+        return Masked(inputs, None, predict, batch.ids[:, 1:][predict], True)
+
+    def inference(self, batch, start=None):
+        from t4r_lab.nn.layers.flow import Masked, positions
+
+        first = batch.lengths - 1 if start is None else start
+        return Masked(batch, None, batch.valid & (positions(batch.ids) >= first[:, None]), batch.ids.new_empty(0), True)
+'''
+SPEC = """
+name: own
+data: {path: PATH, max_length: 8}
+model:
+  masking: {kind: "shopparts:Newest", count: 2}
+  body: {kind: "shopparts:RunningMean", d_model: 8, decay: 0.5}
+train: {epochs: 1, learning_rate: 0.01, patience: null}
+evaluation: {cutoffs: [5]}
+"""
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the module, prepared data and a spec."""
+    folder = tmp_path_factory.mktemp("own")
+    (folder / "shopparts.py").write_text(MODULE)
+    (folder / "spec.yaml").write_text(SPEC.replace("PATH", str(small_data(folder / "data", 120))))
+    return folder
+
+
+def asked(place: Path, program: str, *arguments: str) -> tuple[int, str, str]:
+    """Exit status and outputs of a process that has the module on its path and trusts nothing by itself."""
+    done = subprocess.run(
+        [sys.executable, "-c", program, *arguments],
+        cwd=place,
+        capture_output=True,
+        text=True,
+        env={
+            **{name: value for name, value in os.environ.items() if name != own.VARIABLE},
+            "PYTHONPATH": os.pathsep.join([str(place), *sys.path]),
+            "T4R_LAB_HOME": str(place / "home"),
+        },
+    )
+    return done.returncode, done.stdout, done.stderr
+
+
+CLI = "import sys; from t4r_lab.cli.main import main; sys.exit(main(sys.argv[1:]))"
+USE = """
+import json
+from pathlib import Path
+import torch
+import t4r_lab
+from t4r_lab import jobs
+from t4r_lab.lab.panels.architecture.spec_form import SpecForm
+from t4r_lab.lab.state.draft import Draft
+from t4r_lab.runs.recommend import recommend
+from t4r_lab.runs.script import to_python
+from t4r_lab.spec.space import search_space, searchable
+from t4r_lab.training.assembly import build
+
+refused = ""
+try:
+    t4r_lab.RunSpec.load("spec.yaml")
+except t4r_lab.InputError as error:
+    refused = str(error)
+spec = t4r_lab.RunSpec.load("spec.yaml", trust=["shopparts"])
+import shopparts
+data = t4r_lab.Dataset.open(spec.data.path)
+made = t4r_lab.RunSpec.parse({**spec.to_dict(), "model": {"masking": shopparts.Newest(count=2), "body": shopparts.RunningMean(d_model=8, decay=0.5)}})
+program, built = {}, build(spec, data.schema, data.item_table(), item_counts=data.part("train").item_counts(data.schema.n_items))
+text = to_python(spec, data.schema)
+exec(text.partition("with Console")[0], program)
+form = SpecForm(Draft(spec, data.schema))
+space = search_space(spec, [], {"model.body.decay": None, "model.masking.count": None})
+job = jobs.launch(spec, Path("home").resolve())
+import time
+while job.status().state in jobs.ACTIVE:
+    time.sleep(0.05)
+print(json.dumps({
+    "refused": refused,
+    "same": made == spec,
+    "weights": all(torch.equal(a, b) for a, b in zip(built.state_dict().values(), program["model"].state_dict().values(), strict=True)),
+    "fields": [path in form.fields for path in ("model.body.decay", "model.masking.count")],
+    "kind": form.fields["model.body.kind"].control.value,
+    "range": [[domain.low, domain.high] for domain in space.values()],
+    "set": spec.override({"model.body.decay": 0.25}).model.body.decay,
+    "job": [job.status().state, job.status().error],
+    "imports": [line for line in text.splitlines() if "shopparts" in line],
+}))
+"""
+
+
+def test_from_the_shell_a_part_is_trained_searched_and_used_where_it_is_trusted(place: Path) -> None:
+    status, out, error = asked(place, CLI, "train", "spec.yaml")
+    assert (status, out) == (2, "")
+    assert "model.masking.kind: 'shopparts:Newest' is code of the module 'shopparts', which isn't trusted" in error
+    assert "--trust shopparts" in error
+    status, out, error = asked(place, CLI, "train", "spec.yaml", "--trust", "shopparts", "--json")
+    assert status == 0, error
+    run = json.loads(out)["run_id"]
+    search = ("--search", "model.body.decay", "--search", "model.masking.count", "--trials", "3", "--pruner", "none")
+    status, out, error = asked(place, CLI, "tune", "spec.yaml", *search, "--trust", "shopparts", "--json")
+    assert status == 0, error
+    assert json.loads(out)["trials"] == {"finished": 3}
+    status, out, error = asked(place, CLI, "recommend", run, "--items", "1", "2")
+    assert status == 2 and "which isn't trusted" in error and "Traceback" not in error
+    status, out, error = asked(
+        place, CLI, "recommend", run, "--items", "1", "2", "-k", "3", "--trust", "shopparts", "--json"
+    )
+    assert status == 0, error
+    assert json.loads(out)["rows"] == 3
+
+
+def test_in_python_it_is_shown_written_out_and_run_in_another_process(place: Path) -> None:
+    status, out, error = asked(place, USE)
+    assert status == 0, error
+    found: dict[str, Any] = json.loads(out.splitlines()[-1])
+    assert "which isn't trusted" in found["refused"]
+    assert found["same"] and found["weights"]
+    assert found["fields"] == [True, True]
+    assert found["kind"] == "shopparts:RunningMean"
+    assert found["range"] == [[0.3, 1.0], [1, 5]]
+    assert found["set"] == 0.25
+    assert found["job"] == ["finished", ""]
+    assert found["imports"] == ["from shopparts import Newest, RunningMean"]
