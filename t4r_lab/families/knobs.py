@@ -106,10 +106,15 @@ def _walk_value(path: str, value: Any, annotation: Any, field: Any) -> Iterator[
         yield _leaf(path, value, annotation, field)
 
 
+def _is_part(annotation: Any) -> bool:
+    inner = get_args(annotation)[0] if get_origin(annotation) is Annotated else annotation
+    return isinstance(inner, type) and issubclass(inner, Part)
+
+
 def _leaf(path: str, value: Any, annotation: Any, field: Any) -> Knob:
-    members = [m for m in get_args(annotation) if m is not type(None)]
+    members = [m for m in get_args(annotation) if m is not type(None) and not _is_part(m)]
     optional = type(None) in get_args(annotation)
-    if optional and len(members) == 1:
+    if len(members) == 1 and get_origin(annotation) in (Union, types.UnionType):
         annotation = members[0]
     choices = get_args(annotation) if get_origin(annotation) is Literal else ()
     bounds = {key: getattr(m, key) for m in field.metadata for key in ("ge", "le") if hasattr(m, key)}

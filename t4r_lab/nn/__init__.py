@@ -25,7 +25,13 @@ _HOME = {
     "make_body": "bodies.blocks",
 }
 
-_OWN = {"CustomBody": "bodies.shared.custom", "Masking": "maskings.policy"}
+_OWN = {
+    "CustomBody": "bodies.shared.custom",
+    "ItemLoss": "losses.item_loss",
+    "ItemSampler": "samplers.sampler",
+    "Masking": "maskings.policy",
+    "SampledItemLoss": "losses.item_loss",
+}
 """What a part of one's own derives from, in the folder of families."""
 
 __all__ = [*_HOME, *_OWN, *CONFIGURATIONS]

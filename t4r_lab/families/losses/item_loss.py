@@ -7,8 +7,9 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from t4r_lab.families.knobs import Part, knob
-from t4r_lab.families.samplers.sampler_table import SAMPLERS, SamplerKind, described
+from t4r_lab.families.knobs import knob
+from t4r_lab.families.own import Member
+from t4r_lab.families.samplers.sampler_table import SamplerSpec, described, sampler_of
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -28,7 +29,7 @@ def prior() -> Prior:
     return value
 
 
-class ItemLoss(Part):
+class ItemLoss(Member):
     """What is minimized for the next item."""
 
     if TYPE_CHECKING:
@@ -62,7 +63,7 @@ class SampledItemLoss(ItemLoss):
     negatives: int = knob(
         256, "items drawn for a batch, shared by its cases", low=1, high=65_536, search=(16, 4096), log=True
     )
-    sampler: SamplerKind = knob("uniform", f"how they are drawn: {described()}")
+    sampler: SamplerSpec = knob("uniform", f"how they are drawn: {described()}")
 
     def pair_loss(self, target: Tensor, negatives: Tensor, hit: Tensor, items: int) -> Tensor:
         """One loss a case, (N,), of the target's score (N,) and the negatives' scores (N, K).
@@ -76,9 +77,7 @@ class SampledItemLoss(ItemLoss):
         from t4r_lab.nn.losses.sampled import SampledLoss
 
         pair_loss = partial(self.pair_loss, items=items)
-        return SampledLoss(
-            pair_loss, SAMPLERS[self.sampler].model_validate({}).build, self.negatives, items, self.corrected
-        )
+        return SampledLoss(pair_loss, sampler_of(self.sampler).build, self.negatives, items, self.corrected)
 
     def guess(self, items: int) -> float:
         """The loss where all `items` have the same score."""

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated, Union
 
-from pydantic import Field
+from pydantic import Field, SerializeAsAny
 
 from t4r_lab.families import losses
 from t4r_lab.families.losses.item_loss import ItemLoss
 from t4r_lab.families.members import members
+from t4r_lab.families.own import Table, load, or_own
 
 USUAL = ("cross_entropy", "sampled_softmax", "bce", "gbce", "bpr", "top1", "bpr_max", "top1_max")
-LOSSES: dict[str, type[ItemLoss]] = members(losses, ItemLoss, USUAL)
+LOSSES: Table[type[ItemLoss]] = Table(members(losses, ItemLoss, USUAL), lambda kind: load(kind, ItemLoss))
 """Kind → loss, in the order of choices."""
 
 if TYPE_CHECKING:
     LossSpec = ItemLoss
 else:
-    LossSpec = Annotated[Union[tuple(LOSSES.values())], Field(discriminator="kind")]  # noqa: UP007 (of a tuple)
+    _Ours = Annotated[Union[tuple(LOSSES.values())], Field(discriminator="kind")]  # noqa: UP007 (of a tuple)
+    LossSpec = Annotated[SerializeAsAny[_Ours], or_own(ItemLoss)]

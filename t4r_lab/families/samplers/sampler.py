@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar
 
-from t4r_lab.families.knobs import Part
+from t4r_lab.families.own import Member
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from t4r_lab.nn.losses.sampled import Sampler
 
 
-class ItemSampler(Part):
+class ItemSampler(Member):
     """How the negatives of a sampled loss are drawn, once for a whole batch."""
 
     if TYPE_CHECKING:

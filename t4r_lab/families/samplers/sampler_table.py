@@ -2,19 +2,45 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
+from pydantic import BeforeValidator, SerializeAsAny
+
+from t4r_lab.base.errors import InputError, did_you_mean, shortened
 from t4r_lab.families import samplers
 from t4r_lab.families.members import members
+from t4r_lab.families.own import is_own, load
 from t4r_lab.families.samplers.sampler import ItemSampler
 
 SAMPLERS: dict[str, type[ItemSampler]] = members(samplers, ItemSampler, ("uniform", "log_uniform", "in_batch"))
 """Kind → sampler, in the order of choices."""
 
+
+def _named(given: Any) -> Any:
+    """A word of the table as it is; a class of the user's own, or its name with knobs, as a sampler."""
+    kind = given.get("kind") if isinstance(given, Mapping) else given
+    knobs = {key: value for key, value in given.items() if key != "kind"} if isinstance(given, Mapping) else {}
+    if is_own(kind):
+        return load(kind, ItemSampler).model_validate(knobs)
+    if isinstance(given, Mapping) and kind in SAMPLERS:
+        if knobs:
+            raise InputError(next(iter(knobs)), f"sampler {kind} has no knobs", "leave it out")
+        return kind
+    if isinstance(given, ItemSampler) or (isinstance(kind, str) and kind in SAMPLERS):
+        return given
+    raise InputError("", f"{shortened(given)} is not a choice", did_you_mean(kind, SAMPLERS))
+
+
 if TYPE_CHECKING:
-    SamplerKind = str
+    SamplerSpec = str | ItemSampler
 else:
-    SamplerKind = Literal[tuple(SAMPLERS)]
+    SamplerSpec = Annotated[Literal[tuple(SAMPLERS)] | SerializeAsAny[ItemSampler], BeforeValidator(_named)]
+
+
+def sampler_of(given: SamplerSpec) -> ItemSampler:
+    """The sampler that a word or a part of a spec stands for."""
+    return SAMPLERS[given].model_validate({}) if isinstance(given, str) else given
 
 
 def described() -> str:
