@@ -31,6 +31,7 @@ _OWN = {
     "ItemSampler": "samplers.sampler",
     "Masking": "maskings.policy",
     "SampledItemLoss": "losses.item_loss",
+    "knob": "knobs",
 }
 """What a part of one's own derives from, in the folder of families."""
 

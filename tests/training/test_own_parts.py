@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -12,66 +13,11 @@ from typing import Any
 import pytest
 
 from t4r_lab.families import own
+from tests import ROOT
 from tests.support.small import small_data
 
-MODULE = '''
-"""What a data scientist writes beside her notebook."""
-
-import torch
-
-from t4r_lab.families.knobs import knob
-from t4r_lab.nn import CustomBody, Masking
-
-
-class RunningMean(CustomBody):
-    """The mean of the events so far."""
-
-    decay: float = knob(0.8, "weight of an event beside that of the next", low=0, high=1, search=(0.3, 1))
-
-    def build(self, length):
-        return Block(self.d_model, self.decay)
-
-
-class Block(torch.nn.Module):
-    def __init__(self, width, decay):
-        super().__init__()
-        self.linear, self.decay = torch.nn.Linear(width, width), decay
-
-    def forward(self, hidden):
-        age = torch.arange(hidden.shape[1], device=hidden.device)
-        weights = (self.decay ** (age[:, None] - age).clamp(min=0)).tril()
-        return self.linear(weights / weights.sum(1, keepdim=True) @ hidden)
-
-
-class Newest(Masking):
-    """Causal, on the newest targets of a session alone."""
-
-    attention = "causal"
-    training_extra = 1
-    count: int = knob(3, "targets of a session", low=1, search=(1, 5))
-
-    def training(self, batch):
-        from t4r_lab.nn.layers.flow import Masked, positions
-
-        inputs = batch.without_last()
-        predict = inputs.valid & (positions(inputs.ids) >= inputs.lengths[:, None] - self.count)
-        return Masked(inputs, None, predict, batch.ids[:, 1:][predict], True)
-
-    def inference(self, batch, start=None):
-        from t4r_lab.nn.layers.flow import Masked, positions
-
-        first = batch.lengths - 1 if start is None else start
-        return Masked(batch, None, batch.valid & (positions(batch.ids) >= first[:, None]), batch.ids.new_empty(0), True)
-'''
-SPEC = """
-name: own
-data: {path: PATH, max_length: 8}
-model:
-  masking: {kind: "shopparts:Newest", count: 2}
-  body: {kind: "shopparts:RunningMean", d_model: 8, decay: 0.5}
-train: {epochs: 1, learning_rate: 0.01, patience: null}
-evaluation: {cutoffs: [5]}
-"""
+PAGE = (ROOT / "docs" / "own-parts.md").read_text(encoding="utf-8")
+MODULE, SPEC = (re.search(rf"```{kind}\n(.*?)```", PAGE, re.DOTALL)[1] for kind in ("python", "yaml"))  # type: ignore[index]
 
 
 @pytest.fixture(scope="module")
@@ -79,7 +25,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with the module, prepared data and a spec."""
     folder = tmp_path_factory.mktemp("own")
     (folder / "shopparts.py").write_text(MODULE)
-    (folder / "spec.yaml").write_text(SPEC.replace("PATH", str(small_data(folder / "data", 120))))
+    (folder / "spec.yaml").write_text(SPEC.replace("data/shop", str(small_data(folder / "data", 120))))
     return folder
 
 
@@ -121,12 +67,13 @@ except t4r_lab.InputError as error:
 spec = t4r_lab.RunSpec.load("spec.yaml", trust=["shopparts"])
 import shopparts
 data = t4r_lab.Dataset.open(spec.data.path)
-made = t4r_lab.RunSpec.parse({**spec.to_dict(), "model": {"masking": shopparts.Newest(count=2), "body": shopparts.RunningMean(d_model=8, decay=0.5)}})
+made = t4r_lab.RunSpec.parse({**spec.to_dict(), "model": {"masking": shopparts.Newest(count=2), "body": shopparts.RunningMean(d_model=8, decay=0.5), "heads": [{"kind": "next_item", "loss": shopparts.Hinge(negatives=16, margin=0.5, sampler=shopparts.Power(exponent=0.5))}]}})
 program, built = {}, build(spec, data.schema, data.item_table(), item_counts=data.part("train").item_counts(data.schema.n_items))
 text = to_python(spec, data.schema)
 exec(text.partition("with Console")[0], program)
 form = SpecForm(Draft(spec, data.schema))
-space = search_space(spec, [], {"model.body.decay": None, "model.masking.count": None})
+paths = ["model.body.decay", "model.masking.count", "model.heads.0.loss.margin", "model.heads.0.loss.sampler.exponent"]
+space = search_space(spec, [], dict.fromkeys(paths))
 job = jobs.launch(spec, Path("home").resolve())
 import time
 while job.status().state in jobs.ACTIVE:
@@ -135,7 +82,7 @@ print(json.dumps({
     "refused": refused,
     "same": made == spec,
     "weights": all(torch.equal(a, b) for a, b in zip(built.state_dict().values(), program["model"].state_dict().values(), strict=True)),
-    "fields": [path in form.fields for path in ("model.body.decay", "model.masking.count")],
+    "fields": [path in form.fields for path in paths],
     "kind": form.fields["model.body.kind"].control.value,
     "range": [[domain.low, domain.high] for domain in space.values()],
     "set": spec.override({"model.body.decay": 0.25}).model.body.decay,
@@ -153,7 +100,16 @@ def test_from_the_shell_a_part_is_trained_searched_and_used_where_it_is_trusted(
     status, out, error = asked(place, CLI, "train", "spec.yaml", "--trust", "shopparts", "--json")
     assert status == 0, error
     run = json.loads(out)["run_id"]
-    search = ("--search", "model.body.decay", "--search", "model.masking.count", "--trials", "3", "--pruner", "none")
+    search = (
+        "--search",
+        "model.body.decay",
+        "--search",
+        "model.heads.0.loss.margin",
+        "--trials",
+        "3",
+        "--pruner",
+        "none",
+    )
     status, out, error = asked(place, CLI, "tune", "spec.yaml", *search, "--trust", "shopparts", "--json")
     assert status == 0, error
     assert json.loads(out)["trials"] == {"finished": 3}
@@ -172,9 +128,9 @@ def test_in_python_it_is_shown_written_out_and_run_in_another_process(place: Pat
     found: dict[str, Any] = json.loads(out.splitlines()[-1])
     assert "which isn't trusted" in found["refused"]
     assert found["same"] and found["weights"]
-    assert found["fields"] == [True, True]
+    assert found["fields"] == [True] * 4
     assert found["kind"] == "shopparts:RunningMean"
-    assert found["range"] == [[0.3, 1.0], [1, 5]]
+    assert found["range"] == [[0.3, 1.0], [1, 5], [0.1, 3.0], [0.0, 1.0]]
     assert found["set"] == 0.25
     assert found["job"] == ["finished", ""]
-    assert found["imports"] == ["from shopparts import Newest, RunningMean"]
+    assert found["imports"] == ["from shopparts import Hinge, Newest, Power, RunningMean"]
