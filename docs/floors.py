@@ -1,7 +1,7 @@
 """The floors of the house, and their picture: ``python docs/floors.py`` draws ``docs/images/floors.svg``.
 
 A room is a folder of the package. It may import from rooms on lower floors of its own wing, and from any room of a
-wing that stands lower. `tests/test_layers.py` holds both the imports and the picture to this table.
+wing that stands lower. `tests/project/test_layers.py` holds both the imports and the picture to this table.
 """
 
 from __future__ import annotations
