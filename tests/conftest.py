@@ -26,6 +26,7 @@ def rank(item: pytest.Item) -> int:
     return next((ORDER.index(m.name) for m in item.iter_markers() if m.name in ORDER), ORDER.index(""))
 
 
+@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         shared = [name for name in ONCE if name in getattr(item, "fixturenames", ())]
