@@ -26,7 +26,8 @@ lab: $(READY) ## JupyterLab on the front end
 	$(BIN)/t4r-lab lab
 
 test: $(READY) ## the whole suite, three tests side by side, one of them in the browser
-	$(BIN)/python -m pytest -q -n 3 --dist loadgroup --no-loadscope-reorder
+	$(BIN)/python -m compileall -q -j 2 t4r_lab tests # once, for all the processes that tests start
+	$(BIN)/python -m pytest -q -n 3 --dist loadscope --no-loadscope-reorder
 
 demo: $(READY) ## prepare, train, evaluate, compare, recommend on built-in data, without a browser
 	$(BIN)/t4r-lab demo

@@ -1,12 +1,14 @@
-"""Order and surroundings of the suite: the longest chain first, and no test reads or writes the user's own home."""
+"""Order and surroundings of the suite: fast tests first, what is costly to set up once, and no test reads or writes the user's own home."""
 
 from __future__ import annotations
 
 import os
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
+from xdist.scheduler import LoadScopeScheduling
 
 from t4r_lab.tracking import record_file
 from tests.support.record import made_from_copy
@@ -15,27 +17,47 @@ if "PYTEST_XDIST_WORKER" in os.environ:  # several run side by side, each with a
     os.environ["OMP_NUM_THREADS"] = "1"
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # of the many processes that tests start, the first one compiles
 
-ORDER = ("browser", "", "notebook", "slow")
-"""Markers in the order in which their tests begin, the empty one for those without: those of the browser run one after
-the other on one worker, which takes the longest; the others begin with the fast ones."""
-ONCE = ("two", "used", "mlflow", "guarded", "server", "original", "whole", "world")
-"""Fixtures that take seconds: the tests of a module that need one run on one worker, which makes it once."""
+ORDER = ("", "browser", "slow", "notebook")
+"""Markers in the order in which their tests begin, the empty one for those without."""
+TOGETHER = (
+    "baselines/test_baseline_family",
+    "nn/test_body_family",
+    "nn/test_metric_family",
+    "nn/test_small_families",
+    "project/test_add_pages",
+    "runs/test_analysis",
+    "runs/test_recommender",
+    "runs/test_runner",
+    "tracking/test_mlflow_server",
+    "tracking/test_moved_homes",
+    "training/test_own_parts",
+    "training/test_processes",
+    "tuning/test_tuning_processes",
+)
+"""Modules whose fixtures take seconds: their tests run on one worker, which makes them once."""
 
 
 def rank(item: pytest.Item) -> int:
     return next((ORDER.index(m.name) for m in item.iter_markers() if m.name in ORDER), ORDER.index(""))
 
 
-@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
-        shared = [name for name in ONCE if name in getattr(item, "fixturenames", ())]
         if item.get_closest_marker("browser"):
             item.add_marker(pytest.mark.flaky(reruns=1))  # JupyterLab loses a message now and then: once more, and told
-            item.add_marker(pytest.mark.xdist_group("browser"))
-        elif shared:
-            item.add_marker(pytest.mark.xdist_group(f"{item.path.stem}.{shared[0]}"))
     items.sort(key=rank)
+
+
+class Workers(LoadScopeScheduling):
+    """Each test goes to the next free worker, but those of a module of `TOGETHER` to the same one."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        module = nodeid.partition(".py::")[0].removeprefix("tests/")
+        return module if module in TOGETHER else nodeid
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeScheduling:
+    return Workers(config, log)
 
 
 @pytest.fixture(autouse=True)

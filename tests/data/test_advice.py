@@ -207,8 +207,8 @@ def patterns(module: str) -> list[str]:
     found = []
     for node in ast.walk(tree):
         if isinstance(node, ast.Call) and ast.unparse(node.func) in ("InputError", "NoHeader") and node.args:
-            path, problem, *remedy = (_pattern(argument) for argument in node.args)
-            found.append("; ".join([f"{path}: {problem}" if path else problem, *remedy]))
+            path, problem, remedy = (_pattern(argument) for argument in node.args[:3])
+            found.append(f"{path}: {problem}; {remedy}" if path else f"{problem}; {remedy}")
     return found
 
 

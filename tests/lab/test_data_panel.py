@@ -530,7 +530,7 @@ def test_the_first_data_are_announced_stage_by_stage(tmp_path: Path, monkeypatch
         assert "Opening the data …" in lab.data._message.value and "opening the data …" in lab._header.value
         lab.data.observe(lambda change: seen.append((change["new"], lab.data._message.value)), "doing")
         go.set()
-        until(lambda: lab.data.summary is not None and not lab.data.doing)
+        until(lambda: lab.data.summary is not None and seen[-1:] and seen[-1][0] == "")
         stages = [doing for doing, _ in seen]
         assert stages[0] == "Preparing the built-in data: reading events …" and stages[-1] == ""
         assert any('role="progressbar"' in html for _, html in seen)

@@ -48,6 +48,8 @@ def asked(place: Path, program: str, *arguments: str) -> tuple[int, str, str]:
 CLI = "import sys; from t4r_lab.cli.main import main; sys.exit(main(sys.argv[1:]))"
 USE = """
 import json
+import os
+import time
 from pathlib import Path
 import torch
 import t4r_lab
@@ -75,11 +77,22 @@ form = SpecForm(Draft(spec, data.schema))
 paths = ["model.body.decay", "model.masking.count", "model.heads.0.loss.margin", "model.heads.0.loss.sampler.exponent"]
 space = search_space(spec, [], dict.fromkeys(paths))
 job = jobs.launch(spec, Path("home").resolve())
-import time
 while job.status().state in jobs.ACTIVE:
     time.sleep(0.05)
+run = job.status().run_id
+sessions = {"session_id": [1, 1], "item_id": [str(item) for item in data.items["item"].to_list()[:2]], "timestamp": [1, 2]}
+import polars as pl
+os.environ.pop("T4R_LAB_TRUST")
+distrusted = ""
+try:
+    recommend(run, pl.DataFrame(sessions), 3, home="home")
+except t4r_lab.InputError as error:
+    distrusted = str(error)
+recommended = len(recommend(run, pl.DataFrame(sessions), 3, home="home", trust=["shopparts"]))
 print(json.dumps({
     "refused": refused,
+    "distrusted": distrusted,
+    "recommended": recommended,
     "same": made == spec,
     "weights": all(torch.equal(a, b) for a, b in zip(built.state_dict().values(), program["model"].state_dict().values(), strict=True)),
     "fields": [path in form.fields for path in paths],
@@ -92,37 +105,27 @@ print(json.dumps({
 """
 
 
-def test_from_the_shell_a_part_is_trained_searched_and_used_where_it_is_trusted(place: Path) -> None:
+def test_from_the_shell_a_part_is_searched_and_used_where_it_is_trusted(place: Path) -> None:
     status, out, error = asked(place, CLI, "train", "spec.yaml")
     assert (status, out) == (2, "")
     assert "model.masking.kind: 'shopparts:Newest' is code of the module 'shopparts', which isn't trusted" in error
     assert "--trust shopparts" in error
-    status, out, error = asked(place, CLI, "train", "spec.yaml", "--trust", "shopparts", "--json")
-    assert status == 0, error
-    run = json.loads(out)["run_id"]
     search = (
         "--search",
         "model.body.decay",
         "--search",
         "model.heads.0.loss.margin",
         "--trials",
-        "3",
+        "2",
         "--pruner",
         "none",
     )
     status, out, error = asked(place, CLI, "tune", "spec.yaml", *search, "--trust", "shopparts", "--json")
     assert status == 0, error
-    assert json.loads(out)["trials"] == {"finished": 3}
-    status, out, error = asked(place, CLI, "recommend", run, "--items", "1", "2")
-    assert status == 2 and "which isn't trusted" in error and "Traceback" not in error
-    status, out, error = asked(
-        place, CLI, "recommend", run, "--items", "1", "2", "-k", "3", "--trust", "shopparts", "--json"
-    )
-    assert status == 0, error
-    assert json.loads(out)["rows"] == 3
+    assert json.loads(out)["trials"] == {"finished": 2}
 
 
-def test_in_python_it_is_shown_written_out_and_run_in_another_process(place: Path) -> None:
+def test_in_python_it_is_shown_written_out_run_in_another_process_and_used(place: Path) -> None:
     status, out, error = asked(place, USE)
     assert status == 0, error
     found: dict[str, Any] = json.loads(out.splitlines()[-1])
@@ -134,3 +137,5 @@ def test_in_python_it_is_shown_written_out_and_run_in_another_process(place: Pat
     assert found["set"] == 0.25
     assert found["job"] == ["finished", ""]
     assert found["imports"] == ["from shopparts import Hinge, Newest, Power, RunningMean"]
+    assert "'shopparts:Newest' is code of the module 'shopparts', which isn't trusted" in found["distrusted"]
+    assert found["recommended"] == 3
