@@ -49,16 +49,16 @@ def columns(text: str, source: str) -> list[dict[str, object]]:
     """
     message = _snake(read_json(text, source)) if text.lstrip().startswith("{") else _parse(text, source)
     try:
-        found = [c for feature in message.get("feature", []) if (c := _column(feature, source)) is not None]
+        fields = [c for feature in message.get("feature", []) if (c := _column(feature, source)) is not None]
     except (AttributeError, TypeError, ValueError) as error:
         if isinstance(error, InputError):
             raise
         raise InputError(source, f"a feature holds what none does ({error})", "write the schema again") from None
-    items = [c["source"] for c in found if c["role"] == "item"]
+    items = [c["source"] for c in fields if c["role"] == "item"]
     if len(items) != 1:
         named = " and ".join(map(repr, items)) or "no feature"
         raise InputError(source, f"{named} has the tag item_id", "tag exactly one")
-    return found
+    return fields
 
 
 def _column(feature: Message, source: str) -> dict[str, Any] | None:

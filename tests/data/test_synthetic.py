@@ -20,7 +20,7 @@ def test_the_same_seed_gives_the_same_events() -> None:
 def test_next_items_follow_the_stated_distribution() -> None:
     shop = Generator(n_items=30, n_categories=4)
     last = np.full(200_000, 7)
-    drawn = np.bincount(shop._next(np.random.default_rng(0), last), minlength=30) / len(last)
+    drawn = np.bincount(shop._draw_next(np.random.default_rng(0), last), minlength=30) / len(last)
     stated = shop.next_probability(np.array([7]))[0]
     assert stated.sum() == pytest.approx(1)
     np.testing.assert_allclose(drawn, stated, atol=4 * np.sqrt(0.25 / len(last)))
@@ -30,7 +30,7 @@ def test_no_list_beats_the_bayes_recall_and_the_best_one_reaches_it() -> None:
     shop = Generator(n_items=50, n_categories=5)
     rng = np.random.default_rng(0)
     last = rng.integers(0, 50, 100_000)
-    following = shop._next(rng, last)
+    following = shop._draw_next(rng, last)
     best = np.argsort(-shop.next_probability(np.arange(50)), axis=1)[:, :5]
     reached = (best[last] == following[:, None]).any(1).mean()
     assert reached == pytest.approx(shop.bayes_recall(last, 5), abs=4 * np.sqrt(0.25 / len(last)))

@@ -25,7 +25,7 @@ def read(values: list[Any], asked: str | None = None) -> tuple[str, list[datetim
     """The form of a column, and its times."""
     table = Table(pl.DataFrame({"at": pl.Series(values, strict=False)}))
     form = time_form([table], "at", asked)
-    found = seconds(table, "at", form, "asked" if asked else "found")
+    found = seconds(table, "at", form, "option" if asked else "inferred")
     return form, [datetime.fromtimestamp(second, UTC) for second in found]
 
 

@@ -58,9 +58,9 @@ def _notes(profile: Mapping[str, Any]) -> list[str]:
     """What was left out, and the checks of the split."""
     lines = ["", "left out", *(wrapped(f"  {clean_line(line)}", 4) for line in left_out(profile) or ["nothing"])]
     lines += ["", "checks of the split"]
-    for found in findings(profile):
-        lines += [wrapped(f"  {found.level:<8} {found.words}", 11)]
-        lines += [wrapped(f"{'':11}{found.remedy}", 11)] if found.remedy else []
+    for finding in findings(profile):
+        lines += [wrapped(f"  {finding.level:<8} {finding.words}", 11)]
+        lines += [wrapped(f"{'':11}{finding.remedy}", 11)] if finding.remedy else []
     return lines
 
 

@@ -36,8 +36,8 @@ def encode(feature: Feature, weight: NDArray[np.int64]) -> Encoded:
         return _encode_lists(feature, weight, base)
     if feature.kind == "categorical":
         assert feature.codes is not None and feature.values is not None
-        there = feature.codes != MISSING
-        count = np.bincount(feature.codes[there], weights=weight[there], minlength=len(feature.values))
+        present = feature.codes != MISSING
+        count = np.bincount(feature.codes[present], weights=weight[present], minlength=len(feature.values))
         table, ids = _category_table(feature.values, count, by_value=feature.role == "target")
         return Encoded(
             feature, Column(kind="categorical", size=len(table) + UNKNOWN + 1, **base), ids[feature.codes], table
@@ -67,15 +67,15 @@ def _category_table(
     before true.
     """
     texts = values.cast(pl.String)
-    known = pl.DataFrame({"value": texts, "count": count, "code": np.arange(len(texts))})
-    known = known.filter((pl.col("count") > 0) & (pl.col("value") != ""))
+    categories = pl.DataFrame({"value": texts, "count": count, "code": np.arange(len(texts))})
+    categories = categories.filter((pl.col("count") > 0) & (pl.col("value") != ""))
     if by_value:
-        known = known.sort(pl.col("value").cast(pl.Float64, strict=False), "value")
+        categories = categories.sort(pl.col("value").cast(pl.Float64, strict=False), "value")
     else:
-        known = known.sort("count", "value", descending=[True, False])
+        categories = categories.sort("count", "value", descending=[True, False])
     ids = np.full(len(texts) + 1, UNKNOWN, np.int32)  # the last is that of code -1
-    ids[known["code"].to_numpy()] = np.arange(len(known), dtype=np.int32) + UNKNOWN + 1
-    table = known.select(pl.int_range(UNKNOWN + 1, pl.len() + UNKNOWN + 1, dtype=pl.Int32).alias("id"), "value")
+    ids[categories["code"].to_numpy()] = np.arange(len(categories), dtype=np.int32) + UNKNOWN + 1
+    table = categories.select(pl.int_range(UNKNOWN + 1, pl.len() + UNKNOWN + 1, dtype=pl.Int32).alias("id"), "value")
     return table, ids
 
 
@@ -86,8 +86,8 @@ def _encode_lists(feature: Feature, weight: NDArray[np.int64], base: dict[str, A
     # an item without training events still counts as one, so that its values have ids
     weights = np.maximum(weight, 1)[frame["item"].to_numpy()]
     table, ids = _category_table(values, np.bincount(codes, weights=weights, minlength=len(values)))
-    known = frame.select("item", pl.Series("id", ids[codes])).filter(pl.col("id") > UNKNOWN)
-    grouped = known.group_by("item", maintain_order=True).agg("id")
+    pairs = frame.select("item", pl.Series("id", ids[codes])).filter(pl.col("id") > UNKNOWN)
+    grouped = pairs.group_by("item", maintain_order=True).agg("id")
     every = pl.DataFrame({"item": np.arange(len(feature.lists))})
     stored = every.join(grouped, on="item", how="left", maintain_order="left").select(pl.col("id").fill_null([]))["id"]
     return Encoded(

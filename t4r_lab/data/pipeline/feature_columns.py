@@ -92,32 +92,32 @@ def find_features(
     say what they depend on. Tables of items and users are brought into the order of `item_values` and `group_values`.
     """
     columns, first = Columns(), _first_rows(log, len(item_values))
-    asked = options.title if options.title in table.frame.columns else None
-    title = find(table, asked, "title", (*options.ignore, *options.targets, *roles.names()))
+    title_option = options.title if options.title in table.frame.columns else None
+    title = find(table, title_option, "title", (*options.ignore, *options.targets, *roles.names()))
     if title is not None:
         columns.titles = table.frame[title].gather(first)
     side = {c for t in (items, users) if t is not None for c in t.frame.columns}
     taken = {*roles.names(), title}
-    wanted = [c for c in table.frame.columns if c not in taken]
-    for name in _asked(wanted, options):
+    names = [c for c in table.frame.columns if c not in taken]
+    for name in _selected(names, options):
         if (feature := _feature(name, table, columns, options, "row")) is not None:
             _set_scope(feature, log, first, table, options)
             columns.add(feature)
         elif name in side:
             columns.left_out.pop(name, None)  # the other table says it better
     if users is not None:
-        beside = aligned(users, roles.user, group_values, "user")
-        columns.notes += beside.notes
-        _add_side(columns, beside, "group", options)
+        side_table = aligned(users, roles.user, group_values, "user")
+        columns.notes += side_table.notes
+        _add_side(columns, side_table, "group", options)
     if items is not None:
-        beside = aligned(items, roles.item, item_values, "item")
-        columns.notes += beside.notes
-        title = find(beside, options.title if options.title in beside.frame.columns else None, "title")
+        side_table = aligned(items, roles.item, item_values, "item")
+        columns.notes += side_table.notes
+        title = find(side_table, options.title if options.title in side_table.frame.columns else None, "title")
         if title is not None:
-            texts = beside.frame[title]
+            texts = side_table.frame[title]
             columns.titles = texts.list.join(" ") if isinstance(texts.dtype, pl.List) else texts
-            beside.frame = beside.frame.drop(title)
-        _add_side(columns, beside, "item", options)
+            side_table.frame = side_table.frame.drop(title)
+        _add_side(columns, side_table, "item", options)
     _check_scopes(columns, options, table.where)
     return columns
 
@@ -125,15 +125,15 @@ def find_features(
 def _check_scopes(columns: Columns, options: PrepareOptions, where: str) -> None:
     """What columns were asked to depend on must be possible."""
     features = {f.source: f for f in columns.features}
-    for name, asked in options.scopes.items():
+    for name, scope in options.scopes.items():
         feature = features.get(name)
         if feature is None:
             raise InputError(where, f"column {name!r} is no feature or label", "take it out of --scopes", [name])
-        if feature.role == "target" and asked == "item":
+        if feature.role == "target" and scope == "item":
             raise InputError(
                 where, f"the label column {name!r} can't depend on the item", "use event or session", [name]
             )
-        if feature.scope != asked:  # lists, and columns of other tables
+        if feature.scope != scope:  # lists, and columns of other tables
             why = (
                 "holds lists, which are kept by item" if feature.kind == "multi" else f"comes with its {feature.level}"
             )
@@ -142,10 +142,10 @@ def _check_scopes(columns: Columns, options: PrepareOptions, where: str) -> None
             )
 
 
-def _asked(names: Sequence[str], options: PrepareOptions) -> list[str]:
-    ignored, asked = {*options.ignore}, {*(options.features or ()), *options.targets}
+def _selected(names: Sequence[str], options: PrepareOptions) -> list[str]:
+    ignored, selected = {*options.ignore}, {*(options.features or ()), *options.targets}
     kept = [n for n in names if n not in ignored]
-    return kept if options.features is None else [n for n in kept if n in asked]
+    return kept if options.features is None else [n for n in kept if n in selected]
 
 
 def _first_rows(log: Log, n_items: int) -> NDArray[np.int64]:
@@ -189,8 +189,8 @@ def _last_rows(frame: pl.DataFrame, key: str, role: str, table: Table) -> tuple[
 
 
 def _add_side(columns: Columns, table: Table, level: Level, options: PrepareOptions) -> None:
-    there = {f.source for f in columns.features}
-    for name in _asked([c for c in table.frame.columns if c not in there], options):
+    taken = {f.source for f in columns.features}
+    for name in _selected([c for c in table.frame.columns if c not in taken], options):
         if (feature := _feature(name, table, columns, options, level)) is not None:
             feature.scope = "item" if level == "item" else "session"
             columns.add(feature)
@@ -223,8 +223,8 @@ def _feature(name: str, table: Table, columns: Columns, options: PrepareOptions,
         if values.dtype.is_nested() or isinstance(values.dtype, (pl.Binary, pl.Object)):
             columns.left_out[name] = f"holds {values.dtype}"
             return None
-        own = values if raw.type.kind == "text" else texts(values, raw.type)
-        feature.codes, feature.values = coded or factorize(own)
+        written = values if raw.type.kind == "text" else texts(values, raw.type)
+        feature.codes, feature.values = coded or factorize(written)
         different, rows = len(feature.values), len(values) - values.null_count()
         text = isinstance(values.dtype, pl.String) and different > max(TEXT_SHARE * rows, TEXT_VALUES)
         if text and not named:
@@ -249,12 +249,12 @@ def _numbers(raw: Raw, kind: str, table: Table) -> NDArray[np.float64]:
     """Numbers or seconds with NaN where there is none; a text that is neither one nor a word for that is an error."""
     values, name = raw.values, raw.values.name
     if kind == "timestamp":
-        known = without_words(values) if isinstance(values.dtype, pl.String) else values
-        form = time_form([Table(known.to_frame(), where=table.where)], name, remedy=f"use --kinds {name}=categorical")
-        found, what = to_seconds(known, form), "a time"
+        cleaned = without_words(values) if isinstance(values.dtype, pl.String) else values
+        form = time_form([Table(cleaned.to_frame(), where=table.where)], name, remedy=f"use --kinds {name}=categorical")
+        parsed, what = to_seconds(cleaned, form), "a time"
     else:
-        found, what = numbers(values, raw.type), "a number"
-    broken = unreadable(values, found, raw.type)
+        parsed, what = numbers(values, raw.type), "a number"
+    broken = unreadable(values, parsed, raw.type)
     if broken.any():
         row = int(broken.arg_max() or 0)
         raise InputError(
@@ -264,16 +264,16 @@ def _numbers(raw: Raw, kind: str, table: Table) -> NDArray[np.float64]:
             f"--kinds {shlex.quote(name)}=categorical",
             [name],
         )
-    array = found.fill_null(np.nan).to_numpy()
+    array = parsed.fill_null(np.nan).to_numpy()
     return np.where(np.isinf(array), np.nan, array) if np.isinf(array).any() else array
 
 
 def _set_scope(feature: Feature, log: Log, first: NDArray[np.int64], table: Table, options: PrepareOptions) -> None:
     """What a column of the events depends on, as asked for or found; what depends on the item is then held by item."""
-    asked = options.scopes.get(feature.source)
+    scope = options.scopes.get(feature.source)
     values = _comparable(feature)[log.row]
     if feature.kind == "multi":
-        if asked is None and not constant_by(log.item, values):
+        if scope is None and not constant_by(log.item, values):
             raise InputError(
                 table.where,
                 f"column {feature.source!r} holds lists that differ between events of an item",
@@ -283,18 +283,18 @@ def _set_scope(feature: Feature, log: Log, first: NDArray[np.int64], table: Tabl
             )
         feature.scope = "item"
     else:
-        feature.scope = asked or _found_scope(values, feature.role, log)
+        feature.scope = scope or _infer_scope(values, feature.role, log)
     if feature.scope == "item":
         feature.level = "item"
-        if asked is not None:
-            first = _first_known(feature, log, first)
+        if scope is not None:
+            first = _first_with_value(feature, log, first)
             feature.differing = int((values != _comparable(feature)[first][log.item]).sum())
         feature.take(first)
-    elif feature.scope == "session" and asked is not None:
+    elif feature.scope == "session" and scope is not None:
         feature.differing = int((values != _of_first_event(values, log)).sum())
 
 
-def _found_scope(values: NDArray[Any], role: str, log: Log) -> Scope:
+def _infer_scope(values: NDArray[Any], role: str, log: Log) -> Scope:
     """The session where each has one value, the item where each has one and it comes up again, else the event."""
     if len(log.item) > len(log) and (values == _of_first_event(values, log)).all():
         return "session"
@@ -316,15 +316,15 @@ def _comparable(feature: Feature) -> NDArray[Any]:
     return values
 
 
-def _first_known(feature: Feature, log: Log, first: NDArray[np.int64]) -> NDArray[np.int64]:
+def _first_with_value(feature: Feature, log: Log, first: NDArray[np.int64]) -> NDArray[np.int64]:
     """As `first`, but of the rows that have a value, where an item has one."""
     if feature.lists is not None:
-        known = feature.lists.is_not_null().to_numpy()
+        present = feature.lists.is_not_null().to_numpy()
     elif feature.numbers is not None:
-        known = ~np.isnan(feature.numbers)
+        present = ~np.isnan(feature.numbers)
     else:
-        known = np.not_equal(_comparable(feature), MISSING)
-    there = np.flatnonzero(known[log.row])[::-1]
+        present = np.not_equal(_comparable(feature), MISSING)
+    events = np.flatnonzero(present[log.row])[::-1]
     rows = first.copy()
-    rows[log.item[there]] = log.row[there]
+    rows[log.item[events]] = log.row[events]
     return rows

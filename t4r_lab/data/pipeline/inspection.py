@@ -63,10 +63,16 @@ def inspect(table: Table, options: PrepareOptions) -> tuple[tuple[Reading, ...],
             readings.append(Reading(name, "ignore", note=f"left out: {why}"))
         else:
             role = "label" if name in options.targets else "feature"
-            found = features.get(name)
-            kind = found.kind if found else _kind(name, table, options)
+            feature = features.get(name)
+            kind = feature.kind if feature else _kind(name, table, options)
             readings.append(
-                Reading(name, role, kind, found.scope if found else options.scopes.get(name, ""), _note(found, columns))
+                Reading(
+                    name,
+                    role,
+                    kind,
+                    feature.scope if feature else options.scopes.get(name, ""),
+                    _note(feature, columns),
+                )
             )
     return tuple(readings), refusal
 
@@ -93,7 +99,7 @@ def _as_prepared(table: Table, options: PrepareOptions) -> tuple[dict[str, str],
     time = None
     if roles.time is not None:
         form = time_form([table], roles.time, options.time_format, options.measures_time)
-        time = seconds(table, roles.time, form, "asked" if options.time_format else "found").to_numpy()
+        time = seconds(table, roles.time, form, "option" if options.time_format else "inferred").to_numpy()
     group, group_values = factorize(table.frame[roles.group])
     item, item_values = factorize(table.frame[roles.item])
     gap = None if options.gap_minutes is None else options.gap_minutes * 60
@@ -106,16 +112,16 @@ def _as_prepared(table: Table, options: PrepareOptions) -> tuple[dict[str, str],
 
 def _by_name(table: Table, options: PrepareOptions) -> dict[str, str]:
     """Roles by the options and usual names, where something is wrong with one of them."""
-    asked = {role: name for role in KEYS if (name := getattr(options, role)) in table.frame.columns}
-    taken = {*asked.values(), *options.ignore, *options.targets}
+    roles = {role: name for role in KEYS if (name := getattr(options, role)) in table.frame.columns}
+    taken = {*roles.values(), *options.ignore, *options.targets}
     for role in KEYS:
         try:
-            found = find(table, None, role, taken) if role not in asked else None
+            column = find(table, None, role, taken) if role not in roles else None
         except InputError:  # several could be meant
             continue
-        if found is not None:
-            asked[role] = found
-    return asked
+        if column is not None:
+            roles[role] = column
+    return roles
 
 
 def _kind(name: str, table: Table, options: PrepareOptions) -> str:

@@ -46,7 +46,7 @@ def prepare(
     items: Source | None = None,
     users: Source | None = None,
     on_report: OnReport = silent,
-    may_replace: Callable[[str, str], None] = lambda there, new: None,
+    may_replace: Callable[[str, str], None] = lambda old, new: None,
 ) -> Dataset:
     """Turn raw events into a prepared folder and open it; `t4r_lab.prepare` asks the record first.
 
@@ -110,7 +110,7 @@ def _stages(on_report: OnReport) -> Iterator[None]:
 def _log(raw: Events, options: PrepareOptions) -> tuple[Log, dict[str, int]]:
     """The sessions of all events, and how many events were left out of them by reason."""
     gap = None if options.gap_minutes is None else options.gap_minutes * 60
-    log = find_sessions(raw.group, raw.item, raw.time, raw.own_rows, gap)
+    log = find_sessions(raw.group, raw.item, raw.time, raw.rows_before_test, gap)
     if not options.drop_repeats:
         return log, {}
     repeats = log.repeats()
@@ -224,15 +224,15 @@ def _parts(raw: Events, split: Split, ids: NDArray[np.int32], encoded: Sequence[
     for part in PARTS:
         session, start, stop, target = split.stretches(part)
         flat, offsets = ranges(start, stop)
-        own = names.gather(log.group[session])
+        session_ids = names.gather(log.group[session])
         if log.number is not None:
-            own = own + "#" + pl.Series(log.number[session]).cast(pl.String)
+            session_ids = session_ids + "#" + pl.Series(log.number[session]).cast(pl.String)
         parts[part] = Sessions(
             {name: column[flat] for name, column in values.items()},
             offsets,
             target,
             {name: column[session] for name, column in in_sessions.items()},
-            own.to_numpy(),
+            session_ids.to_numpy(),
         )
     return parts
 

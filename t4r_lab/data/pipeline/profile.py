@@ -87,12 +87,12 @@ def _popularity(count: NDArray[np.integer[Any]]) -> dict[str, Any]:
     ordered = np.sort(count)[::-1].astype(float)
     total, n = max(ordered.sum(), 1.0), len(ordered)
     gini = (n + 1 - 2 * float((np.arange(1, n + 1) * ordered).sum()) / total) / n
-    place = np.unique(np.geomspace(1, n, BINS).astype(int))
+    ranks = np.unique(np.geomspace(1, n, BINS).astype(int))
     return {
         "top_1_percent_share": round(float(ordered[: max(n // 100, 1)].sum() / total), 4),
         "top_10_percent_share": round(float(ordered[: max(n // 10, 1)].sum() / total), 4),
         "gini": round(gini, 4),
-        "curve": [[int(p), int(ordered[p - 1])] for p in place],
+        "curve": [[int(p), int(ordered[p - 1])] for p in ranks],
     }
 
 
@@ -141,12 +141,12 @@ def _feature(column: Column, train: Sessions, items: pl.DataFrame, table: pl.Dat
 
 def _checks(parts: Mapping[str, Sessions], items: pl.DataFrame, split: Split) -> dict[str, Any]:
     """What one should know of the split: shares, and training after the cut, which must be 0."""
-    known = np.concatenate([[False], items["count"].to_numpy() > 0])
+    trained = np.concatenate([[False], items["count"].to_numpy() > 0])
     checks: dict[str, Any] = {}
     for name in ("valid", "test"):
         sessions = parts[name]
         last = sessions.values["item_id"][sessions.offsets[1:] - 1]
-        checks[f"{name}_last_items_without_training"] = round(float((~known[last]).mean()), 4)
+        checks[f"{name}_last_items_without_training"] = round(float((~trained[last]).mean()), 4)
     checks |= _repeats(parts["train"])
     if split.cuts:
         after = parts["train"].values["timestamp"] >= split.cuts["valid"]
@@ -171,19 +171,19 @@ def _repeats(train: Sessions) -> dict[str, float]:
 def _leakage(parts: Mapping[str, Sessions], split: Split) -> dict[str, int]:
     """Counts that must be 0, and how many sessions reach over a cut (they belong to the part in which they end)."""
     log, trained = split.log, split.trained()
-    found = {}
+    counts = {}
     for name in ("valid", "test"):
         _, start, stop, first = split.stretches(name)
         targets, _ = ranges(start + first, stop)
-        found[f"{name}_targets_in_training"] = int(trained[targets].sum())
+        counts[f"{name}_targets_in_training"] = int(trained[targets].sum())
         if name == "test":
             _, start, stop, _ = split.stretches("valid")
             shown = np.zeros(len(log.item), bool)
             shown[ranges(start, stop)[0]] = True
-            found["test_targets_in_validation"] = int(shown[targets].sum())
+            counts["test_targets_in_validation"] = int(shown[targets].sum())
     for name, cut in split.cuts.items():
         times = parts[name].values["timestamp"]
-        found[f"{name}_sessions_begun_before_their_cut"] = int((times[parts[name].offsets[:-1]] < cut).sum())
+        counts[f"{name}_sessions_begun_before_their_cut"] = int((times[parts[name].offsets[:-1]] < cut).sum())
     if split.kind == "given":
-        found["test_sessions_named_as_training_ones"] = int(np.isin(log.group[log.given], log.group[~log.given]).sum())
-    return found
+        counts["test_sessions_named_as_training_ones"] = int(np.isin(log.group[log.given], log.group[~log.given]).sum())
+    return counts

@@ -37,7 +37,7 @@ class Events:
     time: NDArray[np.float64] | None
     time_form: str | None
     """how the times were read, as `times.time_form` says"""
-    own_rows: int
+    rows_before_test: int
     last: NDArray[np.bool_] | None
     """rows of the given test part that alone are to be predicted; None: all"""
 
@@ -46,18 +46,18 @@ def side_tables(events: Any, items: Source | None, users: Source | None) -> tupl
     """Attribute tables, given or standing beside a RecBole file."""
     if isinstance(events, Sequence) and not isinstance(events, str) and len(events) == 1:
         events = events[0]
-    found: list[Table | None] = []
+    tables: list[Table | None] = []
     for source, ending in ((items, ".item"), (users, ".user")):
         if source is None and isinstance(events, (str, Path)) and ".inter" in Path(events).suffixes:
             beside = Path(re.sub(r"\.inter(?=(\.[a-z0-9]+)?$)", ending, str(events)))
             source = beside if beside.is_file() else None
         if source is None:
-            found.append(None)
+            tables.append(None)
         elif isinstance(source, (str, Path)):
-            found.append(read_file(Path(source)))
+            tables.append(read_file(Path(source)))
         else:
-            found.append(Table(to_polars(source, f"{ending[1:]}s"), where=f"{ending[1:]}s"))
-    return found[0], found[1]
+            tables.append(Table(to_polars(source, f"{ending[1:]}s"), where=f"{ending[1:]}s"))
+    return tables[0], tables[1]
 
 
 def read(events: Any, test: Any, options: PrepareOptions, side: Sequence[Table | None]) -> Events:
@@ -94,9 +94,9 @@ def _times(
     if name is None:
         return None, None
     form = time_form(tables, name, options.time_format, options.measures_time)
-    by: By = "asked" if options.time_format else "found"
-    found = [seconds(table, name, form, by).to_numpy() for table in tables]
-    return form, found[0] if len(found) == 1 else np.concatenate(found)
+    by: By = "option" if options.time_format else "inferred"
+    times = [seconds(table, name, form, by).to_numpy() for table in tables]
+    return form, times[0] if len(times) == 1 else np.concatenate(times)
 
 
 def _table(events: Any, options: PrepareOptions, given: bool = False) -> Table:
@@ -115,9 +115,9 @@ def _with_users(table: Table, users: Table, roles: Roles) -> Table:
     """Events with the columns of their users, where sessions have ids of their own."""
     if roles.user is None:
         raise InputError(table.where, f"no user column to join {users.where} by", "name it with --user")
-    there = set(table.frame.columns)
+    columns = set(table.frame.columns)
     side = aligned(users, roles.user, table.frame[roles.user], "user")
-    added = side.frame.select([c for c in side.frame.columns if c not in there])
+    added = side.frame.select([c for c in side.frame.columns if c not in columns])
     raw = table.raw | (side.raw & set(added.columns))
     return replace(
         table,

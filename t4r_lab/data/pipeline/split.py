@@ -26,7 +26,7 @@ class Split:
     """time, given or leave_one_out"""
     cuts: dict[str, float]
     left_out: dict[str, int]
-    came: Log
+    unfiltered: Log
     """all events, before the filters"""
     last: NDArray[np.bool_] | None = None
     """(R,) raw rows that alone are targets in the test part; None: every event is one"""
@@ -90,11 +90,13 @@ def split_sessions(
     if given or options.split == "time":
         kind = "given" if given else "time"
         assert time is not None or given
-        log, cuts = _by_time(log, time, options, given)
+        log, cuts = _split_by_time(log, time, options, given)
         if not (log.part == 0).any():
-            raise InputError("", "the train part is empty; no session ends before the cut", _later("valid", options))
-    came, log = log, _filter(log, options, kind, left_out)
-    split = Split(log, kind, cuts, left_out, came, last)
+            raise InputError(
+                "", "the train part is empty; no session ends before the cut", _remedy_later("valid", options)
+            )
+    unfiltered, log = log, _filter(log, options, kind, left_out)
+    split = Split(log, kind, cuts, left_out, unfiltered, last)
     if last is not None:
         left_out["test_cases_without_their_target"] = int((log.part == 2).sum()) - len(split.stretches("test")[0])
     if not len(log):
@@ -119,16 +121,16 @@ def _remedy(part: str, kind: str, options: PrepareOptions) -> str:
         return "no given test session has two events of items in the training file; check that both have the same ids"
     sooner = {"from": f"an earlier --{part}-from", "days": f"a larger --{part}-days"}
     sooner |= {"share": f"an earlier --{part}-from or a larger --{part}-share"}
-    return f"no session of known items ends after the cut; choose {sooner[_by(part, options)]}"
+    return f"no session of known items ends after the cut; choose {sooner[_cut_option(part, options)]}"
 
 
-def _later(part: str, options: PrepareOptions) -> str:
+def _remedy_later(part: str, options: PrepareOptions) -> str:
     """What to change so that `part` begins later."""
-    word = {"from": "later", "days": "smaller", "share": "smaller"}[_by(part, options)]
-    return f"choose a {word} --{part}-{_by(part, options)}"
+    word = {"from": "later", "days": "smaller", "share": "smaller"}[_cut_option(part, options)]
+    return f"choose a {word} --{part}-{_cut_option(part, options)}"
 
 
-def _by(part: str, options: PrepareOptions) -> str:
+def _cut_option(part: str, options: PrepareOptions) -> str:
     """Which option says where `part` begins."""
     return next((how for how in ("from", "days") if getattr(options, f"{part}_{how}") is not None), "share")
 
@@ -136,17 +138,17 @@ def _by(part: str, options: PrepareOptions) -> str:
 # ── Cuts ────────────────────────────────────────────────────────────────────────────────────────
 
 
-def _by_time(
+def _split_by_time(
     log: Log, time: NDArray[np.float64] | None, options: PrepareOptions, given: bool
 ) -> tuple[Log, dict[str, float]]:
     """Parts by the end of each session. Without times the order of the file stands for them."""
     last = log.row[log.offsets[1:] - 1]
     ends = last.astype(np.float64) if time is None else time[last]
-    own = np.sort(ends[~log.given])
-    test = math.inf if given else _cut("test", options, own)
-    before = own[own < test]
+    sorted_ends = np.sort(ends[~log.given])
+    test = math.inf if given else _cut("test", options, sorted_ends)
+    before = sorted_ends[sorted_ends < test]
     if not len(before):
-        raise InputError("", "the train part is empty; no session ends before the cut", _later("test", options))
+        raise InputError("", "the train part is empty; no session ends before the cut", _remedy_later("test", options))
     valid = _cut("valid", options, before)
     part = np.where(log.given | (ends >= test), 2, np.where(ends >= valid, 1, 0)).astype(np.int8)
     cuts = {"valid": valid} if given else {"valid": valid, "test": test}

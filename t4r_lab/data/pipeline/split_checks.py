@@ -47,55 +47,55 @@ def split_figures(split: Split, time: NDArray[np.float64] | None, user: NDArray[
         figures["sessions"] = {p: _shared(split, ids, p) for p in LATER}
         figures["copies"] = {p: _shared(split, fingerprints(log, time), p) for p in LATER}
         if user is not None:
-            own = user[log.row[log.offsets[:-1]]].astype(np.int64)
-            own = np.where(own == MISSING, -1 - np.arange(len(own)), own)  # one without a name is like no other
-            figures["users"] = {p: _shared(split, own, p) for p in LATER}
+            users = user[log.row[log.offsets[:-1]]].astype(np.int64)
+            users = np.where(users == MISSING, -1 - np.arange(len(users)), users)  # one without a name is like no other
+            figures["users"] = {p: _shared(split, users, p) for p in LATER}
     if time is not None:
         figures["early"] = _early(split, time)
-        figures["repeated"] = [_repeated(split.came, time), len(split.came.item)]
+        figures["repeated"] = [_repeated(split.unfiltered, time), len(split.unfiltered.item)]
     return figures
 
 
 def _shared(split: Split, key: NDArray[Any] | None, part: str) -> Share:
     """Sessions of `part` whose key is one of training's; without a key none can be."""
-    own = split.log.part == PARTS.index(part)
-    found = 0 if key is None else int(np.isin(key[own], key[split.log.part == 0]).sum())
-    return [found, int(own.sum())]
+    in_part = split.log.part == PARTS.index(part)
+    n_shared = 0 if key is None else int(np.isin(key[in_part], key[split.log.part == 0]).sum())
+    return [n_shared, int(in_part.sum())]
 
 
-def _own(split: Split, part: str) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def _part_events(split: Split, part: str) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Events that are this part's alone, flat, and their offsets: with leave-one-out the targets."""
     _, start, stop, first = split.stretches(part)
     return ranges(start + first if split.leave_one_out else start, stop)
 
 
 def _unseen(split: Split) -> dict[str, dict[str, Share]]:
-    whole = replace(split, log=split.came)
-    known = np.zeros(int(split.came.item.max(initial=0)) + 1, bool)
-    known[split.log.item[split.trained()]] = True
-    found = {}
+    whole = replace(split, log=split.unfiltered)
+    trained = np.zeros(int(split.unfiltered.item.max(initial=0)) + 1, bool)
+    trained[split.log.item[split.trained()]] = True
+    figures = {}
     for part in LATER:
-        flat, offsets = _own(whole, part)
-        item = split.came.item[flat]
-        new = ~known[item]
+        flat, offsets = _part_events(whole, part)
+        item = split.unfiltered.item[flat]
+        new = ~trained[item]
         touched = np.add.reduceat(new, offsets[:-1]) > 0 if len(new) else new
-        found[part] = {
+        figures[part] = {
             "events": [int(new.sum()), len(new)],
             "sessions": [int(touched.sum()), len(touched)],
             "items": [len(np.unique(item[new])), len(np.unique(item))],
         }
-    return found
+    return figures
 
 
 def _early(split: Split, time: NDArray[np.float64]) -> dict[str, dict[str, Share]]:
     at = time[split.log.row]
     end = at[split.trained()].max(initial=-np.inf)
-    found = {}
+    figures = {}
     for part in LATER:
         _, start, stop, first = split.stretches(part)
-        events, targets = at[_own(split, part)[0]], at[ranges(start + first, stop)[0]]
-        found[part] = {name: [int((t < end).sum()), len(t)] for name, t in (("events", events), ("targets", targets))}
-    return found
+        events, targets = at[_part_events(split, part)[0]], at[ranges(start + first, stop)[0]]
+        figures[part] = {name: [int((t < end).sum()), len(t)] for name, t in (("events", events), ("targets", targets))}
+    return figures
 
 
 def _repeated(log: Log, time: NDArray[np.float64]) -> int:
@@ -115,8 +115,8 @@ def fingerprints(log: Log, time: NDArray[np.float64] | None) -> NDArray[np.uint6
     64 bits, mixed as SplitMix64 does (Steele et al. 2014): two unlike sessions of ten million agree by chance
     once in 10⁵ data sets.
     """
-    place = np.arange(len(log.item)) - np.repeat(log.offsets[:-1], log.lengths)
-    mixed = _mix(log.item.astype(np.uint64) + (_mix(place.astype(np.uint64))))
+    position = np.arange(len(log.item)) - np.repeat(log.offsets[:-1], log.lengths)
+    mixed = _mix(log.item.astype(np.uint64) + (_mix(position.astype(np.uint64))))
     if time is not None:
         mixed = _mix(mixed ^ time[log.row].view(np.uint64))
     return np.add.reduceat(mixed, log.offsets[:-1])
@@ -147,7 +147,7 @@ def findings(profile: Mapping[str, Any]) -> tuple[Finding, ...]:
     keeps = (options["unseen_items"] or ("keep" if kind == "leave_one_out" else "drop")) == "keep"
     if kind == "given":  # every item of the other file is known
         keeps = keeps or not profile["left_out"].get("unseen_item_events")
-    found = [
+    checks = [
         _sessions(figures, kind),
         _users(figures),
         _unit(profile),
@@ -156,14 +156,14 @@ def findings(profile: Mapping[str, Any]) -> tuple[Finding, ...]:
         _copies(figures),
         _repeats(figures),
     ]
-    return tuple(f for f in found if f is not None)
+    return tuple(f for f in checks if f is not None)
 
 
 def _sessions(figures: Mapping[str, Any], kind: str) -> Finding:
     if kind == "leave_one_out":
         return Finding("ok", "each session is in every part, but its targets in one only, and none is trained on")
     shared = figures["sessions"]
-    if not _any(shared):
+    if not _any_shared(shared):
         return Finding("ok", "no session is in two parts")
     return Finding(
         "warning",
@@ -175,7 +175,7 @@ def _sessions(figures: Mapping[str, Any], kind: str) -> Finding:
 def _users(figures: Mapping[str, Any]) -> Finding | None:
     if (shared := figures.get("users")) is None:
         return None
-    if not _any(shared):
+    if not _any_shared(shared):
         return Finding("ok", "no user of validation or test is in training")
     return Finding(
         "note",
@@ -199,7 +199,7 @@ def _order(figures: Mapping[str, Any], kind: str) -> Finding:
         return Finding("note", "events have no times, so their order was not checked", "name a time column (--time)")
     early = figures["early"]
     events, targets = ({p: early[p][of] for p in LATER} for of in ("events", "targets"))
-    if not _any(events):
+    if not _any_shared(events):
         return Finding("ok", "no event of validation or test lies before the end of training")
     words = f"events before the end of training: {_shares(events)}; of the targets {_shares(targets)}"
     if kind == "leave_one_out":
@@ -211,7 +211,7 @@ def _order(figures: Mapping[str, Any], kind: str) -> Finding:
 
 def _cold(unseen: Mapping[str, Any], keeps: bool) -> Finding:
     events, sessions, items = ({p: unseen[p][of] for p in LATER} for of in ("events", "sessions", "items"))
-    if not _any(events):
+    if not _any_shared(events):
         return Finding("ok", "training holds every item of validation and test")
     remedy = (
         "they count as candidates that no model has trained on; item features help, or training up to a later day"
@@ -230,7 +230,7 @@ def _copies(figures: Mapping[str, Any]) -> Finding | None:
         return None
     timed = figures["timed"]
     same = "items and times" if timed else "items in order"
-    if not _any(copies):
+    if not _any_shared(copies):
         return Finding("ok", f"no session of validation or test has the {same} of a training session")
     return Finding(
         "warning" if timed else "note",
@@ -253,8 +253,8 @@ def _repeats(figures: Mapping[str, Any]) -> Finding | None:
     )
 
 
-def _any(shares: Mapping[str, Share]) -> bool:
-    return any(found for found, _ in shares.values())
+def _any_shared(shares: Mapping[str, Share]) -> bool:
+    return any(count for count, _ in shares.values())
 
 
 def _shares(shares: Mapping[str, Share]) -> str:
@@ -267,8 +267,8 @@ def _share(share: Share) -> str:
     >>> _share([0, 7]), _share([3, 50]), _share([1, 100_000])
     ('0', '3 (6.0 %)', '1 (<0.1 %)')
     """
-    found, of = share
-    if not found:
+    count, of = share
+    if not count:
         return "0"
-    percent = 100 * found / of
-    return f"{found:,} ({f'{percent:.1f}' if percent >= 0.1 else '<0.1'} %)"
+    percent = 100 * count / of
+    return f"{count:,} ({f'{percent:.1f}' if percent >= 0.1 else '<0.1'} %)"

@@ -90,7 +90,7 @@ class Generator:
         start, size = first[self.category], np.diff(first)[self.category]
         inside = size / (size + (self.n_items - size) / 20)
         chosen = np.full((self.n_items, SUCCESSORS), -1)
-        for place in range(SUCCESSORS):
+        for slot in range(SUCCESSORS):
             todo = np.arange(self.n_items)
             while len(todo):  # draws that are there already are drawn again
                 near = start[todo] + rng.integers(0, size[todo])
@@ -98,7 +98,7 @@ class Generator:
                 far += np.where(far >= start[todo], size[todo], 0)
                 draw = order[np.where(rng.random(len(todo)) < inside[todo], near, far)]
                 again = (draw == todo) | (chosen[todo] == draw[:, None]).any(1)
-                chosen[todo[~again], place] = draw[~again]
+                chosen[todo[~again], slot] = draw[~again]
                 todo = todo[again]
         return chosen
 
@@ -111,23 +111,23 @@ class Generator:
 
     # sampling -----------------------------------------------------------------------------------
 
-    def _any(self, rng: np.random.Generator, n: int) -> NDArray[np.int64]:
+    def _draw_item(self, rng: np.random.Generator, n: int) -> NDArray[np.int64]:
         edges = np.cumsum(self.popularity)
         places: NDArray[np.int64] = np.searchsorted(edges, rng.random(n) * edges[-1], side="right")
         return np.minimum(places, self.n_items - 1)
 
-    def _next(self, rng: np.random.Generator, last: NDArray[np.int64]) -> NDArray[np.int64]:
+    def _draw_next(self, rng: np.random.Generator, last: NDArray[np.int64]) -> NDArray[np.int64]:
         """One draw of the next item for each last one."""
         n = len(last)
-        way, found = rng.random(n), self._any(rng, n)
+        branch, item = rng.random(n), self._draw_item(rng, n)
         order, edges, first = self._by_category
         c = self.category[last]
         low, high = edges[first[c]], edges[first[c + 1]]
-        place = np.searchsorted(edges, low + rng.random(n) * (high - low), side="right") - 1
-        within = order[np.clip(place, first[c], first[c + 1] - 1)]
+        position = np.searchsorted(edges, low + rng.random(n) * (high - low), side="right") - 1
+        within = order[np.clip(position, first[c], first[c + 1] - 1)]
         pick = np.searchsorted(np.cumsum(SUCCESSOR_WEIGHTS)[:-1], rng.random(n), side="right")
-        found = np.where(way < self.follow + self.stay, within, found)
-        return np.where(way < self.follow, self.successors[last, pick], found)
+        item = np.where(branch < self.follow + self.stay, within, item)
+        return np.where(branch < self.follow, self.successors[last, pick], item)
 
     def events(self, n_sessions: int) -> pl.DataFrame:
         """``session_id, item_id, timestamp, category, price, purchase``, in the order of time within sessions.
@@ -140,13 +140,13 @@ class Generator:
         length = np.minimum(length, 200)
         order = np.argsort(-length, kind="stable")
         width = length[order]
-        last = self._any(rng, n_sessions)
+        last = self._draw_item(rng, n_sessions)
         offsets = np.concatenate([[0], np.cumsum(length)])
         items = np.empty(offsets[-1], np.int64)
         items[offsets[order]] = last
         for position in range(1, int(length.max(initial=1))):
             active = int(np.searchsorted(-width, -position, side="left"))  # sessions longer than `position` come first
-            last = self._next(rng, last[:active])
+            last = self._draw_next(rng, last[:active])
             items[offsets[order[:active]] + position] = last
         session = np.repeat(np.arange(n_sessions), length)
         begin = np.sort(rng.random(n_sessions)) * self.days * 86_400
@@ -182,8 +182,8 @@ class Generator:
         within = same * self.popularity
         out: NDArray[np.float64] = self.stay * within / within.sum(1, keepdims=True)
         out += (1 - self.follow - self.stay) * self.popularity
-        for place, weight in enumerate(SUCCESSOR_WEIGHTS):
-            out[rows, self.successors[last, place]] += self.follow * weight
+        for slot, weight in enumerate(SUCCESSOR_WEIGHTS):
+            out[rows, self.successors[last, slot]] += self.follow * weight
         return out
 
     @cached_property
@@ -193,8 +193,8 @@ class Generator:
         for _ in range(1000):
             by_category = np.bincount(self.category, weights=share) / mass
             after = (1 - self.follow - self.stay + self.stay * by_category[self.category]) * self.popularity
-            for place, weight in enumerate(SUCCESSOR_WEIGHTS):
-                np.add.at(after, self.successors[:, place], self.follow * weight * share)
+            for slot, weight in enumerate(SUCCESSOR_WEIGHTS):
+                np.add.at(after, self.successors[:, slot], self.follow * weight * share)
             if np.abs(after - share).sum() < 1e-12:
                 break
             share = after

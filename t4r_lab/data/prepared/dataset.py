@@ -94,8 +94,8 @@ class Dataset:
     def _before_test(self) -> Sessions:
         train, valid = self.part("train"), self.part("valid")
         if self.split == "leave_one_out":  # a session's validation row holds its training events too
-            ours, longer = (pl.Series(np.asarray(part.ids), dtype=pl.String) for part in (train, valid))
-            train = train.take(np.flatnonzero(~ours.is_in(longer.implode()).to_numpy()))
+            train_ids, valid_ids = (pl.Series(np.asarray(part.ids), dtype=pl.String) for part in (train, valid))
+            train = train.take(np.flatnonzero(~train_ids.is_in(valid_ids.implode()).to_numpy()))
         return join(train, valid)
 
     # of the vocabulary ----------------------------------------------------------------------------

@@ -102,8 +102,8 @@ def check_target(out: Path) -> None:
         raise InputError(out, f"cannot be written ({error.strerror})", "choose another --out") from None
     if not out.is_dir():
         raise InputError(out, "is a file", "give a new or empty folder as --out")
-    there = _files(out)
-    if not there:
+    files = _files(out)
+    if not files:
         return
     try:
         listed = read_manifest(out).files
@@ -111,14 +111,14 @@ def check_target(out: Path) -> None:
         raise InputError(
             out, "is not empty and holds no prepared data", "give a new or empty folder as --out"
         ) from None
-    foreign = sorted(there - set(listed) - {MANIFEST})
+    foreign = sorted(files - set(listed) - {MANIFEST})
     if foreign:
         raise InputError(out / foreign[0], "is not part of the prepared data it lies in", "move it before replacing")
 
 
 @contextmanager
 def written_whole(
-    out: Path, split: str, may_replace: Callable[[str, str], None] = lambda there, new: None
+    out: Path, split: str, may_replace: Callable[[str, str], None] = lambda old, new: None
 ) -> Iterator[Path]:
     """A folder to write into, which takes the place of `out` at the end of the block.
 
@@ -263,11 +263,11 @@ def check_folder(folder: Path) -> Manifest:
         naming the first file that is missing, foreign, or not as it was written.
     """
     manifest, again = read_manifest(folder), "prepare the data again"
-    listed, there = set(manifest.files), _files(folder) - {MANIFEST}
+    listed, files = set(manifest.files), _files(folder) - {MANIFEST}
     required = {*REQUIRED, *map(part_file, PARTS)}
-    for name in sorted((listed | required) - there):
+    for name in sorted((listed | required) - files):
         raise InputError(folder / name, "is missing", again)
-    for name in sorted(there - listed):
+    for name in sorted(files - listed):
         raise InputError(folder / name, "is not part of the prepared data", "move it elsewhere")
     hold_against(folder, manifest.files, again)
     if _digest(manifest.files) != manifest.digest:
@@ -277,5 +277,5 @@ def check_folder(folder: Path) -> Manifest:
 
 def _files(folder: Path) -> set[str]:
     """Every file below `folder`, relative, with forward slashes; without litter."""
-    found = (p.relative_to(folder) for p in folder.rglob("*") if not p.is_dir())
-    return {p.as_posix() for p in found if not LITTER.intersection(p.parts)}
+    paths = (p.relative_to(folder) for p in folder.rglob("*") if not p.is_dir())
+    return {p.as_posix() for p in paths if not LITTER.intersection(p.parts)}

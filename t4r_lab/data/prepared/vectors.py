@@ -29,7 +29,7 @@ def read_vectors(inputs: InputsSpec, vocabulary: Vocabulary, d_model: int) -> di
     """
     resolved = resolve(inputs, vocabulary.schema, d_model)
     return {
-        name: _read(f"{PATH}.{name}", feature, feature.vectors, name, vocabulary)
+        name: _read_feature(f"{PATH}.{name}", feature, feature.vectors, name, vocabulary)
         for name, feature in resolved.items()
         if feature.vectors is not None
     }
@@ -37,7 +37,7 @@ def read_vectors(inputs: InputsSpec, vocabulary: Vocabulary, d_model: int) -> di
 
 def read_all_vectors(model: ModelSpec, vocabulary: Vocabulary) -> dict[str, Vectors]:
     """As `read_vectors`, of every tower; features of one name must name the same vectors."""
-    found: dict[str, Vectors] = {}
+    by_feature: dict[str, Vectors] = {}
     files: dict[str, VectorsSpec] = {}
     parts: list[ModelSpec | TowerSpec] = [model, *model.towers]
     for number, part in enumerate(parts):
@@ -48,50 +48,50 @@ def read_all_vectors(model: ModelSpec, vocabulary: Vocabulary) -> dict[str, Vect
                     "", f"vectors of {name!r} differ between towers", "give the second feature another name"
                 )
         try:
-            found |= read_vectors(part.inputs, vocabulary, part.body.d_model)
+            by_feature |= read_vectors(part.inputs, vocabulary, part.body.d_model)
         except InputError as error:
             where = f"model.towers.{number - 1}.inputs" if number else "model.inputs"
             raise error.at(where + error.path.removeprefix("model.inputs")) from None
-    return found
+    return by_feature
 
 
-def _read(path: str, feature: Feature, spec: VectorsSpec, name: str, vocabulary: Vocabulary) -> Vectors:
+def _read_feature(path: str, feature: Feature, spec: VectorsSpec, name: str, vocabulary: Vocabulary) -> Vectors:
     of_items = name not in vocabulary.schema or vocabulary.schema[name].role == "item"
     column = vocabulary.schema.item if of_items else vocabulary.schema[name]
     where = f"{path}.vectors.path"
     if not Path(spec.path).is_file():
         raise InputError(where, f"{spec.path}: no such file", "check the path")
     if spec.path.endswith(".npy"):
-        found = _numpy(where, spec.path, column.size)
+        vectors = _read_numpy(where, spec.path, column.size)
     elif spec.path.endswith(".parquet"):
         if of_items:
-            own, ids, look_up = vocabulary.items["item"], vocabulary.items["item_id"], vocabulary.item_ids
+            raw_ids, ids, look_up = vocabulary.items["item"], vocabulary.items["item_id"], vocabulary.item_ids
         else:
             values = vocabulary.values(name)
-            own, ids, look_up = values["value"], values["id"], partial(vocabulary.value_ids, column)
+            raw_ids, ids, look_up = values["value"], values["id"], partial(vocabulary.value_ids, column)
         usual = {column.source, column.name, "item" if of_items else "value"}
-        found = _parquet(where, spec, usual, own, ids, look_up, column.size)
+        vectors = _read_parquet_vectors(where, spec, usual, raw_ids, ids, look_up, column.size)
     else:
         raise InputError(where, f"{spec.path}: unknown ending", "use .parquet or .npy")
-    if not np.isfinite(found).all():
-        row = int(np.argmin(np.isfinite(found).all(1)))
+    if not np.isfinite(vectors).all():
+        row = int(np.argmin(np.isfinite(vectors).all(1)))
         raise InputError(where, f"{spec.path}: the vector of id {row} holds NaN or infinity", "fix the file")
-    if feature.encoding == "embedding" and found.shape[1] != feature.dim:
+    if feature.encoding == "embedding" and vectors.shape[1] != feature.dim:
         raise InputError(
             f"{path}.dim",
-            f"is {feature.dim}, but the vectors of {spec.path} have {found.shape[1]} numbers",
-            f"set dim to {found.shape[1]}",
+            f"is {feature.dim}, but the vectors of {spec.path} have {vectors.shape[1]} numbers",
+            f"set dim to {vectors.shape[1]}",
         )
-    if feature.encoding == "embedding" and len(found) != feature.size:
+    if feature.encoding == "embedding" and len(vectors) != feature.size:
         raise InputError(
             f"{path}.vectors",
-            f"are of {len(found) - 1} ids, but its table {feature.table!r} has {feature.size - 1}",
+            f"are of {len(vectors) - 1} ids, but its table {feature.table!r} has {feature.size - 1}",
             f"give them to the feature with the most ids, or {name} a table of its own",
         )
-    return _normalized(found, spec.normalization)
+    return _normalize(vectors, spec.normalization)
 
 
-def _numpy(where: str, path: str, size: int) -> Vectors:
+def _read_numpy(where: str, path: str, size: int) -> Vectors:
     """A row per id, with or without one for padding."""
     try:
         array = np.load(path, allow_pickle=False)
@@ -108,11 +108,11 @@ def _numpy(where: str, path: str, size: int) -> Vectors:
     return vectors
 
 
-def _parquet(
+def _read_parquet_vectors(
     where: str,
     spec: VectorsSpec,
     usual: set[str],
-    own: pl.Series,
+    raw_ids: pl.Series,
     ids: pl.Series,
     look_up: Callable[[pl.Series], NDArray[np.int32]],
     size: int,
@@ -126,13 +126,13 @@ def _parquet(
     if spec.missing == "refuse" and not has_vector.all():
         raise InputError(
             where,
-            f"{spec.path}: {int((~has_vector).sum()):,} of {len(own):,} have no vector, the first "
-            f"{own.filter(pl.Series(~has_vector))[0]!r}",
+            f"{spec.path}: {int((~has_vector).sum()):,} of {len(raw_ids):,} have no vector, the first "
+            f"{raw_ids.filter(pl.Series(~has_vector))[0]!r}",
             "add them, or set vectors.missing to zero",
         )
-    given = lists.explode().to_numpy().reshape(len(keys), -1)
-    vectors = np.zeros((size, given.shape[1]), np.float32)
-    vectors[ids.to_numpy()[has_vector]] = given[row[has_vector]]
+    table = lists.explode().to_numpy().reshape(len(keys), -1)
+    vectors = np.zeros((size, table.shape[1]), np.float32)
+    vectors[ids.to_numpy()[has_vector]] = table[row[has_vector]]
     return vectors
 
 
@@ -166,12 +166,12 @@ def _keys_and_lists(where: str, path: str, usual: set[str]) -> tuple[pl.Series, 
     return key, vectors
 
 
-def _normalized(vectors: Vectors, how: str) -> Vectors:
+def _normalize(vectors: Vectors, how: str) -> Vectors:
     """Rows that are zero (padding, ids without a vector) stay so."""
-    given = vectors.any(1)
+    nonzero = vectors.any(1)
     if how == "l2":
-        vectors[given] /= np.linalg.norm(vectors[given], axis=1, keepdims=True)
-    elif how == "standardize" and given.any():
-        std = vectors[given].std(0)
-        vectors[given] = (vectors[given] - vectors[given].mean(0)) / np.where(std > 0, std, 1.0)
+        vectors[nonzero] /= np.linalg.norm(vectors[nonzero], axis=1, keepdims=True)
+    elif how == "standardize" and nonzero.any():
+        std = vectors[nonzero].std(0)
+        vectors[nonzero] = (vectors[nonzero] - vectors[nonzero].mean(0)) / np.where(std > 0, std, 1.0)
     return vectors

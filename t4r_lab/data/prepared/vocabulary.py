@@ -76,14 +76,14 @@ class Vocabulary:
 
     def own_ids(self, ids: Sequence[int] | NDArray[Any]) -> list[Any]:
         """The user's own id of each item id."""
-        return [self._own[i - 1] for i in np.asarray(ids)]
+        return [self._raw_ids[i - 1] for i in np.asarray(ids)]
 
     @cached_property
-    def _own(self) -> list[Any]:
+    def _raw_ids(self) -> list[Any]:
         return self.items["item"].to_list()
 
     @cached_property
-    def _own_texts(self) -> pl.Series:
+    def _raw_texts(self) -> pl.Series:
         return self.items["item"].cast(pl.String)
 
     @cached_property
@@ -112,16 +112,16 @@ class Vocabulary:
         InputError
             for a file that can't be read, or whose columns nobody has named.
         """
-        path, kept = Path(path), PrepareOptions.parse(self._made["reading"])
+        path, reading = Path(path), PrepareOptions.parse(self._session_options["reading"])
         try:
             table = read_file(path)
             named = table.text is None or (table.text[1].header and table.frame.width > 1)
         except NoHeader:
             named = False
-            if kept == PLAIN:
+            if reading == PLAIN:
                 names = ",".join(c.source for c in self.schema if c.source)
                 raise InputError(path, "the first line is no header", f"write one above it, such as {names}") from None
-        return table.frame if named or kept == PLAIN else read_file(path, kept).frame
+        return table.frame if named or reading == PLAIN else read_file(path, reading).frame
 
     def encode(self, events: Frame) -> Sessions:
         """New events as sessions, by the user's own column names or the canonical ones; a row may be a whole session.
@@ -142,20 +142,20 @@ class Vocabulary:
     def _encode(self, events: Frame) -> Sessions:
         frame = named_as_trained(to_polars(events, "sessions"), [c.source for c in self.schema if c.source])
         table = Table(frame, where="sessions")
-        there = {*frame.columns}
-        names = {c.name: n for c in self.schema if (n := _found(there, c)) is not None}
+        columns = {*frame.columns}
+        names = {c.name: n for c in self.schema if (n := _column_name(columns, c)) is not None}
         if "item_id" not in names:
-            wanted = self.schema.item.source or "item_id"
-            raise InputError("sessions", f"column {wanted!r} is missing", did_you_mean(wanted, frame.columns))
+            item_name = self.schema.item.source or "item_id"
+            raise InputError("sessions", f"column {item_name!r} is missing", did_you_mean(item_name, frame.columns))
         keys = {role: names.get(f"{role}_id") for role in ("item", "session", "user")}
-        made = PrepareOptions(**keys, gap_minutes=self._made["gap_minutes"])
-        table = unrolled(table, made, given=True)
+        options = PrepareOptions(**keys, gap_minutes=self._session_options["gap_minutes"])
+        table = unrolled(table, options, given=True)
         frame = table.frame
         log, ids = self._sessions(table, names)
-        known = log.item > 0
-        dropped = int((~known).sum())
+        in_vocabulary = log.item > 0
+        dropped = int((~in_vocabulary).sum())
         first = log.row[log.offsets[:-1]]  # a session's attributes are there even if none of its items is known
-        log = log.keep_events(known)
+        log = log.keep_events(in_vocabulary)
         values: dict[str, NDArray[Any]] = {"item_id": log.item}
         context: dict[str, NDArray[Any]] = {}
         unknown: dict[str, int] = {}
@@ -163,7 +163,7 @@ class Vocabulary:
         for column in self.schema.features[1:]:
             if column.scope != "item":
                 name = names.get(column.name)
-                stored, lost = self._encoded(frame[name] if name else nothing, column)
+                stored, lost = self._encode_column(frame[name] if name else nothing, column)
                 if name is not None and lost:
                     unknown[name] = lost
                 if column.scope == "event":
@@ -174,7 +174,7 @@ class Vocabulary:
 
     def _sessions(self, table: Table, names: dict[str, str]) -> tuple[Log, NDArray[Any]]:
         """Events with item ids (0: unknown), in sessions by the order of their first rows, and the sessions' ids."""
-        frame, made = table.frame, self._made
+        frame, settings = table.frame, self._session_options
         session, user = names.get("session_id"), names.get("user_id")
         if session is None and "session_id" in frame.columns:
             session = "session_id"
@@ -183,18 +183,18 @@ class Vocabulary:
         if keys.null_count():
             row = int(keys.is_null().arg_max() or 0)
             raise InputError(table.line(row), f"column {key!r} is empty", "fill it in")
-        group, own = factorize(keys)
+        group, key_values = factorize(keys)
         time = None
         if (at := names.get("timestamp")) is not None:
-            time = seconds(table, at, form_like(table, at, made["time_form"]), "trained").to_numpy()
-        gap = made["gap_minutes"] if session is None and time is not None else None
+            time = seconds(table, at, form_like(table, at, settings["time_form"]), "training").to_numpy()
+        gap = settings["gap_minutes"] if session is None and time is not None else None
         item = self.item_ids(frame[names["item_id"]])
         log = find_sessions(group, item, time, len(frame), None if gap is None else gap * 60)
-        if made["drop_repeats"]:
+        if settings["drop_repeats"]:
             log = log.keep_events(~log.repeats() | (log.item == PADDING))
         order = np.argsort(np.minimum.reduceat(log.row, log.offsets[:-1]), kind="stable") if len(log) else log.group
         log = log.take(order)
-        ids = own.gather(log.group)
+        ids = key_values.gather(log.group)
         if log.number is not None:
             ids = ids + "#" + pl.Series(log.number).cast(pl.String)
         return log, ids.to_numpy()
@@ -205,7 +205,7 @@ class Vocabulary:
         return load_types(self.folder / FOLDER)
 
     @cached_property
-    def _made(self) -> dict[str, Any]:
+    def _session_options(self) -> dict[str, Any]:
         """How sessions were made of events."""
         path = self.folder / FOLDER / SESSIONS
         try:
@@ -214,67 +214,67 @@ class Vocabulary:
             raise InputError(path, "is missing or damaged", REMEDY) from None
         return content
 
-    def item_ids(self, given: pl.Series) -> NDArray[np.int32]:
+    def item_ids(self, values: pl.Series) -> NDArray[np.int32]:
         """Item ids of the user's own, (N,); 0 where unknown."""
         type = self.types[self.schema.item.source]
-        return _look_up(texts(given, type), given, type, self._own_texts, self.items["item_id"], PADDING)
+        return _look_up(texts(values, type), values, type, self._raw_texts, self.items["item_id"], PADDING)
 
-    def value_ids(self, column: Column, given: pl.Series) -> NDArray[np.int32]:
+    def value_ids(self, column: Column, values: pl.Series) -> NDArray[np.int32]:
         """Ids of a category's values, (N,); 1 where unknown or missing."""
-        return self._categories(given, column)[0]
+        return self._categories(values, column)[0]
 
-    def _categories(self, given: pl.Series, column: Column) -> tuple[NDArray[np.int32], int]:
+    def _categories(self, values: pl.Series, column: Column) -> tuple[NDArray[np.int32], int]:
         """Ids of a category's values, (N,), and how many of those that are there are unknown."""
         table = self.values(column.name)
         type = self.types[column.source]
-        read = texts(given, type)
-        ids = _look_up(read, given, type, table["value"], table["id"], UNKNOWN)
-        there = (read.is_not_null() & (read != "")).to_numpy()
-        return ids, int((there & (ids == UNKNOWN)).sum())
+        value_texts = texts(values, type)
+        ids = _look_up(value_texts, values, type, table["value"], table["id"], UNKNOWN)
+        present = (value_texts.is_not_null() & (value_texts != "")).to_numpy()
+        return ids, int((present & (ids == UNKNOWN)).sum())
 
-    def _encoded(self, given: pl.Series, column: Column) -> tuple[NDArray[Any], int]:
+    def _encode_column(self, values: pl.Series, column: Column) -> tuple[NDArray[Any], int]:
         """A feature of new events, (N,), and how many values of a category are unknown.
 
         Where there is no value, unknown (categorical) or the mean (continuous) stands.
         """
         if column.kind == "categorical":
-            return self._categories(given, column)
+            return self._categories(values, column)
         type = self.types[column.source]
-        found = numbers(given, type).fill_null(np.nan).to_numpy()
-        stored = np.where(np.isfinite(found), (found - column.mean) / column.std, 0.0)
+        floats = numbers(values, type).fill_null(np.nan).to_numpy()
+        stored = np.where(np.isfinite(floats), (floats - column.mean) / column.std, 0.0)
         return stored.astype(np.float32), 0
 
 
 def _table(path: Path, *columns: str) -> pl.DataFrame:
     try:
-        found = read_parquet(path)
+        frame = read_parquet(path)
     except (OSError, *REFUSALS):
         raise InputError(path, "is missing or damaged", REMEDY) from None
-    lost = next((name for name in columns if name not in found.columns), None)
+    lost = next((name for name in columns if name not in frame.columns), None)
     if lost is not None:
         raise InputError(path, f"has no column {lost!r}", REMEDY)
-    return found
+    return frame
 
 
 def _look_up(
-    read: pl.Series, given: pl.Series, type: ColumnType, known: pl.Series, ids: pl.Series, default: int
+    texts: pl.Series, values: pl.Series, type: ColumnType, vocabulary: pl.Series, ids: pl.Series, default: int
 ) -> NDArray[np.int32]:
     """The id of each text, (N,): the same for the same value, whatever else is in the table.
 
     A number may have been written with or without a point where training had texts: 7 and 7.0 are one number.
     """
-    found = _ids(read, known, ids, default)
-    if type.kind == "text" and given.dtype.is_numeric():
-        whole = read.str.ends_with(".0")
-        other = pl.select(pl.when(whole).then(read.str.strip_suffix(".0")).otherwise(read + ".0")).to_series()
-        found = np.where(found == default, _ids(other, known, ids, default), found)
-    return found
+    result = _ids(texts, vocabulary, ids, default)
+    if type.kind == "text" and values.dtype.is_numeric():
+        whole = texts.str.ends_with(".0")
+        alternative = pl.select(pl.when(whole).then(texts.str.strip_suffix(".0")).otherwise(texts + ".0")).to_series()
+        result = np.where(result == default, _ids(alternative, vocabulary, ids, default), result)
+    return result
 
 
-def _ids(read: pl.Series, known: pl.Series, ids: pl.Series, default: int) -> NDArray[np.int32]:
-    there = known.is_in(read.unique().implode())  # of all values only these get into a table
-    found = read.replace_strict(known.filter(there), ids.filter(there), default=default, return_dtype=pl.Int32)
-    return found.to_numpy()
+def _ids(texts: pl.Series, vocabulary: pl.Series, ids: pl.Series, default: int) -> NDArray[np.int32]:
+    used = vocabulary.is_in(texts.unique().implode())  # of all values only these get into a table
+    result = texts.replace_strict(vocabulary.filter(used), ids.filter(used), default=default, return_dtype=pl.Int32)
+    return result.to_numpy()
 
 
 def _names(keys: pl.Series) -> pl.Series:
@@ -292,6 +292,6 @@ def _padded(lists: pl.Series) -> NDArray[np.int32]:
     return table
 
 
-def _found(there: Collection[str], column: Column) -> str | None:
+def _column_name(names: Collection[str], column: Column) -> str | None:
     """Which of the names that are `there` a column of the schema has."""
-    return next((n for n in (column.source, column.name) if n and n in there), None)
+    return next((n for n in (column.source, column.name) if n and n in names), None)

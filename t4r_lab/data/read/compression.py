@@ -45,14 +45,14 @@ def is_parquet(path: Path) -> bool:
 @contextmanager
 def opened(path: Path) -> Iterator[IO[bytes]]:
     """The file's bytes, decompressed as they are read."""
-    found = compression(path)
-    if found is None:
+    codec = compression(path)
+    if codec is None:
         with path.open("rb") as file:
             yield file
         return
     import pyarrow as pa
 
-    with pa.input_stream(str(path), compression=found) as stream:
+    with pa.input_stream(str(path), compression=codec) as stream:
         yield io.BufferedReader(stream, 1 << 20)
 
 
@@ -73,11 +73,11 @@ def whole(path: Path) -> Path | bytes:
 
 def damaged(path: Path, error: OSError) -> InputError:
     """The refusal of a file that could not be read to its end."""
-    found = compression(path)
-    if found is not None and error.errno is None:
+    codec = compression(path)
+    if codec is not None and error.errno is None:
         return InputError(
             path,
-            f"its {found} compression is cut off or damaged ({first_line(error)})",
+            f"its {codec} compression is cut off or damaged ({first_line(error)})",
             "fetch or compress the file again",
         )
     words = error.strerror or first_line(error)

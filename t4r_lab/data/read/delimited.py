@@ -102,7 +102,7 @@ def read_lines(path: Path, skip: int = 0) -> pl.DataFrame:
 
 def _named(names: Sequence[str]) -> list[str]:
     """The names, with one for a column that has none, such as the index that pandas writes."""
-    return [name or f"column {place}" for place, name in enumerate(names, start=1)]
+    return [name or f"column {number}" for number, name in enumerate(names, start=1)]
 
 
 def _is_atomic(header: list[str], dialect: Dialect) -> bool:
@@ -133,10 +133,10 @@ def _explain(path: Path, dialect: Dialect, width: int, error: BaseException) -> 
     try:
         for line, row in dialect.records(path):
             if len(row) > width:
-                wanted = f"{where} {width}" if dialect.names is None else f"{width} {where}"
-                return InputError(f"{path}, line {line}", f"{len(row)} fields where {wanted}", "fix that line")
-    except csv.Error as found:
-        problem = found
+                expected = f"{where} {width}" if dialect.names is None else f"{width} {where}"
+                return InputError(f"{path}, line {line}", f"{len(row)} fields where {expected}", "fix that line")
+    except csv.Error as csv_error:
+        problem = csv_error
     return InputError(path, f"cannot be read as a table ({problem})", "fix it or save it as Parquet")
 
 

@@ -22,7 +22,7 @@ SPACES = " "
 WORDS = {"space": SPACES, "spaces": SPACES, "tab": "\t", "\\t": "\t", "comma": ",", "semicolon": ";", "pipe": "|"}
 """Ways to type a separator that a shell or a form would lose."""
 csv.field_size_limit(2**31 - 1)  # names and texts of any length, as polars reads them
-SHORT = 60
+SHOWN_CHARACTERS = 60
 """Characters of a line that a message shows."""
 
 USUAL = {
@@ -67,7 +67,7 @@ FORMS = {
     "x": r".*",
 }
 """Forms of a field, by a letter."""
-KNOWN = (
+PUBLIC_FILES = (
     ("iirt", ("::", "\t"), ("user_id", "item_id", "rating", "timestamp")),  # MovieLens
     ("idix", (",",), ("session_id", "timestamp", "item_id", "category")),  # yoochoose-clicks.dat
     ("idiii", (",",), ("session_id", "timestamp", "item_id", "price", "quantity")),  # yoochoose-buys.dat
@@ -136,10 +136,10 @@ def recognize(path: Path, head: Sequence[str], columns: Sequence[str] = (), sepa
     InputError
         where there is no header and the columns can't be told, or `columns` are not as many as the fields.
     """
-    found = _separator(head) if separator is None else WORDS.get(separator.lower(), separator) or SPACES
-    dialect = Dialect(found, None if {".inter", ".item", ".user"} & {*path.suffixes} else '"')
+    delimiter = _detect_separator(head) if separator is None else WORDS.get(separator.lower(), separator) or SPACES
+    dialect = Dialect(delimiter, None if {".inter", ".item", ".user"} & {*path.suffixes} else '"')
     first, *rest = [dialect.fields(line) for line in head]
-    shown = head[0][:SHORT] + ("…" if len(head[0]) > SHORT else "")
+    shown = head[0][:SHOWN_CHARACTERS] + ("…" if len(head[0]) > SHOWN_CHARACTERS else "")
     if columns:
         if len(columns) != len(first):
             raise InputError(
@@ -147,25 +147,25 @@ def recognize(path: Path, head: Sequence[str], columns: Sequence[str] = (), sepa
                 f"--columns names {len(columns)} columns, but the first line has {len(first)} ({shown})",
                 "name each, or say what stands between them with --separator",
             )
-        return Dialect(found, dialect.quote, tuple(columns), _is_header(first, rest))
+        return Dialect(delimiter, dialect.quote, tuple(columns), _is_header(first, rest))
     if not _is_data(first, rest):
-        note = f"fields separated by {'spaces' if found == SPACES else found}" if not dialect.plain else ""
-        return Dialect(found, dialect.quote, note=note)
-    names = _known([first, *rest], found)
+        note = f"fields separated by {'spaces' if delimiter == SPACES else delimiter}" if not dialect.plain else ""
+        return Dialect(delimiter, dialect.quote, note=note)
+    names = _public_columns([first, *rest], delimiter)
     if names is None:
-        example = f"--columns {','.join(_guess(first))}"
-        whole = found == SPACES and all(field.isdigit() for row in (first, *rest) for field in row)
+        example = f"--columns {','.join(_example_names(first))}"
+        whole = delimiter == SPACES and all(field.isdigit() for row in (first, *rest) for field in row)
         lists = ", or read each line as a user and its items with --layout lines" if whole and len(first) > 2 else ""
         raise NoHeader(
             path,
             f"the first line looks like data ({shown})",
             f"name its {len(first)} columns, for example with {example}{lists}",
         )
-    shown = (" " if found in (SPACES, "\t") else found).join(names)
-    return Dialect(found, dialect.quote, names, False, f"no header: columns taken as {shown}")
+    shown = (" " if delimiter in (SPACES, "\t") else delimiter).join(names)
+    return Dialect(delimiter, dialect.quote, names, False, f"no header: columns taken as {shown}")
 
 
-def _separator(lines: Sequence[str]) -> str:
+def _detect_separator(lines: Sequence[str]) -> str:
     """What stands between the fields, by the first lines."""
     first = lines[0]
     if "::" in first and len({line.count("::") for line in lines}) == 1:
@@ -202,8 +202,8 @@ def _is_data(first: Sequence[str], rest: Sequence[Sequence[str]]) -> bool:
     """
     below = [[row[i] for row in rest if i < len(row) and row[i].strip()] for i in range(len(first))]
     values = sum(is_value(field) and all(map(is_value, column)) for field, column in zip(first, below, strict=True))
-    there = sum(bool(field.strip()) for field in first)
-    if not values or 2 * values < there or _has_usual(first):
+    filled = sum(bool(field.strip()) for field in first)
+    if not values or 2 * values < filled or _has_usual(first):
         return False
     counting = [field for field in first if field]
     return not ((not first[0] or len(first) > 2) and counting == [str(i) for i in range(len(counting))])
@@ -217,9 +217,9 @@ def _is_header(first: Sequence[str], rest: Sequence[Sequence[str]]) -> bool:
     return not any(map(is_value, first)) and any(column and all(map(is_value, column)) for column in below)
 
 
-def _known(rows: Sequence[Sequence[str]], separator: str) -> tuple[str, ...] | None:
+def _public_columns(rows: Sequence[Sequence[str]], separator: str) -> tuple[str, ...] | None:
     """The columns of a public file, if every row has its forms."""
-    for forms, separators, names in KNOWN:
+    for forms, separators, names in PUBLIC_FILES:
         if separator in separators and all(_fits(row, forms) for row in rows):
             return names
     return None
@@ -229,7 +229,7 @@ def _fits(row: Sequence[str], forms: str) -> bool:
     return len(row) == len(forms) and all(re.fullmatch(FORMS[f], v) for f, v in zip(forms, row, strict=True))
 
 
-def _guess(first: Sequence[str]) -> list[str]:
+def _example_names(first: Sequence[str]) -> list[str]:
     """Names as an example: the time where one stands, user and item before all else."""
     names, ids = [], ["user_id", "item_id"]
     for number, field in enumerate(first, start=1):

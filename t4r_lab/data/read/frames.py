@@ -111,8 +111,8 @@ def _is_long(values: pd.Series) -> bool:
 
     if infer_dtype(values, skipna=True) != "integer":
         return False
-    there = values.dropna()
-    return bool(there.min() < -(2**63) or there.max() >= 2**63)
+    present = values.dropna()
+    return bool(present.min() < -(2**63) or present.max() >= 2**63)
 
 
 def _in_known_zones(frame: pd.DataFrame) -> pd.DataFrame:
@@ -139,11 +139,11 @@ def spread(frame: pl.DataFrame) -> pl.DataFrame:
             continue
         if isinstance(dtype, pl.Array):
             frame = frame.with_columns(pl.col(name).arr.to_list())
-        others = {*frame.columns} - {name}
-        fields = {f.name: f.name if f.name not in others else f"{name}.{f.name}" for f in inner.fields}
+        other_names = {*frame.columns} - {name}
+        fields = {f.name: f.name if f.name not in other_names else f"{name}.{f.name}" for f in inner.fields}
         frame = frame.select(
             pl.exclude(name),
-            *(pl.col(name).list.eval(pl.element().struct.field(f)).alias(own) for f, own in fields.items()),
+            *(pl.col(name).list.eval(pl.element().struct.field(f)).alias(column) for f, column in fields.items()),
         )
     return frame
 
@@ -163,9 +163,9 @@ def read_parquet(path: str | Path) -> pl.DataFrame:
     for i in moved:
         field = schema.field(i)
         schema = schema.set(i, field.with_type(pa.timestamp(field.type.unit, "UTC")))
-    found = pl.from_arrow(pq.ParquetFile(path).read().cast(schema))
-    assert isinstance(found, pl.DataFrame)
-    return found
+    frame = pl.from_arrow(pq.ParquetFile(path).read().cast(schema))
+    assert isinstance(frame, pl.DataFrame)
+    return frame
 
 
 def _is_zone(zone: object) -> bool:

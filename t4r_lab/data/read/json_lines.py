@@ -66,14 +66,14 @@ def _explain(path: Path, is_list: bool, error: BaseException) -> InputError:
                     content = read_json(line.strip(), f"{path}, line {number}")
                 except InputError as refusal:
                     return refusal
-                if (word := _no_json(content)) is not None:
+                if (word := _non_finite(content)) is not None:
                     return InputError(
                         f"{path}, line {number}", f"{word} is no JSON", "write null where a value is missing"
                     )
                 if not isinstance(content, dict):
                     return InputError(f"{path}, line {number}", "is no JSON object", "write each line as {…}")
                 for key, value in content.items():
-                    form = _form(value)
+                    form = _json_type(value)
                     if form and forms.setdefault(key, form) != form:
                         return InputError(
                             f"{path}, line {number}",
@@ -83,15 +83,15 @@ def _explain(path: Path, is_list: bool, error: BaseException) -> InputError:
     return InputError(path, f"cannot be read as JSON ({problem})", "write an object a line, each with the same fields")
 
 
-def _no_json(content: object) -> str | None:
+def _non_finite(content: object) -> str | None:
     """NaN or an infinity somewhere in it, which Python writes and reads, and nothing else does."""
     if isinstance(content, float):
         return None if math.isfinite(content) else json.dumps(content)
     inner = content.values() if isinstance(content, dict) else content if isinstance(content, list) else ()
-    return next((word for value in inner if (word := _no_json(value)) is not None), None)
+    return next((word for value in inner if (word := _non_finite(value)) is not None), None)
 
 
-def _form(value: object) -> str:
+def _json_type(value: object) -> str:
     """What a value is, where unlike ones don't go together."""
     if isinstance(value, dict):
         return "an object"

@@ -35,15 +35,15 @@ class Table:
     """the files it was put together from"""
     notes: tuple[str, ...] = ()
     """how it was read, where that was recognized and not asked for"""
-    came: tuple[Table, NDArray[np.integer[Any]]] | None = None
+    origin: tuple[Table, NDArray[np.integer[Any]]] | None = None
     """the table whose rows became several of this one, and the row of each"""
     last: NDArray[np.bool_] | None = None
     """rows that alone are to be predicted, where a row of the file is a history with its target"""
 
     def line(self, row: int) -> str:
         """Row number `row`, from 0, as a person finds it."""
-        if self.came is not None:
-            return self.came[0].line(int(self.came[1][row]))
+        if self.origin is not None:
+            return self.origin[0].line(int(self.origin[1][row]))
         for piece in self.pieces:
             if row < len(piece.frame):
                 return piece.line(row)

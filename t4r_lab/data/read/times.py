@@ -26,7 +26,7 @@ UNITS = {
     "days": 86_400.0,
 }
 """Seconds of each unit of numbers that count from 1970."""
-FOUND = ("seconds", "milliseconds", "microseconds", "nanoseconds")
+INFERRED_UNITS = ("seconds", "milliseconds", "microseconds", "nanoseconds")
 """Units that are told by the size of the numbers: what is within those years in one is outside in all others."""
 COMPACT = {8: "%Y%m%d", 12: "%Y%m%d%H%M", 14: "%Y%m%d%H%M%S"}
 """Dates written as one whole number, by its digits. As parts of a second since 1970 none is within those years."""
@@ -52,14 +52,15 @@ SLASHED = r"^(\d{1,2})[/.-](\d{1,2})[/.-](\d{4})(?:\D|$)"
 """A date whose year comes last: the day may be first, or the month."""
 WRITE_SECONDS = "give seconds since 1970"
 """What to do with times of new sessions, which no option reads in another way."""
-By = Literal["found", "asked", "trained"]
+By = Literal["inferred", "option", "training"]
+"""What decided the form of the times: the values themselves, the user, or the training data."""
 ISO = r"^\d{4}\D|^\d{8}[T ]"
 MORE_TEXTS = ("%Y-%m-%d %I:%M:%S %p", "%Y-%m-%d %I:%M %p", "%Y-%m-%d %H:%M:%S%.f %z", "%Y-%m-%d %H:%M %z")
 """Forms that polars doesn't find by itself."""
 
 
 def time_form(
-    tables: Sequence[Table], name: str, asked: str | None = None, measured: Collection[str] = (), remedy: str = ""
+    tables: Sequence[Table], name: str, chosen: str | None = None, measured: Collection[str] = (), remedy: str = ""
 ) -> str:
     """How the times of a column are read in all `tables`: as `asked`, else by all its values together.
 
@@ -80,8 +81,8 @@ def time_form(
     """
     for table in tables:
         _check_type(table, name, remedy)
-    if asked is not None:
-        return asked
+    if chosen is not None:
+        return chosen
     where, columns = tables[0].where, [_plain(table.frame[name]) for table in tables]
     texts = [c for c in columns if isinstance(c.dtype, pl.String)]
     numbers = [c for c in columns if c.dtype.is_numeric()]
@@ -125,12 +126,12 @@ def form_like(table: Table, name: str, trained: str | None) -> str:
     return trained
 
 
-def seconds(table: Table, name: str, form: str, by: By = "found") -> pl.Series:
+def seconds(table: Table, name: str, form: str, by: By = "inferred") -> pl.Series:
     """A time column as seconds since 1970, float64, there on every row.
 
     Parameters
     ----------
-    by: who says the form. Where it was only found, implausible years are refused.
+    by: what decided the form. If it was inferred, implausible years are refused.
 
     Raises
     ------
@@ -143,8 +144,10 @@ def seconds(table: Table, name: str, form: str, by: By = "found") -> pl.Series:
     bad = values.is_null() | ~values.is_finite()
     if bad.any():
         row = int(_exceptions(raw, bad).arg_max() or 0)
-        problem = "is missing" if _plain(raw)[row] is None else f"{_short(raw[row])} {_no_time(raw[row], form, by)}"
-        more = ", or say how to read it with --time-format" if by == "found" else ""
+        problem = (
+            "is missing" if _plain(raw)[row] is None else f"{_short(raw[row])} {_time_problem(raw[row], form, by)}"
+        )
+        more = ", or say how to read it with --time-format" if by == "inferred" else ""
         raise InputError(
             table.line(row), f"{name} {problem}", f"use seconds, or dates such as 2026-01-31 12:00{more}", [name]
         )
@@ -152,7 +155,7 @@ def seconds(table: Table, name: str, form: str, by: By = "found") -> pl.Series:
         row = int((values < 0).arg_max() or 0)
         raise InputError(table.line(row), f"{name} {_short(raw[row])} is negative", "times count from 1970", [name])
     outside = (values < EARLIEST) | (values >= LATEST)
-    if by == "found" and form != "order" and outside.any():
+    if by == "inferred" and form != "order" and outside.any():
         row = int(outside.arg_max() or 0)
         raise InputError(
             table.line(row),
@@ -171,19 +174,19 @@ def _exceptions(raw: pl.Series, bad: pl.Series) -> pl.Series:
     return words if words.any() and 2 * words.sum() < len(raw) else bad
 
 
-def _no_time(value: object, form: str, by: By) -> str:
+def _time_problem(value: object, form: str, by: By) -> str:
     """What is wrong with a value that can't be read."""
-    if by == "found" and form == "dates" and re.fullmatch(r"[\d.]+", str(value).strip()):
+    if by == "inferred" and form == "dates" and re.fullmatch(r"[\d.]+", str(value).strip()):
         return "is a number, while others in the column are dates"
-    return f"is not a time{_like(form, by)}"
+    return f"is not a time{_form_words(form, by)}"
 
 
-def _like(form: str, by: By) -> str:
+def _form_words(form: str, by: By) -> str:
     """Why a value should be of a form, where that form isn't a matter of course."""
-    if by == "asked":
+    if by == "option":
         return f" as --time-format {form} has it"
     shown = "%" in form or form in ("day-first", "month-first")
-    return f" as {'the others' if by == 'found' else 'those of training'} are ({form})" if shown else ""
+    return f" as {'the others' if by == 'inferred' else 'those of training'} are ({form})" if shown else ""
 
 
 def to_seconds(raw: pl.Series, form: str) -> pl.Series:
@@ -236,7 +239,7 @@ def _check_type(table: Table, name: str, remedy: str = "") -> None:
         pl.Time: "times of day without a date",
         pl.List: "lists that aren't all as long as those of the items",
     }
-    held = next((said for kind, said in words.items() if isinstance(dtype, kind)), str(dtype))
+    held = next((phrase for kind, phrase in words.items() if isinstance(dtype, kind)), str(dtype))
     remedy = remedy or "use seconds, or dates such as 2026-01-31 12:00"
     raise InputError(table.where, f"{name} is not a time: it holds {held}", remedy, [name])
 
@@ -255,7 +258,7 @@ def _number_form(where: str, name: str, values: pl.Series, remedy: str) -> str:
     compact = COMPACT.get(len(f"{middle:.0f}")) if whole else None
     if compact is not None and _plausible(to_seconds(chosen, compact)):
         return compact
-    form = next((unit for unit in FOUND if _plausible(to_seconds(chosen, unit))), None)
+    form = next((unit for unit in INFERRED_UNITS if _plausible(to_seconds(chosen, unit))), None)
     if form is None and not whole and _plausible(to_seconds(chosen, "spreadsheet")):
         form = "spreadsheet"
     meant = [s for s in SUSPECTS if (whole or "%" not in s) and s != form and _fits(values, s)]
@@ -264,12 +267,12 @@ def _number_form(where: str, name: str, values: pl.Series, remedy: str) -> str:
     if form is None and not meant and low < NEAR_ZERO and high < EARLIEST:
         return "order"
     year = _year(middle)
-    said = "would be a day in 1970" if year == "1970" else f"would be in the year {year}"
+    year_words = "would be a day in 1970" if year == "1970" else f"would be in the year {year}"
     forms = " or ".join(dict.fromkeys([*meant, "seconds"]))
-    read = f"{name}, for example {_short(middle)}, {said} as seconds since 1970"
-    other = f", and in {_year(to_seconds(chosen, meant[0])[0])} as {meant[0]}" if meant else ""
+    problem = f"{name}, for example {_short(middle)}, {year_words} as seconds since 1970"
+    alternative = f", and in {_year(to_seconds(chosen, meant[0])[0])} as {meant[0]}" if meant else ""
     remedy = remedy or f"say --time-format {forms}, or order if only their order counts"
-    raise InputError(where, f"{read}{other}", f"write dates such as 2026-01-31, or {remedy}", [name])
+    raise InputError(where, f"{problem}{alternative}", f"write dates such as 2026-01-31, or {remedy}", [name])
 
 
 def _fits(values: pl.Series, form: str) -> bool:
@@ -330,19 +333,19 @@ def _by_text(texts: pl.Series, form: str) -> pl.Series:
         turned = "$3-$2-$1" if form == "day-first" else "$3-$1-$2"
         texts = texts.str.replace(SLASHED.removesuffix(r"(?:\D|$)"), turned).str.replace(r"^(\S+),\s+", "$1 ")
     texts = texts.set(~texts.str.contains(ISO), None)
-    found = pl.Series(texts.name, [None], dtype=pl.Float64).new_from_index(0, len(texts))
+    times = pl.Series(texts.name, [None], dtype=pl.Float64).new_from_index(0, len(texts))
     for _ in range(8):
-        left = found.is_null() & texts.is_not_null()
-        if not left.any():
+        unread = times.is_null() & texts.is_not_null()
+        if not unread.any():
             break
         for format in (None, *MORE_TEXTS):
-            read = _by_format(texts.filter(left), format)
+            read = _by_format(texts.filter(unread), format)
             if read.null_count() < len(read):
                 break
         else:
             break
-        found = found.scatter(left.arg_true(), read)
-    return found
+        times = times.scatter(unread.arg_true(), read)
+    return times
 
 
 def _by_format(texts: pl.Series, format: str | None) -> pl.Series:

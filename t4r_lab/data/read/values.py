@@ -94,10 +94,10 @@ def exact_integers(raw: pl.Series) -> pl.Series | None:
     ([7, -12, None], None)
     """
     for part in (raw.head(1000), raw):  # most columns that aren't are told by the beginning
-        found = part.cast(pl.Int64, strict=False)
-        if found.null_count() > part.null_count() or part.str.contains(r"^(?:0.|\+|-0)").any():
+        integers = part.cast(pl.Int64, strict=False)
+        if integers.null_count() > part.null_count() or part.str.contains(r"^(?:0.|\+|-0)").any():
             return None
-    return found if len(raw) > raw.null_count() else None
+    return integers if len(raw) > raw.null_count() else None
 
 
 def settled(frame: pl.DataFrame, raw: Collection[str], missing: Collection[str] = ()) -> pl.DataFrame:
@@ -135,35 +135,35 @@ def decide(raw: pl.Series, missing: Collection[str] = ()) -> tuple[ColumnType, O
     >>> decide(pl.Series(["1.5"] * 18 + ["free", "free"]))
     (ColumnType(kind='text', missing=(), truth=('false', 'true')), (('free', 2),))
     """
-    given, there = tuple(sorted(missing)), len(raw) - raw.null_count()
-    text, finite = ColumnType("text", given), _is_number(raw)
+    missing_words, n_present = tuple(sorted(missing)), len(raw) - raw.null_count()
+    text, finite = ColumnType("text", missing_words), _is_number(raw)
     plain, rest = raw, raw.filter(~finite).drop_nulls()
-    if there - len(rest) < NEARLY_ALL * there and len(_no_numbers(rest.head(1000))):
-        type = _truth(raw, given) if len(rest) == there else text
-        return type, _counts(_no_numbers(rest)) if type.kind == "text" and _adorned(rest) else ()
+    if n_present - len(rest) < NEARLY_ALL * n_present and len(_non_numbers(rest.head(1000))):
+        type = _boolean_or_text(raw, missing_words) if len(rest) == n_present else text
+        return type, _counts(_non_numbers(rest)) if type.kind == "text" and _adorned(rest) else ()
     if len(rest):
         stripped = rest.str.strip_chars()
-        plain, rest = raw.filter(finite).append(stripped.filter(_is_number(stripped))), _no_numbers(rest)
-    if len(plain) - plain.null_count() < SOME * there or not there:
+        plain, rest = raw.filter(finite).append(stripped.filter(_is_number(stripped))), _non_numbers(rest)
+    if len(plain) - plain.null_count() < SOME * n_present or not n_present:
         return text, ()
     names = _counts(rest)
     if not names:
         if exact_integers(plain) is not None:
-            return ColumnType("integer", given), ()
+            return ColumnType("integer", missing_words), ()
         names = _counts(plain.filter(plain.str.contains(r"^[+-]?0\d")))
         if not names and not _any_decimal(plain):
             names = _counts(plain.filter(plain.cast(pl.Int64, strict=False).is_null()))
         if not names:
-            return ColumnType("number", given), ()
-    numeric = there - sum(n for _, n in names)
-    return text, names if numeric >= NEARLY_ALL * there else ()
+            return ColumnType("number", missing_words), ()
+    numeric = n_present - sum(n for _, n in names)
+    return text, names if numeric >= NEARLY_ALL * n_present else ()
 
 
 def _is_number(texts: pl.Series) -> pl.Series:
     return texts.cast(pl.Float64, strict=False).is_finite().fill_null(False)
 
 
-def _no_numbers(texts: pl.Series) -> pl.Series:
+def _non_numbers(texts: pl.Series) -> pl.Series:
     """Those that are neither numbers nor words for a missing one."""
     texts = texts.str.strip_chars()
     return texts.filter(~_is_number(texts) & ~_is_word(texts))
@@ -171,7 +171,7 @@ def _no_numbers(texts: pl.Series) -> pl.Series:
 
 def _adorned(rest: pl.Series) -> bool:
     """Whether all that are no numbers are some to a person's eye."""
-    return all(_no_numbers(part).str.contains(ADORNED).all() for part in (rest.head(1000), rest))
+    return all(_non_numbers(part).str.contains(ADORNED).all() for part in (rest.head(1000), rest))
 
 
 def _any_decimal(plain: pl.Series) -> bool:
@@ -194,13 +194,13 @@ def _counts(values: pl.Series) -> Odd:
     return tuple(counted.sort("rows", "value", descending=[True, False]).iter_rows())
 
 
-def _truth(raw: pl.Series, given: tuple[str, ...]) -> ColumnType:
+def _boolean_or_text(raw: pl.Series, missing_words: tuple[str, ...]) -> ColumnType:
     if int(raw.str.len_bytes().max() or 0) <= max(map(len, TRUTH[0])):  # type: ignore[arg-type]
-        found = set(raw.drop_nulls().unique().str.strip_chars().to_list())
+        values = set(raw.drop_nulls().unique().str.strip_chars().to_list())
         for words in TRUTH:
-            if found and found <= set(words):
-                return ColumnType("boolean", given, words)
-    return ColumnType("text", given)
+            if values and values <= set(words):
+                return ColumnType("boolean", missing_words, words)
+    return ColumnType("text", missing_words)
 
 
 def type_of(values: pl.Series, missing: Collection[str] = ()) -> ColumnType:
@@ -255,14 +255,14 @@ def numbers(values: pl.Series, type: ColumnType) -> pl.Series:
         return values.cast(pl.Int64) / 1e9
     elif not (values.dtype.is_numeric() or values.dtype in (pl.Boolean, pl.Null)):
         return pl.Series(values.name, [None], dtype=pl.Float64).new_from_index(0, len(values))
-    found = values.cast(pl.Float64, strict=False)
-    return found.set(~found.is_finite().fill_null(True), None)
+    floats = values.cast(pl.Float64, strict=False)
+    return floats.set(~floats.is_finite().fill_null(True), None)
 
 
-def unreadable(values: pl.Series, found: pl.Series, type: ColumnType) -> pl.Series:
+def unreadable(values: pl.Series, parsed: pl.Series, type: ColumnType) -> pl.Series:
     """True where `found` is null though the value is there, and neither a number nor a word for a missing one."""
     values = without(values, type.missing)
-    lost = found.is_null() & values.is_not_null()
+    lost = parsed.is_null() & values.is_not_null()
     if values.dtype.is_float():
         return lost & values.is_finite()
     if isinstance(values.dtype, (pl.String, pl.Categorical, pl.Enum)) and lost.any():
@@ -286,12 +286,14 @@ def texts(values: pl.Series, type: ColumnType) -> pl.Series:
     if isinstance(values.dtype, (pl.Categorical, pl.Enum)):
         values = values.cast(pl.String)
     if values.dtype.is_float() or values.dtype.is_decimal():
-        values = _one_zero(values.cast(pl.Float32 if values.dtype == pl.Float32 else pl.Float64).fill_nan(None))
+        values = _without_negative_zero(
+            values.cast(pl.Float32 if values.dtype == pl.Float32 else pl.Float64).fill_nan(None)
+        )
     read = _READ[type.kind](values, type)
-    own = values.cast(pl.String) if not isinstance(values.dtype, pl.String) else values
+    written = values.cast(pl.String) if not isinstance(values.dtype, pl.String) else values
     if isinstance(values.dtype, pl.String) and type.kind in ("integer", "number", "single"):
-        own = without_words(own)
-    return own if read is None else read.zip_with(read.is_not_null(), own)
+        written = without_words(written)
+    return written if read is None else read.zip_with(read.is_not_null(), written)
 
 
 def _integer_texts(values: pl.Series, type: ColumnType) -> pl.Series | None:
@@ -309,8 +311,8 @@ def _integer_texts(values: pl.Series, type: ColumnType) -> pl.Series | None:
 def _number_texts(values: pl.Series, type: ColumnType) -> pl.Series | None:
     if not (isinstance(values.dtype, pl.String) or values.dtype.is_numeric()):
         return None
-    found = numbers(values, type)
-    return _one_zero(found).cast(pl.Float32 if type.kind == "single" else pl.Float64).cast(pl.String)
+    floats = numbers(values, type)
+    return _without_negative_zero(floats).cast(pl.Float32 if type.kind == "single" else pl.Float64).cast(pl.String)
 
 
 def _boolean_texts(values: pl.Series, type: ColumnType) -> pl.Series | None:
@@ -339,7 +341,7 @@ _READ: dict[str, Callable[[pl.Series, ColumnType], pl.Series | None]] = {
 }
 
 
-def _one_zero(values: pl.Series) -> pl.Series:
+def _without_negative_zero(values: pl.Series) -> pl.Series:
     """-0 as 0."""
     return values.set((values == 0.0).fill_null(False), 0.0)
 

@@ -44,8 +44,8 @@ class Texts:
 
     def tolist(self) -> list[str]:
         """All texts as a list."""
-        found: list[str] = self._array.to_pylist()
-        return found
+        texts: list[str] = self._array.to_pylist()
+        return texts
 
 
 @dataclass(frozen=True)

@@ -50,10 +50,10 @@ def _factorize_range(values: pl.Series, span: int) -> tuple[Codes, pl.Series]:
         return np.full(len(values), MISSING, np.int32), values.clear()
     low = int(values.min())  # type: ignore[arg-type]
     missing = values.is_null().to_numpy() if values.null_count() else None
-    place = (values.fill_null(low).cast(pl.Int64) - low).to_numpy()
+    position = (values.fill_null(low).cast(pl.Int64) - low).to_numpy()
     present = np.zeros(span, bool)
-    present[place if missing is None else place[~missing]] = True
-    codes = (np.cumsum(present, dtype=np.int32) - 1)[place]
+    present[position if missing is None else position[~missing]] = True
+    codes = (np.cumsum(present, dtype=np.int32) - 1)[position]
     if missing is not None:
         codes[missing] = MISSING
     return codes, pl.Series(values.name, np.flatnonzero(present) + low, dtype=values.dtype)
@@ -72,8 +72,8 @@ def order_by(group: Codes, time: NDArray[np.float64] | None) -> NDArray[np.int64
     if not (group[1:] >= group[:-1]).all():
         bits = len(group).bit_length()
         packed = (group.astype(np.int64) << bits) | np.arange(len(group))
-        place = pl.Series(packed).sort().to_numpy() & ((1 << bits) - 1)
-        return place if rows is None else rows[place]
+        order = pl.Series(packed).sort().to_numpy() & ((1 << bits) - 1)
+        return order if rows is None else rows[order]
     return np.arange(len(group)) if rows is None else rows
 
 

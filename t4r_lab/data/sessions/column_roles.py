@@ -91,10 +91,10 @@ def _session_and_user(table: Table, options: PrepareOptions, taken: Collection[s
 
 def _check_roles(table: Table, options: PrepareOptions, roles: Roles) -> None:
     """A column has one role, and is no label or feature besides."""
-    asked = [options.item, options.session, options.time, options.user]
-    found = [name for name in (roles.item, roles.session, roles.time, roles.user) if name is not None]
-    for name in found:
-        if found.count(name) > 1 and name in asked:
+    requested = [options.item, options.session, options.time, options.user]
+    names = [name for name in (roles.item, roles.session, roles.time, roles.user) if name is not None]
+    for name in names:
+        if names.count(name) > 1 and name in requested:
             raise InputError(table.where, f"column {name!r} can't play two parts", "name a column for each", [name])
         if name in options.targets:
             raise InputError(
@@ -114,7 +114,7 @@ def _check_roles(table: Table, options: PrepareOptions, roles: Roles) -> None:
             )
 
 
-def find(table: Table, asked: str | None, role: str, taken: Collection[str] = ()) -> str | None:
+def find(table: Table, requested: str | None, role: str, taken: Collection[str] = ()) -> str | None:
     """The column asked for, or the one with a usual name among those that aren't `taken` for something else.
 
     Raises
@@ -123,25 +123,28 @@ def find(table: Table, asked: str | None, role: str, taken: Collection[str] = ()
         if the column asked for is missing, or several have usual names and none is the house's own.
     """
     columns = table.frame.columns
-    if asked is not None:
-        if asked not in columns:
+    if requested is not None:
+        if requested not in columns:
             raise InputError(
-                table.where, f"column {asked!r} (--{role}) is missing", did_you_mean(asked, columns), [asked]
+                table.where,
+                f"column {requested!r} (--{role}) is missing",
+                did_you_mean(requested, columns),
+                [requested],
             )
-        return asked
+        return requested
     usual = [bare(name) for name in USUAL[role]]
-    found = [c for c in columns if bare(c) in usual and c not in taken]
-    own = [c for c in found if bare(c) == usual[0]]
-    if len(own) == 1 or role == "title":
-        return min(found, key=lambda c: usual.index(bare(c)), default=None)
-    if len(found) > 1:
+    candidates = [c for c in columns if bare(c) in usual and c not in taken]
+    canonical = [c for c in candidates if bare(c) == usual[0]]
+    if len(canonical) == 1 or role == "title":
+        return min(candidates, key=lambda c: usual.index(bare(c)), default=None)
+    if len(candidates) > 1:
         raise InputError(
             table.where,
-            f"{' and '.join(map(repr, found))} could both be the {role} column",
+            f"{' and '.join(map(repr, candidates))} could both be the {role} column",
             f"say which with --{role}",
-            found,
+            candidates,
         )
-    return found[0] if found else None
+    return candidates[0] if candidates else None
 
 
 def _list(table: Table) -> str:
@@ -158,12 +161,12 @@ def _name(table: Table, remedy: str) -> str:
     return remedy
 
 
-def check_names(options: PrepareOptions, events: Table, others: Collection[Table]) -> None:
+def check_names(options: PrepareOptions, events: Table, side_tables: Collection[Table]) -> None:
     """Every column that an option names must be somewhere; targets with the events or the users."""
-    columns = {c: table.where for table in (*others, events) for c in table.frame.columns}
+    columns = {c: table.where for table in (*side_tables, events) for c in table.frame.columns}
     for option in ("targets", "features", "ignore", "kinds", "scopes", "title"):
-        asked = getattr(options, option) or ()
-        for name in [asked] if isinstance(asked, str) else asked:
+        names = getattr(options, option) or ()
+        for name in [names] if isinstance(names, str) else names:
             if name not in columns:
                 raise InputError(
                     events.where, f"column {name!r} is missing (--{option})", did_you_mean(name, columns), [name]
@@ -265,20 +268,20 @@ def read_column(name: str, table: Table, options: PrepareOptions) -> Raw:
     What is called a category stays as it is written. A label is looked at all the same: a word for a missing one is
     no class.
     """
-    values, asked = table.frame[name], _asked(name, table, options)
+    values, kind = table.frame[name], _requested_kind(name, table, options)
     if name not in table.raw or not isinstance(values.dtype, pl.String):
         return Raw(values, type_of(values, options.missing))
-    if asked == "categorical" and name not in options.targets:
+    if kind == "categorical" and name not in options.targets:
         return Raw(values, ColumnType("text", tuple(sorted(options.missing))))
     type, odd = decide(values, options.missing)
     if type.kind == "integer":
         return Raw(texts(values, type).cast(pl.Int64), type)
-    if asked == "categorical" and type.kind == "number":
+    if kind == "categorical" and type.kind == "number":
         return Raw(without_words(values), ColumnType("text", type.missing))
-    return Raw(values, type, odd if asked is None else ())
+    return Raw(values, type, odd if kind is None else ())
 
 
-def _asked(name: str, table: Table, options: PrepareOptions) -> str | None:
+def _requested_kind(name: str, table: Table, options: PrepareOptions) -> str | None:
     return options.kinds.get(name) or table.kinds.get(name)
 
 
@@ -287,8 +290,8 @@ def kind_of(name: str, raw: Raw, different: int, table: Table, options: PrepareO
 
     `different` is the number of different values, needed for whole numbers only.
     """
-    if (asked := _asked(name, table, options)) is not None:
-        return asked
+    if (kind := _requested_kind(name, table, options)) is not None:
+        return kind
     if isinstance(raw.values.dtype, (pl.List, pl.Array)):
         return "multi"
     if raw.type.kind == "time":

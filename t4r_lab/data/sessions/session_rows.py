@@ -27,14 +27,14 @@ def by_schema(options: PrepareOptions) -> PrepareOptions:
         return options
     schema = Schema.load(options.merlin_schema)
     keys = {role: schema.by_role(role) for role in ("item", "session", "user")}
-    said = {role: column.source for role, column in keys.items() if column and getattr(options, role) is None}
+    roles = {role: column.source for role, column in keys.items() if column and getattr(options, role) is None}
     if options.gap_minutes is not None:
-        said.pop("session", None)
+        roles.pop("session", None)
     features = [c for c in schema.features[1:] if c.source not in (*options.targets, *options.ignore)]
     targets = [c for c in schema.targets if c.source not in options.ignore]
     return options.model_copy(
         update={
-            **said,
+            **roles,
             "features": [c.source for c in features] if options.features is None else options.features,
             "targets": options.targets or [c.source for c in targets],
             "kinds": {c.source: c.kind for c in (*features, *targets)} | options.kinds,
@@ -65,13 +65,13 @@ def unrolled(table: Table, options: PrepareOptions, given: bool = False) -> Tabl
     arrays = [name for name, dtype in frame.schema.items() if isinstance(dtype, pl.Array)]
     frame = frame.with_columns(pl.col(arrays).arr.to_list()).with_row_index(ROW)
     if pairs:
-        frame = _whole(frame, table, pairs, options).rename({next(iter(pairs)): item})
+        frame = _join_histories(frame, table, pairs, options).rename({next(iter(pairs)): item})
         notes = (*notes, "; ".join(f"{history} and {x} are read as one session's" for x, history in pairs.items()))
         frame = frame if given else _longest(frame, item, _key(table, options))
     frame = frame.filter(pl.col(item).list.len() > 0)
     if frame.is_empty():
         raise InputError(table.where, f"column {item!r} has no items on any row", "give a file with events", [item])
-    frame = _own_sessions(frame, table, options)
+    frame = _number_sessions(frame, table, options)
     lists, length = [n for n, dtype in frame.schema.items() if isinstance(dtype, pl.List)], frame[item].list.len()
     events = [n for n in lists if (frame[n].list.len() == length).fill_null(False).all()]
     frame = frame.with_columns(_ends(length).alias(END)).explode(*events, END)
@@ -83,7 +83,7 @@ def unrolled(table: Table, options: PrepareOptions, given: bool = False) -> Tabl
         frame=frame.drop(ROW, END),
         kinds=kinds,
         notes=notes,
-        came=(table, frame[ROW].to_numpy()),
+        origin=(table, frame[ROW].to_numpy()),
         last=frame[END].to_numpy() if given and pairs else None,
     )
 
@@ -95,7 +95,7 @@ def _ends(length: pl.Series) -> pl.Series:
     )
 
 
-def _own_sessions(frame: pl.DataFrame, table: Table, options: PrepareOptions) -> pl.DataFrame:
+def _number_sessions(frame: pl.DataFrame, table: Table, options: PrepareOptions) -> pl.DataFrame:
     """Each row with a session id of its own, unless users are to be cut by a gap."""
     if options.gap_minutes is not None:
         return frame
@@ -116,8 +116,8 @@ def _own_sessions(frame: pl.DataFrame, table: Table, options: PrepareOptions) ->
 
 def _taken(options: PrepareOptions) -> set[str]:
     """Columns that play no other part than the one they are asked for, as `find_roles` has it."""
-    asked = {n for n in (options.session, options.item, options.time, options.user, options.title) if n is not None}
-    return asked | {*options.ignore, *options.targets}
+    key_names = {n for n in (options.session, options.item, options.time, options.user, options.title) if n is not None}
+    return key_names | {*options.ignore, *options.targets}
 
 
 def _key(table: Table, options: PrepareOptions) -> str | None:
@@ -137,20 +137,20 @@ def _free_name(frame: pl.DataFrame) -> str:
 def _pairs(frame: pl.DataFrame, item: str, options: PrepareOptions) -> Pairs:
     """Histories beside their targets, the item's first; none where the item has no history."""
     types = dict(frame.schema)
-    found = {name.removesuffix(ending): name for name in types for ending in HISTORY if name.endswith(ending)}
-    found = {
+    pairs = {name.removesuffix(ending): name for name in types for ending in HISTORY if name.endswith(ending)}
+    pairs = {
         x: history
-        for x, history in found.items()
+        for x, history in pairs.items()
         if x in types
         and not {x, history} & {*options.ignore}
         and not types[x].is_nested()
         and isinstance(types[history], (pl.List, pl.Array, pl.String))
     }
-    base = next((x for x, history in found.items() if item in (x, history)), None)
-    return {} if base is None else {base: found.pop(base)} | found
+    base = next((x for x, history in pairs.items() if item in (x, history)), None)
+    return {} if base is None else {base: pairs.pop(base)} | pairs
 
 
-def _whole(frame: pl.DataFrame, table: Table, pairs: Pairs, options: PrepareOptions) -> pl.DataFrame:
+def _join_histories(frame: pl.DataFrame, table: Table, pairs: Pairs, options: PrepareOptions) -> pl.DataFrame:
     """The table with each history and its target as one column of lists.
 
     What stands beside the target without a history is known at the target alone, unless it is said to be of the
@@ -219,8 +219,8 @@ def _as_text(lists: pl.Expr) -> pl.Expr:
 
 def named_as_trained(frame: pl.DataFrame, names: Iterable[str]) -> pl.DataFrame:
     """New sessions without targets: ``X_list`` under the name X that it has with its target, where X isn't there."""
-    there = {*frame.columns}
+    columns = {*frame.columns}
     renamed = {
-        name + ending: name for name in names for ending in HISTORY if name not in there and name + ending in there
+        name + ending: name for name in names for ending in HISTORY if name not in columns and name + ending in columns
     }
     return frame.with_columns(as_lists(frame[name]) for name in renamed).rename(renamed)

@@ -74,19 +74,19 @@ class Log:
 
 
 def find_sessions(
-    group: Codes, item: Codes, time: NDArray[np.float64] | None, own_rows: int, gap_seconds: float | None
+    group: Codes, item: Codes, time: NDArray[np.float64] | None, rows_before_test: int, gap_seconds: float | None
 ) -> Log:
     """Rows to sessions, in the order of group, time, and place in the file.
 
     Parameters
     ----------
-    group: (N,) code of session or user. Those of a given test part, from row `own_rows` on, are sessions of
+    group: (N,) code of session or user. Those of a given test part, from row `rows_before_test` on, are sessions of
         their own even where an id is the same.
     gap_seconds: a user's events further apart than this belong to different sessions.
     """
     groups = int(group.max(initial=0)) + 1
-    given = np.arange(len(group)) >= own_rows
-    apart = np.where(given, group + groups, group) if own_rows < len(group) else group
+    given = np.arange(len(group)) >= rows_before_test
+    apart = np.where(given, group + groups, group) if rows_before_test < len(group) else group
     row = order_by(apart, time)
     ordered = apart[row]
     new = np.ones(len(row), bool)
