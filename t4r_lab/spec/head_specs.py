@@ -56,6 +56,9 @@ class NextItem(Part):
         "after training, fit one more temperature of the scores to validation data (Guo et al., 2017)",
     )
     weight_tying: bool = knob(True, "use the item embedding as output weights (Inan et al., 2017)")
+    init_std: float = knob(
+        0.02, "standard deviation of the initial output weights, where they aren't the item embedding", low=1e-4, high=1
+    )
     dropout: float = _head_dropout()
 
     @property

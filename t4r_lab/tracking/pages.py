@@ -40,8 +40,8 @@ def elsewhere(page: str) -> str:
 
 
 def command(home: Path, port: int) -> list[str]:
-    """The Python module that serves the record of `home`, with its options."""
-    return ["mlflow", "ui", "--backend-store-uri", tracking.database(home), "--port", str(port)]
+    """The Python module that serves the record of `home`, with its options; one process for one user, not four."""
+    return ["mlflow", "ui", "--backend-store-uri", tracking.database(home), "--port", str(port), "--workers", "1"]
 
 
 def environment() -> dict[str, str]:

@@ -53,6 +53,7 @@ FEATURES = ("item_id.dim", "category.dim", "category.table", "price.dim", "price
 """Knobs of single features: each means something for some encodings only. Their `vectors`: test_vectors.py."""
 
 NEEDS: dict[str, dict[str, Any]] = {
+    "model.heads.0.init_std": {"model.heads.0.weight_tying": False},
     "model.inputs.swap": {"model.inputs.swap_noise": 0.3},
     "model.heads.0.loss.calibration": {"model.heads.0.loss.negatives": 8},  # at all items there is nothing to correct
     "model.inputs.continuous_projection": {"model.inputs.features": {"item_id": {}, "price": {}}},

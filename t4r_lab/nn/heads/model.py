@@ -21,7 +21,7 @@ from t4r_lab.nn.layers.flow import Batch, Loss, Masked, positions
 from t4r_lab.nn.losses.sampled import SampledLoss
 from t4r_lab.nn.masking import Masking
 from t4r_lab.nn.metrics.calibration import fit_temperature
-from t4r_lab.spec import NEXT_ITEM, CrossEntropy, LossSpec
+from t4r_lab.spec import NEXT_ITEM, CrossEntropy, LossSpec, NextItem
 
 
 class NextItemPredictionTask(nn.Module):
@@ -39,6 +39,8 @@ class NextItemPredictionTask(nn.Module):
         keep a second temperature, of the scores alone, that is fitted after training.
     dropout
         on what is read from the body, in training.
+    init_std
+        standard deviation of the initial output weights, where they aren't tied; None: the default of a spec.
     """
 
     name = NEXT_ITEM
@@ -52,6 +54,7 @@ class NextItemPredictionTask(nn.Module):
         loss: LossSpec | None = None,
         fit_temperature: bool = False,
         dropout: float = 0.0,
+        init_std: float | None = None,
         *,
         hf_format: bool = True,
     ) -> None:
@@ -60,6 +63,7 @@ class NextItemPredictionTask(nn.Module):
         if temperature <= 0:
             raise InputError("temperature", f"{temperature} is not above 0", "use for example 1.0")
         self.weight_tying, self.temperature = weight_tying, temperature
+        self.init_std: float = NextItem.model_fields["init_std"].default if init_std is None else init_std
         if not 0 <= label_smoothing < 1:
             raise InputError("label_smoothing", f"{label_smoothing} is outside of [0, 1)", "use for example 0.1")
         self._loss, self.dropout = loss or CrossEntropy(label_smoothing=label_smoothing), Dropout(dropout)
@@ -71,7 +75,7 @@ class NextItemPredictionTask(nn.Module):
         if not self.weight_tying:
             size = table.num_embeddings
             table = nn.Embedding(size, body.output_dim)
-            nn.init.normal_(table.weight, std=0.02)
+            nn.init.normal_(table.weight, std=self.init_std)
         self.items = table
         width = table.embedding_dim
         self.project = nn.Identity() if width == body.output_dim else nn.Linear(body.output_dim, width)
