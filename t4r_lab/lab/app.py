@@ -1,4 +1,4 @@
-"""Lab: the front end. Panels of state and views; what takes time happens on threads and in jobs."""
+"""Lab: the front end. Panels of state and views; slow work runs on threads and in jobs."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from t4r_lab.lab.panels.runs.runs_panel import RunsPanel
 from t4r_lab.lab.panels.train.train_panel import TrainPanel, with_card
 from t4r_lab.lab.panels.tune.tune_panel import Tuning
 from t4r_lab.lab.parts.panel import Panel
-from t4r_lab.lab.parts.text import escape, message, told
+from t4r_lab.lab.parts.text import error_text, escape, message
 from t4r_lab.lab.parts.theme import Theme
 from t4r_lab.lab.state.background import Background, explained
 from t4r_lab.lab.state.cost import Estimating
@@ -42,15 +42,15 @@ PANELS = (
     Panel("Recommend", lambda lab: lab.recommending.view),
     *(import_module(f"{panels.__name__}.{m.name}").PANEL for m in iter_modules(panels.__path__) if not m.ispkg),
 )
-"""The tabs in their order: those that are wired to each other, then each file in the folder of panels."""
+"""The tabs in their order: the panels wired to each other, then each file in the folder of panels."""
 TABS = tuple(panel.title for panel in PANELS)
 BUSY, IDLE = 0.5, 2.0
-"""Seconds between two looks at the jobs, while one runs and while none does."""
+"""Seconds between two readings of the jobs, while one runs and while none does."""
 STYLE = (Path(__file__).parent / "style.css").read_text(encoding="utf-8")
 
 
 def first_spec(home: Path) -> RunSpec:
-    """What the form starts with: sized for the built-in data, on which it beats the baselines in half a minute."""
+    """The initial spec of the form: sized for the built-in data, on which it beats the baselines in half a minute."""
     train = {"epochs": 12, "learning_rate": 3e-3}
     return RunSpec.parse({"name": "gpt2-clm", "data": {"path": str(home / "data" / "demo")}, "train": train})
 
@@ -61,21 +61,21 @@ class Lab(w.VBox):
     Parameters
     ----------
     home
-        where runs, jobs and data are kept; by default as for the command line.
+        folder of runs, jobs and data; by default as for the command line.
 
     Notes
     -----
-    There is one Lab for a home in a kernel: running the cell again shows it again, as it was left. (A new one
-    each time would leave hundreds of widgets behind. They can't be closed either: JupyterLab 4.6 counts every
-    closed comm twice and so ends the subshell through which the widgets that stay are heard.)
+    A kernel has one Lab per home: running the cell again shows the same Lab in its present state. (A new one each
+    time would leave hundreds of widgets behind. They can't be closed either: JupyterLab 4.6 counts every closed
+    comm twice and so ends the subshell that handles the messages of the remaining widgets.)
     """
 
     _open: ClassVar[dict[Path, Lab]] = {}
 
     def __new__(cls, home: str | Path | None = None) -> Lab:
         with suppress(InputError):
-            if (there := cls._open.get(homes.ensure(home))) is not None:
-                return there
+            if (lab := cls._open.get(homes.ensure(home))) is not None:
+                return lab
         return cast("Lab", super().__new__(cls))
 
     def __init__(self, home: str | Path | None = None) -> None:
@@ -83,25 +83,27 @@ class Lab(w.VBox):
             return
         style = w.HTML(f"<style>{STYLE}</style>")
         self._trouble = w.HTML()
-        self.background = Background(lambda error: self._trouble.set_trait("value", message("error", told(error))))
+        self.background = Background(
+            lambda error: self._trouble.set_trait("value", message("error", error_text(error)))
+        )
         try:
             self.home = homes.ensure(home)
-        except InputError as error:  # said in the notebook's own words, not as a traceback
-            super().__init__([style, w.HTML(message("error", told(error)))])
+        except InputError as error:  # shown as a message instead of a traceback
+            super().__init__([style, w.HTML(message("error", error_text(error)))])
             self.add_class("t4r-lab")
             return
         self._open[self.home] = self
         self._make_panels()
         self.tabs = w.Tab([panel.make(self) for panel in PANELS], titles=TABS, selected_index=1)
-        self.tabs.observe(self._turned, "selected_index")
-        self.runs.observe(self._ticked, ["metric", "runs"])
-        self.runs.table.observe(self._ticked, "selected")
+        self.tabs.observe(self._tab_changed, "selected_index")
+        self.runs.observe(self._selection_changed, ["metric", "runs"])
+        self.runs.table.observe(self._selection_changed, "selected")
         super().__init__([style, self._theme, self._header, self._trouble, self.tabs])
         self.add_class("t4r-lab")
         self._follow()
 
     def _make_panels(self) -> None:
-        """The panels, and what answers them."""
+        """Make the panels and the controllers behind them."""
         self.draft = Draft(first_spec(self.home))
         self.preparing = Preparing(self.home, self.background, self._prepared)
         self.data = DataPanel(self.choose, self.preparing.form)
@@ -118,70 +120,70 @@ class Lab(w.VBox):
         self.recommending = Recommending(self.home, self.background)
 
     def _follow(self) -> None:
-        """Open the data, and look after jobs, data and studies from now on."""
+        """Open the data, and watch jobs, data and studies from now on."""
         self._states: dict[str, tuple[str, str]] = {}
         self.data.doing = "Opening the data …"
         self._show_header()
-        self.background.run(self._first_data, self._use_first, self._data_failed)
+        self.background.run(self._open_first_data, self._use_first_data, self._data_failed)
         self.background.repeat(
             self._look, self._show_jobs, self._jobs_failed, lambda: BUSY if self.jobs.running else IDLE
         )
-        self.background.repeat(self._changed_data, self._open_again, self._data_failed, lambda: IDLE)
+        self.background.repeat(self._check_data, self._reopen, self._data_failed, lambda: IDLE)
         self.tuning.follow()
 
     # data ---------------------------------------------------------------------------------------
 
-    def _first_data(self) -> DataSummary:
+    def _open_first_data(self) -> DataSummary:
         from t4r_lab.lab.state import source
 
         report = stages(self.data, "Preparing the built-in data", self.background)
         return source.summarize(source.first(self.home, report))
 
-    def _use_first(self, summary: DataSummary) -> None:
-        if self._asked_for is None:  # else others were asked for meanwhile
+    def _use_first_data(self, summary: DataSummary) -> None:
+        if self._request is None:  # else other data were requested meanwhile
             self._use(summary)
-        self.refresh_runs()  # only now, since MLflow takes a second to import and the data are wanted first
+        self.refresh_runs()  # after the data, since MLflow takes a second to import
 
     def choose(self, path: Path) -> None:
-        """Turn to other prepared data."""
+        """Switch to other prepared data."""
         self._open_data(path, self._use, self._data_failed)
 
     def _open_data(self, path: Path, then: Callable[[DataSummary], None], failed: Callable[[InputError], None]) -> None:
-        """Open prepared data; of several asked for the last are used, and nothing is launched before they are there."""
+        """Open prepared data; the latest request wins, and nothing is launched until it is answered."""
         from t4r_lab.lab.state import source
 
-        self._asked_for = asked = object()
+        self._request = request = object()
 
-        def last(answer: Callable[[Any], None]) -> Callable[[Any], None]:
-            return lambda result: answer(result) if self._asked_for is asked else None
+        def if_latest(answer: Callable[[Any], None]) -> Callable[[Any], None]:
+            return lambda result: answer(result) if self._request is request else None
 
         self.data.doing, self.data.error = f"Opening {path.name} …", ""
         self.draft.wait(self.data.doing)
-        self.background.run(lambda: source.summarize(path), last(then), last(failed))
+        self.background.run(lambda: source.summarize(path), if_latest(then), if_latest(failed))
 
-    _asked_for: object = None
+    _request: object = None
 
     def _prepared(self, summary: DataSummary) -> None:
         self.data.section.opened = False
-        self._asked_for = summary  # what is being opened is no longer wanted
+        self._request = summary  # a request under way is void
         self._use(summary)
 
-    def _changed_data(self) -> DataSummary | None:
-        """The data in use, if their folder holds others by now: it was prepared anew by another face, or removed."""
+    def _check_data(self) -> DataSummary | None:
+        """The data in use if their folder has changed since it was opened (prepared again elsewhere, or removed), else None."""
         from t4r_lab.lab.state import source
 
         summary = self.data.summary
         return None if summary is None or source.is_as_opened(summary) else summary
 
-    def _open_again(self, changed: DataSummary | None) -> None:
+    def _reopen(self, changed: DataSummary | None) -> None:
         if changed is None or changed is not self.data.summary or self.draft.waiting:
             return
 
-        def gone(error: InputError) -> None:
+        def close_data(error: InputError) -> None:
             self.data.summary, self.draft.schema = None, None
             self._data_failed(error)
 
-        self._open_data(changed.path, self._use, gone)
+        self._open_data(changed.path, self._use, close_data)
 
     def _use(self, summary: DataSummary) -> None:
         self.draft.use_data(str(summary.path), summary.schema)
@@ -198,61 +200,63 @@ class Lab(w.VBox):
         self._show_header()
 
     def _data_failed(self, error: InputError | None) -> None:
-        self.data.doing, self.data.progress, self.data.error = "", None, told(error) if error else ""
+        self.data.doing, self.data.progress, self.data.error = "", None, error_text(error) if error else ""
         self.draft.wait("")
         self._show_header()
 
     # the draft ----------------------------------------------------------------------------------
 
     def edit(self, path: str, value: Any) -> None:
-        """One edit of the spec; edits and what threads bring never overlap."""
+        """Make one edit of the spec; edits never overlap with the results of threads."""
         with self.background.lock:
             self.draft.set(path, value)
 
     def drop(self) -> None:
-        """Remove what the present data can't serve."""
+        """Remove the heads and features that the present data can't serve."""
         with self.background.lock:
             self.draft.drop()
 
     def start(self, preset: str) -> None:
-        """Take a preset into Architecture, on the present data."""
+        """Load a preset into Architecture, on the present data."""
         with self.background.lock:
             self.draft.start(preset)
 
     def clone(self, spec: RunSpec, name: str) -> None:
-        """Take a spec, of the run or file `name`, into Architecture, on its own data where they are still there."""
+        """Load the spec of the run or file `name` into Architecture, on its own data if they can still be opened."""
 
-        def opened(summary: DataSummary) -> None:
+        def use_its_data(summary: DataSummary) -> None:
             self.draft.clone(spec, name, (str(summary.path), summary.schema))
             self._show_data(summary)
             self.tabs.selected_index = TABS.index("Architecture")
 
-        def gone(error: InputError) -> None:
+        def use_present_data(error: InputError) -> None:
             self._data_failed(None)
             self.draft.clone(spec, name)
-            self.draft.note = f"its own data can't be opened, so these are used: {told(error)}"
+            self.draft.note = f"its own data can't be opened, so these are used: {error_text(error)}"
             self.draft.revision += 1
             self.tabs.selected_index = TABS.index("Architecture")
 
-        self._open_data(Path(spec.data.path), opened, gone)
+        self._open_data(Path(spec.data.path), use_its_data, use_present_data)
 
     # jobs ---------------------------------------------------------------------------------------
 
     def train(self) -> None:
-        """Start a job that trains the draft; of a draft that is refused, say why instead."""
+        """Start a job that trains the draft; show the refusal if the draft isn't valid."""
         from t4r_lab import jobs
 
         try:
             with self.background.lock:
                 spec = self.draft.ready()
         except InputError as error:
-            self._told(error)
-        else:  # on a thread, since every file of the data is looked at
-            self.background.run(lambda: jobs.launch(spec, self.home), lambda _: self._told(None), self._told)
+            self._show_launch(error)
+        else:  # on a thread, since every file of the data is checked
+            self.background.run(
+                lambda: jobs.launch(spec, self.home), lambda _: self._show_launch(None), self._show_launch
+            )
 
-    def _told(self, refusal: InputError | None) -> None:
-        """A launch has been refused, or done."""
-        self.jobs.refusal = told(refusal) if refusal else ""
+    def _show_launch(self, refusal: InputError | None) -> None:
+        """Show that a launch was refused, or None for done."""
+        self.jobs.refusal = error_text(refusal) if refusal else ""
         self._launched()
 
     def _launched(self) -> None:
@@ -266,7 +270,7 @@ class Lab(w.VBox):
         try:
             getattr(jobs.find(self.home, id), action)()
         except (InputError, OSError) as error:
-            self.jobs.refusal = told(explained(error))
+            self.jobs.refusal = error_text(explained(error))
         else:
             self.jobs.refusal = ""
         self.background.wake()
@@ -275,17 +279,17 @@ class Lab(w.VBox):
         from t4r_lab.lab.state import source
 
         with self.background.lock:
-            cards, wanted = dict(self.jobs.cards), self.jobs.wanted
+            cards, ticked = dict(self.jobs.cards), self.jobs.ticked
             read = {id: card.read for id, card in cards.items()}
             logs = {id for id, card in cards.items() if card.log_wanted}
             ended = {id for id, card in cards.items() if not card.state.running} - logs
         states = source.job_states(self.home)
         # A card of a job that had ended has all its events: they are written before the state.
-        fresh = [s.id for s in with_card(states, wanted) if s.running or s.id not in ended]
+        fresh = [s.id for s in with_card(states, ticked) if s.running or s.id not in ended]
         return states, {id: source.news(self.home, id, read.get(id, 0), id in logs) for id in fresh}
 
-    def _show_jobs(self, found: tuple[list[JobState], dict[str, News]]) -> None:
-        states, news = found
+    def _show_jobs(self, update: tuple[list[JobState], dict[str, News]]) -> None:
+        states, news = update
         self.jobs.show(states, news)
         before, self._states = self._states, {s.id: (s.state, s.run_id) for s in states}
         if self.data.summary is not None and before != self._states:
@@ -294,7 +298,7 @@ class Lab(w.VBox):
         self._show_header()
 
     def _jobs_failed(self, error: InputError) -> None:
-        self.jobs.loading, self.jobs.error = False, told(error)
+        self.jobs.loading, self.jobs.error = False, error_text(error)
 
     def _studies_changed(self, living: Sequence[str]) -> None:
         self.tabs.set_title(TABS.index("Tune"), "Tune ●" if living else "Tune")
@@ -305,42 +309,42 @@ class Lab(w.VBox):
     # runs ---------------------------------------------------------------------------------------
 
     def refresh_runs(self) -> None:
-        """Read the record again; a reading that is under way is followed by another."""
+        """Read the record again; a reading under way is followed by another."""
         from t4r_lab.lab.state import source
 
         with self.background.lock:
-            self._asked = True
+            self._read_again = True
             if self.runs.reading:
                 return
-            self._asked, self.runs.reading = False, True
+            self._read_again, self.runs.reading = False, True
         self.background.run(lambda: source.runs(self.home), self._show_runs, self._runs_failed)
 
     def _show_runs(self, runs: list[Any]) -> None:
         self.runs.error, self.runs.runs = "", runs
         self.recommending.offer(runs)
-        self._turned()
+        self._tab_changed()
         self.tabs.set_title(TABS.index("Runs"), f"Runs {len(runs)}" if runs else "Runs")
         self._end_reading()
 
     def _runs_failed(self, error: InputError) -> None:
-        self.runs.error = self.recommending.view.error = told(error)
+        self.runs.error = self.recommending.view.error = error_text(error)
         self.recommending.view.loading = False
         self._end_reading()
 
     def _end_reading(self) -> None:
         self.runs.loading, self.runs.reading = False, False
-        if self._asked:
+        if self._read_again:
             self.refresh_runs()
 
-    _asked = False
+    _read_again = False
 
-    def _ticked(self, change: Any) -> None:
-        """What lies beneath the table follows the ticks: one run can be acted on, several are compared."""
+    def _selection_changed(self, change: Any) -> None:
+        """Show the actions of a single ticked run, or the comparison of several."""
         runs = self.runs.selected
         self.acting.choose(runs[0] if len(runs) == 1 else None)
         self.comparing.compare([run.run_id for run in runs], self.runs.metric)
 
-    def _turned(self, change: Any = None) -> None:
+    def _tab_changed(self, change: Any = None) -> None:
         if change is not None:
             self._trouble.value = ""  # it has been seen
         self.tuning.open(self.tabs.selected_index == TABS.index("Tune"))
@@ -359,7 +363,7 @@ class Lab(w.VBox):
         self._header.value = f'<div class="t4r-header"><b>T4R Lab</b><span>{data}</span><span>{jobs}</span></div>'
 
     def close(self) -> None:
-        """Stop watching, and drop the view; jobs go on."""
+        """Stop watching and close the view; jobs go on."""
         self.background.close()
         if hasattr(self, "acting"):
             self.preparing.close()

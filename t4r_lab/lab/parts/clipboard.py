@@ -1,4 +1,4 @@
-"""Text to copy, with the one thing ipywidgets has not: the clipboard."""
+"""Text to copy: access to the clipboard, which ipywidgets lacks."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Live curves: one small SVG that is drawn once and extended."""
+"""Live curves: a small SVG, extended as values arrive."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from t4r_lab.lab.parts.text import number
 
 HERE = Path(__file__).parent
 MAX_POINTS = 600
-"""A curve with more points than this is thinned to half: more can't be seen and would cost messages."""
+"""A curve with more points is thinned to half: more can't be seen and would make messages larger."""
 
 
 class Curves(anywidget.AnyWidget):
-    """Curves over epochs with dashed reference lines, and the same in words for those who can't see them.
+    """Curves over epochs with dashed reference lines, and a description in words for screen readers.
 
     >>> curves = Curves(title="loss")
     >>> curves.extend("training", [(0.5, 7.1), (1.0, 6.4)])
@@ -34,12 +34,12 @@ class Curves(anywidget.AnyWidget):
     lines = tr.Dict(value_trait=tr.Float(), key_trait=tr.Unicode()).tag(sync=True)
     """name → height of a dashed reference line"""
     end = tr.Float(1.0).tag(sync=True)
-    """right end of the axis: the epochs that were planned"""
+    """right end of the axis: the planned number of epochs"""
     from_zero = tr.Bool(False).tag(sync=True)
     smoothing = tr.Float(0.0, min=0.0, max=0.99).tag(sync=True)
     """0 draws the values; above, their moving average (see `smoothed`) with the values faint behind"""
     waiting = tr.Unicode("").tag(sync=True)
-    """what stands in place of curves while there are none"""
+    """text shown while there are no curves"""
     alternative = tr.Unicode("").tag(sync=True)
 
     def extend(self, name: str, points: Sequence[tuple[float, float]]) -> None:
@@ -52,7 +52,7 @@ class Curves(anywidget.AnyWidget):
         self.series = {**self.series, name: curve}
 
     @tr.observe("series", "lines", "title", "smoothing")
-    def _put_into_words(self, change: Any = None) -> None:
+    def _describe(self, change: Any = None) -> None:
         self.alternative = describe(
             self.title, self.series, self.lines, highest=self.from_zero, smoothing=self.smoothing
         )
@@ -66,11 +66,11 @@ def smoothed(values: Sequence[float], weight: float) -> list[float]:
     >>> smoothed([4.0, 2.0, 1.0], 0.5)
     [4.0, 2.6666666666666665, 1.7142857142857142]
     """
-    total, mass, found = 0.0, 0.0, []
+    total, mass, averages = 0.0, 0.0, []
     for value in values:
         total, mass = weight * total + value, weight * mass + 1
-        found.append(total / mass)
-    return found
+        averages.append(total / mass)
+    return averages
 
 
 def describe(

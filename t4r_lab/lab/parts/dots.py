@@ -1,4 +1,4 @@
-"""Plots whose dots are trials to choose by a click."""
+"""Plots in which a click on a dot chooses a trial."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import traitlets as tr
 
 
 class Dots(anywidget.AnyWidget):
-    """`html` with elements that have ``data-trial``; a click on one puts its number into `chosen`, which is marked."""
+    """`html` with elements that have ``data-trial``; a click sets `chosen` to its number and marks it."""
 
     _esm = Path(__file__).parent / "dots.js"
 

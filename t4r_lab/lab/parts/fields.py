@@ -1,4 +1,4 @@
-"""One knob as one labelled control: made from the spec's metadata, never from a list kept here."""
+"""One knob as one labeled control, made from the spec's metadata."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ LABEL_WIDTH = "8.5rem"
 LONG = 90
 """A note with more characters stands beneath its control instead of beside it."""
 LARGEST = 2**53
-"""Where a knob has no upper bound: the largest whole number a browser counts exactly."""
+"""Upper bound of knobs without one: the largest integer that a browser represents exactly."""
 
 
 NOTHING = ""
-"""A choice of None: to ipywidgets a value of None is no choice at all, and the drop-down stands blank."""
+"""Stands for None in a drop-down: ipywidgets shows a value of None as no choice at all."""
 
 
 def offered(options: Sequence[tuple[str, Any]]) -> tuple[tuple[str, Any], ...]:
-    """`options` with None as a choice of its own."""
+    """`options` with None replaced by `NOTHING`, so that it can be chosen."""
     return tuple((text, NOTHING if value is None else value) for text, value in options)
 
 
 def as_text(value: Any) -> str:
-    """A value as it is typed into a text field: lists without brackets, nothing for None."""
+    """A value as text of a field: lists without brackets, empty for None."""
     if value is None:
         return ""
     if isinstance(value, (list, tuple)):
@@ -41,7 +41,7 @@ def as_text(value: Any) -> str:
 
 
 def from_text(text: str, knob: Knob) -> Any:
-    """What was typed, as a plain value; what can't be read stays text for the spec to refuse."""
+    """The typed text as a plain value; text that can't be parsed stays text, and the spec refuses it."""
     if not text.strip():
         return None if knob.optional else text
     if knob.type is str:
@@ -83,7 +83,7 @@ def control(knob: Knob, options: Sequence[tuple[str, Any]] | None = None) -> w.V
 
 
 def _float(knob: Knob, common: dict[str, Any]) -> w.ValueWidget:
-    """A slider where its steps can reach every sensible value, else a number to type."""
+    """A slider if its steps reach every sensible value, else a number field."""
     low, high = knob.low, knob.high
     if low is None or high is None:
         return w.FloatText(value=knob.value, **common)
@@ -100,7 +100,7 @@ def _float(knob: Knob, common: dict[str, Any]) -> w.ValueWidget:
 
 
 class Field(w.VBox):
-    """A control with its help beside it, and in its place the error when the spec refuses the value."""
+    """A control with its help beside it, replaced by the error if the spec refuses the value."""
 
     error = tr.Unicode("")
     help = tr.Unicode("")
@@ -130,11 +130,11 @@ class Field(w.VBox):
         return from_text(raw, self.knob) if isinstance(self.control, w.Text) else raw
 
     def show(self, value: Any, options: Sequence[tuple[str, Any]] | None = None) -> None:
-        """Take over `value` (and `options`) from the spec, without reporting an edit."""
+        """Show `value` (and `options`) of the spec, without reporting an edit."""
         self._quiet = True
         try:
             if isinstance(self.control, w.Text):
-                if self.value != value:  # the same value typed otherwise stays as it was typed
+                if self.value != value:  # an equal value keeps its typed form
                     self.control.value = as_text(value)
                 return
             if isinstance(self.control, w.Dropdown):

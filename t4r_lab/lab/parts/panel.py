@@ -1,4 +1,4 @@
-"""A panel of the Lab, as its tabs list it."""
+"""A panel of the Lab, as listed in its tabs."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ class Panel:
     Parameters
     ----------
     title
-        on the tab.
+        text of the tab.
     make
-        its widget, of the `Lab` that it stands in: ``lab.draft`` is the spec that is edited, ``lab.runs.runs`` are the
-        recorded runs, ``lab.background.run(work, done, failed)`` does what takes time.
+        function from the `Lab` to the panel's widget: ``lab.draft`` is the spec being edited, ``lab.runs.runs`` are the
+        recorded runs, ``lab.background.run(work, done, failed)`` runs slow work.
     """
 
     title: str

@@ -1,4 +1,4 @@
-"""Small plots of prepared data as SVG: drawn at once, colored by the notebook, each with its words."""
+"""Small plots of prepared data as SVG, colored by the notebook, each with a description."""
 
 from __future__ import annotations
 
@@ -11,35 +11,35 @@ from t4r_lab.lab.parts.text import count, escape, number
 
 WIDTH, HEIGHT = 340, 184
 LEFT, RIGHT, TOP, BASE = 42, 334, 48, 156
-"""The frame of a plot: what lies outside of it is text."""
+"""The frame of a plot; labels are outside."""
 PARTS = {"train": "training", "valid": "validation", "test": "test"}
 
 
-def lengths(found: Mapping[str, Any]) -> str:
-    """Bars of the number of training sessions by length; the last one holds all longer ones."""
-    counts = {int(n): sessions for n, sessions in found["histogram"].items()}
+def lengths(figures: Mapping[str, Any]) -> str:
+    """SVG: training sessions by length; the last bar holds all longer ones."""
+    counts = {int(n): sessions for n, sessions in figures["histogram"].items()}
     if not counts:
         return ""
     lengths, highest = range(min(counts), max(counts) + 1), max(counts.values())
     step = (RIGHT - LEFT) / len(lengths)
     shapes = []
     for i, n in enumerate(lengths):
-        label = f"{n}{' and more' if found['last_is_longer'] and n == lengths[-1] else ''}"
+        label = f"{n}{' and more' if figures['last_is_longer'] and n == lengths[-1] else ''}"
         tall, x = (BASE - TOP) * counts.get(n, 0) / highest, LEFT + i * step
         shapes.append(_bar("train", x, BASE - tall, step, tall, f"{label} events: {counts.get(n, 0):,} sessions"))
     middle = len(lengths) // 2
     for i in sorted({0, middle, len(lengths) - 1} if len(lengths) > 4 else set(range(len(lengths)))):
-        more = "+" if found["last_is_longer"] and i == len(lengths) - 1 else ""
+        more = "+" if figures["last_is_longer"] and i == len(lengths) - 1 else ""
         shapes.append(text_at(LEFT + (i + 0.5) * step, BASE + 14, f"{lengths[i]}{more}", "middle"))
-    quantiles = found["quantiles"]
-    detail = f"mean {number(found['mean'])} · median {quantiles['0.5']} · longest {quantiles['1.0']:,}"
+    quantiles = figures["quantiles"]
+    detail = f"mean {number(figures['mean'])} · median {quantiles['0.5']} · longest {quantiles['1.0']:,}"
     words = f"Training sessions by number of events: {detail}, {sum(counts.values()):,} sessions"
     return svg("Session length", detail, words, [*_y_axis(highest), *shapes, x_title("events of a session")])
 
 
-def popularity(found: Mapping[str, Any]) -> str:
-    """Training events of the items by rank, both axes logarithmic: a straight line is a power law."""
-    points = [(rank, events) for rank, events in found["curve"] if events > 0]
+def popularity(figures: Mapping[str, Any]) -> str:
+    """SVG: training events of items by rank, both axes logarithmic; a straight line is a power law."""
+    points = [(rank, events) for rank, events in figures["curve"] if events > 0]
     if not points:
         return ""
     wide, tall = (math.log10(max(p[i] for p in points)) or 1.0 for i in (0, 1))
@@ -60,14 +60,14 @@ def popularity(found: Mapping[str, Any]) -> str:
         shapes.append(text_at(x(10**power), BASE + 14, count(10**power), "middle"))
     for power in range(int(tall) + 1):
         shapes += [rule(y(10**power)), text_at(LEFT - 6, y(10**power) + 4, count(10**power), "end")]
-    detail = f"top 1 % of items: {100 * found['top_1_percent_share']:.0f} % of events · Gini {found['gini']:.2f}"
+    detail = f"top 1 % of items: {100 * figures['top_1_percent_share']:.0f} % of events · Gini {figures['gini']:.2f}"
     words = f"Events of the items in training, from the most frequent to the least: {points[0][1]:,} to {points[-1][1]:,}; {detail}"
     return svg("Item popularity", detail, words, [*shapes, x_title("rank of the item (both axes logarithmic)")])
 
 
-def over_time(found: Mapping[str, Any], cuts: Mapping[str, float]) -> str:
-    """Events over time as bars, the parts on top of each other; dashed lines where parts are cut."""
-    edges, events = found["edges"], found["events"]
+def over_time(figures: Mapping[str, Any], cuts: Mapping[str, float]) -> str:
+    """SVG: events over time as bars stacked by part; dashed lines at the times of the split."""
+    edges, events = figures["edges"], figures["events"]
     parts = [part for part in PARTS if part in events]
     totals = [sum(events[part][i] for part in parts) for i in range(len(edges) - 1)]
     highest, span = max(*totals, 1), edges[-1] - edges[0]
@@ -94,23 +94,23 @@ def over_time(found: Mapping[str, Any], cuts: Mapping[str, float]) -> str:
     for part in parts:
         legend += [_bar(part, at, HEIGHT - 11, 9, 8, ""), text_at(at + 13, HEIGHT - 3, PARTS[part])]
         at += 24 + 6.2 * len(PARTS[part])
-    began = {part: _moment(low, span) for part, (low, _) in found["parts"].items()}
+    began = {part: _moment(low, span) for part, (low, _) in figures["parts"].items()}
     words = f"Events over time, {_moment(edges[0], span)} to {_moment(edges[-1], span)}; " + ", ".join(
         f"{PARTS[part]} {sum(events[part]):,} events from {began[part]}" for part in parts
     )
     return svg("Events over time", f"{sum(totals):,} events", words, [*_y_axis(highest), *shapes, *legend])
 
 
-def summary(found: Mapping[str, Any]) -> str:
-    """What a column holds, in a tiny picture: its frequent values, or its quantiles as a box."""
-    if found["kind"] == "categorical":
-        top = found["top"]
+def summary(column: Mapping[str, Any]) -> str:
+    """SVG of a column's distribution: bars of its frequent values, or a box plot of its quantiles."""
+    if column["kind"] == "categorical":
+        top = column["top"]
         if not top or not top[0]:
             return ""
         step = 120 / max(len(top), 5)
         bars = (_bar("train", i * step, 15 - 14 * n / top[0], step, 14 * n / top[0], "") for i, n in enumerate(top))
         return f'<svg class="t4r-tiny" viewBox="0 0 120 16" aria-hidden="true">{"".join(bars)}</svg>'
-    q = found.get("quantiles")
+    q = column.get("quantiles")
     if not q or q["0.95"] <= q["0.0"]:
         return ""
     low, middle, high = (2 + 116 * (q[key] - q["0.0"]) / (q["0.95"] - q["0.0"]) for key in ("0.25", "0.5", "0.75"))
@@ -122,25 +122,26 @@ def summary(found: Mapping[str, Any]) -> str:
     )
 
 
-def summary_words(found: Mapping[str, Any]) -> str:
-    """What a column holds, in words.
+def summary_words(column: Mapping[str, Any]) -> str:
+    """A column's distribution in words.
 
     >>> summary_words({"kind": "categorical", "values": 2, "unknown_share": 0.0, "rows": 4, "top": [3, 1], "top_values": ["a", "b"]})
     'a (75 %), b (25 %)'
     >>> summary_words({"kind": "continuous", "quantiles": {"0.0": 1, "0.25": 2, "0.5": 3.5, "0.75": 4, "0.95": 8, "1.0": 9}})
     'median 3.50, middle half 2.00 to 4.00, 1.00 to 9.00 in all'
     """
-    if found["kind"] != "categorical":
-        q = {float(at): number(value) for at, value in (found.get("quantiles") or {}).items()}
+    if column["kind"] != "categorical":
+        q = {float(at): number(value) for at, value in (column.get("quantiles") or {}).items()}
         return f"median {q[0.5]}, middle half {q[0.25]} to {q[0.75]}, {q[0.0]} to {q[1.0]} in all" if q else "no values"
-    rows = found["rows"]
+    rows = column["rows"]
     shown = [
-        f"{name} ({100 * n / rows:.0f} %)" for name, n in list(zip(found["top_values"], found["top"], strict=False))[:3]
+        f"{name} ({100 * n / rows:.0f} %)"
+        for name, n in list(zip(column["top_values"], column["top"], strict=False))[:3]
     ]
-    if len(found["top"]) > 3:
+    if len(column["top"]) > 3:
         shown.append("…")
-    if found["unknown_share"]:
-        shown.append(f"missing ({100 * found['unknown_share']:.1f} %)")
+    if column["unknown_share"]:
+        shown.append(f"missing ({100 * column['unknown_share']:.1f} %)")
     return ", ".join(shown) or "no values"
 
 

@@ -1,4 +1,4 @@
-"""A table to sort, filter and choose from; all of it happens here, so that it can be tested without a browser."""
+"""A table to sort, filter and choose from; the logic is in Python, so that it can be tested without a browser."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ HERE = Path(__file__).parent
 
 @dataclass(frozen=True)
 class Cell:
-    """One cell: what is shown, and by what it sorts (None sorts last either way)."""
+    """One cell: its text, and its sort key (None sorts last in both directions)."""
 
     text: str
     sort: float | str | None = None
@@ -35,7 +35,7 @@ class Heading:
 
 
 class Table(anywidget.AnyWidget):
-    """Rows of `Cell` under `Heading`, sorted by ``sort_by``, those that hold every word of ``wanted``.
+    """Rows of `Cell` under `Heading`, sorted by ``sort_by``; only rows that contain every word of ``wanted``.
 
     >>> table = Table()
     >>> table.fill([Heading("x", "x", number=True)], [[Cell("2", 2.0)], [Cell("–")], [Cell("10", 10.0)]])
@@ -53,19 +53,19 @@ class Table(anywidget.AnyWidget):
     caption = tr.Unicode("").tag(sync=True)
     wanted = tr.Unicode("")
     choose = tr.Enum(["", "one", "many"], "").tag(sync=True)
-    """whether rows have a radio button or a tick in front"""
+    """selection by radio button (one) or tick (many); empty for none"""
     row_keys: tr.List[str] = tr.List(trait=tr.Unicode()).tag(sync=True)
-    """of the rows that are shown"""
+    """keys of the rows shown"""
     selected: tr.List[str] = tr.List(trait=tr.Unicode()).tag(sync=True)
     """keys of the chosen rows in the order of choosing; a row that is filtered away stays chosen"""
 
     def fill(self, headings: Sequence[Heading], rows: Sequence[Sequence[Cell]], keys: Sequence[str] = ()) -> None:
-        """Show `rows` in the present order; as they come where nothing is chosen to sort by."""
+        """Show `rows`, sorted by ``sort_by``, else in the given order."""
         self._cells = list(zip(keys or map(str, range(len(rows))), rows, strict=True))
         self.columns = [vars(h) for h in headings]
-        there = {key for key, _ in self._cells}
-        if any(key not in there for key in self.selected):
-            self.selected = [key for key in self.selected if key in there]
+        present = {key for key, _ in self._cells}
+        if any(key not in present for key in self.selected):
+            self.selected = [key for key in self.selected if key in present]
         self._sort()
 
     @tr.observe("sort_by", "descending", "wanted")
@@ -77,13 +77,13 @@ class Table(anywidget.AnyWidget):
         columns = [h["key"] for h in self.columns]
         if self.sort_by in columns:
             at = columns.index(self.sort_by)
-            known = [row for row in rows if row[1][at].sort is not None]
-            unknown = [row for row in rows if row[1][at].sort is None]
-            known.sort(key=lambda row: row[1][at].sort, reverse=self.descending)  # type: ignore[arg-type, return-value]
-            rows = known + unknown
+            filled = [row for row in rows if row[1][at].sort is not None]
+            blank = [row for row in rows if row[1][at].sort is None]
+            filled.sort(key=lambda row: row[1][at].sort, reverse=self.descending)  # type: ignore[arg-type, return-value]
+            rows = filled + blank
         with self.hold_sync():
             self.row_keys = [key for key, _ in rows]
-            self.rows = [[_sent(cell) for cell in row] for _, row in rows]
+            self.rows = [[_cell_message(cell) for cell in row] for _, row in rows]
 
 
 def _holds(row: Sequence[Cell], words: Sequence[str]) -> bool:
@@ -91,7 +91,7 @@ def _holds(row: Sequence[Cell], words: Sequence[str]) -> bool:
     return all(word in text for word in words)
 
 
-def _sent(cell: Cell) -> dict[str, Any]:
-    """What the view needs of a cell, which is little for most of a thousand rows."""
+def _cell_message(cell: Cell) -> dict[str, Any]:
+    """The fields of a cell that the view needs; empty ones are left out, since a table may have a thousand rows."""
     marks = {"under": cell.under, "strong": cell.strong, "quiet": cell.quiet}
     return {"text": cell.text, **{name: mark for name, mark in marks.items() if mark}}

@@ -13,7 +13,7 @@ State = Literal["empty", "loading", "error", "note", "warning"]
 
 
 def escape(text: Any) -> str:
-    """`text` as it may stand in HTML, in content and in attributes.
+    """`text` escaped for HTML content and attributes.
 
     >>> escape("<img onerror=x>")
     '&lt;img onerror=x&gt;'
@@ -22,7 +22,7 @@ def escape(text: Any) -> str:
 
 
 def number(value: float | None) -> str:
-    """Three significant digits; a dash where there is no figure.
+    """`value` with three significant digits; a dash if there is none.
 
     >>> number(0.03814), number(0.5), number(12.345), number(12345.6), number(2e-06), number(None)
     ('0.0381', '0.500', '12.3', '12,346', '2.00e-06', '–')
@@ -38,7 +38,7 @@ def number(value: float | None) -> str:
 
 
 def count(value: float) -> str:
-    """A count, short.
+    """A count as short text.
 
     >>> count(933), count(2933), count(16234), count(1_500_000)
     ('933', '2.93k', '16.2k', '1.50M')
@@ -50,7 +50,7 @@ def count(value: float) -> str:
 
 
 def duration(seconds: float | None) -> str:
-    """A span of time, coarse enough not to flicker.
+    """A duration as text, coarse enough not to flicker.
 
     >>> duration(0.4), duration(42), duration(125), duration(7300), duration(None)
     ('0 s', '42 s', '2 min 5 s', '2 h 1 min', '–')
@@ -65,13 +65,13 @@ def duration(seconds: float | None) -> str:
     return f"{whole // 3600} h {whole % 3600 // 60} min"
 
 
-def told(error: InputError) -> str:
-    """An error in a line, as a form says it."""
+def error_text(error: InputError) -> str:
+    """An error in one line, with options named as in the forms."""
     return without_flags(str(error))
 
 
 def without_flags(text: str) -> str:
-    """`text` with the options of the command line as a form calls them, but where they stand in a whole command.
+    """`text` with command-line options named as in the forms, except within a whole command.
 
     >>> without_flags("name it with --time, or use --split leave_one_out; or lower --min-item-support")
     'name it with “time”, or use “split” leave_one_out; or lower “min item support”'
@@ -83,10 +83,10 @@ def without_flags(text: str) -> str:
 
 def clock(seconds: float) -> str:
     """A moment, in seconds since 1970, by local time: today's as hour and minute, an earlier one with its date."""
-    then, now = time.localtime(seconds), time.localtime()
-    if then[:3] == now[:3]:
-        return time.strftime("%H:%M", then)
-    return time.strftime("%m-%d %H:%M" if then.tm_year == now.tm_year else "%Y-%m-%d %H:%M", then)
+    moment, now = time.localtime(seconds), time.localtime()
+    if moment[:3] == now[:3]:
+        return time.strftime("%H:%M", moment)
+    return time.strftime("%m-%d %H:%M" if moment.tm_year == now.tm_year else "%Y-%m-%d %H:%M", moment)
 
 
 def message(state: State, text: str) -> str:

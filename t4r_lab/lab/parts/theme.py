@@ -1,4 +1,4 @@
-"""The notebook's colors, which only the browser knows, for plots that are made here."""
+"""The notebook's colors, which only the browser knows, for plots made in Python."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Work off the kernel's callbacks: threads that read and compute, one lock under which panels change.
+"""Background work: threads that read and compute, one lock under which panels change.
 
 Widget callbacks may arrive on the kernel's main thread or on a subshell's, so asyncio tasks would land
 on different loops; threads and one lock behave alike in both. Nothing slow happens under the lock.
@@ -15,11 +15,11 @@ from t4r_lab.base.errors import InputError
 
 log = logging.getLogger("t4r_lab.lab")
 REST = 2.0
-"""Seconds between two looks where a panel can't say how many."""
+"""Seconds between two repetitions if a panel's own pause fails."""
 
 
 def explained(error: BaseException) -> InputError:
-    """`error` for a panel; what isn't the user's mistake goes to the log with its traceback."""
+    """`error` as an `InputError` for a panel; anything but a user's mistake is logged with its traceback."""
     if isinstance(error, InputError):
         return error
     log.error("unexpected error in the front end", exc_info=error)
@@ -31,7 +31,7 @@ class Background:
     """Runs slow work on daemon threads and applies its results under `lock`."""
 
     def __init__(self, tell: Callable[[InputError], None] = log.error) -> None:
-        """`tell` is given what no panel could show."""
+        """`tell` receives errors that no panel could show."""
         self._tell = tell
         self.lock = threading.RLock()
         self._closed = threading.Event()
@@ -50,17 +50,17 @@ class Background:
             self._apply(result, done, failed, self._tell)
 
     def _apply(self, value: Any, change: Callable[[Any], None], *else_tell: Callable[[InputError], None]) -> None:
-        """Change a panel; should that fail, say so to the first of `else_tell` that can show it."""
+        """Call `change(value)`; if that fails, pass the error to the first of `else_tell` that can show it."""
         with self.lock:
             if self._closed.is_set():
                 return
             try:
                 change(value)
             except BaseException as error:
-                known = explained(error)
+                failure = explained(error)
                 if else_tell:
-                    where = ": ".join(filter(None, ("a panel could not be updated", known.path)))
-                    self._apply(known.at(where), *else_tell)
+                    where = ": ".join(filter(None, ("a panel could not be updated", failure.path)))
+                    self._apply(failure.at(where), *else_tell)
 
     def repeat(
         self,
@@ -69,7 +69,7 @@ class Background:
         failed: Callable[[InputError], None],
         pause: Callable[[], float],
     ) -> None:
-        """As `run`, again and again with `pause()` seconds between, until `close`."""
+        """Repeat `run` with `pause()` seconds between, until `close`."""
 
         wake = threading.Event()
         self._wakes.append(wake)
@@ -79,7 +79,7 @@ class Background:
                 self._run(work, done, failed)
                 try:
                     seconds = pause()
-                except BaseException as error:  # the watch goes on, whatever a panel is like
+                except BaseException as error:  # keep watching, whatever state a panel is in
                     seconds = REST
                     self._apply(explained(error), failed, self._tell)
                 wake.wait(seconds)
@@ -88,11 +88,11 @@ class Background:
         threading.Thread(target=loop, daemon=True, name="t4r-lab-watch").start()
 
     def wake(self) -> None:
-        """End the present pauses of `repeat`."""
+        """End the current pauses of `repeat`."""
         for wake in self._wakes:
             wake.set()
 
     def close(self) -> None:
-        """Stop the thread at its next turn."""
+        """Stop the threads at their next repetition."""
         self._closed.set()
         self.wake()

@@ -1,4 +1,4 @@
-"""What the draft costs, kept up to date by a process of its own."""
+"""Cost estimates of the draft, kept up to date by a separate process."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from t4r_lab.spec import RunSpec
 from t4r_lab.training.estimate import Estimate, from_json
 
 KEPT = 50
-"""Answers that are remembered."""
+"""Estimates kept in memory."""
 SHORT = "Timed in a few steps on your data, not a training. Bars show where the memory goes."
 HELP = (
     "Measured, not trained: a process of its own builds the model and takes a few steps on your data. Parameters are "
@@ -29,14 +29,14 @@ HELP = (
 
 
 class Unanswered(RuntimeError):
-    """The process that estimates gave no answer."""
+    """The estimating process gave no answer."""
 
 
 class Asking:
-    """A process that estimates specs, started when first asked. It ends with this one.
+    """A process that estimates specs, started at the first call. It ends with this one.
 
-    A model that is built here would take the kernel's memory, and its steps the random numbers of whatever trains in
-    the notebook.
+    Building the model in the kernel would take its memory, and the timed steps would consume random numbers of
+    training code in the notebook.
     """
 
     def __init__(self) -> None:
@@ -89,7 +89,7 @@ ask = Asking()
 
 
 class Estimating(tr.HasTraits):
-    """The estimate of a draft: one question at a time, and the newest spec next."""
+    """The estimate of a draft: one request at a time, the newest spec next."""
 
     found = tr.Instance(Estimate, allow_none=True)
     doing = tr.Bool(False)
@@ -98,38 +98,38 @@ class Estimating(tr.HasTraits):
     def __init__(self, draft: Draft, background: Background, ask: Callable[[RunSpec], Estimate] = ask) -> None:
         super().__init__()
         self.draft, self._background, self._ask = draft, background, ask
-        self._known: dict[str, Estimate] = {}
+        self._answers: dict[str, Estimate] = {}
         self._refused: tuple[str, InputError] | None = None
-        """the key that was refused last, and why; asked again after an edit, since files may have come"""
-        self._round = 0
+        """key and error of the spec refused last; requested again after an edit, since files may have been added"""
+        self._version = 0
         self._shown = draft.spec.data.path
-        """the data that `found` is of"""
-        draft.observe(self._look, "revision")
-        self._look()
+        """path of the data that `found` belongs to"""
+        draft.observe(self._update, "revision")
+        self._update()
 
-    def _look(self, change: Any = None) -> None:
-        """Take up what is known of the present spec, else ask for it; of other data nothing is shown."""
+    def _update(self, change: Any = None) -> None:
+        """Show the stored estimate of the present spec, else request one; an estimate of other data is cleared."""
         spec, key = self.draft.spec, self._key
         if not self.draft.valid or spec.data.path != self._shown:
-            self.error, self.found, self._shown = "", self._known.get(key), spec.data.path
+            self.error, self.found, self._shown = "", self._answers.get(key), spec.data.path
         if self.draft.schema is None or not self.draft.valid:
             return
         if self._refused is not None and key == self._refused[0]:
             self.draft.refuse(self._refused[1])
             return
         self._refused = None
-        if key in self._known:
-            self.error, self.found = "", self._known[key]
+        if key in self._answers:
+            self.error, self.found = "", self._answers[key]
         elif not self.doing:
             self.doing = True
             self._background.run(
-                lambda: self._try(spec),
+                lambda: self._estimate(spec),
                 lambda answer: self._done(key, answer),
                 lambda error: self._done(key, str(error)),
             )
 
-    def _try(self, spec: RunSpec) -> Estimate | InputError | str:
-        """The estimate, the user's mistake, or why there is none."""
+    def _estimate(self, spec: RunSpec) -> Estimate | InputError | str:
+        """Return the estimate, the user's mistake, or the reason that there is none."""
         try:
             return self._ask(spec)
         except InputError as error:
@@ -140,32 +140,32 @@ class Estimating(tr.HasTraits):
     def _done(self, key: str, answer: Estimate | InputError | str) -> None:
         self.doing = False
         if isinstance(answer, Estimate):
-            while len(self._known) >= KEPT:
-                self._known.pop(next(iter(self._known)))
-            self._known[key] = answer
+            while len(self._answers) >= KEPT:
+                self._answers.pop(next(iter(self._answers)))
+            self._answers[key] = answer
         elif isinstance(answer, InputError):
             self._refused = (key, answer)
         elif key == self._key:
             self.error = answer
             return
-        self._look()  # the draft may have changed meanwhile
+        self._update()  # the draft may have changed meanwhile
 
     def forget(self) -> None:
-        """Ask again, since data or files are others than they were."""
-        self._round, self.found = self._round + 1, None
-        self._look()
+        """Request a new estimate, since data or files have changed."""
+        self._version, self.found = self._version + 1, None
+        self._update()
 
     @property
     def _key(self) -> str:
-        return f"{self._round} {_key(self.draft.spec)}"
+        return f"{self._version} {_key(self.draft.spec)}"
 
     @property
     def line(self) -> str:
-        """HTML of one line under the picture."""
+        """HTML of the line under the picture."""
         text = summary(self.found) if self.found else ""
         if self.error:
             text = f"no estimate: {self.error}"
-        elif self.doing and self.draft.valid:  # of what is refused there is no estimate to come
+        elif self.doing and self.draft.valid:  # a refused spec gets no estimate
             text = f"{text} · estimating …" if text else "estimating parameters, memory and time …"
         if not text:
             return ""
@@ -176,17 +176,17 @@ class Estimating(tr.HasTraits):
 
 
 def _key(spec: RunSpec) -> str:
-    """What an estimate depends on: all but the name, and how long is trained."""
+    """JSON of the fields an estimate depends on: all but the name and the training schedule."""
     content = spec.to_dict()
     for name in ("epochs", "patience", "monitor", "learning_rate", "schedule", "warmup"):
         del content["train"][name]
     return json.dumps({**content, "name": ""})
 
 
-def summary(found: Estimate) -> str:
-    """Such as ``0.35M parameters · 0.2 GB · ~6 s per epoch``."""
-    big = found.parameters >= 1e5
-    size = f"{found.parameters / 1e6:.2f}M" if big else count(found.parameters)
-    memory = f"{found.memory / 1e9:.1f} GB" if found.memory >= 1e8 else f"{found.memory / 1e6:.0f} MB"
-    seconds = duration(found.seconds) if found.seconds >= 1 else "1 s"
+def summary(estimate: Estimate) -> str:
+    """The estimate in one line, such as ``0.35M parameters · 0.2 GB · ~6 s per epoch``."""
+    big = estimate.parameters >= 1e5
+    size = f"{estimate.parameters / 1e6:.2f}M" if big else count(estimate.parameters)
+    memory = f"{estimate.memory / 1e9:.1f} GB" if estimate.memory >= 1e8 else f"{estimate.memory / 1e6:.0f} MB"
+    seconds = duration(estimate.seconds) if estimate.seconds >= 1 else "1 s"
     return f"{size} parameters · {memory} · ~{seconds} per epoch"

@@ -1,4 +1,4 @@
-"""Draft: the spec being edited, what is refused of it and why. State without a view."""
+"""Draft: the spec being edited, with its errors. State without a view."""
 
 from __future__ import annotations
 
@@ -22,15 +22,16 @@ BODY, MASKING, HEADS, MONITOR, DATA = (
 )
 FEATURES = "model.inputs.features"
 FEATURE = re.compile(r"model\.(towers\.\d+\.)?inputs\.features\.")
-"""How the path of anything of a single feature begins."""
+"""Beginning of every path within a single feature."""
 
 
 class Draft(tr.HasTraits):
-    """The spec as it was edited last, on the data that were chosen last; launched only when nothing of it is refused.
+    """The spec after the latest edit, on the data chosen last; launched only while it has no errors.
 
-    Whatever makes a spec is taken, if need be with what the data refuse of it in `errors`: removing one of two heads
-    that they lack leaves one refusal. An edit that makes no spec stays in `pending` beside its error, so that the
-    control keeps what was typed, and is tried again with each later one: n_head 5 and then d_model 60 are both kept.
+    An edit that gives a valid spec is applied, even if the data don't fit it; `errors` then says so: removing one of
+    two heads without a label column leaves one error. An edit that gives no valid spec stays in `pending` beside its
+    error, so that the control keeps the typed value, and is tried again with each later edit: n_head 5 and then
+    d_model 60 are both kept.
 
     >>> draft = Draft(RunSpec.parse({"data": {"path": "demo"}}))
     >>> draft.set("model.body.n_head", 5)
@@ -43,20 +44,20 @@ class Draft(tr.HasTraits):
 
     spec = tr.Instance(RunSpec)
     schema = tr.Instance(Schema, allow_none=True)
-    """of the data at ``spec.data.path``; None before there are any"""
+    """schema of the data at ``spec.data.path``; None before data are chosen"""
     errors = tr.Dict(value_trait=tr.Unicode(), key_trait=tr.Unicode())
-    """dotted path → what is wrong; '' for what belongs to no field"""
+    """dotted path → error; the path is empty for an error that belongs to no field"""
     note = tr.Unicode("")
-    """what an edit changed beside itself, such as the masking of a new body"""
+    """side effects of the latest edit, such as the masking of a new body"""
     waiting = tr.Unicode("")
-    """what is being done that will change the data"""
+    """the operation under way that will change the data"""
     preset = tr.Unicode("")
-    """the preset that the spec is, until something of it is edited"""
+    """name of the preset in use, until the spec is edited"""
     origin = tr.Instance(RunSpec, allow_none=True)
     """the spec of the run that was cloned"""
     origin_name = tr.Unicode("")
     revision = tr.Int(0)
-    """counts changes of any kind: what a view observes, so that it draws once for an edit"""
+    """counts changes of any kind; views observe it, so that they draw once for an edit"""
 
     def __init__(self, spec: RunSpec, schema: Schema | None = None) -> None:
         super().__init__(spec=spec, schema=schema)
@@ -64,7 +65,7 @@ class Draft(tr.HasTraits):
         self.lacking: tuple[str, ...] = ()
         """paths of the heads and features that the data can't serve"""
 
-    # whether it can be launched -----------------------------------------------------------------
+    # launching ----------------------------------------------------------------------------------
 
     @property
     def valid(self) -> bool:
@@ -73,7 +74,7 @@ class Draft(tr.HasTraits):
 
     @property
     def obstacle(self) -> str:
-        """Why nothing can be launched now; empty where all is well."""
+        """The reason that nothing can be launched now; empty if there is none."""
         if self.waiting:
             return self.waiting
         if self.schema is None:
@@ -83,12 +84,12 @@ class Draft(tr.HasTraits):
         return f"{texts[0]}{more}" if texts else ""
 
     def ready(self) -> RunSpec:
-        """The spec, to be launched: every face of the Lab takes it from here.
+        """The spec to launch; every launch of the Lab goes through here.
 
         Raises
         ------
         InputError
-            while data are awaited or missing, and for the first of the `errors`.
+            while data are being opened or missing, and for the first of the `errors`.
         """
         if self.waiting:
             raise InputError("", self.waiting, "wait until it is done")
@@ -105,29 +106,29 @@ class Draft(tr.HasTraits):
         self.update({path: value})
 
     def update(self, edits: dict[str, Any]) -> None:
-        """Edit several values that are to be checked together."""
+        """Edit several values that are checked together."""
         if DATA in edits:
             raise InputError(DATA, "an edit of the spec opens no other data", "choose them in Data")
         if set(edits) != {"name"}:
             self.preset = ""
         changes = {**self.pending, **edits}
         note = ""
-        for path in edits:  # a new kind has knobs of its own, and a new list elements: edits of the old ones are void
+        for path in edits:  # a new kind or list has other knobs: edits of the old ones are void
             part = path.removesuffix("kind") if path.endswith("kind") else f"{path}."
             changes = {p: v for p, v in changes.items() if p in edits or not p.startswith(part)}
         body, masking = changes.get(BODY, self.spec.model.body.kind), changes.get(MASKING, self.spec.model.masking.kind)
         if BODY in edits and body in BODY_MASKINGS and pair_refusal(body, masking):
             changes[MASKING] = BODY_MASKINGS[body][0]
             note = f"masking changed from {masking} to {changes[MASKING]}: {pair_refusal(body, masking)}"
-        self._take(changes, list(edits), note)
+        self._apply(changes, list(edits), note)
 
     def replace(self, spec: RunSpec, data: tuple[str, Schema] | None = None) -> None:
-        """Edit another spec instead, on the prepared `data` (path and schema); without, on the present ones."""
+        """Edit another spec instead, on the prepared `data` (path and schema), by default on the present data."""
         if data is not None:
             self.schema, self.waiting = data[1], ""
         path = data[0] if data is not None else self.spec.data.path if self.schema is not None else spec.data.path
         self.spec = spec.override({DATA: path})
-        self._take({}, [], "")
+        self._apply({}, [], "")
 
     def start(self, preset: str) -> None:
         """Edit the preset of that name, on the present data."""
@@ -135,57 +136,57 @@ class Draft(tr.HasTraits):
         self.replace(presets.start(preset, self.spec))
 
     def clone(self, spec: RunSpec, name: str, data: tuple[str, Schema] | None = None) -> None:
-        """Edit the spec of the run `name`, and remember what it was."""
+        """Edit the spec of the run `name`, and keep the original for comparison."""
         self.origin, self.origin_name, self.preset = spec, name, ""
         self.replace(spec, data)
 
     def use_data(self, path: str, schema: Schema) -> None:
-        """Turn to the prepared data in `path`. All that was chosen stays; what they lack is refused until it goes."""
+        """Switch to the prepared data in `path`. The spec stays; parts that the data lack are errors until removed."""
         self.schema, self.spec, self.waiting = schema, self.spec.override({DATA: path}), ""
-        self._take(self.pending, list(self.pending), "")
+        self._apply(self.pending, list(self.pending), "")
 
     def wait(self, what: str) -> None:
-        """Launch nothing while `what` goes on; empty: it is over."""
+        """Block launches while `what` is under way; empty ends the wait."""
         self.waiting = what
         self.revision += 1
 
     def refuse(self, error: InputError) -> None:
-        """Take up an error that only the data could show, such as vectors that don't fit."""
-        field, text = place(error, {}, [], list(self.spec.knobs()))
+        """Record an error that only the data can show, such as vectors that don't fit."""
+        field, text = field_of(error, {}, [], list(self.spec.knobs()))
         self.errors = {field: without_flags(text)}
         self.lacking = tuple(path for path in vectors_of(self.spec) if error.path.startswith(f"{path}."))
         self.revision += 1
 
     def drop(self) -> None:
-        """Remove all heads and features that the data can't serve; without any head, the next item is predicted."""
+        """Remove all heads and features that the data can't serve; if no head is left, predict the next item."""
         dropped, left = [], None
-        while self.lacking and self.lacking != left:  # what is dropped may show what else is wrong
+        while self.lacking and self.lacking != left:  # removing parts may reveal further errors
             left = self.lacking
-            dropped += [called(self.spec, path) for path in left]
+            dropped += [name_of_part(self.spec, path) for path in left]
             self.update(without(self.spec, left))
         self.note = " · ".join(filter(None, [f"dropped: {', '.join(dropped)}" if dropped else "", self.note]))
         self.revision += 1
 
-    def _take(self, changes: dict[str, Any], edited: list[str], note: str) -> None:
-        """Edit the spec by as many of `changes` as make one; the others are held beside what refuses them."""
+    def _apply(self, changes: dict[str, Any], edited: list[str], note: str) -> None:
+        """Apply as many of `changes` as give a valid spec; keep the rest in `pending`, each with its error."""
         changes, held, errors = dict(changes), {}, {}
-        while isinstance(found := edited_by(self.spec, changes), InputError):
-            field, text = place(found, changes, edited, list(self.spec.knobs()))
-            if field == MONITOR and MONITOR not in changes:  # judged by a head or cutoff that has gone
+        while isinstance(result := edited_by(self.spec, changes), InputError):
+            field, text = field_of(result, changes, edited, list(self.spec.knobs()))
+            if field == MONITOR and MONITOR not in changes:  # the metric's head or cutoff was removed
                 changes[MONITOR] = None
-                note = " · ".join(filter(None, [note, f"judged by the default again: {found.problem}"]))
+                note = " · ".join(filter(None, [note, f"judged by the default again: {result.problem}"]))
                 continue
             errors[field] = text
-            for path in culprits(self.spec, changes, found):
+            for path in culprits(self.spec, changes, result):
                 held[path] = changes.pop(path)
-        self.spec, self.pending, self.note = found, held, note
-        by_data = assembly.refusals(found, self.schema) if self.schema is not None else {}
+        self.spec, self.pending, self.note = result, held, note
+        by_data = assembly.refusals(result, self.schema) if self.schema is not None else {}
         self.lacking = tuple(path for path, error in by_data.items() if lacks(path, error))
-        known = list(found.knobs()) if by_data else []
+        knob_paths = list(result.knobs()) if by_data else []
         placed = (
             (path, str(error.at("" if error.path == path else error.path)))
             if FEATURE.match(path)
-            else place(error, {}, [], known)
+            else field_of(error, {}, [], knob_paths)
             for path, error in by_data.items()
         )
         self.errors = {path: without_flags(text) for path, text in {**errors, **dict(placed)}.items()}
@@ -193,13 +194,13 @@ class Draft(tr.HasTraits):
 
 
 def lacks(path: str, error: InputError) -> bool:
-    """Whether a refusal of the part at `path` is for what the data are, so that dropping the part fixes it."""
+    """True if the error of the part at `path` comes from the data, so that dropping the part fixes it."""
     head = path.startswith(f"{HEADS}.") and error.path != f"{path}.summary"
     return head or FEATURE.match(path) is not None
 
 
 def edited_by(spec: RunSpec, changes: dict[str, Any]) -> RunSpec | InputError:
-    """`spec` with its `changes`, or why they make none."""
+    """`spec` with `changes`, or the error if they give no valid spec."""
     try:
         return spec.override(changes)
     except InputError as error:
@@ -207,7 +208,7 @@ def edited_by(spec: RunSpec, changes: dict[str, Any]) -> RunSpec | InputError:
 
 
 def culprits(spec: RunSpec, changes: dict[str, Any], refusal: RunSpec | InputError) -> list[str]:
-    """The changes that `refusal` depends on, such as the two that don't go together; never none.
+    """The changes that `refusal` depends on, such as two that exclude each other; never empty.
 
     >>> spec = RunSpec.parse({"data": {"path": "demo"}})
     >>> changes = {"model.body.n_head": 5, "name": "mine", "model.body.d_model": 66}
@@ -215,9 +216,9 @@ def culprits(spec: RunSpec, changes: dict[str, Any], refusal: RunSpec | InputErr
     ['model.body.n_head', 'model.body.d_model']
     """
     without = {path: {p: v for p, v in changes.items() if p != path} for path in changes}
-    found = [path for path, others in without.items() if str(edited_by(spec, others)) != str(refusal)]
+    needed = [path for path, rest in without.items() if str(edited_by(spec, rest)) != str(refusal)]
     alone = [path for path in changes if isinstance(edited_by(spec, {path: changes[path]}), InputError)]
-    return found or alone or list(changes)
+    return needed or alone or list(changes)
 
 
 def without(spec: RunSpec, paths: tuple[str, ...]) -> dict[str, Any]:
@@ -233,8 +234,8 @@ def without(spec: RunSpec, paths: tuple[str, ...]) -> dict[str, Any]:
     return edits
 
 
-def called(spec: RunSpec, path: str) -> str:
-    """What a head or feature at `path` is called."""
+def name_of_part(spec: RunSpec, path: str) -> str:
+    """The display name of the head or feature at `path`."""
     if path.startswith(f"{HEADS}."):
         head = spec.model.heads[int(path.rpartition(".")[2])]
         return head.title if head.label is None else f"head {head.label}"
@@ -242,7 +243,7 @@ def called(spec: RunSpec, path: str) -> str:
 
 
 def vectors_of(spec: RunSpec) -> list[str]:
-    """The paths of all features that are made of given vectors."""
+    """The paths of all features made from pre-trained vectors."""
     return [
         f"{prefix}.features.{name}"
         for prefix, inputs in inputs_of(spec).items()
@@ -257,16 +258,16 @@ def inputs_of(spec: RunSpec) -> dict[str, InputsSpec]:
     return {"model.inputs": spec.model.inputs, **further}
 
 
-def place(error: InputError, changes: dict[str, Any], edited: list[str], known: list[str]) -> tuple[str, str]:
-    """The field an error belongs to, and the error without that path.
+def field_of(error: InputError, changes: dict[str, Any], edited: list[str], knob_paths: list[str]) -> tuple[str, str]:
+    """Return the field an error belongs to, and the error text without that path.
 
-    The error names a knob or the part that holds it; of a part, the field edited last is the place.
+    The error names a knob or the part that holds it; for a part, the field edited last is returned.
     """
     path, rest = error.path, str(error.at(""))
     if FEATURE.match(path):
         return path, rest  # features are edited row by row, not knob by knob
     field = path
-    while field and field not in known and field not in changes:
+    while field and field not in knob_paths and field not in changes:
         field = field.rpartition(".")[0]  # an element of a list is shown by the field of the whole list
     if field:
         return field, rest

@@ -1,4 +1,4 @@
-"""What the panels show, read from the house: the only place where the front end calls the floors below."""
+"""Data of the panels: the only module where the front end reads records, jobs and prepared data."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from t4r_lab import jobs, tracking
 from t4r_lab.base.errors import InputError
 from t4r_lab.base.reports import OnReport
 from t4r_lab.data.prepared.dataset import Dataset
-from t4r_lab.lab.parts.text import number, told
+from t4r_lab.lab.parts.text import error_text, number
 from t4r_lab.lab.state.views import Answer, DataSummary, JobState, News, Preview, Raw, RunSummary
 from t4r_lab.runs import guard
 from t4r_lab.runs.recommend import Item, LeftOut, Recommender
@@ -34,7 +34,7 @@ def datasets(home: Path) -> list[Path]:
 
 
 def summarize(path: Path) -> DataSummary:
-    """Open prepared data and put it into figures."""
+    """Open prepared data and summarize it."""
     from t4r_lab.data.pipeline.describe import left_out
     from t4r_lab.data.pipeline.split_checks import findings
 
@@ -44,7 +44,7 @@ def summarize(path: Path) -> DataSummary:
 
 
 def is_as_opened(data: DataSummary) -> bool:
-    """Whether the folder holds what it did when it was opened."""
+    """True if the folder is unchanged since it was opened."""
     from t4r_lab.data.prepared.folder import read_manifest
 
     with suppress(InputError):
@@ -59,24 +59,24 @@ def namespace() -> Mapping[str, Any]:
 
 
 def frames(names: Mapping[str, Any]) -> dict[str, str]:
-    """Data frames among `names` that could hold events, with their sizes in words.
+    """Data frames among `names` that could hold events → their library and size.
 
     >>> import polars as pl
     >>> frames({"clicks": pl.DataFrame({"a": [1, 2], "b": [3, 4]}), "_": 3})
     {'clicks': 'polars, 2 × 2'}
     """
-    found = {}
+    sizes = {}
     for name, value in list(names.items()):
         kind = type(value).__module__.partition(".")[0]
         if kind in ("pandas", "polars") and type(value).__name__ == "DataFrame" and not name.startswith("_"):
             rows, columns = value.shape
             if rows and columns > 1:
-                found[name] = f"{kind}, {rows:,} × {columns}"
-    return found
+                sizes[name] = f"{kind}, {rows:,} × {columns}"
+    return sizes
 
 
 def read(raw: Raw, options: Mapping[str, Any]) -> Table:
-    """The raw events of a file, taken apart as the options say, or of a data frame of the notebook."""
+    """The raw events of a file, parsed by `options`, or of a data frame of the notebook."""
     from t4r_lab.data.formats.readers import read_events
 
     if not raw.frame:
@@ -100,7 +100,7 @@ def preview(table: Table, options: Mapping[str, Any]) -> Preview:
 
 
 def first(home: Path, on_report: OnReport) -> Path:
-    """The data of the newest job, so that one goes on where one was; else the built-in data, prepared if need be."""
+    """The folder of the newest job's data, else of the built-in data, prepared if need be."""
     for job in jobs.all_jobs(home)[:1]:
         with suppress(InputError):
             if (last := Path(job.spec().data.path)) in datasets(home):
@@ -130,16 +130,16 @@ def job_states(home: Path) -> list[JobState]:
 def _job_state(job: jobs.Job) -> JobState:
     try:
         status = job.status()
-    except (OSError, ValueError, TypeError) as found:  # one damaged folder must not hide the others
-        return JobState(job.id, job.id, "lost", error=f"jobs/{job.id} can't be read ({found}); remove the folder")
+    except (OSError, ValueError, TypeError) as failure:  # one damaged folder must not hide the others
+        return JobState(job.id, job.id, "lost", error=f"jobs/{job.id} can't be read ({failure}); remove the folder")
     active = status.state in jobs.ACTIVE
     stage, error = status.stage if active else outcome(status.metrics, status.monitor), status.error
     if status.refusal:
-        error = told(InputError(*status.refusal))
+        error = error_text(InputError(*status.refusal))
     try:
         what = _what(job.folder)
     except InputError as refusal:  # damaged, or of a later version, whose worker may well be running
-        what, error = "", error if active else told(refusal)
+        what, error = "", error if active else error_text(refusal)
     return JobState(
         id=job.id,
         name=status.name,
@@ -161,13 +161,13 @@ def _job_state(job: jobs.Job) -> JobState:
 
 @lru_cache(maxsize=1024)
 def _what(folder: Path) -> str:
-    """Body and masking of a job; read once, since its spec never changes."""
+    """Body and masking of a job; cached, since its spec never changes."""
     model = jobs.Job(folder).spec().model
     return f"{model.body.kind} · {model.masking.kind}"
 
 
 def news(home: Path, id: str, read: int, log: bool) -> News:
-    """What a job has reported from byte `read` on, and its `log` if asked for; nothing where its folder is gone."""
+    """The reports of a job from byte `read` on, and its log if `log`; empty if its folder was removed."""
     job = jobs.Job(home / "jobs" / id)
     try:
         events, read = job.follow(read)
@@ -177,7 +177,7 @@ def news(home: Path, id: str, read: int, log: bool) -> News:
 
 
 def runs(home: Path) -> list[RunSummary]:
-    """Every recorded run, newest first, by its validation metrics; of the test part only what promotion has shown."""
+    """Every recorded run, newest first, with its validation metrics, and test metrics of promoted runs only."""
     promoted = tracking.promoted(home)
     return [_summary(row, promoted.get(row.run_id)) for row in guard.runs(home)]
 
@@ -200,7 +200,7 @@ def _summary(row: tracking.RunRow, aliases: list[str] | None) -> RunSummary:
         row.test if shown else {},
         row.baselines["test"] if shown else {},
         row.looks,
-        tuple(words for part, found in row.warnings.items() if shown or part != "test" for words in found),
+        tuple(words for part, lines in row.warnings.items() if shown or part != "test" for words in lines),
     )
 
 
@@ -220,7 +220,7 @@ def spec(home: Path, run: str) -> RunSpec:
 
 
 def repeat(home: Path, run: str) -> str:
-    """Launch a job with the spec of a recorded run; its id."""
+    """Launch a job with the spec of a recorded run; return the job's id."""
     from t4r_lab.runs.promote import spec_to_repeat
 
     return jobs.launch(spec_to_repeat(run, home=home), home).id
@@ -246,10 +246,10 @@ def record_page(server: Server, home: Path, run: str) -> str:
 
 def _recommender(home: Path, run: str) -> Recommender:
     if (home, run) not in _loaded:
-        found = Recommender.open(run, home=home)
+        recommender = Recommender.open(run, home=home)
         while len(_loaded) >= MODELS:
             _loaded.pop(next(iter(_loaded)), None)
-        _loaded[home, run] = found
+        _loaded[home, run] = recommender
     return _loaded[home, run]
 
 
@@ -259,7 +259,7 @@ _loaded: dict[tuple[Path, str], Recommender] = {}
 
 
 def is_loaded(home: Path, runs: Sequence[str]) -> bool:
-    """Whether asking `runs` is a matter of moments."""
+    """True if the models of all `runs` are in memory."""
     return all((home, run) in _loaded for run in runs)
 
 
@@ -269,16 +269,16 @@ def search(home: Path, run: str, text: str) -> list[Item]:
 
 
 def answer(home: Path, run: str, items: Sequence[Item], case: Case | None, k: int) -> Answer:
-    """What `run` says comes next; of a recorded case it knows all features of the events."""
-    asked = _recommender(home, run)
-    if case is not None and case.digest == asked.row.digest:
-        session = asked.beginning(case.row, case.position)
+    """The next items by `run`, for a recorded case (with all features of its events) or a list of items."""
+    recommender = _recommender(home, run)
+    if case is not None and case.digest == recommender.row.digest:
+        session = recommender.beginning(case.row, case.position)
     else:
-        session = asked.session_of([item.id for item in items])
-    top = asked.top(session, k)
-    found = zip(top["item"], top["title"], top["probability"], strict=True)
+        session = recommender.session_of([item.id for item in items])
+    top = recommender.top(session, k)
+    rows = zip(top["item"], top["title"], top["probability"], strict=True)
     return Answer(
-        tuple((Item(str(id), title), float(p)) for id, title, p in found), LeftOut(**top.attrs["left_out"]).words
+        tuple((Item(str(id), title), float(p)) for id, title, p in rows), LeftOut(**top.attrs["left_out"]).words
     )
 
 
@@ -297,5 +297,5 @@ def draw_case(home: Path, run: str) -> Case:
 
 
 def outcome(metrics: Mapping[str, float], monitor: str) -> str:
-    """The figure a job ended with."""
+    """The monitored metric a job ended with, as text; empty if it has none."""
     return f"{monitor} {number(metrics[monitor])}" if monitor in metrics else ""

@@ -1,4 +1,4 @@
-"""What the panels show, as small values: the seam between the house's records and the widgets."""
+"""Small values that the panels show, read from records, jobs and prepared data by `source`."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ RESUMABLE = ("paused", "stopped", "failed", "lost")
 
 @dataclass(frozen=True)
 class DataSummary:
-    """A prepared folder in figures."""
+    """Summary of a prepared folder."""
 
     path: Path
     schema: Schema
     profile: Mapping[str, Any]
-    """what ``profile.json`` holds"""
+    """content of ``profile.json``"""
     remarks: tuple[str, ...] = ()
-    """what preparing dropped, in words"""
+    """events and columns dropped in preparation, in words"""
     checks: tuple[Finding, ...] = ()
     """leakage and cold start of the split, in words"""
     digest: str = ""
-    """of what the folder held when it was opened"""
+    """digest of the folder when it was opened"""
 
     @property
     def parts(self) -> Mapping[str, Mapping[str, int]]:
@@ -51,7 +51,7 @@ class DataSummary:
 
 @dataclass(frozen=True)
 class Raw:
-    """Where raw events come from: a file, or a data frame of the notebook by its name. Without either, nothing."""
+    """Source of raw events: a file, or a data frame of the notebook by its name. False if neither is set."""
 
     path: str = ""
     frame: str = ""
@@ -67,16 +67,16 @@ class Raw:
 
 @dataclass(frozen=True)
 class Preview:
-    """Raw events at a glance."""
+    """Columns and first rows of raw events."""
 
     columns: tuple[Reading, ...]
     rows: tuple[tuple[str, ...], ...]
-    """the first ones, as text"""
+    """the first rows, as text"""
     events: int
     refusal: InputError | None = None
-    """what is in the way of preparing them"""
+    """the error that preparing them would raise"""
     notes: tuple[str, ...] = ()
-    """how the file was read, where that was recognized"""
+    """recognized properties of the file, such as its separator"""
 
 
 @dataclass(frozen=True)
@@ -117,18 +117,18 @@ class JobState:
 
 @dataclass(frozen=True)
 class News:
-    """What a job has said since it was last looked at."""
+    """Reports of a job since the last reading."""
 
     events: Sequence[Mapping[str, Any]] = ()
     read: int = 0
     """the byte up to which its reports have been read"""
     log: str = ""
-    """the end of its log, where that was asked for"""
+    """the end of its log, if requested"""
 
 
 @dataclass(frozen=True)
 class RunSummary:
-    """A recorded run in figures, all of the validation part."""
+    """A recorded run with its metrics on the validation part."""
 
     run_id: str
     name: str
@@ -142,14 +142,14 @@ class RunSummary:
     data: str = ""
     """name of the prepared data"""
     promoted: bool = False
-    """whether it is or was in the registry; the test part is shown only then"""
+    """true if it is or was in the registry; the test part is shown only then"""
     aliases: tuple[str, ...] = ()
     test: Mapping[str, float] = field(default_factory=dict)
     test_baselines: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     looks: int = 0
-    """how often the test part was scored with it"""
+    """number of times the test part was scored with it"""
     warnings: tuple[str, ...] = ()
-    """what of its figures one should doubt; of the test part only where that is shown"""
+    """reasons to doubt its metrics; of the test part only if that is shown"""
 
     @property
     def label(self) -> str:
@@ -158,7 +158,7 @@ class RunSummary:
 
     @property
     def finished(self) -> bool:
-        """Whether it has a model."""
+        """True if it has a model."""
         return self.status == "FINISHED"
 
 
@@ -168,4 +168,4 @@ class Answer:
 
     items: tuple[tuple[Item, float], ...]
     note: str = ""
-    """what of the session the run can't go by, in words"""
+    """items or features of the session that the run ignores, in words"""

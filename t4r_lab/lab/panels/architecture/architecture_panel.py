@@ -1,4 +1,4 @@
-"""Architecture panel: the spec as a form, what it builds and takes as a picture, and the spec to copy."""
+"""Architecture panel: the spec as a form, the model with its costs as a picture, and the spec to copy."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from t4r_lab.lab.parts.fields import LABEL_WIDTH, NOTHING, Field
 from t4r_lab.lab.parts.section import Section
 from t4r_lab.lab.parts.text import escape, message
 from t4r_lab.lab.state.cost import Estimating
-from t4r_lab.lab.state.draft import Draft, called
+from t4r_lab.lab.state.draft import Draft, name_of_part
 from t4r_lab.runs.script import to_python
 from t4r_lab.spec import RunSpec
 from t4r_lab.spec.presets import PRESETS
@@ -28,9 +28,9 @@ PRESET_HELP = "A published model with its own values: replaces features, model a
 
 
 class ArchitecturePanel(w.VBox):
-    """Form at the left, picture, costs and the spec as text at the right, Train beneath.
+    """Form on the left; picture, costs and the spec as text on the right; Train beneath.
 
-    State: `draft`, and `estimating` for what it costs. `on_load` gets a spec from elsewhere with its name, `on_start`
+    State: `draft`, and `estimating` for its costs. `on_load` gets a spec from elsewhere with its name, `on_start`
     the name of a preset.
     """
 
@@ -62,7 +62,7 @@ class ArchitecturePanel(w.VBox):
         self._show()
 
     def _make_spec(self, edit: Callable[[str, Any], None], on_load: Callable[[RunSpec, str], None]) -> None:
-        """What makes the spec: a preset, its name, the form, or a spec from elsewhere."""
+        """Make the inputs of the spec: preset, name, form, and the loader of specs from elsewhere."""
         self.preset = w.Dropdown(
             options=[("your own", NOTHING), *((preset.title, name) for name, preset in PRESETS.items())],
             value=NOTHING,
@@ -78,7 +78,7 @@ class ArchitecturePanel(w.VBox):
         self.loader = SpecLoader(on_load)
 
     def _make_view(self) -> None:
-        """What shows the spec: the picture, its costs, what differs, and the text."""
+        """Make the views of the spec: picture, costs, differences and text."""
         self.picture, self._costs, self._diff = w.HTML(), w.HTML(), w.HTML()
         self.language = w.ToggleButtons(
             options=[YAML, PYTHON],
@@ -89,7 +89,7 @@ class ArchitecturePanel(w.VBox):
         self.text = CopyText()
 
     def _arranged(self) -> list[w.Widget]:
-        """What makes the spec beside what shows it, and the line with the buttons beneath."""
+        """The inputs beside the views, and the line of buttons beneath."""
         preset = w.VBox([self.preset, self._source])
         for name in ("t4r-field", "t4r-long", "t4r-preset"):
             preset.add_class(name)
@@ -117,7 +117,7 @@ class ArchitecturePanel(w.VBox):
         self.text.label = "for t4r-lab train" if self.language.value == YAML else "a program of its own"
         self.text.text = spec_text(draft, self.language.value)
         self.train.disabled = bool(draft.obstacle)
-        names = [called(draft.spec, path) for path in draft.lacking]
+        names = [name_of_part(draft.spec, path) for path in draft.lacking]
         self.drop.description = f"Drop {names[0]}" if len(names) == 1 else f"Drop all {len(names)} that don't fit"
         self.drop.tooltip = f"remove what these data can't serve: {', '.join(names)}"
         self.drop.layout.display = "" if names else "none"
@@ -126,8 +126,8 @@ class ArchitecturePanel(w.VBox):
         self._show_costs()
 
     def _show_costs(self, change: Any = None) -> None:
-        found = self.estimating.found if self.estimating else None
-        self.picture.value = picture(self.draft.spec, self.draft.schema, found)
+        estimate = self.estimating.found if self.estimating else None
+        self.picture.value = picture(self.draft.spec, self.draft.schema, estimate)
         self._costs.value = self.estimating.line if self.estimating else ""
 
 
@@ -147,7 +147,7 @@ def spec_text(draft: Draft, language: str) -> str:
 
 
 def status(draft: Draft) -> str:
-    """HTML beside the Train button: what stands in the way, or what will be trained on."""
+    """HTML beside the Train button: the obstacle to training, or the data to train on."""
     if draft.waiting:
         return message("loading", draft.waiting)
     if draft.schema is None:

@@ -1,4 +1,4 @@
-"""What was changed since a run's spec was cloned."""
+"""Changes since a run's spec was cloned."""
 
 from __future__ import annotations
 
@@ -9,25 +9,25 @@ from t4r_lab.lab.state.draft import Draft
 
 
 def differences(draft: Draft) -> dict[str, tuple[Any, Any]]:
-    """Dotted path → (value of the cloned spec, value now), where they differ."""
+    """Dotted path → (value of the cloned spec, present value), where they differ."""
     if draft.origin is None:
         return {}
-    was, now = draft.origin.flat(), draft.spec.flat()
-    paths = dict.fromkeys([*was, *now])
-    return {p: (was.get(p, "–"), now.get(p, "–")) for p in paths if was.get(p, "–") != now.get(p, "–")}
+    before, now = draft.origin.flat(), draft.spec.flat()
+    paths = dict.fromkeys([*before, *now])
+    return {p: (before.get(p, "–"), now.get(p, "–")) for p in paths if before.get(p, "–") != now.get(p, "–")}
 
 
 def diff(draft: Draft) -> str:
-    """The same as HTML; nothing where no run was cloned."""
+    """HTML table of the `differences`; empty if no run was cloned."""
     if draft.origin is None:
         return ""
     head = f"Cloned from {escape(draft.origin_name)}"
-    found = differences(draft)
-    if not found:
+    changes = differences(draft)
+    if not changes:
         return f'<div class="t4r-help">{head}; nothing is changed yet.</div>'
     rows = "".join(
-        f'<tr><th scope="row">{escape(path)}</th><td class="t4r-quiet">{escape(was)}</td><td>{escape(now)}</td></tr>'
-        for path, (was, now) in found.items()
+        f'<tr><th scope="row">{escape(path)}</th><td class="t4r-quiet">{escape(before)}</td><td>{escape(now)}</td></tr>'
+        for path, (before, now) in changes.items()
     )
     return (
         f'<table class="t4r-plain t4r-changes"><caption>{head}</caption><thead><tr><th scope="col">changed</th>'

@@ -1,4 +1,4 @@
-"""How the picture of a model is drawn: boxes in rows and columns, with arrows between them, as SVG."""
+"""Drawing the picture of a model: boxes in rows and columns, with arrows between them, as SVG."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ NARROW, STRIP = 196, 16
 
 @dataclass(frozen=True)
 class Box:
-    """One part of the model: its name, what is to know of it, and the shape of what it gives."""
+    """One part of the model: its name, a detail, and the shape of its output."""
 
     name: str
     detail: str = ""
     shape: str = ""
     paths: tuple[str, ...] = ()
-    """where its costs stand in an estimate"""
+    """paths of its costs in an estimate"""
     strip: tuple[bool, ...] = ()
-    """positions of a session, true where an event is hidden from its own prediction"""
+    """positions of a session, true where the event is masked for its prediction"""
     chip: bool = False
 
     @property
@@ -33,17 +33,17 @@ class Box:
 
 
 Row = list[list[Box]]
-"""Boxes one beneath the other, for each column; one column spans the picture."""
+"""Boxes from top to bottom, for each column; a single column spans the picture."""
 
 
 def cost_of(box: Box, costs: Mapping[str, Cost]) -> Cost | None:
-    """What the parts of a box cost together."""
-    found = [costs[path] for path in box.paths if path in costs]
-    if not found:
+    """The total cost of the parts of a box; None if the estimate has none of them."""
+    parts = [costs[path] for path in box.paths if path in costs]
+    if not parts:
         return None
     return replace(
-        found[0],
-        **{name: sum(getattr(c, name) for c in found) for name in Cost.__dataclass_fields__ if name != "path"},
+        parts[0],
+        **{name: sum(getattr(c, name) for c in parts) for name in Cost.__dataclass_fields__ if name != "path"},
     )
 
 
@@ -54,10 +54,10 @@ class Drawing:
         self.wide, self.costs, self.memory = wide, costs, memory
         self.parts: list[str] = []
         self.bottoms: list[float] = []
-        """lower edge of what was drawn last in each column"""
+        """lower edge of the last box in each column"""
 
     def row(self, row: Row) -> None:
-        """Draw the columns of a row side by side, with an arrow to each from what was drawn above it."""
+        """Draw the columns of a row side by side, each with an arrow from the box above it."""
         top = max(self.bottoms) + GAP if self.bottoms else MARGIN
         above = self.bottoms or [top]
         lanes = max(len(row), len(above))
@@ -75,7 +75,7 @@ class Drawing:
         return MARGIN + number * step, MARGIN + (number + 1) * step - BETWEEN
 
     def _column(self, boxes: list[Box], left: float, right: float, y: float) -> float:
-        """Draw `boxes` beneath one another from `y` on, chips beside one another; returns the lower edge."""
+        """Draw `boxes` from `y` downward, chips side by side; return the lower edge."""
         if boxes[0].chip:
             per_row = max(1, int((right - left) // 120)) if len(boxes) > 1 else 1
             for start in range(0, len(boxes), per_row):
@@ -97,19 +97,19 @@ class Drawing:
         figure = f"{count(cost.parameters)}" if cost and cost.parameters else ""
         wide = right - left
         self.parts.append(
-            f'<g><title>{escape(_told(box, cost, share))}</title><rect class="t4r-{"chip" if box.chip else "box"}" '
+            f'<g><title>{escape(_tooltip(box, cost, share))}</title><rect class="t4r-{"chip" if box.chip else "box"}" '
             f'x="{left:.1f}" y="{y:.1f}" width="{wide:.1f}" height="{box.height}" rx="4"/>'
             f"{_narrow_text(box, figure, left, right, y) if narrow else _wide_text(box, figure, left, right, y)}"
             f"{_strip(box, left, right, y)}{_share(share, left, right, y + box.height)}</g>"
         )
 
 
-def _told(box: Box, cost: Cost | None, share: float) -> str:
-    """What a pointer that rests on a box is told."""
-    told = " · ".join(part for part in (box.name, box.detail, box.shape) if part)
+def _tooltip(box: Box, cost: Cost | None, share: float) -> str:
+    """The tooltip of a box."""
+    text = " · ".join(part for part in (box.name, box.detail, box.shape) if part)
     if cost is None:
-        return told
-    return f"{told}: {cost.parameters:,} parameters, {cost.memory / 1e6:,.1f} MB in training, {share:.0%} of all"
+        return text
+    return f"{text}: {cost.parameters:,} parameters, {cost.memory / 1e6:,.1f} MB in training, {share:.0%} of all"
 
 
 def _wide_text(box: Box, figure: str, left: float, right: float, y: float) -> str:
@@ -144,7 +144,7 @@ def _strip(box: Box, left: float, right: float, y: float) -> str:
 
 
 def _share(share: float, left: float, right: float, bottom: float) -> str:
-    """The part of the memory that a box takes, as a bar along its lower edge."""
+    """SVG of a box's share of the memory, as a bar along its lower edge."""
     if not share:
         return ""
     long = max((right - left - 8) * min(share, 1.0), 1.5)

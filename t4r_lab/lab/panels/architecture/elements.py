@@ -1,4 +1,4 @@
-"""Lists in the spec, heads and towers: what can be added, and what one of them is called."""
+"""Lists in the spec, heads and towers: the elements that can be added, and their names."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ HEADS, TOWERS = "model.heads", "model.towers"
 NO_LABELS = "The data has no label columns: prepare it with some as targets to predict labels too."
 
 Offer = tuple[str, dict[str, Any]]
-"""What is read in the drop-down, and the content of the new element."""
+"""Text in the drop-down, and content of the new element."""
 
 
 def _kinds(annotation: Any) -> dict[str, Any]:
@@ -30,16 +30,16 @@ def _kinds(annotation: Any) -> dict[str, Any]:
 def head_offers(spec: RunSpec, schema: Schema | None) -> list[Offer]:
     """Every head that could be added: the next item, and each free label by the kinds that fit it."""
     taken = {head_name(head) for head in spec.model.heads}
-    found: list[Offer] = [] if NEXT_ITEM in taken else [(NextItem.title, {"kind": NEXT_ITEM})]
+    offers: list[Offer] = [] if NEXT_ITEM in taken else [(NextItem.title, {"kind": NEXT_ITEM})]
     for column in schema.targets if schema else ():
         if column.name not in taken:
             fits = [kind for kind, head in LABEL_HEADS.items() if fits_label(head, column.name, schema)]
-            found += [(f"{column.name} · {kind}", {"kind": kind, "column": column.name}) for kind in fits]
-    return found
+            offers += [(f"{column.name} · {kind}", {"kind": kind, "column": column.name}) for kind in fits]
+    return offers
 
 
 def fits_label(kind: type[LabelSpec], column: str, schema: Schema | None) -> bool:
-    """Whether a head of that kind can predict the label `column`."""
+    """True if a head of that kind can predict the label `column`."""
     try:
         return schema is not None and bool(label_column(kind(column=column), schema, ""))
     except InputError:
@@ -54,7 +54,7 @@ def tower_offers(spec: RunSpec, schema: Schema | None) -> list[Offer]:
 
 
 def title(spec: RunSpec, path: str, index: int) -> str:
-    """What one element is called."""
+    """The display name of one element."""
     if path == HEADS:
         return spec.model.heads[index].heading
     return f"tower {index + 2} · {type(spec.model.towers[index].body).__name__}"
@@ -78,7 +78,7 @@ class ElementHead(w.HBox):
 
 
 class Adder(w.VBox):
-    """A drop-down of what can be added to a list, and its button; where there is nothing, why."""
+    """A drop-down of elements that can be added to a list, and its button; without any, the reason."""
 
     def __init__(self, what: str, help: str, add: Callable[[dict[str, Any]], None]) -> None:
         self.offers: list[Offer] = []
@@ -92,7 +92,7 @@ class Adder(w.VBox):
         super().__init__([self._line, self._why])
 
     def show(self, offers: Sequence[Offer], why: str = "") -> None:
-        """Take over what can be added; `why` is said where nothing can."""
+        """Show the elements that can be added, or `why` there are none."""
         self.offers, texts = list(offers), [text for text, _ in offers]
         if texts != list(self.choice.options):
             self.choice.options = texts

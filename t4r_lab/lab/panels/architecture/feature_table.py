@@ -1,4 +1,4 @@
-"""Which columns the model, or a further tower, reads, and how: one row a feature."""
+"""The columns that the model, or a further tower, reads, with their encodings: one row a feature."""
 
 from __future__ import annotations
 
@@ -20,16 +20,15 @@ HEAD = (
     '<div class="t4r-feature-head"><span>column</span><span>encoding</span><span>width</span><span>table</span></div>'
 )
 VECTORS, ABSENT = "vectors", "absent"
-"""Features that are no column of the data: pre-trained vectors of the items, and what these data lack."""
+"""Features that are no column of the data: pre-trained vectors of the items, and columns these data lack."""
 IN_LINE = ("encoding", "dim", "table")
-"""Knobs of a feature that stand in its row; the others open beneath it."""
+"""Knobs of a feature in its row; the others open beneath it."""
 
 
 class FeatureEditor(w.VBox):
-    """Rows of tick, encoding, width and table; what isn't chosen follows the defaults of the schema.
+    """Rows of tick, encoding, width and table; empty fields follow the defaults of the schema.
 
-    `prefix` is the path of the input block whose features they are. Pre-trained vectors of the items have rows too,
-    under names of their own.
+    `prefix` is the path of the input block. Pre-trained vectors of the items have rows too, named by the user.
     """
 
     def __init__(self, draft: Draft, edit: Callable[[str, Any], None], prefix: str = "model.inputs") -> None:
@@ -54,7 +53,7 @@ class FeatureEditor(w.VBox):
 
     @property
     def _block(self) -> tuple[InputsSpec, BodySpec] | None:
-        """The input block and its body; None where its tower is gone."""
+        """The input block and its body; None if its tower was removed."""
         model, number = self.draft.spec.model, list(inputs_of(self.draft.spec))
         if self.prefix not in number:
             return None
@@ -66,26 +65,26 @@ class FeatureEditor(w.VBox):
         if schema is None or block is None:
             return
         inputs, body = block
-        asked = self._asked()
-        self._make_rows(asked or {})
+        features = self._chosen_features()
+        self._make_rows(features or {})
         try:
             widths = {name: f.dim for name, f in resolve(inputs, schema, body.d_model).items()}
         except InputError:
             widths = {}
         for name, row in self.rows.items():
-            chosen = asked is None or name in asked or row.item
+            chosen = features is None or name in features or row.item
             prefix = f"{self.path}.{name}"
             error = next(
                 (text for path, text in self.draft.errors.items() if path == prefix or path.startswith(f"{prefix}.")),
                 "",
             )
-            row.show(chosen, (asked or {}).get(name) or {}, widths.get(name), error)
+            row.show(chosen, (features or {}).get(name) or {}, widths.get(name), error)
 
-    def _make_rows(self, asked: dict[str, Any]) -> None:
-        """A row for each feature of the schema, and for each of `asked` that names vectors instead."""
+    def _make_rows(self, features: dict[str, Any]) -> None:
+        """Make a row for each feature of the schema, and for each of `features` that isn't in the schema."""
         schema = self.draft.schema
         columns: dict[str, Column | str] = {c.name: c for c in schema.features} if schema else {}
-        for name, feature in asked.items():
+        for name, feature in features.items():
             columns.setdefault(name, VECTORS if (feature or {}).get("vectors") else ABSENT)
         if {name: row.of for name, row in self.rows.items()} != columns:
             kept = {name: row for name, row in self.rows.items() if columns.get(name) == row.of}
@@ -93,7 +92,7 @@ class FeatureEditor(w.VBox):
             self.children = (w.HTML(HEAD), *self.rows.values(), self._foot)
 
     def _changed(self) -> None:
-        """Rows → the spec's dictionary; nothing at all where every row stands on its default."""
+        """Edit the spec's features by the rows; None if every row has its default."""
         chosen = {name: row.choice for name, row in self.rows.items() if row.ticked}
         plain = len(chosen) == len(self.rows) and not any(chosen.values())
         self._edit(self.path, None if plain else chosen)
@@ -108,27 +107,26 @@ class FeatureEditor(w.VBox):
         if name in self.rows:
             self.rows[name].more.value = True
 
-    def _asked(self) -> dict[str, Any] | None:
-        """The spec's dictionary as it was last asked for; None where every feature is read by default."""
+    def _chosen_features(self) -> dict[str, Any] | None:
+        """The features of the latest edit, as in the spec; None if every feature is read by default."""
         block = self._block
-        features = block[0].model_dump(mode="json")["features"] if block else None
-        asked: dict[str, Any] | None = self.draft.pending.get(self.path, features)
-        return asked
+        recorded = block[0].model_dump(mode="json")["features"] if block else None
+        features: dict[str, Any] | None = self.draft.pending.get(self.path, recorded)
+        return features
 
 
 class FeatureRow(w.VBox):
-    """One feature: whether it is read, its encoding, width and embedding table (empty: the default), and more beneath.
+    """One feature: a tick if it is read, its encoding, width and embedding table (empty: the default), and more beneath.
 
-    It is `of` a column, or else `VECTORS` or `ABSENT`; of the latter all that was asked for is kept, for data that
-    have it.
+    It is `of` a column, or else `VECTORS` or `ABSENT`; the settings of an absent one are kept, for data that have it.
     """
 
     def __init__(self, name: str, of: Column | str, changed: Callable[[], None]) -> None:
         column = None if isinstance(of, str) else of
         self.of, self.column, self._changed, self._quiet = of, column, changed, False
-        self._asked: dict[str, Any] = {}
+        self._feature: dict[str, Any] = {}
         self._beneath: dict[str, Any] = {}
-        """what is asked for beneath the row: bins, vectors"""
+        """settings beneath the row: bins, vectors"""
         self.fields: dict[str, Field] = {}
         self._make_line(name, column.kind if column else str(of))
         self._more, self._error = w.VBox(), w.HTML()
@@ -167,7 +165,7 @@ class FeatureRow(w.VBox):
         self.table = _text(f"table of {name}", "own", FeatureSpec.model_fields["table"].description or "")
         self.table.disabled = kind != "categorical"
         self.more = w.ToggleButton(
-            description="more", disabled=self.of == ABSENT, tooltip=f"more of {name}: {self._what_more()}"
+            description="more", disabled=self.of == ABSENT, tooltip=f"more of {name}: {self._further_settings()}"
         )
 
     @property
@@ -182,9 +180,9 @@ class FeatureRow(w.VBox):
 
     @property
     def choice(self) -> dict[str, Any]:
-        """What differs from the defaults, as the spec takes it."""
+        """The settings that differ from the defaults, as the spec takes them."""
         if self.of == ABSENT:
-            return self._asked
+            return self._feature
         dim = self.dim.value.strip()
         chosen = {
             "encoding": self.encoding.value or None,
@@ -193,21 +191,21 @@ class FeatureRow(w.VBox):
         }
         return {**self._beneath, **{k: v for k, v in chosen.items() if v is not None}}
 
-    def show(self, ticked: bool, asked: dict[str, Any], width: int | None, error: str) -> None:
-        """Take over what the spec asks for, without reporting an edit."""
+    def show(self, ticked: bool, feature: dict[str, Any], width: int | None, error: str) -> None:
+        """Show the `feature` of the spec, without reporting an edit."""
         self._quiet = True
         try:
             plain = FeatureSpec().model_dump()
-            self._asked = asked
-            self._beneath = {k: v for k, v in asked.items() if k not in IN_LINE and v != plain.get(k)}
+            self._feature = feature
+            self._beneath = {k: v for k, v in feature.items() if k not in IN_LINE and v != plain.get(k)}
             self.tick.value = ticked
-            encoding = asked.get("encoding") or NOTHING
+            encoding = feature.get("encoding") or NOTHING
             if encoding in dict(self.encoding.options).values():
                 self.encoding.value = encoding
-            self.dim.value = as_text(asked.get("dim"))
+            self.dim.value = as_text(feature.get("dim"))
             self.dim.placeholder = "default" if width is None else str(width)
             self.dim.disabled = not ticked or self.of == ABSENT
-            self.table.value = as_text(asked.get("table"))
+            self.table.value = as_text(feature.get("table"))
             for path, field in self.fields.items():
                 field.show(self._value(path))
             self._error.value = (
@@ -216,11 +214,11 @@ class FeatureRow(w.VBox):
         finally:
             self._quiet = False
 
-    def _what_more(self) -> str:
+    def _further_settings(self) -> str:
         return "bins" if self.column is not None and self.column.kind == "continuous" else "vectors it starts from"
 
     def _open(self, change: Any) -> None:
-        """Show or hide what stands beneath; its fields are made when they are first wanted."""
+        """Show or hide the fields beneath the row; they are made when first shown."""
         if self.more.value and not self.fields:
             if self.column is not None and self.column.kind == "continuous":
                 knobs = [k for k in walk(FeatureSpec()) if k.path == "bins"]
@@ -234,11 +232,11 @@ class FeatureRow(w.VBox):
     def _value(self, path: str) -> Any:
         """The value of a knob beneath the row, such as ``vectors.path``."""
         part, _, name = path.partition(".")
-        given = self._beneath.get(part)
+        content = self._beneath.get(part)
         if not name:
-            return FeatureSpec.model_fields[part].get_default() if given is None else given
+            return FeatureSpec.model_fields[part].get_default() if content is None else content
         default = "" if name == "path" else VectorsSpec.model_fields[name].get_default()
-        return (given or {}).get(name, default)
+        return (content or {}).get(name, default)
 
     def _set(self, path: str, value: Any) -> None:
         part, _, name = path.partition(".")

@@ -1,4 +1,4 @@
-"""A picture of the meta-architecture: data → features → aggregation → masking → body → heads, with shapes and costs."""
+"""The picture of the meta-architecture: data → features → aggregation → masking → body → heads, with shapes and costs."""
 
 from __future__ import annotations
 
@@ -17,41 +17,41 @@ from t4r_lab.training.estimate import Cost, Estimate
 SHOWN_FEATURES, SHOWN_TOWERS = 6, 4
 
 
-def picture(spec: RunSpec, schema: Schema | None, found: Estimate | None = None) -> str:
-    """SVG of what `spec` builds from `schema`; B is the number of sessions in a batch.
+def picture(spec: RunSpec, schema: Schema | None, estimate: Estimate | None = None) -> str:
+    """SVG of the model that `spec` builds from `schema`; B is the number of sessions in a batch.
 
-    With an estimate each part has its parameters, and a bar of its share of the memory. Without a schema, or where
+    With an estimate each part has its parameters, and a bar of its share of the memory. Without a schema, or if
     the features don't fit together, the shapes that depend on them are left out.
     """
     rows, shown = layers(spec, schema), min(1 + len(spec.model.towers), SHOWN_TOWERS)
     wide = max(WIDTH, shown * (NARROW + BETWEEN) - BETWEEN + 2 * MARGIN)
-    costs = {cost.path: cost for cost in found.costs} if found else {}
-    drawing = Drawing(wide, costs, max(found.memory, 1) if found else 1)
+    costs = {cost.path: cost for cost in estimate.costs} if estimate else {}
+    drawing = Drawing(wide, costs, max(estimate.memory, 1) if estimate else 1)
     for row in rows:
         drawing.row(row)
     return (
         f'<svg class="t4r-picture" style="max-width:{round(wide * 1.15)}px" viewBox="0 0 {wide} {max(drawing.bottoms) + MARGIN:.0f}" '
         f'role="img" aria-labelledby="t4r-picture-title t4r-picture-desc"><title id="t4r-picture-title">What the spec builds'
-        f'</title><desc id="t4r-picture-desc">{escape(described(rows, costs))}</desc>{"".join(drawing.parts)}</svg>'
+        f'</title><desc id="t4r-picture-desc">{escape(describe(rows, costs))}</desc>{"".join(drawing.parts)}</svg>'
     )
 
 
-def described(rows: list[Row], costs: Mapping[str, Cost]) -> str:
+def describe(rows: list[Row], costs: Mapping[str, Cost]) -> str:
     """The picture in words."""
 
     def words(box: Box) -> str:
-        found = cost_of(box, costs)
-        of = f"{count(found.parameters)} parameters" if found and found.parameters else ""
-        return " ".join(part for part in (box.name, box.detail, box.shape, of) if part)
+        cost = cost_of(box, costs)
+        parameters = f"{count(cost.parameters)} parameters" if cost and cost.parameters else ""
+        return " ".join(part for part in (box.name, box.detail, box.shape, parameters) if part)
 
     return "; ".join(" | ".join(", ".join(words(box) for box in column) for column in row) for row in rows)
 
 
-# ── What is drawn ───────────────────────────────────────────────────────────────────────────────
+# ── The layers ─────────────────────────────────────────────────────────────────────────────────
 
 
 def layers(spec: RunSpec, schema: Schema | None) -> list[Row]:
-    """Every layer of the model in the order in which data flow through it."""
+    """Every layer of the model in the order of data flow."""
     model, length = spec.model, spec.data.max_length
     towers: list[ModelSpec | TowerSpec] = [model, *model.towers]
     shown = list(enumerate(towers))[:SHOWN_TOWERS]
@@ -94,8 +94,8 @@ def _chips(prefix: str, features: dict[str, Feature]) -> list[Box]:
         for name, f in features.items()
     ]
     if len(chips) > SHOWN_FEATURES:
-        chips, others = chips[: SHOWN_FEATURES - 1], chips[SHOWN_FEATURES - 1 :]
-        chips.append(Box(f"{len(others)} more", "features", paths=tuple(p for c in others for p in c.paths), chip=True))
+        chips, rest = chips[: SHOWN_FEATURES - 1], chips[SHOWN_FEATURES - 1 :]
+        chips.append(Box(f"{len(rest)} more", "features", paths=tuple(p for c in rest for p in c.paths), chip=True))
     return chips or [Box("features", "of the data", chip=True)]
 
 
@@ -106,7 +106,7 @@ def _aggregation(prefix: str, part: ModelSpec | TowerSpec, features: dict[str, F
 
 
 def _projection(prefix: str, part: ModelSpec | TowerSpec, features: dict[str, Feature], length: int) -> list[Box]:
-    """The layer between inputs and body, where their widths differ."""
+    """The box of the linear layer between inputs and body; empty if their widths agree."""
     joined = width(features, part.inputs.aggregation) if features else part.body.d_model
     if joined == part.body.d_model:
         return []
@@ -125,7 +125,7 @@ def _head(head: HeadSpec, schema: Schema | None, path: str) -> Box:
 
 
 def _discriminator(spec: RunSpec) -> list[Box]:
-    """The box of the discriminator, where the masking has one."""
+    """The box of the discriminator; empty if the masking has none."""
     detection = spec.model.masking.detection
     if detection is None:
         return []
@@ -136,7 +136,7 @@ def _discriminator(spec: RunSpec) -> list[Box]:
 
 CELLS = 20
 SCATTERED = (7, 15, 3, 18, 11, 0, 13, 5, 9, 16, 1, 19, 6, 12, 2, 17, 10, 4, 14, 8)
-"""A fixed order of the cells, so that a slider adds cells and moves none."""
+"""A fixed order of the cells, so that a larger share adds cells and moves none."""
 
 
 def _masking(spec: RunSpec) -> Box:
@@ -147,7 +147,7 @@ def _masking(spec: RunSpec) -> Box:
 
 
 def _strip(causal: bool, share: float | None, longest_span: int | None) -> tuple[bool, ...]:
-    """Which cells are predicted."""
+    """The cells of the strip, true where predicted."""
     if share is None:
         return (False,) * (CELLS - 1) + (True,) if causal else ()
     predicted = max(1, min(CELLS - 1, round(share * CELLS)))
@@ -157,7 +157,7 @@ def _strip(causal: bool, share: float | None, longest_span: int | None) -> tuple
 
 
 def _spans(predicted: int, longest: int) -> tuple[bool, ...]:
-    """So many cells in evenly placed spans of at most `longest`."""
+    """The cells of the strip with `predicted` true ones in evenly spaced spans of at most `longest`."""
     spans = min(-(-predicted // longest), CELLS - predicted)
     sizes = [predicted // spans + (i < predicted % spans) for i in range(spans)]
     gaps = [(CELLS - predicted) // spans + (i < (CELLS - predicted) % spans) for i in range(spans)]

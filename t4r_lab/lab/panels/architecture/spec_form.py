@@ -36,16 +36,16 @@ SECTIONS: dict[str, tuple[str, ...]] = {
     "Train": ("train.",),
     "Evaluation": ("evaluation.",),
 }
-"""Section → the paths, or beginnings of paths, that it shows."""
+"""Section → the paths, or prefixes of paths, that it shows."""
 
 
 def section_of(path: str) -> str | None:
-    """The section that shows `path`; None for what other panels set (the data's path)."""
+    """The section that shows `path`; None for knobs of other panels (the data's path)."""
     return next((name for name, starts in SECTIONS.items() if path.startswith(starts)), None)
 
 
 def kinds(spec: RunSpec, path: str) -> dict[str, type[Part]]:
-    """The parts a ``….kind`` chooses from, by kind."""
+    """The parts that the knob ``….kind`` at `path` chooses from, by kind."""
     owner: Any = spec
     *parents, name, _ = path.split(".")
     *parents, name = parents if name.isdigit() else [*parents, name]  # the kind of one part of a list
@@ -61,7 +61,7 @@ def bodies(spec: RunSpec) -> list[BodySpec]:
 
 
 def options(spec: RunSpec, knob: Knob, schema: Schema | None = None) -> list[tuple[str, Any]] | None:
-    """What can be chosen for a knob now; None where it isn't a choice or its own choices stand."""
+    """The present choices of a knob; None if it isn't a choice, or its own choices apply."""
     if knob.path.startswith(f"{HEADS}."):
         head = spec.model.heads[int(knob.path.split(".")[2])]
         if knob.path.endswith(".column") and schema is not None and not isinstance(head, NextItem):
@@ -85,14 +85,14 @@ def options(spec: RunSpec, knob: Knob, schema: Schema | None = None) -> list[tup
     parts = kinds(spec, knob.path)
     allowed: Sequence[Any] = knob.choices
     if knob.path == MASKING:
-        first, *others = (BODY_MASKINGS[body.kind] for body in bodies(spec))
-        allowed = [masking for masking in first if all(masking in other for other in others)]
+        first, *rest = (BODY_MASKINGS[body.kind] for body in bodies(spec))
+        allowed = [masking for masking in first if all(masking in other for other in rest)]
         allowed += [knob.value] if is_own(knob.value) else []
     return [(parts[k].__name__ if k in parts else str(k), k) for k in allowed]
 
 
 def help_text(spec: RunSpec, knob: Knob) -> str:
-    """Help beneath a field: of a kind, what the chosen one is, and for maskings why others can't be chosen."""
+    """Help of a field: for a kind, that of the chosen part; for maskings also why others can't be chosen."""
     part = kinds(spec, knob.path).get(knob.value) if knob.path.endswith("kind") else None
     lines = [(part.__doc__ or knob.help).strip().splitlines()[0]] if part else [knob.help]
     if knob.path == MASKING:
@@ -101,22 +101,22 @@ def help_text(spec: RunSpec, knob: Knob) -> str:
 
 
 def not_offered(kinds: Sequence[str]) -> list[str]:
-    """Why maskings can't be chosen: a line for each kind of body that rules some out, each masking once.
+    """Reasons why maskings can't be chosen: a line per kind of body that excludes some, each masking once.
 
     >>> not_offered(["gpt2"]), not_offered(["bert", "xlnet"])
     (['Not offered with gpt2: mlm, rtd, plm (it only looks back).'], ['Not offered with bert: plm (only xlnet has its two streams).'])
     """
-    lines, said = [], set[str]()
+    lines, listed = [], set[str]()
     for kind in dict.fromkeys(kinds):
-        groups = {why: [m for m in maskings if m not in said] for why, maskings in not_for(kind).items()}
+        groups = {why: [m for m in maskings if m not in listed] for why, maskings in not_for(kind).items()}
         if reasons := [f"{', '.join(maskings)} ({why})" for why, maskings in groups.items() if maskings]:
             lines.append(f"Not offered with {kind}: {'; '.join(reasons)}.")
-        said = said.union(*groups.values())
+        listed = listed.union(*groups.values())
     return lines
 
 
 class SpecForm(w.VBox):
-    """Every knob of a `Draft` as a field. Fields come and go with the kinds that have them."""
+    """Every knob of a `Draft` as a field; the fields follow the chosen kinds."""
 
     def __init__(
         self, draft: Draft, edit: Callable[[str, Any], None] | None = None, above: Mapping[str, w.Widget] | None = None
@@ -145,11 +145,11 @@ class SpecForm(w.VBox):
         spec = self.draft.spec
         shown: dict[str, list[w.Widget]] = {name: [] for name in SECTIONS}
         fields: dict[str, Field] = {}
-        knobs = [k for k in spec.knobs().values() if section_of(k.path) and not self._elsewhere(spec, k)]
+        knobs = [k for k in spec.knobs().values() if section_of(k.path) and not self._has_no_field(spec, k)]
         for knob in knobs:
             choices = options(spec, knob, self.draft.schema)
             section = shown[section_of(knob.path) or ""]
-            section += [part for part in self._above(spec, knob.path) if part not in section]
+            section += [part for part in self._element_head(spec, knob.path) if part not in section]
             if knob.path.startswith(HEADS) and knob.path.endswith("kind") and len(choices or ()) == 1:
                 continue  # a choice of one is no choice
             field = self._field(spec, knob, choices)
@@ -172,43 +172,43 @@ class SpecForm(w.VBox):
         self.fields = fields
 
     @staticmethod
-    def _elsewhere(spec: RunSpec, knob: Knob) -> bool:
-        """Features have an editor of their own, an empty list its adder; one tower needs no merging."""
+    def _has_no_field(spec: RunSpec, knob: Knob) -> bool:
+        """True if a knob has no field here: features have an editor, an empty list its adder; one tower needs no merging."""
         if knob.path == "model.merge":
             return not spec.model.towers
         return ".inputs.features" in knob.path or knob.path == TOWERS
 
-    def _above(self, spec: RunSpec, path: str) -> list[w.Widget]:
-        """What stands above the first field of the element that `path` lies in: its name, a tower's features."""
-        place = next((p for p in (HEADS, TOWERS) if path.startswith(f"{p}.")), None)
-        if place is None:
+    def _element_head(self, spec: RunSpec, path: str) -> list[w.Widget]:
+        """The widgets above the first field of the list element that holds `path`: its name, a tower's features."""
+        list_path = next((p for p in (HEADS, TOWERS) if path.startswith(f"{p}.")), None)
+        if list_path is None:
             return []
-        index = int(path.removeprefix(f"{place}.").split(".")[0])
-        if (place, index) not in self._heads:
-            self._heads[place, index] = ElementHead(lambda: self._remove(place, index))
-        head = self._heads[place, index]
-        head.show(title(spec, place, index), place == TOWERS or len(spec.model.heads) > 1)
-        if place == HEADS:
+        index = int(path.removeprefix(f"{list_path}.").split(".")[0])
+        if (list_path, index) not in self._heads:
+            self._heads[list_path, index] = ElementHead(lambda: self._remove(list_path, index))
+        head = self._heads[list_path, index]
+        head.show(title(spec, list_path, index), list_path == TOWERS or len(spec.model.heads) > 1)
+        if list_path == HEADS:
             return [head]
         if index not in self.towers:
             self.towers[index] = FeatureEditor(self.draft, self._edit, f"{TOWERS}.{index}.inputs")
         return [head, self.towers[index]]
 
-    def _content(self, place: str) -> list[Any]:
-        """The list at `place` as plain content, as it was asked for last."""
-        own: list[Any] = self.draft.spec.to_dict()["model"][place.rpartition(".")[2]]
-        content: list[Any] = self.draft.pending.get(place, own)
+    def _content(self, list_path: str) -> list[Any]:
+        """The list at `list_path` after the latest edit, as plain content."""
+        present: list[Any] = self.draft.spec.to_dict()["model"][list_path.rpartition(".")[2]]
+        content: list[Any] = self.draft.pending.get(list_path, present)
         return content
 
-    def _add(self, place: str, new: dict[str, Any]) -> None:
-        self._edit(place, [*self._content(place), new])
+    def _add(self, list_path: str, new: dict[str, Any]) -> None:
+        self._edit(list_path, [*self._content(list_path), new])
 
-    def _remove(self, place: str, index: int) -> None:
-        content = self._content(place)
-        self._edit(place, content[:index] + content[index + 1 :])
+    def _remove(self, list_path: str, index: int) -> None:
+        content = self._content(list_path)
+        self._edit(list_path, content[:index] + content[index + 1 :])
 
     def _field(self, spec: RunSpec, knob: Knob, choices: Sequence[tuple[str, Any]] | None) -> Field:
-        """The field of a knob. Fields are kept, so that going from kind to kind and back makes no new ones."""
+        """The field of a knob. Fields are cached, so that switching kinds back and forth makes no new ones."""
         nature = (knob.path, knob.type, knob.optional, knob.low, knob.high, knob.choices)
         if nature not in self._made:
             self._made[nature] = Field(knob, self._edit, choices, help_text(spec, knob))
@@ -216,7 +216,7 @@ class SpecForm(w.VBox):
 
 
 def summary(spec: RunSpec, section: str) -> str:
-    """A section in a few words, read when it is closed."""
+    """A section in a few words, shown when it is closed."""
     model, train = spec.model, spec.train
     body: Any = model.body
     heads = f" · heads {body.n_head}" if hasattr(body, "n_head") else ""

@@ -10,12 +10,12 @@ import ipywidgets as w
 import traitlets as tr
 
 from t4r_lab.base.errors import InputError
-from t4r_lab.lab.parts.text import message, told
+from t4r_lab.lab.parts.text import error_text, message
 from t4r_lab.spec import RunSpec
 
 
 class SpecLoader(w.VBox):
-    """A field to paste into, a path, an upload. `error` says what is wrong with what was given."""
+    """A field to paste into, a path, an upload. `error` says why a spec couldn't be loaded."""
 
     error = tr.Unicode("")
 
@@ -65,7 +65,7 @@ class SpecLoader(w.VBox):
         try:
             spec = read()
         except InputError as error:
-            self.error = told(error)
+            self.error = error_text(error)
             return
         self.error, self.text.value, self.path.value = "", "", ""
         self._on_load(spec, name)
@@ -76,7 +76,7 @@ class SpecLoader(w.VBox):
 
 
 def _parse(content: bytes, name: str) -> RunSpec:
-    """The spec in the file `name`."""
+    """The spec in `content` of the file `name`."""
     try:
         return RunSpec.loads(content.decode("utf-8"), name)
     except UnicodeDecodeError:

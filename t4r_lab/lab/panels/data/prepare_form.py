@@ -16,7 +16,7 @@ from t4r_lab.families.knobs import walk
 from t4r_lab.lab.panels.data.role_table import ColumnRoles, with_of, with_role
 from t4r_lab.lab.parts.fields import LABEL_WIDTH, Field
 from t4r_lab.lab.parts.section import Section
-from t4r_lab.lab.parts.text import escape, message, told
+from t4r_lab.lab.parts.text import error_text, escape, message
 from t4r_lab.lab.state.views import Preview, Raw
 from t4r_lab.spec.preparation import READING, PrepareOptions
 
@@ -156,7 +156,7 @@ class PrepareForm(w.VBox):
         """Say what is wrong beside the field of its path and the columns it is about, or else beneath; None: nothing."""
         option = error.path.split(".")[0] if error else ""
         for path, field in self.fields.items():
-            field.error = told(error.at("")) if error and path == option else ""
+            field.error = error_text(error.at("")) if error and path == option else ""
         self.refusal = None if option in self.fields else error
         self.columns.mark(error)
         self._unfold(error)
@@ -208,7 +208,7 @@ class PrepareForm(w.VBox):
         elif self.asking:
             self._message.value = message("error", self.asking)
         elif refusal:
-            self._message.value = message("error", told(refusal))
+            self._message.value = message("error", error_text(refusal))
         elif preview:
             notes = "".join(f"{note}. " for note in preview.notes)
             self._message.value = message("note", f"{notes}Correct roles and kinds where need be, then prepare.")

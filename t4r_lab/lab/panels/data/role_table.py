@@ -10,7 +10,7 @@ import ipywidgets as w
 
 from t4r_lab.base.errors import InputError
 from t4r_lab.data.pipeline.inspection import KEYS, Reading
-from t4r_lab.lab.parts.text import escape, told
+from t4r_lab.lab.parts.text import error_text, escape
 from t4r_lab.spec.preparation import Kind
 
 LISTED = {"label": "targets", "ignore": "ignore"}
@@ -148,4 +148,4 @@ class ColumnRoles(w.VBox):
     def mark(self, error: InputError | None) -> None:
         """Show `error` beside the columns that it is about."""
         for name, row in self.rows.items():
-            row.mark(told(error) if error and name in error.columns else "")
+            row.mark(error_text(error) if error and name in error.columns else "")

@@ -14,7 +14,7 @@ from t4r_lab.lab.panels.recommend.answers import answers, case_cells, headings, 
 from t4r_lab.lab.panels.recommend.session_picker import Picker
 from t4r_lab.lab.parts.section import Section
 from t4r_lab.lab.parts.table import Table
-from t4r_lab.lab.parts.text import escape, message, told
+from t4r_lab.lab.parts.text import error_text, escape, message
 from t4r_lab.lab.state.background import Background
 from t4r_lab.lab.state.views import Answer, RunSummary
 from t4r_lab.runs.analyze import Case, Cases
@@ -235,7 +235,7 @@ class Recommending:
                 view.cases = found
 
         self.background.run(
-            lambda: source.cases(home, run), done, lambda error: view.set_trait("cases_error", told(error))
+            lambda: source.cases(home, run), done, lambda error: view.set_trait("cases_error", error_text(error))
         )
 
     def _turned(self) -> None:
@@ -274,7 +274,7 @@ class Recommending:
         self.background.run(work, current(done), current(self._failed))
 
     def _failed(self, error: InputError) -> None:
-        self.view.doing, self.view.error = "", told(error)
+        self.view.doing, self.view.error = "", error_text(error)
 
 
 def _dropdown(name: str, help: str, width: str) -> w.Dropdown:

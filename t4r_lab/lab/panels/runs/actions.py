@@ -11,7 +11,7 @@ import traitlets as tr
 
 from t4r_lab.base.errors import InputError
 from t4r_lab.families.metrics.metric_table import is_paired
-from t4r_lab.lab.parts.text import escape, message, number, told
+from t4r_lab.lab.parts.text import error_text, escape, message, number
 from t4r_lab.lab.state.background import Background
 from t4r_lab.lab.state.views import RunSummary
 from t4r_lab.runs.promote import ALIAS
@@ -170,4 +170,4 @@ class Acting:
         self.background.run(work, end, self._failed)
 
     def _failed(self, error: InputError) -> None:
-        self.view.doing, self.view.error = "", told(error)
+        self.view.doing, self.view.error = "", error_text(error)

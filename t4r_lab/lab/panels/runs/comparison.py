@@ -12,7 +12,7 @@ import traitlets as tr
 from t4r_lab.base.errors import InputError
 from t4r_lab.families.metrics.metric_table import is_paired, is_ranked
 from t4r_lab.lab.panels.runs.analysis_figures import Drawn, draw, in_order, ranking
-from t4r_lab.lab.parts.text import escape, message, number, told
+from t4r_lab.lab.parts.text import error_text, escape, message, number
 from t4r_lab.lab.parts.theme import Theme
 from t4r_lab.lab.state.background import Background
 from t4r_lab.runs.analyze import Analysis
@@ -126,7 +126,7 @@ class Comparing:
         self.view.doing = ""
 
     def _failed(self, error: InputError) -> None:
-        self.view.found, self.view.doing, self.view.error = None, "", told(error)
+        self.view.found, self.view.doing, self.view.error = None, "", error_text(error)
 
     def _draw(self) -> None:
         found, colors, wanted = self.view.found, dict(self.theme.colors), self._wanted

@@ -1,4 +1,4 @@
-"""One job: state, stage, progress, two curves, its log when asked for, and what can be asked of it."""
+"""One job: state, stage, progress, two curves, its log on request, and its actions."""
 
 from __future__ import annotations
 
@@ -18,28 +18,28 @@ ACTIONS = {
     "stop": "stop {name} after this batch; what it learned is kept",
     "resume": "go on with {name} where it ended",
 }
-"""What can be asked of a job → the button's help."""
+"""Action on a job → the button's help."""
 WAITING = "waiting for the first values"
 SILENT = 15.0
-"""Seconds without a report after which a running job is said to be silent."""
+"""Seconds without a report after which a running job counts as silent."""
 
 
 class JobCard(w.VBox):
-    """`on_ask` gets the job's id and the action; `on_look` is told when more is wanted than was read so far."""
+    """`on_ask` gets the job's id and the action; `on_look` is called when the log is opened or closed."""
 
     state = tr.Instance(JobState)
     log = tr.Unicode("")
-    """the end of what its worker printed"""
+    """the end of its worker's output"""
 
     def __init__(
         self, state: JobState, on_ask: Callable[[str, str], None], on_look: Callable[[], None] = lambda: None
     ) -> None:
         self.read = 0
-        """up to which byte its reports have been read"""
+        """the byte up to which its reports have been read"""
         self._head, self._progress, self._warnings, self._log = w.HTML(), w.HTML(), w.HTML(), w.HTML()
         self.pause, self.stop, self.resume = (_button(action, state, on_ask) for action in ACTIONS)
         self.log_button = w.Button(tooltip=f"show or hide the last lines that {state.name} has logged")
-        self.log_button.on_click(lambda _: self._turn_log(on_look))
+        self.log_button.on_click(lambda _: self._toggle_log(on_look))
         self._log.layout.display = "none"
         self.loss = Curves(title="training loss", end=float(state.epochs))
         self.metric = Curves(title=f"validation {state.monitor}", end=float(state.epochs), from_zero=True)
@@ -56,11 +56,11 @@ class JobCard(w.VBox):
 
     @property
     def log_wanted(self) -> bool:
-        """True while the log is unfolded."""
+        """True while the log is open."""
         return bool(self._log.layout.display != "none")
 
     def show(self, state: JobState, news: News | None = None) -> None:
-        """Take over where the job stands, and what it has said since the last time."""
+        """Show the job's state, and its reports since the last call."""
         if news is not None:
             self.consume(news.events)
             self.read = news.read
@@ -68,7 +68,7 @@ class JobCard(w.VBox):
         self.state = state
 
     def consume(self, events: Sequence[Mapping[str, Any]]) -> None:
-        """Extend the curves by `events` (reports as JSON, see `t4r_lab.base.reports`), in one message a curve."""
+        """Extend the curves by `events` (reports as JSON, see `t4r_lab.base.reports`), one message per curve."""
         loss: list[tuple[float, float]] = []
         metric: list[tuple[float, float]] = []
         terms: dict[str, list[tuple[float, float]]] = {}
@@ -81,8 +81,8 @@ class JobCard(w.VBox):
             elif kind == "baseline" and monitor in event["metrics"]:
                 lines[words(event["name"])] = event["metrics"][monitor]
             elif kind == "caution":
-                said = message("warning", event["words"])  # again, where a job has gone on
-                self._warnings.value += said if said not in self._warnings.value else ""
+                warning = message("warning", event["words"])  # sent again by a resumed job
+                self._warnings.value += warning if warning not in self._warnings.value else ""
             elif kind == "epoch":
                 loss.append((event["epoch"], event["train_loss"]))
                 for name, value in event.get("losses", {}).items():
@@ -100,7 +100,7 @@ class JobCard(w.VBox):
         """Smooth both curves by an exponential average of this weight, 0 to 1."""
         self.loss.smoothing = self.metric.smoothing = weight
 
-    def _turn_log(self, on_look: Callable[[], None]) -> None:
+    def _toggle_log(self, on_look: Callable[[], None]) -> None:
         self._log.layout.display = "none" if self.log_wanted else ""
         self._show_log()
         on_look()
@@ -137,7 +137,7 @@ def _button(action: str, state: JobState, on_ask: Callable[[str, str], None]) ->
 
 
 def progress(state: JobState) -> str:
-    """HTML of a bar with stage and time; when nothing runs any more, of the outcome alone."""
+    """HTML of a bar with stage and time; of a job that has ended, the outcome alone."""
     if not state.running:
         return f'<div class="t4r-stage"><span>{escape(state.stage)}</span></div>'
     share = min(state.done / state.total, 1.0) if state.total else 0.0

@@ -1,4 +1,4 @@
-"""Train panel: a card a job, with live curves and its log; it only watches, the job runs by itself."""
+"""Train panel: a card a job, with live curves and its log. It only watches; jobs run in other processes."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from t4r_lab.lab.parts.text import clock, message
 from t4r_lab.lab.state.views import JobState, News
 
 SHOWN = 12
-"""Jobs with a card of their own: those that run come first, then the newest. The others are rows of a table."""
+"""Number of jobs with a card: running jobs first, then the newest. The others are rows of a table."""
 EMPTY = "No jobs yet. Choose a body and a masking in Architecture, then press Train."
 HEADINGS = [
     Heading("job", "job"),
@@ -27,13 +27,13 @@ HEADINGS = [
 
 
 class TrainPanel(w.VBox):
-    """The jobs of a home, newest first. `on_ask` gets a job's id and an action; `on_look` is told to look now."""
+    """The jobs of a home, newest first. `on_ask` gets a job's id and an action; `on_look` is called to read the jobs now."""
 
     jobs = tr.List(trait=tr.Instance(JobState))
     error = tr.Unicode("")
-    """why the jobs can't be seen; goes when they can"""
+    """why the jobs can't be read; cleared at the next reading that succeeds"""
     refusal = tr.Unicode("")
-    """why the last launch or action was refused; stays until the next"""
+    """why the last launch or action was refused; kept until the next"""
     loading = tr.Bool(True)
 
     def __init__(self, on_ask: Callable[[str, str], None], on_look: Callable[[], None] = lambda: None) -> None:
@@ -64,7 +64,7 @@ class TrainPanel(w.VBox):
         ]
         super().__init__([self._message, self._bar, self._cards, self.further])
         self.add_class("t4r-panel")
-        self._say()
+        self._show()
 
     @property
     def running(self) -> int:
@@ -72,28 +72,28 @@ class TrainPanel(w.VBox):
         return sum(job.running for job in self.jobs)
 
     @property
-    def wanted(self) -> set[str]:
-        """The further jobs that were ticked."""
+    def ticked(self) -> set[str]:
+        """Ids of the ticked jobs in the table of further jobs."""
         return set(self.table.selected)
 
     def show(self, jobs: Sequence[JobState], news: Mapping[str, News]) -> None:
-        """Take over the present `jobs`, and what those with a card (`with_card`) have said since the last time."""
+        """Show the present `jobs`, and the `news` of those with a card (`with_card`), by id."""
         self.loading, self.error = False, ""
-        wanted = with_card(jobs, self.wanted)
-        for job in wanted:
+        carded = with_card(jobs, self.ticked)
+        for job in carded:
             if job.id not in self.cards:
                 self.cards[job.id] = JobCard(job, self._on_ask, self._on_look)
                 self.cards[job.id].smooth(self.smoothing.value)
             self.cards[job.id].show(job, news.get(job.id))
-        for gone in self.cards.keys() - {job.id for job in wanted}:
-            self.cards.pop(gone).close()
-        self._cards.children = [self.cards[job.id] for job in wanted]
+        for id in self.cards.keys() - {job.id for job in carded}:
+            self.cards.pop(id).close()
+        self._cards.children = [self.cards[job.id] for job in carded]
         self._show_further(with_card(jobs, set()), jobs)
         self.jobs = list(jobs)
 
     def _show_further(self, first: Sequence[JobState], jobs: Sequence[JobState]) -> None:
-        own = {job.id for job in first}
-        further = [job for job in jobs if job.id not in own]
+        with_cards = {job.id for job in first}
+        further = [job for job in jobs if job.id not in with_cards]
         self.further.layout.display = "" if further else "none"
         states = Counter(job.state for job in further)
         self.further.summary = " · ".join(f"{n} {state}" for state, n in states.most_common())
@@ -104,7 +104,7 @@ class TrainPanel(w.VBox):
             card.smooth(change["new"])
 
     @tr.observe("jobs", "error", "refusal", "loading")
-    def _say(self, change: Any = None) -> None:
+    def _show(self, change: Any = None) -> None:
         self._bar.layout.display = "" if self.jobs else "none"
         self._message.value = (
             message("error", self.refusal or self.error)
@@ -113,11 +113,11 @@ class TrainPanel(w.VBox):
         )
 
 
-def with_card(jobs: Iterable[JobState], wanted: set[str]) -> list[JobState]:
-    """The jobs that get a card, newest first: `SHOWN` of them, those that run before others, and the `wanted`."""
+def with_card(jobs: Iterable[JobState], ticked: set[str]) -> list[JobState]:
+    """The jobs with a card, newest first: `SHOWN` of them, running ones preferred, and the `ticked`."""
     newest = sorted(jobs, key=lambda job: (job.launched, job.id), reverse=True)
     first = {job.id for job in sorted(newest, key=lambda job: not job.running)[:SHOWN]}
-    return [job for job in newest if job.id in first | wanted]
+    return [job for job in newest if job.id in first | ticked]
 
 
 def cells(job: JobState) -> list[Cell]:

@@ -15,7 +15,7 @@ from t4r_lab.families.knobs import label, walk
 from t4r_lab.lab.parts.fields import LABEL_WIDTH, Field, as_text
 from t4r_lab.lab.parts.section import Section
 from t4r_lab.lab.parts.table import Cell, Heading, Table
-from t4r_lab.lab.parts.text import escape, message, told
+from t4r_lab.lab.parts.text import error_text, escape, message
 from t4r_lab.lab.state.cost import Estimating
 from t4r_lab.lab.state.draft import Draft
 from t4r_lab.spec import RunSpec, head_name
@@ -199,7 +199,7 @@ class SearchForm(w.VBox):
         try:
             found = search_space(self.draft.spec, [preset], {})
         except InputError as error:
-            self.error = told(error)
+            self.error = error_text(error)
             return
         self.domains = {**found, **self.domains}
         self._fill()
@@ -260,7 +260,7 @@ class SearchForm(w.VBox):
             address(Path(), self.storage.value.strip())
             self.plan, self.error = (Plan.of(self.draft.spec, self.options), "") if self.ranges.children else (None, "")
         except InputError as error:
-            self.plan, self.error = None, told(error)
+            self.plan, self.error = None, error_text(error)
         self._say()
 
     @tr.observe("error")

@@ -19,7 +19,7 @@ from t4r_lab.lab.panels.tune.study_plots import plots
 from t4r_lab.lab.parts.dots import Dots
 from t4r_lab.lab.parts.section import Section
 from t4r_lab.lab.parts.table import Cell, Heading, Table
-from t4r_lab.lab.parts.text import duration, escape, message, number, told
+from t4r_lab.lab.parts.text import duration, error_text, escape, message, number
 from t4r_lab.lab.state.background import Background
 from t4r_lab.lab.state.cost import Estimating
 from t4r_lab.lab.state.draft import Draft
@@ -158,7 +158,7 @@ def progress(state: StudyState) -> str:
     if best is not None:
         words.append(f"trial {best.number} is best: {', '.join(f'{k} {number(v)}' for k, v in best.values.items())}")
     killed = state.status == "failed" and state.error is None and state.log
-    said = message("error", told(state.error) if state.error else state.log.splitlines()[-1] if killed else "")
+    said = message("error", error_text(state.error) if state.error else state.log.splitlines()[-1] if killed else "")
     return f'<div class="t4r-standing" role="status">{escape(" · ".join(words))}</div>{said}'
 
 
@@ -266,7 +266,7 @@ class Tuning:
             then(result)
             self.background.wake()
 
-        self.background.run(work, done, lambda error: self.view.set_trait("refusal", told(error)))
+        self.background.run(work, done, lambda error: self.view.set_trait("refusal", error_text(error)))
 
     def _look(self) -> tuple[str, Look | None, list[str]]:
         chosen, living = self.view.chosen, self.watch.living()
@@ -281,4 +281,4 @@ class Tuning:
             self._on_change(living)
 
     def _failed(self, error: InputError) -> None:
-        self.view.loading, self.view.error = False, told(error)
+        self.view.loading, self.view.error = False, error_text(error)
