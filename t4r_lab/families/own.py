@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import inspect
 import os
+import sys
 from collections.abc import Callable, Iterable, Mapping
 from importlib import import_module
 from typing import Any, Literal, TypeGuard, TypeVar
@@ -38,10 +39,15 @@ class Member(Part):
 
 
 def trust(packages: Iterable[str]) -> None:
-    """Let specs name classes of these packages or modules, in this process and in those that it starts."""
+    """Let specs name classes of these packages or modules, in this process and in those that it starts.
+
+    They may lie in the current folder, as beside a notebook.
+    """
     names = dict.fromkeys([*trusted(), *packages])
     if names:
         os.environ[VARIABLE] = ",".join(names)
+        if os.getcwd() not in sys.path and "" not in sys.path:
+            sys.path.append(os.getcwd())  # behind all others: a file here takes no library's place
 
 
 def trusted() -> tuple[str, ...]:
