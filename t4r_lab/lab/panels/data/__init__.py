@@ -1,1 +1,1 @@
-"""Data: choose prepared data, or prepare a file; what it holds at a glance."""
+"""Data: choose prepared data, or prepare a file; the profile of the chosen data."""

@@ -1,4 +1,4 @@
-"""Data panel: choose prepared data, or prepare a file; what it holds at a glance."""
+"""Data panel: choose prepared data, or prepare a file; the profile of the chosen data."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ EMPTY = "No prepared data yet. Prepare a data frame or a file of events below."
 
 
 class DataPanel(w.VBox):
-    """State: the prepared folders there are, the one in use, what is being done, what went wrong."""
+    """State: the prepared folders, the one in use, the operation under way, the error."""
 
     paths = tr.List(trait=tr.Instance(Path))
     summary = tr.Instance(DataSummary, allow_none=True)
@@ -59,12 +59,14 @@ class DataPanel(w.VBox):
         self._quiet = True
         try:
             options = [(path.name, str(path)) for path in self.paths]
-            if self.summary and self.summary.path not in self.paths:  # opened from elsewhere, as a cloned run's may be
+            if (
+                self.summary and self.summary.path not in self.paths
+            ):  # outside the home, such as the data of a cloned run
                 options.append((str(self.summary.path), str(self.summary.path)))
             if list(self.choice.options) != options:
                 self.choice.options = options
             here = str(self.summary.path) if self.summary else None
-            if not self.doing and here in dict(options).values():  # what is being opened stays chosen
+            if not self.doing and here in dict(options).values():  # the folder being opened stays chosen
                 self.choice.value = here
             elif not self.doing and here is None:
                 self.choice.value = None  # so that any can be chosen

@@ -1,4 +1,4 @@
-"""Preparing: the form put to work. Reading, inspecting and preparing happen on threads."""
+"""Controller of the prepare form: reads, inspects and prepares events on threads."""
 
 from __future__ import annotations
 
@@ -19,41 +19,41 @@ from t4r_lab.spec.preparation import READING
 
 
 def stages(view: DataPanel | PrepareForm, what: str, background: Background) -> OnReport:
-    """Shows in `view` how far `what` is."""
+    """Return a reporter that shows the progress of `what` in `view`."""
 
-    def report(now: Any) -> None:
-        if isinstance(now, Progress):
+    def report(event: Any) -> None:
+        if isinstance(event, Progress):
             with background.lock:
-                view.doing, view.progress = f"{what}: {now.stage} …", now
+                view.doing, view.progress = f"{what}: {event.stage} …", event
 
     return report
 
 
 def reading(options: Mapping[str, Any]) -> dict[str, Any]:
-    """Those of the options that say how a file is taken apart."""
+    """The options that control how a file is parsed."""
     return {name: options[name] for name in READING if name in options}
 
 
 class Preparing:
-    """Reads what is chosen in `form`, and tells `on_prepared` of new prepared data."""
+    """Reads the source chosen in `form`, and calls `on_prepared` with the summary of new prepared data."""
 
     def __init__(self, home: Path, background: Background, on_prepared: Callable[[Any], None]) -> None:
         self.home, self.background, self._on_prepared = home, background, on_prepared
         self.form = PrepareForm(self.read, self.inspect, self.prepare)
         self._table: Any = None
-        """the raw events that the preview is of"""
+        """the raw events of the preview"""
         self._shell = sys.modules["IPython"].get_ipython() if "IPython" in sys.modules else None
         if self._shell is not None:
             self._shell.events.register("post_run_cell", self.offer)
         self.offer()
 
     def offer(self, result: Any = None) -> None:
-        """Offer the data frames that the notebook has now; called after each of its cells."""
+        """Offer the data frames of the notebook; called after each of its cells."""
         with self.background.lock:
             self.form.frames = source.frames(source.namespace())
 
     def read(self, raw: Raw) -> None:
-        """Show the columns and first rows of what was chosen."""
+        """Show the columns and first rows of the chosen source."""
         form, options = self.form, dict(self.form.options)
         form.doing, form.progress, self._table = f"Reading {raw.name} …", None, None
 
@@ -61,9 +61,11 @@ class Preparing:
             table = source.read(raw, options)
             return table, source.preview(table, options)
 
-        def done(found: tuple[Any, Preview]) -> None:
-            if form.raw == raw and reading(form.options) == reading(options):  # else another was chosen meanwhile
-                self._table, form.preview = found
+        def done(result: tuple[Any, Preview]) -> None:
+            if form.raw == raw and reading(form.options) == reading(
+                options
+            ):  # else another source was chosen meanwhile
+                self._table, form.preview = result
                 form.doing = ""
 
         def failed(error: InputError) -> None:
@@ -73,7 +75,7 @@ class Preparing:
         self.background.run(work, done, failed)
 
     def inspect(self, options: dict[str, Any]) -> None:
-        """Look at the columns again, by corrected options."""
+        """Inspect the columns again, by corrected options."""
         table, form = self._table, self.form
         if table is None:
             return
@@ -85,7 +87,7 @@ class Preparing:
         self.background.run(lambda: source.preview(table, options), done, self._failed)
 
     def prepare(self, raw: Raw, name: str, options: dict[str, Any], force: bool = False) -> None:
-        """Prepare the events and turn to them; without `force`, ask before data are replaced that runs refer to."""
+        """Prepare the events and open them; without `force`, ask before replacing data that runs refer to."""
         form, table = self.form, self._table
         if not plain_name(name):
             form.refuse(InputError("save as", "is no name of a folder", "give a plain name for the prepared data"))
@@ -103,12 +105,12 @@ class Preparing:
             except Referred as error:
                 return error
 
-        def done(found: DataSummary | Referred) -> None:
+        def done(result: DataSummary | Referred) -> None:
             form.doing, form.progress = "", None
-            if isinstance(found, Referred):
-                form.asking = f"{name}: {found.problem}. Give another name, or replace them: what refers to them can then not be evaluated or trained again."
+            if isinstance(result, Referred):
+                form.asking = f"{name}: {result.problem}. Give another name, or replace them: what refers to them can then not be evaluated or trained again."
             else:
-                self._on_prepared(found)
+                self._on_prepared(result)
 
         self.background.run(work, done, self._failed)
 

@@ -1,4 +1,4 @@
-"""Prepare form: a file or data frame of events, its columns with their roles, and how it becomes sessions."""
+"""Prepare form: a file or data frame of events, its columns with their roles, and the options of preparation."""
 
 from __future__ import annotations
 
@@ -21,21 +21,21 @@ from t4r_lab.lab.state.views import Preview, Raw
 from t4r_lab.spec.preparation import READING, PrepareOptions
 
 BY_COLUMN = (*KEYS, "targets", "ignore", "kinds", "scopes")
-"""Options that the rows of columns set."""
+"""Options set by the rows of columns."""
 ELSEWHERE = ("features", "merlin_schema")
-"""Options for the command line and Python."""
+"""Options for the command line and Python alone."""
 FIRST = ("split", "min_item_support", "min_session_length", "drop_repeats", "gap_minutes")
-"""Options that are always in sight; how a file is read, and the others, are folded away."""
+"""Options that are always visible; the others are in sections that open."""
 FILE = ""
 
 
 class PrepareForm(w.VBox):
-    """State: `frames` to choose from, `preview` of what was chosen, `doing` and `progress` while there is work,
-    `refusal` of what is asked for, `taken` names of prepared data, and `asking` whether to replace what runs need:
-    the next press of the button, until something is edited, says yes."""
+    """State: `frames` to choose from, `preview` of the chosen source, `doing` and `progress` while work is under way,
+    `refusal` of the options, `taken` names of prepared data, and `asking`, the question whether to replace data that
+    runs refer to: the next press of the button confirms, any edit cancels."""
 
     frames = tr.Dict(value_trait=tr.Unicode(), key_trait=tr.Unicode())
-    """name of a data frame of the notebook → what it is, in words"""
+    """name of a data frame of the notebook → its library and size"""
     preview = tr.Instance(Preview, allow_none=True)
     refusal = tr.Instance(InputError, allow_none=True)
     doing = tr.Unicode("")
@@ -51,9 +51,9 @@ class PrepareForm(w.VBox):
     ) -> None:
         self._on_read, self._on_options, self._quiet, self._named = on_read, on_options, False, ""
         self.options: dict[str, Any] = {}
-        """what differs from the defaults, as `PrepareOptions` takes it"""
+        """options that differ from the defaults, as `PrepareOptions` takes them"""
         self._make_source()
-        self.columns = ColumnRoles(self._role, lambda *of: self._set(with_of(self.options, *of)))
+        self.columns = ColumnRoles(self._set_role, lambda *of: self._set(with_of(self.options, *of)))
         self.fields = {
             k.path: Field(k, self.edit) for k in walk(PrepareOptions()) if k.path not in (*BY_COLUMN, *ELSEWHERE)
         }
@@ -70,7 +70,7 @@ class PrepareForm(w.VBox):
         self._show()
 
     def _make_source(self) -> None:
-        """Where the events come from, and the name of what is made of them."""
+        """Make the controls of the source of events and of the name of the prepared data."""
         style: dict[str, Any] = {"style": {"description_width": LABEL_WIDTH}, "layout": {"width": "auto"}}
         self.frame = w.Dropdown(
             description="events from",
@@ -95,7 +95,7 @@ class PrepareForm(w.VBox):
         )
 
     def _arranged(self) -> list[w.Widget]:
-        """The source, how it is read, its columns, the options, and the line with the button beneath."""
+        """The source, its reading options, its columns, the other options, and the line of the button beneath."""
         self._reading, self._more = Section("How the file is read"), Section("More options")
         self._reading.fields.children = [self.fields[name] for name in READING]
         self._more.fields.children = [f for name, f in self.fields.items() if name not in (*READING, *FIRST)]
@@ -107,7 +107,7 @@ class PrepareForm(w.VBox):
 
     @property
     def raw(self) -> Raw:
-        """Where the events come from, as chosen."""
+        """The chosen source of the events."""
         return Raw(frame=self.frame.value) if self.frame.value else Raw(path=self.source.value.strip())
 
     def _chosen(self, change: Any) -> None:
@@ -119,17 +119,17 @@ class PrepareForm(w.VBox):
         for name in READING:
             self.fields[name].show(self.fields[name].knob.value)
         if raw := self.raw:
-            if self.name.value in ("", self._named):  # a name that was typed stays
+            if self.name.value in ("", self._named):  # a typed name is kept
                 self._named = self.name.value = raw.name
             self._on_read(raw)
 
     def edit(self, path: str, value: Any) -> None:
-        """Set one option; a value that is wrong in itself is refused beside its field at once."""
-        gone = (path, *BY_COLUMN) if path in READING else (path,)  # read otherwise, a file has other columns
-        rest = {key: own for key, own in self.options.items() if key not in gone}
+        """Set one option; an invalid value is refused beside its field at once."""
+        voided = (path, *BY_COLUMN) if path in READING else (path,)  # other reading options may give other columns
+        rest = {key: setting for key, setting in self.options.items() if key not in voided}
         self._set(rest if value in (None, "", []) else {**rest, path: value}, path in READING)
 
-    def _role(self, column: str, role: str) -> None:
+    def _set_role(self, column: str, role: str) -> None:
         row = self.columns.rows[column]
         now = row.reading.role
         if role == "feature" and now in KEYS and self.options.get(now) != column:
@@ -153,7 +153,7 @@ class PrepareForm(w.VBox):
                 self._on_options(dict(options))
 
     def refuse(self, error: InputError | None) -> None:
-        """Say what is wrong beside the field of its path and the columns it is about, or else beneath; None: nothing."""
+        """Show an error beside its field and columns, else beneath the form; None clears it."""
         option = error.path.split(".")[0] if error else ""
         for path, field in self.fields.items():
             field.error = error_text(error.at("")) if error and path == option else ""
@@ -219,7 +219,7 @@ class PrepareForm(w.VBox):
 
 
 def bar(progress: Progress | None) -> str:
-    """How far the work is."""
+    """HTML of a progress bar; empty while the total is unknown."""
     if progress is None or not progress.total:
         return ""
     share = 100 * progress.done / progress.total
@@ -230,7 +230,7 @@ def bar(progress: Progress | None) -> str:
 
 
 def rows(preview: Preview) -> str:
-    """The first rows as an HTML table that scrolls by itself; every text of the file is escaped."""
+    """The first rows as a scrollable HTML table; every text of the file is escaped."""
     head = "".join(f'<th scope="col">{escape(c.name)}</th>' for c in preview.columns)
     body = "".join(f"<tr>{''.join(f'<td>{escape(cell)}</td>' for cell in row)}</tr>" for row in preview.rows)
     return (
@@ -240,7 +240,7 @@ def rows(preview: Preview) -> str:
 
 
 def plain_name(name: str) -> bool:
-    """Whether `name` can be that of a folder of prepared data.
+    """True if `name` can name a folder of prepared data.
 
     >>> [plain_name(name) for name in ("shop 2", "", "../shop", "a/b", ".shop")]
     [True, False, False, False, False]

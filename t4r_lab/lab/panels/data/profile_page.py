@@ -1,4 +1,4 @@
-"""A prepared dataset at a glance: parts, checks of the split, plots and columns, as HTML."""
+"""The profile of prepared data as HTML: parts, checks of the split, plots and columns."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def profile(data: DataSummary) -> str:
 
 
 def headline(data: DataSummary) -> str:
-    """The dataset in a line, plain text."""
+    """The dataset in one line of plain text."""
     return f"{data.name} · {count(data.sessions)} sessions · {count(data.schema.n_items)} items"
 
 
@@ -45,24 +45,24 @@ def _remarks(data: DataSummary) -> str:
 
 
 def _checks(data: DataSummary) -> str:
-    """A line for each check: what was found, and what to do; the mark has a word for those who don't see it."""
+    """A line for each check: its result and the remedy; the mark has a label for screen readers."""
     lines = "".join(
-        f'<li class="t4r-{found.level}"><span role="img" aria-label="{found.level}">{MARKS[found.level]}</span>'
-        f"<div>{escape(without_flags(found.words))}"
-        + (f'<div class="t4r-help">{escape(without_flags(found.remedy))}</div>' if found.remedy else "")
+        f'<li class="t4r-{check.level}"><span role="img" aria-label="{check.level}">{MARKS[check.level]}</span>'
+        f"<div>{escape(without_flags(check.words))}"
+        + (f'<div class="t4r-help">{escape(without_flags(check.remedy))}</div>' if check.remedy else "")
         + "</div></li>"
-        for found in data.checks
+        for check in data.checks
     )
     return f'<div class="t4r-heading">Checks of the split</div><ul>{lines}</ul>'
 
 
 def _plots(data: DataSummary) -> str:
-    """Every plot that the profile has figures for; what it lacks is said in words."""
-    known = data.profile
+    """Every plot that the profile has figures for, and a note that names the missing ones."""
+    figures = data.profile
     drawn = [
-        plots.lengths(known["lengths"]) if known.get("lengths") else "",
-        plots.popularity(known["popularity"]) if known.get("popularity") else "",
-        plots.over_time(known["time"], known.get("cuts", {})) if known.get("time") else "",
+        plots.lengths(figures["lengths"]) if figures.get("lengths") else "",
+        plots.popularity(figures["popularity"]) if figures.get("popularity") else "",
+        plots.over_time(figures["time"], figures.get("cuts", {})) if figures.get("time") else "",
     ]
     lacks = [
         name
@@ -84,9 +84,9 @@ def _columns(data: DataSummary) -> str:
 
 
 def _column(column: Column, data: DataSummary) -> str:
-    found = data.profile.get("features", {}).get(column.name)
+    values = data.profile.get("features", {}).get(column.name)
     size = data.schema.n_items if column.role == "item" else column.classes if column.size else 0
-    picture, words = (plots.summary(found), plots.summary_words(found)) if found else ("", "")
+    picture, words = (plots.summary(values), plots.summary_words(values)) if values else ("", "")
     kind = "several values" if column.multi else column.kind
     return (
         f'<tr><th scope="row">{escape(column.name)}</th><td>{escape(column.role)}</td><td>{kind}</td><td>{column.scope}</td>'

@@ -1,4 +1,4 @@
-"""The columns of raw events with their roles and kinds, to be corrected row by row."""
+"""The columns of raw events with their roles and kinds, each row editable."""
 
 from __future__ import annotations
 
@@ -14,26 +14,26 @@ from t4r_lab.lab.parts.text import error_text, escape
 from t4r_lab.spec.preparation import Kind
 
 LISTED = {"label": "targets", "ignore": "ignore"}
-"""Role → the option that lists its columns."""
+"""Role → the option with the list of its columns."""
 ROLES = (*KEYS, "feature", *LISTED)
 MOST = 60
-"""Columns that are shown; the others keep what was found."""
+"""Number of columns shown; the others keep their inferred settings."""
 WORDS = {"multi": "several values"}
 OF = {"event": "the event", "item": "the item", "session": "the session"}
 UNKNOWN = ""
 
 
 def scopes(reading: Reading) -> tuple[str, ...]:
-    """What the column can depend on: lists are held by item, labels aren't."""
+    """The choices of what the column depends on: lists belong to the item, labels never do."""
     if reading.of == UNKNOWN or reading.kind == "multi":
         return (reading.of,)
     return ("event", "session") if reading.role == "label" else tuple(OF)
 
 
 def with_role(options: Mapping[str, Any], column: str, role: str) -> dict[str, Any]:
-    """Prepare options in which `column` plays `role`; it gives up what it played, and takes it from another.
+    """Prepare options in which `column` has `role`; it loses its former role, and another column loses this one.
 
-    What it depends on is found anew.
+    What it depends on is inferred again.
 
     >>> with_role({"item": "sku", "targets": ["bought"]}, "bought", "item")
     {'item': 'bought'}
@@ -41,8 +41,8 @@ def with_role(options: Mapping[str, Any], column: str, role: str) -> dict[str, A
     {'ignore': ['sku']}
     """
     new = {key: value for key, value in options.items() if key not in KEYS or value != column}
-    if others := {name: scope for name, scope in new.pop("scopes", {}).items() if name != column}:
-        new["scopes"] = others
+    if remaining := {name: scope for name, scope in new.pop("scopes", {}).items() if name != column}:
+        new["scopes"] = remaining
     for option in LISTED.values():
         if left := [name for name in new.pop(option, []) if name != column]:
             new[option] = left
@@ -54,7 +54,7 @@ def with_role(options: Mapping[str, Any], column: str, role: str) -> dict[str, A
 
 
 def with_of(options: Mapping[str, Any], option: str, column: str, value: str) -> dict[str, Any]:
-    """Prepare options in which `option` (kinds, scopes) says `value` of `column`.
+    """Prepare options in which `option` (kinds, scopes) maps `column` to `value`.
 
     >>> with_of({"kinds": {"age": "continuous"}}, "kinds", "size", "categorical")
     {'kinds': {'age': 'continuous', 'size': 'categorical'}}
@@ -63,7 +63,7 @@ def with_of(options: Mapping[str, Any], option: str, column: str, value: str) ->
 
 
 class ColumnRow(w.VBox):
-    """One column: its name, role, kind, what it depends on, and beneath what is to be said of it."""
+    """One column: its name, role, kind, what it depends on, and a note or error."""
 
     def __init__(self, reading: Reading, on_role: Callable[[str, str], None], on_of: Callable[[str, str, str], None]):
         name, self._quiet = reading.name, True
@@ -91,7 +91,7 @@ class ColumnRow(w.VBox):
             report(self.reading.name, value)
 
     def show(self, reading: Reading) -> None:
-        """Take over what was found, without reporting an edit."""
+        """Show the inferred or edited `reading`, without reporting an edit."""
         self.reading, self._quiet = reading, True
         try:
             self.role.value = reading.role
@@ -103,7 +103,7 @@ class ColumnRow(w.VBox):
         self.mark("")
 
     def mark(self, error: str) -> None:
-        """Show what is wrong with the column; without an error, what was found beside."""
+        """Show the error of the column; if it is empty, the note of the reading."""
         if error:
             self._note.value = f'<div class="t4r-help t4r-error" role="alert">Error: {escape(error)}</div>'
         else:
@@ -113,7 +113,7 @@ class ColumnRow(w.VBox):
 
 
 def _offer(control: w.Dropdown, words: Mapping[str, str], values: Sequence[str], value: str) -> None:
-    """Offer `values` by their words, `value` chosen; of one there is nothing to choose."""
+    """Offer `values` by their `words`, with `value` chosen; a single one disables the control."""
     options = tuple((words.get(each, each) or "–", each) for each in values)
     if control.options != options:
         control.options = options
@@ -130,7 +130,7 @@ class ColumnRoles(w.VBox):
         self.add_class("t4r-features")
 
     def show(self, readings: tuple[Reading, ...]) -> None:
-        """A row for each of the columns; rows stay where their names do."""
+        """Show a row for each of the columns; rows are kept if the names are the same."""
         shown = readings[:MOST]
         if [r.name for r in shown] == list(self.rows):
             for reading in shown:
@@ -146,6 +146,6 @@ class ColumnRoles(w.VBox):
         self.children = [head, *self.rows.values(), *rest] if shown else []
 
     def mark(self, error: InputError | None) -> None:
-        """Show `error` beside the columns that it is about."""
+        """Show `error` beside the columns it concerns; None clears them."""
         for name, row in self.rows.items():
             row.mark(error_text(error) if error and name in error.columns else "")

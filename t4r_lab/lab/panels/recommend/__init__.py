@@ -1,1 +1,1 @@
-"""Recommend: sessions put together by hand, and what runs say comes next."""
+"""Recommend: sessions assembled by hand, and the next items by runs."""

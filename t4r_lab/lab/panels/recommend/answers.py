@@ -11,10 +11,10 @@ from t4r_lab.runs.analyze import Case, Cases
 from t4r_lab.runs.recommend import Item
 
 
-def answers(runs: Sequence[RunSummary], found: Mapping[str, Answer], case: Case | None) -> str:
-    """Columns of next items, the bars on one scale."""
-    largest = max((p for a in found.values() for _, p in a.items), default=1.0)
-    columns = "".join(_answer(run, found[run.run_id], case, largest) for run in runs)
+def answers(runs: Sequence[RunSummary], by_run: Mapping[str, Answer], case: Case | None) -> str:
+    """HTML: a column of next items per run, the bars on one scale; `by_run` maps run ids to answers."""
+    largest = max((p for a in by_run.values() for _, p in a.items), default=1.0)
+    columns = "".join(_answer(run, by_run[run.run_id], case, largest) for run in runs)
     came = ""
     if case is not None:
         came = (
@@ -24,9 +24,9 @@ def answers(runs: Sequence[RunSummary], found: Mapping[str, Answer], case: Case 
     return f'{came}<div class="t4r-answers">{columns}</div>'
 
 
-def _answer(run: RunSummary, found: Answer, case: Case | None, largest: float) -> str:
-    rows = "".join(_row(i, item, p, case, largest) for i, (item, p) in enumerate(found.items, 1))
-    note = f'<p class="t4r-help">{escape(found.note)}.</p>' if found.note else ""
+def _answer(run: RunSummary, answer: Answer, case: Case | None, largest: float) -> str:
+    rows = "".join(_row(i, item, p, case, largest) for i, (item, p) in enumerate(answer.items, 1))
+    note = f'<p class="t4r-help">{escape(answer.note)}.</p>' if answer.note else ""
     return (
         f'<section class="t4r-answer"><div class="t4r-heading">{escape(run.label)}</div>{note}'
         f'<table class="t4r-plain" aria-label="next items by {escape(run.label)}"><thead><tr><th scope="col" class="t4r-number">place</th>'
@@ -35,13 +35,13 @@ def _answer(run: RunSummary, found: Answer, case: Case | None, largest: float) -
     )
 
 
-def _row(place: int, item: Item, probability: float, case: Case | None, largest: float) -> str:
+def _row(rank: int, item: Item, probability: float, case: Case | None, largest: float) -> str:
     hit = case is not None and item.id == case.target.id
     id = f'<div class="t4r-under">{escape(item.id)}</div>' if item.id != item.title else ""
     mark = ' <span class="t4r-state t4r-running">came next</span>' if hit else ""
     width = 100 * probability / largest if largest else 0.0
     return (
-        f'<tr{" class=t4r-chosen" if hit else ""}><td class="t4r-number">{place}</td><th scope="row">{escape(item.title)}{mark}{id}</th>'
+        f'<tr{" class=t4r-chosen" if hit else ""}><td class="t4r-number">{rank}</td><th scope="row">{escape(item.title)}{mark}{id}</th>'
         f'<td class="t4r-number">{percent(probability)}</td>'
         f'<td class="t4r-share"><div style="width:{width:.1f}%"></div></td></tr>'
     )
@@ -61,14 +61,14 @@ def key(case: Case) -> str:
     return f"{case.row}:{case.position}"
 
 
-def headings(found: Cases) -> list[Heading]:
+def headings(cases: Cases) -> list[Heading]:
     """Columns of the table of cases."""
     return [
         Heading("session", "session"),
         Heading("before", "last items"),
         Heading("next", "came next"),
-        Heading("rank", f"place by {found.run}", number=True, help="where the run put what came next"),
-        Heading("other", f"place by {found.other}", number=True, help="where the other ranking put it"),
+        Heading("rank", f"place by {cases.run}", number=True, help="where the run put what came next"),
+        Heading("other", f"place by {cases.other}", number=True, help="where the other ranking put it"),
     ]
 
 

@@ -1,4 +1,4 @@
-"""Recommend panel: a session as chips, what one or two runs say comes next, and where a run beats the baseline."""
+"""Recommend panel: a session as chips, the next items by one or two runs, and cases where a run beats the baseline."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ WIDTH = {"description_width": "initial"}
 
 
 class RecommendPanel(w.VBox):
-    """State: the runs there are, `run` and `beside` (ids), the session, `case` where it was picked, the answers."""
+    """State: the finished runs, `run` and `beside` (ids), the session, its `case` if it is a recorded one, the answers."""
 
     runs = tr.List(trait=tr.Instance(RunSummary))
     run = tr.Unicode("")
     beside = tr.Unicode("")
     case = tr.Instance(Case, allow_none=True)
-    """the recorded case that the chips show, until they are edited"""
+    """the recorded case in the chips, until they are edited"""
     answers: tr.Dict[str, Answer] = tr.Dict()
     cases = tr.Instance(Cases, allow_none=True)
     doing = tr.Unicode("")
@@ -58,13 +58,13 @@ class RecommendPanel(w.VBox):
         self.draw = w.Button(description="Draw a session", tooltip="a session of the validation part, by chance")
         self.clear = w.Button(description="Clear", tooltip="take all items away")
         self.clear.on_click(lambda _: self.show_case(None))
-        self._message, self._answers, self._said = w.HTML(), w.HTML(), w.HTML()
+        self._message, self._answers, self._cases_message = w.HTML(), w.HTML(), w.HTML()
         self.which = w.ToggleButtons(
             options=["beats", "loses to"], tooltips=["where the run is better", "where it is worse"]
         )
         self.table = Table(choose="one", caption="Validation sessions")
         self.section = Section("Sessions where the run beats or loses to the baseline")
-        self.section.fields.children = [self._said, self.which, self.table]
+        self.section.fields.children = [self._cases_message, self.which, self.table]
         top = w.HBox([self.choice, self.second, self.k])
         buttons = w.HBox([self.draw, self.clear])
         top.add_class("t4r-pickers")
@@ -79,13 +79,13 @@ class RecommendPanel(w.VBox):
         self._show()
 
     def show_case(self, case: Case | None) -> None:
-        """Put a recorded case into the chips, or nothing."""
+        """Show a recorded case in the chips; None clears them."""
         self.case = case
         self.picker.show_session(case.items if case else [])
 
     @property
     def session(self) -> list[Item]:
-        """The items of the session that is shown."""
+        """The items of the session shown."""
         return self.picker.session
 
     def _chosen(self, name: str, value: str | None) -> None:
@@ -94,7 +94,7 @@ class RecommendPanel(w.VBox):
 
     @tr.observe("runs", "run", "beside")
     def _offer(self, change: Any = None) -> None:
-        """Keep the drop-downs and what is chosen among the runs that there are."""
+        """Update the drop-downs and their values to the present runs."""
         ids = {run.run_id for run in self.runs}
         options = [(run.label, run.run_id) for run in self.runs]
         if self.run not in ids:
@@ -118,29 +118,29 @@ class RecommendPanel(w.VBox):
     def _show(self, change: Any = None) -> None:
         self.body.layout.display = "" if self.runs else "none"
         empty = message("loading", "Reading the record …") if self.loading else message("empty", EMPTY)
-        said = message("error", self.error) if self.error else message("loading", self.doing)
-        self._message.value = said or ("" if self.runs else empty)
-        asked = [run for id in (self.run, self.beside) for run in self.runs if run.run_id == id]
+        text = message("error", self.error) if self.error else message("loading", self.doing)
+        self._message.value = text or ("" if self.runs else empty)
+        runs = [run for id in (self.run, self.beside) for run in self.runs if run.run_id == id]
         if not self.picker.chips and not self.case:
             self._answers.value = message("empty", START)
-        elif all(run.run_id in self.answers for run in asked):
-            self._answers.value = answers(asked, self.answers, self.case)
+        elif all(run.run_id in self.answers for run in runs):
+            self._answers.value = answers(runs, self.answers, self.case)
 
     @tr.observe("cases", "cases_error")
     def _list_cases(self, change: Any = None) -> None:
-        found = self.cases
+        cases = self.cases
         for part in (self.which, self.table):
-            part.layout.display = "" if found else "none"
-        if found is None:
-            self._said.value = message("error", self.cases_error) or message("loading", "Reading the ranks …")
+            part.layout.display = "" if cases else "none"
+        if cases is None:
+            self._cases_message.value = message("error", self.cases_error) or message("loading", "Reading the ranks …")
             return
-        self.section.summary = f"{found.run} and {found.other}"
-        self._said.value = (
-            f'<div class="t4r-help">Cases of the validation part in which {escape(found.run)} and {escape(found.other)} '
+        self.section.summary = f"{cases.run} and {cases.other}"
+        self._cases_message.value = (
+            f'<div class="t4r-help">Cases of the validation part in which {escape(cases.run)} and {escape(cases.other)} '
             "differ most by the reciprocal of the place at which they put what came next.</div>"
         )
-        self.table.fill(headings(found), [case_cells(case) for case in self.listed], [key(c) for c in self.listed])
-        self.table.caption = f"{found.run} {self.which.value} {found.other}"
+        self.table.fill(headings(cases), [case_cells(case) for case in self.listed], [key(c) for c in self.listed])
+        self.table.caption = f"{cases.run} {self.which.value} {cases.other}"
 
     @property
     def listed(self) -> list[Case]:
@@ -151,7 +151,7 @@ class RecommendPanel(w.VBox):
 
 
 class Recommending:
-    """Answers what `RecommendPanel` asks; models are loaded and asked on threads."""
+    """Controller of a `RecommendPanel`; models are loaded and evaluated on threads."""
 
     def __init__(self, home: Path, background: Background) -> None:
         self.home, self.background = home, background
@@ -160,26 +160,26 @@ class Recommending:
         self._turn = 0
         view = self.view
         view.picker.on_query(self.search)
-        view.picker.observe(lambda _: self._edited(), "chips")
+        view.picker.observe(lambda _: self._session_changed(), "chips")
         view.draw.on_click(lambda _: self.draw())
-        view.observe(lambda _: self._turned(), "run")
+        view.observe(lambda _: self._run_changed(), "run")
         view.observe(lambda _: self.ask(), "beside")
         view.k.observe(lambda _: self.ask(), "value")
         view.section.observe(lambda _: self.list_cases(), "opened")
-        view.table.observe(self._picked, "selected")
+        view.table.observe(self._case_chosen, "selected")
 
     def open(self) -> None:
-        """The panel is looked at: a first session, so that there is something to see."""
+        """Draw a first session when the panel is opened, so that it isn't empty."""
         if not self._opened and self.view.run:
             self._opened = True
             self.draw()
 
     def offer(self, runs: Sequence[RunSummary]) -> None:
-        """The runs in the record; those with a model can be asked."""
+        """Take the recorded runs; those with a model can be chosen."""
         self.view.runs, self.view.loading = [run for run in runs if run.finished], False
 
     def ask(self) -> None:
-        """Ask the chosen runs about the session as it is now; a later question voids an earlier one."""
+        """Get the next items of the chosen runs for the present session; a later request voids an earlier one."""
         from t4r_lab.lab.state import source
 
         view, home = self.view, self.home
@@ -192,22 +192,22 @@ class Recommending:
             return
         view.doing = "" if source.is_loaded(home, ids) else "Loading the model …"
 
-        def done(found: dict[str, Answer]) -> None:
-            view.doing, view.answers = "", found
+        def done(result: dict[str, Answer]) -> None:
+            view.doing, view.answers = "", result
 
         self._run(lambda: {id: source.answer(home, id, items, case, k) for id in ids}, done)
 
     def draw(self) -> None:
-        """A case of the validation part, by chance."""
+        """Draw a random case of the validation part."""
         from t4r_lab.lab.state import source
 
         home, run = self.home, self.view.run
         self._turn += 1
         self.view.error, self.view.doing = "", "Drawing a session …"
-        self._run(lambda: source.draw_case(home, run), self._take)
+        self._run(lambda: source.draw_case(home, run), self._show_case)
 
     def search(self, text: str) -> None:
-        """Show the items whose title or id matches `text`, found on a thread."""
+        """Show the items whose title or id matches `text`; the search runs on a thread."""
         from t4r_lab.lab.state import source
 
         home, run, picker = self.home, self.view.run, self.view.picker
@@ -222,7 +222,7 @@ class Recommending:
         self.background.run(lambda: source.search(home, run, text), done, self._failed)
 
     def list_cases(self) -> None:
-        """Where the run and the baseline differ most, once the section is open."""
+        """List the cases in which run and baseline differ most, once the section is open."""
         from t4r_lab.lab.state import source
 
         view, home, run = self.view, self.home, self.view.run
@@ -230,40 +230,40 @@ class Recommending:
             return
         view.cases_error = ""
 
-        def done(found: Cases) -> None:
+        def done(result: Cases) -> None:
             if run == view.run:
-                view.cases = found
+                view.cases = result
 
         self.background.run(
             lambda: source.cases(home, run), done, lambda error: view.set_trait("cases_error", error_text(error))
         )
 
-    def _turned(self) -> None:
-        """Another run: a picked case stays where it stands in the chips, but its ranks were the other one's."""
+    def _run_changed(self) -> None:
+        """Handle another run: a chosen case stays in the chips, but its ranks belong to the former run."""
         view = self.view
         view.case, view.cases, view.table.selected = None, None, []
         self.list_cases()
         self.ask()
 
-    def _edited(self) -> None:
+    def _session_changed(self) -> None:
         view = self.view
         if view.case is not None and view.session != view.case.items:
             view.case, view.table.selected = None, []
         self.ask()
 
-    def _picked(self, change: Any) -> None:
+    def _case_chosen(self, change: Any) -> None:
         chosen = next((case for case in self.view.listed if [key(case)] == change["new"]), None)
         if chosen is not None and chosen != self.view.case:
-            self._take(chosen)
+            self._show_case(chosen)
 
-    def _take(self, case: Case) -> None:
+    def _show_case(self, case: Case) -> None:
         view = self.view
         same = view.session == case.items
         if view.table.selected != [key(case)]:
             view.table.selected = []
         view.show_case(case)
         if same:
-            self.ask()  # the chips have not changed, what is known of their events has
+            self.ask()  # the chips are the same, but a case has all features of its events
 
     def _run(self, work: Callable[[], Any], done: Callable[[Any], None]) -> None:
         turn = self._turn

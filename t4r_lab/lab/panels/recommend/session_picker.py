@@ -1,4 +1,4 @@
-"""A session being put together: items searched by title or id, and the session as chips in order."""
+"""Assembling a session: items searched by title or id, and the session as chips in order."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ HERE = Path(__file__).parent
 
 
 class Picker(anywidget.AnyWidget):
-    """The field asks through `query`; who answers sets `matches`. What is picked is in `chips`.
+    """A search field sets `query`; its observer sets `matches`; chosen items are in `chips`.
 
     >>> picker = Picker()
     >>> picker.show_session([Item("7", "Red shoe")])
@@ -35,7 +35,7 @@ class Picker(anywidget.AnyWidget):
         self.chips = [vars(item) for item in items]
 
     def show_matches(self, items: Sequence[Item]) -> None:
-        """Show the items that match the query, or that none does."""
+        """Show the items that match the query, or a note that none does."""
         self.matches = [vars(item) for item in items]
         self.note = "" if items or not self.query else "no such title or id"
 

@@ -1,1 +1,1 @@
-"""Runs: the table of recorded runs, and what is ticked side by side."""
+"""Runs: the table of recorded runs, and the ticked ones side by side."""

@@ -1,4 +1,4 @@
-"""What can be done with one ticked run: clone its spec, train it again, promote it, open its record."""
+"""Actions on one ticked run: clone its spec, train it again, promote it, open its record."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ HIDDEN = (
 
 
 class RunActions(w.VBox):
-    """State: `run` is the one ticked, `doing` and `error` tell of what was asked for last, `link` where to look."""
+    """State: the ticked `run`, `doing` and `error` of the latest action, and the `link` to its record."""
 
     run = tr.Instance(RunSummary, allow_none=True)
     doing = tr.Unicode("")
@@ -73,14 +73,14 @@ class RunActions(w.VBox):
         self._bar.layout.display = "" if run else "none"
         for action, button in self.buttons.items():
             button.disabled = bool(self.doing) or (action == "promote" and run is not None and not run.finished)
-        said = message("loading", self.doing) if self.doing else opened(self.link) if self.link else ""
-        self._message.value = message("error", self.error) if self.error else said
+        text = message("loading", self.doing) if self.doing else opened(self.link) if self.link else ""
+        self._message.value = message("error", self.error) if self.error else text
         warnings = "".join(message("warning", words) for words in run.warnings) if run else ""
         self._test.value = warnings + test_part(run) if run else f'<div class="t4r-help">{HINT}</div>'
 
 
 def opened(link: str) -> str:
-    """HTML of a page that answers now, with what to do where the browser can't reach it."""
+    """HTML of a link to MLflow's page, with advice if the browser can't reach it."""
     words = f'<div class="t4r-help">It {escape(elsewhere(link))}</div>' if elsewhere(link) else ""
     return (
         f'<div class="t4r-message t4r-note" role="status"><a href="{escape(link)}" target="_blank" rel="noopener">'
@@ -89,7 +89,7 @@ def opened(link: str) -> str:
 
 
 def test_part(run: RunSummary) -> str:
-    """HTML of the test part: its score once promoted, how often it was looked at, else why it is hidden."""
+    """HTML of the test part: metrics and number of looks of a promoted run, else why it is hidden."""
     times = f"{run.looks} time{'s' if run.looks != 1 else ''}"
     looked = f"The test part has been looked at {times} with this run."
     if not run.promoted:
@@ -100,9 +100,9 @@ def test_part(run: RunSummary) -> str:
     head = "".join(f'<th scope="col" class="t4r-number">{escape(n)}</th>' for n in names)
     body = "".join(
         f'<tr><th scope="row">{escape(label)}</th>'
-        + "".join(f'<td class="t4r-number">{number(own.get(n))}</td>' for n in names)
+        + "".join(f'<td class="t4r-number">{number(metrics.get(n))}</td>' for n in names)
         + "</tr>"
-        for label, own in rows.items()
+        for label, metrics in rows.items()
     )
     return (
         f'<div class="t4r-scroll" tabindex="0" role="region" aria-label="test part"><table class="t4r-plain t4r-narrow">'
@@ -112,7 +112,7 @@ def test_part(run: RunSummary) -> str:
 
 
 class Acting:
-    """Does what `RunActions` asks for, on threads."""
+    """Controller of `RunActions`: runs the actions on threads."""
 
     def __init__(
         self,
@@ -135,7 +135,7 @@ class Acting:
             self.view.run = run
 
     def ask(self, action: str) -> None:
-        """Begin an action on the run that is ticked."""
+        """Begin an action on the ticked run."""
         from t4r_lab.lab.state import source
 
         run, view = self.view.run, self.view

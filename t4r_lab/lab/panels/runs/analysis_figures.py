@@ -27,23 +27,23 @@ Colors = Mapping[str, str]
 
 @dataclass(frozen=True)
 class Drawn:
-    """A plot: its title, plotly's JSON, and what it shows in a sentence."""
+    """A plot: its title, plotly's JSON, and a description in words."""
 
     title: str
     figure: dict[str, Any]
     words: str
 
 
-def draw(found: Analysis, colors: Colors) -> dict[str, Drawn]:
-    """Every plot that the analysis has something for, by name."""
+def draw(analysis: Analysis, colors: Colors) -> dict[str, Drawn]:
+    """Every plot that the analysis has values for, by name."""
     made = {
-        "bars": bars(found, colors),
-        "loss": curves(found, "train/loss", "Training loss", colors),
-        "metric": curves(found, found.metric, f"{found.metric} on the validation part", colors),
-        "knobs": knobs(found, colors),
-        "lengths": slices(found, "length", "Events before the target", colors),
-        "popularity": slices(found, "popularity", "Popularity of the target", colors),
-        "reliability": reliability(found, colors),
+        "bars": bars(analysis, colors),
+        "loss": curves(analysis, "train/loss", "Training loss", colors),
+        "metric": curves(analysis, analysis.metric, f"{analysis.metric} on the validation part", colors),
+        "knobs": knobs(analysis, colors),
+        "lengths": slices(analysis, "length", "Events before the target", colors),
+        "popularity": slices(analysis, "popularity", "Popularity of the target", colors),
+        "reliability": reliability(analysis, colors),
     }
     return {name: drawn for name, drawn in made.items() if drawn is not None}
 
@@ -51,22 +51,22 @@ def draw(found: Analysis, colors: Colors) -> dict[str, Drawn]:
 # ── the plots ───────────────────────────────────────────────────────────────────────────────────
 
 
-def bars(found: Analysis, colors: Colors) -> Drawn | None:
+def bars(analysis: Analysis, colors: Colors) -> Drawn | None:
     """The metric of every run and baseline with its interval, the best first."""
     import plotly.graph_objects as go
 
-    metrics = {name: m[found.metric] for name, m in found.comparison.metrics.items() if found.metric in m}
+    metrics = {name: m[analysis.metric] for name, m in analysis.comparison.metrics.items() if analysis.metric in m}
     if not metrics:
         return None
-    names = ranking(found, found.metric, [*metrics])[::-1]
-    ends = [found.intervals.get(n, {}).get(found.metric, (metrics[n], metrics[n])) for n in names]
+    names = ranking(analysis, analysis.metric, [*metrics])[::-1]
+    ends = [analysis.intervals.get(n, {}).get(analysis.metric, (metrics[n], metrics[n])) for n in names]
     figure = go.Figure(
         go.Bar(
             x=[metrics[n] for n in names],
             y=[escape(n) for n in names],
             orientation="h",
             width=0.6,
-            marker_color=[color(found, n, colors) for n in names],
+            marker_color=[color(analysis, n, colors) for n in names],
             error_x={
                 "type": "data",
                 "symmetric": False,
@@ -88,30 +88,30 @@ def bars(found: Analysis, colors: Colors) -> Drawn | None:
         f"{n} {number(metrics[n])} ({number(a)} to {number(b)})"
         for n, (a, b) in zip(reversed(names), reversed(ends), strict=True)
     )
-    return finished(f"{found.metric} with 95 % intervals", figure, words, colors)
+    return styled(f"{analysis.metric} with 95 % intervals", figure, words, colors)
 
 
-def curves(found: Analysis, name: str, title: str, colors: Colors) -> Drawn | None:
+def curves(analysis: Analysis, name: str, title: str, colors: Colors) -> Drawn | None:
     """One curve a run over the epochs; the baselines dashed where they have that metric."""
     import plotly.graph_objects as go
 
-    there = {run: points for run, own in found.curves.items() if (points := own.get(name))}
-    if not there:
+    by_run = {run: points for run, series in analysis.curves.items() if (points := series.get(name))}
+    if not by_run:
         return None
     figure, words = go.Figure(), []
-    for run, points in there.items():
+    for run, points in by_run.items():
         figure.add_scatter(
             x=[epoch for epoch, _ in points],
             y=[value for _, value in points],
             name=escape(run),
             mode="lines+markers",
-            line={"color": color(found, run, colors), "dash": turn(DASHES, found, run), "width": 2},
-            marker={"symbol": turn(SYMBOLS, found, run), "size": 6},
+            line={"color": color(analysis, run, colors), "dash": cycle(DASHES, analysis, run), "width": 2},
+            marker={"symbol": cycle(SYMBOLS, analysis, run), "size": 6},
         )
         words.append(f"{run} {number(points[-1][1])} at epoch {points[-1][0]}")
-    last = max(epoch for points in there.values() for epoch, _ in points)
-    for index, baseline in enumerate(list(found.comparison.metrics)[len(found.labels) :], start=1):
-        value = found.comparison.metrics[baseline].get(name)
+    last = max(epoch for points in by_run.values() for epoch, _ in points)
+    for index, baseline in enumerate(list(analysis.comparison.metrics)[len(analysis.labels) :], start=1):
+        value = analysis.comparison.metrics[baseline].get(name)
         if value is not None:
             figure.add_scatter(
                 x=[0, last],
@@ -122,23 +122,23 @@ def curves(found: Analysis, name: str, title: str, colors: Colors) -> Drawn | No
             )
             words.append(f"{baseline} {number(value)}")
     figure.update_xaxes(title="epoch", rangemode="tozero", dtick=1 if last <= 12 else None)
-    return finished(title, figure, "; ".join(words), colors)
+    return styled(title, figure, "; ".join(words), colors)
 
 
-def knobs(found: Analysis, colors: Colors) -> Drawn | None:
-    """Parallel coordinates: what differs between the specs, and the metric last."""
+def knobs(analysis: Analysis, colors: Colors) -> Drawn | None:
+    """Parallel coordinates: the knobs in which the specs differ, and the metric last."""
     import plotly.graph_objects as go
 
-    metrics = found.comparison.metrics
-    runs = [run for run in found.labels if found.metric in metrics[run]]
-    if len(runs) < 2 or not found.comparison.specs:
+    metrics = analysis.comparison.metrics
+    runs = [run for run in analysis.labels if analysis.metric in metrics[run]]
+    if len(runs) < 2 or not analysis.comparison.specs:
         return None
-    axes = [axis(label(path), [own[run] for run in runs]) for path, own in found.comparison.specs.items()]
-    values = [metrics[run][found.metric] for run in runs]
+    axes = [axis(label(path), [settings[run] for run in runs]) for path, settings in analysis.comparison.specs.items()]
+    values = [metrics[run][analysis.metric] for run in runs]
     scale = [[0, SERIES[colors["dark"]][1]], [1, SERIES[colors["dark"]][0]]]
     figure = go.Figure(
         go.Parcoords(
-            dimensions=[axis("run", [str(run) for run in runs]), *axes, axis(found.metric, values)],
+            dimensions=[axis("run", [str(run) for run in runs]), *axes, axis(analysis.metric, values)],
             line={"color": values, "colorscale": scale},
             labelfont={"color": colors["text"], "size": 12},
             tickfont={"color": colors["text"], "size": 11},
@@ -149,7 +149,7 @@ def knobs(found: Analysis, colors: Colors) -> Drawn | None:
     words = "drag along an axis to pick runs; " + "; ".join(
         f"{r} {number(v)}" for r, v in zip(runs, values, strict=True)
     )
-    drawn = finished("What differs, beside the metric", figure, words, colors)
+    drawn = styled("What differs, beside the metric", figure, words, colors)
     drawn.figure["layout"] |= {"height": 300, "margin": {"l": 110, "r": 60, "t": 44, "b": 24}}
     return drawn
 
@@ -162,34 +162,34 @@ def axis(name: str, values: Sequence[Any]) -> dict[str, Any]:
             {"tickvals": few, "ticktext": [number(v) if isinstance(v, float) else str(v) for v in few]} if few else {}
         )
         return {"label": escape(name), "values": list(values), **ticks}
-    known = list(dict.fromkeys(str(v) for v in values))
-    texts = [escape(text if len(text) <= 18 else f"{text[:17]}…") for text in known]
+    categories = list(dict.fromkeys(str(v) for v in values))
+    texts = [escape(text if len(text) <= 18 else f"{text[:17]}…") for text in categories]
     return {
         "label": escape(name),
-        "values": [known.index(str(v)) for v in values],
-        "tickvals": list(range(len(known))),
+        "values": [categories.index(str(v)) for v in values],
+        "tickvals": list(range(len(categories))),
         "ticktext": texts,
-        "range": [-0.2, max(len(known) - 0.8, 0.2)],
+        "range": [-0.2, max(len(categories) - 0.8, 0.2)],
     }
 
 
-def slices(found: Analysis, by: str, title: str, colors: Colors) -> Drawn | None:
+def slices(analysis: Analysis, by: str, title: str, colors: Colors) -> Drawn | None:
     """The metric within slices of the cases, a series a run and baseline."""
     import plotly.graph_objects as go
 
     figure, words = go.Figure(), []
-    for name, rows in found.slices.items():
-        own = [row for row in rows if row["by"] == by and found.metric in row]
-        if not own:
+    for name, rows in analysis.slices.items():
+        selected = [row for row in rows if row["by"] == by and analysis.metric in row]
+        if not selected:
             continue
-        values = [row[found.metric] for row in own]
+        values = [row[analysis.metric] for row in selected]
         figure.add_scatter(
-            x=[row["slice"] for row in own],
+            x=[row["slice"] for row in selected],
             y=[v["mean"] for v in values],
             name=escape(name),
             mode="lines+markers",
-            line={"color": color(found, name, colors), "dash": turn(DASHES, found, name), "width": 1.5},
-            marker={"symbol": turn(SYMBOLS, found, name), "size": 8},
+            line={"color": color(analysis, name, colors), "dash": cycle(DASHES, analysis, name), "width": 1.5},
+            marker={"symbol": cycle(SYMBOLS, analysis, name), "size": 8},
             error_y={
                 "type": "data",
                 "symmetric": False,
@@ -198,33 +198,33 @@ def slices(found: Analysis, by: str, title: str, colors: Colors) -> Drawn | None
                 "array": [v["high"] - v["mean"] for v in values],
                 "arrayminus": [v["mean"] - v["low"] for v in values],
             },
-            customdata=[row["cases"] for row in own],
+            customdata=[row["cases"] for row in selected],
             hovertemplate="%{x}: %{y:.3g}, %{customdata:,} cases",
         )
-        words.append(f"{name}: " + ", ".join(f"{r['slice']} {number(r[found.metric]['mean'])}" for r in own))
+        words.append(f"{name}: " + ", ".join(f"{r['slice']} {number(r[analysis.metric]['mean'])}" for r in selected))
     if not words:
         return None
     figure.update_yaxes(rangemode="tozero")
-    return finished(f"{title} · {found.metric}", figure, "; ".join(words), colors)
+    return styled(f"{title} · {analysis.metric}", figure, "; ".join(words), colors)
 
 
-def reliability(found: Analysis, colors: Colors) -> Drawn | None:
-    """Share of hits by the probability that the first item was given; on the diagonal they are what they say."""
+def reliability(analysis: Analysis, colors: Colors) -> Drawn | None:
+    """Share of hits by the predicted probability of the first item; calibrated on the diagonal."""
     import plotly.graph_objects as go
 
-    if not found.reliability:
+    if not analysis.reliability:
         return None
     figure, words = go.Figure(), []
-    most = max(r["cases"] for rows in found.reliability.values() for r in rows)
-    for name, rows in found.reliability.items():
-        sizes = [4 + 10 * (r["cases"] / most) ** 0.5 for r in rows]  # a bin of few cases tells little
+    most = max(r["cases"] for rows in analysis.reliability.values() for r in rows)
+    for name, rows in analysis.reliability.items():
+        sizes = [4 + 10 * (r["cases"] / most) ** 0.5 for r in rows]  # smaller where a bin has few cases
         figure.add_scatter(
             x=[r["confidence"] for r in rows],
             y=[r["accuracy"] for r in rows],
             name=escape(name),
             mode="lines+markers",
-            line={"color": color(found, name, colors), "dash": turn(DASHES, found, name)},
-            marker={"symbol": turn(SYMBOLS, found, name), "size": sizes, "opacity": 1},
+            line={"color": color(analysis, name, colors), "dash": cycle(DASHES, analysis, name)},
+            marker={"symbol": cycle(SYMBOLS, analysis, name), "size": sizes, "opacity": 1},
             customdata=[r["cases"] for r in rows],
             hovertemplate="said %{x:.1%}, hit %{y:.1%}, %{customdata:,} cases",
         )
@@ -240,35 +240,35 @@ def reliability(found: Analysis, colors: Colors) -> Drawn | None:
     )
     figure.update_xaxes(title="probability of the first item", range=[0, 1])
     figure.update_yaxes(title="share of hits", range=[0, 1])
-    return finished("Reliability", figure, "; ".join(words), colors)
+    return styled("Reliability", figure, "; ".join(words), colors)
 
 
-# ── how they look ───────────────────────────────────────────────────────────────────────────────
+# ── style ──────────────────────────────────────────────────────────────────────────────────────
 
 
-def ranking(found: Analysis, metric: str, names: Sequence[str] = ()) -> list[str]:
+def ranking(analysis: Analysis, metric: str, names: Sequence[str] = ()) -> list[str]:
     """Labels, by default of the runs, from the best at `metric` to the worst; last those without it."""
     sign = 1 if lower_is_better(metric) else -1
-    value = {name: sign * own[metric] for name, own in found.comparison.metrics.items() if metric in own}
-    return sorted(names or found.labels, key=lambda name: value.get(name, float("inf")))
+    value = {name: sign * row[metric] for name, row in analysis.comparison.metrics.items() if metric in row}
+    return sorted(names or analysis.labels, key=lambda name: value.get(name, float("inf")))
 
 
-def color(found: Analysis, name: str, colors: Colors) -> str:
-    """A run's own color in every plot; baselines are quiet."""
-    if name not in found.labels:
+def color(analysis: Analysis, name: str, colors: Colors) -> str:
+    """The color of a run, the same in every plot; baselines have the quiet one."""
+    if name not in analysis.labels:
         return colors["quiet"]
     series = SERIES[colors["dark"]]
-    return series[found.labels.index(name) % len(series)]
+    return series[analysis.labels.index(name) % len(series)]
 
 
-def turn(choices: Sequence[str], found: Analysis, name: str) -> str:
-    """What tells a series apart beside its color."""
-    names = list(found.comparison.metrics)
+def cycle(choices: Sequence[str], analysis: Analysis, name: str) -> str:
+    """The dash or symbol of a series, by its position among runs and baselines."""
+    names = list(analysis.comparison.metrics)
     return choices[names.index(name) % len(choices)]
 
 
-def finished(title: str, figure: go.Figure, words: str, colors: Colors) -> Drawn:
-    """In the notebook's type and colors, see-through, without a title of its own."""
+def styled(title: str, figure: go.Figure, words: str, colors: Colors) -> Drawn:
+    """The plot in the notebook's font and colors, transparent and without plotly's title."""
     figure.update_layout(
         template="plotly_dark" if colors["dark"] else "plotly_white",
         autosize=True,
@@ -290,5 +290,5 @@ def finished(title: str, figure: go.Figure, words: str, colors: Colors) -> Drawn
 
 
 def in_order(drawn: Mapping[str, Drawn], names: Sequence[str]) -> Iterator[tuple[str, Drawn]]:
-    """The figures that were drawn, in the order of `names`."""
+    """The plots in `drawn`, in the order of `names`."""
     return ((name, drawn[name]) for name in names if name in drawn)

@@ -1,4 +1,4 @@
-"""Comparison: what lies beneath the ticked runs. A sentence first, then what differs, figures and plots."""
+"""Comparison of the ticked runs: sentences first, then differences, metrics and plots."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ from t4r_lab.runs.compare import Difference
 ORDER = ("bars", "metric", "loss", "lengths", "popularity", "reliability", "knobs")
 WIDE = ("knobs",)
 LONG = 240
-"""Words of a plot with more characters are folded away."""
+"""Longer descriptions of a plot are folded away."""
 SENTENCES = 5
-"""More in a group are folded away."""
+"""Further sentences of a group are folded away."""
 
 
 class Plot(w.VBox):
-    """A plot under its title, with what it shows in words."""
+    """A plot under its title, with a description in words."""
 
     def __init__(self) -> None:
         self._title, self._output, self._words = w.HTML(), w.Output(), w.HTML()
@@ -75,7 +75,7 @@ class ComparisonView(w.VBox):
 
     @tr.observe("drawn")
     def _draw(self, change: Any = None) -> None:
-        """Plots stay where they are and get new content, so that nothing jumps when the theme changes."""
+        """Give the plots new content in place, so that nothing moves when the theme changes."""
         for name, drawn in in_order(self.drawn, ORDER):
             if name not in self.plots:
                 self.plots[name] = Plot()
@@ -87,39 +87,41 @@ class ComparisonView(w.VBox):
 
 
 class Comparing:
-    """Keeps a `ComparisonView` up to what is ticked; the work is done on threads."""
+    """Controller of a `ComparisonView` of the ticked runs; the work is done on threads."""
 
     def __init__(self, home: Path, background: Background, theme: Theme) -> None:
         self.home, self.background, self.theme = home, background, theme
         self.view = ComparisonView()
-        self._wanted: tuple[tuple[str, ...], str] = ((), "")
+        self._request: tuple[tuple[str, ...], str] = ((), "")
         theme.observe(lambda _: self._draw(), "colors")
 
     def compare(self, runs: Sequence[str], metric: str) -> None:
-        """Turn to `runs`, judged by `metric` where that allows pairing, else by what the first one monitors."""
-        wanted = (tuple(runs), metric)
-        if wanted == self._wanted:
+        """Compare `runs` by `metric` if it allows pairing, else by the monitored metric of the first run."""
+        request = (tuple(runs), metric)
+        if request == self._request:
             return
-        self._wanted, self.view.error = wanted, ""
+        self._request, self.view.error = request, ""
         if len(runs) < 2:
             self.view.found, self.view.doing = None, ""
             return
         self.view.doing = f"Comparing {len(runs)} runs, sessions drawn again 2,000 times …"
-        self.background.run(self._work(wanted), self._only(wanted, self._done), self._only(wanted, self._failed))
-
-    def _work(self, wanted: tuple[tuple[str, ...], str]) -> Callable[[], tuple[Analysis, dict[str, Drawn]]]:
-        from t4r_lab.lab.state import source
-
-        runs, metric = wanted
-        colors = dict(self.theme.colors)
-        return lambda: (
-            found := source.analyze(self.home, runs, metric if is_paired(metric) else None),
-            draw(found, colors),
+        self.background.run(
+            self._work(request), self._if_latest(request, self._done), self._if_latest(request, self._failed)
         )
 
-    def _only(self, wanted: Any, then: Callable[[Any], None]) -> Callable[[Any], None]:
-        """`then`, unless something else was asked for meanwhile."""
-        return lambda result: then(result) if wanted == self._wanted else None
+    def _work(self, request: tuple[tuple[str, ...], str]) -> Callable[[], tuple[Analysis, dict[str, Drawn]]]:
+        from t4r_lab.lab.state import source
+
+        runs, metric = request
+        colors = dict(self.theme.colors)
+        return lambda: (
+            analysis := source.analyze(self.home, runs, metric if is_paired(metric) else None),
+            draw(analysis, colors),
+        )
+
+    def _if_latest(self, request: Any, then: Callable[[Any], None]) -> Callable[[Any], None]:
+        """`then`, skipped if another comparison was requested meanwhile."""
+        return lambda result: then(result) if request == self._request else None
 
     def _done(self, result: tuple[Analysis, dict[str, Drawn]]) -> None:
         self.view.found, self.view.drawn = result
@@ -129,26 +131,26 @@ class Comparing:
         self.view.found, self.view.doing, self.view.error = None, "", error_text(error)
 
     def _draw(self) -> None:
-        found, colors, wanted = self.view.found, dict(self.theme.colors), self._wanted
-        if found is not None:
+        analysis, colors, request = self.view.found, dict(self.theme.colors), self._request
+        if analysis is not None:
             show = lambda drawn: self.view.set_trait("drawn", drawn)  # noqa: E731
-            self.background.run(lambda: draw(found, colors), self._only(wanted, show), self._failed)
+            self.background.run(lambda: draw(analysis, colors), self._if_latest(request, show), self._failed)
 
 
 # ── as HTML ─────────────────────────────────────────────────────────────────────────────────────
 
 
-def sentences(found: Analysis) -> str:
-    """Whether differences are more than noise, in words; between runs first."""
-    runs = set(found.labels)
+def sentences(analysis: Analysis) -> str:
+    """HTML of the significance of differences, in sentences; between runs first."""
+    runs = set(analysis.labels)
     groups: dict[str, list[str]] = {"Between the runs": [], "Against the better baseline": []}
-    for difference in found.comparison.differences:
+    for difference in analysis.comparison.differences:
         between = {difference.better, difference.other} <= runs
         groups["Between the runs" if between else "Against the better baseline"].append(_sentence(difference, runs))
     parts = "".join(
-        f'<div><div class="t4r-heading">{name}</div>{_folded(own)}</div>' for name, own in groups.items() if own
+        f'<div><div class="t4r-heading">{name}</div>{_folded(lines)}</div>' for name, lines in groups.items() if lines
     )
-    remarks = "".join(f'<p class="t4r-help">{escape(remark)}</p>' for remark in found.comparison.remarks)
+    remarks = "".join(f'<p class="t4r-help">{escape(remark)}</p>' for remark in analysis.comparison.remarks)
     return f'<div class="t4r-verdict" role="status">{parts}</div>{remarks}'
 
 
@@ -159,42 +161,42 @@ def _folded(lines: Sequence[str]) -> str:
 
 
 def _sentence(difference: Difference, runs: Container[str]) -> str:
-    """A sentence behind its sign: a run is better, a baseline is, or nobody can tell."""
+    """A sentence with a sign: a run is better, a baseline is better, or the difference may be noise."""
     clear = difference.low > 0
     sign = "=" if not clear else "▲" if difference.better in runs else "▼"
     kind = "t4r-clear" if clear else "t4r-noise"
     return f'<p class="{kind}"><span aria-hidden="true">{sign}</span>{escape(difference.sentence)}</p>'
 
 
-def figures(found: Analysis) -> str:
-    """The metrics at the cutoff they are judged by, the interval beneath; the best of the runs in bold."""
-    metrics = found.comparison.metrics
-    every = dict.fromkeys(name for own in metrics.values() for name in own if is_ranked(name))
-    cutoff = found.metric.partition("@")[2] or next((name.partition("@")[2] for name in every), "")
-    names = list(dict.fromkeys([found.metric, *(name for name in every if name.endswith(f"@{cutoff}"))]))
-    best = {name: ranking(found, name)[0] for name in names}
+def figures(analysis: Analysis) -> str:
+    """HTML table of the metrics at the cutoff of comparison, with intervals; the best run in bold."""
+    metrics = analysis.comparison.metrics
+    every = dict.fromkeys(name for row in metrics.values() for name in row if is_ranked(name))
+    cutoff = analysis.metric.partition("@")[2] or next((name.partition("@")[2] for name in every), "")
+    names = list(dict.fromkeys([analysis.metric, *(name for name in every if name.endswith(f"@{cutoff}"))]))
+    best = {name: ranking(analysis, name)[0] for name in names}
     rows = ""
-    for label, own in metrics.items():
-        quiet = "" if label in found.labels else ' class="t4r-quiet"'
+    for label, row in metrics.items():
+        quiet = "" if label in analysis.labels else ' class="t4r-quiet"'
         rows += f'<tr{quiet}><th scope="row">{escape(label)}</th>'
         for name in names:
             strong = " t4r-strong" if label == best[name] else ""
-            low, high = found.intervals.get(label, {}).get(name, (None, None))
+            low, high = analysis.intervals.get(label, {}).get(name, (None, None))
             under = f'<div class="t4r-under">{number(low)}–{number(high)}</div>' if low is not None else ""
-            rows += f'<td class="t4r-number{strong}">{number(own.get(name))}{under}</td>'
+            rows += f'<td class="t4r-number{strong}">{number(row.get(name))}{under}</td>'
         rows += "</tr>"
     return f"<div>{_table('Metrics with 95 % intervals', ['run', *names], rows, numbers=True)}</div>"
 
 
-def differing(found: Analysis) -> str:
-    """What differs between the specs, and only that."""
-    if not found.comparison.specs:
+def differing(analysis: Analysis) -> str:
+    """HTML table of the knobs in which the specs differ."""
+    if not analysis.comparison.specs:
         return '<div><div class="t4r-heading">What differs</div><p class="t4r-help">Nothing: the specs are alike.</p></div>'
     rows = ""
-    for path, own in found.comparison.specs.items():
-        cells = "".join(f"<td>{escape(own[run])}</td>" for run in found.labels)
+    for path, settings in analysis.comparison.specs.items():
+        cells = "".join(f"<td>{escape(settings[run])}</td>" for run in analysis.labels)
         rows += f'<tr><th scope="row">{escape(path)}</th>{cells}</tr>'
-    return f"<div>{_table('What differs', ['knob', *found.labels], rows)}</div>"
+    return f"<div>{_table('What differs', ['knob', *analysis.labels], rows)}</div>"
 
 
 def _table(caption: str, headings: Sequence[str], rows: str, *, numbers: bool = False) -> str:

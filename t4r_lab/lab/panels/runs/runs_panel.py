@@ -1,4 +1,4 @@
-"""Runs panel: the table of recorded runs, every model beside its baselines; what is ticked lies beneath."""
+"""Runs panel: the table of recorded runs, every model beside its baselines; details of ticked runs beneath."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from t4r_lab.lab.state.views import RunSummary
 
 EMPTY = "No runs yet. A run appears here when training starts; the first takes a minute on the built-in data."
 STATES = {"KILLED": "stopped"}
-"""MLflow's words that aren't ours."""
+"""MLflow's status → our word, where they differ."""
 
 
 class RunsPanel(w.VBox):
-    """Recorded runs with one metric of choice beside the baselines' on the same sessions."""
+    """Recorded runs with a chosen metric, beside the baselines' on the same sessions."""
 
     runs = tr.List(trait=tr.Instance(RunSummary))
     metric = tr.Unicode("")
@@ -95,7 +95,7 @@ class RunsPanel(w.VBox):
         metrics = metrics_of(self.runs)
         metric = self.metric if self.metric in metrics else preferred(metrics) if metrics else ""
         if metric != self.metric:
-            self.metric = metric  # comes back here
+            self.metric = metric  # calls this method again
             return
         if tuple(self.choice.options) != tuple(metrics):
             self.choice.options = metrics
@@ -114,7 +114,7 @@ def metrics_of(runs: Sequence[RunSummary]) -> list[str]:
 
 
 def preferred(metrics: Sequence[str]) -> str:
-    """The metric of ranks that decides, at the largest cutoff; else the last of all."""
+    """The first ranking metric at its largest cutoff, else the last of `metrics`."""
     deciding = f"{next(iter(RANK_METRICS))}@"
     return next((m for m in reversed(metrics) if m.startswith(deciding)), metrics[-1])
 
@@ -143,14 +143,14 @@ def cells(run: RunSummary, metric: str) -> list[Cell]:
     """The row of a run."""
     value = run.valid.get(metric)
     baselines = {name: run.baselines.get(name, {}).get(metric) for name in BASELINES}
-    known = [b for b in baselines.values() if b is not None]
+    scores = [b for b in baselines.values() if b is not None]
     lower = lower_is_better(metric)
-    best = (min if lower else max)(known, default=0.0)
+    best = (min if lower else max)(scores, default=0.0)
     gain = (value / best - 1) * 100 if value is not None and best > 0 else None
-    beats = value is not None and bool(known) and (value < best if lower else value > best)
+    beats = value is not None and bool(scores) and (value < best if lower else value > best)
     aliases = [name.rpartition("@")[2] for name in run.aliases]
-    then, year = time.localtime(run.started), time.localtime().tm_year
-    started = time.strftime("%m-%d %H:%M" if then.tm_year == year else "%Y-%m-%d", then)
+    began, year = time.localtime(run.started), time.localtime().tm_year
+    started = time.strftime("%m-%d %H:%M" if began.tm_year == year else "%Y-%m-%d", began)
     return [
         Cell(run.name, run.name.lower(), under=" · ".join([run.run_id[:8], *aliases])),
         Cell(started, run.started),

@@ -1,1 +1,1 @@
-"""Tune: a form for a new study, and a watch on those there are."""
+"""Tune: a form for a new study, and the state of existing ones."""

@@ -1,4 +1,4 @@
-"""What a new study searches, by what it judges and how long: a table of knobs to tick, and the options of a study."""
+"""The form of a new study: a table of knobs to search, their ranges, and the options of the study."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ KNOBS = [
     Heading("range", "its own range"),
 ]
 SHOWN_FIRST = ("objectives", "trials", "minutes", "workers")
-"""Options of a study that are always in sight; the others are folded away."""
+"""Options of a study that are always visible; the others are folded away."""
 
 
 class RangeRow(w.HBox):
-    """Where one ticked knob is searched: ends and scale of a range, or choices. `on_change` is told of edits."""
+    """The search range of one ticked knob: ends and scale, or choices. `on_change` is called after each edit."""
 
     def __init__(self, path: str, domain: Domain, on_change: Callable[[], None]) -> None:
         self.path, self.domain = path, domain
@@ -71,11 +71,11 @@ class RangeRow(w.HBox):
 
     @property
     def content(self) -> dict[str, Any] | None:
-        """Content of a `Range`; None for the knob's own."""
+        """Content of a `Range`; None for the knob's default range."""
         if self.domain.choices:
-            _, found = parse_search(f"{self.path}={self.controls[0].value}")
-            assert found is not None
-            return None if found["choices"] == list(self.domain.choices) else found
+            _, edited = parse_search(f"{self.path}={self.controls[0].value}")
+            assert edited is not None
+            return None if edited["choices"] == list(self.domain.choices) else edited
         low, high, log = (control.value for control in self.controls)
         if (low, high, log) == (self.domain.low, self.domain.high, self.domain.log):
             return None
@@ -83,10 +83,10 @@ class RangeRow(w.HBox):
 
 
 class SearchForm(w.VBox):
-    """A form for `StudyOptions`; the spec of the draft is what the study starts from.
+    """A form for `StudyOptions`; the study starts from the spec of the draft.
 
-    State: `table.selected` (the ticked paths), `content` (what was said of the options), and as their consequence
-    `plan`, or `error` with what is wrong. `on_start` gets the spec, the options, the study's name and its storage.
+    State: `table.selected` (the ticked paths), `content` (the edited options), and derived from them `plan` or
+    `error`. `on_start` gets the spec, the options, the study's name and its storage.
     """
 
     plan = tr.Instance(Plan, allow_none=True)
@@ -109,14 +109,14 @@ class SearchForm(w.VBox):
         self.start.on_click(lambda _: self._start())
         self._message = w.HTML()
         super().__init__(self._arranged())
-        self.table.observe(self._ticked, "selected")
+        self.table.observe(self._show_ranges, "selected")
         draft.observe(self._show_knobs, "revision")
         if estimating is not None:
-            estimating.observe(self._say, "found")
+            estimating.observe(self._show_message, "found")
         self._show_knobs()
 
     def _make_knobs(self) -> None:
-        """The table of knobs with what ticks and filters them, and the ranges of those ticked."""
+        """Make the table of knobs, its presets and filter, and the ranges of ticked knobs."""
         self.presets = {
             name: w.Button(description=name, tooltip=f"tick the knobs of “{name}”") for name in SEARCH_PRESETS
         }
@@ -137,7 +137,7 @@ class SearchForm(w.VBox):
         self.ranges = w.VBox()
 
     def _make_options(self) -> None:
-        """The study's name, its storage and the fields of its options."""
+        """Make the fields of the study's name, storage and options."""
         self.name = w.Text(
             description="name of study",
             placeholder=self.draft.spec.name,
@@ -157,7 +157,7 @@ class SearchForm(w.VBox):
         self.fields = {k.path: Field(k, self._edit) for k in walk(StudyOptions()) if k.path not in ("presets", "space")}
 
     def _arranged(self) -> list[w.Widget]:
-        """The knobs beside their ranges and the options, and the line with the button beneath."""
+        """The knobs beside their ranges and the options, and the line of the button beneath."""
         further = Section("Further options")
         folded = [field for path, field in self.fields.items() if path not in SHOWN_FIRST]
         further.fields.children = [*folded, self.storage]
@@ -185,7 +185,7 @@ class SearchForm(w.VBox):
 
     @property
     def options(self) -> StudyOptions:
-        """What is asked for.
+        """The options as edited.
 
         Raises
         ------
@@ -195,35 +195,35 @@ class SearchForm(w.VBox):
         return StudyOptions.parse({**self.content, "space": {row.path: row.content for row in self.ranges.children}})
 
     def tick(self, preset: str) -> None:
-        """Tick the knobs of a preset besides those that are."""
+        """Tick the knobs of a preset, in addition to those ticked."""
         try:
-            found = search_space(self.draft.spec, [preset], {})
+            domains = search_space(self.draft.spec, [preset], {})
         except InputError as error:
             self.error = error_text(error)
             return
-        self.domains = {**found, **self.domains}
+        self.domains = {**domains, **self.domains}
         self._fill()
-        self.table.selected = list(dict.fromkeys([*self.table.selected, *found]))
+        self.table.selected = list(dict.fromkeys([*self.table.selected, *domains]))
 
     def _show_knobs(self, change: Any = None) -> None:
-        """The knobs of the present spec; ticked ones that it lacks are kept where their kind is ticked too.
+        """Show the knobs of the present spec; ticked ones that it lacks are kept if their kind is ticked too.
 
-        Ticks belong to a head or tower, not to its place: where another one stands there now, they go.
+        Ticks belong to a head or tower, not to its index: they are dropped if another one has that index now.
         """
         before, self._elements = self._elements, elements(self.draft.spec)
         moved = tuple(f"{path}." for path, name in before.items() if self._elements.get(path, name) != name)
         if moved:
             self.table.selected = [path for path in self.table.selected if not path.startswith(moved)]
-        mine = searchable(self.draft.spec)
+        present = searchable(self.draft.spec)
         kept = {path: domain for path, domain in self.domains.items() if path in self.table.selected}
-        self.domains = {**mine, **{path: domain for path, domain in kept.items() if path not in mine}}
-        known = ", ".join(judged_metrics(self.draft.spec))
+        self.domains = {**present, **{path: domain for path, domain in kept.items() if path not in present}}
+        metrics = ", ".join(judged_metrics(self.draft.spec))
         objectives = self.fields["objectives"]
         objectives.help = f"up to three, with commas between; empty: {self.draft.spec.monitor}"
-        objectives.control.tooltip = f"what is sought, any of {known}"
+        objectives.control.tooltip = f"what is sought, any of {metrics}"
         self.name.placeholder = self.draft.spec.name
         self._fill()
-        self._ticked()
+        self._show_ranges()
 
     def _fill(self) -> None:
         now = self.draft.spec.flat()
@@ -237,12 +237,12 @@ class SearchForm(w.VBox):
         ]
         self.table.fill(KNOBS, rows, list(self.domains))
 
-    def _ticked(self, change: Any = None) -> None:
-        wanted = [(path, self.domains[path]) for path in self.table.selected if path in self.domains]
-        for path, domain in wanted:
+    def _show_ranges(self, change: Any = None) -> None:
+        ticked = [(path, self.domains[path]) for path in self.table.selected if path in self.domains]
+        for path, domain in ticked:
             if (path, domain) not in self._rows:
                 self._rows[path, domain] = RangeRow(path, domain, self.check)
-        rows = tuple(self._rows[key] for key in wanted)
+        rows = tuple(self._rows[key] for key in ticked)
         if rows != self.ranges.children:
             self.ranges.children = rows
         self.clear.disabled = not rows
@@ -255,16 +255,16 @@ class SearchForm(w.VBox):
         self.check()
 
     def check(self) -> None:
-        """What comes of the present state: `plan` or `error`."""
+        """Update `plan` or `error` from the present state."""
         try:
             address(Path(), self.storage.value.strip())
             self.plan, self.error = (Plan.of(self.draft.spec, self.options), "") if self.ranges.children else (None, "")
         except InputError as error:
             self.plan, self.error = None, error_text(error)
-        self._say()
+        self._show_message()
 
     @tr.observe("error")
-    def _say(self, change: Any = None) -> None:
+    def _show_message(self, change: Any = None) -> None:
         draft = self.draft
         self.start.disabled = self.plan is None or bool(draft.obstacle)
         if self.error:
@@ -278,8 +278,8 @@ class SearchForm(w.VBox):
                 "empty", "Tick knobs to search, or press a preset. Trial 0 is the spec in Architecture."
             )
         else:
-            found = self.estimating.found if self.estimating else None
-            self._message.value = message("note", words(self.plan, found.seconds if found else None))
+            estimate = self.estimating.found if self.estimating else None
+            self._message.value = message("note", words(self.plan, estimate.seconds if estimate else None))
 
     def _start(self) -> None:
         if self.plan is not None and not self.draft.obstacle:
@@ -288,13 +288,13 @@ class SearchForm(w.VBox):
 
 
 def elements(spec: RunSpec) -> dict[str, str]:
-    """The path of each head and tower → what it is."""
+    """The path of each head and tower → its name or kind."""
     heads = {f"model.heads.{index}": head_name(head) for index, head in enumerate(spec.model.heads)}
     return heads | {f"model.towers.{index}": tower.body.kind for index, tower in enumerate(spec.model.towers)}
 
 
 def words(plan: Plan, epoch: float | None) -> str:
-    """A plan in a line, with how long it takes where the seconds of an `epoch` are known.
+    """A plan in one line, with its duration if the seconds per `epoch` are known.
 
     Such as ``2 knobs for ndcg@20; 30 trials of about 20 s each: about 10 min with 1 worker; trial 0 is gpt2-clm``.
     """

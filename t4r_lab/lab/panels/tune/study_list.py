@@ -23,9 +23,10 @@ LOG_LINES = 12
 class StudyState:
     """A study at one moment.
 
-    `status` is ``starting``, ``running``, ``paused``, ``stopping``; ``stopped`` where trials are left to try, ``finished``, or
-    ``failed`` where it could not begin. `alive` says whether its process is here. `front` are the numbers of the best
-    trials, `wanted` the trials in all, None for what the minutes allow; these are over at `until`, in seconds since 1970.
+    `status` is ``starting``, ``running``, ``paused``, ``stopping``; ``stopped`` if trials are left, ``finished``, or
+    ``failed`` if it could not begin. `alive` is true if its process is on this machine. `front` holds the numbers of
+    the best trials, `wanted` the total number of trials, None if only time limits it, and `until` the end of that
+    time in seconds since 1970.
     """
 
     name: str
@@ -39,7 +40,7 @@ class StudyState:
     log: str = ""
     until: float | None = None
     error: InputError | None = None
-    """what its process failed by, or why it can't be read"""
+    """the failure of its process, or why it can't be read"""
 
     @property
     def counts(self) -> Counter[str]:
@@ -49,7 +50,7 @@ class StudyState:
 
 @dataclass(frozen=True)
 class Look:
-    """All studies by name, the newest first, those with a process here, and the one that is looked at."""
+    """Names of all studies, newest first, names of those with a process here, and the state of one."""
 
     names: list[str]
     living: list[str]
@@ -57,23 +58,23 @@ class Look:
 
 
 class Watch:
-    """Looks at the studies of a home, those launched from it on a server among them.
+    """Reads the studies of a home, including those launched from it on a server.
 
-    A study stays open, so that a look reads only trials that have not ended.
+    A study stays open, so that a reading loads only unfinished trials.
     """
 
     def __init__(self, home: Path) -> None:
         self.home = home
         self._stores: dict[str, Store] = {}
         self._open: dict[str, Study] = {}
-        self._known: dict[str, StudyState] = {}
+        self._states: dict[str, StudyState] = {}
 
     def living(self) -> list[str]:
-        """The studies with a process here, the latest first; touches no storage."""
+        """Names of the studies with a process here, the latest first; reads no storage."""
         return [study.name for study in reversed(all_launched(self.home)) if study.lives()]
 
     def look(self, chosen: str) -> Look:
-        """What there is; of the study `chosen` all of it, else of one that runs, else of the newest."""
+        """The names of all studies, and the state of `chosen`, else of a running one, else of the newest."""
         from t4r_lab.tuning.studies.open_study import all_names
 
         living, stored = self.living(), []
@@ -89,7 +90,7 @@ class Watch:
             if name not in (all_names(self._store(launched.storage)) if launched.storage else stored):
                 return Look(names, living, _without(launched, alive))
             return Look(names, living, self._state(launched, alive))
-        except InputError as error:  # half made, on a server that is away; the others can be looked at all the same
+        except InputError as error:  # incomplete, or its server is unreachable; the others can still be shown
             return Look(names, living, _without(launched, alive, error))
 
     def _store(self, storage: str | None) -> Store:
@@ -102,8 +103,8 @@ class Watch:
         return self._stores[url]
 
     def spec(self, name: str, number: int) -> RunSpec:
-        """The spec of a trial of a study that was looked at."""
-        trial = next(trial for trial in self._known[name].trials if trial.number == number)
+        """The spec of a trial of a study that was read by `look`."""
+        trial = next(trial for trial in self._states[name].trials if trial.number == number)
         return self._open[name].spec_of(trial)
 
     def _state(self, launched: Launched, alive: bool) -> StudyState:
@@ -113,7 +114,7 @@ class Watch:
         name = launched.name
         if name not in self._open:
             self._open[name] = load(name, self._store(launched.storage))
-        study, before = self._open[name], self._known.get(name)
+        study, before = self._open[name], self._states.get(name)
         if not alive:
             mark_if_dead(study, self.home)
         trials = tuple(study.trials())
@@ -122,8 +123,8 @@ class Watch:
             importance: Mapping[str, Any] = {o: study.importance(o) for o in study.plan.objectives}
         else:
             front, importance = before.front, before.importance
-        asked = study.asked()
-        self._known[name] = StudyState(
+        requests = study.asked()
+        self._states[name] = StudyState(
             name,
             study.status(alive),
             alive,
@@ -131,15 +132,15 @@ class Watch:
             trials,
             front,
             importance,
-            asked.wanted,
+            requests.wanted,
             launched.log(LOG_LINES),
-            asked.until,
+            requests.until,
             None if alive else launched.error(),
         )
-        return self._known[name]
+        return self._states[name]
 
 
 def _without(launched: Launched, alive: bool, why: InputError | None = None) -> StudyState:
-    """A study that has not come as far as the storage, or can't be read there."""
+    """The state of a study that isn't in its storage yet, or can't be read from it."""
     status, why = ("starting", why) if alive else ("failed", why or launched.error())
     return StudyState(launched.name, status, alive, log=launched.log(LOG_LINES), error=why)

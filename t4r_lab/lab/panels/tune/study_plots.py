@@ -1,4 +1,4 @@
-"""Plots of a study as SVG: drawn at once, colored by the notebook, each with its words."""
+"""Plots of a study as SVG, colored by the notebook, each with a description."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from t4r_lab.spec import lower_is_better
 
 MOST_BARS = 6
 LEAST_TRIALS = 10
-"""With fewer finished trials, importance is a matter of chance."""
+"""Importance is shown from this number of finished trials on; with fewer it is noise."""
 
 
 def plots(state: StudyState) -> str:
@@ -26,7 +26,7 @@ def plots(state: StudyState) -> str:
 
 
 def history(state: StudyState, objective: str) -> str:
-    """Each finished trial's value, and the best so far as a line."""
+    """SVG: each finished trial's value, and the best so far as a line."""
     points = [(t.number, t.values[objective]) for t in state.trials if objective in t.values]
     if not points:
         return ""
@@ -50,11 +50,11 @@ def history(state: StudyState, objective: str) -> str:
 
 
 def front(state: StudyState, across: str, up: str) -> str:
-    """Two objectives of every finished trial; those that no other one beats are full."""
-    there = [t for t in state.trials if across in t.values and up in t.values]
-    if not there:
+    """SVG: two objectives of every finished trial; filled dots are trials that no other one beats."""
+    complete = [t for t in state.trials if across in t.values and up in t.values]
+    if not complete:
         return ""
-    wide, tall = [t.values[across] for t in there], [t.values[up] for t in there]
+    wide, tall = [t.values[across] for t in complete], [t.values[up] for t in complete]
     x, y = _scale(wide, LEFT + 6, RIGHT - 6), _scale(tall, BASE - 6, TOP + 6)
     shapes = [
         _dot(
@@ -64,10 +64,10 @@ def front(state: StudyState, across: str, up: str) -> str:
             f"trial {t.number}: {across} {number(t.values[across])}, {up} {number(t.values[up])}",
             t.number in state.front,
         )
-        for t in there
+        for t in complete
     ]
     shapes += [text_at(LEFT, BASE + 14, number(min(wide))), text_at(RIGHT, BASE + 14, number(max(wide)), "end")]
-    detail = f"{len(state.front)} of {len(there)} trials, full, that no other beats"
+    detail = f"{len(state.front)} of {len(complete)} trials, full, that no other beats"
     words = f"{up} against {across}: {detail}, trials {', '.join(map(str, state.front))}"
     return svg(f"{escape(up)} against {escape(across)}", detail, words, [*_y_axis(tall), *shapes, x_title(across)])
 
@@ -98,7 +98,7 @@ def importance(state: StudyState, objective: str) -> str:
 
 
 def _scale(values: Sequence[float], start: float, end: float) -> Callable[[float], float]:
-    """From a value to its place; all in the middle where they are alike."""
+    """A function from a value to its coordinate; the middle if all values are equal."""
     low, high = min(values), max(values)
     return lambda value: start + (end - start) * ((value - low) / (high - low) if high > low else 0.5)
 

@@ -1,4 +1,4 @@
-"""Tune panel: a form for a new study, and a watch on those there are; they run by themselves."""
+"""Tune panel: a form for a new study, and the state of existing ones, which run in other processes."""
 
 from __future__ import annotations
 
@@ -32,13 +32,13 @@ if TYPE_CHECKING:
 
 EMPTY = "No studies yet. Tick knobs to search and press Start: the spec in Architecture becomes trial 0."
 BUSY, IDLE = 1.0, 2.0
-"""Seconds between two looks at the studies, while one runs and while none does."""
+"""Seconds between two readings of the studies, while one runs and while none does."""
 PAID = ("finished", "pruned", "failed")
 """States of trials that count toward the budget."""
 
 
 class TunePanel(w.VBox):
-    """`form` above, the study `chosen` beneath.
+    """The `form` above, the study `chosen` beneath.
 
     `on_ask` gets ``pause``, ``stop`` or ``resume``, `on_use` a trial's number.
     """
@@ -47,9 +47,9 @@ class TunePanel(w.VBox):
     chosen = tr.Unicode("")
     state = tr.Instance(StudyState, allow_none=True)
     error = tr.Unicode("")
-    """why the studies can't be read; goes when they can"""
+    """why the studies can't be read; cleared at the next reading that succeeds"""
     refusal = tr.Unicode("")
-    """why the last thing asked for was refused; stays until the next"""
+    """why the last action was refused; kept until the next"""
     loading = tr.Bool(True)
 
     def __init__(self, form: SearchForm, on_ask: Callable[[str], None], on_use: Callable[[int], None]) -> None:
@@ -91,7 +91,7 @@ class TunePanel(w.VBox):
         self._show()
 
     def show(self, look: Look) -> None:
-        """Take over what there is now."""
+        """Show the studies as read."""
         self.loading, self.error = False, ""
         self.names = look.names
         if look.state is not None:
@@ -144,7 +144,7 @@ class TunePanel(w.VBox):
 
 
 def progress(state: StudyState) -> str:
-    """HTML of where a study stands, with the time left as the trials so far have it, and of its best trial."""
+    """HTML of a study's progress, with the time left estimated from its trials, and of its best trial."""
     done, counts = sum(t.state in PAID for t in state.trials), state.counts
     words = [state.status, f"{done} of {state.wanted} trials" if state.wanted else f"{done} trials"]
     words += [f"{counts[name]} {name}" for name in ("running", "pruned", "failed", "refused", "lost") if counts[name]]
@@ -158,12 +158,12 @@ def progress(state: StudyState) -> str:
     if best is not None:
         words.append(f"trial {best.number} is best: {', '.join(f'{k} {number(v)}' for k, v in best.values.items())}")
     killed = state.status == "failed" and state.error is None and state.log
-    said = message("error", error_text(state.error) if state.error else state.log.splitlines()[-1] if killed else "")
-    return f'<div class="t4r-standing" role="status">{escape(" · ".join(words))}</div>{said}'
+    problem = message("error", error_text(state.error) if state.error else state.log.splitlines()[-1] if killed else "")
+    return f'<div class="t4r-standing" role="status">{escape(" · ".join(words))}</div>{problem}'
 
 
 def log(state: StudyState) -> str:
-    """HTML of what its process has said, folded away."""
+    """HTML of the log of its process, folded away."""
     if not state.log:
         return ""
     pre = f'<pre class="t4r-log" tabindex="0" role="region" aria-label="log"><code>{escape(state.log)}</code></pre>'
@@ -203,7 +203,7 @@ def _short(value: Any) -> str:
 
 
 class Tuning:
-    """Starts studies and keeps a `TunePanel` up to date, on threads. `on_use` gets a spec and what it is called."""
+    """Starts studies and keeps a `TunePanel` up to date, on threads. `on_use` gets a spec and its name."""
 
     def __init__(
         self,
@@ -219,29 +219,29 @@ class Tuning:
         self.view = TunePanel(SearchForm(draft, self.start, estimating), self.ask, self.use)
         self.view.observe(lambda _: self.background.wake(), "chosen")
         self.opened = False
-        """whether somebody sees the panel; until then nothing is imported to read studies"""
+        """true while the panel is visible; until then nothing is imported to read studies"""
         self.living: list[str] = []
-        """the studies with a process here"""
+        """names of the studies with a process here"""
 
     def follow(self) -> None:
-        """Look at the studies from now on."""
+        """Start reading the studies repeatedly."""
         self.background.repeat(self._look, self._show, self._failed, lambda: BUSY if self.living else IDLE)
 
     def open(self, opened: bool) -> None:
-        """Note whether the panel is visible, and look at the studies at once."""
+        """Record if the panel is visible, and read the studies at once."""
         self.opened = opened
         self.background.wake()
 
     def start(self, spec: RunSpec, options: StudyOptions, name: str, storage: str | None) -> None:
-        """Begin a study in a process of its own."""
+        """Begin a study in a separate process."""
 
         def started(_: Any) -> None:
-            self.view.chosen, self.view.section.opened = name, False  # so that what happens is in sight
+            self.view.chosen, self.view.section.opened = name, False  # so that its progress is visible
 
         self._do(lambda: detached.launch(spec, options, name, self.home, storage), started)
 
     def ask(self, action: str) -> None:
-        """Pause, stop or resume the study that is shown."""
+        """Pause, stop or resume the study shown."""
         name = self.view.chosen
 
         def done() -> None:
@@ -250,13 +250,13 @@ class Tuning:
             if action == "resume":
                 detached.resume(name, self.home)
             else:
-                asked = {"pause": lead.pause, "stop": lead.stop}[action]
-                asked(name, home=self.home, storage=detached.of(name, self.home).storage)
+                request = {"pause": lead.pause, "stop": lead.stop}[action]
+                request(name, home=self.home, storage=detached.of(name, self.home).storage)
 
         self._do(done, lambda _: None)
 
     def use(self, number: int) -> None:
-        """Take the spec of a trial into Architecture."""
+        """Load the spec of a trial into Architecture."""
         name = self.view.chosen
         self._do(lambda: self.watch.spec(name, number), lambda spec: self._on_use(spec, f"{name} · trial {number}"))
 
@@ -272,8 +272,8 @@ class Tuning:
         chosen, living = self.view.chosen, self.watch.living()
         return chosen, (self.watch.look(chosen) if self.opened else None), living
 
-    def _show(self, found: tuple[str, Look | None, list[str]]) -> None:
-        chosen, look, living = found
+    def _show(self, update: tuple[str, Look | None, list[str]]) -> None:
+        chosen, look, living = update
         if look is not None and chosen == self.view.chosen:  # else another was chosen meanwhile
             self.view.show(look)
         if living != self.living:
