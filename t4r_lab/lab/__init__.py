@@ -1,1 +1,1 @@
-"""The Lab: the front end in a notebook. It shows what the floors below say, and computes nothing itself."""
+"""The Lab: the front end in a notebook. It shows results of the floors below, and computes nothing itself."""

@@ -148,7 +148,9 @@ class Lab(w.VBox):
         """Switch to other prepared data."""
         self._open_data(path, self._use, self._data_failed)
 
-    def _open_data(self, path: Path, then: Callable[[DataSummary], None], failed: Callable[[InputError], None]) -> None:
+    def _open_data(
+        self, path: Path, opened: Callable[[DataSummary], None], failed: Callable[[InputError], None]
+    ) -> None:
         """Open prepared data; the latest request wins, and nothing is launched until it is answered."""
         from t4r_lab.lab.state import source
 
@@ -159,7 +161,7 @@ class Lab(w.VBox):
 
         self.data.doing, self.data.error = f"Opening {path.name} …", ""
         self.draft.wait(self.data.doing)
-        self.background.run(lambda: source.summarize(path), if_latest(then), if_latest(failed))
+        self.background.run(lambda: source.summarize(path), if_latest(opened), if_latest(failed))
 
     _request: object = None
 
@@ -346,7 +348,7 @@ class Lab(w.VBox):
 
     def _tab_changed(self, change: Any = None) -> None:
         if change is not None:
-            self._trouble.value = ""  # it has been seen
+            self._trouble.value = ""  # the user has seen it
         self.tuning.open(self.tabs.selected_index == TABS.index("Tune"))
         if self.tabs.selected_index == TABS.index("Recommend"):
             self.recommending.open()

@@ -1,1 +1,1 @@
-"""Parts of panels: fields, forms, tables, plots. They know the spec, and no panel."""
+"""Parts of panels: fields, forms, tables, plots. They may import the spec, but no panel."""

@@ -142,7 +142,7 @@ class Field(w.VBox):
                     self.control.options = offered(options)
                 value = NOTHING if value is None else value
                 if value not in dict(self.control.options).values():
-                    return  # a refused choice that isn't offered
+                    return  # a refused value that isn't among the choices
             if self.control.value != value:
                 self.control.value = value
         finally:

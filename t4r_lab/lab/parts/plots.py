@@ -79,23 +79,23 @@ def over_time(figures: Mapping[str, Any], cuts: Mapping[str, float]) -> str:
             tall = (BASE - TOP) * events[part][i] / highest
             top -= tall
             if tall:
-                shapes.append(_bar(part, LEFT + i * step, top, step, tall, f"{_moment(edges[i], span)}: {says}"))
+                shapes.append(_bar(part, LEFT + i * step, top, step, tall, f"{_format_time(edges[i], span)}: {says}"))
     for part, cut in cuts.items():
         if edges[0] < cut < edges[-1]:
             x = LEFT + (RIGHT - LEFT) * (cut - edges[0]) / span
             shapes.append(
-                f'<line class="t4r-cut" x1="{x:.1f}" x2="{x:.1f}" y1="{TOP - 4}" y2="{BASE}"><title>{PARTS[part]} from {_moment(cut, span)}</title></line>'
+                f'<line class="t4r-cut" x1="{x:.1f}" x2="{x:.1f}" y1="{TOP - 4}" y2="{BASE}"><title>{PARTS[part]} from {_format_time(cut, span)}</title></line>'
             )
     shapes += [
-        text_at(LEFT, BASE + 14, _moment(edges[0], span)),
-        text_at(RIGHT, BASE + 14, _moment(edges[-1], span), "end"),
+        text_at(LEFT, BASE + 14, _format_time(edges[0], span)),
+        text_at(RIGHT, BASE + 14, _format_time(edges[-1], span), "end"),
     ]
     legend, at = [], float(LEFT)
     for part in parts:
         legend += [_bar(part, at, HEIGHT - 11, 9, 8, ""), text_at(at + 13, HEIGHT - 3, PARTS[part])]
         at += 24 + 6.2 * len(PARTS[part])
-    began = {part: _moment(low, span) for part, (low, _) in figures["parts"].items()}
-    words = f"Events over time, {_moment(edges[0], span)} to {_moment(edges[-1], span)}; " + ", ".join(
+    began = {part: _format_time(low, span) for part, (low, _) in figures["parts"].items()}
+    words = f"Events over time, {_format_time(edges[0], span)} to {_format_time(edges[-1], span)}; " + ", ".join(
         f"{PARTS[part]} {sum(events[part]):,} events from {began[part]}" for part in parts
     )
     return svg("Events over time", f"{sum(totals):,} events", words, [*_y_axis(highest), *shapes, *legend])
@@ -175,7 +175,7 @@ def rule(y: float) -> str:
 
 
 def _y_axis(highest: int) -> list[str]:
-    """Rules at the foot and at the top, with their counts."""
+    """Lines at the bottom and the top of the plot, with their counts."""
     return [
         rule(BASE),
         rule(TOP),
@@ -189,10 +189,10 @@ def x_title(text: str) -> str:
     return text_at((LEFT + RIGHT) / 2, HEIGHT - 3, text, "middle")
 
 
-def _moment(second: float, span: float) -> str:
-    """A moment as a date, with the time of day where all lies within a few days.
+def _format_time(second: float, span: float) -> str:
+    """A time as a date, with the time of day if the `span` in seconds is a few days.
 
-    >>> _moment(1e9, 1e7), _moment(1e9, 3600)
+    >>> _format_time(1e9, 1e7), _format_time(1e9, 3600)
     ('2001-09-09', '2001-09-09 01:46')
     """
     form = "%Y-%m-%d" if span > 4 * 86_400 else "%Y-%m-%d %H:%M"

@@ -72,7 +72,7 @@ class Table(anywidget.AnyWidget):
     def _sort(self, change: Any = None) -> None:
         words = self.wanted.lower().split()
         rows: list[tuple[str, Sequence[Cell]]] = [
-            (key, row) for key, row in getattr(self, "_cells", []) if not words or _holds(row, words)
+            (key, row) for key, row in getattr(self, "_cells", []) if not words or _contains_words(row, words)
         ]
         columns = [h["key"] for h in self.columns]
         if self.sort_by in columns:
@@ -86,7 +86,7 @@ class Table(anywidget.AnyWidget):
             self.rows = [[_cell_message(cell) for cell in row] for _, row in rows]
 
 
-def _holds(row: Sequence[Cell], words: Sequence[str]) -> bool:
+def _contains_words(row: Sequence[Cell], words: Sequence[str]) -> bool:
     text = " ".join(f"{cell.text} {cell.under}" for cell in row).lower()
     return all(word in text for word in words)
 

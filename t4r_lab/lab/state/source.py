@@ -137,7 +137,7 @@ def _job_state(job: jobs.Job) -> JobState:
     if status.refusal:
         error = error_text(InputError(*status.refusal))
     try:
-        what = _what(job.folder)
+        what = _body_and_masking(job.folder)
     except InputError as refusal:  # damaged, or of a later version, whose worker may well be running
         what, error = "", error if active else error_text(refusal)
     return JobState(
@@ -160,7 +160,7 @@ def _job_state(job: jobs.Job) -> JobState:
 
 
 @lru_cache(maxsize=1024)
-def _what(folder: Path) -> str:
+def _body_and_masking(folder: Path) -> str:
     """Body and masking of a job; cached, since its spec never changes."""
     model = jobs.Job(folder).spec().model
     return f"{model.body.kind} · {model.masking.kind}"

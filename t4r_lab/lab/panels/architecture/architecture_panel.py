@@ -52,9 +52,9 @@ class ArchitecturePanel(w.VBox):
         self.drop = w.Button(layout={"width": "auto"})
         self.drop.on_click(lambda _: (on_drop or draft.drop)())
         self._status = w.HTML()
-        super().__init__(self._arranged())
+        super().__init__(self._arrange())
         self.add_class("t4r-panel")
-        self.preset.observe(self._preset, "value")
+        self.preset.observe(self._preset_chosen, "value")
         self.language.observe(self._show, "value")
         draft.observe(self._show, "revision")
         if estimating is not None:
@@ -88,7 +88,7 @@ class ArchitecturePanel(w.VBox):
         )
         self.text = CopyText()
 
-    def _arranged(self) -> list[w.Widget]:
+    def _arrange(self) -> list[w.Widget]:
         """The inputs beside the views, and the line of buttons beneath."""
         preset = w.VBox([self.preset, self._source])
         for name in ("t4r-field", "t4r-long", "t4r-preset"):
@@ -102,7 +102,7 @@ class ArchitecturePanel(w.VBox):
         foot.add_class("t4r-foot")
         return [columns, foot]
 
-    def _preset(self, change: Any) -> None:
+    def _preset_chosen(self, change: Any) -> None:
         if self.preset.value not in (NOTHING, self.draft.preset):
             self._start(self.preset.value)
 

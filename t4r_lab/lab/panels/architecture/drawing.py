@@ -48,7 +48,7 @@ def cost_of(box: Box, costs: Mapping[str, Cost]) -> Cost | None:
 
 
 class Drawing:
-    """SVG elements, row by row, from the top down."""
+    """SVG elements, drawn row by row from the top."""
 
     def __init__(self, wide: int, costs: Mapping[str, Cost], memory: int) -> None:
         self.wide, self.costs, self.memory = wide, costs, memory
@@ -113,24 +113,24 @@ def _tooltip(box: Box, cost: Cost | None, share: float) -> str:
 
 
 def _wide_text(box: Box, figure: str, left: float, right: float, y: float) -> str:
-    """Name and detail at the left, parameters and shape at the right, in one line."""
+    """SVG text: name and detail on the left, parameters and shape on the right, in one line."""
     line, number = y + 24, f'<tspan class="t4r-figure">{figure}</tspan>' if figure else ""
     gap = ' dx="10"' if figure else ""
     return (
-        f'<text x="{left + 12:.1f}" y="{line:.1f}"><tspan class="t4r-name">{escape(_short(box.name, 28))}</tspan>'
-        f'<tspan class="t4r-detail" dx="8">{escape(_short(box.detail, 60 - min(len(box.name), 28)))}</tspan></text>'
+        f'<text x="{left + 12:.1f}" y="{line:.1f}"><tspan class="t4r-name">{escape(_shorten(box.name, 28))}</tspan>'
+        f'<tspan class="t4r-detail" dx="8">{escape(_shorten(box.detail, 60 - min(len(box.name), 28)))}</tspan></text>'
         f'<text class="t4r-shape" x="{right - 12:.1f}" y="{line:.1f}" text-anchor="end">{number}<tspan{gap}>{escape(box.shape)}</tspan></text>'
     )
 
 
 def _narrow_text(box: Box, figure: str, left: float, right: float, y: float) -> str:
-    """Name and parameters above, detail or shape beneath."""
+    """SVG text: name and parameters above, detail or shape beneath."""
     room = int((right - left - 20) / 7)
     beneath = " · ".join(part for part in (box.detail, box.shape) if part)
     return (
-        f'<text class="t4r-name" x="{left + 9:.1f}" y="{y + 17:.1f}">{escape(_short(box.name, room - len(figure) - 1))}</text>'
+        f'<text class="t4r-name" x="{left + 9:.1f}" y="{y + 17:.1f}">{escape(_shorten(box.name, room - len(figure) - 1))}</text>'
         f'<text class="t4r-shape" x="{right - 9:.1f}" y="{y + 17:.1f}" text-anchor="end"><tspan class="t4r-figure">{figure}</tspan></text>'
-        f'<text class="t4r-detail" x="{left + 9:.1f}" y="{y + 31:.1f}">{escape(_short(beneath, round(room * 1.25)))}</text>'
+        f'<text class="t4r-detail" x="{left + 9:.1f}" y="{y + 31:.1f}">{escape(_shorten(beneath, round(room * 1.25)))}</text>'
     )
 
 
@@ -151,7 +151,7 @@ def _share(share: float, left: float, right: float, bottom: float) -> str:
     return f'<rect class="t4r-memory" x="{left + 4:.1f}" y="{bottom - 4:.1f}" width="{long:.1f}" height="3" rx="1.5"/>'
 
 
-def _short(text: str, longest: int) -> str:
+def _shorten(text: str, longest: int) -> str:
     return text if len(text) <= longest else f"{text[: max(longest - 1, 1)]}…"
 
 

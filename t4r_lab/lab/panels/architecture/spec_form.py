@@ -48,7 +48,7 @@ def kinds(spec: RunSpec, path: str) -> dict[str, type[Part]]:
     """The parts that the knob ``….kind`` at `path` chooses from, by kind."""
     owner: Any = spec
     *parents, name, _ = path.split(".")
-    *parents, name = parents if name.isdigit() else [*parents, name]  # the kind of one part of a list
+    *parents, name = parents if name.isdigit() else [*parents, name]  # the kind of a list element
     for key in parents:
         owner = owner[int(key)] if key.isdigit() else getattr(owner, key)
     annotation = type(owner).model_fields[name].annotation

@@ -43,7 +43,7 @@ class DataPanel(w.VBox):
         self.section.summary = "a data frame of this notebook, CSV, TSV, JSON lines, Parquet, RecBole"
         self.section.fields.children = [self.form]
         self._message, self._profile = w.HTML(), w.HTML()
-        top = w.HBox([self.choice, self._message])  # beside each other: what lies below stays where it is
+        top = w.HBox([self.choice, self._message])  # side by side, so that a message moves nothing below
         top.add_class("t4r-data-head")
         super().__init__([top, self._profile, self.section])
         self.add_class("t4r-panel")

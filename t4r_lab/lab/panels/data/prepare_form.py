@@ -62,7 +62,7 @@ class PrepareForm(w.VBox):
             lambda _: on_prepare(self.raw, self.name.value.strip(), dict(self.options), bool(self.asking))
         )
         self._table, self._message, self._name_note = w.HTML(), w.HTML(), w.HTML()
-        super().__init__(self._arranged())
+        super().__init__(self._arrange())
         self.add_class("t4r-prepare")
         self.frame.observe(self._chosen, "value")
         self.source.observe(self._chosen, "value")
@@ -94,7 +94,7 @@ class PrepareForm(w.VBox):
             **style,
         )
 
-    def _arranged(self) -> list[w.Widget]:
+    def _arrange(self) -> list[w.Widget]:
         """The source, its reading options, its columns, the other options, and the line of the button beneath."""
         self._reading, self._more = Section("How the file is read"), Section("More options")
         self._reading.fields.children = [self.fields[name] for name in READING]
@@ -162,7 +162,7 @@ class PrepareForm(w.VBox):
         self._unfold(error)
 
     def _unfold(self, error: InputError | None) -> None:
-        """Open the folded options of which one is wrong, or is what `error` advises."""
+        """Open the sections that hold the option of `error`, or one that its remedy names."""
         advised = error.options if error else ()
         for section in (self._reading, self._more):
             if any(field.error or field.knob.path in advised for field in section.fields.children):

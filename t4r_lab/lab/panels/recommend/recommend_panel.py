@@ -268,10 +268,10 @@ class Recommending:
     def _run(self, work: Callable[[], Any], done: Callable[[Any], None]) -> None:
         turn = self._turn
 
-        def current(then: Callable[[Any], None]) -> Callable[[Any], None]:
-            return lambda result: then(result) if turn == self._turn else None
+        def if_latest(apply: Callable[[Any], None]) -> Callable[[Any], None]:
+            return lambda result: apply(result) if turn == self._turn else None
 
-        self.background.run(work, current(done), current(self._failed))
+        self.background.run(work, if_latest(done), if_latest(self._failed))
 
     def _failed(self, error: InputError) -> None:
         self.view.doing, self.view.error = "", error_text(error)

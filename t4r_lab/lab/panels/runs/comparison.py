@@ -119,9 +119,9 @@ class Comparing:
             draw(analysis, colors),
         )
 
-    def _if_latest(self, request: Any, then: Callable[[Any], None]) -> Callable[[Any], None]:
-        """`then`, skipped if another comparison was requested meanwhile."""
-        return lambda result: then(result) if request == self._request else None
+    def _if_latest(self, request: Any, apply: Callable[[Any], None]) -> Callable[[Any], None]:
+        """`apply`, skipped if another comparison was requested meanwhile."""
+        return lambda result: apply(result) if request == self._request else None
 
     def _done(self, result: tuple[Analysis, dict[str, Drawn]]) -> None:
         self.view.found, self.view.drawn = result
@@ -148,13 +148,13 @@ def sentences(analysis: Analysis) -> str:
         between = {difference.better, difference.other} <= runs
         groups["Between the runs" if between else "Against the better baseline"].append(_sentence(difference, runs))
     parts = "".join(
-        f'<div><div class="t4r-heading">{name}</div>{_folded(lines)}</div>' for name, lines in groups.items() if lines
+        f'<div><div class="t4r-heading">{name}</div>{_fold(lines)}</div>' for name, lines in groups.items() if lines
     )
     remarks = "".join(f'<p class="t4r-help">{escape(remark)}</p>' for remark in analysis.comparison.remarks)
     return f'<div class="t4r-verdict" role="status">{parts}</div>{remarks}'
 
 
-def _folded(lines: Sequence[str]) -> str:
+def _fold(lines: Sequence[str]) -> str:
     more = "".join(lines[SENTENCES:])
     rest = f"<details><summary>{len(lines) - SENTENCES} more pairs</summary>{more}</details>" if more else ""
     return "".join(lines[:SENTENCES]) + rest

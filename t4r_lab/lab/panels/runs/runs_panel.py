@@ -64,10 +64,10 @@ class RunsPanel(w.VBox):
         self._beneath = w.VBox(beneath)
         super().__init__([self._message, self._bar, self.table, self._legend, self._beneath])
         self.add_class("t4r-panel")
-        self.choice.observe(self._chosen, "value")
+        self.choice.observe(self._metric_chosen, "value")
         self.filter.observe(lambda change: self.table.set_trait("wanted", change["new"]), "value")
-        self.table.observe(self._ticked, "selected")
-        self._ticked()
+        self.table.observe(self._selection_changed, "selected")
+        self._selection_changed()
         self._show()
 
     @property
@@ -76,14 +76,14 @@ class RunsPanel(w.VBox):
         by_id = {run.run_id: run for run in self.runs}
         return [by_id[key] for key in self.table.selected if key in by_id]
 
-    def _ticked(self, change: Any = None) -> None:
+    def _selection_changed(self, change: Any = None) -> None:
         self.clear.disabled = not self.table.selected
 
-    def _chosen(self, change: Any) -> None:
+    def _metric_chosen(self, change: Any) -> None:
         self.metric = change["new"] or ""
 
     @tr.observe("reading")
-    def _busy(self, change: Any) -> None:
+    def _show_reading(self, change: Any) -> None:
         self.again.disabled = self.reading
 
     @tr.observe("runs", "metric", "error", "loading")

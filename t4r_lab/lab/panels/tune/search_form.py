@@ -108,7 +108,7 @@ class SearchForm(w.VBox):
         self.start = w.Button(description="Start", button_style="primary", tooltip="begin this study in the background")
         self.start.on_click(lambda _: self._start())
         self._message = w.HTML()
-        super().__init__(self._arranged())
+        super().__init__(self._arrange())
         self.table.observe(self._show_ranges, "selected")
         draft.observe(self._show_knobs, "revision")
         if estimating is not None:
@@ -156,7 +156,7 @@ class SearchForm(w.VBox):
         self.storage.observe(lambda _: self.check(), "value")
         self.fields = {k.path: Field(k, self._edit) for k in walk(StudyOptions()) if k.path not in ("presets", "space")}
 
-    def _arranged(self) -> list[w.Widget]:
+    def _arrange(self) -> list[w.Widget]:
         """The knobs beside their ranges and the options, and the line of the button beneath."""
         further = Section("Further options")
         folded = [field for path, field in self.fields.items() if path not in SHOWN_FIRST]

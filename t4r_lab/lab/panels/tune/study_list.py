@@ -88,10 +88,10 @@ class Watch:
         launched, alive = of(name, self.home), name in living
         try:
             if name not in (all_names(self._store(launched.storage)) if launched.storage else stored):
-                return Look(names, living, _without(launched, alive))
+                return Look(names, living, _unread_state(launched, alive))
             return Look(names, living, self._state(launched, alive))
         except InputError as error:  # incomplete, or its server is unreachable; the others can still be shown
-            return Look(names, living, _without(launched, alive, error))
+            return Look(names, living, _unread_state(launched, alive, error))
 
     def _store(self, storage: str | None) -> Store:
         from t4r_lab.tuning.studies.storage import connect
@@ -140,7 +140,7 @@ class Watch:
         return self._states[name]
 
 
-def _without(launched: Launched, alive: bool, why: InputError | None = None) -> StudyState:
+def _unread_state(launched: Launched, alive: bool, why: InputError | None = None) -> StudyState:
     """The state of a study that isn't in its storage yet, or can't be read from it."""
     status, why = ("starting", why) if alive else ("failed", why or launched.error())
     return StudyState(launched.name, status, alive, log=launched.log(LOG_LINES), error=why)

@@ -77,12 +77,12 @@ def importance(state: StudyState, objective: str) -> str:
     shares = list(state.importance.get(objective, {}).items())[:MOST_BARS]
     if not shares or state.counts["finished"] < LEAST_TRIALS:
         return ""
-    called = labels(state.importance[objective])
+    names = labels(state.importance[objective])
     shapes, step = [], (BASE + 20 - TOP) / MOST_BARS
     for i, (path, share) in enumerate(shares):
         at, middle = TOP + i * step - 6, LEFT + 96
         wide = (RIGHT - 40 - middle) * share / max(shares[0][1], 1e-9)
-        shapes.append(text_at(middle - 6, at + 11, called[path], "end"))
+        shapes.append(text_at(middle - 6, at + 11, names[path], "end"))
         shapes.append(
             f'<rect class="t4r-visible" x="{middle}" y="{at:.1f}" width="{max(wide, 1):.1f}" height="{step - 6:.1f}">'
             f"<title>{escape(path)}</title></rect>"

@@ -84,9 +84,9 @@ class TunePanel(w.VBox):
         self._watched = w.VBox([bar, self._progress, self.plots, under, self.table, self._log])
         super().__init__([self.section, self._message, self._watched])
         self.add_class("t4r-panel")
-        self.choice.observe(self._choose, "value")
-        self.table.observe(self._ticked, "selected")
-        self.plots.observe(self._pointed, "chosen")
+        self.choice.observe(self._study_chosen, "value")
+        self.table.observe(self._trial_chosen, "selected")
+        self.plots.observe(self._dot_chosen, "chosen")
         self.best.observe(lambda change: self.table.set_trait("wanted", "best" if change["new"] else ""), "value")
         self._show()
 
@@ -98,14 +98,14 @@ class TunePanel(w.VBox):
             self.chosen = look.state.name
         self.state = look.state
 
-    def _choose(self, change: Any) -> None:
+    def _study_chosen(self, change: Any) -> None:
         self.chosen = change["new"] or ""
 
-    def _ticked(self, change: Any = None) -> None:
+    def _trial_chosen(self, change: Any = None) -> None:
         self.use.disabled = not self.table.selected
         self.plots.chosen = self.table.selected[0] if self.table.selected else ""
 
-    def _pointed(self, change: Any) -> None:
+    def _dot_chosen(self, change: Any) -> None:
         if change["new"]:
             self.table.selected = [change["new"]]
 
@@ -118,13 +118,13 @@ class TunePanel(w.VBox):
         )
         self._watched.layout.display = "" if self.names else "none"
         if tuple(self.choice.options) != tuple(self.names):
-            self.choice.options = self.names  # which chooses the first, until `show` says whose state this is
+            self.choice.options = self.names  # this chooses the first one, until `show` sets the study of the state
         if self.chosen in self.names:
             self.choice.value = self.chosen
         if change is None or change["name"] == "state":
             before = change["old"] if change else None
             if before is not None and self.state is not None and before.name != self.state.name:
-                self.table.selected = []  # a number of another study's trial
+                self.table.selected = []  # the selection belongs to the former study
             self._show_state()
 
     def _show_state(self) -> None:
@@ -140,7 +140,7 @@ class TunePanel(w.VBox):
         self._log.value = log(state) if state else ""
         trials = state.trials if state else ()
         self.table.fill(headings(state), [cells(state, t) for t in trials if state], [str(t.number) for t in trials])
-        self._ticked()
+        self._trial_chosen()
 
 
 def progress(state: StudyState) -> str:
@@ -185,8 +185,8 @@ def headings(state: StudyState | None) -> list[Heading]:
 
 def cells(state: StudyState, trial: Trial) -> list[Cell]:
     """The row of a trial."""
-    best, values, called = trial.number in state.front, trial.values, labels(trial.params)
-    tried = ", ".join(f"{called[path]} {_short(value)}" for path, value in trial.params.items())
+    best, values, names = trial.number in state.front, trial.values, labels(trial.params)
+    tried = ", ".join(f"{names[path]} {_parameter_text(value)}" for path, value in trial.params.items())
     excess = "" if trial.feasible or trial.state != "finished" else "breaks a constraint"
     return [
         Cell(str(trial.number), trial.number, under="starting spec" if trial.start else ""),
@@ -198,7 +198,7 @@ def cells(state: StudyState, trial: Trial) -> list[Cell]:
     ]
 
 
-def _short(value: Any) -> str:
+def _parameter_text(value: Any) -> str:
     return number(value) if isinstance(value, float) else str(value)
 
 
@@ -238,7 +238,7 @@ class Tuning:
         def started(_: Any) -> None:
             self.view.chosen, self.view.section.opened = name, False  # so that its progress is visible
 
-        self._do(lambda: detached.launch(spec, options, name, self.home, storage), started)
+        self._run(lambda: detached.launch(spec, options, name, self.home, storage), started)
 
     def ask(self, action: str) -> None:
         """Pause, stop or resume the study shown."""
@@ -253,17 +253,17 @@ class Tuning:
                 request = {"pause": lead.pause, "stop": lead.stop}[action]
                 request(name, home=self.home, storage=detached.of(name, self.home).storage)
 
-        self._do(done, lambda _: None)
+        self._run(done, lambda _: None)
 
     def use(self, number: int) -> None:
         """Load the spec of a trial into Architecture."""
         name = self.view.chosen
-        self._do(lambda: self.watch.spec(name, number), lambda spec: self._on_use(spec, f"{name} · trial {number}"))
+        self._run(lambda: self.watch.spec(name, number), lambda spec: self._on_use(spec, f"{name} · trial {number}"))
 
-    def _do(self, work: Callable[[], Any], then: Callable[[Any], None]) -> None:
+    def _run(self, work: Callable[[], Any], apply: Callable[[Any], None]) -> None:
         def done(result: Any) -> None:
             self.view.refusal = ""
-            then(result)
+            apply(result)
             self.background.wake()
 
         self.background.run(work, done, lambda error: self.view.set_trait("refusal", error_text(error)))
@@ -274,7 +274,7 @@ class Tuning:
 
     def _show(self, update: tuple[str, Look | None, list[str]]) -> None:
         chosen, look, living = update
-        if look is not None and chosen == self.view.chosen:  # else another was chosen meanwhile
+        if look is not None and chosen == self.view.chosen:  # else another study was chosen meanwhile
             self.view.show(look)
         if living != self.living:
             self.living = living
