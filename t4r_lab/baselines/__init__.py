@@ -1,1 +1,1 @@
-"""Baselines without training, judged by the same metrics as every model; each is a file with a row."""
+"""Baselines, evaluated by the same metrics as every model; each is a file with a row."""

@@ -1,4 +1,4 @@
-"""A baseline judged as a model is: every target ranked among all items."""
+"""Evaluation of a baseline as of a model: every target ranked among all items."""
 
 from __future__ import annotations
 
@@ -22,7 +22,9 @@ def evaluate(
     evaluation: EvaluationSpec,
     watch: Callable[[Tensor, Tensor, Tensor | None], None] | None = None,
 ) -> Ranks:
-    """Rank every target of `sessions` by a scorer that sees the whole prefix; `watch` sees its scores."""
+    """Rank every target of `sessions` by a scorer that sees the whole prefix.
+
+    `watch` gets the scores (B, I), target ids (B,) and seen items (None unless filtered) of each batch."""
     longest = int(np.diff(sessions.offsets).max(initial=1))
     windows = evaluation_windows(sessions, longest, evaluation.positions, causal=False)
     parts, size = [], min(EVALUATION_BATCH, rows_per_chunk(scorer.n_items))

@@ -1,4 +1,4 @@
-"""The row of a baseline in the table, and what one must do."""
+"""The row of a baseline in the table, and the protocol of its scorer."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ if TYPE_CHECKING:
 
 
 class Scorer(Protocol):
-    """Scores every item after each session of a batch, (B, I)."""
+    """A fitted baseline, which scores every item after each session of a batch."""
 
     n_items: int
 
     def scores(self, batch: Batch) -> Tensor:
-        """Scores (B, I) of all items after each session; column j is item id j+1."""
+        """Return the scores (B, I) of all items after each session; column j is item id j+1."""
 
 
 class Baseline(NamedTuple):
     """The row of a baseline."""
 
     name: str
-    """in records and tables"""
+    """short name, in records and tables"""
     words: str
-    """for people, where there is room"""
+    """long name, for display"""
     fit: Callable[[Sessions, int], Scorer]
     """(training sessions, number of items) → scorer"""

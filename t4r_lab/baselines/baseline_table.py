@@ -1,4 +1,4 @@
-"""The table of baselines, made of the files beside it whose names end with ``_baseline``."""
+"""The table of baselines, made from the modules in this folder whose names end with ``_baseline``."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ def _by_name() -> dict[str, Baseline]:
 BASELINES = _by_name()
 """Name → row, in the order of names."""
 CONSTANT = "constant"
-"""Name of the baseline of labels, which predicts their mean."""
+"""Name of the baseline for labels, which predicts their mean."""
 
 
 def words(name: str) -> str:
-    """The baseline called `name` for people; the name itself of one that this version lacks."""
+    """Return the display name of the baseline `name`; `name` itself if this version lacks it."""
     return BASELINES[name].words if name in BASELINES else name

@@ -1,4 +1,4 @@
-"""Popularity."""
+"""Popularity baseline: items by their count in training."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ if TYPE_CHECKING:
 
 
 class Popularity:
-    """Every session gets the items by their count in the training part."""
+    """Scores of items by their count in the training part, the same for every session."""
 
     def __init__(self, sessions: Sessions, n_items: int) -> None:
         self.n_items, self.counts = n_items, sessions.item_counts(n_items).astype(np.float64)
 
     def scores(self, batch: Batch) -> Tensor:
-        """Training counts (B, I), the same for every session."""
+        """Return the training counts (B, I), the same for every session."""
         import torch
 
         return torch.from_numpy(self.counts).expand(len(batch.lengths), -1).clone()

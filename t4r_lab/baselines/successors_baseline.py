@@ -1,4 +1,4 @@
-"""Successor counts."""
+"""Successor baseline: items that followed the last items in training."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ if TYPE_CHECKING:
 
 
 GAPS = 3
-"""Successors that count: the next three events, weighted 1/gap."""
+"""Largest gap between an event and its successors, weighted 1/gap."""
 RECENT = 10
-"""Events of a session that vote, the last one most: weight 1/distance from the end."""
+"""Last events of a session that are used, with weight 1/distance from the end."""
 
 
 class Successors:
-    """Items that followed the session's last ones in training, popularity behind.
+    """Scores of items that followed the session's last ones in training, then all others by popularity.
 
-    S[a, b] sums 1/gap over all places where b follows a by 1 to 3 events; a session scores b by
-    Σ S[event, b] / distance over its last 10 events. Popularity, scaled below any successor, breaks the rest.
+    S[a, b] sums 1/gap over all positions at which b follows a by 1 to 3 events; the score of b is
+    Σ S[event, b] / distance over the last 10 events. Popularity, scaled below any successor, orders all other items.
     """
 
     def __init__(self, sessions: Sessions, n_items: int) -> None:
@@ -42,7 +42,7 @@ class Successors:
         self.behind = popularity * (0.5 * least / max(popularity.max(initial=1.0), 1.0))
 
     def scores(self, batch: Batch) -> Tensor:
-        """Successor counts (B, I) of each session's last events, the most recent event weighing most."""
+        """Return the successor scores (B, I) of each session's last events."""
         ids, lengths = batch.ids.numpy(), batch.lengths.numpy()
         out = np.tile(self.behind, len(ids))
         for distance in range(1, RECENT + 1):
@@ -50,7 +50,7 @@ class Successors:
             item = ids[row, lengths[row] - distance]
             begin, end = self.rows[item], self.rows[item + 1]
             entry, of = _ranges(begin, end)
-            # within one distance a row has each successor once, so plain indexed addition is enough
+            # within one distance a row has each successor once, so plain indexed addition is correct
             out[row[of] * self.n_items + self.successor[entry] - 1] += self.weight[entry] / distance
         import torch
 
@@ -58,14 +58,14 @@ class Successors:
 
 
 def _slabs(offsets: NDArray[np.int64]) -> Iterator[slice]:
-    """Stretches of sessions with about so many events as are worked on at once."""
+    """Ranges of sessions with about `SLAB` events each."""
     first = np.searchsorted(offsets, np.arange(0, max(offsets[-1], 1), SLAB))
     for begin, end in pairwise([*np.unique(first).tolist(), len(offsets) - 1]):
         yield slice(begin, end)
 
 
 def _pairs(sessions: Sessions, rows: slice, n_items: int) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """Which item follows which in the sessions of `rows`, as one number a pair, and the weight of each pair."""
+    """The pairs of item and successor in the sessions of `rows`, coded as one number each, and their weights."""
     offsets = sessions.offsets[rows.start : rows.stop + 1]
     ids = sessions.values["item_id"][offsets[0] : offsets[-1]].astype(np.int64)
     session = np.repeat(np.arange(len(offsets) - 1), np.diff(offsets))
@@ -78,13 +78,13 @@ def _pairs(sessions: Sessions, rows: slice, n_items: int) -> tuple[NDArray[np.in
 
 
 def _summed(pair: NDArray[np.int64], weight: NDArray[np.float64]) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """Each pair once, rising, with the sum of its weights."""
+    """The unique pairs in rising order, each with the sum of its weights."""
     unique, where = np.unique(pair, return_inverse=True)
     return unique, np.bincount(where, weight, minlength=len(unique)).astype(np.float64, copy=False)
 
 
 def _ranges(begin: NDArray[np.int64], end: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """All indices of [begin_i, end_i) one after another, and which i each belongs to."""
+    """Concatenated indices of the ranges [begin_i, end_i), and the i of each."""
     count = end - begin
     of = np.repeat(np.arange(len(begin)), count)
     return np.arange(count.sum()) - np.repeat(np.cumsum(count) - count, count) + np.repeat(begin, count), of

@@ -1,4 +1,4 @@
-"""Schema: the columns of a dataset and the part each one plays."""
+"""Schema: the columns of a dataset and their roles."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ UNKNOWN = 1
 class Column(BaseModel):
     """One column of the prepared data.
 
-    Columns that carry a role have fixed names, whatever the user called them: ``item_id``,
-    ``session_id``, ``user_id``, ``timestamp``. Features and targets keep the user's own names.
+    Key columns have fixed names, whatever their raw names: ``item_id``, ``session_id``, ``user_id``,
+    ``timestamp``. Features and targets keep their raw names.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -55,12 +55,12 @@ class Column(BaseModel):
 
     @property
     def classes(self) -> int:
-        """Categorical: number of values; value 0 has the id 2, behind padding and unknown."""
+        """Categorical: number of values; value 0 has id 2, after padding and unknown."""
         return max(self.size - UNKNOWN - 1, 0)
 
     @property
     def is_feature(self) -> bool:
-        """True where a model may read the column: the item and every feature."""
+        """True if a model may read the column: the item and every feature except timestamps."""
         return self.role in ("item", "feature") and self.kind != "timestamp"
 
 
@@ -126,21 +126,21 @@ class Schema(BaseModel):
         return tuple(c for c in self.columns if c.role == "target")
 
     def by_role(self, role: Role) -> Column | None:
-        """The first column with `role`, or None."""
+        """Return the first column with `role`, or None."""
         return next((c for c in self.columns if c.role == role), None)
 
     def select(self, *names: str) -> Schema:
-        """The item column and the named ones, in the order of this schema."""
+        """Return the schema of the item column and the named ones, in the order of this schema."""
         for name in names:
             _ = self[name]
         return Schema(columns=tuple(c for c in self.columns if c.name in names or c.role == "item"))
 
     def to_json(self) -> str:
-        """The schema as JSON, which `from_json` reads."""
+        """Return the schema as JSON, which `load` reads."""
         return json.dumps(self.to_dict(), indent=2) + "\n"
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain content, without defaults."""
+        """Return the schema as plain data, without defaults."""
         return {"columns": [c.model_dump(mode="json", exclude_defaults=True) for c in self.columns]}
 
     def save(self, path: str | Path) -> None:

@@ -1,4 +1,4 @@
-"""Schema files of Merlin and NVTabular (protobuf as text or JSON), as the columns of our Schema."""
+"""Schema files of Merlin and NVTabular (protobuf as text or JSON), converted to columns of `Schema`."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ CLASSES = frozenset(("binary_classification", "binary", "multi_class_classificat
 """Tags of labels that are classes: a binary one has two."""
 TARGETS = CLASSES | {"target", "regression"}
 KEYS = {"item": "item_id", "session": "session_id", "user": "user_id"}
-"""Role → tag of its column, which is also our name of it. Newer files write the tag as two, ``item`` and ``id``."""
+"""Role → tag of its column, which is also its name here. Newer files split the tag in two, ``item`` and ``id``."""
 TOKEN = re.compile(
     r"""(?P<skip>\s+|\#[^\n]*)
     |(?P<text>"(?:[^"\\\n]|\\.)*"|'(?:[^'\\\n]|\\.)*')
@@ -27,7 +27,7 @@ TOKEN = re.compile(
 
 
 def is_merlin(text: str) -> bool:
-    """Whether a schema file's text is Merlin's and not our own."""
+    """True if the text of a schema file is Merlin's and not a `Schema`."""
     if text.lstrip().startswith("{"):
         try:
             return "feature" in read_json(text, "")
@@ -37,7 +37,7 @@ def is_merlin(text: str) -> bool:
 
 
 def columns(text: str, source: str) -> list[dict[str, object]]:
-    """Fields of each `Column` that the file at `source` describes.
+    """Return the fields of each `Column` that the file at `source` describes.
 
     Kept are the features tagged categorical or continuous, labels, and the keys of item, session and user; lists are
     by event, single values by session. Ids run from 0, padding, to the maximum of ``int_domain``.
@@ -105,7 +105,7 @@ def _one(message: Message, name: str, default: Any) -> Any:
 
 
 def _snake(content: Any) -> Any:
-    """JSON as a message: ``intDomain`` is ``int_domain``, and every value stands in a list."""
+    """Convert JSON to a message: ``intDomain`` becomes ``int_domain``, and every value is put in a list."""
     if not isinstance(content, dict):
         return content
     return {
@@ -115,12 +115,12 @@ def _snake(content: Any) -> Any:
 
 
 def _parse(text: str, source: str) -> Message:
-    """Protobuf's text format: ``name: value``, ``name { … }``, lists in brackets, comments."""
+    """Parse protobuf's text format: ``name: value``, ``name { … }``, lists in brackets, comments."""
     return _message(_tokens(text, source), source, "", 1)
 
 
 def _tokens(text: str, source: str) -> Iterator[tuple[str, str, int]]:
-    """Kind, text and line of each token."""
+    """Iterate over kind, text and line of each token."""
     at, line = 0, 1
     while at < len(text):
         match = TOKEN.match(text, at)
@@ -134,7 +134,7 @@ def _tokens(text: str, source: str) -> Iterator[tuple[str, str, int]]:
 
 
 def _message(tokens: Iterator[tuple[str, str, int]], source: str, close: str, depth: int) -> Message:
-    """Fields up to the mark that closes the message, which is the `depth`-th around another."""
+    """Parse fields up to the mark that closes the message, at nesting level `depth`."""
     message: Message = {}
     if depth > DEPTH:
         raise InputError(source, f"nested deeper than {DEPTH} levels", "write the schema again")

@@ -1,1 +1,1 @@
-"""The formats of files, a row each (`FORMAT`), and the readers that choose among them. Imports what reads a format."""
+"""File formats, a module with its row (`FORMAT`) each, and the readers that choose among them."""

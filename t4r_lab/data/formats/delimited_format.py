@@ -1,4 +1,4 @@
-"""CSV, TSV and RecBole's atomic files: fields with something between them."""
+"""CSV, TSV and RecBole's atomic files: fields between separators."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from t4r_lab.spec.preparation import PrepareOptions
 
 
 def read(path: Path, head: list[str], how: PrepareOptions) -> Table:
-    """A row per record; what stands between fields is told by the first lines."""
+    """Read a row per record; the separator is inferred from the first lines."""
     frame, kinds, dialect = read_delimited(path, head, how.columns, how.separator)
     return of_texts(path, frame, kinds, dialect)
 

@@ -1,4 +1,4 @@
-"""JSON: an object a line or in a list, or item → list of attribute values, as RecSys challenges give them."""
+"""JSON: an object per line or in a list, or item → list of attribute values as in RecSys challenges."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from t4r_lab.spec.preparation import PrepareOptions
 
 
 def read(path: Path, head: list[str], how: PrepareOptions) -> Table:
-    """Objects, an event or a session each; else item → list of attribute values."""
+    """Read objects, an event or a session each, or item → list of attribute values."""
     if is_objects(path, head):
         return Table(spread(read_objects(path, head)), where=str(path))
     try:

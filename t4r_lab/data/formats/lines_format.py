@@ -1,4 +1,4 @@
-"""A user and its items a line, as SASRec and its successors write them."""
+"""A user and its items per line, as in the data of SASRec and its successors."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from t4r_lab.spec.preparation import PrepareOptions
 
 
 def recognizes(path: Path, head: list[str], how: PrepareOptions) -> bool:
-    """Where the user says so, or lines of numbers differ in their count and nobody names columns."""
+    """True if an option says so, or lines have different counts of numbers and no option names columns."""
     named = bool(how.columns or how.separator)
     return how.layout == "lines" or (how.layout == "auto" and is_user_a_line(head) and not named)
 
 
 def read(path: Path, head: list[str], how: PrepareOptions) -> Table:
-    """A row per event, in order, without a time."""
+    """Read a row per event, in order, without times."""
     frame = read_user_a_line(path)
     return of_texts(path, frame, dict.fromkeys(frame.columns, "categorical"))
 

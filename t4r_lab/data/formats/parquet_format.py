@@ -13,7 +13,7 @@ from t4r_lab.spec.preparation import PrepareOptions
 
 
 def read(path: Path, head: list[str], how: PrepareOptions) -> Table:
-    """Columns with their types; a struct's fields are columns."""
+    """Read columns with their types; lists of structs become a list per field."""
     with refusing(str(path), "not a Parquet file that can be read", "write it again"):
         frame = read_parquet(path)
     if frame.is_empty():

@@ -1,4 +1,4 @@
-"""Raw tables of events, of files of every form and of data frames."""
+"""Readers of raw tables, from files of every format and from data frames."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ from t4r_lab.spec.preparation import PrepareOptions
 Source: TypeAlias = "str | Path | Frame"
 PLAIN = PrepareOptions()
 HEAD = 1 << 20
-"""Bytes by which a text file is recognized."""
+"""Bytes read to recognize a text file."""
 
 
 def _formats() -> list[Format]:
-    """Of each module beside this one that is a format, in the order in which they are asked."""
+    """The rows of all format modules in this folder, in the order in which they are tried."""
     names = [module.name for module in iter_modules(formats.__path__) if module.name.endswith("_format")]
     rows: list[Format] = [import_module(f"{formats.__name__}.{name}").FORMAT for name in names]
     return sorted(rows, key=lambda format: format.order)
@@ -36,16 +36,16 @@ FORMATS = _formats()
 
 
 def read_events(source: Source | Sequence[str | Path], how: PrepareOptions = PLAIN) -> Table:
-    """Events from a file, several files of one kind, or a frame.
+    """Read events from a file, several files of the same columns, or a data frame.
 
     Parameters
     ----------
-    how: how a file is taken apart (`READING`).
+    how: options for reading a file (`READING`).
 
     Raises
     ------
     InputError
-        for a missing, empty or unreadable file, naming the line where one can be named.
+        for a missing, empty or unreadable file, naming the line if possible.
     """
     if isinstance(source, (str, Path)):
         return read_file(Path(source), how)
@@ -66,12 +66,12 @@ def read_events(source: Source | Sequence[str | Path], how: PrepareOptions = PLA
 
 
 def read_table(path: str | Path) -> pl.DataFrame:
-    """A file of new sessions with names above its columns, for `Vocabulary.encode`; `Vocabulary.read` takes any."""
+    """Read a file of new sessions with a header, for `Vocabulary.encode`; `Vocabulary.read` also takes one without."""
     return read_file(Path(path)).frame
 
 
 def read_file(path: Path, how: PrepareOptions = PLAIN) -> Table:
-    """One file by its first bytes and lines."""
+    """Read one file, its format recognized by its first bytes and lines."""
     try:
         if path.is_dir():
             raise InputError(path, "is a folder", "name the files in it")
@@ -88,7 +88,7 @@ def read_file(path: Path, how: PrepareOptions = PLAIN) -> Table:
 
 
 def write_table(frame: object, path: str | Path) -> None:
-    """Write a pandas frame as CSV, TSV or Parquet by the ending; with None only check that it could be."""
+    """Write a pandas frame as CSV, TSV or Parquet, by the ending; with None only check the path."""
     path = Path(path)
     if path.suffix not in (".csv", ".tsv", ".parquet"):
         raise InputError(path, f"unknown ending {path.suffix!r}", "use .csv, .tsv or .parquet")
@@ -110,7 +110,7 @@ def write_table(frame: object, path: str | Path) -> None:
 
 
 def _head(path: Path) -> list[str]:
-    """The first lines that aren't blank. A cut inside a character is no error: the whole file is read later."""
+    """The first nonblank lines. A cut inside a character is no error: the whole file is read later."""
     with opened(path) as file:
         start = file.read(HEAD)
     if start.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):

@@ -55,7 +55,7 @@ def _figures(profile: Mapping[str, Any]) -> list[str]:
 
 
 def _notes(profile: Mapping[str, Any]) -> list[str]:
-    """What was left out, and the checks of the split."""
+    """Dropped events and columns, and the checks of the split, a line each."""
     lines = ["", "left out", *(wrapped(f"  {clean_line(line)}", 4) for line in left_out(profile) or ["nothing"])]
     lines += ["", "checks of the split"]
     for finding in findings(profile):
@@ -65,7 +65,7 @@ def _notes(profile: Mapping[str, Any]) -> list[str]:
 
 
 def left_out(profile: Mapping[str, Any]) -> list[str]:
-    """What preparing dropped, columns too.
+    """Events and columns that preparing dropped, a line each.
 
     >>> left_out({"left_out": {"rare_item_events": 1200, "repeats": 0}, "columns_left_out": {"note": "holds Object"}})
     ['1,200 rare item events', "column 'note': holds Object"]
@@ -75,7 +75,7 @@ def left_out(profile: Mapping[str, Any]) -> list[str]:
 
 
 def as_text(profile: Mapping[str, Any]) -> list[str]:
-    """Columns that are text though nearly all of their values are numbers, and what kept them from being numeric.
+    """Columns that are text although nearly all values are numbers, with the values that are not.
 
     >>> as_text({"columns_as_text": {"age": [["old", 2]]}})[0].partition(";")[0]
     "column 'age' is text: nearly all values are numbers, but not 'old' (2)"
@@ -94,7 +94,7 @@ def _column(column: Column) -> list[str]:
 
 
 def spark(values: list[int]) -> str:
-    """One small bar for each value.
+    """A sparkline: one small bar for each value.
 
     >>> spark([0, 4, 8])
     ' ▄█'

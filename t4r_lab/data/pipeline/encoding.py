@@ -1,4 +1,4 @@
-"""Encoding: the values of features as ids and standardized numbers, fitted on training."""
+"""Encoding of features as ids and standardized numbers, fitted on training."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from t4r_lab.schema.columns import UNKNOWN, Column
 
 @dataclass(frozen=True)
 class Encoded:
-    """A feature as it is stored: its column, its values per row of its level, and the table of its categories."""
+    """A feature as stored: its column, a value per row of its level, and the table of its categories."""
 
     feature: Feature
     column: Column
@@ -25,7 +25,7 @@ class Encoded:
 
 
 def encode(feature: Feature, weight: NDArray[np.int64]) -> Encoded:
-    """Ids and standardized numbers, fitted where `weight` (training events per row) isn't zero."""
+    """Encode a feature, fitted on the rows whose `weight` (training events per row) isn't zero."""
     base: dict[str, Any] = {
         "name": feature.name,
         "role": feature.role,
@@ -51,7 +51,7 @@ def encode(feature: Feature, weight: NDArray[np.int64]) -> Encoded:
         mean = float(np.average(feature.numbers[used], weights=weight[used]))
         std = float(np.sqrt(np.average((feature.numbers[used] - mean) ** 2, weights=weight[used])))
         std = std if std > 1e-9 * max(abs(mean), 1e-9) else 1.0  # a constant, but for rounding
-    if feature.role == "target":  # in its own unit, and a missing label stays missing
+    if feature.role == "target":  # labels keep their unit, and a missing one stays missing
         stored = feature.numbers.astype(np.float32)
     else:
         stored = np.nan_to_num((feature.numbers - mean) / std, nan=0.0).astype(np.float32)
@@ -61,9 +61,9 @@ def encode(feature: Feature, weight: NDArray[np.int64]) -> Encoded:
 def _category_table(
     values: pl.Series, count: NDArray[Any], by_value: bool = False
 ) -> tuple[pl.DataFrame, NDArray[np.int32]]:
-    """``id, value`` of the values that training has, and the id of each code (-1 too).
+    """Table ``id, value`` of the values in training, and the id of each code (-1 included).
 
-    The most frequent value comes first; `by_value`, as classes have it, the least: 0 before 1, 9 before 10, false
+    Ordered by falling frequency; with `by_value`, as for classes, by rising value: 0 before 1, 9 before 10, false
     before true.
     """
     texts = values.cast(pl.String)
@@ -73,7 +73,7 @@ def _category_table(
         categories = categories.sort(pl.col("value").cast(pl.Float64, strict=False), "value")
     else:
         categories = categories.sort("count", "value", descending=[True, False])
-    ids = np.full(len(texts) + 1, UNKNOWN, np.int32)  # the last is that of code -1
+    ids = np.full(len(texts) + 1, UNKNOWN, np.int32)  # the last entry is for code -1
     ids[categories["code"].to_numpy()] = np.arange(len(categories), dtype=np.int32) + UNKNOWN + 1
     table = categories.select(pl.int_range(UNKNOWN + 1, pl.len() + UNKNOWN + 1, dtype=pl.Int32).alias("id"), "value")
     return table, ids

@@ -22,15 +22,15 @@ from t4r_lab.schema.columns import Scope
 from t4r_lab.spec.preparation import PrepareOptions
 
 TEXT_SHARE, TEXT_VALUES = 0.9, 100
-"""A text column with more different values than both, as a share of its rows and in number, is no category."""
+"""A text column with more distinct values than both, as a share of its rows and in number, is no category."""
 Level = Literal["row", "item", "group"]
 
 
 @dataclass
 class Feature:
-    """One column: coded values with their table, or numbers. Row r of them is event, item or group r by `level`.
+    """One column: coded values with their table, or numbers. Row r is event, item or group r, by `level`.
 
-    `source` is the user's own name of it, `type` tells how its values are read.
+    `source` is its raw name, `type` defines how its values are read.
     """
 
     source: str
@@ -42,12 +42,12 @@ class Feature:
     scope: Scope = "event"
     codes: Codes | None = None
     values: pl.Series | None = None
-    """the different values, by code"""
+    """the distinct values, by code"""
     numbers: NDArray[np.float64] | None = None
     lists: pl.Series | None = None
     """multi-valued: a list of texts per row"""
     differing: int = 0
-    """events with another value than the one that counts for their item or session"""
+    """events whose value differs from the one kept for their item or session"""
 
     def take(self, rows: NDArray[np.int64]) -> None:
         """Keep the values of `rows`, in that order."""
@@ -58,16 +58,16 @@ class Feature:
 
 @dataclass
 class Columns:
-    """What was made of the columns: features, titles by item code, and why columns were left out."""
+    """The selected columns: features, titles by item code, and the reasons why others were left out."""
 
     features: list[Feature] = field(default_factory=list)
     titles: pl.Series | None = None
     left_out: dict[str, str] = field(default_factory=dict)
     odd: dict[str, Odd] = field(default_factory=dict)
-    """by the raw name of a column that is text: what kept it from being numeric"""
+    """raw name of a text column → the values that make it text"""
 
     notes: tuple[str, ...] = ()
-    """what is to be said of the tables of items and users"""
+    """notes on the tables of items and users, for the user"""
     names: Names = field(default_factory=Names)
 
     def add(self, feature: Feature) -> None:
@@ -86,10 +86,10 @@ def find_features(
     items: Table | None,
     users: Table | None,
 ) -> Columns:
-    """Every column that is kept, with its kind and scope.
+    """Return every column that is kept, with its kind and scope.
 
-    Columns of the events that depend on the item or the session alone are recognized as such, unless the options
-    say what they depend on. Tables of items and users are brought into the order of `item_values` and `group_values`.
+    Event columns that depend on the item or the session alone get that scope, unless the options set one.
+    Tables of items and users are brought into the order of `item_values` and `group_values`.
     """
     columns, first = Columns(), _first_rows(log, len(item_values))
     title_option = options.title if options.title in table.frame.columns else None
@@ -104,7 +104,7 @@ def find_features(
             _set_scope(feature, log, first, table, options)
             columns.add(feature)
         elif name in side:
-            columns.left_out.pop(name, None)  # the other table says it better
+            columns.left_out.pop(name, None)  # the side table has it too
     if users is not None:
         side_table = aligned(users, roles.user, group_values, "user")
         columns.notes += side_table.notes
@@ -123,7 +123,7 @@ def find_features(
 
 
 def _check_scopes(columns: Columns, options: PrepareOptions, where: str) -> None:
-    """What columns were asked to depend on must be possible."""
+    """Refuse scopes of the options that their columns can't have."""
     features = {f.source: f for f in columns.features}
     for name, scope in options.scopes.items():
         feature = features.get(name)
@@ -149,21 +149,21 @@ def _selected(names: Sequence[str], options: PrepareOptions) -> list[str]:
 
 
 def _first_rows(log: Log, n_items: int) -> NDArray[np.int64]:
-    """A raw row of each item, by code; row 0 for items that were left out."""
+    """The first raw row of each item, by code; row 0 for items that were left out."""
     rows = np.zeros(n_items, np.int64)
     rows[log.item[::-1]] = log.row[::-1]
     return rows
 
 
 def aligned(table: Table, like: str | None, values: pl.Series, role: str) -> Table:
-    """The table with a row for each of `values`, in their order; without its key column."""
+    """Return the table with a row for each of `values`, in their order, without its key column."""
     key = like if like in table.frame.columns else find(table, None, role)
     if key is None:
         raise InputError(
             table.where, f"no {role} column among {', '.join(table.frame.columns)}", f"name it {like or role!r}"
         )
     frame = table.frame
-    if frame[key].dtype != values.dtype:  # by the text that the events' type has for each value
+    if frame[key].dtype != values.dtype:  # compare as texts of the events' type
         type = type_of(values)
         frame, values = frame.with_columns(texts(frame[key], type)), texts(values, type)
     frame, notes = _last_rows(frame, key, role, table)
@@ -178,7 +178,7 @@ def aligned(table: Table, like: str | None, values: pl.Series, role: str) -> Tab
 
 
 def _last_rows(frame: pl.DataFrame, key: str, role: str, table: Table) -> tuple[pl.DataFrame, tuple[str, ...]]:
-    """The last row of each key, and the table's notes with how many others say something else."""
+    """The last row of each key, and the table's notes with the number of rows that differ from it."""
     last = frame.unique(key, keep="last", maintain_order=True)
     more = len(frame.unique()) - len(last) if len(last) < len(frame) else 0
     if not more:
@@ -246,7 +246,7 @@ def _lists(values: pl.Series, table: Table) -> pl.Series:
 
 
 def _numbers(raw: Raw, kind: str, table: Table) -> NDArray[np.float64]:
-    """Numbers or seconds with NaN where there is none; a text that is neither one nor a word for that is an error."""
+    """Numbers or seconds, NaN where missing; any other text is refused."""
     values, name = raw.values, raw.values.name
     if kind == "timestamp":
         cleaned = without_words(values) if isinstance(values.dtype, pl.String) else values
@@ -269,7 +269,7 @@ def _numbers(raw: Raw, kind: str, table: Table) -> NDArray[np.float64]:
 
 
 def _set_scope(feature: Feature, log: Log, first: NDArray[np.int64], table: Table, options: PrepareOptions) -> None:
-    """What a column of the events depends on, as asked for or found; what depends on the item is then held by item."""
+    """Set the scope of an event column from the options or its values; a feature of the item is then stored by item."""
     scope = options.scopes.get(feature.source)
     values = _comparable(feature)[log.row]
     if feature.kind == "multi":
@@ -295,7 +295,7 @@ def _set_scope(feature: Feature, log: Log, first: NDArray[np.int64], table: Tabl
 
 
 def _infer_scope(values: NDArray[Any], role: str, log: Log) -> Scope:
-    """The session where each has one value, the item where each has one and it comes up again, else the event."""
+    """Session if each session has one value; item if each item has one and items occur repeatedly; else event."""
     if len(log.item) > len(log) and (values == _of_first_event(values, log)).all():
         return "session"
     seen_again = len(log.item) > np.count_nonzero(np.bincount(log.item))
@@ -303,12 +303,12 @@ def _infer_scope(values: NDArray[Any], role: str, log: Log) -> Scope:
 
 
 def _of_first_event(values: NDArray[Any], log: Log) -> NDArray[Any]:
-    """(N,) at each event the value of its session's first."""
+    """The value of each event's first event in the session, (N,)."""
     return np.repeat(values[log.offsets[:-1]], log.lengths)
 
 
 def _comparable(feature: Feature) -> NDArray[Any]:
-    """A whole number for each of a feature's values, the same for the same value."""
+    """A whole number for each of a feature's values, equal for equal values."""
     if feature.lists is not None:
         return factorize(feature.lists.list.join("\x1f"))[0]
     values = feature.codes if feature.numbers is None else comparable(feature.numbers)
@@ -317,7 +317,7 @@ def _comparable(feature: Feature) -> NDArray[Any]:
 
 
 def _first_with_value(feature: Feature, log: Log, first: NDArray[np.int64]) -> NDArray[np.int64]:
-    """As `first`, but of the rows that have a value, where an item has one."""
+    """The first row of each item that has a value; `first` for items without any."""
     if feature.lists is not None:
         present = feature.lists.is_not_null().to_numpy()
     elif feature.numbers is not None:

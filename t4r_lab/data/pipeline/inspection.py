@@ -1,4 +1,4 @@
-"""What `prepare` would make of each raw column, told before it is done."""
+"""A preview of how `prepare` would read each raw column."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ KEYS = tuple(USUAL)
 
 @dataclass(frozen=True)
 class Reading:
-    """One raw column as it would be taken."""
+    """How one raw column would be read."""
 
     name: str
     role: str
@@ -30,16 +30,16 @@ class Reading:
     kind: str = ""
     """of features and labels: categorical, continuous, timestamp, or multi (several values)"""
     of: str = ""
-    """what a feature depends on: event, item or session; empty where that isn't known yet"""
+    """scope of a feature: event, item or session; empty if it isn't known yet"""
     note: str = ""
-    """why it is left out though nobody asked for that, that values differ where one counts, or what kept a column of
-    nearly nothing but numbers from being numeric"""
+    """why it is left out although no option says so, how many values differ where only one is kept, or which values
+    make a nearly numeric column text"""
 
 
 def inspect(table: Table, options: PrepareOptions) -> tuple[tuple[Reading, ...], InputError | None]:
-    """Every column of `table` in its order, and what is still in the way of preparing it.
+    """A reading of every column of `table`, in order, and the refusal that preparing it would raise, or None.
 
-    The columns are read as `prepare` reads them; where that can't be, their kinds are told by their values alone.
+    The columns are read as `prepare` reads them; if that is refused, kinds are inferred from the values alone.
     """
     refusal: InputError | None = None
     try:
@@ -111,7 +111,7 @@ def _as_prepared(table: Table, options: PrepareOptions) -> tuple[dict[str, str],
 
 
 def _by_name(table: Table, options: PrepareOptions) -> dict[str, str]:
-    """Roles by the options and usual names, where something is wrong with one of them."""
+    """Roles by the options and usual names only, for tables that `prepare` would refuse."""
     roles = {role: name for role in KEYS if (name := getattr(options, role)) in table.frame.columns}
     taken = {*roles.values(), *options.ignore, *options.targets}
     for role in KEYS:

@@ -1,4 +1,4 @@
-"""Prepare: raw events become a folder of sessions. Columns are worked on whole, in polars and numpy."""
+"""Prepare raw events: write them as a folder of sessions. Columns are processed whole, in polars and numpy."""
 
 from __future__ import annotations
 
@@ -56,19 +56,19 @@ def prepare(
         files or a data frame, one row per event, or per session with lists of events. RecBole's ``.inter``
         brings its ``.item`` and ``.user``.
     out
-        folder to write; prepared data that stands there is replaced, anything else is refused.
+        folder to write; prepared data in it are replaced, anything else is refused.
     test
-        events of a given test part; then only validation is split off `events`.
+        events of a separate test part; then only validation is split off `events`.
     items, users
         tables of attributes, joined by the item or user column.
     may_replace
-        gets the digests of the prepared data in `out`, if there are any, and of the new ones, and raises
-        where those must stay.
+        gets the digests of the prepared data in `out`, if there are any, and of the new data, and raises
+        if the old data must stay.
 
     Raises
     ------
     InputError
-        for whatever the user can fix; nothing half-written is left behind.
+        for any mistake that the user can fix; nothing half-written is left behind.
     """
     options, out = by_schema(options or PrepareOptions()), Path(out)
     check_target(out)
@@ -87,7 +87,7 @@ def prepare(
         content = _encode(folder, raw, split, columns)
         next(stages)
         checks, reading = split_figures(split, raw.time, users_of(raw, options)), _reading(raw, columns, options)
-        del raw  # the largest of all, which what is written doesn't need
+        del raw  # the largest object, no longer needed
         _write(folder, content, reading, options)
         profile = make_profile(
             content.schema, content.parts, content.items, split, columns, content.tables, options, checks
@@ -99,7 +99,7 @@ def prepare(
 
 
 def _stages(on_report: OnReport) -> Iterator[None]:
-    """Each step reports that the next stage begins, the last one that all are done."""
+    """Report the beginning of the next stage at each step, and the end at the last."""
     for number, stage in enumerate(STAGES):
         on_report(Progress(stage, number, len(STAGES), "stages"))
         yield
@@ -108,7 +108,7 @@ def _stages(on_report: OnReport) -> Iterator[None]:
 
 
 def _log(raw: Events, options: PrepareOptions) -> tuple[Log, dict[str, int]]:
-    """The sessions of all events, and how many events were left out of them by reason."""
+    """The sessions of all events, and the number of events left out, by reason."""
     gap = None if options.gap_minutes is None else options.gap_minutes * 60
     log = find_sessions(raw.group, raw.item, raw.time, raw.rows_before_test, gap)
     if not options.drop_repeats:
@@ -118,13 +118,13 @@ def _log(raw: Events, options: PrepareOptions) -> tuple[Log, dict[str, int]]:
 
 
 def _columns(raw: Events, log: Log, options: PrepareOptions, items: Table | None, users: Table | None) -> Columns:
-    """The columns that become features, those of the tables of items and users too."""
-    users = None if raw.roles.session else users  # else they are in the events already
+    """The columns that become features, including those of the item and user tables."""
+    users = None if raw.roles.session else users  # with sessions, `read` has joined them to the events already
     return find_features(raw.table, log, raw.roles, options, raw.item_values, raw.group_values, items, users)
 
 
 def _differing(columns: Columns) -> dict[str, int]:
-    """How many values were left out, by reason: of an item or a session, each feature has one value."""
+    """The number of values left out, by reason: each item or session keeps one value per feature."""
     return {
         f"values of {f.source} that differ from its {f.scope}'s first": f.differing
         for f in columns.features
@@ -137,7 +137,7 @@ def _differing(columns: Columns) -> dict[str, int]:
 
 @dataclass(frozen=True)
 class Content:
-    """What the raw events have become."""
+    """The encoded content of a prepared folder."""
 
     schema: Schema
     parts: dict[str, Sessions]
@@ -148,7 +148,7 @@ class Content:
 
 
 def _encode(folder: Path, raw: Events, split: Split, columns: Columns) -> Content:
-    """Ids and stored values; ``items.parquet`` and the vocabularies are written at once."""
+    """Encode items and features; ``items.parquet`` and the vocabularies are written at once."""
     log, trained = split.log, split.trained()
     count = np.bincount(log.item[trained], minlength=len(raw.item_values))
     present = np.flatnonzero(np.bincount(log.item, minlength=len(raw.item_values)))
@@ -180,11 +180,11 @@ def _encode_features(
     count: NDArray[np.int64],
     present: NDArray[np.int64],
 ) -> list[Encoded]:
-    """Each feature fitted by the training events of its rows."""
+    """Encode each feature, fitted on the training events of its rows."""
     row_weight = np.bincount(log.row[trained], minlength=len(raw.item))
     group = np.bincount(np.asarray(log.over_events(log.group))[trained], minlength=len(raw.group_values))
     in_items = np.zeros_like(count)
-    in_items[present] = np.maximum(count[present], 1)  # attributes of an item are known before it is ever seen
+    in_items[present] = np.maximum(count[present], 1)  # an item's attributes exist before its first event
     weights = {"row": row_weight, "item": in_items, "group": group}
     return [encode(feature, weights[feature.level]) for feature in columns.features]
 
@@ -238,7 +238,7 @@ def _parts(raw: Events, split: Split, ids: NDArray[np.int32], encoded: Sequence[
 
 
 def _key_columns(roles: Roles) -> list[Column]:
-    """Session and user columns by their source names, so that new events can be read alike."""
+    """Session and user columns by their source names, so that new events can be read in the same way."""
     columns = []
     if roles.session:
         columns.append(
@@ -254,7 +254,7 @@ def _key_columns(roles: Roles) -> list[Column]:
 
 @dataclass(frozen=True)
 class Reading:
-    """How the raw columns were read, so that new events are read alike. Holds none of them."""
+    """The way raw columns were read, so that new events are read in the same way. Holds no data."""
 
     time_form: str | None
     types: dict[str, ColumnType]
@@ -269,7 +269,7 @@ def _reading(raw: Events, columns: Columns, options: PrepareOptions) -> Reading:
 
 
 def _write(folder: Path, content: Content, reading: Reading, options: PrepareOptions) -> None:
-    """Sessions, schema, and how to read new events; raw events are no argument, since memory has to be free of them."""
+    """Write sessions, schema and reading options. Takes no raw events, so that their memory is free by now."""
     for name, sessions in content.parts.items():
         write_sessions(sessions, folder / part_file(name))
     content.schema.save(folder / "schema.json")

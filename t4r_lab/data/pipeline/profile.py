@@ -1,4 +1,4 @@
-"""The profile of prepared data: what a person wants to know before training on it."""
+"""The profile of prepared data: statistics to read before training on them."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ LONGEST = 50
 """Session lengths from here on share one bar."""
 BINS = 40
 TOP = 20
-"""The most frequent values of a category that are counted."""
+"""Number of most frequent values of a category that are listed."""
 
 
 def make_profile(
@@ -34,10 +34,10 @@ def make_profile(
     options: PrepareOptions,
     split_checks: Mapping[str, Any],
 ) -> dict[str, Any]:
-    """The content of ``profile.json``: plain, and small whatever the size of the data.
+    """Return the content of ``profile.json`` as plain data, small whatever the size of the data set.
 
-    `items` is the item table, `columns` tells what was made of the raw ones, `tables` has the ``id, value`` of each
-    category column, `split_checks` what `split_figures` has counted.
+    `items` is the item table, `columns` the selected raw columns, `tables` has the ``id, value`` of each category
+    column, `split_checks` is the result of `split_figures`.
     """
     described = [c for c in schema if c.role in ("feature", "target") and c.kind != "timestamp"]
     return {
@@ -83,7 +83,7 @@ def _lengths(sessions: Sessions) -> dict[str, Any]:
 
 
 def _popularity(count: NDArray[np.integer[Any]]) -> dict[str, Any]:
-    """How uneven the items' training counts are. Gini 0: all alike, 1: all events on one item."""
+    """Inequality of the items' training counts. Gini 0: all equal, 1: all events on one item."""
     ordered = np.sort(count)[::-1].astype(float)
     total, n = max(ordered.sum(), 1.0), len(ordered)
     gini = (n + 1 - 2 * float((np.arange(1, n + 1) * ordered).sum()) / total) / n
@@ -101,7 +101,7 @@ def _times(parts: Mapping[str, Sessions], split: Split) -> dict[str, Any]:
     if "timestamp" not in parts["train"].values:
         return {}
     times = {name: s.values["timestamp"] for name, s in parts.items()}
-    if split.leave_one_out:  # the others' events are training's, but for the last
+    if split.leave_one_out:  # all other events of later parts are training's
         times |= {name: times[name][s.offsets[1:] - 1] for name, s in parts.items() if name != "train"}
     low, high = min(float(t.min()) for t in times.values()), max(float(t.max()) for t in times.values())
     edges = np.linspace(low, max(high, low + 1), BINS + 1)
@@ -113,7 +113,7 @@ def _times(parts: Mapping[str, Sessions], split: Split) -> dict[str, Any]:
 
 
 def _feature(column: Column, train: Sessions, items: pl.DataFrame, table: pl.DataFrame | None) -> dict[str, Any]:
-    """A column over training events, sessions, or items, as it is held."""
+    """Summary of a column over training events, sessions or items, by its scope."""
     summary: dict[str, Any] = {"kind": column.kind, "role": column.role, "scope": column.scope}
     if column.scope == "item":
         series = items[column.name]
@@ -140,7 +140,7 @@ def _feature(column: Column, train: Sessions, items: pl.DataFrame, table: pl.Dat
 
 
 def _checks(parts: Mapping[str, Sessions], items: pl.DataFrame, split: Split) -> dict[str, Any]:
-    """What one should know of the split: shares, and training after the cut, which must be 0."""
+    """Shares that describe the split, and the number of training events after the cut, which must be 0."""
     trained = np.concatenate([[False], items["count"].to_numpy() > 0])
     checks: dict[str, Any] = {}
     for name in ("valid", "test"):
@@ -155,7 +155,7 @@ def _checks(parts: Mapping[str, Sessions], items: pl.DataFrame, split: Split) ->
 
 
 def _repeats(train: Sessions) -> dict[str, float]:
-    """Shares of the events after a session's first with the item of the event before, or of any before."""
+    """Shares of a session's later events that repeat the item of the event before, or of any earlier event."""
     ids = train.values["item_id"]
     session = np.repeat(np.arange(len(train)), train.lengths)
     later = max(len(ids) - len(train), 1)
@@ -169,7 +169,7 @@ def _repeats(train: Sessions) -> dict[str, float]:
 
 
 def _leakage(parts: Mapping[str, Sessions], split: Split) -> dict[str, int]:
-    """Counts that must be 0, and how many sessions reach over a cut (they belong to the part in which they end)."""
+    """Leakage counts, which must be 0, and the number of sessions across a cut (they belong to the later part)."""
     log, trained = split.log, split.trained()
     counts = {}
     for name in ("valid", "test"):

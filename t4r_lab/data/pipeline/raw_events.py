@@ -1,4 +1,4 @@
-"""Raw events with checked keys and times, as they were given; still without ids of ours."""
+"""Raw events with checked keys and times, before they are encoded."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from t4r_lab.spec.preparation import PrepareOptions
 
 @dataclass(frozen=True)
 class Events:
-    """Raw events with their keys as codes, those of a given test part behind the others."""
+    """Raw events with their keys as codes; rows of a given test part come last."""
 
     table: Table
     roles: Roles
@@ -36,14 +36,15 @@ class Events:
     item_values: pl.Series
     time: NDArray[np.float64] | None
     time_form: str | None
-    """how the times were read, as `times.time_form` says"""
+    """form of the times, as `times.time_form` returns it"""
     rows_before_test: int
+    """rows of the main file, which come before those of a given test part"""
     last: NDArray[np.bool_] | None
-    """rows of the given test part that alone are to be predicted; None: all"""
+    """(R,) True for the rows of the test part that are to be predicted; None: all"""
 
 
 def side_tables(events: Any, items: Source | None, users: Source | None) -> tuple[Table | None, Table | None]:
-    """Attribute tables, given or standing beside a RecBole file."""
+    """Attribute tables of items and users: the ones passed, or the files beside a RecBole file."""
     if isinstance(events, Sequence) and not isinstance(events, str) and len(events) == 1:
         events = events[0]
     tables: list[Table | None] = []
@@ -61,7 +62,7 @@ def side_tables(events: Any, items: Source | None, users: Source | None) -> tupl
 
 
 def read(events: Any, test: Any, options: PrepareOptions, side: Sequence[Table | None]) -> Events:
-    """Events with checked keys and times."""
+    """Read events and check their keys and times."""
     table = _table(events, options)
     roles = find_roles(table, options, test is not None)
     check_names(options, table, [t for t in side if t is not None])
@@ -90,7 +91,7 @@ def read(events: Any, test: Any, options: PrepareOptions, side: Sequence[Table |
 def _times(
     tables: Sequence[Table], name: str | None, options: PrepareOptions
 ) -> tuple[str | None, NDArray[np.float64] | None]:
-    """How the times of all tables are read, and the seconds of their rows."""
+    """The form of the times of all tables, and the seconds of their rows, (R,)."""
     if name is None:
         return None, None
     form = time_form(tables, name, options.time_format, options.measures_time)
@@ -100,19 +101,19 @@ def _times(
 
 
 def _table(events: Any, options: PrepareOptions, given: bool = False) -> Table:
-    """A row per event, without the words for missing values; of a `given` test part too."""
+    """A row per event, missing values as nulls; `given` is True for a separate test part."""
     return unrolled(without_missing(read_events(events, options), options.missing), options, given)
 
 
 def users_of(raw: Events, options: PrepareOptions) -> NDArray[np.int32] | None:
-    """(R,) code of each row's user; None where there is none, or where a session is all of a user."""
+    """User code of each row, (R,); None without users, or if each user is one session."""
     if raw.roles.session is None:
         return None if options.gap_minutes is None else raw.group
     return None if raw.roles.user is None else factorize(raw.table.frame[raw.roles.user])[0]
 
 
 def _with_users(table: Table, users: Table, roles: Roles) -> Table:
-    """Events with the columns of their users, where sessions have ids of their own."""
+    """Join the columns of the users to events whose sessions have their own ids."""
     if roles.user is None:
         raise InputError(table.where, f"no user column to join {users.where} by", "name it with --user")
     columns = set(table.frame.columns)

@@ -1,4 +1,4 @@
-"""Splitting sessions into training, validation and test, and filtering by what training knows."""
+"""Split sessions into training, validation and test, and filter items by their support in training."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ DAY = 86_400.0
 
 @dataclass(frozen=True)
 class Split:
-    """The events that are kept, and where the parts were cut, in seconds since 1970."""
+    """The events that are kept, and the cuts between the parts in seconds since 1970."""
 
     log: Log
     kind: str
@@ -29,15 +29,15 @@ class Split:
     unfiltered: Log
     """all events, before the filters"""
     last: NDArray[np.bool_] | None = None
-    """(R,) raw rows that alone are targets in the test part; None: every event is one"""
+    """(R,) True for the raw rows that are targets in the test part; None: every event is a target"""
 
     @property
     def leave_one_out(self) -> bool:
-        """True if each session's last events are held out, in place of whole sessions."""
+        """True if each session's last events are held out instead of whole sessions."""
         return self.kind == "leave_one_out"
 
     def stretches(self, part: str) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64], NDArray[np.int32]]:
-        """Sessions of `part`, (P,); first event and end of each in the log; place of its first target."""
+        """Sessions of `part`, (P,); start and end of each in the log; index of its first target within it."""
         number, log = PARTS.index(part), self.log
         if not self.leave_one_out:
             session = np.flatnonzero(log.part == number)
@@ -69,7 +69,7 @@ def split_sessions(
 ) -> Split:
     """Assign every session to a part and drop what the filters leave out, counting it in `left_out`.
 
-    Where `last` tells the targets of the test part, a session there whose target is left out goes with it.
+    If `last` marks the targets of the test part, a test session whose target is filtered out is dropped.
 
     By time a session belongs to the part in which it ends: one whose last event comes at or after a cut belongs
     to the later part, so that nothing in training is later than the cut.
@@ -112,7 +112,7 @@ def split_sessions(
 
 
 def _remedy(part: str, kind: str, options: PrepareOptions) -> str:
-    """What to change when `part` turns out empty."""
+    """The remedy for an empty `part`."""
     if kind == "leave_one_out":
         return "leave-one-out needs sessions of at least three events; use --split time or longer sessions"
     if part == "train":
@@ -125,13 +125,13 @@ def _remedy(part: str, kind: str, options: PrepareOptions) -> str:
 
 
 def _remedy_later(part: str, options: PrepareOptions) -> str:
-    """What to change so that `part` begins later."""
+    """The remedy that makes `part` begin later."""
     word = {"from": "later", "days": "smaller", "share": "smaller"}[_cut_option(part, options)]
     return f"choose a {word} --{part}-{_cut_option(part, options)}"
 
 
 def _cut_option(part: str, options: PrepareOptions) -> str:
-    """Which option says where `part` begins."""
+    """The option that sets the beginning of `part`: ``from``, ``days`` or ``share``."""
     return next((how for how in ("from", "days") if getattr(options, f"{part}_{how}") is not None), "share")
 
 
@@ -141,7 +141,7 @@ def _cut_option(part: str, options: PrepareOptions) -> str:
 def _split_by_time(
     log: Log, time: NDArray[np.float64] | None, options: PrepareOptions, given: bool
 ) -> tuple[Log, dict[str, float]]:
-    """Parts by the end of each session. Without times the order of the file stands for them."""
+    """Assign sessions to parts by their end; without times, the order of the file takes their role."""
     last = log.row[log.offsets[1:] - 1]
     ends = last.astype(np.float64) if time is None else time[last]
     sorted_ends = np.sort(ends[~log.given])
@@ -180,10 +180,10 @@ def _cut(part: str, options: PrepareOptions, ends: NDArray[np.float64]) -> float
 
 
 def _filter(log: Log, options: PrepareOptions, kind: str, left_out: dict[str, int]) -> Log:
-    """Drop rare or unseen items and short sessions until there are none, as each change can bring new ones about.
+    """Drop rare or unseen items and short sessions until none is left, as each step can produce new ones.
 
-    Support is counted on the training part; on everything if unseen items are kept; on the whole file beside a
-    given test part.
+    Support is counted on the training part; on all events if unseen items are kept; on the whole main file if there
+    is a separate test file.
     """
     items = int(log.item.max(initial=0)) + 1
     left_out.update({"rare_item_events": 0, "unseen_item_events": 0, "short_sessions": 0, "short_later_sessions": 0})

@@ -1,4 +1,4 @@
-"""Checks of a split: what leaks from one part into another, and what later parts hold that training never saw."""
+"""Checks of a split: leakage between the parts, and content of later parts that training never saw."""
 
 from __future__ import annotations
 
@@ -16,32 +16,32 @@ from t4r_lab.data.sessions.sessionize import Log
 
 LATER = PARTS[1:]
 MUCH = 0.1
-"""A share of events of unseen items beyond this is a warning: every metric then measures the catalog's change first."""
+"""A share of events of unseen items above this is a warning: metrics then mainly measure the change of the catalog."""
 Level = Literal["ok", "note", "warning"]
 Share = list[int]
-"""How many, and of how many."""
+"""[count, total]"""
 
 
 # ── Figures, counted while preparing ────────────────────────────────────────────────────────────
 
 
 def split_figures(split: Split, time: NDArray[np.float64] | None, user: NDArray[np.int32] | None) -> dict[str, Any]:
-    """Counts for `findings`: plain, and small whatever the size of the data.
+    """Return the counts for `findings` as plain data, small whatever the size of the data set.
 
     Parameters
     ----------
     time: (R,) seconds of each raw row; None where events have none.
-    user: (R,) code of the user of each raw row; None where there is none, or where a user is one session.
+    user: (R,) code of the user of each raw row; None without users, or if each user is one session.
 
     Returns
     -------
-    ``sessions`` and ``copies``: those of a later part that are in training by id, or by items and times;
-    ``users``: those of a user of training; ``early``: events and targets before training's last event;
-    ``unseen``: events, sessions and items that training does not hold, counted before any were left out;
-    ``repeated``: events with session, item and time of another. Each is [how many, of how many].
+    ``sessions`` and ``copies``: sessions of a later part that are in training by id, or by items and times;
+    ``users``: sessions of a user of training; ``early``: events and targets before training's last event;
+    ``unseen``: events, sessions and items that training does not hold, counted before the filters;
+    ``repeated``: events with session, item and time of another. Each is [count, total].
     """
     figures: dict[str, Any] = {"unseen": _unseen(split), "timed": time is not None}
-    if not split.leave_one_out:  # there a session is in every part by design
+    if not split.leave_one_out:  # leave-one-out has each session in every part by design
         log = split.log
         ids = log.group if log.number is None else None
         figures["sessions"] = {p: _shared(split, ids, p) for p in LATER}
@@ -57,14 +57,14 @@ def split_figures(split: Split, time: NDArray[np.float64] | None, user: NDArray[
 
 
 def _shared(split: Split, key: NDArray[Any] | None, part: str) -> Share:
-    """Sessions of `part` whose key is one of training's; without a key none can be."""
+    """The share of sessions of `part` whose key is also in training; none without a key."""
     in_part = split.log.part == PARTS.index(part)
     n_shared = 0 if key is None else int(np.isin(key[in_part], key[split.log.part == 0]).sum())
     return [n_shared, int(in_part.sum())]
 
 
 def _part_events(split: Split, part: str) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Events that are this part's alone, flat, and their offsets: with leave-one-out the targets."""
+    """Indices of the events that belong to this part alone, and their offsets; with leave-one-out, the targets."""
     _, start, stop, first = split.stretches(part)
     return ranges(start + first if split.leave_one_out else start, stop)
 
@@ -99,7 +99,7 @@ def _early(split: Split, time: NDArray[np.float64]) -> dict[str, dict[str, Share
 
 
 def _repeated(log: Log, time: NDArray[np.float64]) -> int:
-    """Events whose session, item and time another event before them has."""
+    """The number of events that repeat session, item and time of an earlier one."""
     at = time[log.row]
     new = np.ones(len(at), bool)
     new[1:] = at[1:] != at[:-1]
@@ -110,10 +110,10 @@ def _repeated(log: Log, time: NDArray[np.float64]) -> int:
 
 
 def fingerprints(log: Log, time: NDArray[np.float64] | None) -> NDArray[np.uint64]:
-    """(S,) alike for sessions of the same items in the same order, at the same times where there are times.
+    """Hashes (S,), equal for sessions of the same items in the same order and at the same times, if there are times.
 
-    64 bits, mixed as SplitMix64 does (Steele et al. 2014): two unlike sessions of ten million agree by chance
-    once in 10⁵ data sets.
+    64 bits, mixed as SplitMix64 does (Steele et al. 2014): among ten million sessions, two different ones collide
+    in one of 10⁵ data sets.
     """
     position = np.arange(len(log.item)) - np.repeat(log.offsets[:-1], log.lengths)
     mixed = _mix(log.item.astype(np.uint64) + (_mix(position.astype(np.uint64))))
@@ -129,12 +129,12 @@ def _mix(x: NDArray[np.uint64]) -> NDArray[np.uint64]:
     return x ^ (x >> np.uint64(31))
 
 
-# ── Words, for every face ───────────────────────────────────────────────────────────────────────
+# ── Texts for every interface ───────────────────────────────────────────────────────────────────────
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One check in words: what was found with its figure, and what to do where that is worth doing."""
+    """The result of one check as text with its figures, and a remedy if one is worthwhile."""
 
     level: Level
     words: str
@@ -142,10 +142,10 @@ class Finding:
 
 
 def findings(profile: Mapping[str, Any]) -> tuple[Finding, ...]:
-    """Every check of the split of a prepared folder, from its profile."""
+    """Return the result of every check of a prepared folder's split, from its profile."""
     figures, kind, options = profile["split_checks"], profile["split"], profile["options"]
     keeps = (options["unseen_items"] or ("keep" if kind == "leave_one_out" else "drop")) == "keep"
-    if kind == "given":  # every item of the other file is known
+    if kind == "given":  # every item of the training file is in the vocabulary
         keeps = keeps or not profile["left_out"].get("unseen_item_events")
     checks = [
         _sessions(figures, kind),
@@ -262,7 +262,7 @@ def _shares(shares: Mapping[str, Share]) -> str:
 
 
 def _share(share: Share) -> str:
-    """A share as count and percent.
+    """A share as text: count and percent.
 
     >>> _share([0, 7]), _share([3, 50]), _share([1, 100_000])
     ('0', '3 (6.0 %)', '1 (<0.1 %)')

@@ -1,4 +1,4 @@
-"""Built-in data: seeded synthetic sessions with known structure, whose best possible recall can be computed.
+"""Built-in data: seeded synthetic sessions of known structure, so that the best possible recall can be computed.
 
 Items have Zipf popularity and a category. Within a session the next item is drawn, given the last, from a
 mixture: with probability `follow` one of the item's own few successors (a first-order Markov chain, mostly
@@ -24,7 +24,7 @@ from t4r_lab.spec.preparation import PrepareOptions
 SUCCESSORS = 4
 SUCCESSOR_WEIGHTS = np.array([0.5, 0.25, 0.15, 0.1])
 ROWS = 1000
-"""Distributions over all items that are held at once."""
+"""Distributions over all items that are held in memory at once."""
 START = 1_750_000_000
 """Seconds since 1970 at which the first session may begin (June 2025)."""
 
@@ -84,7 +84,7 @@ class Generator:
 
     @cached_property
     def successors(self) -> NDArray[np.int64]:
-        """The items that follow each item, (I, 4), all different and not itself; 20 times likelier of its category."""
+        """The successors of each item, (I, 4): distinct, never the item itself, 20 times likelier of its category."""
         rng = np.random.default_rng([self.seed, 4])
         order, _, first = self._by_category
         start, size = first[self.category], np.diff(first)[self.category]
@@ -92,7 +92,7 @@ class Generator:
         chosen = np.full((self.n_items, SUCCESSORS), -1)
         for slot in range(SUCCESSORS):
             todo = np.arange(self.n_items)
-            while len(todo):  # draws that are there already are drawn again
+            while len(todo):  # duplicates are drawn again
                 near = start[todo] + rng.integers(0, size[todo])
                 far = rng.integers(0, np.maximum(self.n_items - size[todo], 1))
                 far += np.where(far >= start[todo], size[todo], 0)
@@ -104,7 +104,7 @@ class Generator:
 
     @cached_property
     def _by_category(self) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.int64]]:
-        """Items ordered by category, cumulative popularity in that order, and each category's first place."""
+        """Items ordered by category, cumulative popularity in that order, and index of each category's first item."""
         order = np.argsort(self.category, kind="stable")
         first = np.searchsorted(self.category[order], np.arange(self.n_categories + 1))
         return order, np.concatenate([[0.0], np.cumsum(self.popularity[order])]), first
@@ -117,7 +117,7 @@ class Generator:
         return np.minimum(places, self.n_items - 1)
 
     def _draw_next(self, rng: np.random.Generator, last: NDArray[np.int64]) -> NDArray[np.int64]:
-        """One draw of the next item for each last one."""
+        """Draw the next item for each last item, (N,) → (N,)."""
         n = len(last)
         branch, item = rng.random(n), self._draw_item(rng, n)
         order, edges, first = self._by_category
@@ -132,7 +132,7 @@ class Generator:
     def events(self, n_sessions: int) -> pl.DataFrame:
         """``session_id, item_id, timestamp, category, price, purchase``, in the order of time within sessions.
 
-        `purchase` is the session's label: likelier in longer sessions of dear items. Vectorized over sessions,
+        `purchase` is the session's label: likelier in longer sessions of expensive items. Vectorized over sessions,
         one step per position.
         """
         rng = np.random.default_rng([self.seed, 5])
@@ -173,10 +173,10 @@ class Generator:
         titles = [f"Item {i + 1} of category {c}" for i, c in enumerate(self.category)]
         return pl.DataFrame({"item_id": np.arange(1, self.n_items + 1), "title": titles})
 
-    # what can be known ---------------------------------------------------------------------------
+    # ground truth ------------------------------------------------------------------------------
 
     def next_probability(self, last: NDArray[np.int64]) -> NDArray[np.float64]:
-        """The true distribution of the next item given the last, (N, I); items from 0."""
+        """The true distribution of the next item given the last one, (N, I); items count from 0."""
         rows = np.arange(len(last))
         same = self.category[last][:, None] == self.category[None]
         within = same * self.popularity
@@ -188,7 +188,7 @@ class Generator:
 
     @cached_property
     def stationary(self) -> NDArray[np.float64]:
-        """Share of each item among the last items of very long sessions, (I,): π = πP, by repeated steps."""
+        """Stationary distribution of the items, (I,): π = πP, by power iteration."""
         share, mass = self.popularity, np.bincount(self.category, weights=self.popularity)
         for _ in range(1000):
             by_category = np.bincount(self.category, weights=share) / mass
@@ -201,10 +201,10 @@ class Generator:
         return after
 
     def bayes_recall(self, last: NDArray[np.int64] | None, k: int) -> float:
-        """Largest expected Recall@k of any model, over cases whose last observed items are `last` (from 0).
+        """Largest expected Recall@k that any model can reach, over cases whose last observed items are `last` (from 0).
 
         The k likeliest items are the best list; its expected recall is the sum of their probabilities. Without
-        `last`, items come as often as in very long sessions.
+        `last`, items are weighted by the stationary distribution.
         """
         if last is None:
             seen, share = np.arange(self.n_items), self.stationary
@@ -214,7 +214,7 @@ class Generator:
         return float(sum(share[i : i + ROWS] @ self._best(seen[i : i + ROWS], k) for i in range(0, len(seen), ROWS)))
 
     def _best(self, last: NDArray[np.int64], k: int) -> NDArray[np.float64]:
-        """Probability that the next item is one of the k likeliest, (N,)."""
+        """Probability that the next item is among the k likeliest, (N,)."""
         probability = self.next_probability(last)
         k = min(k, self.n_items)
         best: NDArray[np.float64] = np.partition(probability, self.n_items - k, axis=1)[:, self.n_items - k :].sum(1)
@@ -225,7 +225,7 @@ DEMO_SESSIONS = 4000
 
 
 def demo_dataset(folder: str | Path, on_report: OnReport = silent) -> Dataset:
-    """The built-in data in `folder`: prepared at the first call, opened at the next ones."""
+    """Open the built-in data in `folder`, preparing them at the first call."""
     folder = Path(folder)
     try:
         return Dataset.open(folder)

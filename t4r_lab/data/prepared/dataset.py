@@ -20,7 +20,7 @@ from t4r_lab.data.sessions.arrays import PARTS, Sessions, join
 from t4r_lab.schema.columns import Schema
 
 BEFORE_TEST = "train+valid"
-"""Everything before the test part, for a last training before testing."""
+"""Name of training and validation together, for the final training before testing."""
 
 
 class Dataset:
@@ -40,12 +40,12 @@ class Dataset:
 
     @classmethod
     def open(cls, path: str | Path) -> Dataset:
-        """Check the folder against its manifest and open it; tables are read when first asked for.
+        """Check the folder against its manifest and open it; tables are read at first use.
 
         Raises
         ------
         InputError
-            if it isn't a prepared folder, or a file of it is missing, changed or foreign.
+            if it isn't a prepared folder, or one of its files is missing, changed or foreign.
         """
         path = Path(path)
         return cls(path, check_folder(path))
@@ -60,7 +60,7 @@ class Dataset:
 
     @property
     def split(self) -> str:
-        """``time``, or ``leave_one_out``, where each session is in every part."""
+        """``time``, ``given`` (a separate test file), or ``leave_one_out`` (each session is in every part)."""
         return self.manifest.split
 
     @cached_property
@@ -76,13 +76,13 @@ class Dataset:
 
     @cached_property
     def profile(self) -> dict[str, Any]:
-        """What ``profile.json`` holds: sizes, lengths, popularity, features, what was dropped, leakage checks."""
+        """The content of ``profile.json``: sizes, lengths, popularity, features, dropped events, leakage checks."""
         path = self.path / "profile.json"
         content: dict[str, Any] = read_json(path.read_text(encoding="utf-8"), str(path))
         return content
 
     def part(self, name: str) -> Sessions:
-        """``train``, ``valid``, ``test``, or ``train+valid``: all before the test part, each event once."""
+        """Return the sessions of ``train``, ``valid``, ``test`` or ``train+valid`` (each event once)."""
         if name not in (*PARTS, BEFORE_TEST):
             raise InputError(name, "no such part of the data", did_you_mean(name, (*PARTS, BEFORE_TEST)))
         if name not in self._parts:
@@ -98,7 +98,7 @@ class Dataset:
             train = train.take(np.flatnonzero(~train_ids.is_in(valid_ids.implode()).to_numpy()))
         return join(train, valid)
 
-    # of the vocabulary ----------------------------------------------------------------------------
+    # taken from the vocabulary -----------------------------------------------------------------------
 
     @property
     def schema(self) -> Schema:
@@ -107,19 +107,19 @@ class Dataset:
 
     @property
     def items(self) -> pl.DataFrame:
-        """One row per item: ``item_id``, ``item`` (the user's own id), ``title``, ``count``, item features."""
+        """One row per item: ``item_id``, ``item`` (the raw id), ``title``, ``count``, item features."""
         return self.vocabulary.items
 
     def item_table(self) -> dict[str, NDArray[Any]]:
-        """Columns that depend on the item alone: name → array of one row per item id, row 0 for padding."""
+        """Columns of item scope: name → array with one row per item id, row 0 for padding."""
         return self.vocabulary.item_table()
 
     def encode(self, events: Frame) -> Sessions:
-        """New events as sessions of ids, by the vocabulary of training; see `Vocabulary.encode`."""
+        """Encode new events as sessions of ids, by the vocabulary of training; see `Vocabulary.encode`."""
         return self.vocabulary.encode(events)
 
     def titles(self, ids: Sequence[int] | NDArray[Any]) -> list[str]:
-        """Titles of item `ids`; the raw id where an item has no title."""
+        """Titles of item `ids`; the raw id if an item has no title."""
         return self.vocabulary.titles(ids)
 
     def own_ids(self, ids: Sequence[int] | NDArray[Any]) -> list[Any]:

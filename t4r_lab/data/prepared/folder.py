@@ -1,4 +1,4 @@
-"""Writing a prepared folder whole or not at all, and checking it when it is opened."""
+"""Prepared folders: written completely or not at all, and checked when opened."""
 
 from __future__ import annotations
 
@@ -27,16 +27,16 @@ FORMAT = "t4r-lab prepared data"
 VERSION = 2
 MANIFEST = "manifest.json"
 OLD = ".old"
-"""Ends the name of data that are being replaced."""
+"""Suffix of the name of data that are being replaced."""
 LITTER = frozenset((".DS_Store", ".ipynb_checkpoints", "Thumbs.db", "desktop.ini"))
-"""What file managers and JupyterLab leave in folders that are looked into."""
+"""Files that file managers and JupyterLab leave in folders they open."""
 REQUIRED = ("schema.json", "items.parquet", "profile.json")
-"""Beside the parts."""
+"""Files that every prepared folder has beside the parts."""
 
 
 @dataclass(frozen=True)
 class Manifest:
-    """What a prepared folder holds: file → (bytes, SHA-256), and how it was split."""
+    """The content of a prepared folder: file → (bytes, SHA-256), the digest over all, and the kind of split."""
 
     files: Sums
     digest: str
@@ -44,7 +44,7 @@ class Manifest:
 
 
 def part_file(name: str) -> str:
-    """The file of a part."""
+    """The file name of a part."""
     return f"{name}.arrow"
 
 
@@ -52,7 +52,7 @@ def part_file(name: str) -> str:
 
 
 def write_sessions(sessions: Sessions, path: Path) -> None:
-    """One part as an Arrow file: one batch with a row per session, its events as lists, nothing compressed."""
+    """Write one part as an Arrow file: one batch, a row per session, events as lists, uncompressed."""
     offsets = pa.array(sessions.offsets)
     columns = {
         "session": pa.array(np.asarray(sessions.ids), pa.large_string()),
@@ -67,9 +67,9 @@ def write_sessions(sessions: Sessions, path: Path) -> None:
 
 
 def read_sessions(path: Path) -> Sessions:
-    """What `write_sessions` wrote.
+    """Read the sessions that `write_sessions` wrote.
 
-    The arrays are the file itself, mapped: what is read of them is in memory only as long as there is room.
+    The arrays are memory-mapped: the system loads pages as they are read and may drop them again.
     """
     batch = pa.ipc.open_file(pa.memory_map(str(path))).get_batch(0)
     columns = dict(zip(batch.schema.names, batch.columns, strict=True))
@@ -88,7 +88,7 @@ def read_sessions(path: Path) -> Sessions:
 
 
 def check_target(out: Path) -> None:
-    """Refuse a folder that holds anything but prepared data: it would be replaced.
+    """Refuse a folder that holds anything but prepared data, since writing replaces it.
 
     Raises
     ------
@@ -120,15 +120,15 @@ def check_target(out: Path) -> None:
 def written_whole(
     out: Path, split: str, may_replace: Callable[[str, str], None] = lambda old, new: None
 ) -> Iterator[Path]:
-    """A folder to write into, which takes the place of `out` at the end of the block.
+    """Yield a folder to write into, which replaces `out` at the end of the block.
 
-    When anything fails, `out` stays as it was and nothing else is left behind. `may_replace` gets the digests of the
-    prepared data in `out` and of the new ones, and raises where they must not take that place.
+    On failure, `out` stays as it was and nothing else is left behind. `may_replace` gets the digests of the old data
+    in `out` and of the new data, and raises if the old data must stay.
 
     Raises
     ------
     InputError
-        when the disk is full or may not be written to.
+        if the disk is full or write-protected.
     """
     out = Path(os.path.realpath(out) if out.is_symlink() else os.path.abspath(out))
     check_target(out)
@@ -150,9 +150,9 @@ def written_whole(
 
 
 def _replace(temporary: Path, out: Path) -> None:
-    """Put `temporary` where `out` is: in one step where the system can, so that whoever is killed leaves old or new.
+    """Replace `out` by `temporary`: atomically if the system can, so that a killed process leaves either old or new.
 
-    Else in two, of which the first is taken back should the second fail, or by `put_back`.
+    Otherwise in two steps; if the second fails, the first is undone here, or later by `put_back`.
     """
     if not out.exists():
         temporary.rename(out)
@@ -168,14 +168,14 @@ def _replace(temporary: Path, out: Path) -> None:
 
 
 def put_back(out: Path) -> None:
-    """Data that a process took away, and was killed before it put others there, return to their place."""
+    """Restore data that a process moved away before it was killed."""
     if not os.path.lexists(out):
         for old in left_behind(out.parent, out.name, OLD)[-1:]:
             old.rename(out)
 
 
 def _disk_refusal(error: Exception, out: Path) -> InputError | None:
-    """The error as the user's, if the disk is the reason. polars says some of them in words only."""
+    """The error as a refusal if the disk is the reason, else None. polars reports some of them by text only."""
     number, words = getattr(error, "errno", None), str(error)
     if number in (errno.ENOSPC, errno.EDQUOT) or "No space left on device" in words or "quota exceeded" in words:
         disk = _nearest(out)
@@ -230,7 +230,7 @@ def read_manifest(folder: Path) -> Manifest:
     Raises
     ------
     InputError
-        if there is none, or it isn't one of ours.
+        if there is none, or it isn't a manifest of prepared data.
     """
     path, remedy = folder / MANIFEST, "run `t4r-lab prepare` to make it"
     with suppress(OSError):  # such as a name that is too long
@@ -255,12 +255,12 @@ def read_manifest(folder: Path) -> Manifest:
 
 
 def check_folder(folder: Path) -> Manifest:
-    """Hold every file of a prepared folder against the manifest.
+    """Check every file of a prepared folder against its manifest, and return the manifest.
 
     Raises
     ------
     InputError
-        naming the first file that is missing, foreign, or not as it was written.
+        naming the first file that is missing, foreign or changed.
     """
     manifest, again = read_manifest(folder), "prepare the data again"
     listed, files = set(manifest.files), _files(folder) - {MANIFEST}
@@ -276,6 +276,6 @@ def check_folder(folder: Path) -> Manifest:
 
 
 def _files(folder: Path) -> set[str]:
-    """Every file below `folder`, relative, with forward slashes; without litter."""
+    """Relative paths of all files below `folder`, with forward slashes, without `LITTER`."""
     paths = (p.relative_to(folder) for p in folder.rglob("*") if not p.is_dir())
     return {p.as_posix() for p in paths if not LITTER.intersection(p.parts)}

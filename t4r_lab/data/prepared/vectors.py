@@ -1,4 +1,4 @@
-"""Vectors from a file, brought into the order of our ids."""
+"""Pretrained vectors from files, brought into the order of the ids."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ Vectors = NDArray[np.float32]
 
 
 def read_vectors(inputs: InputsSpec, vocabulary: Vocabulary, d_model: int) -> dict[str, Vectors]:
-    """The vectors that features name, (size, W) by feature, row i for id i; padding's row is zero.
+    """Read the pretrained vectors of features: name → (size, W), row i for id i, row 0 (padding) zero.
 
     Raises
     ------
     InputError
-        for a file that can't be read, of another length or width, or with ids missing.
+        for a file that can't be read, has another length or width, or lacks ids.
     """
     resolved = resolve(inputs, vocabulary.schema, d_model)
     return {
@@ -36,7 +36,7 @@ def read_vectors(inputs: InputsSpec, vocabulary: Vocabulary, d_model: int) -> di
 
 
 def read_all_vectors(model: ModelSpec, vocabulary: Vocabulary) -> dict[str, Vectors]:
-    """As `read_vectors`, of every tower; features of one name must name the same vectors."""
+    """As `read_vectors`, for the model and every tower; features of the same name must have the same vectors."""
     by_feature: dict[str, Vectors] = {}
     files: dict[str, VectorsSpec] = {}
     parts: list[ModelSpec | TowerSpec] = [model, *model.towers]
@@ -92,7 +92,7 @@ def _read_feature(path: str, feature: Feature, spec: VectorsSpec, name: str, voc
 
 
 def _read_numpy(where: str, path: str, size: int) -> Vectors:
-    """A row per id, with or without one for padding."""
+    """Read an array of a row per id, with or without a row for padding."""
     try:
         array = np.load(path, allow_pickle=False)
     except (OSError, ValueError, EOFError) as error:
@@ -117,7 +117,7 @@ def _read_parquet_vectors(
     look_up: Callable[[pl.Series], NDArray[np.int32]],
     size: int,
 ) -> Vectors:
-    """A row per own id; rows of other ids are left out. `look_up` gives ids of own ones."""
+    """Read a row per raw id, without rows of unknown ids. `look_up` maps raw ids to ids."""
     keys, lists = _keys_and_lists(where, spec.path, usual)
     row = np.full(size, -1, np.int64)
     row[look_up(keys)] = np.arange(len(keys))
@@ -137,9 +137,9 @@ def _read_parquet_vectors(
 
 
 def _keys_and_lists(where: str, path: str, usual: set[str]) -> tuple[pl.Series, pl.Series]:
-    """The ids of a Parquet file, each once, and their vectors as lists of one length; rows without either are left out.
+    """The raw ids of a Parquet file, each once, and their vectors as lists of equal length; drops rows with nulls.
 
-    `usual` are names that the column of ids may have among others.
+    `usual` are the names by which the column of ids is recognized among several.
     """
     try:
         frame = read_parquet(path)
@@ -167,7 +167,7 @@ def _keys_and_lists(where: str, path: str, usual: set[str]) -> tuple[pl.Series, 
 
 
 def _normalize(vectors: Vectors, how: str) -> Vectors:
-    """Rows that are zero (padding, ids without a vector) stay so."""
+    """Normalize rows; zero rows (padding, ids without a vector) stay zero."""
     nonzero = vectors.any(1)
     if how == "l2":
         vectors[nonzero] /= np.linalg.norm(vectors[nonzero], axis=1, keepdims=True)

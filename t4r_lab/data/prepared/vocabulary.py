@@ -1,4 +1,4 @@
-"""Vocabulary: between the user's own ids and values, and ours."""
+"""Vocabulary: the mapping between raw ids and values and the ids of the model."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ from t4r_lab.spec.preparation import PrepareOptions
 
 FOLDER = "vocabulary"
 SESSIONS = "sessions.json"
-"""How sessions were made of events, beside the tables of categories."""
+"""File with the options by which events became sessions, beside the tables of categories."""
 REMEDY = "prepare the data again, or train the run again where it is a run's"
 
 
 class Vocabulary:
-    """Items and category values of prepared data, by folder; enough to encode new sessions."""
+    """Items and category values of a prepared folder; enough to encode new sessions."""
 
     def __init__(self, folder: Path, schema: Schema, items: pl.DataFrame) -> None:
         self.folder, self.schema, self.items = folder, schema, items
@@ -50,14 +50,14 @@ class Vocabulary:
             if a file is missing or damaged.
         """
         folder = Path(folder)
-        if not (folder / MANIFEST).is_file():  # a prepared folder has its sums there
+        if not (folder / MANIFEST).is_file():  # a prepared folder has its checksums in the manifest
             check_seal(folder, REMEDY)
         schema = Schema.load(folder / "schema.json")
         of_items = [c.name for c in schema if c.scope == "item" and c.role != "item"]
         return cls(folder, schema, _table(folder / "items.parquet", "item_id", "item", "title", "count", *of_items))
 
     def copy_to(self, folder: Path) -> None:
-        """Write the same files into another folder, with their checksums."""
+        """Copy the files into another folder, with their checksums."""
         import shutil
 
         folder.mkdir(parents=True, exist_ok=True)
@@ -71,11 +71,11 @@ class Vocabulary:
         return _table(self.folder / FOLDER / f"{column}.parquet", "id", "value")
 
     def titles(self, ids: Sequence[int] | NDArray[Any]) -> list[str]:
-        """The title of each item id, or its own id as text."""
+        """The title of each item id, or its raw id as text."""
         return [self._titles[i - 1] for i in np.asarray(ids)]
 
     def own_ids(self, ids: Sequence[int] | NDArray[Any]) -> list[Any]:
-        """The user's own id of each item id."""
+        """The raw id of each item id."""
         return [self._raw_ids[i - 1] for i in np.asarray(ids)]
 
     @cached_property
@@ -105,12 +105,12 @@ class Vocabulary:
         return table
 
     def read(self, path: str | Path) -> pl.DataFrame:
-        """New sessions of a file. One without a header is taken apart as the training data's was.
+        """Read new sessions from a file. A file without a header is read by the options of the training data.
 
         Raises
         ------
         InputError
-            for a file that can't be read, or whose columns nobody has named.
+            for a file that can't be read, or whose columns have no names.
         """
         path, reading = Path(path), PrepareOptions.parse(self._session_options["reading"])
         try:
@@ -124,12 +124,12 @@ class Vocabulary:
         return table.frame if named or reading == PLAIN else read_file(path, reading).frame
 
     def encode(self, events: Frame) -> Sessions:
-        """New events as sessions, by the user's own column names or the canonical ones; a row may be a whole session.
+        """Encode new events as sessions, by raw or canonical column names; a row may hold a whole session.
 
-        Sessions are made as they were when the data was prepared: by the session column, else by user and, where
-        one was set, inactivity gap; without either column all events are one session. They come in the order of
-        their first rows. Events of unknown items are left out and counted in ``dropped``; a session all of whose
-        items are unknown stays, empty. Columns of the training data that are missing count as unknown.
+        Sessions are formed as in preparing: by the session column, else by user and the inactivity gap, if one was
+        set; without either column all events are one session. They come in the order of their first rows. Events of
+        unknown items are left out and counted in ``dropped``; a session without any known item stays, empty.
+        Missing columns of the training data count as unknown.
 
         Raises
         ------
@@ -154,7 +154,7 @@ class Vocabulary:
         log, ids = self._sessions(table, names)
         in_vocabulary = log.item > 0
         dropped = int((~in_vocabulary).sum())
-        first = log.row[log.offsets[:-1]]  # a session's attributes are there even if none of its items is known
+        first = log.row[log.offsets[:-1]]  # kept for sessions without any known item
         log = log.keep_events(in_vocabulary)
         values: dict[str, NDArray[Any]] = {"item_id": log.item}
         context: dict[str, NDArray[Any]] = {}
@@ -173,7 +173,7 @@ class Vocabulary:
         return Sessions(values, log.offsets, np.ones(len(log), np.int32), context, ids, dropped, unknown)
 
     def _sessions(self, table: Table, names: dict[str, str]) -> tuple[Log, NDArray[Any]]:
-        """Events with item ids (0: unknown), in sessions by the order of their first rows, and the sessions' ids."""
+        """Events with item ids (0: unknown) as sessions in the order of their first rows, and the sessions' ids."""
         frame, settings = table.frame, self._session_options
         session, user = names.get("session_id"), names.get("user_id")
         if session is None and "session_id" in frame.columns:
@@ -201,12 +201,12 @@ class Vocabulary:
 
     @cached_property
     def types(self) -> dict[str, ColumnType]:
-        """How each raw column is read, by the user's own names."""
+        """Type of each raw column, by raw name."""
         return load_types(self.folder / FOLDER)
 
     @cached_property
     def _session_options(self) -> dict[str, Any]:
-        """How sessions were made of events."""
+        """The options by which events became sessions."""
         path = self.folder / FOLDER / SESSIONS
         try:
             content: dict[str, Any] = read_json(path.read_text(encoding="utf-8"), str(path))
@@ -215,7 +215,7 @@ class Vocabulary:
         return content
 
     def item_ids(self, values: pl.Series) -> NDArray[np.int32]:
-        """Item ids of the user's own, (N,); 0 where unknown."""
+        """Item ids of raw ids, (N,); 0 where unknown."""
         type = self.types[self.schema.item.source]
         return _look_up(texts(values, type), values, type, self._raw_texts, self.items["item_id"], PADDING)
 
@@ -224,7 +224,7 @@ class Vocabulary:
         return self._categories(values, column)[0]
 
     def _categories(self, values: pl.Series, column: Column) -> tuple[NDArray[np.int32], int]:
-        """Ids of a category's values, (N,), and how many of those that are there are unknown."""
+        """Ids of a category's values, (N,), and the number of values that are present but unknown."""
         table = self.values(column.name)
         type = self.types[column.source]
         value_texts = texts(values, type)
@@ -233,9 +233,9 @@ class Vocabulary:
         return ids, int((present & (ids == UNKNOWN)).sum())
 
     def _encode_column(self, values: pl.Series, column: Column) -> tuple[NDArray[Any], int]:
-        """A feature of new events, (N,), and how many values of a category are unknown.
+        """A feature of new events, (N,), and the number of unknown values of a category.
 
-        Where there is no value, unknown (categorical) or the mean (continuous) stands.
+        Missing values become unknown (categorical) or the mean (continuous).
         """
         if column.kind == "categorical":
             return self._categories(values, column)
@@ -259,9 +259,9 @@ def _table(path: Path, *columns: str) -> pl.DataFrame:
 def _look_up(
     texts: pl.Series, values: pl.Series, type: ColumnType, vocabulary: pl.Series, ids: pl.Series, default: int
 ) -> NDArray[np.int32]:
-    """The id of each text, (N,): the same for the same value, whatever else is in the table.
+    """The id of each text, (N,); equal for equal values, whatever else is in the table.
 
-    A number may have been written with or without a point where training had texts: 7 and 7.0 are one number.
+    If training had texts, a number may stand with or without a point: 7 and 7.0 are the same.
     """
     result = _ids(texts, vocabulary, ids, default)
     if type.kind == "text" and values.dtype.is_numeric():
@@ -272,18 +272,18 @@ def _look_up(
 
 
 def _ids(texts: pl.Series, vocabulary: pl.Series, ids: pl.Series, default: int) -> NDArray[np.int32]:
-    used = vocabulary.is_in(texts.unique().implode())  # of all values only these get into a table
+    used = vocabulary.is_in(texts.unique().implode())  # only these values get into the hash table
     result = texts.replace_strict(vocabulary.filter(used), ids.filter(used), default=default, return_dtype=pl.Int32)
     return result.to_numpy()
 
 
 def _names(keys: pl.Series) -> pl.Series:
-    """Ids of sessions or users as text; whole numbers that a missing one has made decimal have no point."""
+    """Ids of sessions or users as text; whole numbers stored as floats, because one is missing, have no point."""
     return texts(keys, ColumnType("integer")) if keys.dtype.is_float() else keys.cast(pl.String)
 
 
 def _padded(lists: pl.Series) -> NDArray[np.int32]:
-    """I lists as (I+1, longest), padded with 0, behind a row of padding."""
+    """I lists as an array (I+1, longest), padded with 0; row 0 is padding."""
     lengths = np.concatenate([[0], lists.list.len().fill_null(0).to_numpy()]).astype(np.int64)
     table = np.full((len(lengths), max(int(lengths.max()), 1)), PADDING, np.int32)
     table[np.arange(table.shape[1]) < lengths[:, None]] = lists.explode(
@@ -293,5 +293,5 @@ def _padded(lists: pl.Series) -> NDArray[np.int32]:
 
 
 def _column_name(names: Collection[str], column: Column) -> str | None:
-    """Which of the names that are `there` a column of the schema has."""
+    """The raw or canonical name of `column` among `names`; None if neither is in it."""
     return next((n for n in (column.source, column.name) if n and n in names), None)

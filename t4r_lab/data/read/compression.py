@@ -1,4 +1,4 @@
-"""Files as they are, or compressed by gzip, zstd or bzip2: told by their first bytes, whatever they are called."""
+"""Plain files, or files compressed by gzip, zstd or bzip2, recognized by their first bytes whatever the name."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from typing import IO
 from t4r_lab.base.errors import InputError, first_line
 
 COMPRESSED = {b"\x1f\x8b": "gzip", b"\x28\xb5\x2f\xfd": "zstd", b"BZh": "bz2"}
-"""First bytes → what pyarrow calls the compression."""
+"""First bytes → name of the compression in pyarrow."""
 ARCHIVES = {b"PK\x03\x04": "zip", b"\xfd7zXZ\x00": "xz", b"7z\xbc\xaf\x27\x1c": "7z", b"Rar!": "rar"}
-"""First bytes → what has to be unpacked first."""
+"""First bytes → name of an archive format, which must be unpacked first."""
 WORKBOOKS = {".xlsx", ".xlsm", ".xlsb", ".ods"}
-"""Endings of zip archives that a spreadsheet program has written."""
+"""Endings of zip archives that are spreadsheets."""
 
 
 def compression(path: Path) -> str | None:
-    """How a file is compressed.
+    """Return the compression of a file, or None.
 
     Raises
     ------
@@ -37,14 +37,14 @@ def compression(path: Path) -> str | None:
 
 
 def is_parquet(path: Path) -> bool:
-    """Whether a file is Parquet, by its first bytes or its name."""
+    """True for a Parquet file, by its first bytes or its name."""
     with path.open("rb") as file:
         return file.read(4) == b"PAR1" or path.suffix == ".parquet"
 
 
 @contextmanager
 def opened(path: Path) -> Iterator[IO[bytes]]:
-    """The file's bytes, decompressed as they are read."""
+    """Open a file as a stream of bytes, decompressed while reading."""
     codec = compression(path)
     if codec is None:
         with path.open("rb") as file:
@@ -58,13 +58,13 @@ def opened(path: Path) -> Iterator[IO[bytes]]:
 
 @contextmanager
 def opened_text(path: Path, newline: str | None = None) -> Iterator[IO[str]]:
-    """The file as text; what isn't UTF-8 is replaced."""
+    """Open a file as text; invalid UTF-8 is replaced."""
     with opened(path) as file, io.TextIOWrapper(file, "utf-8-sig", "replace", newline) as text:
         yield text
 
 
 def whole(path: Path) -> Path | bytes:
-    """What polars reads a file from: the path itself, or all that a compressed file holds."""
+    """Return the source for polars: the path itself, or the decompressed content."""
     if compression(path) is None:
         return path
     with opened(path) as file:
@@ -72,7 +72,7 @@ def whole(path: Path) -> Path | bytes:
 
 
 def damaged(path: Path, error: OSError) -> InputError:
-    """The refusal of a file that could not be read to its end."""
+    """Return the refusal of a file that could not be read completely."""
     codec = compression(path)
     if codec is not None and error.errno is None:
         return InputError(

@@ -1,4 +1,4 @@
-"""Text files of records: fields between separators, RecBole's atomic files, one user a line. Fields stay texts."""
+"""Text files of records: fields between separators, RecBole's atomic files, one user per line. Fields stay texts."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ from t4r_lab.data.read.frames import REFUSALS
 
 Kinds = dict[str, str]
 ATOMIC = {"token": "categorical", "float": "continuous", "token_seq": "multi"}
-"""Kinds of RecBole's header, ``name:type``; columns of ``float_seq`` are left out, but for histories."""
+"""Kinds by type in RecBole's header, ``name:type``; columns of ``float_seq`` are left out, except histories."""
 HISTORY = ("_list", "_seq", "_sequence", "_history")
-"""Endings of a column that holds what came before the column of the same name without it."""
+"""Endings of the names of history columns: ``X_list`` is the history of column X."""
 LINE = "line"
 
 
 def read_delimited(
     path: Path, head: list[str], columns: list[str], separator: str | None
 ) -> tuple[pl.DataFrame, Kinds, Dialect]:
-    """The records as texts, null where a field is empty; the kinds that the header names; and how they were read.
+    """Return the records as texts (null for empty fields), the kinds named by the header, and the dialect.
 
     Raises
     ------
     InputError
-        naming the line that is no record, or what is missing to tell the columns.
+        naming the line that is no record, or the option that is missing to name the columns.
     """
     dialect = recognize(path, head, columns, separator)
     line, header = next(dialect.records(path), (0, []))
@@ -76,7 +76,7 @@ def _plain(path: Path, dialect: Dialect, names: list[str], above: int) -> pl.Dat
 
 
 def _split(path: Path, dialect: Dialect, names: list[str], above: int) -> pl.DataFrame:
-    """Records whose fields stand between several characters, and never in quotes."""
+    """Read records with separators of several characters, and without quotes."""
     lines = read_lines(path, above)[LINE]
     fields = lines.str.extract_all(r"\S+") if dialect.separator == SPACES else lines.str.split(dialect.separator)
     if (fields.list.len() > len(names)).any():
@@ -87,7 +87,7 @@ def _split(path: Path, dialect: Dialect, names: list[str], above: int) -> pl.Dat
 
 
 def read_lines(path: Path, skip: int = 0) -> pl.DataFrame:
-    """Every line as one text, null where it is blank."""
+    """Read every line as one text, null if blank."""
     return pl.read_csv(
         whole(path),
         separator="\x01",
@@ -101,7 +101,7 @@ def read_lines(path: Path, skip: int = 0) -> pl.DataFrame:
 
 
 def _named(names: Sequence[str]) -> list[str]:
-    """The names, with one for a column that has none, such as the index that pandas writes."""
+    """The names, with one made for a column without any, such as the index that pandas writes."""
     return [name or f"column {number}" for number, name in enumerate(names, start=1)]
 
 
@@ -110,7 +110,7 @@ def _is_atomic(header: list[str], dialect: Dialect) -> bool:
 
 
 def _by_header(frame: pl.DataFrame, header: list[str]) -> tuple[pl.DataFrame, Kinds]:
-    """Columns of an atomic file by the types that its header names."""
+    """Columns of an atomic file with the types of its header."""
     types = {name.partition(":")[0]: name.partition(":")[2] for name in header}
     histories = {name + ending for name in types for ending in HISTORY}
     numbers = [n for n, t in types.items() if t == "float_seq"]
@@ -125,7 +125,7 @@ def _by_header(frame: pl.DataFrame, header: list[str]) -> tuple[pl.DataFrame, Ki
 
 
 def _explain(path: Path, dialect: Dialect, width: int, error: BaseException) -> InputError:
-    """Where the file stops being a table, found by reading it plainly."""
+    """The refusal of a file that is no table, naming the first such line if a plain reader finds it."""
     if (line := not_utf8(path)) is not None:
         return InputError(f"{path}, line {line}", "not UTF-8", "save the file as UTF-8, or as Parquet")
     problem: object = first_line(error)
@@ -141,7 +141,7 @@ def _explain(path: Path, dialect: Dialect, width: int, error: BaseException) -> 
 
 
 def not_utf8(path: Path) -> int | None:
-    """The first line that isn't UTF-8."""
+    """Return the number of the first line that isn't UTF-8, from 1, or None."""
     with opened(path) as raw:
         for number, content in enumerate(raw, start=1):
             try:
@@ -151,11 +151,11 @@ def not_utf8(path: Path) -> int | None:
     return None
 
 
-# ── One user a line ─────────────────────────────────────────────────────────────────────────────
+# ── One user per line────────────────────────────────────────────────────────────────────────────
 
 
 def is_user_a_line(head: list[str]) -> bool:
-    """Numbers with spaces between, not the same count on every line: a user and its items."""
+    """True for lines of numbers between spaces, of different counts: a user and its items."""
     if any(c in line for line in head for c in "\t,;"):
         return False
     counts = [len(line.split()) for line in head if line.strip()]
@@ -164,7 +164,7 @@ def is_user_a_line(head: list[str]) -> bool:
 
 
 def read_user_a_line(path: Path) -> pl.DataFrame:
-    """``user item item …`` a line, in time order: one row per event, without a time."""
+    """Read lines ``user item item …`` in time order as a row per event, without times."""
     try:
         lines = read_lines(path)
     except REFUSALS as error:

@@ -1,4 +1,4 @@
-"""How a text file separates its fields, and what its columns are called: as asked for, or by its first lines."""
+"""Dialects of text files: separator and column names, by options or inferred from the first lines."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from t4r_lab.data.read.compression import opened_text
 
 
 class NoHeader(InputError):
-    """A file whose first line is a record, and whose columns nobody has named."""
+    """Refusal of a file without a header whose columns no option names."""
 
 
 SPACES = " "
 """One or more spaces or tabs, in `Dialect.separator`."""
 WORDS = {"space": SPACES, "spaces": SPACES, "tab": "\t", "\\t": "\t", "comma": ",", "semicolon": ";", "pipe": "|"}
-"""Ways to type a separator that a shell or a form would lose."""
-csv.field_size_limit(2**31 - 1)  # names and texts of any length, as polars reads them
+"""Words for separators that a shell or a form would lose."""
+csv.field_size_limit(2**31 - 1)  # fields of any length, as in polars
 SHOWN_CHARACTERS = 60
 """Characters of a line that a message shows."""
 
@@ -57,16 +57,16 @@ USUAL = {
     "user": ("user_id", "user", "visitor_id", "customer_id", "reviewer_id", "member_id"),
     "title": ("title", "item_title", "movie_title", "product_name", "product_title", "item_name", "name"),
 }
-"""Usual names of each role, compared without case and punctuation; the first is the house's own and decides."""
+"""Usual names of each role, compared without case and punctuation; the first is canonical and takes precedence."""
 FORMS = {
-    "i": r"\d{1,19}",  # an id that is a whole number
+    "i": r"\d{1,19}",  # a whole-number id
     "r": r"(10|\d)(\.\d)?",  # a rating
     "t": r"[1-4]?\d{9}(\d{3})?",  # seconds, or thousandths, since 1970
     "d": r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d.*",
     "f": r"-?\d+(\.\d+)?",
     "x": r".*",
 }
-"""Forms of a field, by a letter."""
+"""Patterns of fields, by letter."""
 PUBLIC_FILES = (
     ("iirt", ("::", "\t"), ("user_id", "item_id", "rating", "timestamp")),  # MovieLens
     ("idix", (",",), ("session_id", "timestamp", "item_id", "category")),  # yoochoose-clicks.dat
@@ -74,15 +74,15 @@ PUBLIC_FILES = (
     ("idffi", ("\t",), ("user_id", "timestamp", "latitude", "longitude", "item_id")),  # Gowalla, Brightkite
     ("ii", (SPACES, "\t"), ("user_id", "item_id")),  # SASRec
 )
-"""Public files without a header: the forms of their fields, their separators, their columns."""
+"""Public data sets without a header: patterns of their fields, separators, column names."""
 
 
 @dataclass(frozen=True)
 class Dialect:
-    """How to take a text file apart.
+    """Separator, quoting and column names of a text file.
 
-    `names` are those of a file without a header, or in place of its own; None: the header's. `header` says whether
-    there is one. `note` says in words what was recognized.
+    `names` are the names for a file without a header, or instead of its header; None: the header's. `header` is True
+    if there is one. `note` describes to the user what was recognized.
     """
 
     separator: str
@@ -93,7 +93,7 @@ class Dialect:
 
     @property
     def plain(self) -> bool:
-        """Whether the separator is one character, so that fields may stand in quotes."""
+        """True if the separator is one character, so that fields may be quoted."""
         return len(self.separator) == 1 and self.separator != SPACES
 
     @property
@@ -101,18 +101,18 @@ class Dialect:
         return csv.QUOTE_MINIMAL if self.quote else csv.QUOTE_NONE
 
     def fields(self, line: str) -> list[str]:
-        """The fields of a record that stands on one line."""
+        """Return the fields of a record on a single line."""
         if self.separator == SPACES:
             return line.split()
         if not self.plain:
             return line.rstrip("\r\n").split(self.separator)
         try:
             return next(csv.reader([line], delimiter=self.separator, quoting=self._quoting), [])
-        except csv.Error:  # a return within the line, which the file's own reader takes for its end
+        except csv.Error:  # a carriage return within the line, which the reader of the file takes for its end
             return line.split(self.separator)
 
     def records(self, path: Path) -> Iterator[tuple[int, list[str]]]:
-        """Header, if there is one, and records with the number of their first line, without blank ones."""
+        """Iterate over header, if any, and records, with the number of their first line, skipping blank ones."""
         with opened_text(path, newline="" if self.plain else None) as file:
             if not self.plain:
                 yield from ((n, self.fields(line)) for n, line in enumerate(file, start=1) if line.strip())
@@ -125,16 +125,16 @@ class Dialect:
 
 
 def recognize(path: Path, head: Sequence[str], columns: Sequence[str] = (), separator: str | None = None) -> Dialect:
-    """The dialect of a file by its first lines that aren't blank.
+    """Return the dialect of a file, given its first nonblank lines.
 
     Parameters
     ----------
-    columns, separator: as asked for; without them they are recognized.
+    columns, separator: options of the user; inferred if empty or None.
 
     Raises
     ------
     InputError
-        where there is no header and the columns can't be told, or `columns` are not as many as the fields.
+        for a file without a header or recognized columns, or if `columns` and fields differ in number.
     """
     delimiter = _detect_separator(head) if separator is None else WORDS.get(separator.lower(), separator) or SPACES
     dialect = Dialect(delimiter, None if {".inter", ".item", ".user"} & {*path.suffixes} else '"')
@@ -166,7 +166,7 @@ def recognize(path: Path, head: Sequence[str], columns: Sequence[str] = (), sepa
 
 
 def _detect_separator(lines: Sequence[str]) -> str:
-    """What stands between the fields, by the first lines."""
+    """Infer the separator from the first lines."""
     first = lines[0]
     if "::" in first and len({line.count("::") for line in lines}) == 1:
         return "::"
@@ -180,7 +180,7 @@ def _detect_separator(lines: Sequence[str]) -> str:
 
 
 def is_value(field: str) -> bool:
-    """A number, date or time, which is no name of a column."""
+    """True for a number, date or time, which is no column name."""
     return re.fullmatch(r"[-+]?\d[\d.:TZ\s/+-]*", field.strip()) is not None
 
 
@@ -191,14 +191,14 @@ def _has_usual(fields: Sequence[str]) -> bool:
 
 
 def bare(name: str) -> str:
-    """A name without case and punctuation, as usual names are compared."""
+    """Return a name in lower case without punctuation, to compare with usual names."""
     return re.sub(r"[^a-z0-9]", "", name.lower())
 
 
 def _is_data(first: Sequence[str], rest: Sequence[Sequence[str]]) -> bool:
-    """Whether the first line is a record: at least half of it values, as in the lines below, and no usual name.
+    """True if the first line is a record: at least half of it values, as in the lines below, and no usual name.
 
-    Numbers that count from 0 are the names that pandas gives to columns without any.
+    Numbers counting from 0 are the names that pandas gives to unnamed columns.
     """
     below = [[row[i] for row in rest if i < len(row) and row[i].strip()] for i in range(len(first))]
     values = sum(is_value(field) and all(map(is_value, column)) for field, column in zip(first, below, strict=True))
@@ -210,7 +210,7 @@ def _is_data(first: Sequence[str], rest: Sequence[Sequence[str]]) -> bool:
 
 
 def _is_header(first: Sequence[str], rest: Sequence[Sequence[str]]) -> bool:
-    """Whether the first line holds names that others take the place of: no value, above values."""
+    """True if the first line is a header that `columns` replaces: no values, above values."""
     if _has_usual(first):
         return True
     below = [[row[i] for row in rest if i < len(row)] for i in range(len(first))]
@@ -218,7 +218,7 @@ def _is_header(first: Sequence[str], rest: Sequence[Sequence[str]]) -> bool:
 
 
 def _public_columns(rows: Sequence[Sequence[str]], separator: str) -> tuple[str, ...] | None:
-    """The columns of a public file, if every row has its forms."""
+    """The column names of a public data set, if every row matches its patterns; else None."""
     for forms, separators, names in PUBLIC_FILES:
         if separator in separators and all(_fits(row, forms) for row in rows):
             return names
@@ -230,7 +230,7 @@ def _fits(row: Sequence[str], forms: str) -> bool:
 
 
 def _example_names(first: Sequence[str]) -> list[str]:
-    """Names as an example: the time where one stands, user and item before all else."""
+    """Example names for a message: timestamp for the first time, then user, item and numbered columns."""
     names, ids = [], ["user_id", "item_id"]
     for number, field in enumerate(first, start=1):
         is_time = any(re.fullmatch(FORMS[form], field.strip()) for form in "td") and "timestamp" not in names

@@ -1,4 +1,4 @@
-"""What a format of files is: how it is recognized and how it is read."""
+"""The row of a file format: recognition and reading."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ class Format:
     Parameters
     ----------
     name
-        as a refusal calls a file of it: "is Parquet".
+        for messages: "is Parquet".
     order
-        the lower, the sooner it is asked: special formats before general ones.
+        formats are tried by rising order: special ones before general ones.
     recognizes
-        whether a file is of it, by its path, its first lines (none of a binary file) and what the user says of it.
+        (path, first lines, options) → True for a file of this format; a binary file has no lines.
     read
-        the file at a path, with its first lines, as a table.
+        (path, first lines, options) → table.
     named
-        whether such a file tells its columns by itself, so that naming them is refused.
+        True if such files name their columns themselves, so that options for that are refused.
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""Data frames of either kind, and Parquet files, as polars."""
+"""Data frames of pandas or polars, and Parquet files, as polars frames."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ Frame: TypeAlias = "pd.DataFrame | pl.DataFrame"
 LONG = [getattr(pl, name) for name in ("Int128", "UInt128") if hasattr(pl, name)]
 """Types of whole numbers of more than 64 bits; not every version of polars has both."""
 REFUSALS = (pl.exceptions.PolarsError, pl.exceptions.PanicException, pa.ArrowException)
-"""What polars and Arrow say of data that they can't take. A panic is no `Exception`, so it is named."""
+"""Errors of polars and Arrow for unsupported data. A panic is no `Exception`, so it is named."""
 
 
 @contextmanager
 def refusing(where: str, what: str, remedy: str) -> Iterator[None]:
-    """A place where polars meets a user's data: what it can't take of them is refused, panics included."""
+    """Turn errors of polars and Arrow in the block, panics included, into refusals."""
     try:
         yield
     except REFUSALS as error:
@@ -39,14 +39,14 @@ def refusing(where: str, what: str, remedy: str) -> Iterator[None]:
 
 
 def to_polars(frame: Frame, where: str) -> pl.DataFrame:
-    """A polars frame of a pandas or polars one; `where` is what it is called in messages.
+    """Return a pandas or polars frame as a polars one; `where` names it in messages.
 
     Lists of objects become lists of their fields.
 
     Raises
     ------
     InputError
-        for what is neither, or holds what polars can't.
+        for any other object, or content that polars doesn't support.
     """
     what, remedy = "cannot be read as a data frame", "give a pandas or polars frame"
     with refusing(where, what, remedy):
@@ -63,14 +63,14 @@ def to_polars(frame: Frame, where: str) -> pl.DataFrame:
 
 
 def long_as_text(frame: pl.DataFrame) -> pl.DataFrame:
-    """Whole numbers of more than 64 bits as text, since Arrow has none."""
+    """Return whole numbers of more than 64 bits as text, since Arrow doesn't support them."""
     return frame.with_columns(pl.col(LONG).cast(pl.String))
 
 
 def _of_one_type(frame: pd.DataFrame, where: str) -> pd.DataFrame:
-    """Columns that hold texts and numbers as texts: parts of one file that pandas read by themselves, for example.
+    """Convert columns that mix texts and numbers to texts, such as chunks of one file that pandas read separately.
 
-    So are whole numbers of more than 64 bits, periods and intervals, which polars has no type for.
+    Whole numbers of more than 64 bits, periods and intervals become texts too, as polars has no type for them.
     """
     import pandas as pd
     from pandas.api.types import infer_dtype, is_object_dtype
@@ -92,7 +92,7 @@ def _of_one_type(frame: pd.DataFrame, where: str) -> pd.DataFrame:
 
 
 def _text(value: object, where: str, column: str) -> str:
-    """A number among texts as a file would have it: pandas makes 7 a 7.0 where a value is missing.
+    """Write a number among texts as in a file: pandas turns 7 into 7.0 if a value is missing.
 
     >>> _text(7.0, "events", "a"), _text(7, "events", "a"), _text(2.5, "events", "a")
     ('7', '7', '2.5')
@@ -106,7 +106,7 @@ def _text(value: object, where: str, column: str) -> str:
 
 
 def _is_long(values: pd.Series) -> bool:
-    """Whether they are whole numbers, and any is of more than 64 bits."""
+    """True for whole numbers of which any has more than 64 bits."""
     from pandas.api.types import infer_dtype
 
     if infer_dtype(values, skipna=True) != "integer":
@@ -116,7 +116,7 @@ def _is_long(values: pd.Series) -> bool:
 
 
 def _in_known_zones(frame: pd.DataFrame) -> pd.DataFrame:
-    """Times in a zone that polars doesn't know as the same instants in UTC."""
+    """Convert times in a zone that polars doesn't know to the same instants in UTC."""
     unknown = [i for i, dtype in enumerate(frame.dtypes) if not _is_zone(getattr(dtype, "tz", None))]
     if not unknown:
         return frame
@@ -127,9 +127,9 @@ def _in_known_zones(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def spread(frame: pl.DataFrame) -> pl.DataFrame:
-    """Lists of objects as a list for each of their fields, by the field's name where no other column has it.
+    """Replace lists of objects by a list for each field, under the field's name if no other column has it.
 
-    Where a column beside them holds the items, a row is an event, and they are left as they are.
+    If another column holds the items, a row is an event, and the lists stay as they are.
     """
     if any(bare(name) in map(bare, USUAL["item"]) and not dtype.is_nested() for name, dtype in frame.schema.items()):
         return frame
@@ -149,13 +149,13 @@ def spread(frame: pl.DataFrame) -> pl.DataFrame:
 
 
 def read_parquet(path: str | Path) -> pl.DataFrame:
-    """The Parquet file of that very name: a path is never a pattern, whatever brackets and stars are in it.
+    """Read the Parquet file of exactly this name: brackets and stars in the path are no pattern.
 
-    Times in a zone that polars doesn't know, such as a fixed offset, are the same instants in UTC.
+    Times in a zone that polars doesn't know, such as a fixed offset, become the same instants in UTC.
     """
     try:
         schema = pq.read_schema(path)
-    except pa.ArrowException:  # polars says it in words, or knows the file
+    except pa.ArrowException:  # polars can read it, or has the better message
         return pl.read_parquet(path, glob=False)
     moved = [i for i, type in enumerate(schema.types) if pa.types.is_timestamp(type) and not _is_zone(type.tz)]
     if not moved:
@@ -169,7 +169,7 @@ def read_parquet(path: str | Path) -> pl.DataFrame:
 
 
 def _is_zone(zone: object) -> bool:
-    """Whether polars knows a time's zone: none, or one of the database of zones."""
+    """True if polars supports a time zone: none, or one of the zone database."""
     if zone is None:
         return True
     try:

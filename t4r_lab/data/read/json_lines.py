@@ -1,4 +1,4 @@
-"""JSON a line, or a list of JSON objects: an event, or a session with its events, each."""
+"""JSON lines, or a list of JSON objects: each an event, or a session with its events."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from t4r_lab.data.read.compression import opened, opened_text
 from t4r_lab.data.read.frames import REFUSALS, long_as_text
 
 LINES = {".jsonl", ".ndjson"}
-"""Endings that say so, before that of a compression."""
+"""Endings of JSON lines, before that of a compression."""
 
 
 def is_json(path: Path, head: list[str]) -> bool:
-    """Whether a file is JSON, by its first lines that aren't blank, or its name."""
+    """True for a JSON file, by its first nonblank lines or its name."""
     begin = "".join(head[:2]).replace(" ", "")
     return begin.startswith(("{", "[{")) or not {".json", *LINES}.isdisjoint(path.suffixes)
 
 
 def is_objects(path: Path, head: list[str]) -> bool:
-    """Whether JSON holds objects that are records: one a line, or in a list."""
+    """True if JSON holds records: an object per line, or objects in a list."""
     first, second = head[0].strip(), "".join(head[1:2]).strip()
     if first.startswith("["):
         return True
@@ -33,12 +33,12 @@ def is_objects(path: Path, head: list[str]) -> bool:
 
 
 def read_objects(path: Path, head: list[str]) -> pl.DataFrame:
-    """A row per object; numbers of more than 64 bits as text, lists of objects as lists of their fields.
+    """Read a row per object; whole numbers of more than 64 bits become text.
 
     Raises
     ------
     InputError
-        naming the line that is no JSON, or differs from the others.
+        naming the line that is no JSON, or differs from the lines before.
     """
     is_list = head[0].lstrip().startswith("[")
     with opened(path) as file:  # polars takes the path of such a file as a pattern
@@ -54,7 +54,7 @@ def read_objects(path: Path, head: list[str]) -> pl.DataFrame:
 
 
 def _explain(path: Path, is_list: bool, error: BaseException) -> InputError:
-    """The first line that is no JSON object, or holds a field of another form than the lines before it."""
+    """The refusal of the first line that is no JSON object, or has a field of another type than lines before."""
     problem = first_line(error)
     if not is_list:
         forms: dict[str, str] = {}
@@ -84,7 +84,7 @@ def _explain(path: Path, is_list: bool, error: BaseException) -> InputError:
 
 
 def _non_finite(content: object) -> str | None:
-    """NaN or an infinity somewhere in it, which Python writes and reads, and nothing else does."""
+    """The first NaN or infinity within the content, or None; Python accepts them, but they are no JSON."""
     if isinstance(content, float):
         return None if math.isfinite(content) else json.dumps(content)
     inner = content.values() if isinstance(content, dict) else content if isinstance(content, list) else ()
@@ -92,7 +92,7 @@ def _non_finite(content: object) -> str | None:
 
 
 def _json_type(value: object) -> str:
-    """What a value is, where unlike ones don't go together."""
+    """The type of a value in words, to compare fields of different lines; empty for null."""
     if isinstance(value, dict):
         return "an object"
     if isinstance(value, list):

@@ -1,4 +1,4 @@
-"""A raw table: what every format is read into."""
+"""The raw table, into which every format is read."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from t4r_lab.data.read.values import settled
 
 @dataclass
 class Table:
-    """A raw table, the kinds that its header names, and what a row is called in messages.
+    """A raw table, the kinds named by its header, and the name of a row in messages.
 
-    Columns named in `raw` come from a text that says nothing of types: they hold whole numbers where nothing is lost
-    by that, else the texts as written, which may be numbers too (`values.decide`). All others have their types.
+    Columns named in `raw` come from text without types: they hold whole numbers if that loses nothing, else the texts
+    as written, which may be numbers too (`values.decide`). All other columns have their types.
     """
 
     frame: pl.DataFrame
@@ -30,18 +30,18 @@ class Table:
     where: str = "events"
     raw: frozenset[str] = frozenset()
     text: tuple[Path, Dialect] | None = None
-    """path and dialect, where the table is one text file"""
+    """path and dialect, if the table is one text file"""
     pieces: Sequence[Table] = ()
-    """the files it was put together from"""
+    """tables of the files it was concatenated from"""
     notes: tuple[str, ...] = ()
-    """how it was read, where that was recognized and not asked for"""
+    """notes on inferred reading options"""
     origin: tuple[Table, NDArray[np.integer[Any]]] | None = None
-    """the table whose rows became several of this one, and the row of each"""
+    """the table whose rows became several rows of this one, and the original row of each, (R,)"""
     last: NDArray[np.bool_] | None = None
-    """rows that alone are to be predicted, where a row of the file is a history with its target"""
+    """(R,) True for the rows to predict, if a row of the file is a history with its target"""
 
     def line(self, row: int) -> str:
-        """Row number `row`, from 0, as a person finds it."""
+        """Name row number `row`, from 0, by file and line for the user."""
         if self.origin is not None:
             return self.origin[0].line(int(self.origin[1][row]))
         for piece in self.pieces:
@@ -57,9 +57,9 @@ class Table:
 
 
 def stacked(tables: Sequence[Table]) -> Table:
-    """Tables on top of each other by the columns of the first; unlike types meet as numbers, else as text.
+    """Concatenate tables by the columns of the first; different types become numbers if all are numeric, else text.
 
-    A whole number read from text is that text again, so that no id or category depends on what another file holds.
+    Whole numbers read from text become that text again, so that no id or category depends on another file.
     """
     raw = frozenset().union(*(t.raw for t in tables))
     schemas = [dict(t.frame.schema) for t in tables]
@@ -80,11 +80,11 @@ def stacked(tables: Sequence[Table]) -> Table:
 
 
 def without_missing(table: Table, words: Collection[str]) -> Table:
-    """The table with nothing where one of `words` stands, in any column."""
+    """Return the table with nulls for `words` in every column."""
     return replace(table, frame=settled(table.frame, table.raw, words)) if words else table
 
 
 def of_texts(path: Path, frame: pl.DataFrame, kinds: Kinds, dialect: Dialect | None = None) -> Table:
-    """Every field as text, and whole numbers where that loses nothing."""
+    """Return a table of texts, with whole numbers if that loses nothing."""
     raw, notes = frozenset(frame.columns), (dialect.note,) if dialect and dialect.note else ()
     return Table(settled(frame, raw), kinds, str(path), raw, text=(path, dialect) if dialect else None, notes=notes)

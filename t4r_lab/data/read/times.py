@@ -1,4 +1,4 @@
-"""Times: how a whole column of them is read, and the seconds since 1970 that they are then."""
+"""Times: the form of a whole column is inferred, then it is converted to seconds since 1970."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from t4r_lab.base.errors import InputError, first_line
 from t4r_lab.data.read.raw_table import Table
 
 FIRST_YEAR, LAST_YEAR = 1990, 2100
-"""Years in which events are thought possible, unless the form of the times is said."""
+"""Plausible years of events, unless the user states the form of the times."""
 EARLIEST = datetime(FIRST_YEAR, 1, 1, tzinfo=UTC).timestamp()
 LATEST = datetime(LAST_YEAR + 1, 1, 1, tzinfo=UTC).timestamp()
 UNITS = {
@@ -27,9 +27,9 @@ UNITS = {
 }
 """Seconds of each unit of numbers that count from 1970."""
 INFERRED_UNITS = ("seconds", "milliseconds", "microseconds", "nanoseconds")
-"""Units that are told by the size of the numbers: what is within those years in one is outside in all others."""
+"""Units inferred from the size of numbers: a number that is plausible in one is implausible in all others."""
 COMPACT = {8: "%Y%m%d", 12: "%Y%m%d%H%M", 14: "%Y%m%d%H%M%S"}
-"""Dates written as one whole number, by its digits. As parts of a second since 1970 none is within those years."""
+"""Dates written as one whole number, by its count of digits. None is plausible as a number of seconds or fractions."""
 SUSPECTS = (
     "%Y%m%d%H",
     "%Y%m",
@@ -43,41 +43,41 @@ SUSPECTS = (
     "hours",
     "days",
 )
-"""What numbers could be as well: nothing is read so without being asked."""
+"""Other possible forms of numbers, suggested in messages but never inferred."""
 FIRST_DAY = 25_569
 """1970-01-01 as a spreadsheet's number of days."""
 NEAR_ZERO = 1000
-"""Numbers that begin below this count from a start of their own."""
+"""Numbers that begin below this count from an unknown start."""
 SLASHED = r"^(\d{1,2})[/.-](\d{1,2})[/.-](\d{4})(?:\D|$)"
 """A date whose year comes last: the day may be first, or the month."""
 WRITE_SECONDS = "give seconds since 1970"
-"""What to do with times of new sessions, which no option reads in another way."""
+"""Remedy for times of new sessions, for which there is no option."""
 By = Literal["inferred", "option", "training"]
-"""What decided the form of the times: the values themselves, the user, or the training data."""
+"""Source of the form of times: the values themselves, the user's option, or the training data."""
 ISO = r"^\d{4}\D|^\d{8}[T ]"
 MORE_TEXTS = ("%Y-%m-%d %I:%M:%S %p", "%Y-%m-%d %I:%M %p", "%Y-%m-%d %H:%M:%S%.f %z", "%Y-%m-%d %H:%M %z")
-"""Forms that polars doesn't find by itself."""
+"""Formats that polars doesn't recognize by itself."""
 
 
 def time_form(
     tables: Sequence[Table], name: str, chosen: str | None = None, measured: Collection[str] = (), remedy: str = ""
 ) -> str:
-    """How the times of a column are read in all `tables`: as `asked`, else by all its values together.
+    """Return the form of the times of a column in all `tables`: `chosen`, else inferred from all values together.
 
     Parameters
     ----------
-    measured: options that measure time, which numbers without a unit can't be held against.
-    remedy: what to do instead of naming a form, for columns that have no option to name it.
+    measured: options that measure time; they are refused for numbers of unknown unit.
+    remedy: the remedy for columns that have no option for their form.
 
     Returns
     -------
     One of `UNITS`, ``spreadsheet`` (its number of days), ``dates`` (typed, or texts with the year first),
-    ``day-first``, ``month-first``, ``order`` (numbers from a start of their own), or a format of strptime.
+    ``day-first``, ``month-first``, ``order`` (numbers from an unknown start), or a format of strptime.
 
     Raises
     ------
     InputError
-        where the values can be read in several ways or in none, with what would make sense of them.
+        for values that can be read in several ways or in none, with the forms that would fit.
     """
     for table in tables:
         _check_type(table, name, remedy)
@@ -103,9 +103,9 @@ def time_form(
 
 
 def form_like(table: Table, name: str, trained: str | None) -> str:
-    """The form by which new events are read as the training's were.
+    """Return the form of the times of new events, given that of the training events.
 
-    Numbers and texts with the day or month first go by training's form. What was written out needs none.
+    Numbers and texts with day or month first have the form of training; other dates need none.
     """
     plain = _plain(table.frame[name])
     by_number = trained is not None and trained not in ("dates", "day-first", "month-first")
@@ -127,11 +127,11 @@ def form_like(table: Table, name: str, trained: str | None) -> str:
 
 
 def seconds(table: Table, name: str, form: str, by: By = "inferred") -> pl.Series:
-    """A time column as seconds since 1970, float64, there on every row.
+    """Return a time column as seconds since 1970, float64, without nulls.
 
     Parameters
     ----------
-    by: what decided the form. If it was inferred, implausible years are refused.
+    by: source of the form. If it was inferred, implausible years are refused.
 
     Raises
     ------
@@ -167,7 +167,7 @@ def seconds(table: Table, name: str, form: str, by: By = "inferred") -> pl.Serie
 
 
 def _exceptions(raw: pl.Series, bad: pl.Series) -> pl.Series:
-    """Which unreadable values are to be named: where most of a column of texts are numbers, those that are none."""
+    """The unreadable values to name in a message: if most texts are numbers, those that are not."""
     if not isinstance(raw.dtype, pl.String):
         return bad
     words = bad & raw.cast(pl.Float64, strict=False).is_null()
@@ -175,14 +175,14 @@ def _exceptions(raw: pl.Series, bad: pl.Series) -> pl.Series:
 
 
 def _time_problem(value: object, form: str, by: By) -> str:
-    """What is wrong with a value that can't be read."""
+    """The problem with an unreadable value, for a message."""
     if by == "inferred" and form == "dates" and re.fullmatch(r"[\d.]+", str(value).strip()):
         return "is a number, while others in the column are dates"
     return f"is not a time{_form_words(form, by)}"
 
 
 def _form_words(form: str, by: By) -> str:
-    """Why a value should be of a form, where that form isn't a matter of course."""
+    """The reason why a value should have a form, for a message; empty if the form is obvious."""
     if by == "option":
         return f" as --time-format {form} has it"
     shown = "%" in form or form in ("day-first", "month-first")
@@ -190,7 +190,7 @@ def _form_words(form: str, by: By) -> str:
 
 
 def to_seconds(raw: pl.Series, form: str) -> pl.Series:
-    """Times as seconds since 1970, float64, null where there is none to read. Without a zone they are UTC."""
+    """Return times as seconds since 1970, float64, null if unreadable. Times without a zone are UTC."""
     plain = _plain(raw)
     if plain.dtype.is_temporal():
         return plain.cast(pl.Datetime("us")).dt.epoch("us").cast(pl.Float64) / 1e6
@@ -206,7 +206,7 @@ def to_seconds(raw: pl.Series, form: str) -> pl.Series:
 
 
 def _plain(raw: pl.Series) -> pl.Series:
-    """Numbers as float64 without NaN, texts that are all numbers too, other texts as text, typed times as they are."""
+    """Numbers, and texts that are all numbers, as float64 with nulls for NaN; other texts and typed times unchanged."""
     if isinstance(raw.dtype, (pl.Categorical, pl.Enum)):
         raw = raw.cast(pl.String)
     if isinstance(raw.dtype, pl.String):
@@ -225,7 +225,7 @@ def _in_seconds(numbers: pl.Series, unit: str) -> pl.Series:
 
 
 def _digits(numbers: pl.Series, format: str) -> pl.Series:
-    """Whole numbers as text, with the zeros in front that a number has lost."""
+    """Whole numbers as text, with leading zeros restored."""
     width = format.count("%") * 2 + format.count("%Y") * 2
     return numbers.cast(pl.Int64, strict=False).cast(pl.String).str.zfill(width)
 
@@ -248,9 +248,9 @@ def _check_type(table: Table, name: str, remedy: str = "") -> None:
 
 
 def _number_form(where: str, name: str, values: pl.Series, remedy: str) -> str:
-    """The form of numbers: that of the middle one, which `seconds` then holds all against."""
+    """Infer the form of numbers from their median; `seconds` then checks all values."""
     if values.is_empty() or values.min() < 0:  # type: ignore[operator]
-        return "seconds"  # and the row is named
+        return "seconds"  # `seconds` then names the row
     low, middle, high = (values.quantile(q, "nearest") for q in (0.0, 0.5, 1.0))
     assert low is not None and middle is not None and high is not None
     whole = bool((values == values.floor()).all())
@@ -280,7 +280,7 @@ def _fits(values: pl.Series, form: str) -> bool:
 
 
 def _plausible(values: pl.Series) -> bool:
-    """True if all are there and within the years in which events are thought possible."""
+    """True if there are no nulls and all years are plausible."""
     return not values.null_count() and bool(values.is_between(EARLIEST, LATEST, closed="left").all())
 
 
@@ -303,7 +303,7 @@ def _short(value: object) -> str:
 
 
 def _text_form(where: str, name: str, texts: pl.Series, remedy: str) -> str:
-    """``dates``, or whether day or month comes first, which any number above 12 tells."""
+    """``dates``, ``day-first`` or ``month-first``; any number above 12 decides between the latter."""
     slashed = texts.filter(texts.str.contains(SLASHED))
     if slashed.is_empty():
         return "dates"
@@ -327,7 +327,7 @@ def _text_form(where: str, name: str, texts: pl.Series, remedy: str) -> str:
 
 
 def _by_text(texts: pl.Series, form: str) -> pl.Series:
-    """Each round reads the texts that are like the first one not yet read."""
+    """Parse texts in rounds: each round parses the texts of the same form as the first unread one."""
     texts = texts.str.replace(r"\s*(UTC|GMT)$", "Z")
     if form != "dates":
         turned = "$3-$2-$1" if form == "day-first" else "$3-$1-$2"
@@ -349,7 +349,7 @@ def _by_text(texts: pl.Series, form: str) -> pl.Series:
 
 
 def _by_format(texts: pl.Series, format: str | None) -> pl.Series:
-    """Texts by a format of strptime, or by the one that polars finds; null where that doesn't fit."""
+    """Parse texts by a format of strptime, or by the one that polars recognizes; null if it doesn't fit."""
     if format is not None and ("%H" in format or "%I" in format) and "%M" not in format:
         texts, format = texts + ":00", format + ":%M"  # polars reads hours only with minutes
     try:

@@ -1,12 +1,12 @@
-"""What the values of a column are: told by the whole column, kept with prepared data, one text for each value.
+"""Types of columns: inferred from the whole column, saved with prepared data, with one text for each value.
 
-A text file says nothing of types, so its columns are read as text. A column in which every value is a whole number as
-a computer writes it becomes whole numbers at once, since nothing is lost by that; every other column stays as it
-stands until it is known what part it plays. Ids, and what is called a category, stay text. A feature is looked at as a
-whole (`decide`): numbers where all that isn't one is a word for a missing value, else text.
+A text file has no types, so its columns are read as text. A column of plain whole numbers is converted at once, since
+that loses nothing; every other column stays text until its role is known. Ids and declared categories stay text. The
+type of a feature is inferred from all of its values (`decide`): numeric if every other value is a word for a missing
+one, else text.
 
-The type of each column is kept beside the vocabulary (`save_types`), and new sessions are read by it: `texts` and
-`numbers` depend on the value and the type alone, never on what else is in the table.
+The type of each column is saved beside the vocabulary (`save_types`) and used to read new sessions: `texts` and
+`numbers` depend on the value and the type alone, never on other rows.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from t4r_lab.base.errors import InputError
 Kind = Literal["integer", "number", "single", "boolean", "time", "text"]
 """integer: whole numbers; number: decimals; single: decimals of 32 bits; time: dates and datetimes."""
 Odd: TypeAlias = "tuple[tuple[str, int], ...]"
-"""Values that kept a column from being numeric, with how many rows have each; the most frequent first."""
+"""Values that kept a column from being numeric, each with its number of rows, the most frequent first."""
 
 USUAL_MISSING = frozenset(
     (
@@ -61,22 +61,21 @@ USUAL_MISSING = frozenset(
 """Words for a missing value in columns of numbers, in lower case; in columns of text they are text (NA is Namibia)."""
 TRUTH = (("false", "true"), ("False", "True"), ("FALSE", "TRUE"))
 ADORNED = r"^\s*[$€£¥]?\s?[+-]?\d{1,3}(?:[., '\u00a0]?\d{3})*(?:[.,]\d+)?\s?[%$€£¥]?\s*$"
-"""Numbers as people write them: with a comma for the point or between thousands, a currency or a percent sign."""
+"""Numbers in human notation: decimal commas, separators of thousands, a currency or a percent sign."""
 NEARLY_ALL, SOME = 0.9, 0.1
-"""Shares of a column's values: numbers that somebody may have meant to be all of it, and enough of them to be numeric
-where everything else is missing."""
+"""Shares of numbers in a column: nearly all, so that the rest may be a mistake; and enough for a numeric type if all
+other values are missing."""
 SHOWN = 5
-"""Values that a note lists."""
+"""Number of values that a note lists."""
 TYPES = "types.json"
-"""Beside the tables of categories."""
+"""File of the types, beside the tables of categories."""
 
 
 @dataclass(frozen=True)
 class ColumnType:
-    """How the values of a column are read.
+    """The type by which the values of a column are read.
 
-    `missing` are words that stand for a missing value, as given by the user. `truth` is how false and true are
-    written, for columns of truth values.
+    `missing` are the user's words for a missing value. `truth` are the words for false and true in boolean columns.
     """
 
     kind: Kind
@@ -84,16 +83,16 @@ class ColumnType:
     truth: tuple[str, str] = TRUTH[0]
 
 
-# ── Telling ─────────────────────────────────────────────────────────────────────────────────────
+# ── Inference────────────────────────────────────────────────────────────────────────────────────
 
 
 def exact_integers(raw: pl.Series) -> pl.Series | None:
-    """Texts as int64, or None where any would change by it: zeros in front, a plus, a point, beyond 64 bits.
+    """Return texts as int64, or None if any would change: leading zeros, a plus, a point, beyond 64 bits.
 
     >>> exact_integers(pl.Series(["7", "-12", None])).to_list(), exact_integers(pl.Series(["7", "007"]))
     ([7, -12, None], None)
     """
-    for part in (raw.head(1000), raw):  # most columns that aren't are told by the beginning
+    for part in (raw.head(1000), raw):  # most other columns show it in their first rows
         integers = part.cast(pl.Int64, strict=False)
         if integers.null_count() > part.null_count() or part.str.contains(r"^(?:0.|\+|-0)").any():
             return None
@@ -101,14 +100,14 @@ def exact_integers(raw: pl.Series) -> pl.Series | None:
 
 
 def settled(frame: pl.DataFrame, raw: Collection[str], missing: Collection[str] = ()) -> pl.DataFrame:
-    """The frame without the words in `missing`, and the columns of texts `raw` as whole numbers where that is exact."""
+    """Return the frame with nulls for words in `missing`, and texts of columns in `raw` as whole numbers if exact."""
     frame = frame if not missing else frame.with_columns(without(s, missing) for s in frame.iter_columns())
     texts = [s for s in frame.iter_columns() if s.name in raw and isinstance(s.dtype, pl.String)]
     return frame.with_columns(s for s in map(exact_integers, texts) if s is not None)
 
 
 def without(values: pl.Series, missing: Collection[str]) -> pl.Series:
-    """The values, null where they are one of the words in `missing`; numbers where a word is that number."""
+    """Return the values with nulls for the words in `missing`, and for numbers equal to such a word."""
     if not missing or values.dtype.is_nested():
         return values
     if isinstance(values.dtype, (pl.Categorical, pl.Enum)):
@@ -124,11 +123,10 @@ def without(values: pl.Series, missing: Collection[str]) -> pl.Series:
 
 
 def decide(raw: pl.Series, missing: Collection[str] = ()) -> tuple[ColumnType, Odd]:
-    """The type of a column of texts by all of them, and the values that kept it from being numeric.
+    """Infer the type of a column of texts from all of them; return also the values that kept it from being numeric.
 
-    Whole numbers are ``integer``, whole and decimal ones together ``number``; all else among them must be words for a
-    missing value. Digits behind a zero, and whole numbers beyond 64 bits, are names
-    and no quantities: such a column is text.
+    Whole numbers are ``integer``, decimals or a mixture ``number``; all other values must be words for a missing one.
+    Leading zeros and whole numbers beyond 64 bits are names and no quantities: such a column is text.
 
     >>> decide(pl.Series(["1", "2.5", "n/a"]))[0].kind, decide(pl.Series(["042", "7"]))[0].kind
     ('number', 'text')
@@ -164,13 +162,13 @@ def _is_number(texts: pl.Series) -> pl.Series:
 
 
 def _non_numbers(texts: pl.Series) -> pl.Series:
-    """Those that are neither numbers nor words for a missing one."""
+    """The texts that are neither numbers nor words for a missing value."""
     texts = texts.str.strip_chars()
     return texts.filter(~_is_number(texts) & ~_is_word(texts))
 
 
 def _adorned(rest: pl.Series) -> bool:
-    """Whether all that are no numbers are some to a person's eye."""
+    """True if all texts that aren't numbers are numbers in human notation."""
     return all(_non_numbers(part).str.contains(ADORNED).all() for part in (rest.head(1000), rest))
 
 
@@ -179,7 +177,7 @@ def _any_decimal(plain: pl.Series) -> bool:
 
 
 def without_words(values: pl.Series) -> pl.Series:
-    """Texts, null where they are one of the usual words for a missing value."""
+    """Return texts with nulls for the usual words for a missing value."""
     return values.set(_is_word(values), None)
 
 
@@ -189,7 +187,7 @@ def _is_word(values: pl.Series) -> pl.Series:
 
 
 def _counts(values: pl.Series) -> Odd:
-    """Each value with its number of rows, the most frequent first."""
+    """Count the rows of each value, the most frequent first."""
     counted = values.drop_nulls().alias("value").value_counts(name="rows")
     return tuple(counted.sort("rows", "value", descending=[True, False]).iter_rows())
 
@@ -204,7 +202,7 @@ def _boolean_or_text(raw: pl.Series, missing_words: tuple[str, ...]) -> ColumnTy
 
 
 def type_of(values: pl.Series, missing: Collection[str] = ()) -> ColumnType:
-    """The type of a column that has one already: numbers are numbers, texts are texts."""
+    """Return the type of a column by its dtype alone: numbers are numbers, texts are texts."""
     dtype = values.dtype
     kind: Kind = "text"
     if dtype.is_integer():
@@ -219,7 +217,7 @@ def type_of(values: pl.Series, missing: Collection[str] = ()) -> ColumnType:
 
 
 def odd_words(odd: Odd) -> str:
-    """Why a column is text although nearly all of its values are numbers, and what to do.
+    """Return the reason why a column of nearly nothing but numbers is text, and the remedy.
 
     >>> odd_words((("free", 12), ("ask", 1))).partition(";")[0]
     "nearly all values are numbers, but not 'free' (12), 'ask' (1)"
@@ -237,7 +235,7 @@ def odd_words(odd: Odd) -> str:
 
 
 def numbers(values: pl.Series, type: ColumnType) -> pl.Series:
-    """Values as float64, null where they are missing, endless or no number; durations and times of day in seconds.
+    """Return values as float64, null if missing, infinite or no number; durations and times of day in seconds.
 
     >>> numbers(pl.Series([" 2.5", "—", "free", "9"]), ColumnType("number", ("9",))).to_list()
     [2.5, None, None, None]
@@ -260,7 +258,7 @@ def numbers(values: pl.Series, type: ColumnType) -> pl.Series:
 
 
 def unreadable(values: pl.Series, parsed: pl.Series, type: ColumnType) -> pl.Series:
-    """True where `found` is null though the value is there, and neither a number nor a word for a missing one."""
+    """True where `parsed` is null although the value is present and no word for a missing one."""
     values = without(values, type.missing)
     lost = parsed.is_null() & values.is_not_null()
     if values.dtype.is_float():
@@ -271,9 +269,9 @@ def unreadable(values: pl.Series, parsed: pl.Series, type: ColumnType) -> pl.Ser
 
 
 def texts(values: pl.Series, type: ColumnType) -> pl.Series:
-    """The one text of each value, as the vocabulary has it: null where it is missing.
+    """Return the unique text of each value, as in the vocabulary; null if missing.
 
-    What can't be read by the type keeps its own text, which is then that of no known value.
+    A value that doesn't fit the type keeps its text, which matches no value of the vocabulary.
 
     >>> texts(pl.Series([38.0, None, 1.5]), ColumnType("integer")).to_list()
     ['38', None, '1.5']
@@ -297,7 +295,7 @@ def texts(values: pl.Series, type: ColumnType) -> pl.Series:
 
 
 def _integer_texts(values: pl.Series, type: ColumnType) -> pl.Series | None:
-    """Whole numbers without a point; a point with nothing but zeros behind it is what a missing value made of them."""
+    """Whole numbers without a point; ``.0`` is dropped, which a missing value adds to a column of whole numbers."""
     if isinstance(values.dtype, pl.String):
         return values.str.extract(r"^\s*(0|-?[1-9][0-9]*)(?:\.0+)?\s*$")
     if values.dtype.is_float():
@@ -327,7 +325,7 @@ def _boolean_texts(values: pl.Series, type: ColumnType) -> pl.Series | None:
 
 
 def _time_texts(values: pl.Series, type: ColumnType) -> pl.Series | None:
-    """Datetimes of any unit alike."""
+    """Datetimes as texts, equal for all units."""
     return values.dt.cast_time_unit("us").cast(pl.String) if isinstance(values.dtype, pl.Datetime) else None
 
 
@@ -342,7 +340,7 @@ _READ: dict[str, Callable[[pl.Series, ColumnType], pl.Series | None]] = {
 
 
 def _without_negative_zero(values: pl.Series) -> pl.Series:
-    """-0 as 0."""
+    """Replace -0 by 0."""
     return values.set((values == 0.0).fill_null(False), 0.0)
 
 
@@ -350,11 +348,11 @@ def _as_truth(texts: pl.Series) -> pl.Series:
     return texts.str.to_lowercase().replace_strict(list(TRUTH[0]), [False, True], default=None, return_dtype=pl.Boolean)
 
 
-# ── Kept with prepared data ─────────────────────────────────────────────────────────────────────
+# ── Saved with prepared data────────────────────────────────────────────────────────────────────
 
 
 def save_types(types: Mapping[str, ColumnType], folder: Path) -> None:
-    """Write the type of each raw column, by the user's own name of it."""
+    """Write the type of each column, by raw name."""
     missing = sorted({word for type in types.values() for word in type.missing})
     columns = {name: types[name].kind for name in sorted(types)}  # the same data, the same digest
     truth = {name: type.truth for name, type in sorted(types.items()) if type.truth != TRUTH[0]}
@@ -363,7 +361,7 @@ def save_types(types: Mapping[str, ColumnType], folder: Path) -> None:
 
 
 def load_types(folder: Path) -> dict[str, ColumnType]:
-    """What `save_types` wrote into the folder.
+    """Read the types that `save_types` wrote into the folder.
 
     Raises
     ------

@@ -1,1 +1,1 @@
-"""Rows of events become sessions: which column plays which part, in what order, in flat arrays."""
+"""Events to sessions: roles of the columns, order of the rows, flat arrays."""

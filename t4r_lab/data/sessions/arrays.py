@@ -16,11 +16,11 @@ if TYPE_CHECKING:
 
 PARTS = ("train", "valid", "test")
 SLAB = 2_000_000
-"""Events that are worked on at once where a whole column would be copied."""
+"""Events processed at once, to avoid copies of a whole column."""
 
 
 class Texts:
-    """Strings of an Arrow array, each made when it is asked for: all at once they take more than the events."""
+    """Strings of an Arrow array, created on access: all together would take more memory than the events."""
 
     def __init__(self, array: pa.Array) -> None:
         self._array = array
@@ -37,7 +37,7 @@ class Texts:
         return iter(self.tolist())
 
     def __arrow_c_array__(self, requested_schema: object = None) -> object:
-        return self._array.__arrow_c_array__(requested_schema)  # polars takes it as it is
+        return self._array.__arrow_c_array__(requested_schema)  # polars takes it without a copy
 
     def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> NDArray[Any]:
         return np.asarray(self._array.to_numpy(zero_copy_only=False), dtype)
@@ -50,20 +50,20 @@ class Texts:
 
 @dataclass(frozen=True)
 class Sessions:
-    """S sessions with N events, flat: session s owns events ``offsets[s]`` to ``offsets[s + 1]``.
+    """S sessions with N events, flat: session s has the events ``offsets[s]`` to ``offsets[s + 1]``.
 
-    The columns of prepared data lie in a file and are read where they are touched, so they may outgrow memory.
+    The columns of prepared data are memory-mapped, so they may be larger than memory.
 
     Attributes
     ----------
     values: columns of the events by name, (N,) each; ``item_id`` is int32, ids from 1.
     offsets: (S+1,) int64.
-    target_start: (S,) int32; events from this index of a session on are targets of this part, those before
-        are context only. At least 1.
+    target_start: (S,) int32, at least 1; events from this index within the session on are targets of this part,
+        earlier ones are context only.
     context: columns that are constant over a session, (S,) each.
-    ids: (S,) the user's own session ids as text.
-    dropped: events that are not here because their item is unknown (of `Vocabulary.encode`).
-    unknown: how many values of each category column are unknown, where any is (of `Vocabulary.encode`).
+    ids: (S,) raw session ids as text.
+    dropped: number of events left out because their item is unknown (by `Vocabulary.encode`).
+    unknown: category column → number of unknown values, if any (by `Vocabulary.encode`).
     """
 
     values: dict[str, NDArray[Any]]
@@ -79,11 +79,11 @@ class Sessions:
 
     @property
     def lengths(self) -> NDArray[np.int64]:
-        """Events of each session, (S,)."""
+        """Number of events of each session, (S,)."""
         return np.diff(self.offsets)
 
     def item_counts(self, n_items: int) -> NDArray[np.int64]:
-        """Events of each item 1..I, (I,)."""
+        """Number of events of each item 1..I, (I,)."""
         ids, counts = self.values["item_id"], np.zeros(n_items + 1, np.int64)
         for start in range(0, len(ids), SLAB):
             counts += np.bincount(ids[start : start + SLAB], minlength=n_items + 1)
@@ -103,14 +103,14 @@ class Sessions:
 
 
 def check_sessions(train: Sessions, path: str, shortest: int) -> None:
-    """Refuse training data at `path` of which no session has the `shortest` length that something is learned from."""
+    """Refuse training data at `path` without any session of at least `shortest` events, the least to learn from."""
     if train.lengths.max(initial=0) < shortest:
         events = {1: "an event", 2: "two events"}[shortest]
         raise InputError(path, f"no training session has {events}", "prepare with longer sessions, or split by time")
 
 
 def ranges(start: NDArray[np.int64], stop: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Indices of the stretches [start, stop) one after the other, and their offsets.
+    """Concatenated indices of the ranges [start, stop), and their offsets.
 
     >>> ranges(np.array([5, 0]), np.array([7, 3]))
     (array([5, 6, 0, 1, 2]), array([0, 2, 5]))

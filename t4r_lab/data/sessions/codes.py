@@ -1,4 +1,4 @@
-"""Values to small whole numbers and orders of rows: the few operations that touch every event."""
+"""Factorizing values and ordering rows: the few operations that touch every event."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ Codes = NDArray[np.int32]
 
 
 def factorize(values: pl.Series) -> tuple[Codes, pl.Series]:
-    """A code for each value, (N,), `MISSING` where there is none, and the different values in the order of their codes.
+    """Return a code for each value, (N,), `MISSING` for nulls, and the distinct values in the order of their codes.
 
-    Whole numbers are numbered in rising order, everything else by first appearance.
+    Codes of whole numbers follow their order; all others follow first appearance.
 
     >>> codes, values = factorize(pl.Series(["b", None, "a", "b"]))
     >>> codes.tolist(), values.to_list()
@@ -34,7 +34,7 @@ def factorize(values: pl.Series) -> tuple[Codes, pl.Series]:
 
 
 def _fits(values: pl.Series) -> bool:
-    """True if all are within 64 bits with a sign."""
+    """True if all values fit in signed 64-bit integers."""
     highest = values.max()
     return highest is None or int(highest) < 2**63  # type: ignore[arg-type]
 
@@ -45,7 +45,7 @@ def _span(values: pl.Series) -> int:
 
 
 def _factorize_range(values: pl.Series, span: int) -> tuple[Codes, pl.Series]:
-    """Whole numbers within a short range: a table over the range instead of a hash of every value."""
+    """Factorize whole numbers of a short range by a table over the range instead of a hash of every value."""
     if span == 0:
         return np.full(len(values), MISSING, np.int32), values.clear()
     low = int(values.min())  # type: ignore[arg-type]
@@ -60,9 +60,9 @@ def _factorize_range(values: pl.Series, span: int) -> tuple[Codes, pl.Series]:
 
 
 def order_by(group: Codes, time: NDArray[np.float64] | None) -> NDArray[np.int64]:
-    """Rows ordered by group, then time, then their place: (N,).
+    """Row numbers ordered by group, then time, then position, (N,).
 
-    Group and place are packed into one number each, all different, so that the quickest sort is stable too.
+    Group and position are packed into one number per row; as all are distinct, the fastest sort is stable too.
     """
     rows = None
     if time is not None and len(time) and not (time[1:] >= time[:-1]).all():

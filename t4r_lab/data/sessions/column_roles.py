@@ -1,4 +1,4 @@
-"""Which raw column plays which part: roles found by usual names, kinds inferred, values checked."""
+"""Roles and kinds of raw columns: roles from options or usual names, kinds inferred, ids checked."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from t4r_lab.data.read.values import ColumnType, Odd, decide, texts, type_of, wi
 from t4r_lab.spec.preparation import PrepareOptions
 
 MANY_VALUES = 1000
-"""Whole numbers with more different values than this are quantities, unless their name says otherwise."""
+"""Whole numbers with more distinct values than this are quantities, unless their name says otherwise."""
 CODE_NAMES = ("id", "code", "category", "type", "class", "brand")
-"""Endings of the names of whole numbers that are labels, however many there are."""
+"""Endings of the names of whole numbers that are categories, however many values they have."""
 
 
 @dataclass(frozen=True)
@@ -43,12 +43,12 @@ class Roles:
 
 
 def find_roles(table: Table, options: PrepareOptions, given: bool = False) -> Roles:
-    """Columns by the options, else by their usual names. With a `given` test part the order of sessions is their time.
+    """Return the columns named by options, else by usual names. With a `given` test part, splitting needs no time.
 
     Raises
     ------
     InputError
-        for a column that is asked for and missing, or needed and not found, or where several could be meant.
+        for a column that is named but missing, or needed and not found, or ambiguous.
     """
     if (item := find(table, options.item, "item", options.ignore)) is None:
         raise InputError(table.where, f"no item column among {_list(table)}", _name(table, "name it with --item"))
@@ -68,7 +68,7 @@ def find_roles(table: Table, options: PrepareOptions, given: bool = False) -> Ro
 
 
 def _session_and_user(table: Table, options: PrepareOptions, taken: Collection[str]) -> tuple[str | None, str | None]:
-    """The columns of which one says what a session is: no session column where the events of a user are cut."""
+    """The session and user columns, at least one; with an inactivity gap only the user column."""
     session, user = find(table, options.session, "session", taken), find(table, options.user, "user", taken)
     if options.gap_minutes is not None:
         if user is None:
@@ -90,7 +90,7 @@ def _session_and_user(table: Table, options: PrepareOptions, taken: Collection[s
 
 
 def _check_roles(table: Table, options: PrepareOptions, roles: Roles) -> None:
-    """A column has one role, and is no label or feature besides."""
+    """Refuse a column with two roles, and a key that is also a label or a feature of another kind."""
     requested = [options.item, options.session, options.time, options.user]
     names = [name for name in (roles.item, roles.session, roles.time, roles.user) if name is not None]
     for name in names:
@@ -115,12 +115,12 @@ def _check_roles(table: Table, options: PrepareOptions, roles: Roles) -> None:
 
 
 def find(table: Table, requested: str | None, role: str, taken: Collection[str] = ()) -> str | None:
-    """The column asked for, or the one with a usual name among those that aren't `taken` for something else.
+    """Return the `requested` column, else the one with a usual name of the role that isn't `taken`; None without any.
 
     Raises
     ------
     InputError
-        if the column asked for is missing, or several have usual names and none is the house's own.
+        if the requested column is missing, or several have usual names and none the first of them.
     """
     columns = table.frame.columns
     if requested is not None:
@@ -162,7 +162,7 @@ def _name(table: Table, remedy: str) -> str:
 
 
 def check_names(options: PrepareOptions, events: Table, side_tables: Collection[Table]) -> None:
-    """Every column that an option names must be somewhere; targets with the events or the users."""
+    """Refuse an option that names a column of no table."""
     columns = {c: table.where for table in (*side_tables, events) for c in table.frame.columns}
     for option in ("targets", "features", "ignore", "kinds", "scopes", "title"):
         names = getattr(options, option) or ()
@@ -174,12 +174,12 @@ def check_names(options: PrepareOptions, events: Table, side_tables: Collection[
 
 
 def check_ids(table: Table, name: str, what: str) -> None:
-    """Ids must be whole numbers or text, and there on every row.
+    """Refuse ids that are neither whole numbers nor text, or missing on a row.
 
     Raises
     ------
     InputError
-        naming the first row where they aren't.
+        naming the first such row.
     """
     values = table.frame[name]
     if values.dtype.is_float():
@@ -210,17 +210,17 @@ def check_ids(table: Table, name: str, what: str) -> None:
 RESERVED = frozenset(
     ("session", "target_start", "item_id", "item", "title", "count", "timestamp", "session_id", "user_id")
 )
-"""Names of the prepared tables' own columns."""
+"""Names of the fixed columns of prepared tables."""
 DEVICES = frozenset(
     ("con", "prn", "aux", "nul", *(f"{port}{number}" for port in ("com", "lpt") for number in range(1, 10)))
 )
-"""Names that no file may have on Windows, whatever its ending."""
+"""File names that Windows refuses, whatever the ending."""
 LONGEST_NAME = 200
-"""Bytes of a name; a file's may have 255 with its ending."""
+"""Maximal bytes of a name; a file name may have 255 with its ending."""
 
 
 class Names:
-    """Names of features: free, and fit for a file on any system, a dotted path and a module.
+    """Unique names of features, valid as a file on any system, in a dotted path and as a module.
 
     >>> names = Names()
     >>> [names.give(name) for name in ("price.eur/unit", "count", "Size", "size", "con")]
@@ -229,10 +229,10 @@ class Names:
 
     def __init__(self) -> None:
         self._number = dict.fromkeys((*RESERVED, *DEVICES), 1)
-        """the last number given to a name, by what file systems compare"""
+        """case-folded name → last number appended to it"""
 
     def give(self, name: str) -> str:
-        """A name that differs from those given before by more than case."""
+        """Return a name that differs from all earlier ones by more than case."""
         plain = re.sub(r"[^\w \-]", "_", name).strip() or "column"
         plain = _shortened(plain, LONGEST_NAME).strip()
         free, folded = plain, _folded(plain)
@@ -255,7 +255,7 @@ def _folded(name: str) -> str:
 
 @dataclass(frozen=True)
 class Raw:
-    """A column as it is read: its values, their type, and what kept them from being numbers."""
+    """A column as read: its values, their type, and the values that kept it from being numeric."""
 
     values: pl.Series
     type: ColumnType
@@ -263,10 +263,10 @@ class Raw:
 
 
 def read_column(name: str, table: Table, options: PrepareOptions) -> Raw:
-    """A column that may be a feature or label, read by all of its values.
+    """Read a column that may be a feature or label; its type is inferred from all of its values.
 
-    What is called a category stays as it is written. A label is looked at all the same: a word for a missing one is
-    no class.
+    A column declared a category keeps its texts. The type of a label is inferred even then, since a word for a
+    missing value is no class.
     """
     values, kind = table.frame[name], _requested_kind(name, table, options)
     if name not in table.raw or not isinstance(values.dtype, pl.String):
@@ -286,9 +286,9 @@ def _requested_kind(name: str, table: Table, options: PrepareOptions) -> str | N
 
 
 def kind_of(name: str, raw: Raw, different: int, table: Table, options: PrepareOptions) -> str:
-    """categorical, continuous, timestamp or multi: by option, header, or the values themselves.
+    """Return the kind of a column, from option, header or values: categorical, continuous, timestamp or multi.
 
-    `different` is the number of different values, needed for whole numbers only.
+    `different` is the number of distinct values, needed for whole numbers only.
     """
     if (kind := _requested_kind(name, table, options)) is not None:
         return kind

@@ -1,4 +1,4 @@
-"""Sessions that come one a row, their events as lists: NVTabular's, and files split into history and target."""
+"""Tables with one session per row and its events as lists: NVTabular's, and files split into history and target."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from t4r_lab.spec.preparation import PrepareOptions
 Pairs = dict[str, str]
 """Column of the target → column of its history."""
 ROW, END = "\x1frow", "\x1fend"
-"""Columns of our own while rows become events: the row, and whether the event is its last."""
+"""Temporary columns while rows become events: the row number, and True for the row's last event."""
 
 
 def by_schema(options: PrepareOptions) -> PrepareOptions:
-    """The options with what a Merlin schema says of the columns, where they say nothing themselves."""
+    """Return the options, completed by a Merlin schema where they don't name columns themselves."""
     if options.merlin_schema is None:
         return options
     schema = Schema.load(options.merlin_schema)
@@ -43,12 +43,12 @@ def by_schema(options: PrepareOptions) -> PrepareOptions:
 
 
 def unrolled(table: Table, options: PrepareOptions, given: bool = False) -> Table:
-    """A row per event, where the item column holds lists; anything else stays as it is.
+    """Return a row per event if the item column holds lists; any other table is returned as it is.
 
-    Columns of lists as long as the items' are the events' own, all others are repeated. A row stays a session of its
-    own, whatever its id: those with the id of another are numbered. By a Merlin schema the item 0 is padding, and
-    left out. A history beside its target (``X_list``, ``X``) is one session that ends in the target; of rows that
-    hold the same session up to a later event the longest counts, but of a `given` test part each is a case.
+    Lists as long as the item's are columns of the events, all other columns are repeated. Each row stays a separate
+    session: repeated ids are numbered. With a Merlin schema, item 0 is padding and left out. A history beside its
+    target (``X_list``, ``X``) is one session that ends in the target; of rows with growing prefixes of the same
+    session only the longest is kept, but in a `given` test part each row is a case.
 
     Raises
     ------
@@ -89,14 +89,14 @@ def unrolled(table: Table, options: PrepareOptions, given: bool = False) -> Tabl
 
 
 def _ends(length: pl.Series) -> pl.Series:
-    """Of each row a list as long as its session, true at the last event."""
+    """A list per row, as long as its session, True at the last event."""
     return (
         length.to_frame("n").select(pl.concat_list(pl.lit(False).repeat_by(pl.col("n") - 1), pl.lit(True))).to_series()
     )
 
 
 def _number_sessions(frame: pl.DataFrame, table: Table, options: PrepareOptions) -> pl.DataFrame:
-    """Each row with a session id of its own, unless users are to be cut by a gap."""
+    """Give each row its own session id, unless an inactivity gap cuts users into sessions."""
     if options.gap_minutes is not None:
         return frame
     key = _key(table, options)
@@ -107,7 +107,7 @@ def _number_sessions(frame: pl.DataFrame, table: Table, options: PrepareOptions)
     if not ids.drop_nulls().is_duplicated().any():
         return frame.with_columns(ids.alias(name))
     mark = "#"
-    while ids.cast(pl.String).str.contains(mark, literal=True).any():  # else 7#1 could be there already
+    while ids.cast(pl.String).str.contains(mark, literal=True).any():  # else 7#1 could be an id already
         mark += "#"
     text, number = pl.col(key).cast(pl.String), pl.int_range(1, pl.len() + 1).over(key).cast(pl.String)
     numbered = pl.when(pl.col(key).is_duplicated()).then(pl.concat_str(text, pl.lit(mark), number)).otherwise(text)
@@ -115,19 +115,19 @@ def _number_sessions(frame: pl.DataFrame, table: Table, options: PrepareOptions)
 
 
 def _taken(options: PrepareOptions) -> set[str]:
-    """Columns that play no other part than the one they are asked for, as `find_roles` has it."""
+    """Columns that options reserve, so that no other role takes them, as in `find_roles`."""
     key_names = {n for n in (options.session, options.item, options.time, options.user, options.title) if n is not None}
     return key_names | {*options.ignore, *options.targets}
 
 
 def _key(table: Table, options: PrepareOptions) -> str | None:
-    """The column of sessions, else that of users."""
+    """The session column, else the user column."""
     taken = _taken(options)
     return find(table, options.session, "session", taken) or find(table, options.user, "user", taken)
 
 
 def _free_name(frame: pl.DataFrame) -> str:
-    """A usual name of a session column that the frame doesn't have."""
+    """A usual name of a session column that isn't in the frame."""
     return next(name for name in USUAL["session"] if name not in frame.columns)
 
 
@@ -135,7 +135,7 @@ def _free_name(frame: pl.DataFrame) -> str:
 
 
 def _pairs(frame: pl.DataFrame, item: str, options: PrepareOptions) -> Pairs:
-    """Histories beside their targets, the item's first; none where the item has no history."""
+    """Targets with their histories, the item's first; empty if the item has no history."""
     types = dict(frame.schema)
     pairs = {name.removesuffix(ending): name for name in types for ending in HISTORY if name.endswith(ending)}
     pairs = {
@@ -151,10 +151,10 @@ def _pairs(frame: pl.DataFrame, item: str, options: PrepareOptions) -> Pairs:
 
 
 def _join_histories(frame: pl.DataFrame, table: Table, pairs: Pairs, options: PrepareOptions) -> pl.DataFrame:
-    """The table with each history and its target as one column of lists.
+    """Join each history and its target into one column of lists.
 
-    What stands beside the target without a history is known at the target alone, unless it is said to be of the
-    session; a column that counts the history is left out, unless it is asked for.
+    A column without a history gets null before the target, unless its scope is the session; a column that holds
+    the length of the history is left out, unless an option names it.
     """
     made = {x: _joined(as_lists(frame[history]), frame[x]) for x, history in pairs.items()}
     before = next(iter(made.values())).list.len() - 1
@@ -173,14 +173,14 @@ def _join_histories(frame: pl.DataFrame, table: Table, pairs: Pairs, options: Pr
 
 
 def as_lists(values: pl.Series) -> pl.Series:
-    """Lists, or texts such as ``3 5`` and ``[3, 5]`` as lists of texts."""
+    """Return lists as they are, and texts such as ``3 5`` and ``[3, 5]`` as lists of texts."""
     if isinstance(values.dtype, pl.String):
         return values.str.extract_all(r"[^\s,\[\]()'\"]+")
     return values
 
 
 def _joined(lists: pl.Series, last: pl.Series) -> pl.Series:
-    """Each list with one more value at its end; as texts where the two don't hold the same kind of values."""
+    """Append a value to each list; as texts if the two have different types."""
     inner = lists.dtype.inner  # type: ignore[attr-defined]
     if inner == pl.String and last.dtype.is_integer():
         numbers = lists.cast(pl.List(last.dtype), strict=False)
@@ -192,9 +192,9 @@ def _joined(lists: pl.Series, last: pl.Series) -> pl.Series:
 
 
 def _longest(frame: pl.DataFrame, item: str, key: str | None) -> pl.DataFrame:
-    """Without the rows that hold the beginning of another's session, which trains on each of its events anyway.
+    """Drop rows that are a prefix of another row's session, which trains on each of its events anyway.
 
-    Rows of one session have one id; where ids differ on every row, the longer one stands next to it.
+    Rows of one session share an id; if ids differ on every row, the longer session is on an adjacent row.
     """
     items = pl.col(item).cast(pl.List(pl.String))
     whole, history = pl.col("whole"), pl.col("history")
@@ -213,12 +213,12 @@ def _longest(frame: pl.DataFrame, item: str, key: str | None) -> pl.DataFrame:
 
 
 def _as_text(lists: pl.Expr) -> pl.Expr:
-    """Lists of texts as texts, each element closed by a character that no id has."""
+    """Lists of texts as texts, each element followed by a character that no id contains."""
     return lists.list.join("\x1f") + "\x1f"
 
 
 def named_as_trained(frame: pl.DataFrame, names: Iterable[str]) -> pl.DataFrame:
-    """New sessions without targets: ``X_list`` under the name X that it has with its target, where X isn't there."""
+    """Rename ``X_list`` to X, its name in training, in new sessions that have no target column X."""
     columns = {*frame.columns}
     renamed = {
         name + ending: name for name in names for ending in HISTORY if name not in columns and name + ending in columns

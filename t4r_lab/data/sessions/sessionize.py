@@ -1,4 +1,4 @@
-"""Sessions of raw events: rows in order, and where each session begins."""
+"""Sessions of raw events: the order of rows and the beginning of each session."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from t4r_lab.data.sessions.codes import Codes, order_by
 
 @dataclass(frozen=True)
 class Log:
-    """N events of S sessions in order: session s owns events ``offsets[s]`` to ``offsets[s + 1]``.
+    """N events of S sessions in order: session s has the events ``offsets[s]`` to ``offsets[s + 1]``.
 
     Attributes
     ----------
-    row: (N,) place of the event in the raw table.
+    row: (N,) row of the event in the raw table.
     item: (N,) code of its item.
     offsets: (S+1,).
     group: (S,) code of the session's id, or of its user.
@@ -41,20 +41,20 @@ class Log:
 
     @cached_property
     def lengths(self) -> NDArray[np.int64]:
-        """(N,) events of each session."""
+        """Number of events of each session, (S,)."""
         return np.diff(self.offsets)
 
     def over_events(self, values: NDArray[np.generic]) -> NDArray[np.generic]:
-        """A value per session at each of its events, (N,)."""
+        """Repeat a value per session, (S,), for each of its events, (N,)."""
         return np.repeat(values, self.lengths)
 
     def keep_events(self, keep: NDArray[np.bool_]) -> Log:
-        """Without the other events; sessions stay, even empty."""
+        """Keep the events where `keep`, (N,), is True; sessions stay, even empty."""
         before = np.concatenate([[0], np.cumsum(keep)]).astype(np.int64)
         return replace(self, row=self.row[keep], item=self.item[keep], offsets=before[self.offsets])
 
     def keep_sessions(self, keep: NDArray[np.bool_]) -> Log:
-        """Without the other sessions."""
+        """Keep the sessions where `keep`, (S,), is True."""
         return self.take(np.flatnonzero(keep))
 
     def take(self, order: NDArray[np.integer[Any]]) -> Log:
@@ -66,7 +66,7 @@ class Log:
         )
 
     def repeats(self) -> NDArray[np.bool_]:
-        """(N,) True where an event has the item of the one before it in its session."""
+        """True where an event repeats the item of the one before it in its session, (N,)."""
         same = np.zeros(len(self.item), bool)
         same[1:] = self.item[1:] == self.item[:-1]
         same[self.offsets[:-1][self.lengths > 0]] = False
@@ -76,12 +76,12 @@ class Log:
 def find_sessions(
     group: Codes, item: Codes, time: NDArray[np.float64] | None, rows_before_test: int, gap_seconds: float | None
 ) -> Log:
-    """Rows to sessions, in the order of group, time, and place in the file.
+    """Order rows by group, time and position in the file, and cut them into sessions.
 
     Parameters
     ----------
     group: (N,) code of session or user. Those of a given test part, from row `rows_before_test` on, are sessions of
-        their own even where an id is the same.
+        their own even if an id is the same.
     gap_seconds: a user's events further apart than this belong to different sessions.
     """
     groups = int(group.max(initial=0)) + 1
