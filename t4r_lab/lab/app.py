@@ -171,7 +171,7 @@ class Lab(w.VBox):
         self._use(summary)
 
     def _check_data(self) -> DataSummary | None:
-        """The data in use if their folder has changed since it was opened (prepared again elsewhere, or removed), else None."""
+        """The data in use if their folder was prepared again or removed since it was opened, else None."""
         from t4r_lab.lab.state import source
 
         summary = self.data.summary

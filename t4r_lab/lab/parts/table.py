@@ -79,7 +79,7 @@ class Table(anywidget.AnyWidget):
             at = columns.index(self.sort_by)
             filled = [row for row in rows if row[1][at].sort is not None]
             blank = [row for row in rows if row[1][at].sort is None]
-            filled.sort(key=lambda row: row[1][at].sort, reverse=self.descending)  # type: ignore[arg-type, return-value]
+            filled.sort(key=lambda r: r[1][at].sort, reverse=self.descending)  # type: ignore[arg-type, return-value]
             rows = filled + blank
         with self.hold_sync():
             self.row_keys = [key for key, _ in rows]

@@ -1,1 +1,1 @@
-"""State behind the panels, without widgets: the draft, its cost, work on threads, what is read from the floors below."""
+"""State behind the panels, without widgets: the draft, its cost, work on threads, data from the floors below."""

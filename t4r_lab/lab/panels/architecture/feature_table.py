@@ -116,7 +116,7 @@ class FeatureEditor(w.VBox):
 
 
 class FeatureRow(w.VBox):
-    """One feature: a tick if it is read, its encoding, width and embedding table (empty: the default), and more beneath.
+    """One feature: a tick if it is read, its encoding, width and table (empty: the default), and more beneath.
 
     It is `of` a column, or else `VECTORS` or `ABSENT`; the settings of an absent one are kept, for data that have it.
     """

@@ -1,4 +1,4 @@
-"""The picture of the meta-architecture: data → features → aggregation → masking → body → heads, with shapes and costs."""
+"""Picture of the meta-architecture: data → features → aggregation → masking → body → heads, with shapes and costs."""
 
 from __future__ import annotations
 

@@ -173,7 +173,7 @@ class SpecForm(w.VBox):
 
     @staticmethod
     def _has_no_field(spec: RunSpec, knob: Knob) -> bool:
-        """True if a knob has no field here: features have an editor, an empty list its adder; one tower needs no merging."""
+        """True if a knob has no field here: features have an editor, empty lists an adder; one tower needs no merge."""
         if knob.path == "model.merge":
             return not spec.model.towers
         return ".inputs.features" in knob.path or knob.path == TOWERS

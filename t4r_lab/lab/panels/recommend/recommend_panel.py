@@ -28,7 +28,7 @@ WIDTH = {"description_width": "initial"}
 
 
 class RecommendPanel(w.VBox):
-    """State: the finished runs, `run` and `beside` (ids), the session, its `case` if it is a recorded one, the answers."""
+    """State: the finished runs, `run` and `beside` (ids), the session, its recorded `case` if any, the answers."""
 
     runs = tr.List(trait=tr.Instance(RunSummary))
     run = tr.Unicode("")

@@ -27,7 +27,7 @@ HEADINGS = [
 
 
 class TrainPanel(w.VBox):
-    """The jobs of a home, newest first. `on_ask` gets a job's id and an action; `on_look` is called to read the jobs now."""
+    """The jobs of a home, newest first. `on_ask` gets a job's id and an action; `on_look` requests a reading now."""
 
     jobs = tr.List(trait=tr.Instance(JobState))
     error = tr.Unicode("")
