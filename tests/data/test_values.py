@@ -24,8 +24,8 @@ from t4r_lab.data.prepared.dataset import Dataset
 from t4r_lab.data.read.values import (
     USUAL_MISSING,
     ColumnType,
-    decide,
     exact_integers,
+    infer_type,
     load_types,
     numbers,
     save_types,
@@ -107,7 +107,7 @@ def test_ids_and_categories_are_what_was_written(
 )  # fmt: skip
 def test_numbers_are_what_was_written_and_words_are_missing(found: list[float], missing: list[str]) -> None:
     raw = pl.Series([*map(repr, found), *missing])
-    type, odd = decide(raw)
+    type, odd = infer_type(raw)
     assert type.kind in ("number", "integer") and not odd
     read = numbers(raw, type)
     assert read.to_list() == [*found, *[None] * len(missing)]
@@ -180,13 +180,13 @@ def _is_whole(text: str) -> bool:
     ],
 )
 def test_the_type_of_texts(values: list[str | None], kind: str) -> None:
-    assert decide(pl.Series(values, dtype=pl.String))[0].kind == kind
+    assert infer_type(pl.Series(values, dtype=pl.String))[0].kind == kind
 
 
 def test_one_odd_value_far_behind_decides() -> None:
     column = ["7"] * 20_000
     for last, kind in (("8", "integer"), ("2.5", "number"), ("007", "text"), ("x", "text"), ("—", "integer")):
-        assert decide(pl.Series([*column, last]))[0].kind == kind, last
+        assert infer_type(pl.Series([*column, last]))[0].kind == kind, last
 
 
 @pytest.mark.parametrize(

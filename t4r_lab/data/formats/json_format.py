@@ -10,7 +10,7 @@ from t4r_lab.base.documents import read_json
 from t4r_lab.base.errors import InputError
 from t4r_lab.data.read.compression import opened
 from t4r_lab.data.read.file_format import Format
-from t4r_lab.data.read.frames import spread
+from t4r_lab.data.read.frames import spread_structs
 from t4r_lab.data.read.json_lines import is_json, is_objects, read_objects
 from t4r_lab.data.read.raw_table import Table
 from t4r_lab.spec.preparation import PrepareOptions
@@ -19,7 +19,7 @@ from t4r_lab.spec.preparation import PrepareOptions
 def read(path: Path, head: list[str], how: PrepareOptions) -> Table:
     """Read objects, an event or a session each, or item → list of attribute values."""
     if is_objects(path, head):
-        return Table(spread(read_objects(path, head)), where=str(path))
+        return Table(spread_structs(read_objects(path, head)), where=str(path))
     try:
         with opened(path) as file:
             content = read_json(file.read().decode("utf-8-sig"), str(path))

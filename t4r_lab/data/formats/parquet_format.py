@@ -7,7 +7,7 @@ from pathlib import Path
 from t4r_lab.base.errors import InputError
 from t4r_lab.data.read.compression import is_parquet
 from t4r_lab.data.read.file_format import Format
-from t4r_lab.data.read.frames import read_parquet, refusing, spread
+from t4r_lab.data.read.frames import read_parquet, refusing, spread_structs
 from t4r_lab.data.read.raw_table import Table
 from t4r_lab.spec.preparation import PrepareOptions
 
@@ -18,7 +18,7 @@ def read(path: Path, head: list[str], how: PrepareOptions) -> Table:
         frame = read_parquet(path)
     if frame.is_empty():
         raise InputError(path, "the file has no rows", "give a file with events")
-    return Table(spread(frame), where=str(path))
+    return Table(spread_structs(frame), where=str(path))
 
 
 FORMAT = Format("Parquet", 0, lambda path, head, how: is_parquet(path), read)

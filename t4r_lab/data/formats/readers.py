@@ -13,10 +13,10 @@ import polars as pl
 
 import t4r_lab.data.formats as formats
 from t4r_lab.base.errors import InputError
-from t4r_lab.data.read.compression import damaged, is_parquet, opened
+from t4r_lab.data.read.compression import damage_refusal, is_parquet, opened
 from t4r_lab.data.read.file_format import Format
 from t4r_lab.data.read.frames import Frame, to_polars
-from t4r_lab.data.read.raw_table import Table, stacked
+from t4r_lab.data.read.raw_table import Table, concatenate
 from t4r_lab.spec.preparation import PrepareOptions
 
 Source: TypeAlias = "str | Path | Frame"
@@ -58,7 +58,7 @@ def read_events(source: Source | Sequence[str | Path], how: PrepareOptions = PLA
                 raise InputError(
                     table.where, f"its columns are not those of {tables[0].where}", "give files of one kind"
                 )
-        return tables[0] if len(tables) == 1 else stacked(tables)
+        return tables[0] if len(tables) == 1 else concatenate(tables)
     frame = to_polars(source, "events")
     if frame.is_empty():
         raise InputError("events", "the data frame is empty", "give at least two sessions")
@@ -84,7 +84,7 @@ def read_file(path: Path, how: PrepareOptions = PLAIN) -> Table:
         format.check(path, how)
         return format.read(path, head, how)
     except OSError as error:
-        raise damaged(path, error) from None
+        raise damage_refusal(path, error) from None
 
 
 def write_table(frame: object, path: str | Path) -> None:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from t4r_lab.base.errors import InputError
 from t4r_lab.data.read.raw_table import Table
 from t4r_lab.data.read.times import time_form, to_seconds
-from t4r_lab.data.read.values import ColumnType, Odd, numbers, texts, type_of, unreadable, without_words
+from t4r_lab.data.read.values import ColumnType, Odd, null_usual_words, numbers, texts, type_of, unreadable
 from t4r_lab.data.sessions.codes import MISSING, Codes, comparable, constant_by, factorize
 from t4r_lab.data.sessions.column_roles import Names, Raw, Roles, find, kind_of, read_column
 from t4r_lab.data.sessions.sessionize import Log
@@ -106,11 +106,11 @@ def find_features(
         elif name in side:
             columns.left_out.pop(name, None)  # the side table has it too
     if users is not None:
-        side_table = aligned(users, roles.user, group_values, "user")
+        side_table = align(users, roles.user, group_values, "user")
         columns.notes += side_table.notes
         _add_side(columns, side_table, "group", options)
     if items is not None:
-        side_table = aligned(items, roles.item, item_values, "item")
+        side_table = align(items, roles.item, item_values, "item")
         columns.notes += side_table.notes
         title = find(side_table, options.title if options.title in side_table.frame.columns else None, "title")
         if title is not None:
@@ -155,7 +155,7 @@ def _first_rows(log: Log, n_items: int) -> NDArray[np.int64]:
     return rows
 
 
-def aligned(table: Table, like: str | None, values: pl.Series, role: str) -> Table:
+def align(table: Table, like: str | None, values: pl.Series, role: str) -> Table:
     """Return the table with a row for each of `values`, in their order, without its key column."""
     key = like if like in table.frame.columns else find(table, None, role)
     if key is None:
@@ -249,7 +249,7 @@ def _numbers(raw: Raw, kind: str, table: Table) -> NDArray[np.float64]:
     """Numbers or seconds, NaN where missing; any other text is refused."""
     values, name = raw.values, raw.values.name
     if kind == "timestamp":
-        cleaned = without_words(values) if isinstance(values.dtype, pl.String) else values
+        cleaned = null_usual_words(values) if isinstance(values.dtype, pl.String) else values
         form = time_form([Table(cleaned.to_frame(), where=table.where)], name, remedy=f"use --kinds {name}=categorical")
         parsed, what = to_seconds(cleaned, form), "a time"
     else:

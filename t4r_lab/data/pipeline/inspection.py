@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from t4r_lab.base.errors import InputError
 from t4r_lab.data.pipeline.feature_columns import Columns, Feature, find_features
 from t4r_lab.data.read.dialect import USUAL
-from t4r_lab.data.read.raw_table import Table, without_missing
+from t4r_lab.data.read.raw_table import Table, null_missing
 from t4r_lab.data.read.times import seconds, time_form
 from t4r_lab.data.read.values import odd_words
 from t4r_lab.data.sessions.codes import factorize
 from t4r_lab.data.sessions.column_roles import check_ids, check_names, find, find_roles, kind_of, read_column
-from t4r_lab.data.sessions.session_rows import by_schema, unrolled
+from t4r_lab.data.sessions.session_rows import by_schema, unroll
 from t4r_lab.data.sessions.sessionize import find_sessions
 from t4r_lab.spec.preparation import PrepareOptions
 
@@ -44,11 +44,11 @@ def inspect(table: Table, options: PrepareOptions) -> tuple[tuple[Reading, ...],
     refusal: InputError | None = None
     try:
         options = by_schema(options)
-        table = unrolled(without_missing(table, options.missing), options)
+        table = unroll(null_missing(table, options.missing), options)
         check_names(options, table, [])
-        roles, columns = _as_prepared(table, options)
+        roles, columns = _read_as_prepared(table, options)
     except InputError as error:
-        roles, columns, refusal = _by_name(table, options), Columns(), error
+        roles, columns, refusal = _roles_by_name(table, options), Columns(), error
     played = {name: role for role, name in roles.items()}
     features = {f.source: f for f in columns.features}
     readings = []
@@ -85,7 +85,7 @@ def _note(feature: Feature | None, columns: Columns) -> str:
     return "; ".join(differ + ([odd_words(odd)] if odd else []))
 
 
-def _as_prepared(table: Table, options: PrepareOptions) -> tuple[dict[str, str], Columns]:
+def _read_as_prepared(table: Table, options: PrepareOptions) -> tuple[dict[str, str], Columns]:
     """The roles and features that `prepare` finds.
 
     Raises
@@ -110,7 +110,7 @@ def _as_prepared(table: Table, options: PrepareOptions) -> tuple[dict[str, str],
     return {role: name for role, name in {**keys, "title": title}.items() if name is not None}, columns
 
 
-def _by_name(table: Table, options: PrepareOptions) -> dict[str, str]:
+def _roles_by_name(table: Table, options: PrepareOptions) -> dict[str, str]:
     """Roles by the options and usual names only, for tables that `prepare` would refuse."""
     roles = {role: name for role in KEYS if (name := getattr(options, role)) in table.frame.columns}
     taken = {*roles.values(), *options.ignore, *options.targets}

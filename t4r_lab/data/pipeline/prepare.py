@@ -23,7 +23,7 @@ from t4r_lab.data.pipeline.split_checks import split_figures
 from t4r_lab.data.prepared.dataset import Dataset
 from t4r_lab.data.prepared.folder import check_target, part_file, write_sessions, written_whole
 from t4r_lab.data.prepared.vocabulary import FOLDER, SESSIONS
-from t4r_lab.data.read.raw_table import Table, without_missing
+from t4r_lab.data.read.raw_table import Table, null_missing
 from t4r_lab.data.read.values import ColumnType, save_types, type_of
 from t4r_lab.data.sessions.arrays import PARTS, Sessions, ranges
 from t4r_lab.data.sessions.column_roles import Roles
@@ -74,7 +74,7 @@ def prepare(
     check_target(out)
     stages = _stages(on_report)
     next(stages)
-    side = [t and without_missing(t, options.missing) for t in side_tables(events, items, users)]
+    side = [t and null_missing(t, options.missing) for t in side_tables(events, items, users)]
     raw = read(events, test, options, side)
     next(stages)
     log, left_out = _log(raw, options)
@@ -222,7 +222,7 @@ def _parts(raw: Events, split: Split, ids: NDArray[np.int32], encoded: Sequence[
     if raw.time is not None:
         values["timestamp"] = raw.time[log.row]
     for part in PARTS:
-        session, start, stop, target = split.stretches(part)
+        session, start, stop, target = split.session_ranges(part)
         flat, offsets = ranges(start, stop)
         session_ids = names.gather(log.group[session])
         if log.number is not None:

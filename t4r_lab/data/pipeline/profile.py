@@ -173,11 +173,11 @@ def _leakage(parts: Mapping[str, Sessions], split: Split) -> dict[str, int]:
     log, trained = split.log, split.trained()
     counts = {}
     for name in ("valid", "test"):
-        _, start, stop, first = split.stretches(name)
+        _, start, stop, first = split.session_ranges(name)
         targets, _ = ranges(start + first, stop)
         counts[f"{name}_targets_in_training"] = int(trained[targets].sum())
         if name == "test":
-            _, start, stop, _ = split.stretches("valid")
+            _, start, stop, _ = split.session_ranges("valid")
             shown = np.zeros(len(log.item), bool)
             shown[ranges(start, stop)[0]] = True
             counts["test_targets_in_validation"] = int(shown[targets].sum())

@@ -14,13 +14,13 @@ from numpy.typing import NDArray
 
 from t4r_lab.base.errors import InputError
 from t4r_lab.data.formats.readers import Source, read_events, read_file
-from t4r_lab.data.pipeline.feature_columns import aligned
+from t4r_lab.data.pipeline.feature_columns import align
 from t4r_lab.data.read.frames import to_polars
-from t4r_lab.data.read.raw_table import Table, stacked, without_missing
+from t4r_lab.data.read.raw_table import Table, concatenate, null_missing
 from t4r_lab.data.read.times import By, seconds, time_form
 from t4r_lab.data.sessions.codes import factorize
 from t4r_lab.data.sessions.column_roles import Roles, check_ids, check_names, find_roles
-from t4r_lab.data.sessions.session_rows import unrolled
+from t4r_lab.data.sessions.session_rows import unroll
 from t4r_lab.spec.preparation import PrepareOptions
 
 
@@ -77,9 +77,9 @@ def read(events: Any, test: Any, options: PrepareOptions, side: Sequence[Table |
         check_ids(each, roles.item, "item")
         check_ids(each, roles.group, "session" if roles.session else "user")
     form, time = _times(tables, roles.time, options)
-    whole = table if len(tables) == 1 else stacked(tables)
+    whole = table if len(tables) == 1 else concatenate(tables)
     if side[1] is not None and roles.session is not None:
-        whole = _with_users(whole, side[1], roles)
+        whole = _join_users(whole, side[1], roles)
     group, group_values = factorize(whole.frame[roles.group])
     item, item_values = factorize(whole.frame[roles.item])
     last = tables[-1].last
@@ -102,7 +102,7 @@ def _times(
 
 def _table(events: Any, options: PrepareOptions, given: bool = False) -> Table:
     """A row per event, missing values as nulls; `given` is True for a separate test part."""
-    return unrolled(without_missing(read_events(events, options), options.missing), options, given)
+    return unroll(null_missing(read_events(events, options), options.missing), options, given)
 
 
 def users_of(raw: Events, options: PrepareOptions) -> NDArray[np.int32] | None:
@@ -112,12 +112,12 @@ def users_of(raw: Events, options: PrepareOptions) -> NDArray[np.int32] | None:
     return None if raw.roles.user is None else factorize(raw.table.frame[raw.roles.user])[0]
 
 
-def _with_users(table: Table, users: Table, roles: Roles) -> Table:
+def _join_users(table: Table, users: Table, roles: Roles) -> Table:
     """Join the columns of the users to events whose sessions have their own ids."""
     if roles.user is None:
         raise InputError(table.where, f"no user column to join {users.where} by", "name it with --user")
     columns = set(table.frame.columns)
-    side = aligned(users, roles.user, table.frame[roles.user], "user")
+    side = align(users, roles.user, table.frame[roles.user], "user")
     added = side.frame.select([c for c in side.frame.columns if c not in columns])
     raw = table.raw | (side.raw & set(added.columns))
     return replace(

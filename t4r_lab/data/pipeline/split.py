@@ -36,7 +36,9 @@ class Split:
         """True if each session's last events are held out instead of whole sessions."""
         return self.kind == "leave_one_out"
 
-    def stretches(self, part: str) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64], NDArray[np.int32]]:
+    def session_ranges(
+        self, part: str
+    ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64], NDArray[np.int32]]:
         """Sessions of `part`, (P,); start and end of each in the log; index of its first target within it."""
         number, log = PARTS.index(part), self.log
         if not self.leave_one_out:
@@ -98,7 +100,7 @@ def split_sessions(
     unfiltered, log = log, _filter(log, options, kind, left_out)
     split = Split(log, kind, cuts, left_out, unfiltered, last)
     if last is not None:
-        left_out["test_cases_without_their_target"] = int((log.part == 2).sum()) - len(split.stretches("test")[0])
+        left_out["test_cases_without_their_target"] = int((log.part == 2).sum()) - len(split.session_ranges("test")[0])
     if not len(log):
         raise InputError(
             "",
@@ -106,7 +108,7 @@ def split_sessions(
             "lower --min-item-support or --min-session-length",
         )
     for part in PARTS:
-        if not len(split.stretches(part)[0]):
+        if not len(split.session_ranges(part)[0]):
             raise InputError("", f"the {part} part is empty", _remedy(part, kind, options))
     return split
 

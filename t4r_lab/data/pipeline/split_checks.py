@@ -65,7 +65,7 @@ def _shared(split: Split, key: NDArray[Any] | None, part: str) -> Share:
 
 def _part_events(split: Split, part: str) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Indices of the events that belong to this part alone, and their offsets; with leave-one-out, the targets."""
-    _, start, stop, first = split.stretches(part)
+    _, start, stop, first = split.session_ranges(part)
     return ranges(start + first if split.leave_one_out else start, stop)
 
 
@@ -92,7 +92,7 @@ def _early(split: Split, time: NDArray[np.float64]) -> dict[str, dict[str, Share
     end = at[split.trained()].max(initial=-np.inf)
     figures = {}
     for part in LATER:
-        _, start, stop, first = split.stretches(part)
+        _, start, stop, first = split.session_ranges(part)
         events, targets = at[_part_events(split, part)[0]], at[ranges(start + first, stop)[0]]
         figures[part] = {name: [int((t < end).sum()), len(t)] for name, t in (("events", events), ("targets", targets))}
     return figures

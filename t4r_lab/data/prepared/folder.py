@@ -134,7 +134,7 @@ def written_whole(
     check_target(out)
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
-        put_back(out)
+        restore(out)
         sweep(out.parent, out.name, OLD)
         with scratch(out.parent, out.name) as temporary:
             temporary.chmod(0o755)
@@ -152,7 +152,7 @@ def written_whole(
 def _replace(temporary: Path, out: Path) -> None:
     """Replace `out` by `temporary`: atomically if the system can, so that a killed process leaves either old or new.
 
-    Otherwise in two steps; if the second fails, the first is undone here, or later by `put_back`.
+    Otherwise in two steps; if the second fails, the first is undone here, or later by `restore`.
     """
     if not out.exists():
         temporary.rename(out)
@@ -167,7 +167,7 @@ def _replace(temporary: Path, out: Path) -> None:
         shutil.rmtree(old, ignore_errors=True)
 
 
-def put_back(out: Path) -> None:
+def restore(out: Path) -> None:
     """Restore data that a process moved away before it was killed."""
     if not os.path.lexists(out):
         for old in left_behind(out.parent, out.name, OLD)[-1:]:
@@ -234,7 +234,7 @@ def read_manifest(folder: Path) -> Manifest:
     """
     path, remedy = folder / MANIFEST, "run `t4r-lab prepare` to make it"
     with suppress(OSError):  # such as a name that is too long
-        put_back(Path(os.path.abspath(folder)))
+        restore(Path(os.path.abspath(folder)))
     if not folder.exists():
         raise InputError(folder, "no such folder of prepared data", remedy)
     if not path.is_file():

@@ -23,7 +23,7 @@ from t4r_lab.data.read.times import form_like, seconds
 from t4r_lab.data.read.values import ColumnType, load_types, numbers, texts
 from t4r_lab.data.sessions.arrays import Sessions
 from t4r_lab.data.sessions.codes import factorize
-from t4r_lab.data.sessions.session_rows import named_as_trained, unrolled
+from t4r_lab.data.sessions.session_rows import rename_histories, unroll
 from t4r_lab.data.sessions.sessionize import Log, find_sessions
 from t4r_lab.schema.columns import PADDING, UNKNOWN, Column, Schema
 from t4r_lab.spec.preparation import PrepareOptions
@@ -140,7 +140,7 @@ class Vocabulary:
             return self._encode(events)
 
     def _encode(self, events: Frame) -> Sessions:
-        frame = named_as_trained(to_polars(events, "sessions"), [c.source for c in self.schema if c.source])
+        frame = rename_histories(to_polars(events, "sessions"), [c.source for c in self.schema if c.source])
         table = Table(frame, where="sessions")
         columns = {*frame.columns}
         names = {c.name: n for c in self.schema if (n := _column_name(columns, c)) is not None}
@@ -149,7 +149,7 @@ class Vocabulary:
             raise InputError("sessions", f"column {item_name!r} is missing", did_you_mean(item_name, frame.columns))
         keys = {role: names.get(f"{role}_id") for role in ("item", "session", "user")}
         options = PrepareOptions(**keys, gap_minutes=self._session_options["gap_minutes"])
-        table = unrolled(table, options, given=True)
+        table = unroll(table, options, given=True)
         frame = table.frame
         log, ids = self._sessions(table, names)
         in_vocabulary = log.item > 0

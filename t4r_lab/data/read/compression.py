@@ -63,7 +63,7 @@ def opened_text(path: Path, newline: str | None = None) -> Iterator[IO[str]]:
         yield text
 
 
-def whole(path: Path) -> Path | bytes:
+def polars_source(path: Path) -> Path | bytes:
     """Return the source for polars: the path itself, or the decompressed content."""
     if compression(path) is None:
         return path
@@ -71,7 +71,7 @@ def whole(path: Path) -> Path | bytes:
         return file.read()
 
 
-def damaged(path: Path, error: OSError) -> InputError:
+def damage_refusal(path: Path, error: OSError) -> InputError:
     """Return the refusal of a file that could not be read completely."""
     codec = compression(path)
     if codec is not None and error.errno is None:

@@ -11,7 +11,7 @@ from pathlib import Path
 import polars as pl
 
 from t4r_lab.base.errors import InputError, first_line
-from t4r_lab.data.read.compression import opened, whole
+from t4r_lab.data.read.compression import opened, polars_source
 from t4r_lab.data.read.dialect import SPACES, Dialect, recognize
 from t4r_lab.data.read.frames import REFUSALS
 
@@ -38,7 +38,7 @@ def read_delimited(
     if not header:
         raise InputError(path, "the first line has no names", "write them above, or give them with --columns")
     atomic = dialect.names is None and _is_atomic(header, dialect)
-    names = [name.partition(":")[0] for name in header] if atomic else _named(dialect.names or header)
+    names = [name.partition(":")[0] for name in header] if atomic else _fill_names(dialect.names or header)
     twice = next((name for name, count in Counter(names).items() if count > 1), None)
     if any("\ufffd" in name for name in names) and (broken := not_utf8(path)) is not None:
         raise InputError(f"{path}, line {broken}", "not UTF-8", "save the file as UTF-8, or as Parquet")
@@ -46,7 +46,7 @@ def read_delimited(
         raise InputError(path, f"two columns are named {twice!r}", "rename one")
     above = line - 1 + dialect.header
     try:
-        frame = _plain(path, dialect, names, above) if dialect.plain else _split(path, dialect, names, above)
+        frame = _read_quoted(path, dialect, names, above) if dialect.plain else _read_split(path, dialect, names, above)
     except pl.exceptions.NoDataError:
         raise InputError(path, "the file has a header but no rows", "give a file with events") from None
     except REFUSALS as error:
@@ -58,9 +58,9 @@ def read_delimited(
     return (*_by_header(frame, header), dialect) if atomic else (frame, {}, dialect)
 
 
-def _plain(path: Path, dialect: Dialect, names: list[str], above: int) -> pl.DataFrame:
+def _read_quoted(path: Path, dialect: Dialect, names: list[str], above: int) -> pl.DataFrame:
     frame = pl.read_csv(
-        whole(path),
+        polars_source(path),
         separator=dialect.separator,
         quote_char=dialect.quote,
         infer_schema=False,
@@ -75,7 +75,7 @@ def _plain(path: Path, dialect: Dialect, names: list[str], above: int) -> pl.Dat
     return frame
 
 
-def _split(path: Path, dialect: Dialect, names: list[str], above: int) -> pl.DataFrame:
+def _read_split(path: Path, dialect: Dialect, names: list[str], above: int) -> pl.DataFrame:
     """Read records with separators of several characters, and without quotes."""
     lines = read_lines(path, above)[LINE]
     fields = lines.str.extract_all(r"\S+") if dialect.separator == SPACES else lines.str.split(dialect.separator)
@@ -89,7 +89,7 @@ def _split(path: Path, dialect: Dialect, names: list[str], above: int) -> pl.Dat
 def read_lines(path: Path, skip: int = 0) -> pl.DataFrame:
     """Read every line as one text, null if blank."""
     return pl.read_csv(
-        whole(path),
+        polars_source(path),
         separator="\x01",
         has_header=False,
         new_columns=[LINE],
@@ -100,7 +100,7 @@ def read_lines(path: Path, skip: int = 0) -> pl.DataFrame:
     )
 
 
-def _named(names: Sequence[str]) -> list[str]:
+def _fill_names(names: Sequence[str]) -> list[str]:
     """The names, with one made for a column without any, such as the index that pandas writes."""
     return [name or f"column {number}" for number, name in enumerate(names, start=1)]
 

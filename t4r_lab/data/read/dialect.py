@@ -185,12 +185,12 @@ def is_value(field: str) -> bool:
 
 
 def _has_usual(fields: Sequence[str]) -> bool:
-    return not {bare(field.partition(":")[0]) for field in fields}.isdisjoint(
-        bare(n) for u in USUAL.values() for n in u
+    return not {normalize_name(field.partition(":")[0]) for field in fields}.isdisjoint(
+        normalize_name(n) for u in USUAL.values() for n in u
     )
 
 
-def bare(name: str) -> str:
+def normalize_name(name: str) -> str:
     """Return a name in lower case without punctuation, to compare with usual names."""
     return re.sub(r"[^a-z0-9]", "", name.lower())
 

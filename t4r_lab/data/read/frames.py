@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from t4r_lab.base.errors import InputError, first_line
-from t4r_lab.data.read.dialect import USUAL, bare
+from t4r_lab.data.read.dialect import USUAL, normalize_name
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -51,11 +51,11 @@ def to_polars(frame: Frame, where: str) -> pl.DataFrame:
     what, remedy = "cannot be read as a data frame", "give a pandas or polars frame"
     with refusing(where, what, remedy):
         if isinstance(frame, pl.DataFrame):
-            return spread(long_as_text(frame))
+            return spread_structs(long_as_text(frame))
         if isinstance(frame, pl.LazyFrame):
-            return spread(long_as_text(frame.collect()))
+            return spread_structs(long_as_text(frame.collect()))
         try:
-            return spread(long_as_text(pl.from_pandas(_in_known_zones(_of_one_type(frame, where)))))
+            return spread_structs(long_as_text(pl.from_pandas(_in_known_zones(_of_one_type(frame, where)))))
         except (AttributeError, OverflowError, TypeError, ValueError) as error:
             if isinstance(error, (pa.ArrowException, InputError)):
                 raise
@@ -126,12 +126,15 @@ def _in_known_zones(frame: pd.DataFrame) -> pd.DataFrame:
     return frame
 
 
-def spread(frame: pl.DataFrame) -> pl.DataFrame:
+def spread_structs(frame: pl.DataFrame) -> pl.DataFrame:
     """Replace lists of objects by a list for each field, under the field's name if no other column has it.
 
     If another column holds the items, a row is an event, and the lists stay as they are.
     """
-    if any(bare(name) in map(bare, USUAL["item"]) and not dtype.is_nested() for name, dtype in frame.schema.items()):
+    if any(
+        normalize_name(name) in map(normalize_name, USUAL["item"]) and not dtype.is_nested()
+        for name, dtype in frame.schema.items()
+    ):
         return frame
     for name, dtype in frame.schema.items():
         inner = dtype.inner if isinstance(dtype, (pl.List, pl.Array)) else None

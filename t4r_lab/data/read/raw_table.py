@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from t4r_lab.data.read.delimited import Kinds
 from t4r_lab.data.read.dialect import Dialect
-from t4r_lab.data.read.values import settled
+from t4r_lab.data.read.values import settle_types
 
 
 @dataclass
@@ -22,7 +22,7 @@ class Table:
     """A raw table, the kinds named by its header, and the name of a row in messages.
 
     Columns named in `raw` come from text without types: they hold whole numbers if that loses nothing, else the texts
-    as written, which may be numbers too (`values.decide`). All other columns have their types.
+    as written, which may be numbers too (`values.infer_type`). All other columns have their types.
     """
 
     frame: pl.DataFrame
@@ -56,7 +56,7 @@ class Table:
         return f"{self.where}, line {number}"
 
 
-def stacked(tables: Sequence[Table]) -> Table:
+def concatenate(tables: Sequence[Table]) -> Table:
     """Concatenate tables by the columns of the first; different types become numbers if all are numeric, else text.
 
     Whole numbers read from text become that text again, so that no id or category depends on another file.
@@ -74,17 +74,19 @@ def stacked(tables: Sequence[Table]) -> Table:
         )
         for table, schema in zip(tables, schemas, strict=True)
     ]
-    frame = settled(pl.concat(aligned, how="diagonal_relaxed"), raw & unlike)
+    frame = settle_types(pl.concat(aligned, how="diagonal_relaxed"), raw & unlike)
     notes = tuple(dict.fromkeys(note for table in tables for note in table.notes))
     return Table(frame, tables[0].kinds, tables[0].where, raw, pieces=tables, notes=notes)
 
 
-def without_missing(table: Table, words: Collection[str]) -> Table:
+def null_missing(table: Table, words: Collection[str]) -> Table:
     """Return the table with nulls for `words` in every column."""
-    return replace(table, frame=settled(table.frame, table.raw, words)) if words else table
+    return replace(table, frame=settle_types(table.frame, table.raw, words)) if words else table
 
 
 def of_texts(path: Path, frame: pl.DataFrame, kinds: Kinds, dialect: Dialect | None = None) -> Table:
     """Return a table of texts, with whole numbers if that loses nothing."""
     raw, notes = frozenset(frame.columns), (dialect.note,) if dialect and dialect.note else ()
-    return Table(settled(frame, raw), kinds, str(path), raw, text=(path, dialect) if dialect else None, notes=notes)
+    return Table(
+        settle_types(frame, raw), kinds, str(path), raw, text=(path, dialect) if dialect else None, notes=notes
+    )

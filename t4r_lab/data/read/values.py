@@ -2,8 +2,8 @@
 
 A text file has no types, so its columns are read as text. A column of plain whole numbers is converted at once, since
 that loses nothing; every other column stays text until its role is known. Ids and declared categories stay text. The
-type of a feature is inferred from all of its values (`decide`): numeric if every other value is a word for a missing
-one, else text.
+type of a feature is inferred from all of its values (`infer_type`): numeric if every other value is a word for a
+missing one, else text.
 
 The type of each column is saved beside the vocabulary (`save_types`) and used to read new sessions: `texts` and
 `numbers` depend on the value and the type alone, never on other rows.
@@ -99,14 +99,14 @@ def exact_integers(raw: pl.Series) -> pl.Series | None:
     return integers if len(raw) > raw.null_count() else None
 
 
-def settled(frame: pl.DataFrame, raw: Collection[str], missing: Collection[str] = ()) -> pl.DataFrame:
+def settle_types(frame: pl.DataFrame, raw: Collection[str], missing: Collection[str] = ()) -> pl.DataFrame:
     """Return the frame with nulls for words in `missing`, and texts of columns in `raw` as whole numbers if exact."""
-    frame = frame if not missing else frame.with_columns(without(s, missing) for s in frame.iter_columns())
+    frame = frame if not missing else frame.with_columns(null_words(s, missing) for s in frame.iter_columns())
     texts = [s for s in frame.iter_columns() if s.name in raw and isinstance(s.dtype, pl.String)]
     return frame.with_columns(s for s in map(exact_integers, texts) if s is not None)
 
 
-def without(values: pl.Series, missing: Collection[str]) -> pl.Series:
+def null_words(values: pl.Series, missing: Collection[str]) -> pl.Series:
     """Return the values with nulls for the words in `missing`, and for numbers equal to such a word."""
     if not missing or values.dtype.is_nested():
         return values
@@ -122,15 +122,15 @@ def without(values: pl.Series, missing: Collection[str]) -> pl.Series:
     return values.set(is_word.fill_null(False), None) if is_word.any() else values
 
 
-def decide(raw: pl.Series, missing: Collection[str] = ()) -> tuple[ColumnType, Odd]:
+def infer_type(raw: pl.Series, missing: Collection[str] = ()) -> tuple[ColumnType, Odd]:
     """Infer the type of a column of texts from all of them; return also the values that kept it from being numeric.
 
     Whole numbers are ``integer``, decimals or a mixture ``number``; all other values must be words for a missing one.
     Leading zeros and whole numbers beyond 64 bits are names and no quantities: such a column is text.
 
-    >>> decide(pl.Series(["1", "2.5", "n/a"]))[0].kind, decide(pl.Series(["042", "7"]))[0].kind
+    >>> infer_type(pl.Series(["1", "2.5", "n/a"]))[0].kind, infer_type(pl.Series(["042", "7"]))[0].kind
     ('number', 'text')
-    >>> decide(pl.Series(["1.5"] * 18 + ["free", "free"]))
+    >>> infer_type(pl.Series(["1.5"] * 18 + ["free", "free"]))
     (ColumnType(kind='text', missing=(), truth=('false', 'true')), (('free', 2),))
     """
     missing_words, n_present = tuple(sorted(missing)), len(raw) - raw.null_count()
@@ -138,7 +138,7 @@ def decide(raw: pl.Series, missing: Collection[str] = ()) -> tuple[ColumnType, O
     plain, rest = raw, raw.filter(~finite).drop_nulls()
     if n_present - len(rest) < NEARLY_ALL * n_present and len(_non_numbers(rest.head(1000))):
         type = _boolean_or_text(raw, missing_words) if len(rest) == n_present else text
-        return type, _counts(_non_numbers(rest)) if type.kind == "text" and _adorned(rest) else ()
+        return type, _counts(_non_numbers(rest)) if type.kind == "text" and _all_adorned(rest) else ()
     if len(rest):
         stripped = rest.str.strip_chars()
         plain, rest = raw.filter(finite).append(stripped.filter(_is_number(stripped))), _non_numbers(rest)
@@ -167,7 +167,7 @@ def _non_numbers(texts: pl.Series) -> pl.Series:
     return texts.filter(~_is_number(texts) & ~_is_word(texts))
 
 
-def _adorned(rest: pl.Series) -> bool:
+def _all_adorned(rest: pl.Series) -> bool:
     """True if all texts that aren't numbers are numbers in human notation."""
     return all(_non_numbers(part).str.contains(ADORNED).all() for part in (rest.head(1000), rest))
 
@@ -176,7 +176,7 @@ def _any_decimal(plain: pl.Series) -> bool:
     return any(part.str.contains(r"[.eE]").any() for part in (plain.head(1000), plain))
 
 
-def without_words(values: pl.Series) -> pl.Series:
+def null_usual_words(values: pl.Series) -> pl.Series:
     """Return texts with nulls for the usual words for a missing value."""
     return values.set(_is_word(values), None)
 
@@ -240,7 +240,7 @@ def numbers(values: pl.Series, type: ColumnType) -> pl.Series:
     >>> numbers(pl.Series([" 2.5", "—", "free", "9"]), ColumnType("number", ("9",))).to_list()
     [2.5, None, None, None]
     """
-    values = without(values, type.missing)
+    values = null_words(values, type.missing)
     if isinstance(values.dtype, (pl.Categorical, pl.Enum)):
         values = values.cast(pl.String)
     if isinstance(values.dtype, pl.String):
@@ -259,7 +259,7 @@ def numbers(values: pl.Series, type: ColumnType) -> pl.Series:
 
 def unreadable(values: pl.Series, parsed: pl.Series, type: ColumnType) -> pl.Series:
     """True where `parsed` is null although the value is present and no word for a missing one."""
-    values = without(values, type.missing)
+    values = null_words(values, type.missing)
     lost = parsed.is_null() & values.is_not_null()
     if values.dtype.is_float():
         return lost & values.is_finite()
@@ -280,7 +280,7 @@ def texts(values: pl.Series, type: ColumnType) -> pl.Series:
     >>> texts(pl.Series(["42", "042", "NA"]), ColumnType("integer")).to_list()
     ['42', '042', None]
     """
-    values = without(values, type.missing)
+    values = null_words(values, type.missing)
     if isinstance(values.dtype, (pl.Categorical, pl.Enum)):
         values = values.cast(pl.String)
     if values.dtype.is_float() or values.dtype.is_decimal():
@@ -290,7 +290,7 @@ def texts(values: pl.Series, type: ColumnType) -> pl.Series:
     read = _READ[type.kind](values, type)
     written = values.cast(pl.String) if not isinstance(values.dtype, pl.String) else values
     if isinstance(values.dtype, pl.String) and type.kind in ("integer", "number", "single"):
-        written = without_words(written)
+        written = null_usual_words(written)
     return written if read is None else read.zip_with(read.is_not_null(), written)
 
 

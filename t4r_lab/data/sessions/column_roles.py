@@ -10,9 +10,9 @@ from dataclasses import dataclass
 import polars as pl
 
 from t4r_lab.base.errors import InputError, did_you_mean
-from t4r_lab.data.read.dialect import USUAL, bare, is_value
+from t4r_lab.data.read.dialect import USUAL, is_value, normalize_name
 from t4r_lab.data.read.raw_table import Table
-from t4r_lab.data.read.values import ColumnType, Odd, decide, texts, type_of, without_words
+from t4r_lab.data.read.values import ColumnType, Odd, infer_type, null_usual_words, texts, type_of
 from t4r_lab.spec.preparation import PrepareOptions
 
 MANY_VALUES = 1000
@@ -51,7 +51,9 @@ def find_roles(table: Table, options: PrepareOptions, given: bool = False) -> Ro
         for a column that is named but missing, or needed and not found, or ambiguous.
     """
     if (item := find(table, options.item, "item", options.ignore)) is None:
-        raise InputError(table.where, f"no item column among {_list(table)}", _name(table, "name it with --item"))
+        raise InputError(
+            table.where, f"no item column among {_column_list(table)}", _naming_remedy(table, "name it with --item")
+        )
     taken = {n for n in (options.session, options.item, options.time, options.user, options.title) if n is not None}
     taken |= {*options.ignore, *options.targets}
     session, user = _session_and_user(table, options, taken)
@@ -59,7 +61,7 @@ def find_roles(table: Table, options: PrepareOptions, given: bool = False) -> Ro
     if time is None and ((options.split == "time" and not given) or options.gap_minutes is not None):
         raise InputError(
             table.where,
-            f"no time column among {_list(table)}",
+            f"no time column among {_column_list(table)}",
             "name it with --time, or use --split leave_one_out for events that are in order",
         )
     roles = Roles(item, session, time, user)
@@ -74,7 +76,7 @@ def _session_and_user(table: Table, options: PrepareOptions, taken: Collection[s
         if user is None:
             raise InputError(
                 table.where,
-                f"--gap-minutes cuts the events of a user, but there is no user column among {_list(table)}",
+                f"--gap-minutes cuts the events of a user, but there is no user column among {_column_list(table)}",
                 "name it with --user",
             )
         if options.session is not None:
@@ -83,8 +85,8 @@ def _session_and_user(table: Table, options: PrepareOptions, taken: Collection[s
     if session is None and user is None:
         raise InputError(
             table.where,
-            f"no session or user column among {_list(table)}",
-            _name(table, "name one with --session or --user"),
+            f"no session or user column among {_column_list(table)}",
+            _naming_remedy(table, "name one with --session or --user"),
         )
     return session, user
 
@@ -132,11 +134,11 @@ def find(table: Table, requested: str | None, role: str, taken: Collection[str] 
                 [requested],
             )
         return requested
-    usual = [bare(name) for name in USUAL[role]]
-    candidates = [c for c in columns if bare(c) in usual and c not in taken]
-    canonical = [c for c in candidates if bare(c) == usual[0]]
+    usual = [normalize_name(name) for name in USUAL[role]]
+    candidates = [c for c in columns if normalize_name(c) in usual and c not in taken]
+    canonical = [c for c in candidates if normalize_name(c) == usual[0]]
     if len(canonical) == 1 or role == "title":
-        return min(candidates, key=lambda c: usual.index(bare(c)), default=None)
+        return min(candidates, key=lambda c: usual.index(normalize_name(c)), default=None)
     if len(candidates) > 1:
         raise InputError(
             table.where,
@@ -147,12 +149,12 @@ def find(table: Table, requested: str | None, role: str, taken: Collection[str] 
     return candidates[0] if candidates else None
 
 
-def _list(table: Table) -> str:
+def _column_list(table: Table) -> str:
     names = table.frame.columns
     return ", ".join(names[:20]) + (f" and {len(names) - 20} more" if len(names) > 20 else "")
 
 
-def _name(table: Table, remedy: str) -> str:
+def _naming_remedy(table: Table, remedy: str) -> str:
     names = table.frame.columns
     if len(names) == 1 and not names[0].isidentifier():
         return "say what stands between them with --separator"
@@ -273,11 +275,11 @@ def read_column(name: str, table: Table, options: PrepareOptions) -> Raw:
         return Raw(values, type_of(values, options.missing))
     if kind == "categorical" and name not in options.targets:
         return Raw(values, ColumnType("text", tuple(sorted(options.missing))))
-    type, odd = decide(values, options.missing)
+    type, odd = infer_type(values, options.missing)
     if type.kind == "integer":
         return Raw(texts(values, type).cast(pl.Int64), type)
     if kind == "categorical" and type.kind == "number":
-        return Raw(without_words(values), ColumnType("text", type.missing))
+        return Raw(null_usual_words(values), ColumnType("text", type.missing))
     return Raw(values, type, odd if kind is None else ())
 
 
@@ -298,6 +300,6 @@ def kind_of(name: str, raw: Raw, different: int, table: Table, options: PrepareO
         return "continuous" if isinstance(raw.values.dtype, (pl.Duration, pl.Time)) else "timestamp"
     if raw.type.kind in ("number", "single"):
         return "continuous"
-    if raw.type.kind == "integer" and different > MANY_VALUES and not bare(name).endswith(CODE_NAMES):
+    if raw.type.kind == "integer" and different > MANY_VALUES and not normalize_name(name).endswith(CODE_NAMES):
         return "continuous"
     return "categorical"

@@ -42,7 +42,7 @@ def by_schema(options: PrepareOptions) -> PrepareOptions:
     )
 
 
-def unrolled(table: Table, options: PrepareOptions, given: bool = False) -> Table:
+def unroll(table: Table, options: PrepareOptions, given: bool = False) -> Table:
     """Return a row per event if the item column holds lists; any other table is returned as it is.
 
     Lists as long as the item's are columns of the events, all other columns are repeated. Each row stays a separate
@@ -156,7 +156,7 @@ def _join_histories(frame: pl.DataFrame, table: Table, pairs: Pairs, options: Pr
     A column without a history gets null before the target, unless its scope is the session; a column that holds
     the length of the history is left out, unless an option names it.
     """
-    made = {x: _joined(as_lists(frame[history]), frame[x]) for x, history in pairs.items()}
+    made = {x: _append(as_lists(frame[history]), frame[x]) for x, history in pairs.items()}
     before = next(iter(made.values())).list.len() - 1
     taken = _taken(options)
     keys = {find(table, getattr(options, role), role, taken) for role in ("session", "user", "time")}
@@ -168,7 +168,7 @@ def _join_histories(frame: pl.DataFrame, table: Table, pairs: Pairs, options: Pr
             frame = frame.drop(name)
         elif options.scopes.get(name) != "session":
             nothing = pl.select(pl.lit(None, dtype).repeat_by(pl.lit(before))).to_series()
-            made[name] = _joined(nothing, frame[name])
+            made[name] = _append(nothing, frame[name])
     return frame.drop(pairs.values()).with_columns(series.alias(name) for name, series in made.items())
 
 
@@ -179,7 +179,7 @@ def as_lists(values: pl.Series) -> pl.Series:
     return values
 
 
-def _joined(lists: pl.Series, last: pl.Series) -> pl.Series:
+def _append(lists: pl.Series, last: pl.Series) -> pl.Series:
     """Append a value to each list; as texts if the two have different types."""
     inner = lists.dtype.inner  # type: ignore[attr-defined]
     if inner == pl.String and last.dtype.is_integer():
@@ -217,7 +217,7 @@ def _as_text(lists: pl.Expr) -> pl.Expr:
     return lists.list.join("\x1f") + "\x1f"
 
 
-def named_as_trained(frame: pl.DataFrame, names: Iterable[str]) -> pl.DataFrame:
+def rename_histories(frame: pl.DataFrame, names: Iterable[str]) -> pl.DataFrame:
     """Rename ``X_list`` to X, its name in training, in new sessions that have no target column X."""
     columns = {*frame.columns}
     renamed = {
