@@ -20,7 +20,7 @@ from t4r_lab.baselines.successors_baseline import Successors
 from t4r_lab.data.pipeline.prepare import PrepareOptions, prepare
 from t4r_lab.data.pipeline.synthetic import Generator
 from t4r_lab.data.prepared.dataset import Dataset
-from t4r_lab.data.prepared.folder import MANIFEST, read_sessions, write_sessions, written_whole
+from t4r_lab.data.prepared.folder import MANIFEST, read_sessions, write_atomically, write_sessions
 from t4r_lab.data.sessions import arrays as module
 from t4r_lab.data.sessions.arrays import Sessions, Texts
 from t4r_lab.schema.columns import Column, Schema
@@ -46,7 +46,7 @@ def big_dataset(folder: Path) -> Dataset:
     ids = np.arange(SESSIONS).astype(str)
     train = Sessions(values, offsets, np.ones(SESSIONS, np.int32), {}, ids)
     columns = tuple(Column(name=name, kind="continuous") for name in features)
-    with written_whole(folder / "big", "time") as out:
+    with write_atomically(folder / "big", "time") as out:
         for path in [p for p in small.path.iterdir() if p.name != MANIFEST]:
             (shutil.copytree if path.is_dir() else shutil.copy)(path, out / path.name)
         Schema(columns=(small.schema.item, *columns)).save(out / "schema.json")

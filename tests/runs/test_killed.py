@@ -119,10 +119,10 @@ def test_what_a_run_was_recording_goes_with_the_next_one(events: dict[str, str],
 def test_no_living_process_loses_its_folder(tmp_path: Path) -> None:
     """Two prepare the same folder at once: each has its own, and one of the two stays."""
     frames = [Generator(n_items=20).events(60), Generator(n_items=30).events(90)]
-    from t4r_lab.data.prepared.folder import written_whole
+    from t4r_lab.data.prepared.folder import write_atomically
 
     prepare(frames[0], tmp_path / "shop")
-    with written_whole(tmp_path / "shop", "time", lambda before, after: None) as mine:
+    with write_atomically(tmp_path / "shop", "time", lambda before, after: None) as mine:
         (mine / "a").touch()
         prepare(frames[1], tmp_path / "shop")
         assert (mine / "a").exists()

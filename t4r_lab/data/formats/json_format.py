@@ -8,7 +8,7 @@ import polars as pl
 
 from t4r_lab.base.documents import read_json
 from t4r_lab.base.errors import InputError
-from t4r_lab.data.read.compression import opened
+from t4r_lab.data.read.compression import open_bytes
 from t4r_lab.data.read.file_format import Format
 from t4r_lab.data.read.frames import spread_structs
 from t4r_lab.data.read.json_lines import is_json, is_objects, read_objects
@@ -21,7 +21,7 @@ def read(path: Path, head: list[str], how: PrepareOptions) -> Table:
     if is_objects(path, head):
         return Table(spread_structs(read_objects(path, head)), where=str(path))
     try:
-        with opened(path) as file:
+        with open_bytes(path) as file:
             content = read_json(file.read().decode("utf-8-sig"), str(path))
         rows = [(str(item), [str(v) for v in values]) for item, values in content.items()]
         if any(isinstance(values, str) for values in content.values()):

@@ -13,7 +13,7 @@ import polars as pl
 
 import t4r_lab.data.formats as formats
 from t4r_lab.base.errors import InputError
-from t4r_lab.data.read.compression import damage_refusal, is_parquet, opened
+from t4r_lab.data.read.compression import damage_refusal, is_parquet, open_bytes
 from t4r_lab.data.read.file_format import Format
 from t4r_lab.data.read.frames import Frame, to_polars
 from t4r_lab.data.read.raw_table import Table, concatenate
@@ -111,7 +111,7 @@ def write_table(frame: object, path: str | Path) -> None:
 
 def _head(path: Path) -> list[str]:
     """The first nonblank lines. A cut inside a character is no error: the whole file is read later."""
-    with opened(path) as file:
+    with open_bytes(path) as file:
         start = file.read(HEAD)
     if start.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         raise InputError(path, "is text in UTF-16", "save it as UTF-8")

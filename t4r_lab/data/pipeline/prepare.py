@@ -21,7 +21,7 @@ from t4r_lab.data.pipeline.raw_events import Events, read, side_tables, users_of
 from t4r_lab.data.pipeline.split import Split, split_sessions
 from t4r_lab.data.pipeline.split_checks import split_figures
 from t4r_lab.data.prepared.dataset import Dataset
-from t4r_lab.data.prepared.folder import check_target, part_file, write_sessions, written_whole
+from t4r_lab.data.prepared.folder import check_target, part_file, write_atomically, write_sessions
 from t4r_lab.data.prepared.vocabulary import FOLDER, SESSIONS
 from t4r_lab.data.read.raw_table import Table, null_missing
 from t4r_lab.data.read.values import ColumnType, save_types, type_of
@@ -83,7 +83,7 @@ def prepare(
     next(stages)
     columns = _columns(raw, split.log, options, *side)
     left_out |= _differing(columns)
-    with written_whole(out, split.kind, may_replace) as folder:
+    with write_atomically(out, split.kind, may_replace) as folder:
         content = _encode(folder, raw, split, columns)
         next(stages)
         checks, reading = split_figures(split, raw.time, users_of(raw, options)), _reading(raw, columns, options)

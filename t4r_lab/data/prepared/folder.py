@@ -117,7 +117,7 @@ def check_target(out: Path) -> None:
 
 
 @contextmanager
-def written_whole(
+def write_atomically(
     out: Path, split: str, may_replace: Callable[[str, str], None] = lambda old, new: None
 ) -> Iterator[Path]:
     """Yield a folder to write into, which replaces `out` at the end of the block.

@@ -43,7 +43,7 @@ def is_parquet(path: Path) -> bool:
 
 
 @contextmanager
-def opened(path: Path) -> Iterator[IO[bytes]]:
+def open_bytes(path: Path) -> Iterator[IO[bytes]]:
     """Open a file as a stream of bytes, decompressed while reading."""
     codec = compression(path)
     if codec is None:
@@ -57,9 +57,9 @@ def opened(path: Path) -> Iterator[IO[bytes]]:
 
 
 @contextmanager
-def opened_text(path: Path, newline: str | None = None) -> Iterator[IO[str]]:
+def open_text(path: Path, newline: str | None = None) -> Iterator[IO[str]]:
     """Open a file as text; invalid UTF-8 is replaced."""
-    with opened(path) as file, io.TextIOWrapper(file, "utf-8-sig", "replace", newline) as text:
+    with open_bytes(path) as file, io.TextIOWrapper(file, "utf-8-sig", "replace", newline) as text:
         yield text
 
 
@@ -67,7 +67,7 @@ def polars_source(path: Path) -> Path | bytes:
     """Return the source for polars: the path itself, or the decompressed content."""
     if compression(path) is None:
         return path
-    with opened(path) as file:
+    with open_bytes(path) as file:
         return file.read()
 
 

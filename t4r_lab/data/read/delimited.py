@@ -11,7 +11,7 @@ from pathlib import Path
 import polars as pl
 
 from t4r_lab.base.errors import InputError, first_line
-from t4r_lab.data.read.compression import opened, polars_source
+from t4r_lab.data.read.compression import open_bytes, polars_source
 from t4r_lab.data.read.dialect import SPACES, Dialect, recognize
 from t4r_lab.data.read.frames import REFUSALS
 
@@ -142,7 +142,7 @@ def _explain(path: Path, dialect: Dialect, width: int, error: BaseException) -> 
 
 def not_utf8(path: Path) -> int | None:
     """Return the number of the first line that isn't UTF-8, from 1, or None."""
-    with opened(path) as raw:
+    with open_bytes(path) as raw:
         for number, content in enumerate(raw, start=1):
             try:
                 content.decode("utf-8")

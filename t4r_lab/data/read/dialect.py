@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Literal
 
 from t4r_lab.base.errors import InputError
-from t4r_lab.data.read.compression import opened_text
+from t4r_lab.data.read.compression import open_text
 
 
 class NoHeader(InputError):
@@ -113,7 +113,7 @@ class Dialect:
 
     def records(self, path: Path) -> Iterator[tuple[int, list[str]]]:
         """Iterate over header, if any, and records, with the number of their first line, skipping blank ones."""
-        with opened_text(path, newline="" if self.plain else None) as file:
+        with open_text(path, newline="" if self.plain else None) as file:
             if not self.plain:
                 yield from ((n, self.fields(line)) for n, line in enumerate(file, start=1) if line.strip())
                 return

@@ -11,7 +11,7 @@ import polars as pl
 
 from t4r_lab.base.documents import read_json
 from t4r_lab.base.errors import InputError, first_line
-from t4r_lab.data.read.compression import opened, opened_text
+from t4r_lab.data.read.compression import open_bytes, open_text
 from t4r_lab.data.read.frames import REFUSALS, long_as_text
 
 LINES = {".jsonl", ".ndjson"}
@@ -41,7 +41,7 @@ def read_objects(path: Path, head: list[str]) -> pl.DataFrame:
         naming the line that is no JSON, or differs from the lines before.
     """
     is_list = head[0].lstrip().startswith("[")
-    with opened(path) as file:  # polars takes the path of such a file as a pattern
+    with open_bytes(path) as file:  # polars takes the path of such a file as a pattern
         content = file.read().removeprefix(b"\xef\xbb\xbf")
     try:
         read = pl.read_json if is_list else pl.read_ndjson
@@ -58,7 +58,7 @@ def _explain(path: Path, is_list: bool, error: BaseException) -> InputError:
     problem = first_line(error)
     if not is_list:
         forms: dict[str, str] = {}
-        with opened_text(path) as file:
+        with open_text(path) as file:
             for number, line in enumerate(file, start=1):
                 if not line.strip():
                     continue

@@ -84,7 +84,7 @@ def null_missing(table: Table, words: Collection[str]) -> Table:
     return replace(table, frame=settle_types(table.frame, table.raw, words)) if words else table
 
 
-def of_texts(path: Path, frame: pl.DataFrame, kinds: Kinds, dialect: Dialect | None = None) -> Table:
+def table_of_texts(path: Path, frame: pl.DataFrame, kinds: Kinds, dialect: Dialect | None = None) -> Table:
     """Return a table of texts, with whole numbers if that loses nothing."""
     raw, notes = frozenset(frame.columns), (dialect.note,) if dialect and dialect.note else ()
     return Table(
