@@ -18,7 +18,7 @@ import numpy as np
 import polars as pl
 from harness import make_sessions
 
-from t4r_lab.data.pipeline.prepare import PrepareOptions, prepare
+from t4r_lab.data.pipeline.prepare_events import PrepareOptions, prepare
 from t4r_lab.runs.recommend import Recommender
 from t4r_lab.spec import RunSpec
 from t4r_lab.training.assembly import build

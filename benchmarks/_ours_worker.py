@@ -21,7 +21,7 @@ from _memory import peak_gb
 
 import t4r_lab.training.trainer as training
 from t4r_lab.base.reports import Epoch, Progress
-from t4r_lab.data.prepared.dataset import Sessions
+from t4r_lab.data.prepared.prepared_data import Sessions
 from t4r_lab.nn.batches import Windows
 from t4r_lab.nn.layers.attention_stack import SASRecLayer
 from t4r_lab.schema.columns import Column, Schema

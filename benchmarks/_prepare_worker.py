@@ -8,7 +8,7 @@ import time
 
 from _memory import peak_gb
 
-from t4r_lab.data.pipeline.prepare import PrepareOptions, prepare
+from t4r_lab.data.pipeline.prepare_events import PrepareOptions, prepare
 
 
 def main() -> None:

@@ -21,7 +21,7 @@ import numpy as np
 from harness import Side, arguments, in_turn, interpreter, losses_agree, publish, write_sessions
 from train_vs_reference import add_precision, make_job
 
-from t4r_lab.data.pipeline.prepare import PrepareOptions, prepare
+from t4r_lab.data.pipeline.prepare_events import PrepareOptions, prepare
 
 SIDES: dict[str, dict[str, Any]] = {
     "ours": {},

@@ -15,7 +15,7 @@ import time
 from pathlib import Path
 
 from t4r_lab.base.reports import silent
-from t4r_lab.data.pipeline.prepare import PrepareOptions, prepare
+from t4r_lab.data.pipeline.prepare_events import PrepareOptions, prepare
 from t4r_lab.data.pipeline.synthetic import Generator
 from t4r_lab.spec import RunSpec
 from t4r_lab.spec.study_options import StudyOptions

@@ -69,7 +69,7 @@ HOUSE: tuple[dict[str, Wing], ...] = (
             ("lab",),
         ),
     },
-    {"t4r_lab": (("__init__", "__main__"),)},
+    {"t4r_lab": (("__init__", "__main__", "runner"),)},
 )
 """Floors from the ground up: wing → its own floors, each with its rooms."""
 

@@ -10,8 +10,8 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from t4r_lab.base.errors import InputError as InputError
-    from t4r_lab.data.pipeline.prepare import PrepareOptions as PrepareOptions
-    from t4r_lab.data.prepared.dataset import Dataset as Dataset
+    from t4r_lab.data.pipeline.prepare_events import PrepareOptions as PrepareOptions
+    from t4r_lab.data.prepared.prepared_data import Dataset as Dataset
     from t4r_lab.families.own import trust as trust
     from t4r_lab.lab.app import Lab as Lab
     from t4r_lab.runs.compare import compare as compare
@@ -26,10 +26,10 @@ if TYPE_CHECKING:
     from t4r_lab.tuning.lead import tune as tune
 
 _HOME = {
-    "Dataset": "data.prepared.dataset",
+    "Dataset": "data.prepared.prepared_data",
     "InputError": "base.errors",
     "Lab": "lab.app",
-    "PrepareOptions": "data.pipeline.prepare",
+    "PrepareOptions": "data.pipeline.prepare_events",
     "RunSpec": "spec",
     "Schema": "schema.columns",
     "StudyOptions": "spec.study_options",

@@ -1,1 +1,10 @@
 """The command line. Parses, calls one function of the floors below, and prints."""
+
+from collections.abc import Sequence
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit status; by default that of this process."""
+    from t4r_lab.cli import program
+
+    return program.main(arguments)

@@ -75,7 +75,7 @@ def _describe(options: argparse.Namespace) -> None:
         return _describe_spec(options)
     from t4r_lab.data.pipeline.describe import describe
     from t4r_lab.data.pipeline.split_checks import findings
-    from t4r_lab.data.prepared.dataset import Dataset
+    from t4r_lab.data.prepared.prepared_data import Dataset
 
     dataset = Dataset.open(options.what)
     checks = [asdict(found) for found in findings(dataset.profile)]

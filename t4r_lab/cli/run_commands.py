@@ -178,7 +178,7 @@ def _add_recommend(sub: argparse.ArgumentParser) -> None:
 def _recommend(options: argparse.Namespace) -> None:
     from dataclasses import asdict
 
-    from t4r_lab.data.formats.readers import write_table
+    from t4r_lab.data.formats.format_readers import write_table
     from t4r_lab.runs.recommend import LeftOut, recommend
 
     if bool(options.sessions) == bool(options.items):

@@ -112,7 +112,7 @@ def _worker(options: argparse.Namespace) -> None:
 
     from t4r_lab.base import homes
     from t4r_lab.tuning.studies.storage_address import address
-    from t4r_lab.tuning.trial_worker import Orders, name_worker, own_seed, work
+    from t4r_lab.tuning.worker import Orders, name_worker, own_seed, work
 
     for name, low in (("minutes", 0.01), ("threads", 0)):
         if (value := getattr(options, name)) is not None and value < low:

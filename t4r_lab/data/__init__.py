@@ -4,13 +4,13 @@ from importlib import import_module
 from typing import Any
 
 _HOME = {
-    "Dataset": "prepared.dataset",
+    "Dataset": "prepared.prepared_data",
     "Generator": "pipeline.synthetic",
-    "PrepareOptions": "pipeline.prepare",
+    "PrepareOptions": "pipeline.prepare_events",
     "Sessions": "sessions.arrays",
     "Vocabulary": "prepared.vocabulary",
     "demo_dataset": "pipeline.synthetic",
-    "prepare": "pipeline.prepare",
+    "prepare": "pipeline.prepare_events",
 }
 
 __all__ = list(_HOME)

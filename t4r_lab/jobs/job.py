@@ -238,7 +238,7 @@ class Job:
         waits = {"OMP_WAIT_POLICY": "passive"} if beside else {}
         with (self.folder / "log.txt").open("ab") as log:
             path = os.pathsep.join([package, os.environ.get("PYTHONPATH", "")])
-            command = [sys.executable, "-m", "t4r_lab.jobs.worker", str(self.folder), str(lock)]
+            command = [sys.executable, "-m", "t4r_lab.jobs.job_worker", str(self.folder), str(lock)]
             system.apart(command, lock, log, {**waits, **os.environ, "PYTHONPATH": path}, cwd)
 
     def write(self, status: Status) -> None:

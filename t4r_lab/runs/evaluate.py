@@ -19,7 +19,7 @@ from t4r_lab.training import assembly
 from t4r_lab.training.experiment import Experiment, open_data
 
 if TYPE_CHECKING:
-    from t4r_lab.data.prepared.dataset import Dataset
+    from t4r_lab.data.prepared.prepared_data import Dataset
     from t4r_lab.nn.heads.model import Model
 
 

@@ -13,8 +13,8 @@ from t4r_lab.base.reports import OnReport, silent
 from t4r_lab.spec.preparation import PrepareOptions
 
 if TYPE_CHECKING:
-    from t4r_lab.data.formats.readers import Source
-    from t4r_lab.data.prepared.dataset import Dataset
+    from t4r_lab.data.formats.format_readers import Source
+    from t4r_lab.data.prepared.prepared_data import Dataset
 
 NAMED = 5
 """Runs that a refusal names."""
@@ -65,7 +65,7 @@ def prepare(
     InputError
         for whatever the user can fix; nothing half-written is left behind.
     """
-    from t4r_lab.data.pipeline.prepare import prepare as write
+    from t4r_lab.data.pipeline.prepare_events import prepare as write
 
     def check(there: str, new: str) -> None:
         if new != there and not force:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     import pandas as pd
     import polars as pl
 
-    from t4r_lab.data.prepared.dataset import Dataset
+    from t4r_lab.data.prepared.prepared_data import Dataset
     from t4r_lab.data.prepared.vocabulary import Vocabulary
     from t4r_lab.data.sessions.arrays import Sessions
     from t4r_lab.nn.heads.model import Model

@@ -22,7 +22,7 @@ from t4r_lab.tracking.names import DATA, HOST, LOOKS, NOTE, REASON, SPEC, WARNIN
 from t4r_lab.tracking.record_file import FOLDER
 
 if TYPE_CHECKING:
-    from t4r_lab.data.prepared.dataset import Dataset
+    from t4r_lab.data.prepared.prepared_data import Dataset
 
 
 def data_input(path: str | Path, digest: str) -> Any:

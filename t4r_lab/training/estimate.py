@@ -28,7 +28,7 @@ from t4r_lab.training.experiment import Experiment
 if TYPE_CHECKING:
     from torch import nn
 
-    from t4r_lab.data.prepared.dataset import Dataset
+    from t4r_lab.data.prepared.prepared_data import Dataset
     from t4r_lab.nn.heads.model import Model
     from t4r_lab.nn.layers.flow import Batch
 

@@ -22,7 +22,7 @@ from t4r_lab.training import assembly
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from t4r_lab.data.prepared.dataset import Dataset
+    from t4r_lab.data.prepared.prepared_data import Dataset
     from t4r_lab.data.sessions.arrays import Sessions
     from t4r_lab.nn.heads.model import Model
     from t4r_lab.training.judgment import Judged
@@ -141,7 +141,7 @@ def open_data(spec: RunSpec, digest: str = "", owner: str = "") -> Dataset:
     InputError
         if they are missing, damaged, or others than they were.
     """
-    from t4r_lab.data.prepared.dataset import Dataset
+    from t4r_lab.data.prepared.prepared_data import Dataset
 
     dataset = Dataset.open(spec.data.path)
     if digest and dataset.digest != digest:

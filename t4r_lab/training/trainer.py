@@ -27,7 +27,7 @@ from t4r_lab.training.loss_meter import LossMeter
 from t4r_lab.training.optimizer import clip_gradients, join_rows, make_optimizer, rate_factor, set_rate
 
 if TYPE_CHECKING:
-    from t4r_lab.data.prepared.dataset import Dataset
+    from t4r_lab.data.prepared.prepared_data import Dataset
     from t4r_lab.nn.heads.model import Model
 
 

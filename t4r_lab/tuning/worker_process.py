@@ -14,7 +14,7 @@ from t4r_lab.base import processors, retries, system
 from t4r_lab.base.documents import read_json
 from t4r_lab.base.errors import InputError
 from t4r_lab.tuning.studies.study import COUNTED, Study
-from t4r_lab.tuning.trial_worker import COMMAND, Orders, as_text, name_worker
+from t4r_lab.tuning.worker import COMMAND, Orders, as_text, name_worker
 
 MOST_STARTS = 3
 """A worker is started again so often without having ended a trial; then something is wrong with all of them."""

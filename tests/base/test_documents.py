@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from t4r_lab.base.documents import DEPTH, read_document, read_json, read_yaml
 from t4r_lab.base.errors import LONGEST, InputError, did_you_mean
-from t4r_lab.cli import main
+from t4r_lab.cli import program as main
 from t4r_lab.schema import merlin
 from t4r_lab.spec import RunSpec, parse_assignment
 from t4r_lab.spec.space import parse_search

@@ -41,15 +41,15 @@ for name in {POSIX_MODULES}:
 for name in {POSIX_NAMES}:
     if hasattr(os, name):
         delattr(os, name)
-import t4r_lab, t4r_lab.cli.main
-t4r_lab.cli.main.make_parser()
+import t4r_lab, t4r_lab.cli.program
+t4r_lab.cli.program.make_parser()
 import t4r_lab.jobs, t4r_lab.runs.guard, t4r_lab.base.homes, t4r_lab.base.files, t4r_lab.spec, t4r_lab.cli.output, t4r_lab.base.processors
 from t4r_lab.base import files, system
 from pathlib import Path
 folder = Path(sys.argv[1])
 files.write_json(folder / "a.json", [1])
 assert not system.is_superuser() and system.exchange is not None
-print(sorted(name for name in {POSIX_MODULES} if name in sys.modules), t4r_lab.cli.main.main(["jobs"]))
+print(sorted(name for name in {POSIX_MODULES} if name in sys.modules), t4r_lab.cli.program.main(["jobs"]))
 """
 
 

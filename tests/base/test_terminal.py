@@ -16,8 +16,9 @@ from hypothesis import strategies as st
 
 from t4r_lab.base.reports import Epoch, Progress, Stopped
 from t4r_lab.base.terminal import clean, clean_line, shortened_to, table
-from t4r_lab.cli import main, output
-from t4r_lab.data.pipeline.prepare import prepare
+from t4r_lab.cli import output
+from t4r_lab.cli import program as main
+from t4r_lab.data.pipeline.prepare_events import prepare
 from t4r_lab.jobs.job import Status
 from t4r_lab.runs import progress
 from t4r_lab.runs.compare import _chosen, _differing
@@ -143,7 +144,7 @@ def test_a_piped_standard_error_has_no_carriage_return_and_the_error_its_own_lin
 
 
 BAR = """
-from t4r_lab.cli import main as cli
+from t4r_lab.cli import program as cli
 from t4r_lab.runs import progress
 from t4r_lab.base.errors import InputError
 from t4r_lab.base.reports import Progress

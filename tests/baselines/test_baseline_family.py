@@ -17,7 +17,7 @@ from pathlib import Path
 import polars as pl
 import t4r_lab
 from t4r_lab.baselines.baseline_table import words
-from t4r_lab.data.prepared.dataset import Dataset
+from t4r_lab.data.prepared.prepared_data import Dataset
 from t4r_lab.lab.panels.runs.runs_panel import headings
 from t4r_lab.runs.compare import compare
 

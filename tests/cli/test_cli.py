@@ -16,8 +16,8 @@ import polars as pl
 import pytest
 
 from t4r_lab.base.errors import is_panic
-from t4r_lab.cli.main import COMMANDS, main
-from t4r_lab.data.pipeline.prepare import PrepareOptions, prepare
+from t4r_lab.cli.program import COMMANDS, main
+from t4r_lab.data.pipeline.prepare_events import PrepareOptions, prepare
 from t4r_lab.spec import RunSpec
 
 GOOD = "session_id,item_id,timestamp\n" + "".join(
@@ -287,7 +287,7 @@ def test_changed_data_is_noticed(world: Path, tmp_path: Path, capsys: pytest.Cap
 def test_a_fault_is_one_line_and_status_1(
     world: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("t4r_lab.data.prepared.dataset.Dataset.open", lambda path: 1 / 0)
+    monkeypatch.setattr("t4r_lab.data.prepared.prepared_data.Dataset.open", lambda path: 1 / 0)
     status, out, err = call(capsys, "describe", world / "data")
     assert (status, out) == (1, "")
     assert err.strip() == "error: division by zero (ZeroDivisionError; T4R_LAB_DEBUG=1 shows where)"
@@ -302,7 +302,7 @@ def test_a_panic_of_polars_is_one_line_and_status_1_too(
     def open(path: Path) -> None:
         raise panic("called `Option::unwrap()` on a `None` value")
 
-    monkeypatch.setattr("t4r_lab.data.prepared.dataset.Dataset.open", open)
+    monkeypatch.setattr("t4r_lab.data.prepared.prepared_data.Dataset.open", open)
     status, out, err = call(capsys, "describe", world / "data")
     assert (status, out) == (1, "")
     assert err.splitlines() == [
@@ -364,7 +364,7 @@ def test_the_demo_goes_through(
 def test_standard_output_has_the_document_and_nothing_that_anything_else_prints() -> None:
     code = """
 import os, subprocess, sys
-from t4r_lab.cli import main as cli, options
+from t4r_lab.cli import options, program as cli
 def noisy(asked):
     print("printed")
     os.write(1, b"written\\n")

@@ -14,7 +14,7 @@ from typing import Any
 import polars as pl
 import pytest
 
-from t4r_lab.cli.main import main
+from t4r_lab.cli.program import main
 
 ROWS = [(s, (3 * s + 7 * j) % 12 + 1, 1_700_000_000 + 600 * s + j) for s in range(30) for j in range(4)]
 """Session, item, time."""
@@ -182,7 +182,7 @@ def test_the_advice_of_a_refusal_works(
 # ── none is forgotten ───────────────────────────────────────────────────────────────────────────
 
 MODULES = (
-    "formats.readers", "formats.json_format", "formats.parquet_format", "read.file_format", "read.delimited",
+    "formats.format_readers", "formats.json_format", "formats.parquet_format", "read.file_format", "read.delimited",
     "read.dialect", "read.json_lines", "read.compression", "sessions.column_roles",
     "sessions.session_rows", "pipeline.feature_columns", "pipeline.split",
 )  # fmt: skip

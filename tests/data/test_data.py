@@ -14,9 +14,9 @@ import pyarrow as pa
 import pytest
 
 from t4r_lab.base.errors import InputError
-from t4r_lab.data.pipeline.prepare import PrepareOptions, prepare
-from t4r_lab.data.prepared.dataset import Dataset
+from t4r_lab.data.pipeline.prepare_events import PrepareOptions, prepare
 from t4r_lab.data.prepared.folder import VERSION
+from t4r_lab.data.prepared.prepared_data import Dataset
 from tests import ROOT
 
 SHARED = ROOT.parent / "shared" / "data"

@@ -14,9 +14,9 @@ import polars as pl
 import pytest
 
 from t4r_lab.base.errors import InputError
-from t4r_lab.data.formats.readers import read_events, read_file
-from t4r_lab.data.pipeline.prepare import PrepareOptions, prepare
-from t4r_lab.data.prepared.dataset import Dataset
+from t4r_lab.data.formats.format_readers import read_events, read_file
+from t4r_lab.data.pipeline.prepare_events import PrepareOptions, prepare
+from t4r_lab.data.prepared.prepared_data import Dataset
 from t4r_lab.data.read.raw_table import Table
 from t4r_lab.data.read.times import time_form, to_seconds
 from t4r_lab.data.sessions.codes import constant_by, factorize, order_by

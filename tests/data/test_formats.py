@@ -13,8 +13,8 @@ import pyarrow as pa
 import pytest
 
 from t4r_lab.base.errors import InputError
-from t4r_lab.data.formats.readers import read_file
-from t4r_lab.data.pipeline.prepare import prepare
+from t4r_lab.data.formats.format_readers import read_file
+from t4r_lab.data.pipeline.prepare_events import prepare
 from t4r_lab.data.prepared.vocabulary import Vocabulary
 from t4r_lab.data.read.dialect import recognize
 from t4r_lab.spec.preparation import PrepareOptions

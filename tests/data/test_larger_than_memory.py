@@ -17,10 +17,10 @@ import polars as pl
 import pytest
 
 from t4r_lab.baselines.successors_baseline import Successors
-from t4r_lab.data.pipeline.prepare import PrepareOptions, prepare
+from t4r_lab.data.pipeline.prepare_events import PrepareOptions, prepare
 from t4r_lab.data.pipeline.synthetic import Generator
-from t4r_lab.data.prepared.dataset import Dataset
 from t4r_lab.data.prepared.folder import MANIFEST, read_sessions, write_atomically, write_sessions
+from t4r_lab.data.prepared.prepared_data import Dataset
 from t4r_lab.data.sessions import arrays as module
 from t4r_lab.data.sessions.arrays import Sessions, Texts
 from t4r_lab.schema.columns import Column, Schema

@@ -10,7 +10,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from t4r_lab.data.pipeline.prepare import PrepareOptions, prepare
+from t4r_lab.data.pipeline.prepare_events import PrepareOptions, prepare
 from t4r_lab.data.pipeline.profile import BINS, LONGEST
 
 Session = list[dict[str, Any]]

@@ -10,11 +10,11 @@ import polars as pl
 import pytest
 
 from t4r_lab.base.errors import InputError
-from t4r_lab.cli import main
+from t4r_lab.cli import program as main
 from t4r_lab.data import Dataset
 from t4r_lab.data.pipeline.describe import left_out
 from t4r_lab.data.pipeline.inspection import inspect
-from t4r_lab.data.pipeline.prepare import PrepareOptions, prepare
+from t4r_lab.data.pipeline.prepare_events import PrepareOptions, prepare
 from t4r_lab.data.read.raw_table import Table
 
 EVENTS = pl.DataFrame(

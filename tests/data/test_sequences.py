@@ -10,7 +10,7 @@ import polars as pl
 import pytest
 
 from t4r_lab.base.errors import InputError
-from t4r_lab.data.pipeline.prepare import prepare
+from t4r_lab.data.pipeline.prepare_events import prepare
 from t4r_lab.data.read.raw_table import Table
 from t4r_lab.data.sessions.session_rows import unroll
 from t4r_lab.spec import RunSpec

@@ -15,9 +15,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from t4r_lab.base.errors import InputError
-from t4r_lab.data.formats.readers import read_table
-from t4r_lab.data.pipeline.prepare import PrepareOptions, prepare
-from t4r_lab.data.prepared.dataset import Dataset
+from t4r_lab.data.formats.format_readers import read_table
+from t4r_lab.data.pipeline.prepare_events import PrepareOptions, prepare
+from t4r_lab.data.prepared.prepared_data import Dataset
 from t4r_lab.data.prepared.vocabulary import Vocabulary
 from t4r_lab.data.sessions.arrays import Sessions
 

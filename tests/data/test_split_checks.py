@@ -11,9 +11,9 @@ import polars as pl
 import pytest
 
 from t4r_lab.data.pipeline.describe import describe
-from t4r_lab.data.pipeline.prepare import PrepareOptions, prepare
+from t4r_lab.data.pipeline.prepare_events import PrepareOptions, prepare
 from t4r_lab.data.pipeline.split_checks import Finding, findings
-from t4r_lab.data.prepared.dataset import Dataset
+from t4r_lab.data.prepared.prepared_data import Dataset
 
 Click = tuple[Any, Any, float]
 """session, item, second"""

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from t4r_lab.base.errors import InputError
-from t4r_lab.data.pipeline.prepare import PrepareOptions, prepare
+from t4r_lab.data.pipeline.prepare_events import PrepareOptions, prepare
 from t4r_lab.data.pipeline.split_checks import findings
 from t4r_lab.data.read.raw_table import Table
 from t4r_lab.data.read.times import seconds, time_form

@@ -15,12 +15,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from t4r_lab.base.errors import InputError
-from t4r_lab.cli.main import main
-from t4r_lab.data.formats.readers import read_events, read_file
+from t4r_lab.cli.program import main
+from t4r_lab.data.formats.format_readers import read_events, read_file
 from t4r_lab.data.pipeline.describe import describe
 from t4r_lab.data.pipeline.inspection import inspect
-from t4r_lab.data.pipeline.prepare import PrepareOptions, prepare
-from t4r_lab.data.prepared.dataset import Dataset
+from t4r_lab.data.pipeline.prepare_events import PrepareOptions, prepare
+from t4r_lab.data.prepared.prepared_data import Dataset
 from t4r_lab.data.read.values import (
     USUAL_MISSING,
     ColumnType,

@@ -13,7 +13,7 @@ import torch
 from t4r_lab import tracking
 from t4r_lab.base.errors import InputError
 from t4r_lab.base.reports import silent
-from t4r_lab.data.prepared.dataset import Dataset
+from t4r_lab.data.prepared.prepared_data import Dataset
 from t4r_lab.data.prepared.vectors import read_vectors
 from t4r_lab.runs import evaluate, run
 from t4r_lab.spec import InputsSpec

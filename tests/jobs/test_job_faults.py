@@ -20,8 +20,8 @@ from t4r_lab import jobs, tracking
 from t4r_lab.base import files
 from t4r_lab.base.errors import InputError
 from t4r_lab.base.reports import Epoch, Progress
-from t4r_lab.data.prepared.dataset import Dataset
-from t4r_lab.jobs import worker
+from t4r_lab.data.prepared.prepared_data import Dataset
+from t4r_lab.jobs import job_worker as worker
 from tests.support.small import small_data, small_spec
 
 

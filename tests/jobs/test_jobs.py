@@ -21,9 +21,9 @@ import pytest
 
 from t4r_lab import jobs, tracking
 from t4r_lab.base.errors import InputError
-from t4r_lab.data.pipeline.prepare import PrepareOptions, prepare
+from t4r_lab.data.pipeline.prepare_events import PrepareOptions, prepare
 from t4r_lab.data.pipeline.synthetic import Generator
-from t4r_lab.data.prepared.dataset import Dataset
+from t4r_lab.data.prepared.prepared_data import Dataset
 from t4r_lab.runs import guard
 from t4r_lab.spec import RunSpec
 from t4r_lab.training.checkpoint import FILE
@@ -212,7 +212,7 @@ def workers(job: jobs.Job) -> list[int]:
     found = []
     for path in Path("/proc").glob("[0-9]*/cmdline"):
         with suppress(OSError):
-            if f"t4r_lab.jobs.worker\0{job.folder}\0" in path.read_text():
+            if f"t4r_lab.jobs.job_worker\0{job.folder}\0" in path.read_text():
                 found.append(int(path.parent.name))
     return found
 
@@ -263,7 +263,7 @@ def test_a_canceled_job_ends_for_good(data: Path, tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_the_shell_does_the_same(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    from t4r_lab.cli.main import main
+    from t4r_lab.cli.program import main
 
     def shell(*arguments: str) -> dict[str, Any]:
         assert main(["jobs", *arguments, "--json"]) == 0

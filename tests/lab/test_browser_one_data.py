@@ -35,7 +35,7 @@ def test_data_that_lack_a_label_are_shown_and_trained_once_its_head_is_dropped(
     jupyter: tuple[str, Path],
 ) -> None:
     from t4r_lab import tracking
-    from t4r_lab.data.prepared.dataset import Dataset
+    from t4r_lab.data.prepared.prepared_data import Dataset
     from t4r_lab.spec import RunSpec
 
     home = server[1]

@@ -16,7 +16,7 @@ import pytest
 from t4r_lab.base.errors import InputError
 from t4r_lab.base.reports import Progress
 from t4r_lab.data.pipeline.inspection import Reading, inspect
-from t4r_lab.data.pipeline.prepare import PrepareOptions, prepare
+from t4r_lab.data.pipeline.prepare_events import PrepareOptions, prepare
 from t4r_lab.data.pipeline.split_checks import Finding
 from t4r_lab.data.read.raw_table import Table
 from t4r_lab.lab.app import Lab

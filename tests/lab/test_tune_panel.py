@@ -17,7 +17,7 @@ import yaml
 
 from t4r_lab.base.errors import InputError
 from t4r_lab.base.files import locked
-from t4r_lab.data.prepared.dataset import Dataset
+from t4r_lab.data.prepared.prepared_data import Dataset
 from t4r_lab.lab.app import TABS, Lab
 from t4r_lab.lab.panels.tune.search_form import SearchForm, words
 from t4r_lab.lab.panels.tune.study_list import Look, StudyState, Watch
@@ -51,7 +51,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def draft(data: Path) -> Draft:
-    from t4r_lab.data.prepared.dataset import Dataset
+    from t4r_lab.data.prepared.prepared_data import Dataset
 
     return Draft(small_spec(data), Dataset.open(data).schema)
 
@@ -268,7 +268,7 @@ def test_a_study_outlives_the_panel_is_found_again_and_stopped(tuning: Tuning, d
 def test_resuming_takes_the_latest_budget_and_refuses_a_second_process(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from t4r_lab.data.prepared.dataset import Dataset
+    from t4r_lab.data.prepared.prepared_data import Dataset
     from t4r_lab.tuning.studies.open_study import begin
     from t4r_lab.tuning.studies.storage import connect
     from t4r_lab.tuning.studies.storage_address import address
@@ -330,7 +330,7 @@ def test_a_study_from_a_shell_leaves_the_choice_and_its_tick_alone() -> None:
 def test_the_command_line_detaches_to_the_same(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from t4r_lab.cli.main import main
+    from t4r_lab.cli.program import main
 
     started: list[detached.Launched] = []
     monkeypatch.setattr(detached, "_start", lambda study, *rest: started.append(study))

@@ -14,7 +14,7 @@ import torch
 from t4r_lab import tracking
 from t4r_lab.base.errors import InputError
 from t4r_lab.base.reports import silent
-from t4r_lab.data.pipeline.prepare import PrepareOptions, prepare
+from t4r_lab.data.pipeline.prepare_events import PrepareOptions, prepare
 from t4r_lab.data.pipeline.synthetic import Generator
 from t4r_lab.nn import (
     BertConfig,
@@ -246,7 +246,7 @@ def test_a_label_of_whole_sessions_is_refused_on_leave_one_out_data(tmp_path: Pa
 
 def test_what_is_refused_by_a_spec_is_refused_before_torch_is_needed(data: Path) -> None:
     """`build.check` knows spec and schema alone: the forms ask it at every keystroke."""
-    from t4r_lab.data.prepared.dataset import Dataset
+    from t4r_lab.data.prepared.prepared_data import Dataset
 
     spec = small_spec(data).override({f"{FEATURES}.categry.dim": 3})
     assert "did you mean 'category'" in refusal(lambda: assembly.check(spec, Dataset.open(data).schema))

@@ -20,7 +20,7 @@ from pathlib import Path
 import polars as pl
 import torch
 import t4r_lab
-from t4r_lab.data.prepared.dataset import Dataset
+from t4r_lab.data.prepared.prepared_data import Dataset
 from t4r_lab.lab.panels.architecture.spec_form import SpecForm
 from t4r_lab.lab.state.draft import Draft
 from t4r_lab.nn import make_body

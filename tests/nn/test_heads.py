@@ -13,9 +13,9 @@ import torch
 from t4r_lab import tracking
 from t4r_lab.base.errors import InputError
 from t4r_lab.base.reports import Epoch, silent
-from t4r_lab.data.pipeline.prepare import PrepareOptions, prepare
+from t4r_lab.data.pipeline.prepare_events import PrepareOptions, prepare
 from t4r_lab.data.pipeline.synthetic import Generator
-from t4r_lab.data.prepared.dataset import Dataset
+from t4r_lab.data.prepared.prepared_data import Dataset
 from t4r_lab.families.metrics.metric_table import metrics_of
 from t4r_lab.nn import BinaryClassificationTask, Head, Model, NextItemPredictionTask, RegressionTask
 from t4r_lab.nn.batches import label_windows, make_batch, whole_windows

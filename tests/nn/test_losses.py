@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 
 from t4r_lab.base.homes import ensure
-from t4r_lab.data.prepared.dataset import Dataset
+from t4r_lab.data.prepared.prepared_data import Dataset
 from t4r_lab.nn import NextItemPredictionTask
 from t4r_lab.nn.kernels import fast_types
 from t4r_lab.nn.kernels import linear_cross_entropy as kernel

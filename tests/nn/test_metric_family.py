@@ -21,7 +21,7 @@ import t4r_lab
 from t4r_lab.lab.panels.architecture.spec_form import SpecForm
 from t4r_lab.lab.panels.runs.runs_panel import headings
 from t4r_lab.lab.state.draft import Draft
-from t4r_lab.data.prepared.dataset import Dataset
+from t4r_lab.data.prepared.prepared_data import Dataset
 from t4r_lab.runs.analyze import analyze
 from t4r_lab.spec.study_options import Plan, StudyOptions
 

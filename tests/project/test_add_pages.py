@@ -23,7 +23,7 @@ os.environ["T4R_LAB_HOME"] = str(home)
 import polars as pl
 import t4r_lab
 from t4r_lab import tracking
-from t4r_lab.cli.main import main
+from t4r_lab.cli.program import main
 from t4r_lab.lab.app import Lab
 from t4r_lab.lab.panels.architecture.spec_form import SpecForm
 from t4r_lab.lab.state.draft import Draft

@@ -14,9 +14,9 @@ import numpy as np
 import pytest
 import yaml
 
-from t4r_lab.data.pipeline.prepare import prepare
+from t4r_lab.data.pipeline.prepare_events import prepare
 from t4r_lab.data.pipeline.synthetic import Generator
-from t4r_lab.data.prepared.dataset import Dataset
+from t4r_lab.data.prepared.prepared_data import Dataset
 from t4r_lab.families.knobs import Part, element, variants
 from t4r_lab.families.metrics.metric_table import METRICS
 from t4r_lab.nn import __all__ as PUBLIC

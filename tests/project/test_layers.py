@@ -122,7 +122,7 @@ def test_there_is_no_cycle() -> None:
 def test_the_package_is_light_to_import() -> None:
     heavy = ["torch", "transformers", "accelerate", "mlflow", "optuna", "plotly", "pandas", "polars", "ipywidgets"]
     code = (
-        "import sys, t4r_lab, t4r_lab.spec, t4r_lab.cli.main; t4r_lab.cli.main.make_parser(); "
+        "import sys, t4r_lab, t4r_lab.spec, t4r_lab.cli.program; t4r_lab.cli.program.make_parser(); "
         f"print([m for m in {heavy} if m in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -13,7 +13,7 @@ import pytest
 from t4r_lab import tracking
 from t4r_lab.base.errors import InputError
 from t4r_lab.base.reports import silent
-from t4r_lab.cli import main
+from t4r_lab.cli import program as main
 from t4r_lab.runs import run
 from t4r_lab.runs.analyze import analyze, bootstrap, won_and_lost
 from t4r_lab.runs.promote import promote, spec_to_repeat

@@ -12,10 +12,10 @@ import pytest
 
 from t4r_lab.base import system
 from t4r_lab.base.reports import silent
-from t4r_lab.cli import main
-from t4r_lab.data.pipeline.prepare import prepare
+from t4r_lab.cli import program as main
+from t4r_lab.data.pipeline.prepare_events import prepare
 from t4r_lab.data.pipeline.synthetic import Generator
-from t4r_lab.data.prepared.dataset import Dataset
+from t4r_lab.data.prepared.prepared_data import Dataset
 from t4r_lab.runs import run
 from tests.support.small import small_spec
 
@@ -31,8 +31,8 @@ def hook(event, found):
         if count == at:
             os.kill(os.getpid(), signal.SIGKILL)
 from t4r_lab.base import system
-from t4r_lab.cli import main as cli
-import t4r_lab.runs.run, t4r_lab.data.pipeline.prepare
+from t4r_lab.cli import program as cli
+import t4r_lab.runs.run, t4r_lab.data.pipeline.prepare_events
 whole = system.exchange
 def exchange(one, other):
     done = in_one_step and whole(one, other)

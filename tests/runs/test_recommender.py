@@ -13,7 +13,7 @@ import pytest
 from t4r_lab import tracking
 from t4r_lab.base.errors import InputError
 from t4r_lab.base.reports import silent
-from t4r_lab.data.prepared.dataset import Dataset
+from t4r_lab.data.prepared.prepared_data import Dataset
 from t4r_lab.runs import run
 from t4r_lab.runs.recommend import LeftOut, Recommender, recommend
 from tests.support.small import N_ITEMS, small_data, small_spec

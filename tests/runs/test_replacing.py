@@ -15,8 +15,8 @@ import pytest
 
 import t4r_lab
 from t4r_lab import tracking
-from t4r_lab.cli.main import main
-from t4r_lab.data.prepared.dataset import Dataset
+from t4r_lab.cli.program import main
+from t4r_lab.data.prepared.prepared_data import Dataset
 from t4r_lab.lab.app import Lab
 from t4r_lab.runs.prepare_data import NAMED, Referred, prepare, referring
 from t4r_lab.tracking.study_runs import start_study
@@ -117,7 +117,7 @@ def test_the_command_line_wants_force(home: Path, tmp_path: Path, capsys: pytest
 def test_a_fresh_folder_needs_no_record(home: Path, tmp_path: Path) -> None:
     """MLflow takes seconds to import."""
     code = (
-        "import sys; from t4r_lab.cli.main import main; "
+        "import sys; from t4r_lab.cli.program import main; "
         f"main(['prepare', {str(tmp_path / 'same.csv')!r}, '--out', {str(tmp_path / 'new')!r}]); "
         "sys.exit('mlflow' in sys.modules)"
     )

@@ -14,7 +14,7 @@ import torch
 
 from t4r_lab import tracking
 from t4r_lab.base.reports import Caution, Epoch, Report, from_event, silent, to_event
-from t4r_lab.cli.main import main
+from t4r_lab.cli.program import main
 from t4r_lab.lab.panels.runs.actions import RunActions
 from t4r_lab.lab.panels.runs.runs_panel import cells
 from t4r_lab.lab.panels.train.job_card import JobCard

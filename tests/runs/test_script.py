@@ -9,9 +9,9 @@ import numpy as np
 import polars as pl
 import pytest
 
-from t4r_lab.data.pipeline.prepare import PrepareOptions, prepare
+from t4r_lab.data.pipeline.prepare_events import PrepareOptions, prepare
 from t4r_lab.data.pipeline.synthetic import Generator
-from t4r_lab.data.prepared.dataset import Dataset
+from t4r_lab.data.prepared.prepared_data import Dataset
 from t4r_lab.data.prepared.vectors import read_all_vectors
 from t4r_lab.runs.script import to_python
 from t4r_lab.spec import BODY_MASKINGS, RunSpec

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from t4r_lab.base.errors import InputError
-from t4r_lab.data.pipeline.prepare import prepare
+from t4r_lab.data.pipeline.prepare_events import prepare
 from t4r_lab.nn.inputs.tabular import TabularSequenceFeatures
 from t4r_lab.nn.layers.flow import Batch, Masked
 from t4r_lab.schema import merlin

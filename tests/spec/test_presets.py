@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from t4r_lab.base.errors import InputError
-from t4r_lab.cli import main
+from t4r_lab.cli import program as main
 from t4r_lab.nn.batches import make_batch, training_windows
 from t4r_lab.spec import RunSpec
 from t4r_lab.spec.presets import PRESETS, start

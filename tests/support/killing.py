@@ -20,7 +20,7 @@ import mlflow.store.tracking.sqlalchemy_store  # noqa: F401 (for the forks)
 
 import t4r_lab.training.trainer  # noqa: F401 (for the forks)
 from t4r_lab import jobs
-from t4r_lab.jobs import worker
+from t4r_lab.jobs import job_worker as worker
 from t4r_lab.spec import RunSpec
 from t4r_lab.training.experiment import Experiment
 

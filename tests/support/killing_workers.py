@@ -17,7 +17,7 @@ from pathlib import Path
 
 import t4r_lab.training.trainer
 import t4r_lab.tuning.trial  # noqa: F401 (for the forks)
-from t4r_lab.tuning import trial_worker
+from t4r_lab.tuning import worker
 from t4r_lab.tuning.studies.open_study import load
 from t4r_lab.tuning.studies.storage import connect
 from t4r_lab.tuning.studies.storage_address import address
@@ -27,9 +27,7 @@ def fork(home: Path, study: str, number: int) -> int:
     if pid := os.fork():
         return pid
     try:
-        trial_worker.work(
-            trial_worker.Orders(study, address(home, None), str(home), f"fork{number}", [number], None, 1)
-        )
+        worker.work(worker.Orders(study, address(home, None), str(home), f"fork{number}", [number], None, 1))
         status = 0
     except BaseException:
         import traceback

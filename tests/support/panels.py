@@ -9,7 +9,7 @@ from typing import Any
 
 import polars as pl
 
-from t4r_lab.data.pipeline.prepare import PrepareOptions, prepare
+from t4r_lab.data.pipeline.prepare_events import PrepareOptions, prepare
 
 EVIL = "<img src=x onerror=alert(1)>"
 HEADS: list[dict[str, Any]] = [

@@ -15,7 +15,7 @@ from t4r_lab import tracking
 from t4r_lab.base import homes
 from t4r_lab.base.errors import InputError
 from t4r_lab.base.reports import Epoch, Report, TrialEnded, silent
-from t4r_lab.cli import main
+from t4r_lab.cli import program as main
 from t4r_lab.runs import guard
 from t4r_lab.runs import run as runner
 from t4r_lab.spec.study_options import StudyOptions
@@ -88,7 +88,7 @@ def test_documents_are_documents_and_a_comparison_fetches_what_it_needs_once(
 
 
 def test_a_machine_ends_its_own_runs_alone(home: Path, data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from t4r_lab.data.prepared.dataset import Dataset
+    from t4r_lab.data.prepared.prepared_data import Dataset
 
     def status() -> str:
         return next(row.status for row in guard.runs(home) if row.run_id == record.run_id)
@@ -110,7 +110,7 @@ def test_a_machine_ends_its_own_runs_alone(home: Path, data: Path, monkeypatch: 
 
 
 def test_a_run_that_names_no_host_is_left_alone(home: Path, data: Path) -> None:
-    from t4r_lab.data.prepared.dataset import Dataset
+    from t4r_lab.data.prepared.prepared_data import Dataset
 
     record = tracking.start(home, small_spec(data, name="old"), Dataset.open(data), home / "jobs" / "y")
     tracking.client_of(home)[0].delete_tag(record.run_id, tracking.HOST)

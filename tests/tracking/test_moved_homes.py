@@ -119,7 +119,7 @@ def test_data_that_are_not_those_are_not_taken_for_them(copy: Path) -> None:
 
 
 def begin_study(home: Path, name: str) -> None:
-    from t4r_lab.data.prepared.dataset import Dataset
+    from t4r_lab.data.prepared.prepared_data import Dataset
     from t4r_lab.spec.study_options import Plan, StudyOptions
     from t4r_lab.tuning import lead
     from t4r_lab.tuning.studies import open_study, storage

@@ -24,7 +24,7 @@ from t4r_lab import jobs, tracking
 from t4r_lab.base import homes, retries
 from t4r_lab.base.errors import InputError
 from t4r_lab.base.reports import Epoch, Report, silent
-from t4r_lab.data.prepared.dataset import Dataset
+from t4r_lab.data.prepared.prepared_data import Dataset
 from t4r_lab.runs import guard, run
 from tests.support.rights import readonly
 from tests.support.small import small_data, small_spec

@@ -15,7 +15,7 @@ from t4r_lab import tracking
 from t4r_lab.base import retries
 from t4r_lab.base.errors import InputError
 from t4r_lab.base.reports import Epoch
-from t4r_lab.data.prepared.dataset import Dataset
+from t4r_lab.data.prepared.prepared_data import Dataset
 from t4r_lab.spec import RunSpec
 from t4r_lab.tracking import record_file
 from tests.support.record import made_by_mlflow

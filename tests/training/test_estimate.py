@@ -13,8 +13,8 @@ import pytest
 
 from t4r_lab.base.errors import InputError
 from t4r_lab.base.reports import Epoch
-from t4r_lab.cli import main
-from t4r_lab.data.prepared.dataset import Dataset
+from t4r_lab.cli import program as main
+from t4r_lab.data.prepared.prepared_data import Dataset
 from t4r_lab.spec import BODY_MASKINGS, RunSpec
 from t4r_lab.training.assembly import build
 from t4r_lab.training.estimate import Estimate, estimate, from_json, to_json
@@ -111,7 +111,7 @@ import json, re, sys
 from pathlib import Path
 from t4r_lab.training.assembly import build
 from t4r_lab.nn.batches import make_batch, training_batches, training_length, training_windows
-from t4r_lab.data.prepared.dataset import Dataset
+from t4r_lab.data.prepared.prepared_data import Dataset
 from t4r_lab.spec import RunSpec
 from t4r_lab.training.accelerator import make_accelerator
 from t4r_lab.training.optimizer import make_optimizer

@@ -45,7 +45,7 @@ def asked(place: Path, program: str, *arguments: str) -> tuple[int, str, str]:
     return done.returncode, done.stdout, done.stderr
 
 
-CLI = "import sys; from t4r_lab.cli.main import main; sys.exit(main(sys.argv[1:]))"
+CLI = "import sys; from t4r_lab.cli.program import main; sys.exit(main(sys.argv[1:]))"
 USE = """
 import json
 import os

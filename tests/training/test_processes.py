@@ -20,7 +20,7 @@ import torch
 from t4r_lab import tracking
 from t4r_lab.base.errors import InputError
 from t4r_lab.base.reports import silent
-from t4r_lab.data.pipeline.prepare import PrepareOptions, prepare
+from t4r_lab.data.pipeline.prepare_events import PrepareOptions, prepare
 from t4r_lab.data.pipeline.synthetic import Generator
 from t4r_lab.nn.batches import make_batch
 from t4r_lab.runs import guard

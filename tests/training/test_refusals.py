@@ -22,10 +22,10 @@ import yaml
 from t4r_lab import jobs, tracking
 from t4r_lab.base.errors import InputError
 from t4r_lab.base.reports import silent
-from t4r_lab.cli.main import main
-from t4r_lab.data.pipeline.prepare import PrepareOptions, prepare
+from t4r_lab.cli.program import main
+from t4r_lab.data.pipeline.prepare_events import PrepareOptions, prepare
 from t4r_lab.data.pipeline.synthetic import Generator
-from t4r_lab.data.prepared.dataset import Dataset
+from t4r_lab.data.prepared.prepared_data import Dataset
 from t4r_lab.lab.panels.architecture.architecture_panel import ArchitecturePanel
 from t4r_lab.lab.state import source
 from t4r_lab.lab.state.cost import Estimating
@@ -37,7 +37,7 @@ from t4r_lab.spec.study_options import Plan, StudyOptions
 from t4r_lab.training import checkpoint
 from t4r_lab.training.estimate import estimate
 from t4r_lab.training.experiment import Experiment
-from t4r_lab.tuning import finalize, trial_worker
+from t4r_lab.tuning import finalize, worker
 from t4r_lab.tuning.studies import open_study, study
 from t4r_lab.tuning.studies.storage import connect
 from t4r_lab.tuning.studies.storage_address import address
@@ -467,7 +467,7 @@ def test_a_study_may_try_what_is_refused_and_its_trial_says_why(folders: Path, t
     found = open_study.begin(
         "s", Plan.of(spec, options), Experiment.open(spec).dataset.digest, connect(address(tmp_path, None))
     )
-    trial_worker.work(trial_worker.Orders("s", found.store.url, str(tmp_path), "w", [1]))
+    worker.work(worker.Orders("s", found.store.url, str(tmp_path), "w", [1]))
     states = {trial.params[path]: (trial.state, trial.reason) for trial in found.trials()}
     assert states["last"] == ("finished", "")
     with pytest.raises(InputError) as error:

@@ -14,7 +14,7 @@ import yaml
 from scipy import stats  # comes along with MLflow
 
 from t4r_lab import tracking
-from t4r_lab.cli.main import main
+from t4r_lab.cli.program import main
 from t4r_lab.tuning import finalize
 from tests.support.small import small_data, small_spec
 
@@ -180,7 +180,7 @@ def test_a_file_with_a_search_is_a_run_too(
 
 
 def test_nothing_to_finalize(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
-    from t4r_lab.data.prepared.dataset import Dataset
+    from t4r_lab.data.prepared.prepared_data import Dataset
     from t4r_lab.spec.study_options import Plan, StudyOptions, load_study
     from t4r_lab.tuning.studies import open_study
     from t4r_lab.tuning.studies.storage import connect

@@ -29,7 +29,7 @@ from t4r_lab.spec import RunSpec
 from t4r_lab.spec.space import parse_search
 from t4r_lab.spec.study_options import Plan, StudyOptions
 from t4r_lab.training.experiment import Experiment
-from t4r_lab.tuning import lead, trial, trial_worker
+from t4r_lab.tuning import lead, trial, worker
 from t4r_lab.tuning import study_record as record
 from t4r_lab.tuning.studies import open_study, storage, study
 from t4r_lab.tuning.studies.storage import connect
@@ -47,14 +47,14 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def begin(data: Path, home: Path, name: str = "s", **options: Any) -> study.Study:
-    from t4r_lab.data.prepared.dataset import Dataset
+    from t4r_lab.data.prepared.prepared_data import Dataset
 
     plan = Plan.of(small_spec(data), StudyOptions.parse({"space": {SMOOTHING: None, DROPOUT: None}, **options}))
     return open_study.begin(name, plan, Dataset.open(data).digest, connect(address(home, None)))
 
 
-def orders(home: Path, name: str = "s", worker_name: str = "w", until: float | None = None) -> trial_worker.Orders:
-    return trial_worker.Orders(name, address(home, None), str(home), worker_name, [1], until)
+def orders(home: Path, name: str = "s", worker_name: str = "w", until: float | None = None) -> worker.Orders:
+    return worker.Orders(name, address(home, None), str(home), worker_name, [1], until)
 
 
 @pytest.fixture
@@ -82,7 +82,7 @@ def test_the_starting_spec_is_trial_0_and_the_count_is_exact(
     data: Path, tmp_path: Path, formula: list[RunSpec]
 ) -> None:
     begin(data, tmp_path, trials=8)
-    assert trial_worker.work(orders(tmp_path)) == 8
+    assert worker.work(orders(tmp_path)) == 8
     found = open_study.load("s", connect(address(tmp_path, None)))
     trials = found.trials()
     assert [t.number for t in trials] == list(range(8))
@@ -91,7 +91,7 @@ def test_the_starting_spec_is_trial_0_and_the_count_is_exact(
     assert [found.spec_of(t) for t in trials] == formula
     assert all(0 <= t.params[SMOOTHING] <= 0.9 and 0 <= t.params[DROPOUT] <= 0.5 for t in trials)
     assert found.ended()
-    assert trial_worker.work(orders(tmp_path)) == 0  # there is nothing left
+    assert worker.work(orders(tmp_path)) == 0  # there is nothing left
 
 
 def test_a_starting_spec_outside_the_search_is_trial_0_as_it_is(
@@ -99,7 +99,7 @@ def test_a_starting_spec_outside_the_search_is_trial_0_as_it_is(
 ) -> None:
     outside = {SMOOTHING: "0.2:0.4", DROPOUT: "0.2:0.3"}  # it has 0 and 0.1
     begin(data, tmp_path, trials=3, space={path: parse_search(f"{path}={r}")[1] for path, r in outside.items()})
-    assert trial_worker.work(orders(tmp_path)) == 3
+    assert worker.work(orders(tmp_path)) == 3
     found = open_study.load("s", connect(address(tmp_path, None)))
     first, *others = found.trials()
     assert first.start
@@ -110,7 +110,7 @@ def test_a_starting_spec_outside_the_search_is_trial_0_as_it_is(
 
 def test_workers_at_once_share_one_budget(data: Path, tmp_path: Path, formula: list[RunSpec]) -> None:
     begin(data, tmp_path, trials=12)
-    crew = [threading.Thread(target=trial_worker.work, args=(orders(tmp_path, worker_name=f"w{i}"),)) for i in range(3)]
+    crew = [threading.Thread(target=worker.work, args=(orders(tmp_path, worker_name=f"w{i}"),)) for i in range(3)]
     for thread in crew:
         thread.start()
     for thread in crew:
@@ -124,7 +124,7 @@ def test_workers_at_once_share_one_budget(data: Path, tmp_path: Path, formula: l
 def test_two_studies_at_once_do_not_mix(data: Path, tmp_path: Path, formula: list[RunSpec]) -> None:
     begin(data, tmp_path, "one", trials=5, pruner="none")
     begin(data, tmp_path, "two", trials=7, space={DROPOUT: None}, pruner="none")
-    crew = [threading.Thread(target=trial_worker.work, args=(orders(tmp_path, name),)) for name in ("one", "two")]
+    crew = [threading.Thread(target=worker.work, args=(orders(tmp_path, name),)) for name in ("one", "two")]
     for thread in crew:
         thread.start()
     for thread in crew:
@@ -137,11 +137,11 @@ def test_two_studies_at_once_do_not_mix(data: Path, tmp_path: Path, formula: lis
 
 def test_a_larger_budget_goes_on(data: Path, tmp_path: Path, formula: list[RunSpec]) -> None:
     begin(data, tmp_path, trials=3)
-    trial_worker.work(orders(tmp_path))
+    worker.work(orders(tmp_path))
     begin(data, tmp_path, trials=5)
-    assert trial_worker.work(orders(tmp_path)) == 2
+    assert worker.work(orders(tmp_path)) == 2
     begin(data, tmp_path, trials=4)
-    assert trial_worker.work(orders(tmp_path)) == 0
+    assert worker.work(orders(tmp_path)) == 0
 
 
 @pytest.mark.parametrize(
@@ -167,7 +167,7 @@ def test_every_sampler_fills_a_conditional_space(
     kinds = {"choices": ["gru", "sasrec"]}
     space = {"model.body.kind": kinds, "model.body.n_head": {"choices": [1, 2]}, SMOOTHING: None, DROPOUT: None}
     begin(data, tmp_path, trials=16, sampler=sampler, space=space, pruner="none")
-    trial_worker.work(orders(tmp_path))
+    worker.work(orders(tmp_path))
     trials = open_study.load("s", connect(address(tmp_path, None))).trials()
     assert Counter(t.state for t in trials) == {"finished": 16}
     for t in trials[1:]:
@@ -179,7 +179,7 @@ def test_every_sampler_fills_a_conditional_space(
 def test_a_grid_is_tried_point_by_point(data: Path, tmp_path: Path, formula: list[RunSpec]) -> None:
     space = {SMOOTHING: {"choices": [0, 0.3, 0.6]}, DROPOUT: {"choices": [0.1, 0.2]}}
     begin(data, tmp_path, sampler="grid", space=space)
-    trial_worker.work(orders(tmp_path))
+    worker.work(orders(tmp_path))
     trials = open_study.load("s", connect(address(tmp_path, None))).trials()
     assert len(trials) == 6  # the start is one of them
     assert {(t.params[SMOOTHING], t.params[DROPOUT]) for t in trials} == {
@@ -203,7 +203,7 @@ def test_a_grid_is_tried_point_by_point(data: Path, tmp_path: Path, formula: lis
 
 def test_the_best_is_optunas_and_the_search_finds_it(data: Path, tmp_path: Path, formula: list[RunSpec]) -> None:
     begin(data, tmp_path, trials=40, pruner="none")
-    trial_worker.work(orders(tmp_path))
+    worker.work(orders(tmp_path))
     found = open_study.load("s", connect(address(tmp_path, None)))
     (best,) = found.front()
     assert best.number == found.optuna.best_trial.number
@@ -216,7 +216,7 @@ def test_the_best_is_optunas_and_the_search_finds_it(data: Path, tmp_path: Path,
 
 def test_the_front_of_two_objectives_with_a_constraint(data: Path, tmp_path: Path, formula: list[RunSpec]) -> None:
     begin(data, tmp_path, trials=30, objectives=["ndcg@5", "ece"], constraints=["ece>=0.05"])
-    trial_worker.work(orders(tmp_path))
+    worker.work(orders(tmp_path))
     found = open_study.load("s", connect(address(tmp_path, None)))
     trials = found.trials()
     kept = [t for t in trials if t.metrics["ece"] >= 0.05]
@@ -235,7 +235,7 @@ def test_importance_is_of_what_made_trials_good(
     data: Path, tmp_path: Path, formula: list[RunSpec], objective: str
 ) -> None:
     begin(data, tmp_path, trials=20, sampler="qmc", pruner="none", objectives=[objective])
-    trial_worker.work(orders(tmp_path))
+    worker.work(orders(tmp_path))
     found = open_study.load("s", connect(address(tmp_path, None)))
     by_direction = optuna.importance.get_param_importances(found.optuna)  # which knows the study's own
     assert found.importance(objective) == pytest.approx(by_direction)
@@ -256,7 +256,7 @@ def test_pruned_trials_say_so(data: Path, tmp_path: Path, monkeypatch: pytest.Mo
 
     monkeypatch.setattr(trial, "train", train)
     begin(data, tmp_path, trials=30, pruner=pruner, sampler="random")
-    trial_worker.work(orders(tmp_path))
+    worker.work(orders(tmp_path))
     trials = open_study.load("s", connect(address(tmp_path, None))).trials()
     states = Counter(t.state for t in trials)
     assert states["pruned"] > 3
@@ -297,7 +297,7 @@ def test_a_trial_fails_alone_with_its_reason(data: Path, tmp_path: Path, monkeyp
     }
     monkeypatch.setattr(trial, "train", failing(faults))
     begin(data, tmp_path, trials=8, pruner="none")
-    assert trial_worker.work(orders(tmp_path)) == 9
+    assert worker.work(orders(tmp_path)) == 9
     trials = open_study.load("s", connect(address(tmp_path, None))).trials()
     ended = ["finished", *["failed"] * 3, "refused", "failed", "failed", "finished", "finished"]
     assert [t.state for t in trials] == ended  # what was refused has trained nothing, so that no trial is paid for it
@@ -309,7 +309,7 @@ def test_a_trial_fails_alone_with_its_reason(data: Path, tmp_path: Path, monkeyp
 def test_values_that_fit_no_model_cost_no_trial(data: Path, tmp_path: Path, formula: list[RunSpec]) -> None:
     space = {"model.body.kind": {"choices": ["sasrec"]}, "model.body.n_head": {"choices": [2, 3]}, DROPOUT: None}
     begin(data, tmp_path, trials=8, space=space, pruner="none", sampler="random")
-    trial_worker.work(orders(tmp_path))
+    worker.work(orders(tmp_path))
     trials = open_study.load("s", connect(address(tmp_path, None))).trials()
     states = Counter(t.state for t in trials)
     assert states["finished"] == 8
@@ -324,14 +324,14 @@ def test_a_dead_worker_s_trial_is_tried_again_with_the_same_values(
     found = open_study.load("s", found.store, [0])
     claimed = found.claim("dead")
     assert claimed is not None
-    trial_worker.choose(claimed, found.plan)  # it has its values when its worker dies
+    worker.choose(claimed, found.plan)  # it has its values when its worker dies
     found.lose("dead")
     again = found.claim("dead")
     assert again is not None
-    value = trial_worker.choose(again, found.plan)
+    value = worker.choose(again, found.plan)
     assert value == found.plan.spec  # trial 0 stays the starting spec
     found.lose("dead")
-    assert trial_worker.work(orders(tmp_path)) == 3
+    assert worker.work(orders(tmp_path)) == 3
     trials = found.trials()
     assert [t.state for t in trials] == ["lost", "lost", "finished", "finished", "finished"]
     assert trials[0].reason == "its worker died; tried again as trial 1"
@@ -344,7 +344,7 @@ def test_a_trial_that_kills_its_workers_is_given_up(data: Path, tmp_path: Path, 
     for _ in range(study.MOST_RETRIES + 1):
         assert found.claim("dead") is not None
         found.lose("dead")
-    assert trial_worker.work(orders(tmp_path)) == 2
+    assert worker.work(orders(tmp_path)) == 2
     *lost, last = (t for t in found.trials() if t.state == "lost")
     assert [t.reason for t in lost] == [f"its worker died; tried again as trial {t.number + 1}" for t in lost]
     assert (len(lost), last.reason) == (study.MOST_RETRIES, "its worker died; not tried again")
@@ -354,7 +354,7 @@ def test_a_trial_that_kills_its_workers_is_given_up(data: Path, tmp_path: Path, 
 def test_a_worker_that_dies_in_its_claim_leaves_nothing(data: Path, tmp_path: Path, formula: list[RunSpec]) -> None:
     found = open_study.load("s", begin(data, tmp_path, trials=2, pruner="none").store, [0])
     found.optuna.ask()  # given out, but nobody's: as if killed between the two
-    assert trial_worker.work(orders(tmp_path)) == 2
+    assert worker.work(orders(tmp_path)) == 2
     assert Counter(t.state for t in found.trials()) == {"lost": 1, "finished": 2}
 
 
@@ -366,7 +366,7 @@ def test_a_worker_without_a_sign_of_life_is_given_up(
     found = open_study.load("s", begin(data, tmp_path, trials=2, pruner="none").store, [0])
     assert found.claim("far away") is not None
     began = time.monotonic()
-    assert trial_worker.work(orders(tmp_path)) == 2
+    assert worker.work(orders(tmp_path)) == 2
     assert time.monotonic() - began > 0.8
     assert Counter(t.state for t in found.trials()) == {"lost": 1, "finished": 2}
 
@@ -374,7 +374,7 @@ def test_a_worker_without_a_sign_of_life_is_given_up(
 def test_a_running_trial_is_left_alone(data: Path, tmp_path: Path, formula: list[RunSpec]) -> None:
     found = open_study.load("s", begin(data, tmp_path, trials=2, pruner="none").store, [0])
     assert found.claim("alive") is not None
-    done = threading.Thread(target=trial_worker.work, args=(orders(tmp_path),))
+    done = threading.Thread(target=worker.work, args=(orders(tmp_path),))
     done.start()
     until(lambda: Counter(t.state for t in found.trials()) == {"running": 1, "finished": 1})
     found.lose("alive")
@@ -395,13 +395,13 @@ def test_stopped_from_elsewhere_and_gone_on(data: Path, tmp_path: Path, monkeypa
     done: list[RunSpec] = []
     monkeypatch.setattr(trial, "train", train)
     begin(data, tmp_path, trials=4, pruner="none")
-    trial_worker.work(orders(tmp_path))
+    worker.work(orders(tmp_path))
     result, trials = lead.report("s", home=tmp_path)
     assert (result.status, result.counts) == ("stopped", {"finished": 2, "lost": 1, "waiting": 1})
     assert trials[2].reason == "it was stopped; tried again as trial 3"
     monkeypatch.setattr(trial, "train", failing({}))
     begin(data, tmp_path, trials=4, pruner="none")
-    trial_worker.work(orders(tmp_path))
+    worker.work(orders(tmp_path))
     result, trials = lead.report("s", home=tmp_path)
     assert (result.status, result.counts) == ("finished", {"finished": 4, "lost": 1})
     assert trials[3].params == trials[2].params
@@ -413,7 +413,7 @@ def test_a_pause_holds_the_trial_and_costs_no_minutes(
     def train(spec: RunSpec, plan: Plan, dataset: Any, folder: Path, epochs: list, stop: Any, prune: Any) -> dict:
         begun.set()
         assert release.wait(60)  # the pause has been asked for
-        time.sleep(trial_worker.POLL + 0.1)  # and is seen at the next look
+        time.sleep(worker.POLL + 0.1)  # and is seen at the next look
         began = time.monotonic()
         answers.append(stop())
         held.append(time.monotonic() - began)
@@ -425,7 +425,7 @@ def test_a_pause_holds_the_trial_and_costs_no_minutes(
     with pytest.raises(InputError, match="nothing of it runs"):
         lead.pause("s", home=tmp_path)
     assert not lead.go_on("s", home=tmp_path)
-    crew = threading.Thread(target=trial_worker.work, args=(orders(tmp_path),))
+    crew = threading.Thread(target=worker.work, args=(orders(tmp_path),))
     crew.start()
     assert begun.wait(60)
     before = time.time()
@@ -455,7 +455,7 @@ def test_a_paused_study_can_be_stopped(data: Path, tmp_path: Path, monkeypatch: 
 
     monkeypatch.setattr(trial, "train", train)
     begin(data, tmp_path, trials=2, pruner="none")
-    trial_worker.work(orders(tmp_path))
+    worker.work(orders(tmp_path))
     result, trials = lead.report("s", home=tmp_path)
     assert (result.status, trials[0].reason) == ("stopped", "it was stopped; tried again as trial 1")
 
@@ -465,7 +465,7 @@ def test_workers_elsewhere_keep_the_minutes_of_the_study(
 ) -> None:
     monkeypatch.setattr(trial, "train", failing({}))
     begin(data, tmp_path, minutes=1, pruner="none").keep(study.UNTIL, time.time() - 1)
-    assert trial_worker.work(orders(tmp_path)) == 0
+    assert worker.work(orders(tmp_path)) == 0
 
 
 def test_progress_is_of_the_time_where_only_that_is_given(data: Path, tmp_path: Path) -> None:
@@ -486,7 +486,7 @@ def test_no_trial_begins_that_would_not_end_in_time(
     monkeypatch.setattr(trial, "train", train)
     clock = Clock(monkeypatch)
     begin(data, tmp_path, minutes=1, pruner="none")
-    assert trial_worker.work(orders(tmp_path, until=clock.now + 0.5)) == 1  # a second one would take a second
+    assert worker.work(orders(tmp_path, until=clock.now + 0.5)) == 1  # a second one would take a second
 
 
 def test_minutes_end_a_study(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -497,7 +497,7 @@ def test_minutes_end_a_study(data: Path, tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.setattr(trial, "train", train)
     clock = Clock(monkeypatch)
     begin(data, tmp_path, minutes=1, pruner="none")
-    assert trial_worker.work(orders(tmp_path, until=clock.now + 25)) == 3  # begun at 0, 10 and 20
+    assert worker.work(orders(tmp_path, until=clock.now + 25)) == 3  # begun at 0, 10 and 20
     assert Counter(t.state for t in open_study.load("s", connect(address(tmp_path, None))).trials()) == {"finished": 3}
 
 
@@ -506,7 +506,7 @@ class Clock:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.now = time.time()
-        monkeypatch.setattr(trial_worker, "time", SimpleNamespace(time=lambda: self.now, sleep=time.sleep))
+        monkeypatch.setattr(worker, "time", SimpleNamespace(time=lambda: self.now, sleep=time.sleep))
 
 
 @pytest.mark.parametrize("name", ["ece", "ndcg@5"])
@@ -644,7 +644,7 @@ def test_other_data_are_refused(data: Path, tmp_path: Path) -> None:
         open_study.begin("s", found.plan, "0" * 64, found.store)
     found.keep(study.PLAN, {**found.optuna.user_attrs[study.PLAN], "digest": "0" * 64})
     with pytest.raises(InputError, match="not the data of study s"):
-        trial_worker.work(orders(tmp_path))
+        worker.work(orders(tmp_path))
 
 
 # ── real trainings ──────────────────────────────────────────────────────────────────────────────
@@ -750,7 +750,7 @@ def test_what_was_not_recorded_is_made_up_for(data: Path, tmp_path: Path, formul
     from t4r_lab.tracking import study_runs
 
     found = begin(data, tmp_path, trials=4, pruner="none")
-    trial_worker.work(orders(tmp_path))
+    worker.work(orders(tmp_path))
     opened = record.open_record(found, tmp_path)
     assert record.open_record(found, tmp_path).run_id == opened.run_id
     there: set[int] = set()

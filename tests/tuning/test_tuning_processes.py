@@ -19,7 +19,7 @@ import pytest
 
 from t4r_lab.base.errors import InputError
 from t4r_lab.base.reports import silent
-from t4r_lab.data.prepared.dataset import Dataset
+from t4r_lab.data.prepared.prepared_data import Dataset
 from t4r_lab.lab.panels.tune.study_list import Watch
 from t4r_lab.spec import RunSpec
 from t4r_lab.spec.study_options import Plan, StudyOptions
@@ -79,7 +79,7 @@ def test_a_killed_worker_is_replaced_and_ctrl_c_can_be_gone_on_from(data: Path, 
     process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     worker = _running_worker(tmp_path / "home", process)
     children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
-    (pid,) = [p for p in children if b"t4r_lab.tuning.trial_worker" in Path(f"/proc/{p}/cmdline").read_bytes()]
+    (pid,) = [p for p in children if b"t4r_lab.tuning.worker" in Path(f"/proc/{p}/cmdline").read_bytes()]
     os.kill(int(pid), signal.SIGKILL)
     assert _running_worker(tmp_path / "home", process, but=worker) != worker
     process.send_signal(signal.SIGINT)
@@ -245,7 +245,7 @@ def test_a_study_in_the_background_works_on_a_server_whose_password_nobody_sees(
         assert time.monotonic() < deadline, launched.log(20)
         time.sleep(0.1)
     shown = [path.read_bytes() for path in Path("/proc").glob("[0-9]*/cmdline") if path.exists()]
-    assert any(b"t4r_lab.tuning.trial_worker" in line for line in shown)
+    assert any(b"t4r_lab.tuning.worker" in line for line in shown)
     assert not any(b"hushed" in line for line in shown)
     lead.stop("hidden", home=tmp_path, storage=url)
     while launched.lives():
@@ -352,7 +352,7 @@ def test_one_process_leads_and_a_dead_one_lets_go(data: Path, tmp_path: Path, se
             lead.tune(RunSpec.load(spec), asked, "led", home=home, storage=storage_of.url, on_report=silent)
         assert "`t4r-lab worker --study led` adds a worker" in str(told.value)
         (run,) = [run for run in studies_of(home) if run.info.status == "RUNNING"]
-        worker = children(first.pid, b"t4r_lab.tuning.trial_worker")
+        worker = children(first.pid, b"t4r_lab.tuning.worker")
         first.kill()
         first.communicate()
         assert running("led", home, storage_of)  # its worker outlives it,

@@ -13,7 +13,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from t4r_lab.base.errors import InputError
-from t4r_lab.data.formats.readers import Source, read_events, read_file
+from t4r_lab.data.formats.format_readers import Source, read_events, read_file
 from t4r_lab.data.pipeline.feature_columns import align
 from t4r_lab.data.read.frames import to_polars
 from t4r_lab.data.read.raw_table import Table, concatenate, null_missing

@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 
 from t4r_lab.base.errors import InputError
 from t4r_lab.base.reports import OnReport, silent
-from t4r_lab.data.pipeline.prepare import prepare
-from t4r_lab.data.prepared.dataset import Dataset
+from t4r_lab.data.pipeline.prepare_events import prepare
+from t4r_lab.data.prepared.prepared_data import Dataset
 from t4r_lab.spec.preparation import PrepareOptions
 
 SUCCESSORS = 4

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from t4r_lab.base.checksums import check_seal, seal
 from t4r_lab.base.documents import read_json
 from t4r_lab.base.errors import InputError, did_you_mean
-from t4r_lab.data.formats.readers import PLAIN, read_file
+from t4r_lab.data.formats.format_readers import PLAIN, read_file
 from t4r_lab.data.prepared.folder import MANIFEST
 from t4r_lab.data.read.dialect import NoHeader
 from t4r_lab.data.read.frames import REFUSALS, Frame, read_parquet, refusing, to_polars

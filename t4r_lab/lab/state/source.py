@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from t4r_lab import jobs, tracking
 from t4r_lab.base.errors import InputError
 from t4r_lab.base.reports import OnReport
-from t4r_lab.data.prepared.dataset import Dataset
+from t4r_lab.data.prepared.prepared_data import Dataset
 from t4r_lab.lab.parts.text import error_text, number
 from t4r_lab.lab.state.views import Answer, DataSummary, JobState, News, Preview, Raw, RunSummary
 from t4r_lab.runs import guard
@@ -77,7 +77,7 @@ def frames(names: Mapping[str, Any]) -> dict[str, str]:
 
 def read(raw: Raw, options: Mapping[str, Any]) -> Table:
     """The raw events of a file, parsed by `options`, or of a data frame of the notebook."""
-    from t4r_lab.data.formats.readers import read_events
+    from t4r_lab.data.formats.format_readers import read_events
 
     if not raw.frame:
         return read_events(Path(raw.path).expanduser(), PrepareOptions.parse(options))

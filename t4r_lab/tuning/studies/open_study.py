@@ -11,7 +11,7 @@ import optuna
 from t4r_lab import tracking
 from t4r_lab.base import homes
 from t4r_lab.base.errors import InputError, did_you_mean
-from t4r_lab.data.prepared.dataset import Dataset
+from t4r_lab.data.prepared.prepared_data import Dataset
 from t4r_lab.spec import RunSpec
 from t4r_lab.spec.space import grid, grid_size
 from t4r_lab.spec.study_options import Plan, StudyOptions

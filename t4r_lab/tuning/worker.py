@@ -214,7 +214,7 @@ def _too_late(study: Study, until: float | None) -> bool:
     return time.time() + (median(seconds) if seconds else 0.0) > ends
 
 
-COMMAND = [sys.executable, "-m", "t4r_lab.tuning.trial_worker"]
+COMMAND = [sys.executable, "-m", "t4r_lab.tuning.worker"]
 """What starts a worker process, which reads its orders from stdin: everyone can read a command line, and the storage's
 address may hold a password."""
 

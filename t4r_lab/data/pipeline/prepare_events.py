@@ -13,15 +13,15 @@ import polars as pl
 from numpy.typing import NDArray
 
 from t4r_lab.base.reports import OnReport, Progress, silent
-from t4r_lab.data.formats.readers import Source
+from t4r_lab.data.formats.format_readers import Source
 from t4r_lab.data.pipeline.encoding import Encoded, encode
 from t4r_lab.data.pipeline.feature_columns import Columns, find_features
 from t4r_lab.data.pipeline.profile import make_profile
 from t4r_lab.data.pipeline.raw_events import Events, read, side_tables, users_of
 from t4r_lab.data.pipeline.split import Split, split_sessions
 from t4r_lab.data.pipeline.split_checks import split_figures
-from t4r_lab.data.prepared.dataset import Dataset
 from t4r_lab.data.prepared.folder import check_target, part_file, write_atomically, write_sessions
+from t4r_lab.data.prepared.prepared_data import Dataset
 from t4r_lab.data.prepared.vocabulary import FOLDER, SESSIONS
 from t4r_lab.data.read.raw_table import Table, null_missing
 from t4r_lab.data.read.values import ColumnType, save_types, type_of
