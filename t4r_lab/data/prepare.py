@@ -1,7 +1,18 @@
-"""`prepare`, by the path that programs written against the first version know: importing it gives the function."""
+"""`prepare`, by the path that programs written against the first version know.
+
+``t4r_lab.data.prepare`` is a function; where this module has been imported it can be called just the same.
+"""
 
 import sys
+from types import ModuleType
 
 from t4r_lab.data.pipeline.prepare_events import prepare
 
-sys.modules[__name__] = prepare  # type: ignore[assignment]  # as `t4r_lab.data.prepare` is
+__all__ = ["prepare"]
+
+
+class _Called(ModuleType):
+    __call__ = staticmethod(prepare)
+
+
+sys.modules[__name__].__class__ = _Called
