@@ -11,7 +11,7 @@ import os
 import sys
 from collections.abc import Callable, Iterable, Mapping
 from importlib import import_module
-from typing import Any, Literal, TypeGuard, TypeVar
+from typing import Any, ClassVar, Literal, TypeGuard, TypeVar
 
 from pydantic import ValidatorFunctionWrapHandler, WrapValidator
 
@@ -27,6 +27,9 @@ R = TypeVar("R")
 
 class Member(Part):
     """A member of a family: a body, a masking, a loss. A user's own is called by its module and name."""
+
+    needs: ClassVar[tuple[str, ...]] = ()
+    """what a class of one's own must define"""
 
     def __init_subclass__(cls, **options: Any) -> None:
         """Give `cls` its kind, unless it has one or is a class of the package, which the tables of families name."""
@@ -102,7 +105,22 @@ def load(kind: str, family: type[M]) -> type[M]:
         raise InputError("kind", problem, "fix the module, or see that it lies on PYTHONPATH") from None
     if not (isinstance(found, type) and issubclass(found, family)):
         raise InputError("kind", f"{shortened(kind)} is no {family.__name__}", remedy)
+    check_whole(found)
     return found
+
+
+def check_whole(member: type[Member]) -> None:
+    """Refuse a class that leaves out what its family needs, before anything is built of it.
+
+    Raises
+    ------
+    InputError
+    """
+    base: Any = next(each for each in member.__mro__ if "needs" in vars(each))
+    missing = [name for name in base.needs if getattr(member, name, None) is getattr(base, name, None)]
+    if missing:
+        problem = f"{member.__name__} has no {' and no '.join(missing)}"
+        raise InputError("kind", problem, f"define it as t4r_lab.nn.{base.__name__} says")
 
 
 class Table(dict[str, R]):
@@ -125,6 +143,9 @@ def or_own(family: type[Member]) -> WrapValidator:
         kind: Any = value.get("kind") if isinstance(value, Mapping) else getattr(value, "kind", None)
         if not is_own(kind):
             return table(value)
-        return value if isinstance(value, family) else load(kind, family).model_validate(dict(value))
+        if isinstance(value, family):
+            check_whole(type(value))
+            return value
+        return load(kind, family).model_validate(dict(value))
 
     return WrapValidator(check)

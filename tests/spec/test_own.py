@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import pytest
 from pydantic import Field, SerializeAsAny, TypeAdapter, ValidationError
@@ -14,6 +14,7 @@ from t4r_lab.base.errors import InputError
 from t4r_lab.families import own
 from t4r_lab.families.knobs import Part, knob, walk
 from t4r_lab.families.own import Member, is_own, load, or_own, trust, trusted
+from t4r_lab.nn import CustomBody, ItemLoss, ItemSampler, Masking, SampledItemLoss
 
 
 class Shape(Member):
@@ -121,3 +122,29 @@ def test_words_of_the_table_are_as_they_were() -> None:
     assert drawing({"kind": "square"}).model_dump() == {"shape": {"kind": "square"}}
     assert [is_own(kind) for kind in ("circle", "a:B", None, 3)] == [False, True, False, False]
     assert TypeAdapter(Drawing).json_schema()["$defs"].keys() >= {"Circle", "Square"}
+
+
+@pytest.mark.parametrize(
+    ("base", "words"),
+    [
+        (CustomBody, "Bare has no build; define it as t4r_lab.nn.CustomBody says"),
+        (Masking, "Bare has no attention and no training and no inference; define it as t4r_lab.nn.Masking says"),
+        (ItemLoss, "Bare has no build"),
+        (SampledItemLoss, "Bare has no pair_loss; define it as t4r_lab.nn.SampledItemLoss says"),
+        (ItemSampler, "Bare has no build"),
+    ],
+)
+def test_a_class_that_lacks_what_its_family_needs_is_refused(base: type[Member], words: str) -> None:
+    class Bare(base):  # type: ignore[misc, valid-type]
+        pass
+
+    with pytest.raises(InputError) as error:
+        own.check_whole(Bare)
+    assert words in str(error.value)
+    own.check_whole(
+        type(
+            "Whole",
+            (Bare,),
+            dict.fromkeys(base.needs, "defined") | {"__annotations__": dict.fromkeys(base.needs, ClassVar[str])},
+        )
+    )

@@ -2,19 +2,12 @@
 
 from __future__ import annotations
 
-import json
-import os
 import re
-import shutil
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
-import t4r_lab
 from tests import ROOT
-
-PACKAGE = Path(t4r_lab.__file__).parent
+from tests.support.pages import answer, package
 
 
 def hunks(page: str) -> dict[str, list[tuple[str, str]]]:
@@ -36,7 +29,7 @@ def hunks(page: str) -> dict[str, list[tuple[str, str]]]:
 
 def use_changed(page: str, program: str, folder: Path) -> dict[str, Any]:
     """What `program` prints as JSON, run in a copy of the package with the change of `page`; `folder` is its argument."""
-    shutil.copytree(PACKAGE, folder / "t4r_lab", ignore=shutil.ignore_patterns("__pycache__"))
+    package(folder)
     for name, changes in hunks(page).items():
         path = folder / name
         text = path.read_text(encoding="utf-8") if path.exists() else ""
@@ -44,13 +37,5 @@ def use_changed(page: str, program: str, folder: Path) -> dict[str, Any]:
             assert text.count(before) == 1 or (not before and not text), f"{page} doesn't fit {name}: {before}"
             text = text.replace(before, after) if before else after
         path.write_text(text, encoding="utf-8")
-    done = subprocess.run(
-        [sys.executable, "-c", program, str(folder)],
-        cwd=folder,
-        capture_output=True,
-        text=True,
-        env={**os.environ, "PYTHONPATH": str(folder)},
-    )
-    assert done.returncode == 0, done.stderr
-    answer: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-    return answer
+    found: dict[str, Any] = answer(folder, program)
+    return found

@@ -32,6 +32,8 @@ def prior() -> Prior:
 class ItemLoss(Member):
     """What is minimized for the next item."""
 
+    needs: ClassVar[tuple[str, ...]] = ("build",)
+
     if TYPE_CHECKING:
         kind: str  # each loss gives its own
 
@@ -57,6 +59,7 @@ class ItemLoss(Member):
 class SampledItemLoss(ItemLoss):
     """A loss of the target's score and those of items drawn for the batch."""
 
+    needs: ClassVar[tuple[str, ...]] = ("pair_loss",)
     corrected: ClassVar[bool] = False
     """whether log Q(item) is taken off every score, which makes a sampled softmax an estimate of the full one"""
 

@@ -43,6 +43,7 @@ class Masking(Member):
 
     if TYPE_CHECKING:
         kind: str  # each masking gives its own, as its first field
+    needs: ClassVar[tuple[str, ...]] = ("attention", "training", "inference")
     attention: ClassVar[Attention]
     """what it needs of a body: who may attend to whom"""
     hides: ClassVar[bool] = False

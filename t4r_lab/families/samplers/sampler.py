@@ -17,6 +17,7 @@ class ItemSampler(Member):
 
     if TYPE_CHECKING:
         kind: str  # each sampler gives its own
+    needs: ClassVar[tuple[str, ...]] = ("build",)
     words: ClassVar[str] = ""
     """how, in the help of the knob"""
 

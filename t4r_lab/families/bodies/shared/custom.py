@@ -17,6 +17,7 @@ class CustomBody(Layers):
     It has the knobs `d_model`, `n_layer` and `dropout` already.
     """
 
+    needs: ClassVar[tuple[str, ...]] = ("build",)
     maskings: ClassVar[tuple[str, ...]] = CAUSAL
     """that train it, the usual one first; a causal body reads no later event"""
 
