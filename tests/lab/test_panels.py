@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sqlite3
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -31,18 +31,12 @@ from t4r_lab.lab.state.views import Answer, RunSummary
 from t4r_lab.runs import run as runner
 from t4r_lab.runs.analyze import Analysis, analyze
 from t4r_lab.runs.recommend import Item
+from tests.support.panels import until
 from tests.support.small import small_data, small_spec
 from tests.support.timing import at_most
 
 EVIL = "<img src=x onerror=alert(1)>"
 test_part.__test__ = False  # type: ignore[attr-defined]  # a function of the panel, not a test
-
-
-def until(condition: Callable[[], Any], seconds: float = 60) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "it did not happen"
-        time.sleep(0.02)
 
 
 def summary(number: int, **changes: Any) -> RunSummary:

@@ -6,9 +6,8 @@ import io
 import json
 import shutil
 import threading
-import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
@@ -26,18 +25,12 @@ from t4r_lab.lab.panels.train.train_panel import SHOWN, TrainPanel, with_card
 from t4r_lab.lab.parts.curves import Curves, smoothed
 from t4r_lab.lab.state import source
 from t4r_lab.lab.state.views import JobState, News
+from tests.support.panels import until
 from tests.support.small import small_spec
 from tests.support.timing import at_most
 
 EVIL = "<img src=x onerror=alert(1)>"
 EPOCH = {"event": "epoch", "epoch": 1, "train_loss": 2.5, "valid": {"ndcg@5": 0.2}, "losses": {}}
-
-
-def until(condition: Callable[[], Any], seconds: float = 60) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "it did not happen"
-        time.sleep(0.02)
 
 
 def state(number: int, **changes: Any) -> JobState:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -30,18 +30,12 @@ from t4r_lab.spec.space import SEARCH_PRESETS, Range, parse_search, search_space
 from t4r_lab.spec.study_options import Plan, StudyOptions, load_study
 from t4r_lab.tuning import detached, lead
 from t4r_lab.tuning.studies.study import Trial
+from tests.support.panels import until
 from tests.support.small import small_data, small_spec
 from tests.support.timing import at_most
 
 EVIL = "<img src=x onerror=alert(1)>"
 SMOOTHING, DROPOUT, RATE = "model.heads.0.loss.label_smoothing", "model.body.dropout", "train.learning_rate"
-
-
-def until(condition: Callable[[], Any], seconds: float = 120) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "it did not happen"
-        time.sleep(0.05)
 
 
 @pytest.fixture(scope="module")

@@ -5,10 +5,7 @@ from __future__ import annotations
 import shutil
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import polars as pl
 import pytest
@@ -20,6 +17,7 @@ from t4r_lab.data.prepared.prepared_data import Dataset
 from t4r_lab.lab.app import Lab
 from t4r_lab.runs.prepare_data import NAMED, Referred, prepare, referring
 from t4r_lab.tracking.study_runs import start_study
+from tests.support.panels import until
 from tests.support.small import small_spec
 
 
@@ -27,13 +25,6 @@ def events(sessions: int = 40) -> pl.DataFrame:
     return pl.DataFrame(
         {"session": s, "item": (s + t) % 9, "time": s * 100 + t} for s in range(sessions) for t in range(4)
     )
-
-
-def until(condition: Callable[[], Any], seconds: float = 60) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "it did not happen"
-        time.sleep(0.05)
 
 
 @pytest.fixture

@@ -10,6 +10,7 @@ from typing import Any
 import polars as pl
 
 from t4r_lab.data.pipeline.prepare_events import PrepareOptions, prepare
+from t4r_lab.lab.state.background import Background
 
 EVIL = "<img src=x onerror=alert(1)>"
 HEADS: list[dict[str, Any]] = [
@@ -19,11 +20,15 @@ HEADS: list[dict[str, Any]] = [
 ]
 
 
-def until(condition: Callable[[], Any], seconds: float = 60) -> None:
+def until(condition: Callable[[], Any], seconds: float = 120) -> None:
+    """Wait until `condition` holds, judged between two changes of a panel: a trait is set before its observers have run."""
     deadline = time.monotonic() + seconds
-    while not condition():
+    while True:
+        with Background.lock:
+            if condition():
+                return
         assert time.monotonic() < deadline, "it did not happen"
-        time.sleep(0.05)
+        time.sleep(0.02)
 
 
 def shop(folder: Path, labels: bool) -> Path:

@@ -30,10 +30,12 @@ def explained(error: BaseException) -> InputError:
 class Background:
     """Runs slow work on daemon threads and applies its results under `lock`."""
 
+    lock = threading.RLock()
+    """Of all front ends in this process: who holds it sees no panel in the middle of a change."""
+
     def __init__(self, tell: Callable[[InputError], None] = log.error) -> None:
         """`tell` receives errors that no panel could show."""
         self._tell = tell
-        self.lock = threading.RLock()
         self._closed = threading.Event()
         self._wakes: list[threading.Event] = []
 
