@@ -112,7 +112,8 @@ def build(
     import torch
 
     from t4r_lab.nn.bodies.towers import Towers
-    from t4r_lab.nn.heads.model import Head, Model
+    from t4r_lab.nn.heads.head import Head
+    from t4r_lab.nn.heads.model import Model
 
     torch.manual_seed(spec.train.seed)
     model = spec.model

@@ -156,7 +156,7 @@ def _parts(model: Model) -> Iterator[tuple[str, nn.Module]]:
 
 def _costs(model: Model, held: Counter[str], targets: int) -> Iterator[Cost]:
     """The cost of every part; what two parts share belongs to the first."""
-    from t4r_lab.nn.heads.model import NextItemPredictionTask
+    from t4r_lab.nn.heads.next_item import NextItemPredictionTask
     from t4r_lab.nn.kernels.linear_cross_entropy import rows_per_chunk
 
     claimed: set[int] = set()

@@ -44,8 +44,7 @@ def test_the_samples_build_and_train(masking: str) -> None:
 
     # from transformers4rec.torch import Head, Model
     # from transformers4rec.torch.model.head import NextItemPredictionTask
-    from t4r_lab.nn import Head, Model
-    from t4r_lab.nn.heads.model import NextItemPredictionTask
+    from t4r_lab.nn import Head, Model, NextItemPredictionTask
 
     # Defines the head related to next item prediction task
     head = Head(
