@@ -1,4 +1,4 @@
-"""Runs looked at closely: intervals of their metrics, learning curves, slices, calibration, sessions won and lost."""
+"""Details of runs: intervals of their metrics, learning curves, slices, calibration, sessions won and lost."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ Interval = tuple[float, float]
 
 @dataclass(frozen=True)
 class Analysis:
-    """A comparison with what is behind its figures, by the labels of ``comparison.metrics``.
+    """A comparison with the details behind its metrics, by the labels of ``comparison.metrics``.
 
     Attributes
     ----------
-    metric: what the runs are judged by.
+    metric: the metric that the runs are compared by.
     labels: of the runs alone, in the order of ``comparison.runs``.
     intervals: label → metric → 95 % interval of a bootstrap over sessions.
     curves: label of a run → ``train/loss`` and metrics of the validation part → (epoch, value).
@@ -49,38 +49,38 @@ class Analysis:
 def analyze(
     runs: Sequence[str], metric: str | None = None, *, home: str | Path | None = None, seed: int = 0
 ) -> Analysis:
-    """Compare recorded runs, and read what the record has about each.
+    """Compare recorded runs, and read the recorded details of each.
 
     Raises
     ------
     InputError
         for an unknown run, or a metric that none of them has.
     """
-    place = homes.locate(home)
-    files = tracking.Artifacts(place)
-    found = compare(list(runs), home=place, seed=seed, metric=metric, files=files)
-    labels = list(found.metrics)[: len(found.runs)]
-    first = found.runs[0]
-    own = {label: (row, "model") for label, row in zip(labels, found.runs, strict=True)}
-    own |= {name: (first, name) for name in first.baselines["valid"]}
-    metric = metric or tracking.spec(place, first, files).monitor
+    home_path = homes.locate(home)
+    files = tracking.Artifacts(home_path)
+    comparison = compare(list(runs), home=home_path, seed=seed, metric=metric, files=files)
+    labels = list(comparison.metrics)[: len(comparison.runs)]
+    first = comparison.runs[0]
+    rankings = {label: (row, "model") for label, row in zip(labels, comparison.runs, strict=True)}
+    rankings |= {name: (first, name) for name in first.baselines["valid"]}
+    metric = metric or tracking.spec(home_path, first, files).monitor
     curves, details, intervals = {}, {}, {}
-    for label, (row, name) in own.items():
+    for label, (row, name) in rankings.items():
         cases, details[label] = _ranks(files, row, name), _detail(files, row, name)
         if cases is not None:
-            names = [m for m in found.metrics[label] if is_ranked(m)]
+            names = [m for m in comparison.metrics[label] if is_ranked(m)]
             intervals[label] = bootstrap(cases["session"].to_numpy(), cases["rank"].to_numpy(), names, seed)
         if name == "model":
-            curves[label] = learning_curves(place, row.run_id, metric)
+            curves[label] = learning_curves(home_path, row.run_id, metric)
     slices, reliability = (
         {label: detail[key] for label, detail in details.items() if detail.get(key)}
         for key in ("slices", "reliability")
     )
-    return Analysis(found, metric, labels, intervals, curves, slices, reliability)
+    return Analysis(comparison, metric, labels, intervals, curves, slices, reliability)
 
 
 def bootstrap(session: NDArray[Any], rank: NDArray[Any], metrics: Sequence[str], seed: int = 0) -> dict[str, Interval]:
-    """95 % interval of each metric: sessions are drawn again with replacement (Efron, 1979).
+    """95 % interval of each metric, by a bootstrap that draws sessions with replacement (Efron, 1979).
 
     Parameters
     ----------
@@ -102,8 +102,8 @@ def bootstrap(session: NDArray[Any], rank: NDArray[Any], metrics: Sequence[str],
 def learning_curves(home: Path, run_id: str, metric: str) -> dict[str, list[tuple[int, float]]]:
     """(epoch, value) of the training loss and of `metric` on the validation part, where they are recorded."""
     keys = {"train/loss": "train/loss", f"epoch.{tracking.to_key('valid', metric)}": metric}
-    found = tracking.history(home, run_id, list(keys))
-    return {keys[key]: sorted(points) for key, points in found.items() if points}
+    history = tracking.history(home, run_id, list(keys))
+    return {keys[key]: sorted(points) for key, points in history.items() if points}
 
 
 # ── sessions won and lost ───────────────────────────────────────────────────────────────────────
@@ -111,9 +111,10 @@ def learning_curves(home: Path, run_id: str, metric: str) -> dict[str, list[tupl
 
 @dataclass(frozen=True)
 class Case:
-    """A target of the validation part: the items before it, and where a run and `against` put it (1 is first).
+    """A target of the validation part: the items before it, and its ranks by a run and by `against` (1 is first).
 
-    `digest` tells the data, `row` and `position` the place in its validation part.
+    `digest` identifies the data, `row` the session in its validation part, `position` the event in the session, and
+    `other` is the rank by `against`.
     """
 
     digest: str
@@ -129,7 +130,7 @@ class Case:
 
 @dataclass(frozen=True)
 class Cases:
-    """Where a run and another ranking differ most: `won` by the run, `lost` to `other`."""
+    """The cases in which a run and another ranking differ most: `won` by the run, `lost` to `other`."""
 
     run: str
     other: str
@@ -149,57 +150,57 @@ def won_and_lost(
     Raises
     ------
     InputError
-        if the run, its ranks or its data aren't there any more, or the other one was judged at other targets.
+        if the run, its ranks or its data are missing, or the other ranking has other targets.
     """
     import polars as pl
 
-    asked = Recommender.open(run, home=home) if isinstance(run, str) else run
-    name, both = _ranked_twice(asked, other)
-    won = both.filter(pl.col("gain") > 0).head(n)
-    lost = both.filter(pl.col("gain") < 0).reverse().head(n)
-    return Cases(asked.row.name, name, _as_cases(asked, name, won), _as_cases(asked, name, lost))
+    recommender = Recommender.open(run, home=home) if isinstance(run, str) else run
+    name, ranked = _ranked_twice(recommender, other)
+    won = ranked.filter(pl.col("gain") > 0).head(n)
+    lost = ranked.filter(pl.col("gain") < 0).reverse().head(n)
+    return Cases(recommender.row.name, name, _as_cases(recommender, name, won), _as_cases(recommender, name, lost))
 
 
-def draw_case(asked: Recommender, seed: int | None = None) -> Case:
-    """A case of the validation part by chance, ranked by the run and the better baseline."""
-    name, both = _ranked_twice(asked, None)
-    at = int(np.random.default_rng(seed).integers(len(both)))
-    return _as_cases(asked, name, both[at])[0]
+def draw_case(recommender: Recommender, seed: int | None = None) -> Case:
+    """A random case of the validation part, ranked by the run and the better baseline."""
+    name, ranked = _ranked_twice(recommender, None)
+    index = int(np.random.default_rng(seed).integers(len(ranked)))
+    return _as_cases(recommender, name, ranked[index])[0]
 
 
-def _ranked_twice(asked: Recommender, other: str | None) -> tuple[str, pl.DataFrame]:
-    """Name of the other ranking, and all cases with both ranks, those first in which the run gains most."""
+def _ranked_twice(recommender: Recommender, other: str | None) -> tuple[str, pl.DataFrame]:
+    """Name of the other ranking, and all cases with both ranks, sorted by the gain of the run, largest first."""
     import polars as pl
 
-    place, row = asked.home, asked.row
-    baselines, metric = row.baselines["valid"], asked.spec.monitor
+    home, row = recommender.home, recommender.row
+    baselines, metric = row.baselines["valid"], recommender.spec.monitor
     if other is None:
         if not baselines:
             raise InputError(f"run {row.name}", "it has no baselines to compare with", "name another run")
         other = best_baseline(baselines, metric) or next(iter(baselines))
-    own = _ranks(asked.files, row, "model")
-    name, theirs_of = (other, row) if other in baselines else ("model", tracking.find(place, other))
-    theirs = _ranks(asked.files, theirs_of, name)
-    if own is None or theirs is None:
+    ranks = _ranks(recommender.files, row, "model")
+    name, other_row = (other, row) if other in baselines else ("model", tracking.find(home, other))
+    other_ranks = _ranks(recommender.files, other_row, name)
+    if ranks is None or other_ranks is None:
         raise InputError(f"run {row.name}", "its ranks on the validation part are not recorded", "evaluate it first")
     key = ["session", "position", "target"]
-    both = own.join(theirs.rename({"rank": "other"}), on=key, validate="1:1")
-    if len(both) < len(own):
+    ranked = ranks.join(other_ranks.rename({"rank": "other"}), on=key, validate="1:1")
+    if len(ranked) < len(ranks):
         raise InputError("", f"{row.name} and {other} were judged at different targets", "choose another")
     gain = (1 / pl.col("rank") - 1 / pl.col("other")).alias("gain")
-    return other, both.with_columns(gain).sort("gain", *key, descending=[True, False, False, False])
+    return other, ranked.with_columns(gain).sort("gain", *key, descending=[True, False, False, False])
 
 
-def _as_cases(asked: Recommender, against: str, frame: pl.DataFrame) -> list[Case]:
-    sessions = asked.dataset.part("valid")
-    found = []
+def _as_cases(recommender: Recommender, against: str, frame: pl.DataFrame) -> list[Case]:
+    sessions = recommender.dataset.part("valid")
+    cases = []
     for case in frame.iter_rows(named=True):
         begin = sessions.offsets[case["session"]]
         before = sessions.values["item_id"][begin : begin + case["position"]]
-        *items, target = asked.items([*before, case["target"]])
-        found.append(
+        *items, target = recommender.items([*before, case["target"]])
+        cases.append(
             Case(
-                asked.row.digest,
+                recommender.row.digest,
                 str(sessions.ids[case["session"]]),
                 case["session"],
                 case["position"],
@@ -210,7 +211,7 @@ def _as_cases(asked: Recommender, against: str, frame: pl.DataFrame) -> list[Cas
                 case["other"],
             )
         )
-    return found
+    return cases
 
 
 def _ranks(files: tracking.Artifacts, row: tracking.RunRow, name: str) -> pl.DataFrame | None:
@@ -221,7 +222,7 @@ def _ranks(files: tracking.Artifacts, row: tracking.RunRow, name: str) -> pl.Dat
 
 
 def _detail(files: tracking.Artifacts, row: tracking.RunRow, name: str) -> dict[str, Any]:
-    """Slices and reliability curve, of runs that have them."""
+    """Slices and reliability curve; empty for a run that has none."""
     path = files.path(row.run_id, f"detail/valid/{name}.json")
     content: dict[str, Any] = read_json(path.read_text(encoding="utf-8"), str(path)) if path.exists() else {}
     return content

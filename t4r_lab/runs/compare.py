@@ -1,4 +1,4 @@
-"""Runs side by side: metrics, what differs in their specs, and whether a difference is more than noise."""
+"""Runs side by side: metrics, differences of their specs, and the significance of differences in a metric."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Cases = Mapping[str, NDArray[Any]]
 
 @dataclass(frozen=True)
 class Difference:
-    """Mean of `metric` of `better` less that of `other`, with the 95 % interval of a paired bootstrap over sessions."""
+    """`metric` of `better` minus that of `other`: mean and 95 % interval of a paired bootstrap over sessions."""
 
     metric: str
     better: str
@@ -55,9 +55,9 @@ class Comparison:
     differences: list[Difference]
     remarks: list[str]
     warnings: dict[str, list[str]] = field(default_factory=dict)
-    """label of a run → what of its figures should be doubted"""
+    """label of a run → warnings about its metrics"""
     chosen: list[str] = field(default_factory=list)
-    """those paths of `specs` that somebody set: without what comes with a kind and stays as it comes"""
+    """the paths of `specs` that were set, rather than left at the default of their kind"""
 
 
 def compare(
@@ -71,21 +71,21 @@ def compare(
     """Compare recorded runs on the validation part, the baselines beside them.
 
     Every pair of runs, and each run with the better baseline, is judged at `metric`, by default the first run's
-    monitored one. Only runs on the same data, judged at the same targets, are paired. What has been fetched of their
-    `files` is not fetched again.
+    monitored one. Only runs on the same data, evaluated on the same targets, are paired. Pass `files` to reuse
+    artifacts that were fetched before.
     """
-    place = homes.locate(home)
-    files = files or tracking.Artifacts(place)
-    rows = list({row.run_id: row for row in (tracking.find(place, run) for run in runs)}.values())
+    home_path = homes.locate(home)
+    files = files or tracking.Artifacts(home_path)
+    rows = list({row.run_id: row for row in (tracking.find(home_path, run) for run in runs)}.values())
     labels = _labels(rows)
-    specs = {row.run_id: tracking.spec(place, row, files) for row in rows}
+    specs = {row.run_id: tracking.spec(home_path, row, files) for row in rows}
     metrics = {labels[row.run_id]: row.valid for row in rows}
     first, baselines = rows[0], rows[0].baselines["valid"]
     metrics |= baselines
     metric = metric or specs[first.run_id].monitor
     if not any(metric in values for values in metrics.values()) and metric != specs[first.run_id].monitor:
-        known = list(dict.fromkeys(name for values in metrics.values() for name in values))
-        raise InputError("metric", f"{metric!r} is not in the record of these runs", did_you_mean(metric, known))
+        recorded = list(dict.fromkeys(name for values in metrics.values() for name in values))
+        raise InputError("metric", f"{metric!r} is not in the record of these runs", did_you_mean(metric, recorded))
     cases, remarks = _comparable_cases(files, rows, labels, metric)
     pairs = _pairs([labels[r.run_id] for r in rows], list(baselines), metrics, metric)
     differences, unlike = _differences(pairs, cases, metric, seed)
@@ -99,7 +99,7 @@ def compare(
 def _comparable_cases(
     files: tracking.Artifacts, rows: list[tracking.RunRow], labels: Mapping[str, str], metric: str
 ) -> tuple[dict[str, Cases], list[str]]:
-    """Label → the cases of runs on the first one's data, and of its baselines; and why the other runs have none."""
+    """Label → cases of the runs on the data of the first, and of its baselines; and why other runs have none."""
     cases: dict[str, Cases | None] = {}
     remarks, first = [], rows[0]
     for row in rows:
@@ -111,13 +111,13 @@ def _comparable_cases(
         if cases[label] is None:
             remarks.append(f"{label} has no cases of {metric}: not paired")
     cases |= {name: cases_of(files, first, name, metric) for name in first.baselines["valid"]}
-    return {label: held for label, held in cases.items() if held is not None}, remarks
+    return {label: columns for label, columns in cases.items() if columns is not None}, remarks
 
 
 def _differences(
     pairs: Iterable[tuple[str, str]], cases: Mapping[str, Cases], metric: str, seed: int
 ) -> tuple[list[Difference], list[str]]:
-    """The difference of each pair that has the same cases, and why others have none."""
+    """The difference of each pair with the same cases, and why other pairs have none."""
     differences, remarks = [], []
     for a, b in pairs:
         if a not in cases or b not in cases:
@@ -130,29 +130,29 @@ def _differences(
 
 
 def paired_bootstrap(
-    one: Cases, two: Cases, metric: str, name_one: str, name_two: str, seed: int = 0, resamples: int = RESAMPLES
+    a: Cases, b: Cases, metric: str, name_a: str, name_b: str, seed: int = 0, resamples: int = RESAMPLES
 ) -> Difference:
     """Resample sessions with replacement and take the difference of the metrics each time (Efron, 1979).
 
     Parameters
     ----------
-    one, two: columns of the same cases in the same order: ``session`` and ``rank`` or, for a metric of a label
+    a, b: columns of the same cases in the same order: ``session`` and ``rank`` or, for a metric of a label
         such as ``purchase/auc``, ``label`` and ``prediction``.
     """
     sign = -1 if lower_is_better(metric) else 1
-    value_one, value_two = _metric(one, metric), _metric(two, metric)
-    once = np.ones(len(one["session"]))
-    mean = sign * (value_one(once) - value_two(once))
+    value_a, value_b = _metric(a, metric), _metric(b, metric)
+    ones = np.ones(len(a["session"]))
+    mean = sign * (value_a(ones) - value_b(ones))
     if mean < 0:
-        mean, sign, name_one, name_two = -mean, -sign, name_two, name_one
-    _, session = np.unique(one["session"], return_inverse=True)
+        mean, sign, name_a, name_b = -mean, -sign, name_b, name_a
+    _, session = np.unique(a["session"], return_inverse=True)
     n_sessions = int(session.max(initial=-1)) + 1
     rng, means = np.random.default_rng(seed), np.empty(resamples)
     for i in range(resamples):
         weight = np.bincount(rng.integers(0, n_sessions, n_sessions), minlength=n_sessions)[session].astype(float)
-        means[i] = sign * (value_one(weight) - value_two(weight))
+        means[i] = sign * (value_a(weight) - value_b(weight))
     low, high = np.quantile(means, [0.025, 0.975])
-    return Difference(metric, name_one, name_two, float(mean), float(low), float(high))
+    return Difference(metric, name_a, name_b, float(mean), float(low), float(high))
 
 
 def _metric(cases: Cases, metric: str) -> Callable[[NDArray[np.float64]], float]:
@@ -168,7 +168,7 @@ def _metric(cases: Cases, metric: str) -> Callable[[NDArray[np.float64]], float]
 
 
 def _labels(rows: list[tracking.RunRow]) -> dict[str, str]:
-    """Names of runs, made unique by the beginning of the id where two, or one and a baseline, are alike."""
+    """Run id → name, made unique by the beginning of the id where two runs, or a run and a baseline, share it."""
     names = [*(row.name for row in rows), *rows[0].baselines["valid"]]
     return {r.run_id: r.name if names.count(r.name) == 1 else f"{r.name} ({r.run_id[:6]})" for r in rows}
 
@@ -176,7 +176,7 @@ def _labels(rows: list[tracking.RunRow]) -> dict[str, str]:
 def cases_of(
     files: tracking.Artifacts, row: tracking.RunRow, name: str, metric: str, part: str = "valid"
 ) -> Cases | None:
-    """The cases of a part that `metric` is made of, as the run (``model``) or its baseline `name` has them."""
+    """The recorded cases of a part that `metric` is computed from, of the run (``model``) or its baseline `name`."""
     from t4r_lab.data.read.frames import read_parquet
 
     if not is_paired(metric):
@@ -189,9 +189,9 @@ def cases_of(
     return {column.name: column.to_numpy() for column in read_parquet(path).iter_columns()}
 
 
-def _same_cases(one: Cases, two: Cases) -> bool:
-    """Whether both hold the same cases, however they are ranked or predicted."""
-    return all(np.array_equal(one[c], two[c]) for c in one if c not in ("rank", "prediction"))
+def _same_cases(a: Cases, b: Cases) -> bool:
+    """True if both hold the same cases, whatever their ranks or predictions."""
+    return all(np.array_equal(a[c], b[c]) for c in a if c not in ("rank", "prediction"))
 
 
 def _pairs(
@@ -206,11 +206,15 @@ def _pairs(
 
 def _chosen(specs: Iterable[RunSpec], differing: Iterable[str]) -> list[str]:
     knobs = [spec.knobs() for spec in specs]
-    return [path for path in differing if any(path in own and own[path].value != own[path].default for own in knobs)]
+    return [
+        path
+        for path in differing
+        if any(path in section and section[path].value != section[path].default for section in knobs)
+    ]
 
 
 def _differing(specs: dict[str, RunSpec], labels: dict[str, str]) -> dict[str, dict[str, Any]]:
     flat = {labels[run]: spec.flat() for run, spec in specs.items()}
     paths = list(dict.fromkeys(path for values in flat.values() for path in values))
-    found = {path: {label: values.get(path, "–") for label, values in flat.items()} for path in paths}
-    return {p: v for p, v in found.items() if p != "name" and len({str(x) for x in v.values()}) > 1}
+    values_of = {path: {label: values.get(path, "–") for label, values in flat.items()} for path in paths}
+    return {p: v for p, v in values_of.items() if p != "name" and len({str(x) for x in v.values()}) > 1}

@@ -1,6 +1,6 @@
-"""What of a run's figures its user should doubt: a loss far above guessing, a metric worse than counting.
+"""Warnings about a run: a training loss far above that of guessing, a metric worse than a baseline's.
 
-Decided here alone; every face shows what was found, and none refuses because of it.
+Only this module decides what is worth a warning; every face shows the warnings, and none refuses because of them.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ if TYPE_CHECKING:
     from t4r_lab.training.judgment import Judged
 
 FAR = 2.0
-"""A training loss so many times that of guessing is no weak model's but a broken training's."""
+"""A training loss of more than this many times that of guessing is a sign of broken training, not of a weak model."""
 MOST_SESSIONS, RESAMPLES = 20_000, 500
-"""What a run is held against its baselines by, so that it takes a second however large the data are."""
+"""Limits of the comparison with the baselines, so that it takes about a second on data of any size."""
 PARTS = {"valid": "validation", "test": "test"}
 
 
 class LossWatch:
-    """Follows the loss of a training; `warnings` are of the best epoch, or of what came after it, None before both."""
+    """Checks the loss of each epoch; `warnings` are of the best epoch or a later one, None before the first."""
 
     def __init__(self, spec: RunSpec, schema: Schema) -> None:
         self.spec, self.schema = spec, schema
@@ -41,52 +41,53 @@ class LossWatch:
         self._told = False
 
     def __call__(self, epoch: Epoch) -> list[str]:
-        """What is to be told of `epoch`: the first time that something is."""
-        found = doubt_loss(epoch, self.spec, self.schema)
-        if found or epoch.best:
-            self.warnings = found
-        news = [] if self._told else found
-        self._told = self._told or bool(found)
+        """The warnings of `epoch` to report: only those of the first epoch that has any."""
+        warnings = doubt_loss(epoch, self.spec, self.schema)
+        if warnings or epoch.best:
+            self.warnings = warnings
+        news = [] if self._told else warnings
+        self._told = self._told or bool(warnings)
         return news
 
 
 def doubt_loss(epoch: Epoch, spec: RunSpec, schema: Schema) -> list[str]:
-    """A warning where the training loss of `epoch` is far above the loss of guessing, by task."""
+    """A warning for each task whose training loss in `epoch` is far above that of guessing."""
     labels = [head for head in spec.model.labels if head.weight]
-    guessed = {head.column: head.guessing_loss(schema[head.column].classes) for head in labels}
+    guessing = {head.column: head.guessing_loss(schema[head.column].classes) for head in labels}
     if (items := spec.model.next_item) is not None and items.weight:
-        guessed[NEXT_ITEM] = _alike(items, schema.n_items)
+        guessing[NEXT_ITEM] = _alike(items, schema.n_items)
     factor = max((head.weight for head in spec.model.heads), default=1.0)
-    found = epoch.losses or dict.fromkeys(guessed, epoch.train_loss / factor)
+    losses = epoch.losses or dict.fromkeys(guessing, epoch.train_loss / factor)
     remedy = "lower train.learning_rate" + ("" if spec.train.clip_norm else ", or set train.clip_norm")
     return [
         f"the training loss of {name} in epoch {epoch.epoch} is {_short(loss)}, while guessing has "
-        f"{_short(guessed[name])}: {remedy}"
-        for name, loss in found.items()
-        if name in guessed and loss > FAR * guessed[name]
+        f"{_short(guessing[name])}: {remedy}"
+        for name, loss in losses.items()
+        if name in guessing and loss > FAR * guessing[name]
     ]
 
 
 def doubt_metrics(part: str, judged: Judged, baselines: Mapping[str, Judged], spec: RunSpec) -> list[str]:
-    """A warning for each metric that decides and is worse than the best baseline's beyond noise."""
-    own, counted = judged.metrics(), {name: found.metrics() for name, found in baselines.items()}
+    """A warning for each deciding metric that is significantly worse than that of the best baseline."""
+    metrics, baseline_metrics = judged.metrics(), {name: row.metrics() for name, row in baselines.items()}
     warnings = []
     for metric in _deciding(spec):
-        sign, best = (-1 if lower_is_better(metric) else 1), best_baseline(counted, metric)
-        if best is None or metric not in own or sign * own[metric] >= sign * counted[best][metric]:
+        sign, best = (-1 if lower_is_better(metric) else 1), best_baseline(baseline_metrics, metric)
+        if best is None or metric not in metrics or sign * metrics[metric] >= sign * baseline_metrics[best][metric]:
             continue
-        ours, theirs = _cases(judged, metric), _cases(baselines[best], metric)
-        found = paired_bootstrap(ours, theirs, metric, "model", best, resamples=RESAMPLES)
-        if found.better == best and found.low > 0:
+        cases, baseline_cases = _cases(judged, metric), _cases(baselines[best], metric)
+        difference = paired_bootstrap(cases, baseline_cases, metric, "model", best, resamples=RESAMPLES)
+        if difference.better == best and difference.low > 0:
             warnings.append(
-                f"on the {PARTS[part]} part {metric} is {own[metric]:.4f}, worse than {counted[best][metric]:.4f} of "
-                f"the baseline {best} (by {found.low:.4f} to {found.high:.4f}): train longer, or change the spec"
+                f"on the {PARTS[part]} part {metric} is {metrics[metric]:.4f}, worse than "
+                f"{baseline_metrics[best][metric]:.4f} of the baseline {best} "
+                f"(by {difference.low:.4f} to {difference.high:.4f}): train longer, or change the spec"
             )
     return warnings
 
 
 def warn(judgment: Judgment, spec: RunSpec, on_report: OnReport) -> dict[str, list[str]]:
-    """Report the warnings of every part that was judged; they are returned by part."""
+    """Report the warnings of every evaluated part, and return them by part."""
     warnings = {
         part: doubt_metrics(part, judged, judgment.baselines[part], spec) for part, judged in judgment.model.items()
     }
@@ -96,30 +97,34 @@ def warn(judgment: Judgment, spec: RunSpec, on_report: OnReport) -> dict[str, li
 
 
 def _deciding(spec: RunSpec) -> list[str]:
-    """The monitored metric, and the first one of each head that is trained."""
+    """The monitored metric, and the first metric of each trained head."""
     first = [head.deciding(spec.evaluation.cutoffs) for head in spec.model.heads if head.weight]
     return list(dict.fromkeys([spec.monitor, *first]))
 
 
 def _alike(head: NextItem, n_items: int) -> float:
-    """The training loss of equal scores; of a sampled softmax that of the full one, which it estimates."""
+    """The training loss of equal scores; for a sampled softmax, that of the full softmax which it estimates."""
     return head.loss.guess(n_items)
 
 
 def _cases(judged: Judged, metric: str) -> Cases:
-    """The cases of at most `MOST_SESSIONS` sessions by chance, the same ones of every ranking."""
+    """The cases of at most `MOST_SESSIONS` random sessions, the same for every ranking."""
     label, slash, _ = metric.rpartition("/")
     if slash:
-        own = judged.labels[label]
-        columns: dict[str, Any] = {"session": own.session, "label": own.label, "prediction": own.prediction}
+        predictions = judged.labels[label]
+        columns: dict[str, Any] = {
+            "session": predictions.session,
+            "label": predictions.label,
+            "prediction": predictions.prediction,
+        }
     else:
         assert judged.ranks is not None
         columns = {"session": judged.ranks.session, "rank": judged.ranks.rank}
     sessions = np.unique(columns["session"])
     if len(sessions) > MOST_SESSIONS:
-        chosen = np.random.default_rng(0).choice(sessions, MOST_SESSIONS, replace=False)
-        kept = np.isin(columns["session"], chosen)
-        columns = {name: values[kept] for name, values in columns.items()}
+        sample = np.random.default_rng(0).choice(sessions, MOST_SESSIONS, replace=False)
+        in_sample = np.isin(columns["session"], sample)
+        columns = {name: values[in_sample] for name, values in columns.items()}
     return columns
 
 

@@ -1,4 +1,4 @@
-"""A recorded run is judged again, on any part of its data."""
+"""Evaluate a recorded run again, on any part of its data."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def evaluate_run(
     Raises
     ------
     InputError
-        if there is no such run, it has no model or was fitted on that part, or its data are not what they were.
+        if there is no such run, it has no model or was fitted on that part, or its data have changed.
     """
     own.trust(trust)
     with reporting(on_report) as report:
@@ -52,7 +52,7 @@ def _evaluate(home: Path, run: str, part: str, on_report: OnReport) -> RunResult
     experiment = Experiment.reopen(spec, data_of(row, spec), part, home)
     record = tracking.Record(home, row.run_id)
     if part == "test":
-        record.look()  # before it is made, as in a training
+        record.look()  # before the evaluation, as in a training
     judgment = Judgment({part: experiment.judge(model, part, on_report)}, {part: experiment.judge_baselines(part)})
     write_scores(record, judgment)
     write_cases(record, judgment)
@@ -74,7 +74,13 @@ def _evaluate(home: Path, run: str, part: str, on_report: OnReport) -> RunResult
 
 
 def data_of(row: tracking.RunRow, spec: RunSpec) -> Dataset:
-    """The data that a run was trained on, refused if they are not what they were."""
+    """The data that a run was trained on.
+
+    Raises
+    ------
+    InputError
+        if they have changed since.
+    """
     return open_data(spec, row.digest, f"that run {row.name} was trained on")
 
 
@@ -83,10 +89,10 @@ def load_model(home: Path, row: tracking.RunRow) -> tuple[Model, RunSpec, Any]:
     files = tracking.Artifacts(home)
     folder = files.path(row.run_id, "model")
     if not folder.is_dir():
-        how = f"resume it with `t4r-lab train --resume {row.run_id[:8]}`"
+        remedy = f"resume it with `t4r-lab train --resume {row.run_id[:8]}`"
         if row.status == "FINISHED":
-            lost = "" if tracking.server() else f"bring back a copy of {tracking.artifacts(home, row.run_id)}, or "
-            how = f"{lost}train its spec anew"
-        raise InputError("", f"run {row.name} ({row.status.lower()}) has no model", how)
+            restore = "" if tracking.server() else f"bring back a copy of {tracking.artifacts(home, row.run_id)}, or "
+            remedy = f"{restore}train its spec anew"
+        raise InputError("", f"run {row.name} ({row.status.lower()}) has no model", remedy)
     model, spec, schema = assembly.load(folder)
     return model, tracking.on_its_data(home, spec, row.digest), schema

@@ -1,7 +1,7 @@
-"""What keeps a training safe from others and the user's own haste: its folder, Ctrl-C, and several processes.
+"""Processes of a run: the lock of its folder, a stop by Ctrl-C, and training in several processes.
 
-A run that the record has as RUNNING has a folder of checkpoints, whose lock its process holds: when that process
-dies without a word, the system frees the lock, and whoever reads the record next can tell.
+A run with the status RUNNING has a folder of checkpoints whose lock its process holds. If that process dies, the
+system frees the lock, so that the next reader of the record can mark the run as KILLED.
 """
 
 from __future__ import annotations
@@ -33,28 +33,28 @@ class Busy(InputError):
 
 @contextmanager
 def only_trainer(folder: Path | None) -> Iterator[None]:
-    """No second process trains in `folder` meanwhile."""
+    """Hold the lock of `folder`; raises `Busy` if another process trains there. Without a folder there is no lock."""
     if folder is None:
         yield
         return
     folder.mkdir(parents=True, exist_ok=True)
-    with ExitStack() as held:
+    with ExitStack() as stack:
         try:
-            held.enter_context(locked(folder / LOCK))
+            stack.enter_context(locked(folder / LOCK))
         except BlockingIOError:
             raise Busy(folder, "another process is training this run", "wait for it or stop it") from None
         yield
 
 
 def can_resume(folder: Path) -> bool:
-    """Whether training left a checkpoint in `folder`."""
+    """True if training left a checkpoint in `folder`."""
     from t4r_lab.training.checkpoint import FILE
 
     return (folder / FILE).is_file()
 
 
 def clear(folder: Path) -> None:
-    """Remove what training wrote into `folder`, and the folder if that was all: it may be the user's."""
+    """Remove the files of training from `folder`, and the folder if it is empty then: it may be the user's."""
     from t4r_lab.training.checkpoint import FILE, best_path, remove_torn
 
     remove_torn(folder)
@@ -65,18 +65,18 @@ def clear(folder: Path) -> None:
 
 
 def leave(home: Path, folder: Path) -> None:
-    """Remove what a training wrote, after its home was deleted or unmounted, where that had been."""
+    """Remove the files of a training that were written where its deleted or unmounted home had been."""
     clear(folder)
-    if (database := home / "mlflow.db").is_file() and not database.stat().st_size:  # SQLite makes one where none is
+    if (database := home / "mlflow.db").is_file() and not database.stat().st_size:  # SQLite creates a missing file
         database.unlink()
-    for place in (folder.parent, *folder.parent.parents):
-        if place.is_relative_to(home):
+    for parent in (folder.parent, *folder.parent.parents):
+        if parent.is_relative_to(home):
             with suppress(OSError):
-                place.rmdir()
+                parent.rmdir()
 
 
 def discard(home: Path, folder: Path) -> None:
-    """Give up the unfinished run with its checkpoints in `folder`: they go, the run is marked KILLED."""
+    """Remove the checkpoints in `folder`, and mark their unfinished run as KILLED."""
     row = tracking.of_folder(home, folder)
     if row is not None and row.status != "FINISHED":
         tracking.Record(home, row.run_id).finish("KILLED", "canceled")
@@ -84,8 +84,10 @@ def discard(home: Path, folder: Path) -> None:
 
 
 def runs(home: Path) -> list[tracking.RunRow]:
-    """Every run of the home, newest first; one of this machine whose process died is first marked KILLED, by whoever
-    may write."""
+    """Every run of the home, newest first.
+
+    Runs of this machine whose process died are first marked as KILLED, if this process may write the record.
+    """
     rows = tracking.runs(home)
     dead = [_mark_if_dead(home, row) for row in rows if row.status == "RUNNING" and row.folder]
     return tracking.runs(home) if any(dead) else rows
@@ -93,13 +95,13 @@ def runs(home: Path) -> list[tracking.RunRow]:
 
 def _mark_if_dead(home: Path, row: tracking.RunRow) -> bool:
     lock = Path(row.folder) / LOCK
-    # a lock tells of those who see the same folder: this machine's processes, and whoever shares the home's own record
-    ours = row.host == homes.host() or (not tracking.server() and lock.is_relative_to(home))
-    if not ours:
+    # only processes that see the same folder share its lock: those of this machine, or with a record in the home
+    is_visible = row.host == homes.host() or (not tracking.server() and lock.is_relative_to(home))
+    if not is_visible:
         return False
-    gone = lock.is_relative_to(home) and not lock.exists()  # nobody can go on with it
+    is_lost = lock.is_relative_to(home) and not lock.exists()  # no process can continue the run
     try:
-        with nullcontext() if gone else locked(lock, 0):
+        with nullcontext() if is_lost else locked(lock, 0):
             return tracking.end(home, row.run_id, "KILLED", DIED)
     except (
         OSError,
@@ -109,28 +111,28 @@ def _mark_if_dead(home: Path, row: tracking.RunRow) -> bool:
         return False
 
 
-# ── the end asked for ───────────────────────────────────────────────────────────────────────────
+# ── a stop by Ctrl-C ────────────────────────────────────────────────────────────────────────────
 
 
 @contextmanager
 def interruptible(should_stop: Callable[[], bool]) -> Iterator[Callable[[], bool]]:
-    """Within it, the first Ctrl-C asks training to stop after the batch; a second one raises as usual."""
-    asked = threading.Event()
+    """Yield `should_stop`, True too after a first Ctrl-C; a second Ctrl-C raises `KeyboardInterrupt` as usual."""
+    interrupted = threading.Event()
 
-    def ask(signum: int, frame: Any) -> None:
-        if asked.is_set():
+    def interrupt(signum: int, frame: Any) -> None:
+        if interrupted.is_set():
             raise KeyboardInterrupt
-        asked.set()
+        interrupted.set()
         retries.hurry.set()
 
     if threading.current_thread() is not threading.main_thread():  # signals reach the main thread alone
         yield should_stop
         return
-    before = signal.signal(signal.SIGINT, ask)
+    previous_handler = signal.signal(signal.SIGINT, interrupt)
     try:
-        yield lambda: asked.is_set() or should_stop()
+        yield lambda: interrupted.is_set() or should_stop()
     finally:
-        signal.signal(signal.SIGINT, before)
+        signal.signal(signal.SIGINT, previous_handler)
         retries.hurry.clear()
 
 
@@ -138,12 +140,12 @@ def interruptible(should_stop: Callable[[], bool]) -> Iterator[Callable[[], bool
 
 
 def is_main() -> bool:
-    """Whether this is the only process, or the first of several: the one that reports and records."""
+    """True in the only process or the first of several: the one that reports and records."""
     return os.environ.get("RANK", "0") == "0"
 
 
 def together(should_stop: Callable[[], bool]) -> Callable[[], bool]:
-    """`should_stop` with one answer for all processes: one that left alone would leave the others waiting."""
+    """`should_stop` with the same value in all processes: if one stopped alone, the others would wait for it."""
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
         return should_stop
     import torch
@@ -155,13 +157,13 @@ def together(should_stop: Callable[[], bool]) -> Callable[[], bool]:
 
 
 BROKEN = re.compile("gloo|nccl|connection (was )?(closed|reset)|broken pipe|socket", re.IGNORECASE)
-"""What torch says, in a `RuntimeError`, of processes that it can't reach any more."""
+"""Words of torch, in a `RuntimeError`, about processes that it can no longer reach."""
 Crew = list[tuple[str, int]]
-"""Host and number of every process, by rank."""
+"""Host and process id of every process, by rank."""
 
 
 def muster() -> Crew:
-    """All processes of this training; none where it is the only one."""
+    """All processes of this training; empty if it has only one."""
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
         return []
     from accelerate.utils import gather_object
@@ -171,9 +173,9 @@ def muster() -> Crew:
 
 
 def fallen(crew: Crew, error: BaseException, seconds: float = 2.0) -> str:
-    """Which process of `crew` is gone, where that explains the `error` of this one; else nothing.
+    """A sentence on the process of `crew` that has ended, if that explains the `error` of this one; else empty.
 
-    From then on this process isn't interrupted any more: its launcher asks it to end while it says what happened.
+    After it, this process ignores interrupts: its launcher would end it before it reports the cause.
     """
     broken = isinstance(error, RuntimeError) and BROKEN.search(f"{type(error)} {error}")
     if not crew or not (broken or isinstance(error, KeyboardInterrupt)):
@@ -181,7 +183,7 @@ def fallen(crew: Crew, error: BaseException, seconds: float = 2.0) -> str:
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    deadline = time.monotonic() + seconds  # its connections close a moment before it is gone
+    deadline = time.monotonic() + seconds  # its connections close shortly before it ends
     while True:
         for rank, (host, pid) in enumerate(crew):
             if host == homes.host() and _is_gone(pid):
@@ -206,6 +208,6 @@ def agree(run_id: str) -> str:
         return run_id
     from accelerate.utils import broadcast_object_list
 
-    box = [run_id]
-    broadcast_object_list(box)
-    return box[0]
+    shared = [run_id]
+    broadcast_object_list(shared)
+    return shared[0]

@@ -1,4 +1,4 @@
-"""Preparing, as every face does it: prepared data that runs or studies refer to are not replaced unasked."""
+"""Data preparation for every face; prepared data that runs or studies refer to are replaced only by force."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ if TYPE_CHECKING:
     from t4r_lab.data.prepared.prepared_data import Dataset
 
 NAMED = 5
-"""Runs that a refusal names."""
+"""Number of runs that a refusal names."""
 
 
 class Referred(InputError):
-    """Other data would take the place of those in `out` that runs or studies refer to; `why` names them."""
+    """Other data would replace those in `out` that runs or studies refer to; `why` names them."""
 
     def __init__(self, out: Path, why: str) -> None:
-        remedy = "give another --out, or --force (from Python force=True) to replace them all the same"
+        remedy = "give another --out, or --force (from Python force=True) to replace them anyway"
         super().__init__(out, why, remedy)
 
 
@@ -48,28 +48,28 @@ def prepare(
         files or a data frame, one row per event, or per session with lists of events. RecBole's ``.inter``
         brings its ``.item`` and ``.user``.
     out
-        folder to write; prepared data that stands there is replaced, anything else is refused.
+        folder to write; prepared data in it are replaced, anything else is refused.
     test
-        events of a given test part; then only validation is split off `events`.
+        events of a separate test part; then only validation is split off `events`.
     items, users
         tables of attributes, joined by the item or user column.
     force
         replace the prepared data in `out` even where runs or studies refer to them.
     home
-        whose runs and studies are asked; by default as `t4r_lab.base.homes.locate` finds it.
+        the home whose runs and studies are checked; by default as `t4r_lab.base.homes.locate` finds it.
 
     Raises
     ------
     Referred
-        if runs or studies refer to the data in `out`, and these are others.
+        if runs or studies refer to the data in `out`, and the new data differ.
     InputError
-        for whatever the user can fix; nothing half-written is left behind.
+        for anything the user can fix; nothing half-written is left behind.
     """
     from t4r_lab.data.pipeline.prepare_events import prepare as write
 
-    def check(there: str, new: str) -> None:
-        if new != there and not force:
-            refuse_referred(Path(out), there, home)
+    def check(old: str, new: str) -> None:
+        if new != old and not force:
+            refuse_referred(Path(out), old, home)
 
     return write(events, out, options, test=test, items=items, users=users, on_report=on_report, may_replace=check)
 
@@ -85,28 +85,28 @@ def refuse_referred(out: Path, digest: str, home: str | Path | None = None) -> N
         names = referring(out, digest, home)
     except Exception as error:  # a record that can't be read may have runs
         why = " ".join(str(error).split())
-        raise Referred(out, f"which runs refer to the data there can't be seen ({why})") from None
+        raise Referred(out, f"the runs that refer to its data can't be read ({why})") from None
     if names:
-        more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
-        who = f"{', '.join(names[:NAMED])}{more} {'refers' if len(names) == 1 else 'refer'}"
-        raise Referred(out, f"other data would take the place of those that {who} to")
+        rest = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
+        subject = f"{', '.join(names[:NAMED])}{rest} {'refers' if len(names) == 1 else 'refer'}"
+        raise Referred(out, f"other data would replace those that {subject} to")
 
 
 def referring(out: Path, digest: str, home: str | Path | None = None) -> list[str]:
     """The runs and studies that would miss the data in `out`, by name, the newest first.
 
-    They are those on data of that digest, unless it is another folder, which is still there, that they were on. Asked
-    are `home` and the home that `out` lies in.
+    These are the runs and studies on data of that `digest`, except those on another folder that still exists. Both
+    `home` and the home that `out` lies in are searched.
     """
     out = out.absolute()
-    places = [
+    homes_to_search = [
         homes.locate(home),
         *([] if tracking.server() else [out.parent.parent]),
-    ]  # a server's is one record for all
-    found = [row for place in dict.fromkeys(places) for row in tracking.of_data(place, digest)]
-    return list(dict.fromkeys(name for name, path in found if not _is_another(Path(path), out)))
+    ]  # a server holds one record for all homes
+    runs_on_data = [row for home_path in dict.fromkeys(homes_to_search) for row in tracking.of_data(home_path, digest)]
+    return list(dict.fromkeys(name for name, path in runs_on_data if not _is_another(Path(path), out)))
 
 
 def _is_another(path: Path, out: Path) -> bool:
-    """Whether `path` is a prepared folder other than `out`."""
+    """True if `path` is a prepared folder other than `out`."""
     return path.is_absolute() and (path / "manifest.json").is_file() and not path.samefile(out)

@@ -16,7 +16,7 @@ from t4r_lab.spec import best_baseline
 
 @contextmanager
 def reporting(on_report: OnReport | None) -> Iterator[OnReport]:
-    """`on_report`; without one, a `Console` meanwhile."""
+    """Yield `on_report`, or a `Console` that is closed at the end."""
     if on_report is not None:
         yield on_report
         return
@@ -25,7 +25,7 @@ def reporting(on_report: OnReport | None) -> Iterator[OnReport]:
 
 
 class Sentences:
-    """Puts reports into lines of plain text; of progress, only that a stage begins."""
+    """Turn reports into lines of plain text; of progress, only the beginning of each stage."""
 
     def __init__(self) -> None:
         self._stage = ""
@@ -33,7 +33,7 @@ class Sentences:
         self._baselines: dict[str, dict[str, float]] = {}
 
     def __call__(self, report: Report) -> str | None:
-        """The line of `report`; None where there is nothing new to say."""
+        """The line of `report`; None if there is nothing new to report."""
         if isinstance(report, Progress):
             before, self._stage = self._stage, report.stage
             return f"{report.stage} …" if report.stage != before else None
@@ -54,16 +54,16 @@ class Sentences:
         return report.words if isinstance(report, Remark) else None
 
     def _epoch(self, report: Epoch) -> str:
-        found = self._beside_baseline(report.valid) or "no validation part"
+        validation = self._beside_baseline(report.valid) or "no validation part"
         mark = " *" if report.best and report.valid else ""
         terms = f" ({', '.join(f'{n} {v:.4f}' for n, v in report.losses.items())})" if report.losses else ""
         return (
-            f"epoch {report.epoch}/{report.epochs}  loss {report.train_loss:.4f}{terms}  {found}  "
+            f"epoch {report.epoch}/{report.epochs}  loss {report.train_loss:.4f}{terms}  {validation}  "
             f"{report.seconds:.1f} s{mark}"
         )
 
     def _beside_baseline(self, metrics: dict[str, float]) -> str:
-        """The figures, and the first of them as the best baseline has it."""
+        """The metrics, and the first of them for the best baseline."""
         figures = _figures(metrics)
         if not figures or not self._baselines:
             return figures
@@ -73,11 +73,11 @@ class Sentences:
 
 
 SECONDS = 10.0
-"""Between two lines that say how far a stage is."""
+"""Seconds between two lines on the progress of a stage."""
 
 
 def _sees_bars() -> bool:
-    """Whether standard error is a terminal or a notebook, where a bar can be drawn over."""
+    """True if standard error is a terminal or a notebook, where a progress bar can be redrawn."""
     if sys.stderr.isatty():
         return True
     from tqdm import auto
@@ -88,8 +88,8 @@ def _sees_bars() -> bool:
 class Console:
     """An `OnReport` that draws on standard error.
 
-    Lines are plain sentences; the bar is tqdm's, with the time left, and goes when its stage ends. Where nobody sees a
-    bar, as in a log, a line says that a stage begins, the first time, and every `SECONDS` how far it is.
+    Lines are plain sentences; the bar is tqdm's, with the time left, and is removed when its stage ends. Without a
+    terminal, as in a log, a line announces each stage the first time, and another its progress every `SECONDS`.
     """
 
     def __init__(self) -> None:
@@ -115,7 +115,7 @@ class Console:
             self._say(line)
 
     def _line(self, report: Progress, begins: bool) -> str | None:
-        """What is said of progress in a log."""
+        """The line of progress in a log, None if none is due."""
         now = time.monotonic()
         if begins:
             self._began = self._said = now
@@ -164,13 +164,13 @@ class Console:
 
 
 def _trial(report: TrialEnded) -> str:
-    found = "  ".join(f"{name} {value:.4g}" for name, value in report.values.items())
-    words = found if report.state == "finished" else f"{report.state}: {report.reason}".rstrip(": ")
-    return f"trial {report.number}  {words}  {report.seconds:.1f} s{' *' if report.best else ''}"
+    values = "  ".join(f"{name} {value:.4g}" for name, value in report.values.items())
+    outcome = values if report.state == "finished" else f"{report.state}: {report.reason}".rstrip(": ")
+    return f"trial {report.number}  {outcome}  {report.seconds:.1f} s{' *' if report.best else ''}"
 
 
 def _figures(metrics: dict[str, float]) -> str:
-    """Metrics at the last cutoff, and those without one, four decimals."""
+    """Metrics at the last cutoff, and those without a cutoff, with four decimals."""
     cutoffs = [int(name.partition("@")[2]) for name in metrics if "@" in name]
     shown = [name for name in metrics if "@" not in name or name.endswith(f"@{max(cutoffs)}")]
     return "  ".join(f"{name} {metrics[name]:.4f}" for name in shown)

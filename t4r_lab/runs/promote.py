@@ -1,4 +1,4 @@
-"""What a recorded run is good for afterwards: its spec for another run, its model for the registry."""
+"""Reuse of a recorded run: its spec for another run, its model for the registry."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ ALIAS = "champion"
 
 
 def spec_to_repeat(run: str, *, home: str | Path | None = None) -> RunSpec:
-    """The spec of a recorded run, whose data are still what they were: training it again gives the same metrics.
+    """The spec of a recorded run whose data are unchanged: training it again gives the same metrics.
 
     Raises
     ------
     InputError
         if there is no such run, or the data have changed or are gone.
     """
-    place = homes.locate(home)
-    row = tracking.find(place, run)
-    spec = tracking.spec(place, row)
+    home_path = homes.locate(home)
+    row = tracking.find(home_path, run)
+    spec = tracking.spec(home_path, row)
     data_of(row, spec)
     return spec
 
@@ -33,8 +33,8 @@ def spec_to_repeat(run: str, *, home: str | Path | None = None) -> RunSpec:
 class Promotion:
     """A run in the registry as version `version` of `model` under `alias`, with its score on the test part.
 
-    `looks` is how often the test part has been scored with this run, `baselines` what they have there, `warnings`
-    what of its figures one should doubt, and `note` what the version is good for.
+    `looks` counts how often the test part has been scored with this run, `baselines` has their metrics on the test
+    part, `warnings` the warnings about the metrics, and `note` states what can load the version.
     """
 
     run_id: str
@@ -51,21 +51,20 @@ class Promotion:
 def promote(
     run: str, alias: str = ALIAS, *, home: str | Path | None = None, on_report: OnReport | None = None
 ) -> Promotion:
-    """Register the model of a run under an alias, which leaves the version that had it before.
+    """Register the model of a run under an alias, which moves from the version that had it before.
 
-    The test part stays unseen until then: it is scored now, once, unless it was before. The alias must be a name
-    that MLflow allows.
+    The test part is scored now, unless it was before. MLflow must allow the alias.
 
     Raises
     ------
     InputError
-        if there is no such run or alias, it has no model, or its data are not what they were.
+        if there is no such run or alias, it has no model, or its data have changed.
     """
-    place = homes.ensure(home)
-    row = tracking.find(place, run)
+    home_path = homes.ensure(home)
+    row = tracking.find(home_path, run)
     tracking.check_alias(alias)
     if not row.test:
-        evaluate_run(row.run_id, "test", home=place, on_report=on_report)
-        row = tracking.find(place, row.run_id)
-    model, version = tracking.register(place, row, alias)
+        evaluate_run(row.run_id, "test", home=home_path, on_report=on_report)
+        row = tracking.find(home_path, row.run_id)
+    model, version = tracking.register(home_path, row, alias)
     return Promotion(row.run_id, model, version, alias, row.test, row.baselines["test"], row.looks, row.doubts)

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Item:
-    """An item as its owner knows it: `id` as text, `title` the same where there is none."""
+    """An item as its user knows it: `id` as text, and `title`, which is the id if the item has none."""
 
     id: str
     title: str
@@ -38,40 +38,40 @@ class Item:
 
 @dataclass(frozen=True)
 class LeftOut:
-    """What of new sessions a run can't go by, and the lists that it cuts short."""
+    """The parts of new sessions that a run can't use, and the number of lists that are shorter than k."""
 
     events: int
     """events of items that the run doesn't know"""
     of: int
     """all events"""
     sessions: int
-    """sessions without any item that it knows, which get the most popular ones"""
+    """sessions without any item that it knows, which get the most popular items"""
     short: int
-    """sessions that have seen so many items that fewer than were asked for are left"""
+    """sessions that have seen so many items that fewer than k are left"""
     values: dict[str, int]
     """column → values of categories that it doesn't know"""
 
     @property
     def words(self) -> str:
-        """All of it in one line, empty if there is nothing to say.
+        """All of it in one line, empty if nothing was left out.
 
         >>> LeftOut(2, 5, 1, 0, {"size": 3}).words.split("; ")[1:]
         ['1 session has no other: it gets the most popular', '3 values of size are unknown']
         """
-        said = []
+        sentences = []
         if self.events:
-            of = f"{self.events:,} of {_count(self.of, 'event')}"
-            said.append(f"{of} have items that the run doesn't know and are left out")
+            share = f"{self.events:,} of {_count(self.of, 'event')}"
+            sentences.append(f"{share} have items that the run doesn't know and are left out")
         if self.sessions:
-            other = "no other" if self.events else "no item"
-            gets = f"has {other}: it gets" if self.sessions == 1 else f"have {other}: they get"
-            said.append(f"{_count(self.sessions, 'session')} {gets} the most popular")
+            reason = "no other" if self.events else "no item"
+            consequence = f"has {reason}: it gets" if self.sessions == 1 else f"have {reason}: they get"
+            sentences.append(f"{_count(self.sessions, 'session')} {consequence} the most popular")
         for column, n in self.values.items():
-            said.append(f"{_count(n, 'value')} of {column} {'is' if n == 1 else 'are'} unknown")
+            sentences.append(f"{_count(n, 'value')} of {column} {'is' if n == 1 else 'are'} unknown")
         if self.short:
-            gets = "gets a shorter list, as it has" if self.short == 1 else "get shorter lists, as they have"
-            said.append(f"{_count(self.short, 'session')} {gets} seen the other items")
-        return "; ".join(said)
+            consequence = "gets a shorter list, as it has" if self.short == 1 else "get shorter lists, as they have"
+            sentences.append(f"{_count(self.short, 'session')} {consequence} seen the other items")
+        return "; ".join(sentences)
 
 
 def _count(n: int, noun: str) -> str:
@@ -93,7 +93,7 @@ def recommend(
     run
         id, beginning of an id, or name of a recorded run.
     sessions
-        a file or frame of events with the columns of the data the run was trained on, by the user's own names
+        a file or frame of events with the columns of the data the run was trained on, by the user's names
         or as ``session_id``, ``item_id``, ``timestamp``. Items that the run doesn't know are left out; a session
         with none that it knows gets the most popular items.
     trust
@@ -103,19 +103,19 @@ def recommend(
 
     Returns
     -------
-    One row per session and rank: ``session``, ``rank`` (from 1), ``item`` (the user's own id), ``title``,
+    One row per session and rank: ``session``, ``rank`` (from 1), ``item`` (the user's id), ``title``,
     ``score`` and ``probability`` (softmax over all items). ``attrs["left_out"]`` holds the fields of `LeftOut`.
     """
     if k < 1:
         raise InputError("k", f"{k} is less than 1", "use for example 20")
     own.trust(trust)
-    asked = Recommender.open(run, home=home)
-    events = asked.vocabulary.read(sessions) if isinstance(sessions, (str, Path)) else sessions
-    return asked.top(asked.vocabulary.encode(events), k)
+    recommender = Recommender.open(run, home=home)
+    events = recommender.vocabulary.read(sessions) if isinstance(sessions, (str, Path)) else sessions
+    return recommender.top(recommender.vocabulary.encode(events), k)
 
 
 class Recommender:
-    """The model of a recorded run with its vocabulary, loaded once and asked often."""
+    """The model of a recorded run with its vocabulary, loaded once for many requests."""
 
     def __init__(
         self,
@@ -140,20 +140,20 @@ class Recommender:
         """
         from t4r_lab.data.prepared.vocabulary import Vocabulary
 
-        place = homes.locate(home)
-        row = tracking.find(place, run)
-        model, spec, _ = load_model(place, row)
+        home_path = homes.locate(home)
+        row = tracking.find(home_path, run)
+        model, spec, _ = load_model(home_path, row)
         if spec.model.next_item is None:
             labels = ", ".join(head.column for head in spec.model.labels)
             raise InputError(
                 "", f"run {row.name} predicts {labels} and no next item", "train one with a next_item head"
             )
-        files = tracking.Artifacts(place)
-        return cls(place, row, model, spec, Vocabulary.open(files.path(row.run_id, "data")), files)
+        files = tracking.Artifacts(home_path)
+        return cls(home_path, row, model, spec, Vocabulary.open(files.path(row.run_id, "data")), files)
 
     @cached_property
     def dataset(self) -> Dataset:
-        """The data that the run was trained on, refused if they are not what they were."""
+        """The data that the run was trained on; an `InputError` if they have changed."""
         return data_of(self.row, self.spec)
 
     def top(self, sessions: Sessions, k: int) -> pd.DataFrame:
@@ -164,25 +164,25 @@ class Recommender:
 
         k = min(k, self.vocabulary.schema.n_items)
         ids, scores, probabilities = _popular(self.vocabulary.items["count"].to_numpy(), (len(sessions), k))
-        for rows, best, values, shares in score(self.model, sessions, self.spec, k):
-            ids[rows], scores[rows], probabilities[rows] = best, values, shares
-        listed = ~np.isneginf(scores)  # what is no candidate fills no place
-        flat = ids[listed]
+        for rows, top_ids, top_scores, top_probabilities in score(self.model, sessions, self.spec, k):
+            ids[rows], scores[rows], probabilities[rows] = top_ids, top_scores, top_probabilities
+        is_candidate = ~np.isneginf(scores)  # items that are no candidates are not listed
+        flat = ids[is_candidate]
         frame = pd.DataFrame(
             {
-                "session": np.repeat(np.asarray(sessions.ids), listed.sum(1)),
-                "rank": np.broadcast_to(np.arange(1, k + 1), listed.shape)[listed],
+                "session": np.repeat(np.asarray(sessions.ids), is_candidate.sum(1)),
+                "rank": np.broadcast_to(np.arange(1, k + 1), is_candidate.shape)[is_candidate],
                 "item": self.vocabulary.own_ids(flat),
                 "title": self.vocabulary.titles(flat),
-                "score": scores[listed],
-                "probability": probabilities[listed],
+                "score": scores[is_candidate],
+                "probability": probabilities[is_candidate],
             }
         )
-        frame.attrs["left_out"] = asdict(_left_out(sessions, int((~listed.all(1)).sum())))
+        frame.attrs["left_out"] = asdict(_left_out(sessions, int((~is_candidate.all(1)).sum())))
         return frame
 
     def session_of(self, items: Sequence[str]) -> Sessions:
-        """One session of items by their own ids; those that the run doesn't know are counted in ``dropped``."""
+        """One session of items by the user's ids; those that the run doesn't know are counted in ``dropped``."""
         import polars as pl
 
         return self.vocabulary.encode(pl.DataFrame({"item_id": list(items)}, schema={"item_id": pl.String}))
@@ -194,27 +194,27 @@ class Recommender:
         return replace(whole, values=values, offsets=np.array([0, length]))
 
     def items(self, ids: Sequence[int] | NDArray[Any]) -> list[Item]:
-        """Items by our ids."""
-        own, titles = self.vocabulary.own_ids(ids), self.vocabulary.titles(ids)
-        return [Item(str(id), title) for id, title in zip(own, titles, strict=True)]
+        """Items by their encoded ids, 1 to I."""
+        user_ids, titles = self.vocabulary.own_ids(ids), self.vocabulary.titles(ids)
+        return [Item(str(id), title) for id, title in zip(user_ids, titles, strict=True)]
 
     def search(self, text: str, limit: int = 8) -> list[Item]:
-        """Items whose title or id holds `text`: that very id first, then beginnings, each by popularity.
+        """Items whose title or id contains `text`: the exact id first, then prefixes, each by popularity.
 
-        Without text, the most popular ones.
+        Without text, the most popular items.
         """
         import polars as pl
 
-        wanted = text.strip().lower()
+        query = text.strip().lower()
         id, title = pl.col("id").str.to_lowercase(), pl.col("title").str.to_lowercase()
-        begins = id.str.starts_with(wanted) | title.str.starts_with(wanted)
-        found = (
-            self._names.filter(id.str.contains(wanted, literal=True) | title.str.contains(wanted, literal=True))
-            .with_columns(order=pl.when(id == wanted).then(0).when(begins).then(1).otherwise(2))
+        begins = id.str.starts_with(query) | title.str.starts_with(query)
+        matches = (
+            self._names.filter(id.str.contains(query, literal=True) | title.str.contains(query, literal=True))
+            .with_columns(order=pl.when(id == query).then(0).when(begins).then(1).otherwise(2))
             .sort("order", pl.col("count"), descending=[False, True], maintain_order=True)
             .head(limit)
         )
-        return [Item(row["id"], row["title"]) for row in found.iter_rows(named=True)]
+        return [Item(row["id"], row["title"]) for row in matches.iter_rows(named=True)]
 
     @cached_property
     def _names(self) -> pl.DataFrame:
@@ -225,12 +225,13 @@ class Recommender:
 
 
 def _left_out(sessions: Sessions, short: int) -> LeftOut:
-    known, none = len(sessions.values["item_id"]), int((sessions.lengths == 0).sum())
-    return LeftOut(sessions.dropped, known + sessions.dropped, none, short, sessions.unknown)
+    n_known, n_empty = len(sessions.values["item_id"]), int((sessions.lengths == 0).sum())
+    return LeftOut(sessions.dropped, n_known + sessions.dropped, n_empty, short, sessions.unknown)
 
 
 def _popular(count: np.ndarray, shape: tuple[int, int]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The most popular items for every session: what stands until a model has something to go by."""
+    """Ids, scores and shares of the most popular items for every session, each of `shape`: the default of sessions
+    without any known item."""
     best = np.argsort(-count, kind="stable")[: shape[1]]
     share = count[best] / max(count.sum(), 1)
     ids, scores, shares = (

@@ -1,4 +1,4 @@
-"""What a run returns, and what it leaves in its record: metrics, every case, the model and what it takes to use it."""
+"""The result of a run, and its record: metrics, every case, and the model with the files that its use needs."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ Metrics = dict[str, float]
 
 @dataclass(frozen=True)
 class RunResult:
-    """Metrics of a run, named like ``ndcg@10``; `test` is None unless it was asked for."""
+    """Metrics of a run, named like ``ndcg@10``; `test` is None if the test part was not scored."""
 
     run_id: str
     name: str
@@ -36,12 +36,12 @@ class RunResult:
     seconds: float
     home: Path
     warnings: list[str] = field(default_factory=list)
-    """what of these figures the user should doubt"""
+    """warnings about these metrics"""
 
 
 @dataclass(frozen=True)
 class Judgment:
-    """The model of a run and its baselines, judged on parts of the data."""
+    """The evaluations of a run's model and its baselines on parts of the data."""
 
     model: dict[str, Judged] = field(default_factory=dict)
     """by part"""
@@ -57,7 +57,7 @@ class Judgment:
         return {part: {n: judged.metrics() for n, judged in row.items()} for part, row in self.baselines.items()}
 
 
-# ── what is left beside metrics and cases: the model and what it takes to use it ────────────────
+# ── artifacts beside metrics and cases: the model and the files that its use needs ──────────────
 
 
 def _model(path: Path, experiment: Experiment, model: Model) -> None:
@@ -87,7 +87,7 @@ ARTIFACTS: dict[str, Callable[[Path, Experiment, Model], None]] = {
     "schema.json": _schema,
     "data": _vocabulary,
 }
-"""File or folder in the record → what writes it at a path."""
+"""File or folder in the record → the function that writes it."""
 
 
 # ── the record ──────────────────────────────────────────────────────────────────────────────────
@@ -98,7 +98,7 @@ def write_results(
 ) -> None:
     """Final metrics, ranks and labels of each case, model, spec, schema, vocabulary and environment.
 
-    The spec, which has been there from the beginning, is written again, since somebody may have deleted it.
+    The spec, which is recorded at the start, is written again in case it was deleted.
     """
     write_scores(record, judgment, best_epoch)
     record.metrics({"train/best_epoch": best_epoch})
@@ -110,7 +110,7 @@ def write_results(
 
 
 def write_scores(record: tracking.Record, judgment: Judgment, step: int = 0) -> None:
-    """Metrics of the model and of each baseline, on every part that was judged."""
+    """Record the metrics of the model and of each baseline, on every evaluated part."""
     for part, judged in judgment.model.items():
         record.scores(part, judged.metrics(), step=step)
         for name, baseline in judgment.baselines[part].items():
@@ -118,22 +118,22 @@ def write_scores(record: tracking.Record, judgment: Judgment, step: int = 0) -> 
 
 
 def write_cases(record: tracking.Record, judgment: Judgment) -> None:
-    """Every case, of the model and of each baseline: what comparisons are made from.
+    """Record every case of the model and of each baseline, from which comparisons are computed.
 
-    Ranks of next items stand in ``ranks/PART/NAME.parquet``, labels in ``labels/PART/LABEL/NAME.parquet``, slices and
-    the reliability curve in ``detail/PART/NAME.json``.
+    Ranks of next items go to ``ranks/PART/NAME.parquet``, labels to ``labels/PART/LABEL/NAME.parquet``, slices and
+    the reliability curve to ``detail/PART/NAME.json``.
     """
     with scratch(record.home, "recording") as folder:
         for part, judged in judgment.model.items():
-            for name, found in {"model": judged, **judgment.baselines[part]}.items():
-                frames = {f"labels/{part}/{label}": cases.frame() for label, cases in found.labels.items()}
-                if found.ranks is not None:
-                    frames[f"ranks/{part}"] = found.ranks.frame()
+            for name, evaluation in {"model": judged, **judgment.baselines[part]}.items():
+                frames = {f"labels/{part}/{label}": cases.frame() for label, cases in evaluation.labels.items()}
+                if evaluation.ranks is not None:
+                    frames[f"ranks/{part}"] = evaluation.ranks.frame()
                     detail = folder / "detail" / part / f"{name}.json"
                     detail.parent.mkdir(parents=True, exist_ok=True)
-                    content = {"slices": found.slices, "reliability": found.reliability}
+                    content = {"slices": evaluation.slices, "reliability": evaluation.reliability}
                     detail.write_text(json.dumps(content, indent=1), encoding="utf-8")
-                for place, frame in frames.items():
-                    (folder / place).mkdir(parents=True, exist_ok=True)
-                    frame.write_parquet(folder / place / f"{name}.parquet")
+                for subfolder, frame in frames.items():
+                    (folder / subfolder).mkdir(parents=True, exist_ok=True)
+                    frame.write_parquet(folder / subfolder / f"{name}.parquet")
         record.artifacts(folder)

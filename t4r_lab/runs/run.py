@@ -1,4 +1,4 @@
-"""A spec becomes data, baselines, a trained model, its evaluation and its record."""
+"""Train a spec: load its data, score baselines, fit the model, evaluate and record it."""
 
 from __future__ import annotations
 
@@ -43,18 +43,18 @@ def run(
     Parameters
     ----------
     home
-        where the record is kept; by default as `t4r_lab.base.homes.locate` finds it.
+        the home of the record; by default as `t4r_lab.base.homes.locate` finds it.
     test
-        also look at the test part, once, and count the look.
+        score the test part too, once, and count that look at it.
     on_report
-        called with every report; a progress bar by default.
+        a function that receives every report; by default a progress bar.
     should_stop
-        asked after each batch. Ctrl-C does the same as True here: the batch is finished, the state
-        kept, the run marked KILLED.
+        called after each batch. If it returns True, or at Ctrl-C, the batch is finished, the state saved and the
+        run marked KILLED.
     folder
-        where the checkpoints go; by default under the home.
+        the folder of the checkpoints; by default under the home.
     resume
-        id of a stopped run that goes on, to the same result as if it had never stopped.
+        id of a stopped run to continue, with the same result as if it had never stopped.
 
     Raises
     ------
@@ -82,21 +82,21 @@ def _run(
     on_report(Progress("importing torch"))
     from t4r_lab.training.accelerator import make_accelerator
 
-    make_accelerator(spec.train)  # now, since several processes agree by it
+    make_accelerator(spec.train)  # first, since it connects several processes
     # ── one trainer of the folder, one record
     on_report(Progress("opening the record"))
     checkpoints = folder or home / "jobs" / guard.agree(f"run-{secrets.token_hex(6)}")
     crew = guard.muster()
     record, run_id = None, ""
     try:
-        with guard.only_trainer(checkpoints if guard.is_main() else None):  # before there is a run that counts on it
+        with guard.only_trainer(checkpoints if guard.is_main() else None):  # before a run relies on it
             record = _open_record(experiment, resume, checkpoints)
             run_id = guard.agree(record.run_id if record else "")
             on_report(Started(run_id))
             training = _Training(experiment, record, run_id, checkpoints, on_report)
             result = training.result(test, should_stop, bool(resume))
     except guard.Busy:
-        raise  # the run is another process's
+        raise  # the run belongs to another process
     except BaseException as error:
         if refusal := _end_badly(error, guard.fallen(crew, error), record, run_id, home, checkpoints):
             raise refusal from None
@@ -109,14 +109,15 @@ def _run(
 def _end_badly(
     error: BaseException, fallen: str, record: tracking.Record | None, run_id: str, home: Path, checkpoints: Path
 ) -> InputError | None:
-    """End the record of a run that `error` ended, and remove what nobody can go on from; what to say in its place.
+    """End the record of a run that failed with `error`, and remove a folder without a checkpoint.
 
-    `fallen` says which process of several has ended; empty: none.
+    Returns the refusal to raise instead of `error`, None to raise it as it is. `fallen` names the process that ended
+    of several; empty if none did.
     """
     if record and not isinstance(error, Away):
-        killed = isinstance(error, KeyboardInterrupt) or fallen
-        with suppress(Exception):  # the record may be what failed; the first error is what counts
-            record.finish("KILLED" if killed else "FAILED", fallen or f"{type(error).__name__}: {error}")
+        is_killed = isinstance(error, KeyboardInterrupt) or fallen
+        with suppress(Exception):  # the record may be the cause; only the first error matters
+            record.finish("KILLED" if is_killed else "FAILED", fallen or f"{type(error).__name__}: {error}")
     if record and (refusal := tracking.gone(home)):
         guard.leave(home, checkpoints)
         return refusal
@@ -134,19 +135,21 @@ def _end_badly(
 def resume(
     run_id: str, *, home: str | Path | None = None, test: bool = False, on_report: OnReport | None = None
 ) -> RunResult:
-    """Go on with a run that was stopped, or whose process died, from its last checkpoint."""
-    place = homes.ensure(home)
-    row = tracking.find(place, run_id)
+    """Continue a run that was stopped, or whose process died, from its last checkpoint."""
+    home_path = homes.ensure(home)
+    row = tracking.find(home_path, run_id)
     _refuse_finished(row)
     folder = Path(row.folder)
     if not row.folder or not guard.can_resume(folder):
         raise InputError("", f"run {row.name} ({row.run_id[:8]}) left no checkpoint", _anew(row))
-    return run(tracking.spec(place, row), home=place, test=test, on_report=on_report, folder=folder, resume=row.run_id)
+    return run(
+        tracking.spec(home_path, row), home=home_path, test=test, on_report=on_report, folder=folder, resume=row.run_id
+    )
 
 
 @dataclass(frozen=True)
 class _Training:
-    """A run on its way. Only the first of several processes has a record."""
+    """A run in training. Only the first of several processes has a record."""
 
     experiment: Experiment
     record: tracking.Record | None
@@ -155,7 +158,7 @@ class _Training:
     on_report: OnReport
 
     def result(self, test: bool, should_stop: Callable[[], bool], resume: bool) -> RunResult:
-        """Baselines, training, judgment, and the record of all of it."""
+        """Score baselines, train, evaluate and record; return the result."""
         experiment = self.experiment
         spec, judgment = experiment.spec, Judgment()
         # ── baselines first, so that every epoch is seen beside them
@@ -167,21 +170,21 @@ class _Training:
         model = experiment.build()
         watch = doubts.LossWatch(spec, experiment.dataset.schema)
         stopped = self._fit(model, watch, should_stop, resume)
-        # ── judgment, unless training is to go on
+        # ── evaluation, unless training will be resumed
         if stopped.reason != "interrupted":
             self._judge(model, judgment, test)
             if self.record:
                 self.on_report(Progress("recording"))
                 results.write_results(self.record, judgment, stopped.best_epoch, experiment, model)
-        # ── what to doubt, and the end
-        warnings = {} if watch.warnings is None else {"train": watch.warnings}  # else those of before a stop stay
+        # ── warnings, and the end of the record
+        warnings = {} if watch.warnings is None else {"train": watch.warnings}  # else those from before a stop stay
         warnings |= doubts.warn(judgment, spec, self.on_report)
         status = "KILLED" if stopped.reason == "interrupted" else "FINISHED"
         if self.record:
             for part, doubted in warnings.items():
                 self.record.warn(part, doubted)
             self.record.finish(status, stopped.reason)
-        metrics, words = judgment.metrics(), [line for part in warnings.values() for line in part]
+        metrics, lines = judgment.metrics(), [line for part in warnings.values() for line in part]
         return RunResult(
             self.run_id,
             spec.name,
@@ -192,11 +195,11 @@ class _Training:
             stopped.best_epoch,
             stopped.seconds,
             experiment.home,
-            words,
+            lines,
         )
 
     def _baselines(self) -> dict[str, Judged]:
-        """The baselines on the validation part, reported and recorded at once."""
+        """Evaluate the baselines on the validation part, and report and record them at once."""
         from t4r_lab.training.evaluation import figures
 
         baselines = self.experiment.judge_baselines("valid")
@@ -207,7 +210,7 @@ class _Training:
         return baselines
 
     def _fit(self, model: Model, watch: doubts.LossWatch, should_stop: Callable[[], bool], resume: bool) -> Stopped:
-        """Train `model`, report and record each epoch; how it ended."""
+        """Train `model`, report and record each epoch, and return the last report."""
         stopped = Stopped("finished", 0, 0.0)
         with guard.interruptible(should_stop) as stop:
             for report in self.experiment.fit(model, self.checkpoints, guard.together(stop), resume):
@@ -215,14 +218,14 @@ class _Training:
                 if isinstance(report, Epoch):
                     if self.record:
                         self.record.epoch(report)
-                    for warning in watch(report):  # at once, since the rest of the training may be in vain
+                    for warning in watch(report):  # at once, since the rest of the training may be useless
                         self.on_report(Caution(warning))
                 if isinstance(report, Stopped):
                     stopped = report
         return stopped
 
     def _judge(self, model: Model, judgment: Judgment, test: bool) -> None:
-        """Add the model's judgment on the validation part and, with its baselines, on the test part."""
+        """Evaluate the model on the validation part and, with its baselines, on the test part; adds to `judgment`."""
         experiment = self.experiment
         if experiment.validates:
             fitted = _fit_temperature(experiment, model) if experiment.spec.model.fits_temperature else {}
@@ -230,13 +233,13 @@ class _Training:
             judgment.model["valid"] = replace(judged, beside={**judged.beside, **fitted})
         if test:
             if self.record:
-                self.record.look()  # before it is made: whoever is killed in its midst may have seen it
+                self.record.look()  # before the evaluation: a process killed during it may have shown its metrics
             judgment.baselines["test"] = experiment.judge_baselines("test")
             judgment.model["test"] = experiment.judge(model, "test", self.on_report)
 
 
 def _fit_temperature(experiment: Experiment, model: Model) -> Metrics:
-    """Fit the temperature of the scores on the validation part: its value, and the calibration there before it."""
+    """Fit the temperature of the scores on the validation part; returns it and the calibration metrics before it."""
     before = experiment.judge(model, "valid").beside
     temperature = experiment.fit_temperature(model)
     return {"temperature": temperature, **{f"{name}_before": before[name] for name in metrics_of("probabilities")}}
@@ -252,7 +255,7 @@ def _data_to_resume(home: Path, run: str, spec: RunSpec) -> Dataset:
 
 
 def _open_record(experiment: Experiment, resume: str | None, folder: Path) -> tracking.Record | None:
-    """The record of the run, which is RUNNING from now on; only the first of several processes has one."""
+    """Open the record of the run, now RUNNING; None in all but the first of several processes."""
     if not guard.is_main():
         return None
     spec, dataset, home = experiment.spec, experiment.dataset, experiment.home
@@ -261,7 +264,7 @@ def _open_record(experiment: Experiment, resume: str | None, folder: Path) -> tr
     _refuse_finished(tracking.find(home, resume))
     record = tracking.Record(home, resume)
     record.begin(folder)
-    record.describe(spec, dataset)  # whoever opened it may have been killed before
+    record.describe(spec, dataset)  # the process that opened it may have been killed before
     return record
 
 

@@ -21,7 +21,7 @@ LINE = 100
 def to_python(spec: RunSpec, schema: Schema) -> str:
     """A program that builds the model of `spec` from the blocks of `t4r_lab.nn`, weight for weight, and trains it.
 
-    Values that stand on their default are left out. Whatever the spec's texts hold, they appear as literals only.
+    Values at their default are left out. Texts of the spec appear as literals only, whatever they contain.
 
     Raises
     ------
@@ -61,7 +61,7 @@ def to_python(spec: RunSpec, schema: Schema) -> str:
 
 
 class _Names:
-    """The names that a program uses, and where they come from."""
+    """The names that a program uses, and the modules to import them from."""
 
     def __init__(self) -> None:
         self._used: dict[str, set[str]] = {"t4r_lab.runs.progress": {"Console"}, "t4r_lab.training.trainer": {"fit"}}
@@ -84,29 +84,29 @@ class _Names:
 
 def _tower(part: ModelSpec | TowerSpec, spec: RunSpec, schema: Schema, number: str, names: _Names) -> str:
     """Input block and body of one tower."""
-    given = part.inputs
+    inputs = part.inputs
     arguments = [
         "data.schema",
         f"max_sequence_length={spec.data.max_length}",
         f"masking={_part(spec.model.masking, names)}",
         f"item_dim={part.body.d_model}",
-        *_changed(given, names),
+        *_changed(inputs, names),
         "item_table={name: torch.tensor(values) for name, values in data.item_table().items()}",
     ]
     lines = []
-    if any(feature.vectors for feature in (given.features or {}).values()):
-        asked = _call(names.use("InputsSpec", "t4r_lab.spec"), _changed(given, names))
-        read = _call(
+    if any(feature.vectors for feature in (inputs.features or {}).values()):
+        inputs_spec = _call(names.use("InputsSpec", "t4r_lab.spec"), _changed(inputs, names))
+        vectors_call = _call(
             names.use("read_vectors", "t4r_lab.data.prepared.vectors"),
-            [asked, "data.vocabulary", str(part.body.d_model)],
+            [inputs_spec, "data.vocabulary", str(part.body.d_model)],
         )
-        lines.append(f"vectors{number} = {read}")
+        lines.append(f"vectors{number} = {vectors_call}")
         arguments.append(f"vectors={{name: torch.tensor(rows) for name, rows in vectors{number}.items()}}")
     block = names.use("TabularSequenceFeatures")
     lines += [f"inputs{number} = {_call(f'{block}.from_schema', arguments)}"]
-    joined = width(resolve(given, schema, part.body.d_model), given.aggregation)
+    input_width = width(resolve(inputs, schema, part.body.d_model), inputs.aggregation)
     project = (
-        [] if joined == part.body.d_model else [f"{names.use('MLPBlock')}([{part.body.d_model}], activation=None)"]
+        [] if input_width == part.body.d_model else [f"{names.use('MLPBlock')}([{part.body.d_model}], activation=None)"]
     )
     blocks = [f"inputs{number}", *project, _body(part.body, spec.data.max_length, f"inputs{number}", names)]
     lines += [f"body{number} = {_call(names.use('SequentialBlock'), blocks)}"]
@@ -150,7 +150,7 @@ def _task(head: HeadSpec, schema: Schema, path: str, names: _Names) -> str:
 
 
 def _settings(spec: RunSpec, names: _Names) -> str:
-    """What the loop reads. Of the model that is the labels alone, which are metrics too."""
+    """The settings that the loop reads; of the model, only its label heads, which are also metrics."""
     sections = {"name": _code(spec.name), "data": _part(spec.data, names)}
     if spec.model.labels:
         sections["model"] = _call(
@@ -180,7 +180,7 @@ def _training(spec: RunSpec, names: _Names) -> str:
 
 
 def _folder(name: str) -> str:
-    """`name` as a folder may be called."""
+    """`name` with a dash for each character that a folder name may not have."""
     return "".join(c if c.isalnum() or c in "-_" else "-" for c in name)
 
 
@@ -189,19 +189,19 @@ def _folder(name: str) -> str:
 
 def _changed(part: Part, names: _Names, without: tuple[str, ...] = ()) -> list[str]:
     """``name=value`` of every knob of `part` that isn't at its default."""
-    found = []
+    changes = []
     for name, field in type(part).model_fields.items():
         value = getattr(part, name)
         if name not in ("kind", *without) and (field.is_required() or value != field.get_default()):
-            found.append(f"{name}={_code(value, names)}")
-    return found
+            changes.append(f"{name}={_code(value, names)}")
+    return changes
 
 
 def _part(part: Part, names: _Names) -> str:
-    """A part as a call of its class, which is taken from `t4r_lab.spec` if that has it."""
+    """A part as a call of its class, imported from `t4r_lab.spec` if it is exported there."""
     name = type(part).__name__
-    ours = getattr(spec_names, name, None) is type(part)
-    module = "t4r_lab.spec" if ours else type(part).__module__
+    is_exported = getattr(spec_names, name, None) is type(part)
+    module = "t4r_lab.spec" if is_exported else type(part).__module__
     return _call(names.use(name, module), _changed(part, names))
 
 
@@ -227,9 +227,9 @@ def _list(items: list[str]) -> str:
     return _wrap("[", items, "]")
 
 
-def _wrap(begin: str, items: list[str], end: str) -> str:
-    """On one line where there is room, else one item a line."""
-    line = f"{begin}{', '.join(items)}{end}"
+def _wrap(opening: str, items: list[str], closing: str) -> str:
+    """The items on one line if it is short enough, else one item per line."""
+    line = f"{opening}{', '.join(items)}{closing}"
     if "\n" not in line and len(line) <= LINE - 24:
         return line
-    return f"{begin}\n{textwrap.indent(''.join(f'{item},' + chr(10) for item in items), '    ')}{end}"
+    return f"{opening}\n{textwrap.indent(''.join(f'{item},' + chr(10) for item in items), '    ')}{closing}"

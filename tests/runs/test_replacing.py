@@ -89,7 +89,7 @@ def test_the_home_that_a_folder_lies_in_is_asked_too(
 def test_a_record_that_cannot_be_read_holds_up_no_fresh_folder(home: Path) -> None:
     (home / "mlflow.db").write_bytes(b"no database" * 100)
     prepare(events(50), home / "data" / "fresh")
-    with pytest.raises(Referred, match="can't be seen"):
+    with pytest.raises(Referred, match="can't be read"):
         prepare(events(50), home / "data" / "shop")
     prepare(events(50), home / "data" / "shop", force=True)
 
