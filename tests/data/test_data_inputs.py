@@ -18,7 +18,8 @@ from t4r_lab.data.formats.format_readers import read_events, read_file
 from t4r_lab.data.pipeline.prepare_events import PrepareOptions, prepare
 from t4r_lab.data.prepared.prepared_data import Dataset
 from t4r_lab.data.read.raw_table import Table
-from t4r_lab.data.read.times import time_form, to_seconds
+from t4r_lab.data.read.time_forms import time_form
+from t4r_lab.data.read.times import to_seconds
 from t4r_lab.data.sessions.codes import constant_by, factorize, order_by
 from t4r_lab.data.sessions.sessionize import find_sessions
 

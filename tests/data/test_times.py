@@ -16,7 +16,8 @@ from t4r_lab.base.errors import InputError
 from t4r_lab.data.pipeline.prepare_events import PrepareOptions, prepare
 from t4r_lab.data.pipeline.split_checks import findings
 from t4r_lab.data.read.raw_table import Table
-from t4r_lab.data.read.times import seconds, time_form
+from t4r_lab.data.read.time_forms import time_form
+from t4r_lab.data.read.times import seconds
 
 NOON = datetime(2026, 1, 31, 12, 0, 5, tzinfo=UTC)
 

@@ -21,17 +21,8 @@ from t4r_lab.data.pipeline.describe import describe
 from t4r_lab.data.pipeline.inspection import inspect
 from t4r_lab.data.pipeline.prepare_events import PrepareOptions, prepare
 from t4r_lab.data.prepared.prepared_data import Dataset
-from t4r_lab.data.read.values import (
-    USUAL_MISSING,
-    ColumnType,
-    exact_integers,
-    infer_type,
-    load_types,
-    numbers,
-    save_types,
-    texts,
-    unreadable,
-)
+from t4r_lab.data.read.column_types import exact_integers, infer_type, load_types, save_types
+from t4r_lab.data.read.values import USUAL_MISSING, ColumnType, numbers, texts, unreadable
 from t4r_lab.data.sessions.column_roles import DEVICES, LONGEST_NAME, Names
 from tests import ROOT
 

@@ -9,7 +9,7 @@ from typing import Any
 from t4r_lab.base.terminal import clean_line, table, wrapped
 from t4r_lab.data.pipeline.split_checks import findings
 from t4r_lab.data.prepared.prepared_data import Dataset
-from t4r_lab.data.read.values import odd_words
+from t4r_lab.data.read.column_types import odd_words
 from t4r_lab.schema.columns import Column
 
 BARS = " ▁▂▃▄▅▆▇█"

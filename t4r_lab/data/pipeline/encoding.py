@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from t4r_lab.data.pipeline.feature_columns import Feature
+from t4r_lab.data.pipeline.feature_values import Feature
 from t4r_lab.data.sessions.codes import MISSING, factorize
 from t4r_lab.schema.columns import UNKNOWN, Column
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from t4r_lab.base.errors import InputError
-from t4r_lab.data.pipeline.feature_columns import Columns, Feature, find_features
+from t4r_lab.data.pipeline.feature_columns import Columns, find_features
+from t4r_lab.data.pipeline.feature_values import Feature
+from t4r_lab.data.read.column_types import odd_words
 from t4r_lab.data.read.dialect import USUAL
 from t4r_lab.data.read.raw_table import Table, null_missing
-from t4r_lab.data.read.times import seconds, time_form
-from t4r_lab.data.read.values import odd_words
+from t4r_lab.data.read.time_forms import time_form
+from t4r_lab.data.read.times import seconds
 from t4r_lab.data.sessions.codes import factorize
 from t4r_lab.data.sessions.column_roles import check_ids, check_names, find, find_roles, kind_of, read_column
 from t4r_lab.data.sessions.session_rows import by_schema, unroll

@@ -23,8 +23,9 @@ from t4r_lab.data.pipeline.split_checks import split_figures
 from t4r_lab.data.prepared.folder import check_target, part_file, write_atomically, write_sessions
 from t4r_lab.data.prepared.prepared_data import Dataset
 from t4r_lab.data.prepared.vocabulary import FOLDER, SESSIONS
+from t4r_lab.data.read.column_types import save_types, type_of
 from t4r_lab.data.read.raw_table import Table, null_missing
-from t4r_lab.data.read.values import ColumnType, save_types, type_of
+from t4r_lab.data.read.values import ColumnType
 from t4r_lab.data.sessions.arrays import PARTS, Sessions, ranges
 from t4r_lab.data.sessions.column_roles import Roles
 from t4r_lab.data.sessions.session_rows import by_schema
@@ -48,19 +49,10 @@ def prepare(
     on_report: OnReport = silent,
     may_replace: Callable[[str, str], None] = lambda old, new: None,
 ) -> Dataset:
-    """Turn raw events into a prepared folder and open it; `t4r_lab.prepare` asks the record first.
+    """Turn raw events into a prepared folder and open it; the parameters are those of `t4r_lab.prepare`, and one more.
 
     Parameters
     ----------
-    events
-        files or a data frame, one row per event, or per session with lists of events. RecBole's ``.inter``
-        brings its ``.item`` and ``.user``.
-    out
-        folder to write; prepared data in it are replaced, anything else is refused.
-    test
-        events of a separate test part; then only validation is split off `events`.
-    items, users
-        tables of attributes, joined by the item or user column.
     may_replace
         gets the digests of the prepared data in `out`, if there are any, and of the new data, and raises
         if the old data must stay.
@@ -92,8 +84,7 @@ def prepare(
         profile = make_profile(
             content.schema, content.parts, content.items, split, columns, content.tables, options, checks
         )
-        profile |= {"reading": list(reading.notes), "time_form": reading.time_form}
-        (folder / "profile.json").write_text(json.dumps(profile, indent=1) + "\n", encoding="utf-8")
+        _write_profile(folder, profile, reading)
     next(stages)
     return Dataset.open(out)
 
@@ -281,3 +272,9 @@ def _write(folder: Path, content: Content, reading: Reading, options: PrepareOpt
     }
     (folder / FOLDER / SESSIONS).write_text(json.dumps(sessions_as) + "\n", encoding="utf-8")
     save_types(reading.types, folder / FOLDER)
+
+
+def _write_profile(folder: Path, profile: dict[str, Any], reading: Reading) -> None:
+    """Write the figures of the data with the notes on how they were read."""
+    profile = profile | {"reading": list(reading.notes), "time_form": reading.time_form}
+    (folder / "profile.json").write_text(json.dumps(profile, indent=1) + "\n", encoding="utf-8")

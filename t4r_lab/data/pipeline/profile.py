@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from t4r_lab.data.pipeline.feature_columns import Columns
 from t4r_lab.data.pipeline.split import Split
-from t4r_lab.data.read.values import SHOWN
+from t4r_lab.data.read.column_types import SHOWN
 from t4r_lab.data.sessions.arrays import Sessions, ranges
 from t4r_lab.schema.columns import UNKNOWN, Column, Schema
 from t4r_lab.spec.preparation import PrepareOptions

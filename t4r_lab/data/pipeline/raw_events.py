@@ -17,7 +17,8 @@ from t4r_lab.data.formats.format_readers import Source, read_events, read_file
 from t4r_lab.data.pipeline.feature_columns import align
 from t4r_lab.data.read.frames import to_polars
 from t4r_lab.data.read.raw_table import Table, concatenate, null_missing
-from t4r_lab.data.read.times import By, seconds, time_form
+from t4r_lab.data.read.time_forms import time_form
+from t4r_lab.data.read.times import By, seconds
 from t4r_lab.data.sessions.codes import factorize
 from t4r_lab.data.sessions.column_roles import Roles, check_ids, check_names, find_roles
 from t4r_lab.data.sessions.session_rows import unroll

@@ -81,27 +81,32 @@ def split_sessions(
     InputError
         if nothing is left, or a part is empty.
     """
+    _check_lengths(log, options)
+    kind = "given" if given else options.split
+    cuts: dict[str, float] = {}
+    if kind != "leave_one_out":
+        log, cuts = _split_by_time(log, time, options, given)
+    unfiltered, log = log, _filter(log, options, kind, left_out)
+    split = Split(log, kind, cuts, left_out, unfiltered, last)
+    if last is not None:
+        left_out["test_cases_without_their_target"] = int((log.part == 2).sum()) - len(split.session_ranges("test")[0])
+    _check_parts(split, options)
+    return split
+
+
+def _check_lengths(log: Log, options: PrepareOptions) -> None:
+    """Refuse events without one session that is long enough."""
     if log.lengths.max(initial=0) < options.min_session_length:
         raise InputError(
             "",
             f"no session has {options.min_session_length} events or more",
             "check the session column, or lower --min-session-length",
         )
-    kind = "leave_one_out"
-    cuts: dict[str, float] = {}
-    if given or options.split == "time":
-        kind = "given" if given else "time"
-        assert time is not None or given
-        log, cuts = _split_by_time(log, time, options, given)
-        if not (log.part == 0).any():
-            raise InputError(
-                "", "the train part is empty; no session ends before the cut", _remedy_later("valid", options)
-            )
-    unfiltered, log = log, _filter(log, options, kind, left_out)
-    split = Split(log, kind, cuts, left_out, unfiltered, last)
-    if last is not None:
-        left_out["test_cases_without_their_target"] = int((log.part == 2).sum()) - len(split.session_ranges("test")[0])
-    if not len(log):
+
+
+def _check_parts(split: Split, options: PrepareOptions) -> None:
+    """Refuse a split of which nothing, or no session of one part, is left."""
+    if not len(split.log):
         raise InputError(
             "",
             f"no session has {options.min_session_length} events or more of items with enough support",
@@ -109,8 +114,7 @@ def split_sessions(
         )
     for part in PARTS:
         if not len(split.session_ranges(part)[0]):
-            raise InputError("", f"the {part} part is empty", _remedy(part, kind, options))
-    return split
+            raise InputError("", f"the {part} part is empty", _remedy(part, split.kind, options))
 
 
 def _remedy(part: str, kind: str, options: PrepareOptions) -> str:
@@ -153,6 +157,8 @@ def _split_by_time(
         raise InputError("", "the train part is empty; no session ends before the cut", _remedy_later("test", options))
     valid = _cut("valid", options, before)
     part = np.where(log.given | (ends >= test), 2, np.where(ends >= valid, 1, 0)).astype(np.int8)
+    if not (part == 0).any():
+        raise InputError("", "the train part is empty; no session ends before the cut", _remedy_later("valid", options))
     cuts = {"valid": valid} if given else {"valid": valid, "test": test}
     return replace(log, part=part), cuts if time is not None else {}
 

@@ -16,11 +16,13 @@ from t4r_lab.base.documents import read_json
 from t4r_lab.base.errors import InputError, did_you_mean
 from t4r_lab.data.formats.format_readers import PLAIN, read_file
 from t4r_lab.data.prepared.folder import MANIFEST
+from t4r_lab.data.read.column_types import load_types
 from t4r_lab.data.read.dialect import NoHeader
 from t4r_lab.data.read.frames import REFUSALS, Frame, read_parquet, refusing, to_polars
 from t4r_lab.data.read.raw_table import Table
-from t4r_lab.data.read.times import form_like, seconds
-from t4r_lab.data.read.values import ColumnType, load_types, numbers, texts
+from t4r_lab.data.read.time_forms import form_like
+from t4r_lab.data.read.times import seconds
+from t4r_lab.data.read.values import ColumnType, numbers, texts
 from t4r_lab.data.sessions.arrays import Sessions
 from t4r_lab.data.sessions.codes import factorize
 from t4r_lab.data.sessions.session_rows import rename_histories, unroll

@@ -12,9 +12,9 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from t4r_lab.data.read.column_types import settle_types
 from t4r_lab.data.read.delimited import Kinds
 from t4r_lab.data.read.dialect import Dialect
-from t4r_lab.data.read.values import settle_types
 
 
 @dataclass

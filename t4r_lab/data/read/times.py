@@ -1,9 +1,8 @@
-"""Times: the form of a whole column is inferred, then it is converted to seconds since 1970."""
+"""Times of a known form, converted to seconds since 1970."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Sequence
 from datetime import UTC, datetime
 from typing import Literal
 
@@ -26,104 +25,15 @@ UNITS = {
     "days": 86_400.0,
 }
 """Seconds of each unit of numbers that count from 1970."""
-INFERRED_UNITS = ("seconds", "milliseconds", "microseconds", "nanoseconds")
-"""Units inferred from the size of numbers: a number that is plausible in one is implausible in all others."""
-COMPACT = {8: "%Y%m%d", 12: "%Y%m%d%H%M", 14: "%Y%m%d%H%M%S"}
-"""Dates written as one whole number, by its count of digits. None is plausible as a number of seconds or fractions."""
-SUSPECTS = (
-    "%Y%m%d%H",
-    "%Y%m",
-    "%Y",
-    "%y%m%d",
-    "%y%m%d%H%M%S",
-    "%d%m%Y",
-    "%m%d%Y",
-    "spreadsheet",
-    "minutes",
-    "hours",
-    "days",
-)
-"""Other possible forms of numbers, suggested in messages but never inferred."""
 FIRST_DAY = 25_569
 """1970-01-01 as a spreadsheet's number of days."""
-NEAR_ZERO = 1000
-"""Numbers that begin below this count from an unknown start."""
 SLASHED = r"^(\d{1,2})[/.-](\d{1,2})[/.-](\d{4})(?:\D|$)"
 """A date whose year comes last: the day may be first, or the month."""
-WRITE_SECONDS = "give seconds since 1970"
-"""Remedy for times of new sessions, for which there is no option."""
 By = Literal["inferred", "option", "training"]
 """Source of the form of times: the values themselves, the user's option, or the training data."""
 ISO = r"^\d{4}\D|^\d{8}[T ]"
 MORE_TEXTS = ("%Y-%m-%d %I:%M:%S %p", "%Y-%m-%d %I:%M %p", "%Y-%m-%d %H:%M:%S%.f %z", "%Y-%m-%d %H:%M %z")
 """Formats that polars doesn't recognize by itself."""
-
-
-def time_form(
-    tables: Sequence[Table], name: str, chosen: str | None = None, measured: Collection[str] = (), remedy: str = ""
-) -> str:
-    """Return the form of the times of a column in all `tables`: `chosen`, else inferred from all values together.
-
-    Parameters
-    ----------
-    measured: options that measure time; they are refused for numbers of unknown unit.
-    remedy: the remedy for columns that have no option for their form.
-
-    Returns
-    -------
-    One of `UNITS`, ``spreadsheet`` (its number of days), ``dates`` (typed, or texts with the year first),
-    ``day-first``, ``month-first``, ``order`` (numbers from an unknown start), or a format of strptime.
-
-    Raises
-    ------
-    InputError
-        for values that can be read in several ways or in none, with the forms that would fit.
-    """
-    for table in tables:
-        _check_type(table, name, remedy)
-    if chosen is not None:
-        return chosen
-    where, columns = tables[0].where, [_plain(table.frame[name]) for table in tables]
-    texts = [c for c in columns if isinstance(c.dtype, pl.String)]
-    numbers = [c for c in columns if c.dtype.is_numeric()]
-    if texts or not numbers:
-        return _text_form(where, name, pl.concat(texts).drop_nulls(), remedy) if texts else "dates"
-    values = pl.concat(numbers).drop_nulls()
-    form = _number_form(where, name, values.filter(values.is_finite()), remedy)
-    if form == "order" and measured:
-        flags = " and ".join(f"--{option.replace('_', '-')}" for option in measured)
-        raise InputError(
-            where,
-            f"{name} has numbers from {_short(values.min())} to {_short(values.max())}, whose unit "
-            f"isn't known, but {flags} measures time",
-            "say --time-format seconds (or days, …), or write dates",
-            [name],
-        )
-    return form
-
-
-def form_like(table: Table, name: str, trained: str | None) -> str:
-    """Return the form of the times of new events, given that of the training events.
-
-    Numbers and texts with day or month first have the form of training; other dates need none.
-    """
-    plain = _plain(table.frame[name])
-    by_number = trained is not None and trained not in ("dates", "day-first", "month-first")
-    if trained is None or plain.dtype.is_temporal() or plain.dtype.is_numeric() != by_number:
-        if trained is not None and "%" in trained and isinstance(plain.dtype, pl.String):
-            return trained
-        return time_form([table], name, remedy=WRITE_SECONDS)
-    if trained == "dates" and plain.str.contains(SLASHED).any():
-        return time_form([table], name, remedy=WRITE_SECONDS)
-    latest = to_seconds(plain, trained).max() if trained in UNITS else None
-    if isinstance(latest, float) and latest >= LATEST:
-        raise InputError(
-            table.where,
-            f"{name} would reach the year {_year(latest)}, read as training's were, in {trained}",
-            f"give {trained}, or dates such as 2026-01-31 12:00",
-            [name],
-        )
-    return trained
 
 
 def seconds(table: Table, name: str, form: str, by: By = "inferred") -> pl.Series:
@@ -138,14 +48,14 @@ def seconds(table: Table, name: str, form: str, by: By = "inferred") -> pl.Serie
     InputError
         for a missing, unreadable, negative or implausible time, naming the row.
     """
-    _check_type(table, name)
+    check_type(table, name)
     raw = table.frame[name]
     values = to_seconds(raw, form)
     bad = values.is_null() | ~values.is_finite()
     if bad.any():
         row = int(_exceptions(raw, bad).arg_max() or 0)
         problem = (
-            "is missing" if _plain(raw)[row] is None else f"{_short(raw[row])} {_time_problem(raw[row], form, by)}"
+            "is missing" if plain_values(raw)[row] is None else f"{short(raw[row])} {_time_problem(raw[row], form, by)}"
         )
         more = ", or say how to read it with --time-format" if by == "inferred" else ""
         raise InputError(
@@ -153,13 +63,13 @@ def seconds(table: Table, name: str, form: str, by: By = "inferred") -> pl.Serie
         )
     if len(values) and (values < 0).any():
         row = int((values < 0).arg_max() or 0)
-        raise InputError(table.line(row), f"{name} {_short(raw[row])} is negative", "times count from 1970", [name])
+        raise InputError(table.line(row), f"{name} {short(raw[row])} is negative", "times count from 1970", [name])
     outside = (values < EARLIEST) | (values >= LATEST)
     if by == "inferred" and form != "order" and outside.any():
         row = int(outside.arg_max() or 0)
         raise InputError(
             table.line(row),
-            f"{name} {_short(raw[row])} would be in the year {_year(values[row])}",
+            f"{name} {short(raw[row])} would be in the year {year_of(values[row])}",
             f"fix it or remove the row, or, if it is right, say --time-format {form}",
             [name],
         )
@@ -191,7 +101,7 @@ def _form_words(form: str, by: By) -> str:
 
 def to_seconds(raw: pl.Series, form: str) -> pl.Series:
     """Return times as seconds since 1970, float64, null if unreadable. Times without a zone are UTC."""
-    plain = _plain(raw)
+    plain = plain_values(raw)
     if plain.dtype.is_temporal():
         return plain.cast(pl.Datetime("us")).dt.epoch("us").cast(pl.Float64) / 1e6
     if "%" in form:
@@ -205,7 +115,7 @@ def to_seconds(raw: pl.Series, form: str) -> pl.Series:
     return pl.Series(raw.name, [None], dtype=pl.Float64).new_from_index(0, len(raw))
 
 
-def _plain(raw: pl.Series) -> pl.Series:
+def plain_values(raw: pl.Series) -> pl.Series:
     """Numbers, and texts that are all numbers, as float64 with nulls for NaN; other texts and typed times unchanged."""
     if isinstance(raw.dtype, (pl.Categorical, pl.Enum)):
         raw = raw.cast(pl.String)
@@ -230,7 +140,8 @@ def _digits(numbers: pl.Series, format: str) -> pl.Series:
     return numbers.cast(pl.Int64, strict=False).cast(pl.String).str.zfill(width)
 
 
-def _check_type(table: Table, name: str, remedy: str = "") -> None:
+def check_type(table: Table, name: str, remedy: str = "") -> None:
+    """Refuse a column whose dtype can't hold times."""
     dtype = table.frame[name].dtype
     if isinstance(dtype, (pl.Date, pl.Datetime, pl.String, pl.Categorical, pl.Enum, pl.Null)) or dtype.is_numeric():
         return
@@ -244,86 +155,20 @@ def _check_type(table: Table, name: str, remedy: str = "") -> None:
     raise InputError(table.where, f"{name} is not a time: it holds {held}", remedy, [name])
 
 
-# ── Numbers ─────────────────────────────────────────────────────────────────────────────────────
-
-
-def _number_form(where: str, name: str, values: pl.Series, remedy: str) -> str:
-    """Infer the form of numbers from their median; `seconds` then checks all values."""
-    if values.is_empty() or values.min() < 0:  # type: ignore[operator]
-        return "seconds"  # `seconds` then names the row
-    low, middle, high = (values.quantile(q, "nearest") for q in (0.0, 0.5, 1.0))
-    assert low is not None and middle is not None and high is not None
-    whole = bool((values == values.floor()).all())
-    chosen = pl.Series([middle])
-    compact = COMPACT.get(len(f"{middle:.0f}")) if whole else None
-    if compact is not None and _plausible(to_seconds(chosen, compact)):
-        return compact
-    form = next((unit for unit in INFERRED_UNITS if _plausible(to_seconds(chosen, unit))), None)
-    if form is None and not whole and _plausible(to_seconds(chosen, "spreadsheet")):
-        form = "spreadsheet"
-    meant = [s for s in SUSPECTS if (whole or "%" not in s) and s != form and _fits(values, s)]
-    if form is not None and not (form == "seconds" and "%Y%m%d%H" in meant):
-        return form
-    if form is None and not meant and low < NEAR_ZERO and high < EARLIEST:
-        return "order"
-    year = _year(middle)
-    year_words = "would be a day in 1970" if year == "1970" else f"would be in the year {year}"
-    forms = " or ".join(dict.fromkeys([*meant, "seconds"]))
-    problem = f"{name}, for example {_short(middle)}, {year_words} as seconds since 1970"
-    alternative = f", and in {_year(to_seconds(chosen, meant[0])[0])} as {meant[0]}" if meant else ""
-    remedy = remedy or f"say --time-format {forms}, or order if only their order counts"
-    raise InputError(where, f"{problem}{alternative}", f"write dates such as 2026-01-31, or {remedy}", [name])
-
-
-def _fits(values: pl.Series, form: str) -> bool:
-    return all(_plausible(to_seconds(part, form)) for part in (values.head(1000), values))  # most fail at once
-
-
-def _plausible(values: pl.Series) -> bool:
-    """True if there are no nulls and all years are plausible."""
-    return not values.null_count() and bool(values.is_between(EARLIEST, LATEST, closed="left").all())
-
-
-def _year(second: float) -> str:
+def year_of(second: float) -> str:
     """The year of a second since 1970, counted in mean years where the calendar ends.
 
-    >>> _year(0.0), _year(1.77e9), _year(2e13)
+    >>> year_of(0.0), year_of(1.77e9), year_of(2e13)
     ('1970', '2026', '635744')
     """
     return str(1970 + int(second // 31_556_952)) if second < 1e16 else "beyond all calendars"
 
 
-def _short(value: object) -> str:
+def short(value: object) -> str:
+    """A value as a message shows it: whole numbers without a point, of long texts the beginning."""
     if isinstance(value, float) and value.is_integer() and abs(value) < 2**63:
         value = int(value)
     return repr(value[:60]) if isinstance(value, str) else str(value)
-
-
-# ── Texts ───────────────────────────────────────────────────────────────────────────────────────
-
-
-def _text_form(where: str, name: str, texts: pl.Series, remedy: str) -> str:
-    """``dates``, ``day-first`` or ``month-first``; any number above 12 decides between the latter."""
-    slashed = texts.filter(texts.str.contains(SLASHED))
-    if slashed.is_empty():
-        return "dates"
-    first, second = (slashed.str.extract(SLASHED, group).cast(pl.Int32) for group in (1, 2))
-    day, month = slashed.filter(first > 12), slashed.filter(second > 12)
-    if len(day) and len(month):
-        raise InputError(
-            where,
-            f"{name} has the day first in {day[0]!r} and the month first in {month[0]!r}",
-            "write all dates as 2026-01-31",
-            [name],
-        )
-    if not len(day) and not len(month):
-        raise InputError(
-            where,
-            f"{name}: which number of {slashed[0]!r} is the month can't be told, as none of the column is above 12",
-            f"{remedy or 'say --time-format day-first or month-first'}, or write dates as 2026-01-31",
-            [name],
-        )
-    return "day-first" if len(day) else "month-first"
 
 
 def _by_text(texts: pl.Series, form: str) -> pl.Series:

@@ -10,9 +10,10 @@ from dataclasses import dataclass
 import polars as pl
 
 from t4r_lab.base.errors import InputError, did_you_mean
+from t4r_lab.data.read.column_types import Odd, infer_type, type_of
 from t4r_lab.data.read.dialect import USUAL, is_value, normalize_name
 from t4r_lab.data.read.raw_table import Table
-from t4r_lab.data.read.values import ColumnType, Odd, infer_type, null_usual_words, texts, type_of
+from t4r_lab.data.read.values import ColumnType, null_usual_words, texts
 from t4r_lab.spec.preparation import PrepareOptions
 
 MANY_VALUES = 1000

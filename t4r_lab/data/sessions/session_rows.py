@@ -72,20 +72,19 @@ def unroll(table: Table, options: PrepareOptions, given: bool = False) -> Table:
     if frame.is_empty():
         raise InputError(table.where, f"column {item!r} has no items on any row", "give a file with events", [item])
     frame = _number_sessions(frame, table, options)
-    lists, length = [n for n, dtype in frame.schema.items() if isinstance(dtype, pl.List)], frame[item].list.len()
-    events = [n for n in lists if (frame[n].list.len() == length).fill_null(False).all()]
-    frame = frame.with_columns(_ends(length).alias(END)).explode(*events, END)
+    events = _event_lists(frame, item)
+    frame = frame.with_columns(_ends(frame[item].list.len()).alias(END)).explode(*events, END)
     if options.merlin_schema is not None:
         frame = frame.filter((pl.col(item) != PADDING).fill_null(True))
     kinds = {name: kind for name, kind in table.kinds.items() if name not in events}
-    return replace(
-        table,
-        frame=frame.drop(ROW, END),
-        kinds=kinds,
-        notes=notes,
-        origin=(table, frame[ROW].to_numpy()),
-        last=frame[END].to_numpy() if given and pairs else None,
-    )
+    origin, last = (table, frame[ROW].to_numpy()), frame[END].to_numpy() if given and pairs else None
+    return replace(table, frame=frame.drop(ROW, END), kinds=kinds, notes=notes, origin=origin, last=last)
+
+
+def _event_lists(frame: pl.DataFrame, item: str) -> list[str]:
+    """The columns of lists that are as long as the item's on every row."""
+    length, lists = frame[item].list.len(), [n for n, dtype in frame.schema.items() if isinstance(dtype, pl.List)]
+    return [n for n in lists if (frame[n].list.len() == length).fill_null(False).all()]
 
 
 def _ends(length: pl.Series) -> pl.Series:
