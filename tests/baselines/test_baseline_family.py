@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from t4r_lab.baselines.baseline_table import BASELINES, words
-from tests.support.changes import hunks, use_changed
+from tests.support.pages import touched, use
 
 PAGE = "add-a-baseline.md"
 USE = """
@@ -43,11 +43,11 @@ print(json.dumps({
 @pytest.fixture(scope="module")
 def used(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """What a process says that runs a copy of the package with the baseline of the page."""
-    return use_changed(PAGE, USE, tmp_path_factory.mktemp("package"))
+    return use([PAGE], USE, tmp_path_factory.mktemp("package"))
 
 
 def test_a_baseline_touches_one_file() -> None:
-    assert len(hunks(PAGE)) == 1
+    assert touched(PAGE) == ["t4r_lab/baselines/repeat_baseline.py"]
 
 
 def test_a_new_baseline_is_judged_as_by_hand(used: dict[str, Any]) -> None:

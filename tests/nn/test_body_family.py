@@ -10,7 +10,7 @@ import torch
 import t4r_lab
 from t4r_lab.nn import make_body
 from t4r_lab.spec import BODIES
-from tests.support.changes import hunks, use_changed
+from tests.support.pages import touched, use
 
 PAGE = "add-a-body.md"
 
@@ -69,11 +69,11 @@ print(json.dumps({
 @pytest.fixture(scope="module")
 def used(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """What a process says that runs a copy of the package with the body of the page."""
-    return use_changed(PAGE, USE, tmp_path_factory.mktemp("package"))
+    return use([PAGE], USE, tmp_path_factory.mktemp("package"))
 
 
 def test_a_body_touches_one_file() -> None:
-    assert len(hunks(PAGE)) == 1
+    assert touched(PAGE) == ["t4r_lab/families/bodies/native/running_mean.py"]
 
 
 def test_a_new_body_is_built_and_trained(used: dict[str, Any]) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from t4r_lab.families.metrics.metric_table import METRICS, best_baseline, lower_is_better, named
 from t4r_lab.spec import LABEL_METRICS, RunSpec
-from tests.support.changes import hunks, use_changed
+from tests.support.pages import touched, use
 
 PAGE = "add-a-metric.md"
 USE = """
@@ -52,11 +52,11 @@ print(json.dumps({
 @pytest.fixture(scope="module")
 def used(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """What a process says that runs a copy of the package with the metric of the page."""
-    return use_changed(PAGE, USE, tmp_path_factory.mktemp("package"))
+    return use([PAGE], USE, tmp_path_factory.mktemp("package"))
 
 
 def test_a_metric_touches_one_file() -> None:
-    assert len(hunks(PAGE)) == 1
+    assert touched(PAGE) == ["t4r_lab/families/metrics/kinds/rank_metrics.py"]
 
 
 def test_a_new_metric_is_computed_and_monitored(used: dict[str, Any]) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.pages import answer, change, package
+from tests.support.pages import touched, use
 
 FILES = {
     "add-a-format.md": ["data/formats/key_value_format.py"],
@@ -82,12 +82,13 @@ os._exit(0)
 @pytest.fixture(scope="module")
 def used(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """What a process says that uses every example."""
-    folder = package(tmp_path_factory.mktemp("package"))
-    assert {page: change(folder, page) for page in FILES} == {
+    return use(list(FILES), USE, tmp_path_factory.mktemp("package"))
+
+
+def test_a_page_touches_the_files_that_it_names() -> None:
+    assert {page: touched(page) for page in FILES} == {
         page: [f"t4r_lab/{file}" for file in files] for page, files in FILES.items()
     }
-    found: dict[str, Any] = answer(folder, USE)
-    return found
 
 
 def test_a_format_is_read_and_refused(used: dict[str, Any]) -> None:

@@ -8,6 +8,7 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,24 +20,41 @@ FENCE = re.compile(r"`(t4r_lab/[\w/.]+)`[^`]*?\n\n```(python|diff)\n(.*?)```", r
 """A file that a sentence names, and the block behind it: the whole file, or what changes in it."""
 
 
-def package(folder: Path) -> Path:
-    """A copy of the package in `folder`, compiled as the original is."""
+def touched(page: str) -> list[str]:
+    """The files of the package that the example of `page` in docs/ makes or changes."""
+    return sorted({name for name, _, _ in _examples(page)})
+
+
+def use(pages: Sequence[str], program: str, folder: Path) -> dict[str, Any]:
+    """What `program` prints last, as JSON, run in `folder` with a copy of the package changed as `pages` say.
+
+    The copy is compiled as the original is; `folder` is the program's argument.
+    """
     shutil.copytree(PACKAGE, folder / "t4r_lab")
-    return folder
+    for page in pages:
+        for name, kind, text in _examples(page):
+            file = folder / name
+            if kind == "python":
+                assert not file.exists(), name
+                file.write_text(text, encoding="utf-8")
+            else:
+                file.write_text(patched(file.read_text(encoding="utf-8"), text), encoding="utf-8")
+    done = subprocess.run(
+        [sys.executable, "-c", program, str(folder)],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(folder)},
+    )
+    assert done.returncode == 0, done.stderr
+    printed: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return printed
 
 
-def change(folder: Path, page: str) -> list[str]:
-    """Change the package in `folder` as the page of that name says; the files that it touches."""
-    touched = []
-    for name, kind, text in FENCE.findall((ROOT / "docs" / page).read_text(encoding="utf-8")):
-        file = folder / name
-        if kind == "python":
-            assert not file.exists(), name
-            file.write_text(text, encoding="utf-8")
-        else:
-            file.write_text(patched(file.read_text(encoding="utf-8"), text), encoding="utf-8")
-        touched.append(name)
-    return sorted(set(touched))
+def _examples(page: str) -> list[tuple[str, str, str]]:
+    """File, ``python`` or ``diff``, and text of each block of `page` that a file is named for."""
+    examples: list[tuple[str, str, str]] = FENCE.findall((ROOT / "docs" / page).read_text(encoding="utf-8"))
+    return examples
 
 
 def patched(text: str, diff: str) -> str:
@@ -47,16 +65,3 @@ def patched(text: str, diff: str) -> str:
         assert text.count(before) == 1, f"{text.count(before)} times in the file:\n{before}"
         text = text.replace(before, "".join(line[1:] for line in lines if not line.startswith("-")))
     return text
-
-
-def answer(folder: Path, program: str) -> Any:
-    """What `program` prints last, as JSON, run with the package in `folder`."""
-    done = subprocess.run(
-        [sys.executable, "-c", program, str(folder)],
-        cwd=folder,
-        capture_output=True,
-        text=True,
-        env={**os.environ, "PYTHONPATH": str(folder)},
-    )
-    assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout.splitlines()[-1])
