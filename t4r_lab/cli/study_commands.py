@@ -112,7 +112,7 @@ def _worker(options: argparse.Namespace) -> None:
 
     from t4r_lab.base import homes
     from t4r_lab.tuning.studies.storage_address import address
-    from t4r_lab.tuning.worker import Orders, name_worker, own_seed, work
+    from t4r_lab.tuning.worker import Orders, name_worker, random_seed, work
 
     for name, low in (("minutes", 0.01), ("threads", 0)):
         if (value := getattr(options, name)) is not None and value < low:
@@ -120,7 +120,7 @@ def _worker(options: argparse.Namespace) -> None:
     home = homes.ensure()
     until = time.time() + 60 * options.minutes if options.minutes else None
     orders = Orders(
-        options.study, address(home, options.storage), str(home), name_worker(), own_seed(), until, options.threads
+        options.study, address(home, options.storage), str(home), name_worker(), random_seed(), until, options.threads
     )
     done = work(orders)
     show(options, {"study": options.study, "trials": done}, lambda: f"study {options.study}: {done} trials tried here")

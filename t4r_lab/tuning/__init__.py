@@ -1,1 +1,1 @@
-"""Studies, searches over specs with Optuna, whose only importer this is: led, worked on, recorded, finalized."""
+"""Studies: searches over specs with Optuna, which only this folder imports. Lead, work on, record and finalize them."""

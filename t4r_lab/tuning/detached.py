@@ -1,8 +1,8 @@
-"""Studies that outlive the kernel, shell or browser that began them: `t4r-lab tune` in a session of its own.
+"""Detached studies, which outlive the kernel, shell or browser that began them: `t4r-lab tune` in its own session.
 
-Such a study has a folder ``studies/launched/``, named after it: ``spec.yaml`` with the starting spec and its section
-``search:``, ``log.txt``, ``error.json`` with the parts of what it failed by, ``storage`` with the address where that is
-a server, and a ``lock`` that the process holds while it lives. All that it finds is in the storage.
+Such a study has a folder of its name in ``studies/launched/``: ``spec.yaml`` with the starting spec and its section
+``search:``, ``log.txt``, ``error.json`` with the parts of its error, ``storage`` with the address of a server, and a
+``lock`` that the process holds while it runs. Its results are in the storage.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ SPEC, STORAGE, ERROR = "spec.yaml", "storage", "error.json"
 
 
 @dataclass(frozen=True)
-class Launched:
-    """A study by its folder; holds no state of its own."""
+class DetachedStudy:
+    """A detached study by its folder, in which all state is kept."""
 
     folder: Path
 
@@ -43,53 +43,53 @@ class Launched:
 
     @property
     def storage(self) -> str | None:
-        """The address that it was launched with; None for the file under the home."""
+        """The address of the server that it was launched with; None for the file under the home."""
         with suppress(FileNotFoundError):
             return (self.folder / STORAGE).read_text(encoding="utf-8") or None
         return None
 
-    def lives(self) -> bool:
-        """Whether its process is there, whatever became of the process id."""
+    def is_running(self) -> bool:
+        """True if its process runs; process ids, which may be reused, are not relied on."""
         return is_locked(self.folder / "lock")
 
     def error(self) -> InputError | None:
-        """What its process failed by, if it did."""
+        """The error of its process; None without one."""
         with suppress(FileNotFoundError):
             text = (self.folder / ERROR).read_text(encoding="utf-8")
             return InputError(*read_json(text, f"{self.folder / ERROR}"))
         return None
 
     def log(self, lines: int = 20) -> str:
-        """The last lines that its process printed, as a terminal shows them: what a bar has overwritten is gone."""
+        """The last lines that its process printed, as a terminal shows them, without overwritten progress bars."""
         shown = (line.rpartition("\r")[2].rstrip() for line in tail(self.folder / "log.txt", LOG_BYTES).split("\n"))
         return "\n".join([line for line in shown if line][-lines:])
 
 
-def of(name: str, home: Path) -> Launched:
-    """The launched process of a study."""
-    return Launched(home / "studies" / "launched" / f"{PREFIX}{quote(name, safe='')}")
+def find(name: str, home: Path) -> DetachedStudy:
+    """The detached study of that name, launched or not."""
+    return DetachedStudy(home / "studies" / "launched" / f"{PREFIX}{quote(name, safe='')}")
 
 
-def all_launched(home: Path) -> list[Launched]:
-    """Those that were launched from `home`, the latest last."""
+def all_detached(home: Path) -> list[DetachedStudy]:
+    """The studies launched from `home`, the latest last."""
     specs = (home / "studies" / "launched").glob(f"{PREFIX}*/{SPEC}")
-    return [Launched(path.parent) for path in sorted(specs, key=lambda path: path.stat().st_mtime)]
+    return [DetachedStudy(path.parent) for path in sorted(specs, key=lambda path: path.stat().st_mtime)]
 
 
-def launch(spec: RunSpec, options: StudyOptions, name: str, home: Path, storage: str | None = None) -> Launched:
-    """Begin the study `name`, or go on with it; returns at once.
+def launch(spec: RunSpec, options: StudyOptions, name: str, home: Path, storage: str | None = None) -> DetachedStudy:
+    """Begin or continue the study `name` in the background; returns at once.
 
     Raises
     ------
     InputError
-        for what can't be searched, trained or judged, while it still runs, if the home can't be written or the storage
-        not be reached.
+        if the spec can't be searched, trained or judged, while the study still runs, if the home can't be written or
+        the storage can't be reached.
     """
     from t4r_lab.training.experiment import Experiment
 
     refuse_notebook(spec.flat())
     Experiment.open(Plan.of(spec, options).spec, home=home)
-    study = of(name, homes.ensure(home))
+    study = find(name, homes.ensure(home))
     if storage:
         from t4r_lab.tuning.studies.storage import connect
 
@@ -112,21 +112,21 @@ def launch(spec: RunSpec, options: StudyOptions, name: str, home: Path, storage:
 
 
 def resume(name: str, home: Path, storage: str | None = None) -> None:
-    """Go on with a study, by whichever face it was begun: at once where it is paused, else in the background.
+    """Continue a study, whether begun here or by the command line: at once if it is paused, else in the background.
 
     Raises
     ------
     InputError
-        if there is none, or it still runs.
+        if there is no such study, or it still runs.
     """
     from t4r_lab.tuning import lead
 
-    launched = of(name, home)
+    launched = find(name, home)
     storage = storage or launched.storage
-    if lead.go_on(name, home=home, storage=storage) and _runs(launched, home, storage):
+    if lead.end_pause(name, home=home, storage=storage) and _runs(launched, home, storage):
         return
     path = launched.folder / SPEC
-    if path.exists():  # its budget may be a later one than that of the plan
+    if path.exists():  # its budget may be newer than that of the plan
         spec, section = load_study(path)
         launch(spec, StudyOptions.parse(section), name, home, storage)
         return
@@ -137,15 +137,15 @@ def resume(name: str, home: Path, storage: str | None = None) -> None:
     launch(plan.spec, plan.options, name, home, storage)
 
 
-def _runs(launched: Launched, home: Path, storage: str | None) -> bool:
-    """Whether its process is here, or a worker has a trial anywhere."""
+def _runs(launched: DetachedStudy, home: Path, storage: str | None) -> bool:
+    """True if its process runs here, or a worker on any machine runs a trial."""
     from t4r_lab.tuning import lead
 
-    return launched.lives() or lead.report(launched.name, home=home, storage=storage)[0].status == "running"
+    return launched.is_running() or lead.report(launched.name, home=home, storage=storage)[0].status == "running"
 
 
-def _start(study: Launched, home: Path, storage: str | None, lock: int) -> None:
-    """`tune` with the `lock`, out of reach of interrupts of this process."""
+def _start(study: DetachedStudy, home: Path, storage: str | None, lock: int) -> None:
+    """Start `tune` with the `lock`, out of reach of interrupts of this process."""
     package = str(Path(__file__).parent.parent.parent)
     command = [sys.executable, "-m", "t4r_lab", "tune", str(study.folder / SPEC), f"--study={study.name}"]
     path = os.pathsep.join([package, os.environ.get("PYTHONPATH", "")])

@@ -1,4 +1,4 @@
-"""The honest end of a study: its best spec and its starting spec, trained anew with several seeds, on the test part."""
+"""The evaluation of a study on the test part: its best and its starting spec, trained again with several seeds."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ MOST_SEEDS = len(STUDENT) + 1
 
 @dataclass(frozen=True)
 class Final:
-    """What is known of a study's best spec in the end.
+    """The final evaluation of a study's best spec on the test part.
 
     Attributes
     ----------
@@ -46,7 +46,7 @@ class Final:
     interval: tuned and untuned → metric → half of the 95 % interval of that mean (Student's t); empty for one seed.
     differences: paired bootstraps over the sessions of the test part, all seeds together.
     looks: how often the test part has been looked at to finalize this study.
-    warnings: tuned and untuned → what of their runs' figures should be doubted.
+    warnings: tuned and untuned → the warnings about the figures of their runs.
     """
 
     name: str
@@ -73,15 +73,14 @@ def finalize(
 ) -> Final:
     """Train the best spec of a study and the one it started from with several seeds, and score both on the test part.
 
-    What is there already is not trained again, so that an interrupted call goes on, and the same call twice looks at
-    the test part once.
+    Finished runs are not trained again: an interrupted call continues, and a repeated one looks at the test part once.
 
     Parameters
     ----------
     seeds
         trainings of each spec, 1 to 10.
     trial
-        whose spec is taken; by default the best one at the first objective.
+        number of the trial whose spec is taken; by default the best one at the first objective.
 
     Raises
     ------
@@ -90,33 +89,33 @@ def finalize(
     """
     if not 1 <= seeds <= MOST_SEEDS:
         raise InputError("seeds", f"{seeds} is not possible", f"choose 1 to {MOST_SEEDS}")
-    place = homes.ensure(home)
-    study = load(name, connect(address(place, storage)).waiting())
-    # two at once would look twice, and write one record
-    with reporting(on_report) as report, leading(study.store, name, place) as leader:
+    home_path = homes.ensure(home)
+    study = load(name, connect(address(home_path, storage)).waiting())
+    # two at once would look at the test part twice, and write one record
+    with reporting(on_report) as report, leading(study.store, name, home_path) as leader:
         leader.begin(study)
-        return _finalize(study, place, seeds, trial, report)
+        return _finalize(study, home_path, seeds, trial, report)
 
 
-def _finalize(study: Study, place: Path, seeds: int, trial: int | None, on_report: OnReport) -> Final:
+def _finalize(study: Study, home: Path, seeds: int, trial: int | None, on_report: OnReport) -> Final:
     chosen = _chosen(study, trial)
     specs = {TUNED: study.spec_of(chosen), UNTUNED: study.plan.spec}
-    wanted = [(seed, variant) for seed in range(seeds) for variant in specs]
-    there = {(seed, variant): _there(study, place, chosen, variant, seed) for seed, variant in wanted}
-    if None in there.values():
-        Experiment.open(specs[UNTUNED], data_of(study), place).trying(specs[TUNED])
-    record = open_record(study, place)
-    if None in there.values():
-        record.look()  # before it is made: whoever is killed in its midst may have seen it
+    pairs = [(seed, variant) for seed in range(seeds) for variant in specs]
+    finished = {(seed, variant): _finished_run(study, home, chosen, variant, seed) for seed, variant in pairs}
+    if None in finished.values():
+        Experiment.open(specs[UNTUNED], data_of(study), home).trying(specs[TUNED])
+    record = open_record(study, home)
+    if None in finished.values():
+        record.look()  # counted before the look: a process killed during it may have seen the test part
     rows: dict[str, list[tracking.RunRow]] = {TUNED: [], UNTUNED: []}
-    for seed, variant in wanted:
-        row = there[seed, variant]
+    for seed, variant in pairs:
+        row = finished[seed, variant]
         if row is None:
             on_report(Remark(f"{variant} spec, seed {seed + 1} of {seeds}"))
-            row = _train(study, place, record.run_id, chosen, variant, specs[variant], seed, on_report)
+            row = _train(study, home, record.run_id, chosen, variant, specs[variant], seed, on_report)
         rows[variant].append(row)
-    looks = tracking.looks_of(tracking.tags(place, record.run_id))
-    final = _judged(study, place, record.run_id, chosen, rows, looks)
+    looks = tracking.looks_of(tracking.tags(home, record.run_id))
+    final = _final(study, home, record.run_id, chosen, rows, looks)
     _write(record, final)
     return final
 
@@ -140,8 +139,8 @@ def _key(chosen: Trial, variant: str, seed: int) -> str:
     return f"{UNTUNED if variant == UNTUNED else f'trial {chosen.number}'}, seed {seed}"
 
 
-def _there(study: Study, home: Path, chosen: Trial, variant: str, seed: int) -> tracking.RunRow | None:
-    """The finished run of a spec and seed, if an earlier call has trained it."""
+def _finished_run(study: Study, home: Path, chosen: Trial, variant: str, seed: int) -> tracking.RunRow | None:
+    """The run of a spec and seed that an earlier call has finished; None without one."""
     run_id = study.attribute(FINAL, {}).get(_key(chosen, variant, seed))
     if run_id is None:
         return None
@@ -157,30 +156,30 @@ def _train(
     study_runs.put_under(home, result.run_id, parent)
     if result.status != "FINISHED":
         raise KeyboardInterrupt
-    study.keep(FINAL, {**study.attribute(FINAL, {}), _key(chosen, variant, seed): result.run_id})
+    study.set_attribute(FINAL, {**study.attribute(FINAL, {}), _key(chosen, variant, seed): result.run_id})
     return tracking.find(home, result.run_id)
 
 
-def _judged(
+def _final(
     study: Study, home: Path, run_id: str, chosen: Trial, runs: dict[str, list[tracking.RunRow]], looks: int
 ) -> Final:
     metric = next((o for o in study.plan.objectives if is_paired(o)), study.plan.spec.monitor)
     test, interval = {}, {}
     for variant, rows in runs.items():
         values = {name: [row.test[name] for row in rows] for name in rows[0].test}
-        test[variant] = {name: mean(found) for name, found in values.items()}
-        interval[variant] = {name: half_interval(found) for name, found in values.items()} if len(rows) > 1 else {}
+        test[variant] = {name: mean(by_seed) for name, by_seed in values.items()}
+        interval[variant] = {name: half_interval(by_seed) for name, by_seed in values.items()} if len(rows) > 1 else {}
     baselines = runs[TUNED][0].baselines["test"]
-    ours = {variant: _cases(home, rows, "model", metric) for variant, rows in runs.items()}
-    pairs = [paired_bootstrap(ours[TUNED], ours[UNTUNED], metric, TUNED, UNTUNED)]
+    cases = {variant: _cases(home, rows, "model", metric) for variant, rows in runs.items()}
+    differences = [paired_bootstrap(cases[TUNED], cases[UNTUNED], metric, TUNED, UNTUNED)]
     if (best := best_baseline(baselines, metric)) is not None:
-        theirs = _cases(home, runs[TUNED], best, metric)
-        pairs += [paired_bootstrap(ours[v], theirs, metric, v, best) for v in (TUNED, UNTUNED)]
+        baseline_cases = _cases(home, runs[TUNED], best, metric)
+        differences += [paired_bootstrap(cases[v], baseline_cases, metric, v, best) for v in (TUNED, UNTUNED)]
     ids = {variant: [row.run_id for row in rows] for variant, rows in runs.items()}
-    doubts = {
-        v: [words for row in rows for found in row.warnings.values() for words in found] for v, rows in runs.items()
+    repeated = {
+        v: [words for row in rows for several in row.warnings.values() for words in several] for v, rows in runs.items()
     }
-    warnings = {variant: list(dict.fromkeys(found)) for variant, found in doubts.items() if found}
+    warnings = {variant: list(dict.fromkeys(several)) for variant, several in repeated.items() if several}
     return Final(
         study.name,
         run_id,
@@ -190,7 +189,7 @@ def _judged(
         ids,
         {**test, **baselines},
         interval,
-        pairs,
+        differences,
         looks,
         warnings,
     )
@@ -206,10 +205,10 @@ def half_interval(values: list[float]) -> float:
 
 
 def _cases(home: Path, rows: list[tracking.RunRow], name: str, metric: str) -> Cases:
-    """The cases of every seed one after another: a session that is drawn again is drawn with all of them."""
+    """The cases of all seeds, concatenated: a bootstrap that draws a session draws it with every seed."""
     files = tracking.Artifacts(home)
-    found: list[Any] = [cases_of(files, row, name, metric, "test") for row in rows]
-    return {column: np.concatenate([cases[column] for cases in found]) for column in found[0]}
+    parts: list[Any] = [cases_of(files, row, name, metric, "test") for row in rows]
+    return {column: np.concatenate([cases[column] for cases in parts]) for column in parts[0]}
 
 
 def _write(record: tracking.Record, final: Final) -> None:

@@ -1,4 +1,4 @@
-"""Lead a study: begin it or go on with it, start workers here, watch them, record, and say what was found."""
+"""Lead a study: begin or continue it, start workers on this machine, watch them, record it and return its result."""
 
 from __future__ import annotations
 
@@ -26,20 +26,20 @@ from t4r_lab.tuning.studies.leader_lock import Leader, leading, mark_if_dead
 from t4r_lab.tuning.studies.open_study import all_names, begin, load
 from t4r_lab.tuning.studies.storage import connect, connect_to_read
 from t4r_lab.tuning.studies.storage_address import address
-from t4r_lab.tuning.studies.study import COUNTED, PAUSED, STOP, UNTIL, Asked, Study, Trial
+from t4r_lab.tuning.studies.study import COUNTED, PAUSED, STOP, UNTIL, Requests, Study, Trial
 from t4r_lab.tuning.worker_process import crew
 
 POLL = 0.25
-BETWEEN = 4
-"""Looks at a study of which nothing runs until that is sure: its workers may be between two trials."""
+CHECKS = 4
+"""Checks until a study counts as not running: its workers may be between two trials."""
 
 
 @dataclass(frozen=True)
 class StudyResult:
-    """What a study has found so far.
+    """The present result of a study.
 
-    `status` is as in `Study.status`.
-    `front` are the best trials, see `Study.front`; `start` is the trial of the starting spec.
+    `status` is as in `Study.status`, `counts` has the number of trials by state, `front` holds the best trials as in
+    `Study.front`, `start` is the trial of the starting spec, and `importance` has the share of each path by objective.
     """
 
     name: str
@@ -66,7 +66,7 @@ def tune(
     on_report: OnReport | None = None,
     should_stop: Callable[[], bool] = lambda: False,
 ) -> StudyResult:
-    """Search for a better spec than `spec`; an existing study of the same plan goes on.
+    """Search for a better spec than `spec`; an existing study of the same plan is continued.
 
     Parameters
     ----------
@@ -75,21 +75,21 @@ def tune(
     storage
         URL of a PostgreSQL server, for workers on several machines; by default a file under the home.
     should_stop
-        asked all the time. Ctrl-C does the same: running trials end after the batch and are tried again
-        when the study goes on.
+        called continually. True stops the study, as Ctrl-C does: running trials end after the batch and are tried
+        again when it continues.
 
     Raises
     ------
     InputError
-        for anything the user can fix, before anything is written.
+        for anything that the user can fix, before anything is written.
     """
     began = time.time()
     plan = Plan.of(spec, options)
     refuse_notebook(spec.flat())
-    place = homes.ensure(home)
-    experiment = Experiment.open(plan.spec, home=place)  # what is refused here, no trial could have
-    store, called = connect(address(place, storage)).waiting(), name or spec.name
-    with reporting(on_report) as report, leading(store, called, place) as leader:
+    home_path = homes.ensure(home)
+    experiment = Experiment.open(plan.spec, home=home_path)  # refuses here what every trial would refuse
+    store, called = connect(address(home_path, storage)).waiting(), name or spec.name
+    with reporting(on_report) as report, leading(store, called, home_path) as leader:
         study = begin(called, plan, experiment.dataset.digest, store)
         leader.begin(study)
         return _search(study, experiment, options, leader, began, report, should_stop)
@@ -104,45 +104,45 @@ def _search(
     on_report: OnReport,
     should_stop: Callable[[], bool],
 ) -> StudyResult:
-    """Lead `study` since the time `began`, and record it."""
-    plan, place = study.plan, experiment.home
-    record = recording.open_record(study, place)
+    """Lead `study`, begun at the time `began`, and record it."""
+    plan, home = study.plan, experiment.home
+    record = recording.open_record(study, home)
     on_report(Started(record.run_id))
     try:
         for words in [*plan.remarks, *_too_many(options.workers), _estimate(study, experiment, options)]:
             on_report(Remark(words))
-        study.keep(UNTIL, began + 60 * options.minutes if options.minutes else None)
-        with guard.interruptible(should_stop) as asked:
-            stopped = _lead(study, record, options, leader, on_report, asked)
+        study.set_attribute(UNTIL, began + 60 * options.minutes if options.minutes else None)
+        with guard.interruptible(should_stop) as stopping:
+            stopped = _lead(study, record, options, leader, on_report, stopping)
         on_report(Progress("recording"))
         recording.write_summary(study, record, study.trials())
     except BaseException as error:
-        with suppress(Exception), retries.at_once():  # the record may be what failed; the first error is what counts
+        with suppress(Exception), retries.at_once():  # the record itself may have failed; the first error is raised
             killed = isinstance(error, KeyboardInterrupt)
             record.finish("KILLED" if killed else "FAILED", f"{type(error).__name__}: {error}".rstrip(": "))
         raise
     status = "stopped" if stopped else "finished"
     record.finish("KILLED" if stopped else "FINISHED", status)
-    return replace(summary(study, place), status=status, seconds=time.time() - began)
+    return replace(summary(study, home), status=status, seconds=time.time() - began)
 
 
 def stop(name: str, *, home: str | Path | None = None, storage: str | None = None) -> None:
-    """Ask every worker of a study, on every machine, to stop after its batch; `tune` goes on later."""
+    """Ask every worker of a study, on every machine, to stop after its batch; `tune` continues it later."""
     study = load(name, connect(address(homes.ensure(home), storage)))
-    study.keep(STOP, True)
-    study.keep(PAUSED, 0.0)
+    study.set_attribute(STOP, True)
+    study.set_attribute(PAUSED, 0.0)
 
 
 def pause(name: str, *, home: str | Path | None = None, storage: str | None = None) -> None:
-    """Let every worker of a study, on every machine, wait after its batch, with its trial; until `go_on` or `stop`.
+    """Ask every worker of a study, on every machine, to wait after its batch, until `end_pause` or `stop`.
 
     Raises
     ------
     InputError
-        if nothing of it runs.
+        if no trial of it runs.
     """
     study = load(name, connect(address(homes.ensure(home), storage)))
-    for _ in range(BETWEEN):
+    for _ in range(CHECKS):
         if any(trial.state == "running" for trial in study.trials()):
             break
         time.sleep(POLL)
@@ -150,30 +150,30 @@ def pause(name: str, *, home: str | Path | None = None, storage: str | None = No
         raise InputError(
             f"study {name!r}", "nothing of it runs that could be paused", f"see `t4r-lab studies show {name}`"
         )
-    if not study.asked().paused:
-        study.keep(PAUSED, time.time())
+    if not study.requests().paused:
+        study.set_attribute(PAUSED, time.time())
 
 
-def go_on(name: str, *, home: str | Path | None = None, storage: str | None = None) -> bool:
-    """End a pause, which has cost none of the minutes; whether there was one."""
+def end_pause(name: str, *, home: str | Path | None = None, storage: str | None = None) -> bool:
+    """End the pause of a study, whose time does not count against its minutes; False if it was not paused."""
     study = load(name, connect(address(homes.ensure(home), storage)))
-    asked = study.asked()
-    if asked.paused:
-        if asked.until is not None:
-            study.keep(UNTIL, asked.until + time.time() - asked.paused)
-        study.keep(PAUSED, 0.0)
-    return bool(asked.paused)
+    requests = study.requests()
+    if requests.paused:
+        if requests.until is not None:
+            study.set_attribute(UNTIL, requests.until + time.time() - requests.paused)
+        study.set_attribute(PAUSED, 0.0)
+    return bool(requests.paused)
 
 
 def names(*, home: str | Path | None = None, storage: str | None = None) -> list[str]:
-    """The studies that there are."""
+    """The names of all studies."""
     return all_names(connect_to_read(address(homes.locate(home), storage)))
 
 
 @dataclass(frozen=True)
 class Listed:
-    """A study in a list: its status, trials that have ended, seconds since 1970 at which the first one began, seconds
-    that they took together, and what the best one has of the objectives."""
+    """A study in a list: its status, the number of ended trials, the begin of the first one in seconds since 1970, the
+    seconds of all together, and the objectives of the best one."""
 
     name: str
     status: str
@@ -184,31 +184,31 @@ class Listed:
 
 
 def listed(*, home: str | Path | None = None, storage: str | None = None) -> list[Listed]:
-    """The studies that there are, each at a glance; one that can't be read says so as its status."""
-    store, found = connect(address(homes.ensure(home), storage)), []
+    """A summary of every study; one that can't be read has the status ``unreadable``."""
+    store, rows = connect(address(homes.ensure(home), storage)), []
     for name in all_names(store):
         try:
             study = load(name, store)
             trials, front = [t for t in study.trials() if t.state not in ("running", "waiting")], study.front()
         except InputError:
-            found.append(Listed(name, "unreadable", 0, 0.0, 0.0, {}))
+            rows.append(Listed(name, "unreadable", 0, 0.0, 0.0, {}))
             continue
         began = min((t.began for t in trials if t.began), default=0.0)
         seconds = sum(t.seconds for t in trials)
-        found.append(Listed(name, study.status(), len(trials), began, seconds, front[0].values if front else {}))
-    return found
+        rows.append(Listed(name, study.status(), len(trials), began, seconds, front[0].values if front else {}))
+    return rows
 
 
 def report(name: str, *, home: str | Path | None = None, storage: str | None = None) -> tuple[StudyResult, list[Trial]]:
-    """What a study has found so far, and every trial."""
-    place = homes.locate(home)
-    study = load(name, connect_to_read(address(place, storage)))
-    mark_if_dead(study, place)
-    return summary(study, place), study.trials()
+    """The present result of a study, and every trial."""
+    home_path = homes.locate(home)
+    study = load(name, connect_to_read(address(home_path, storage)))
+    mark_if_dead(study, home_path)
+    return summary(study, home_path), study.trials()
 
 
 def summary(study: Study, home: Path) -> StudyResult:
-    """The study's trials, front and best spec at this moment."""
+    """The present result of an open study."""
     trials, front = study.trials(), study.front()
     counts = Counter(trial.state for trial in trials)
     starts = [t for t in trials if t.start and t.state != "lost"]
@@ -239,14 +239,14 @@ def _too_many(workers: int) -> list[str]:
 
 
 def _estimate(study: Study, experiment: Experiment, options: StudyOptions) -> str:
-    """How long it will take, by the trials there are or a look at the first steps of the starting spec."""
+    """The expected time in words, by the ended trials or else the first steps of the starting spec."""
     from t4r_lab.training.estimate import measure
 
-    trials, wanted = study.trials(), study.asked().wanted
-    known = [t.seconds for t in trials if t.state in COUNTED]
+    trials, budget = study.trials(), study.requests().trials
+    seconds = [t.seconds for t in trials if t.state in COUNTED]
     with processors.torch_threads(options.workers):
-        each = mean(known) if known else study.plan.spec.train.epochs * measure(experiment).seconds
-    left = None if wanted is None else max(wanted - sum(t.state in COUNTED for t in trials), 0)
+        each = mean(seconds) if seconds else study.plan.spec.train.epochs * measure(experiment).seconds
+    left = None if budget is None else max(budget - sum(t.state in COUNTED for t in trials), 0)
     return time_words(each, left, options.workers, options.minutes)
 
 
@@ -258,57 +258,57 @@ def _lead(
     on_report: OnReport,
     stop: Callable[[], bool],
 ) -> bool:
-    """Watch until the study has ended, the time is over or somebody asks to stop, which is returned.
+    """Watch until the study has ended, its time is over or it must stop; True if it was stopped.
 
-    Dead workers are replaced.
+    Killed workers are restarted.
     """
-    told = {trial.number for trial in study.trials() if trial.state in recording.STATUS}
+    reported = {trial.number for trial in study.trials() if trial.state in recording.STATUS}
     recorded: set[int] = set()
 
-    def look() -> tuple[Progress, Asked]:
-        """How far the study is, and what its workers are asked; trials that have ended are reported and recorded."""
-        trials, asked = study.trials(), study.asked()
-        _tell(study, trials, told, on_report)
+    def look() -> tuple[Progress, Requests]:
+        """Report and record the trials that have ended; return the progress and the requests to the workers."""
+        trials, requests = study.trials(), study.requests()
+        _report_ended(study, trials, reported, on_report)
         recording.write_trials(study, record, trials, recorded)
-        return _progress(asked, trials, options.minutes), asked
+        return _progress(requests, trials, options.minutes), requests
 
     last, stopped = None, False
     with crew(study, record.home, options.workers) as workers:
         while True:
             leader.look()
-            progress, asked = look()
+            progress, requests = look()
             if progress != last:
                 on_report(last := progress)
-            stopped = stop() or asked.stop
+            stopped = stop() or requests.stop
             if stopped or study.ended():
                 break
-            living = [worker.lives() for worker in workers]  # each is looked after
-            if workers and not any(living):
+            running = [worker.check() for worker in workers]  # a list: every one is checked
+            if workers and not any(running):
                 break
-            if not workers and asked.over(time.time()):
+            if not workers and requests.over(time.time()):
                 break
             time.sleep(POLL)
     on_report(look()[0])
     return stopped
 
 
-def _tell(study: Study, trials: list[Trial], told: set[int], on_report: OnReport) -> None:
-    """Report the trials that have ended since."""
-    news = [t for t in trials if t.state in recording.STATUS and t.number not in told]
-    if not news:
+def _report_ended(study: Study, trials: list[Trial], reported: set[int], on_report: OnReport) -> None:
+    """Report the ended trials whose numbers are not in `reported`, and add these to it."""
+    ended = [t for t in trials if t.state in recording.STATUS and t.number not in reported]
+    if not ended:
         return
     best = {t.number for t in study.front()}
-    for trial in news:
-        told.add(trial.number)
+    for trial in ended:
+        reported.add(trial.number)
         on_report(
             TrialEnded(trial.number, trial.state, trial.values, trial.reason, trial.seconds, trial.number in best)
         )
 
 
-def _progress(asked: Asked, trials: list[Trial], minutes: float | None) -> Progress:
-    """How many of the trials have been tried; without a number of them, how much of the time is over, by hundredths."""
-    if asked.wanted is None and minutes is not None and asked.until is not None:
+def _progress(requests: Requests, trials: list[Trial], minutes: float | None) -> Progress:
+    """The number of counted trials; without a total, the elapsed share of the time in hundredths."""
+    if requests.trials is None and minutes is not None and requests.until is not None:
         hundredth = 60 * minutes / 100
-        gone = min(max(int(100 - (asked.until - time.time()) / hundredth), 0), 100)
-        return Progress("searching", round(gone * hundredth), round(60 * minutes), "s")
-    return Progress("searching", sum(t.state in COUNTED for t in trials), asked.wanted or 0, "trials")
+        elapsed = min(max(int(100 - (requests.until - time.time()) / hundredth), 0), 100)
+        return Progress("searching", round(elapsed * hundredth), round(60 * minutes), "s")
+    return Progress("searching", sum(t.state in COUNTED for t in trials), requests.trials or 0, "trials")

@@ -1,6 +1,6 @@
-"""The figures of a study as one HTML page, to point at and zoom into, which needs no network.
+"""The figures of a study as one interactive HTML page that needs no network.
 
-`t4r_lab.tuning.study_images` has the same as images: of plotly's figures only a browser can make some.
+`t4r_lab.tuning.study_images` draws the same figures as image files.
 """
 
 from __future__ import annotations
@@ -14,17 +14,17 @@ from optuna import visualization as draw
 from t4r_lab.tuning.studies.study import Study
 
 MOST_AXES = 4
-"""Paths in the figures that show pairs, the most important first."""
+"""The most paths in figures of pairs; the most important ones are shown."""
 
 
 def page(study: Study) -> str:
-    """All figures that the study has enough trials for."""
+    """All figures for which the study has enough trials, as HTML."""
     plan, title = study.plan, html.escape(study.name)
     parts = [
         figure for index, objective in enumerate(plan.objectives) for figure in _of_objective(study, index, objective)
     ]
     if len(plan.objectives) in (2, 3):
-        pareto = _made(lambda: draw.plot_pareto_front(study.optuna, target_names=list(plan.objectives)))
+        pareto = _figure(lambda: draw.plot_pareto_front(study.optuna, target_names=list(plan.objectives)))
         parts = [("Pareto front", pareto), *parts]
     of_epochs = [objective for objective in plan.objectives if objective in plan.spec.metrics]
     parts += [(f"{objective} after each epoch", _curves(study, objective)) for objective in of_epochs]
@@ -35,7 +35,7 @@ def page(study: Study) -> str:
             body.append("<p>Too few finished trials, or all alike.</p>")
             continue
         body.append(figure.to_html(full_html=False, include_plotlyjs=library, config={"displaylogo": False}))
-        library = False  # once is enough for all
+        library = False  # once for all figures
     head = f'<meta charset="utf-8"><title>{title}</title><style>body{{font-family:sans-serif;margin:2em}}</style>'
     return (
         f'<!doctype html><html lang="en"><head>{head}</head><body><h1>Study {title}</h1>{"".join(body)}</body></html>'
@@ -43,7 +43,7 @@ def page(study: Study) -> str:
 
 
 def _of_objective(study: Study, index: int, objective: str) -> list[tuple[str, Any]]:
-    """History, importance, slices, contour and parallel coordinates of one objective."""
+    """Heading and figure of history, importance, slices, contour and parallel coordinates of one objective."""
     several = len(study.plan.objectives) > 1
     target = (lambda trial: trial.values[index]) if several else None
     importance = study.importance(objective)
@@ -51,19 +51,19 @@ def _of_objective(study: Study, index: int, objective: str) -> list[tuple[str, A
     few = list(importance)[:MOST_AXES] if len(importance) > 1 else None
     shared: dict[str, Any] = {"target": target, "target_name": objective}
     return [
-        (f"History of {objective}", _made(lambda: draw.plot_optimization_history(study.optuna, **shared))),
+        (f"History of {objective}", _figure(lambda: draw.plot_optimization_history(study.optuna, **shared))),
         (f"What mattered for {objective}", _bars(importance)),
         (
             f"{objective} by each value",
-            _made(lambda: draw.plot_slice(study.optuna, paths, **shared)),
+            _figure(lambda: draw.plot_slice(study.optuna, paths, **shared)),
         ),
         (
             f"{objective} by pairs",
-            _made(lambda: draw.plot_contour(study.optuna, few, **shared)),
+            _figure(lambda: draw.plot_contour(study.optuna, few, **shared)),
         ),
         (
             f"{objective} by all values",
-            _made(lambda: draw.plot_parallel_coordinate(study.optuna, paths, **shared)),
+            _figure(lambda: draw.plot_parallel_coordinate(study.optuna, paths, **shared)),
         ),
     ]
 
@@ -79,7 +79,7 @@ def _bars(importance: dict[str, float]) -> Any:
 
 
 def _curves(study: Study, objective: str) -> Any:
-    """A line a trial, the pruned ones among them."""
+    """The objective after each epoch, one line per trial, including pruned ones; None without epochs."""
     from plotly import graph_objects
 
     lines = [
@@ -98,8 +98,8 @@ def _curves(study: Study, objective: str) -> Any:
     return graph_objects.Figure(lines, titles) if lines else None
 
 
-def _made(make: Callable[[], Any]) -> Any:
-    """The figure, or None where there are too few trials for it."""
+def _figure(make: Callable[[], Any]) -> Any:
+    """The figure that `make` returns; None if there are too few trials for it."""
     try:
         return make()
     except (ValueError, RuntimeError, ZeroDivisionError):

@@ -1,7 +1,7 @@
-"""The record of a study in MLflow: a mirror of what the storage holds.
+"""The record of a study in MLflow: a copy of the trials in the storage.
 
-Only the process that leads a study writes it, so that workers neither import MLflow nor wait for it. Whatever it
-missed, since it was killed or the server was away, the next one makes up for.
+Only the process that leads a study writes it, so that workers neither import MLflow nor wait for it. Trials that it
+missed, when it was killed or the server was unavailable, are recorded by the next leader.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ STATUS = {"finished": "FINISHED", "pruned": "KILLED", "refused": "FAILED", "fail
 
 
 def open_record(study: Study, home: Path) -> tracking.Record:
-    """The run of the study: the one it has, or a new one."""
+    """The record of the study: its present one, reopened, or a new one."""
     run_id = study.attribute(RECORD)
     if run_id is not None:
         record = tracking.Record(home, run_id)
@@ -42,25 +42,25 @@ def open_record(study: Study, home: Path) -> tracking.Record:
     record = study_runs.start_study(
         home, study.name, plan.spec.data.path, study.digest, parameters, shown(study.store.url), _note(study)
     )
-    study.keep(RECORD, record.run_id)
+    study.set_attribute(RECORD, record.run_id)
     return record
 
 
 def _note(study: Study) -> str:
-    """What a study seeks, in a line."""
+    """Objectives, number of knobs and data of a study in one line."""
     plan = study.plan
     return f"{', '.join(plan.objectives)} over {len(plan.space)} knobs on {Path(plan.spec.data.path).name}"
 
 
-def write_trials(study: Study, record: tracking.Record, trials: list[Trial], there: set[int]) -> None:
-    """Record the trials that have ended and aren't `there` yet, as far as is known; it grows by them."""
-    if all(trial.state not in STATUS or trial.number in there for trial in trials):
+def write_trials(study: Study, record: tracking.Record, trials: list[Trial], recorded: set[int]) -> None:
+    """Record the ended trials whose numbers are not in `recorded`, and add these to it."""
+    if all(trial.state not in STATUS or trial.number in recorded for trial in trials):
         return
-    there |= study_runs.recorded_trials(record.home, record.run_id)
+    recorded |= study_runs.recorded_trials(record.home, record.run_id)
     for trial in trials:
-        if trial.state in STATUS and trial.number not in there:
+        if trial.state in STATUS and trial.number not in recorded:
             study_runs.write_trial(record.home, record.run_id, study.name, study.digest, _row(study, trial))
-            there.add(trial.number)
+            recorded.add(trial.number)
 
 
 def _row(study: Study, trial: Trial) -> study_runs.TrialRow:
@@ -77,9 +77,9 @@ def _row(study: Study, trial: Trial) -> study_runs.TrialRow:
     except InputError:  # it fits no model
         parameters = dict(trial.params)
     metrics = {tracking.to_key("valid", name): value for name, value in trial.metrics.items()}
-    called = labels(trial.params)
+    names = labels(trial.params)
     note = ", ".join(
-        f"{called[p]} {v:.3g}" if isinstance(v, float) else f"{called[p]} {v}" for p, v in trial.params.items()
+        f"{names[p]} {v:.3g}" if isinstance(v, float) else f"{names[p]} {v}" for p, v in trial.params.items()
     )
     reason, ended = f"{trial.state}: {trial.reason}".rstrip(": "), trial.began + trial.seconds
     return study_runs.TrialRow(
@@ -88,7 +88,7 @@ def _row(study: Study, trial: Trial) -> study_runs.TrialRow:
 
 
 def write_summary(study: Study, record: tracking.Record, trials: list[Trial]) -> None:
-    """Best spec, table of trials and figures as artifacts; the best trial's metrics as the study's own."""
+    """Record the best spec, the table of trials and the figures as artifacts, and the best trial's metrics."""
     from t4r_lab.tuning import study_images, study_page
 
     front = study.front()
@@ -101,20 +101,20 @@ def write_summary(study: Study, record: tracking.Record, trials: list[Trial]) ->
             (folder / "best.yaml").write_text(study.spec_of(front[0]).to_yaml(), encoding="utf-8")
             record.scores("valid", front[0].metrics)
             record.metrics({"best_trial": front[0].number})
-            found = ", ".join(f"{name} {value:.4g}" for name, value in front[0].values.items())
+            objectives = ", ".join(f"{name} {value:.4g}" for name, value in front[0].values.items())
             at = f" at {study.plan.objectives[0]}" if len(front[0].values) > 1 else ""
-            record.tag(tracking.NOTE, f"{_note(study)}; trial {front[0].number} is best{at}: {found}")
+            record.tag(tracking.NOTE, f"{_note(study)}; trial {front[0].number} is best{at}: {objectives}")
         record.artifacts(folder)
 
 
 def table(study: Study, trials: list[Trial]) -> str:
-    """One line a trial as CSV: number, state, reason, seconds, metrics and searched values."""
+    """CSV with one row per trial: number, state, reason, seconds, metrics and searched values."""
     metrics = list(dict.fromkeys(name for trial in trials for name in trial.metrics))
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(["trial", "state", "reason", "feasible", "epochs", "seconds", *metrics, *study.plan.space])
     for t in trials:
-        found = [t.metrics.get(name, "") for name in metrics]
+        scores = [t.metrics.get(name, "") for name in metrics]
         values = [t.params.get(path, "") for path in study.plan.space]
-        writer.writerow([t.number, t.state, t.reason, t.feasible, len(t.epochs), f"{t.seconds:.2f}", *found, *values])
+        writer.writerow([t.number, t.state, t.reason, t.feasible, len(t.epochs), f"{t.seconds:.2f}", *scores, *values])
     return out.getvalue()

@@ -1,4 +1,4 @@
-"""One trial: its spec is trained as every run is, and judged by what the study asks for."""
+"""One trial: its spec is trained as in every run, and scored by the objectives and constraints of the study."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ from t4r_lab.training.experiment import Experiment
 from t4r_lab.training.loss_meter import Diverged
 
 TIMED = 20
-"""Sessions by which the latency is measured, one at a time."""
+"""Sessions with which the latency is measured, one at a time."""
 Epochs = list[dict[str, Any]]
 
 
 class Pruned(Exception):
-    """The trial is not worth another epoch."""
+    """The pruner has stopped the trial."""
 
 
 class Interrupted(Exception):
-    """The worker has been asked to stop."""
+    """The worker must stop."""
 
 
 def train(
@@ -41,15 +41,15 @@ def train(
     should_stop: Callable[[], bool] = lambda: False,
     prune: Callable[[int, float], bool] = lambda epoch, value: False,
 ) -> dict[str, float]:
-    """Train `spec` and return what `plan` judges by, and more: metrics of the best epoch, calibration, costs.
+    """Train `spec` and return its metrics: those of the best epoch, costs, and all that `plan` optimizes or constrains.
 
     Parameters
     ----------
-    base: the experiment of the study, whose data and home are the trial's.
-    folder: where checkpoints go meanwhile.
-    should_stop: may hold the training up; the seconds for which it did count as waited.
-    epochs: grows by one entry an epoch: its training loss, seconds of work, seconds waited and validation metrics.
-    prune: asked after each epoch with its number and its value of the objective.
+    base: the experiment of the study, with the data and home of the trial.
+    folder: for temporary checkpoints.
+    should_stop: may block, as during a pause; that time counts as waited.
+    epochs: gets one entry per epoch: its training loss, seconds of work, seconds waited and validation metrics.
+    prune: called after each epoch with its number and its value of the objective; True stops the trial.
 
     Raises
     ------
@@ -58,10 +58,10 @@ def train(
     experiment = base.trying(spec)
     model = experiment.build()
     best = _fit(experiment, model, plan, folder, epochs, should_stop, prune)
-    wanted = {*plan.objectives, *(c.metric for c in plan.constraints)}
+    required = {*plan.objectives, *(c.metric for c in plan.constraints)}
     seconds = statistics.mean(e["seconds"] for e in epochs)
-    metrics = {**best, **_measure(experiment, model, wanted, seconds)}
-    for name in wanted:
+    metrics = {**best, **_measure(experiment, model, required, seconds)}
+    for name in required:
         if not math.isfinite(metrics[name]):
             raise Diverged(f"{name} is not a finite number; narrow the search")
     return metrics
@@ -76,40 +76,40 @@ def _fit(
     should_stop: Callable[[], bool],
     prune: Callable[[int, float], bool],
 ) -> dict[str, float]:
-    """Train `model`, unless it is pruned or interrupted; the validation metrics of its best epoch."""
+    """Train `model`, unless it is pruned or interrupted; return the validation metrics of its best epoch."""
     best: dict[str, float] = {}
-    asking = _Asking(should_stop)
-    for report in experiment.fit(model, folder, asking):
+    timed = _TimedStop(should_stop)
+    for report in experiment.fit(model, folder, timed):
         if isinstance(report, Epoch):
-            within = asking.take()
-            work = report.seconds - within
-            epochs.append({"loss": report.train_loss, "seconds": work, "waited": within, "valid": report.valid})
+            waited = timed.take()
+            work = report.seconds - waited
+            epochs.append({"loss": report.train_loss, "seconds": work, "waited": waited, "valid": report.valid})
             best = report.valid if report.best else best
             if report.epoch < report.epochs and plan.prunes and prune(report.epoch, report.valid[plan.objectives[0]]):
                 raise Pruned(f"worse than others after epoch {report.epoch} of {report.epochs}")
-            asking()  # waits here rather than in the time of the next epoch
-            epochs[-1]["waited"] += asking.take()
+            timed()  # waits here rather than in the time of the next epoch
+            epochs[-1]["waited"] += timed.take()
         elif isinstance(report, Stopped) and report.reason == "interrupted":
             raise Interrupted
     return best
 
 
-def _measure(experiment: Experiment, model: Model, wanted: set[str], epoch_seconds: float) -> dict[str, float]:
-    """Costs, and where one of the `wanted` metrics needs it the whole judgment on the validation part."""
+def _measure(experiment: Experiment, model: Model, required: set[str], epoch_seconds: float) -> dict[str, float]:
+    """The costs; with all metrics on the validation part if one of the `required` ones needs that."""
     spec = experiment.spec
     metrics: dict[str, float] = {}
     costs = metrics_of("cost")
-    if wanted - set(spec.metrics) - set(costs):
+    if required - set(spec.metrics) - set(costs):
         if spec.model.fits_temperature:
             experiment.fit_temperature(model)
         metrics |= experiment.judge(model, "valid").metrics()
     trained = Trained(model, experiment, epoch_seconds)
-    rows = [row for row in costs.values() if row.name in wanted or not row.on_demand]
+    rows = [row for row in costs.values() if row.name in required or not row.on_demand]
     return metrics | {row.name: row.compute(trained) for row in rows}
 
 
-class _Asking:
-    """`should_stop` with the seconds that its answers took, which are long while a study is paused."""
+class _TimedStop:
+    """`should_stop` with the seconds of its calls, which block while a study is paused."""
 
     def __init__(self, should_stop: Callable[[], bool]) -> None:
         self.should_stop, self.seconds = should_stop, 0.0
@@ -121,14 +121,14 @@ class _Asking:
         return answer
 
     def take(self) -> float:
-        """The seconds since this was last asked."""
+        """The seconds of the calls since the last `take`."""
         seconds, self.seconds = self.seconds, 0.0
         return seconds
 
 
 @dataclass(frozen=True)
 class Trained:
-    """What the costs of a model are computed from."""
+    """A trained model, from which its costs are computed."""
 
     model: Model
     experiment: Experiment
@@ -141,19 +141,19 @@ class Trained:
 
         sessions, spec, times = self.experiment.dataset.part("valid"), self.experiment.spec, []
         for row in range(min(TIMED, len(sessions))):
-            one = sessions.take(np.array([row]))
+            session = sessions.take(np.array([row]))
             began = time.perf_counter()
-            list(evaluation.score(self.model, one, spec, max(spec.evaluation.cutoffs)))
+            list(evaluation.score(self.model, session, spec, max(spec.evaluation.cutoffs)))
             times.append(1000 * (time.perf_counter() - began))
         return statistics.median(times)
 
 
 def reason(error: BaseException) -> str:
-    """Why a trial failed, in one line."""
-    said = " ".join(str(error).split()) or type(error).__name__
-    lowered = said.lower()
+    """The cause of a failed trial in one line."""
+    message = " ".join(str(error).split()) or type(error).__name__
+    lowered = message.lower()
     if isinstance(error, MemoryError) or "out of memory" in lowered or "can't allocate memory" in lowered:
-        return f"out of memory: {said}"[:300]
+        return f"out of memory: {message}"[:300]
     if isinstance(error, Diverged):
-        return f"diverged: {said}"[:300]
-    return f"{type(error).__name__}: {said}"[:300]
+        return f"diverged: {message}"[:300]
+    return f"{type(error).__name__}: {message}"[:300]

@@ -1,7 +1,7 @@
 """The worker of a study: a process that tries one spec after another until the study has ended.
 
-Imports and data are loaded once. Any number of workers on any number of machines share a study; each only knows its
-name and the address of its storage.
+Imports and data are loaded once. Any number of workers on any number of machines share a study; each knows only
+its name and the address of its storage.
 """
 
 from __future__ import annotations
@@ -33,18 +33,18 @@ from t4r_lab.spec.study_options import Plan
 from t4r_lab.training.experiment import Experiment
 from t4r_lab.tuning.studies.open_study import data_of, load
 from t4r_lab.tuning.studies.storage import Unusable, connect
-from t4r_lab.tuning.studies.study import COUNTED, FOUND, REASON, REFUSED, START, Asked, Study, suggest
+from t4r_lab.tuning.studies.study import COUNTED, REASON, REFUSED, RESULT, START, Requests, Study, suggest
 
 POLL = 0.5
-"""Seconds between two looks at whether the study goes on or is paused."""
+"""Seconds between two checks of the requests to the workers of the study."""
 
 
 @dataclass(frozen=True)
 class Orders:
-    """What a worker is told.
+    """The instructions to a worker.
 
-    `seed` makes its sampler's numbers its own; `until` is in seconds since 1970, beside the study's own end;
-    `threads` 0: as many as there are.
+    `seed` sets its sampler's numbers apart from those of other workers; `until` ends it, in seconds since 1970, if the
+    study does not end earlier; `threads` 0: all.
     """
 
     study: str
@@ -56,32 +56,32 @@ class Orders:
     threads: int = 0
 
 
-def own_seed() -> list[int]:
-    """A seed for a worker that nobody counts."""
+def random_seed() -> list[int]:
+    """A random seed, for a worker without an index."""
     return [secrets.randbits(32)]
 
 
 def name_worker() -> str:
-    """A name that no other worker has."""
+    """A unique name of a worker."""
     return f"{socket.gethostname()}-{secrets.token_hex(4)}"
 
 
 def work(orders: Orders, waits: float = 0.0) -> int:
-    """Try specs until the study has ended, the time is over or somebody asks to stop; how many were tried.
+    """Try specs until the study has ended, its time is over or it must stop; return the number of trials.
 
-    `waits` are the seconds for which a storage that is away is waited for at the start; later, it is as for all work.
+    `waits` are the seconds to wait at the start for a storage that is unavailable; later it is `retries.SECONDS`.
 
     Raises
     ------
     InputError
-        if there is no such study, its starting spec is refused here, or its storage can't be reached.
+        if there is no such study, its starting spec is refused on this machine, or its storage can't be reached.
     """
     store = connect(orders.storage, waits).waiting()
     study = load(orders.study, store, orders.seed)
     base = Experiment.open(study.plan.spec, data_of(study), Path(orders.home))
     import torch
 
-    import t4r_lab.tuning.trial  # noqa: F401 (now, so that no trial's time has it)
+    import t4r_lab.tuning.trial  # noqa: F401 (now, so that no trial's time includes it)
 
     if orders.threads:
         torch.set_num_threads(orders.threads)
@@ -94,23 +94,23 @@ def work(orders: Orders, waits: float = 0.0) -> int:
                 if trial is None:
                     if study.ended() or _too_late(study, orders.until):
                         break
-                    time.sleep(POLL)  # the trials of others may come back
+                    time.sleep(POLL)  # trials of other workers may return to the queue
                     continue
                 with store.heartbeat(study.trial_id(trial)), scratch(folders, "trial") as folder:
                     done += _try(study, trial, base, folder, should_stop)
     finally:
         with suppress(Exception), retries.at_once():
-            study.lose(orders.name, stopped=True)
+            study.release(orders.name, stopped=True)
     return done
 
 
 def _try(study: Study, trial: optuna.Trial, base: Experiment, folder: Path, should_stop: Callable[[], bool]) -> bool:
-    """Run a trial and tell the storage how it ended, if it did. Whatever goes wrong in it is its own affair."""
+    """Run a trial and store how it ended; False if it was returned to the queue. Errors of the trial are stored."""
     from t4r_lab.tuning.trial import Interrupted, Pruned, reason, train
 
     plan, patiently = study.plan, study.store.patiently
     epochs: list[dict[str, Any]] = []
-    found: dict[str, float] = {}
+    metrics: dict[str, float] = {}
     state, attributes = TrialState.COMPLETE, {}
 
     def prune(epoch: int, value: float) -> bool:
@@ -119,9 +119,9 @@ def _try(study: Study, trial: optuna.Trial, base: Experiment, folder: Path, shou
 
     try:
         spec = patiently(lambda: choose(trial, plan))
-        found = train(spec, plan, base, folder, epochs, should_stop, prune)
+        metrics = train(spec, plan, base, folder, epochs, should_stop, prune)
     except (Interrupted, optuna.exceptions.UpdateFinishedTrialError):
-        return False  # given back, or long without a sign of life and another worker's by now
+        return False  # returned, or without a heartbeat so long that another worker has it
     except (Away, Unusable):
         raise
     except (Refused, InputError) as error:
@@ -133,50 +133,50 @@ def _try(study: Study, trial: optuna.Trial, base: Experiment, folder: Path, shou
             raise
         state, attributes = TrialState.FAIL, {REASON: reason(error)}
     with suppress(optuna.exceptions.UpdateFinishedTrialError):
-        _tell(study, trial, state, found, {**attributes, FOUND: {"metrics": found, "epochs": epochs}})
+        _store(study, trial, state, metrics, {**attributes, RESULT: {"metrics": metrics, "epochs": epochs}})
     return True
 
 
 class Refused(Exception):
-    """The values that the sampler chose fit no model."""
+    """The values chosen by the sampler fit no model."""
 
 
 def choose(trial: optuna.Trial, plan: Plan) -> RunSpec:
-    """The spec that a trial tries: the starting one, or one of the sampler's values, kinds first.
+    """The spec that a trial tries: the starting spec, or one with the sampler's values, kinds first.
 
     Raises
     ------
     Refused
-        where the values fit no model.
+        if the values fit no model.
     """
     flat, kinds = plan.spec.flat(), [path for path in plan.space if path.endswith(".kind")]
     if trial.user_attrs.get(START):
         for path, domain in plan.space.items():
             if path in flat and flat[path] in domain:
-                suggest(trial, path, domain)  # its values are fixed; so they are known to the sampler
+                suggest(trial, path, domain)  # the values are fixed; this reports them to the sampler
         return plan.spec
     try:
         values = {path: suggest(trial, path, plan.space[path]) for path in kinds}
-        known = plan.spec.override(values).knobs()
-        values |= {p: suggest(trial, p, domain) for p, domain in plan.space.items() if p in known and p not in kinds}
+        knobs = plan.spec.override(values).knobs()
+        values |= {p: suggest(trial, p, domain) for p, domain in plan.space.items() if p in knobs and p not in kinds}
         return plan.spec.override(values)
     except InputError as error:
         raise Refused(str(error)) from None
 
 
-def _tell(
-    study: Study, trial: optuna.Trial, state: TrialState, found: dict[str, float], attributes: dict[str, Any]
+def _store(
+    study: Study, trial: optuna.Trial, state: TrialState, metrics: dict[str, float], attributes: dict[str, Any]
 ) -> None:
-    """The attributes first: a trial with a state has all of them."""
+    """Store the end of a trial, attributes first: a trial with a state has all of them."""
 
     def tell() -> None:
         for name, value in attributes.items():
             trial.set_user_attr(name, value)
         values = None
         if state == TrialState.COMPLETE:
-            values = [found[name] for name in study.plan.objectives]
+            values = [metrics[name] for name in study.plan.objectives]
             for constraint in study.plan.constraints:
-                trial.set_constraint(constraint.text, constraint.excess(found))
+                trial.set_constraint(constraint.text, constraint.excess(metrics))
         study.optuna.tell(trial, values, None if values else state, skip_if_finished=True)
 
     study.store.patiently(tell)
@@ -184,14 +184,14 @@ def _tell(
 
 @contextmanager
 def _control(study: Study, until: float | None) -> Iterator[Callable[[], bool]]:
-    """Whether to stop: somebody asks for it, or the time is over. While the study is paused the answer waits."""
-    looked, asked = 0.0, Asked()
+    """A function that is true if the worker must stop, by a request or the time; it waits while the study is paused."""
+    read, requests = 0.0, Requests()
 
-    def look() -> Asked:
-        nonlocal looked, asked
-        if time.time() - looked > POLL:
-            asked, looked = study.asked(), time.time()
-        return asked
+    def look() -> Requests:
+        nonlocal read, requests
+        if time.time() - read > POLL:
+            requests, read = study.requests(), time.time()
+        return requests
 
     with guard.interruptible(lambda: look().over(time.time()) or (until or math.inf) < time.time()) as stopping:
 
@@ -206,8 +206,8 @@ def _control(study: Study, until: float | None) -> Iterator[Callable[[], bool]]:
 
 
 def _too_late(study: Study, until: float | None) -> bool:
-    """Whether a trial as long as the others would not end in time."""
-    ends = min(end or math.inf for end in (until, study.asked().until))
+    """True if a trial of the median length would not end in time."""
+    ends = min(end or math.inf for end in (until, study.requests().until))
     if ends == math.inf:
         return False
     seconds = [t.seconds for t in study.trials() if t.state in COUNTED]
@@ -215,8 +215,8 @@ def _too_late(study: Study, until: float | None) -> bool:
 
 
 COMMAND = [sys.executable, "-m", "t4r_lab.tuning.worker"]
-"""What starts a worker process, which reads its orders from stdin: everyone can read a command line, and the storage's
-address may hold a password."""
+"""The command of a worker process. Its orders go to its standard input, since every user can read a command line and
+the address of the storage may hold a password."""
 
 
 def as_text(orders: Orders) -> str:
@@ -225,12 +225,12 @@ def as_text(orders: Orders) -> str:
 
 
 def main() -> int:
-    """Work by the orders on standard input; the parts of the user's mistake are the answer on standard output."""
+    """Work by the orders on standard input; the parts of an `InputError` go to standard output."""
     text = sys.stdin.read()
     out, sys.stdout = sys.stdout, sys.stderr
     system.stop_as_interrupted()
     try:
-        # whoever started it has reached the storage
+        # the process that started this one has reached the storage
         work(Orders(**read_json(text, "orders")), retries.SECONDS)
     except InputError as error:
         print(json.dumps(error.parts), file=out, flush=True)

@@ -17,12 +17,12 @@ from t4r_lab.tuning.studies.study import COUNTED, Study
 from t4r_lab.tuning.worker import COMMAND, Orders, as_text, name_worker
 
 MOST_STARTS = 3
-"""A worker is started again so often without having ended a trial; then something is wrong with all of them."""
+"""Starts of a worker that ends no trial; after that the fault must lie in all workers."""
 
 
 @contextmanager
 def crew(study: Study, home: Path, size: int) -> Iterator[list[WorkerProcess]]:
-    """That many workers of `study`, which end with the block."""
+    """Start `size` workers of `study`, which end with the block."""
     workers = [WorkerProcess(study, home, index, size) for index in range(size)]
     try:
         yield workers
@@ -34,7 +34,7 @@ def crew(study: Study, home: Path, size: int) -> Iterator[list[WorkerProcess]]:
 
 
 class WorkerProcess:
-    """A worker process here, started again when it is killed."""
+    """A worker process on this machine, restarted when it is killed."""
 
     def __init__(self, study: Study, home: Path, index: int, crew: int) -> None:
         self.study, self.home, self.index = study, home, index
@@ -50,35 +50,37 @@ class WorkerProcess:
         package = str(Path(__file__).parent.parent.parent)
         path = os.pathsep.join([package, os.environ.get("PYTHONPATH", "")])
         # closed when the worker has ended
-        self.said, self.answer = tempfile.TemporaryFile("w+"), tempfile.TemporaryFile("w+")  # noqa: SIM115
+        self.log, self.answer = tempfile.TemporaryFile("w+"), tempfile.TemporaryFile("w+")  # noqa: SIM115
         environment = {**os.environ, **self.limits, "PYTHONPATH": path}
-        self.process = system.start_worker(COMMAND, self.answer, self.said, environment)
+        self.process = system.start_worker(COMMAND, self.answer, self.log, environment)
         assert self.process.stdin is not None
-        with suppress(BrokenPipeError), self.process.stdin as stdin:  # `lives` tells why it died
+        with suppress(BrokenPipeError), self.process.stdin as stdin:  # `check` raises why it died
             stdin.write(as_text(orders))
         self.starts += 1
 
-    def lives(self) -> bool:
-        """Whether it works; one that was killed gives its trial back and is started again.
+    def check(self) -> bool:
+        """True if it runs; one that was killed is restarted, after its trial is returned to the queue.
 
         Raises
         ------
         InputError
-            its own, if it ended by one.
+            that of the worker, if it ended by one.
+        RuntimeError
+            if it failed in another way, or was killed `MOST_STARTS` times without ending a trial.
         """
         code = self.process.poll()
         if code is None:
             return True
         if code == 0:
             return False
-        self.study.lose(self.name)
-        said, answer = _lines(self.said), _lines(self.answer)
+        self.study.release(self.name)
+        log, answer = _lines(self.log), _lines(self.answer)
         if code == 2 and answer:
             raise InputError(*read_json(answer[-1], f"worker {self.index}"))
         if self._ended() > self.ended:
             self.starts = 0
         if self.starts >= MOST_STARTS or code > 0:
-            raise RuntimeError(f"worker {self.index} died ({said[-1] if said else f'signal {-code}'})")
+            raise RuntimeError(f"worker {self.index} died ({log[-1] if log else f'signal {-code}'})")
         self._start()
         return True
 
@@ -86,19 +88,19 @@ class WorkerProcess:
         return sum(t.state in COUNTED for t in self.study.trials())
 
     def end(self) -> None:
-        """Ask it to stop after its batch."""
+        """Tell it to stop after its batch."""
         with suppress(ProcessLookupError):
             if self.process.poll() is None:
                 self.process.send_signal(signal.SIGTERM)
 
     def wait(self) -> None:
-        """Wait until it has ended, and give back what it was trying."""
+        """Wait until it has ended, and return its trial to the queue."""
         self.process.wait()
-        self.said.close()
+        self.log.close()
         self.answer.close()
-        # where the storage is away, the trial will be given up for want of signs of life
+        # if the storage is unavailable, the trial returns once its heartbeats are missing
         with suppress(Exception), retries.at_once():
-            self.study.lose(self.name, stopped=True)
+            self.study.release(self.name, stopped=True)
 
 
 def _lines(file: IO[str]) -> list[str]:

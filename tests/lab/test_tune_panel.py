@@ -187,14 +187,14 @@ def test_a_study_that_cannot_begin_says_why(draft: Draft) -> None:
 def test_a_background_studys_error_comes_back_with_its_parts(tmp_path: Path, data: Path) -> None:
     shutil.copytree(data, moved := tmp_path / "with: a colon; and more")
     space = StudyOptions.parse({"space": {DROPOUT: None}, "trials": 1})
-    study = detached.of("s", tmp_path)
+    study = detached.find("s", tmp_path)
     study.folder.mkdir(parents=True)
     content = {**small_spec(moved).to_dict(), "search": space.model_dump(mode="json", exclude_defaults=True)}
     (study.folder / detached.SPEC).write_text(yaml.safe_dump(content))
     shutil.rmtree(moved)
     with locked(study.folder / "lock") as lock:
         detached._start(study, tmp_path, None, lock.fileno())
-    until(lambda: study.error() is not None and not study.lives(), 120)
+    until(lambda: study.error() is not None and not study.is_running(), 120)
     with pytest.raises(InputError) as expected:
         Dataset.open(moved)
     look = Watch(tmp_path).look("s")
@@ -210,11 +210,11 @@ def tuning(draft: Draft, tmp_path: Path) -> Iterator[Tuning]:
     made = Tuning(tmp_path, Background(), draft, lambda spec, name: draft.clone(spec, name), lambda living: None)
     yield made
     made.background.close()
-    for study in detached.all_launched(tmp_path):
-        if study.lives():
+    for study in detached.all_detached(tmp_path):
+        if study.is_running():
             until(lambda study=study: study.name in lead.names(home=tmp_path))
             lead.stop(study.name, home=tmp_path)
-            until(lambda study=study: not study.lives())
+            until(lambda study=study: not study.is_running())
 
 
 @pytest.mark.slow
@@ -276,7 +276,7 @@ def test_resuming_takes_the_latest_budget_and_refuses_a_second_process(
     detached.resume("a/b", tmp_path)  # begun by the command line
     detached.launch(plan.spec, plan.options.model_copy(update={"trials": 9}), "a/b", tmp_path)
     detached.resume("a/b", tmp_path)
-    study = detached.of("a/b", tmp_path)
+    study = detached.find("a/b", tmp_path)
     assert started == ["a/b"] * 3
     assert (study.name, load_study(study.folder / detached.SPEC)[1]["trials"]) == ("a/b", 9)
     with locked(study.folder / "lock"):

@@ -50,7 +50,7 @@ def main(home: Path, study: str, seed: int, kills: int) -> None:
             os.kill(pid, signal.SIGKILL)
             os.waitpid(pid, 0)
         mine = [t.state for t in found.trials() if t.worker == f"fork{number}"]
-        found.lose(f"fork{number}")  # as the process that leads the study does
+        found.release(f"fork{number}")  # as the process that leads the study does
         found.optuna._storage.remove_session()
         stages.append(mine[-1] if mine else "none")
     pid = fork(home, study, kills)

@@ -285,7 +285,7 @@ class Case:
 def finish_trial(found: study.Study) -> None:
     trial = found.optuna.ask()
     trial.suggest_float(RATE, 1e-4, 1e-2)
-    trial.set_user_attr(study.FOUND, {"metrics": {found.plan.objectives[0]: 0.5}, "epochs": []})
+    trial.set_user_attr(study.RESULT, {"metrics": {found.plan.objectives[0]: 0.5}, "epochs": []})
     found.optuna.tell(trial, 0.5)
 
 

@@ -17,7 +17,7 @@ from t4r_lab.families.knobs import labels
 from t4r_lab.spec.study_options import Plan, StudyOptions
 from t4r_lab.tuning import study_images
 from t4r_lab.tuning.studies.study import Trial
-from t4r_lab.tuning.study_images import FIGURES, Seen, _figure
+from t4r_lab.tuning.study_images import FIGURES, StudyData, _figure
 from tests.support.small import small_spec
 
 KIND, HEADS, DROPOUT, DECAY = "model.body.kind", "model.body.n_head", "model.body.dropout", "train.weight_decay"
@@ -57,14 +57,14 @@ def study(values: list[tuple[float, float]] = VALUES, importance: dict[str, floa
     )
 
 
-def seen(**changes: Any) -> Seen:
+def seen(**changes: Any) -> StudyData:
     made = study(**changes)
     finished = [t for t in made.trials() if t.values]
     shares = {o: made.importance(o) for o in made.plan.objectives}
-    return Seen(made, made.trials(), finished, {2, 3}, shares, labels(made.plan.space))
+    return StudyData(made, made.trials(), finished, {2, 3}, shares, labels(made.plan.space))
 
 
-def axes_of(name: str, view: Seen) -> list[Axes]:
+def axes_of(name: str, view: StudyData) -> list[Axes]:
     panels, columns, size = FIGURES[name]
     return list(_figure(panels(view), columns, size).axes)
 

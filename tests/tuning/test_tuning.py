@@ -325,12 +325,12 @@ def test_a_dead_worker_s_trial_is_tried_again_with_the_same_values(
     claimed = found.claim("dead")
     assert claimed is not None
     worker.choose(claimed, found.plan)  # it has its values when its worker dies
-    found.lose("dead")
+    found.release("dead")
     again = found.claim("dead")
     assert again is not None
     value = worker.choose(again, found.plan)
     assert value == found.plan.spec  # trial 0 stays the starting spec
-    found.lose("dead")
+    found.release("dead")
     assert worker.work(orders(tmp_path)) == 3
     trials = found.trials()
     assert [t.state for t in trials] == ["lost", "lost", "finished", "finished", "finished"]
@@ -343,7 +343,7 @@ def test_a_trial_that_kills_its_workers_is_given_up(data: Path, tmp_path: Path, 
     found = open_study.load("s", begin(data, tmp_path, trials=2, pruner="none").store, [0])
     for _ in range(study.MOST_RETRIES + 1):
         assert found.claim("dead") is not None
-        found.lose("dead")
+        found.release("dead")
     assert worker.work(orders(tmp_path)) == 2
     *lost, last = (t for t in found.trials() if t.state == "lost")
     assert [t.reason for t in lost] == [f"its worker died; tried again as trial {t.number + 1}" for t in lost]
@@ -377,7 +377,7 @@ def test_a_running_trial_is_left_alone(data: Path, tmp_path: Path, formula: list
     done = threading.Thread(target=worker.work, args=(orders(tmp_path),))
     done.start()
     until(lambda: Counter(t.state for t in found.trials()) == {"running": 1, "finished": 1})
-    found.lose("alive")
+    found.release("alive")
     done.join()
     assert Counter(t.state for t in found.trials()) == {"lost": 1, "finished": 2}
 
@@ -424,21 +424,21 @@ def test_a_pause_holds_the_trial_and_costs_no_minutes(
     found = begin(data, tmp_path, minutes=1, trials=1, pruner="none")
     with pytest.raises(InputError, match="nothing of it runs"):
         lead.pause("s", home=tmp_path)
-    assert not lead.go_on("s", home=tmp_path)
+    assert not lead.end_pause("s", home=tmp_path)
     crew = threading.Thread(target=worker.work, args=(orders(tmp_path),))
     crew.start()
     assert begun.wait(60)
     before = time.time()
     lead.pause("s", home=tmp_path)
     after = time.time()
-    found.keep(study.UNTIL, ends := after + 0.5)  # over in the midst of the pause
+    found.set_attribute(study.UNTIL, ends := after + 0.5)  # over in the midst of the pause
     release.set()
     time.sleep(2.5)
     result, trials = lead.report("s", home=tmp_path)
     assert (result.status, [t.state for t in trials], answers) == ("paused", ["running"], [])
     least = time.time() - after
-    assert lead.go_on("s", home=tmp_path)
-    assert least <= found.asked().until - ends <= time.time() - before
+    assert lead.end_pause("s", home=tmp_path)
+    assert least <= found.requests().until - ends <= time.time() - before
     crew.join()
     assert answers == [False]
     assert held[0] > 1
@@ -464,16 +464,16 @@ def test_workers_elsewhere_keep_the_minutes_of_the_study(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(trial, "train", failing({}))
-    begin(data, tmp_path, minutes=1, pruner="none").keep(study.UNTIL, time.time() - 1)
+    begin(data, tmp_path, minutes=1, pruner="none").set_attribute(study.UNTIL, time.time() - 1)
     assert worker.work(orders(tmp_path)) == 0
 
 
 def test_progress_is_of_the_time_where_only_that_is_given(data: Path, tmp_path: Path) -> None:
     found = begin(data, tmp_path, minutes=10)
-    found.keep(study.UNTIL, time.time() + 450.5)
-    assert lead._progress(found.asked(), found.trials(), 10) == Progress("searching", 144, 600, "s")  # 24 hundredths
+    found.set_attribute(study.UNTIL, time.time() + 450.5)
+    assert lead._progress(found.requests(), found.trials(), 10) == Progress("searching", 144, 600, "s")  # 24 hundredths
     by_trials = begin(data, tmp_path, "t", minutes=10, trials=5)
-    assert lead._progress(by_trials.asked(), by_trials.trials(), 10) == Progress("searching", 0, 5, "trials")
+    assert lead._progress(by_trials.requests(), by_trials.trials(), 10) == Progress("searching", 0, 5, "trials")
 
 
 def test_no_trial_begins_that_would_not_end_in_time(
@@ -582,7 +582,7 @@ def test_what_waits_within_what_waits_is_made_again_with_it(monkeypatch: pytest.
     [
         (
             "postgresql://lab:hu@shed@host/db",
-            r"postgresql://lab:\*\*\*@host/db: has a character that parts an address; write an @, / or \? in .* as %40",
+            r"postgresql://lab:\*\*\*@host/db: has a character that separates parts of an address; write an @, / or \? in .* as %40",
         ),
         ("postgresql://lab:hu@sh/ed@host/db", "as %40, %2F or %3F"),
         ("postgresql://lab:hu@sh?ed@host/db", "as %40, %2F or %3F"),
@@ -642,7 +642,7 @@ def test_other_data_are_refused(data: Path, tmp_path: Path) -> None:
     found = begin(data, tmp_path)
     with pytest.raises(InputError, match="begun on other data"):
         open_study.begin("s", found.plan, "0" * 64, found.store)
-    found.keep(study.PLAN, {**found.optuna.user_attrs[study.PLAN], "digest": "0" * 64})
+    found.set_attribute(study.PLAN, {**found.optuna.user_attrs[study.PLAN], "digest": "0" * 64})
     with pytest.raises(InputError, match="not the data of study s"):
         worker.work(orders(tmp_path))
 

@@ -104,7 +104,7 @@ def test_a_workers_error_comes_back_with_its_parts(data: Path, tmp_path: Path) -
     worker = worker_process.WorkerProcess(begun, tmp_path, 0, 1)
     worker.process.wait(120)
     with pytest.raises(InputError) as caught:
-        worker.lives()
+        worker.check()
     worker.wait()
     with pytest.raises(InputError) as expected:
         Dataset.open(moved)
@@ -248,7 +248,7 @@ def test_a_study_in_the_background_works_on_a_server_whose_password_nobody_sees(
     assert any(b"t4r_lab.tuning.worker" in line for line in shown)
     assert not any(b"hushed" in line for line in shown)
     lead.stop("hidden", home=tmp_path, storage=url)
-    while launched.lives():
+    while launched.is_running():
         assert time.monotonic() < deadline, launched.log(20)
         time.sleep(0.1)
     state = found.look("hidden").state
@@ -361,7 +361,7 @@ def test_one_process_leads_and_a_dead_one_lets_go(data: Path, tmp_path: Path, se
             os.kill(pid, signal.SIGKILL)
         opened = open_study.load("led", connect(address(home, storage_of.url)))
         for trial in opened.trials():
-            opened.lose(trial.worker)  # which takes half a minute for want of signs of life
+            opened.release(trial.worker)  # which takes half a minute for want of signs of life
         lead.report("led", home=home, storage=storage_of.url)
         assert mlflow_status(home, run) == "KILLED"
         assert opened.attribute(study.LEADER) is None
@@ -396,9 +396,9 @@ def children(pid: int, words: bytes) -> list[int]:
     ("user", "database", "words"),
     [
         ("lab:wrong", "postgres", "it refuses this user or password .*; fix them in the address"),
-        ("nobody:wrong", "postgres", "it refuses this user or password|lets this user not in"),
+        ("nobody:wrong", "postgres", "it refuses this user or password|does not admit this user"),
         ("lab:hushed", "nowhere", "there is no such database .*; create it"),
-        ("guest:hushed", "bare", "this user may not do that .*; let its administrator GRANT ALL ON SCHEMA public"),
+        ("guest:hushed", "bare", "this user may not do that .*; ask its administrator to GRANT ALL ON SCHEMA public"),
         ("guest:hushed", "closed", "this user may not do that .*; .*GRANT CONNECT ON DATABASE"),
         ("few:hushed", "postgres", "it takes no more connections .*; start fewer workers, or raise the limit"),
     ],

@@ -1,1 +1,1 @@
-"""A study in the storage that all its workers share: found or begun, its trials given out, one process leading it."""
+"""A study in the storage that all its workers share: begun or loaded, its trials assigned, one process leading it."""

@@ -1,7 +1,7 @@
-"""Who leads a study: one process at a time, by a lock that the system, or the server, frees when it dies.
+"""The lock of the one process that leads a study, which the system or the server frees when that process dies.
 
-While it leads, that stands in the storage: where it still does and nobody has the lock, the leader died without a
-word, and whoever reads next says so in the record.
+The leader is named in the storage while it leads: if it still is and the lock is free, the leader was killed, and the
+next reader marks the record so.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ from t4r_lab.tuning.studies.storage import Store
 from t4r_lab.tuning.studies.study import LEADER, RECORD, Study
 
 LOOK = 2.0
-"""Seconds between two looks at whether a server still keeps the lock."""
+"""Seconds between two checks that a server still holds the lock."""
 KEEPALIVE = ("tcp_keepalives_idle = 10", "tcp_keepalives_interval = 5", "tcp_keepalives_count = 3")
-"""A server learns of a leader whose machine is gone within half a minute."""
+"""With these a server notices within half a minute that the machine of a leader is down."""
 
 
-class Led(InputError):
+class AlreadyLed(InputError):
     """Another process leads the study."""
 
 
@@ -44,23 +44,23 @@ class Leader:
         self._looked = 0.0
 
     def look(self) -> None:
-        """Make sure of the lock, which goes with a server that is started again. Call it all the time.
+        """Keep the lock, which a restart of the server frees; to be called continually.
 
         Raises
         ------
-        Led
-            if another process has it by now.
+        AlreadyLed
+            if another process has taken it.
         """
         if self.store.folder is None and time.monotonic() - self._looked > LOOK:
             self.store.patiently(self._take)
             self._looked = time.monotonic()
 
     def begin(self, study: Study) -> None:
-        """Say in the storage who leads."""
-        study.keep(LEADER, self.sign)
+        """Name this process as the leader in the storage."""
+        study.set_attribute(LEADER, self.sign)
 
     def _take(self) -> None:
-        """Ask the server for the lock, unless it is held over a connection that still stands."""
+        """Acquire the lock of the server, unless it is held over a connection that still works."""
         if self._connection is not None:
             try:
                 self._connection.exec_driver_sql("SELECT 1")
@@ -79,17 +79,17 @@ class Leader:
             self._connection = connection
             return
         connection.close()
-        if leader_of(self.store, self.name) == self.sign:  # the server doesn't know yet that the connection broke
+        if leader_of(self.store, self.name) == self.sign:  # the server hasn't noticed yet that the connection broke
             raise Away(
                 f"study {self.name!r}",
-                f"{shown(self.store.url)} still keeps the lock of a connection that broke",
+                f"{shown(self.store.url)} still holds the lock of a connection that broke",
                 "try again in a while",
             )
         raise self.led()
 
     @contextmanager
     def held(self, seconds: float) -> Iterator[None]:
-        """Have the lock, waiting for so many `seconds` for it."""
+        """Hold the lock within the block, after waiting for it up to `seconds`."""
         if self.store.folder is not None:
             try:
                 with locked(self.store.lock_file(self._lock), seconds):
@@ -102,7 +102,7 @@ class Leader:
             try:
                 self.store.patiently(self._take)
                 break
-            except Led:
+            except AlreadyLed:
                 if time.monotonic() > deadline:
                     raise
                 time.sleep(LOCK_SECONDS / 5)
@@ -116,7 +116,7 @@ class Leader:
         return f"{self.name}, leader"
 
     def release(self) -> None:
-        """Give a server's lock back."""
+        """Release the lock of a server."""
         connection, self._connection = self._connection, None
         if connection is not None:
             with suppress(Exception):
@@ -124,11 +124,11 @@ class Leader:
             with suppress(Exception):
                 connection.close()
 
-    def led(self) -> Led:
-        """What to say to whoever wants to lead too."""
-        found = leader_of(self.store, self.name) or {}
-        who = f"process {found['pid']} on {found['host'].split()[0]}" if found else "another process"
-        return Led(
+    def led(self) -> AlreadyLed:
+        """The error for another process that wants to lead."""
+        leader = leader_of(self.store, self.name) or {}
+        who = f"process {leader['pid']} on {leader['host'].split()[0]}" if leader else "another process"
+        return AlreadyLed(
             f"study {self.name!r}",
             f"it is being led by {who}",
             f"`t4r-lab worker --study {self.name}` adds a worker, `t4r-lab studies stop {self.name}` ends it",
@@ -136,42 +136,42 @@ class Leader:
 
 
 def leader_of(store: Store, name: str) -> dict[str, Any] | None:
-    """Who leads, or led when it died, by the storage."""
+    """The leader named in the storage, which may be dead: its host, pid, home and start; None without one."""
     try:
-        found: dict[str, Any] | None = load(name, store).attribute(LEADER)
-        return found
-    except InputError:  # it is just being begun
+        leader: dict[str, Any] | None = load(name, store).attribute(LEADER)
+        return leader
+    except InputError:  # the study is just being created
         return None
 
 
 @contextmanager
 def leading(store: Store, name: str, home: Path) -> Iterator[Leader]:
-    """Be the only process that leads the study `name`.
+    """Lead the study `name` within the block, as the only process.
 
     Raises
     ------
-    Led
-        if another one does.
+    AlreadyLed
+        if another process leads it.
     """
     leader = Leader(store, name, home)
     with leader.held(LOCK_SECONDS):
         yield leader
         with suppress(InputError):
-            load(name, store).keep(LEADER, None)
+            load(name, store).set_attribute(LEADER, None)
 
 
 def mark_if_dead(study: Study, home: Path) -> None:
-    """Where the study's leader, in this home, died without a word and nobody works any more, the record says KILLED."""
+    """Mark the record KILLED if the leader of the study, in this home, was killed and no worker runs."""
     sign = study.attribute(LEADER)
-    here = (homes.host(), str(home))
-    if not sign or (sign["host"], sign["home"]) != here:  # the record of another machine is its own affair
+    this_home = (homes.host(), str(home))
+    if not sign or (sign["host"], sign["home"]) != this_home:  # the record is on another machine
         return
     with suppress(InputError, OSError):
-        tracking.client_of(home)  # takes a second, which nobody should wait for
+        tracking.client_of(home)  # takes a second, which no other process should wait for
         with Leader(study.store, study.name, home).held(0):
             study.sweep()
             if study.attribute(LEADER) != sign or any(trial.state == "running" for trial in study.trials()):
                 return  # its workers outlive it
             if run_id := study.attribute(RECORD):
                 tracking.end(home, run_id, "KILLED", guard.DIED)
-            study.keep(LEADER, None)
+            study.set_attribute(LEADER, None)

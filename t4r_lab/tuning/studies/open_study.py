@@ -1,4 +1,4 @@
-"""Studies found in their storage and begun in it."""
+"""Begin studies in a storage and load them from it."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ from t4r_lab.spec.space import grid, grid_size
 from t4r_lab.spec.study_options import Plan, StudyOptions
 from t4r_lab.training.experiment import open_data
 from t4r_lab.tuning.studies.storage import Store
-from t4r_lab.tuning.studies.study import PAUSED, PLAN, START, STOP, WANTED, Study
+from t4r_lab.tuning.studies.study import BUDGET, PAUSED, PLAN, START, STOP, Study
 
 MOST_GRID = 1000
 
 
 def begin(name: str, plan: Plan, digest: str, store: Store) -> Study:
-    """The study called `name`, made if there is none.
+    """The study called `name`, created if there is none.
 
     Raises
     ------
     InputError
-        if there is one with another plan or other data, or the grid is too large.
+        if one with another plan or other data exists, or the grid is too large.
     """
     return store.patiently(lambda: _begin(name, plan, digest, store))
 
@@ -36,23 +36,23 @@ def begin(name: str, plan: Plan, digest: str, store: Store) -> Study:
 def _begin(name: str, plan: Plan, digest: str, store: Store) -> Study:
     points = _grid(plan)
     with store.one_at_a_time(name):
-        found = optuna.create_study(
+        study = optuna.create_study(
             study_name=name,
             storage=store.backend,
             load_if_exists=True,
             directions=["minimize" if plan.lower(o) else "maximize" for o in plan.objectives],
             sampler=optuna.samplers.RandomSampler(),
         )
-        if PLAN in found.user_attrs:
-            _refuse_another(name, found.user_attrs[PLAN], plan, digest)
+        if PLAN in study.user_attrs:
+            _refuse_another(name, study.user_attrs[PLAN], plan, digest)
         else:
             flat = plan.spec.flat()
             start = {path: flat[path] for path, domain in plan.space.items() if path in flat and flat[path] in domain}
-            found.enqueue_trial(start, {START: True}, skip_if_exists=True)
+            study.enqueue_trial(start, {START: True}, skip_if_exists=True)
             for point in points:
                 if point != start:
-                    found.enqueue_trial(point, skip_if_exists=True)
-            found.set_user_attr(
+                    study.enqueue_trial(point, skip_if_exists=True)
+            study.set_user_attr(
                 PLAN,
                 {
                     "spec": plan.spec.to_dict(),
@@ -61,48 +61,48 @@ def _begin(name: str, plan: Plan, digest: str, store: Store) -> Study:
                     "comparable": plan.comparable(),
                 },
             )
-        grid_trials = len(found.get_trials(deepcopy=False)) if points else None
-        found.set_user_attr(WANTED, plan.options.trials or grid_trials or plan.options.wanted)
-        found.set_user_attr(STOP, False)
-        found.set_user_attr(PAUSED, 0.0)
-    return Study(name, store, plan, digest, found)
+        grid_trials = len(study.get_trials(deepcopy=False)) if points else None
+        study.set_user_attr(BUDGET, plan.options.trials or grid_trials or plan.options.wanted)
+        study.set_user_attr(STOP, False)
+        study.set_user_attr(PAUSED, 0.0)
+    return Study(name, store, plan, digest, study)
 
 
 def all_names(store: Store) -> list[str]:
-    """Names of all studies in a storage."""
+    """The names of all studies in a storage."""
     return store.patiently(lambda: optuna.get_all_study_names(store.backend))
 
 
 def load(name: str, store: Store, sampler_seed: Sequence[int] | None = None) -> Study:
-    """An existing study; with the sampler and pruner of its plan where it is to be worked on.
+    """An existing study; with the sampler and pruner of its plan if a `sampler_seed` is given, as by workers.
 
     Raises
     ------
     InputError
-        if there is none of that name.
+        if none of that name exists.
     """
     return store.patiently(lambda: _load(name, store, sampler_seed))
 
 
 def _load(name: str, store: Store, sampler_seed: Sequence[int] | None) -> Study:
-    known = all_names(store)
-    if name not in known:
-        remedy = did_you_mean(name, known) if known else "there are none yet; begin one with `t4r-lab tune`"
+    existing = all_names(store)
+    if name not in existing:
+        remedy = did_you_mean(name, existing) if existing else "there are none yet; begin one with `t4r-lab tune`"
         raise InputError(f"study {name!r}", "no such study", remedy)
-    found = optuna.load_study(study_name=name, storage=store.backend, sampler=optuna.samplers.RandomSampler())
-    content = found.user_attrs.get(PLAN)
+    study = optuna.load_study(study_name=name, storage=store.backend, sampler=optuna.samplers.RandomSampler())
+    content = study.user_attrs.get(PLAN)
     if content is None:
         raise InputError(f"study {name!r}", "it was left half made", "begin it again with `t4r-lab tune`")
     options = StudyOptions.parse(content["options"])
-    place = store.folder.parent if store.folder else homes.locate()
-    plan = Plan.of(tracking.on_its_data(place, RunSpec.parse(content["spec"]), content["digest"]), options)
+    home = store.folder.parent if store.folder else homes.locate()
+    plan = Plan.of(tracking.on_its_data(home, RunSpec.parse(content["spec"]), content["digest"]), options)
     if sampler_seed is not None:
-        found.sampler, found.pruner = _sampler(options, sampler_seed), _pruner(plan)
-    return Study(name, store, plan, content["digest"], found)
+        study.sampler, study.pruner = _sampler(options, sampler_seed), _pruner(plan)
+    return Study(name, store, plan, content["digest"], study)
 
 
 def data_of(study: Study) -> Dataset:
-    """The data of a study, refused if they aren't what they were when it was begun."""
+    """The data of a study; InputError if they have changed since it was begun."""
     return open_data(study.plan.spec, study.digest, f"of study {study.name}")
 
 
@@ -121,7 +121,7 @@ def _refuse_another(name: str, content: dict[str, Any], plan: Plan, digest: str)
 
 
 def _difference(before: Any, now: Any, path: str = "") -> str:
-    """The first place where two plain contents differ."""
+    """The first path at which two plain contents differ, with both values."""
     if isinstance(before, dict) and isinstance(now, dict):
         for key in dict.fromkeys((*before, *now)):
             if before.get(key) != now.get(key):
@@ -141,17 +141,17 @@ def _grid(plan: Plan) -> list[dict[str, Any]]:
 
 
 def _sampler(options: StudyOptions, seed: Sequence[int]) -> optuna.samplers.BaseSampler:
-    """`seed` differs between workers, and between a worker and the one that goes on after it."""
-    own = int(np.random.SeedSequence([options.seed, *seed]).generate_state(1)[0])
+    """The sampler of one worker; `seed` differs between workers, and between a worker and its successor."""
+    worker_seed = int(np.random.SeedSequence([options.seed, *seed]).generate_state(1)[0])
     if options.sampler == "tpe":
-        return optuna.samplers.TPESampler(seed=own)
+        return optuna.samplers.TPESampler(seed=worker_seed)
     if options.sampler == "gp":
-        return optuna.samplers.GPSampler(seed=own, warn_independent_sampling=False)
-    if options.sampler == "qmc":  # all workers walk along one sequence
+        return optuna.samplers.GPSampler(seed=worker_seed, warn_independent_sampling=False)
+    if options.sampler == "qmc":  # all workers share one sequence
         return optuna.samplers.QMCSampler(
             seed=options.seed, scramble=True, warn_asynchronous_seeding=False, warn_independent_sampling=False
         )
-    return optuna.samplers.RandomSampler(seed=own)
+    return optuna.samplers.RandomSampler(seed=worker_seed)
 
 
 def _pruner(plan: Plan) -> optuna.pruners.BasePruner:

@@ -1,4 +1,4 @@
-"""Where studies are kept: one SQLite file under the home, or a PostgreSQL server for several machines."""
+"""The storage of studies: one SQLite file under the home, or a PostgreSQL server for several machines."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ from t4r_lab.base.urls import hushed, shown
 from t4r_lab.tuning.studies.storage_address import FORM
 
 HEARTBEAT, GRACE = 5, 30
-"""Seconds between two signs of life of a running trial, and without one until its worker counts as dead."""
-AGAIN = 0.5
-"""Seconds until a sign of life that the storage didn't take is given again."""
+"""Seconds between two heartbeats of a running trial, and without one until its worker counts as dead."""
+RETRY = 0.5
+"""Seconds until a heartbeat that failed is sent again."""
 T = TypeVar("T")
 
 warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
@@ -40,18 +40,18 @@ for _words in (
     "Target and region quantiles select",
     "Some regimes for parameter",
 ):
-    warnings.filterwarnings("ignore", message=_words)  # all are said of what is done on purpose
+    warnings.filterwarnings("ignore", message=_words)  # all warn of things done on purpose
 optuna.logging.set_verbosity(optuna.logging.ERROR)
 
 
 class Unusable(InputError):
-    """The storage refuses what is asked of it, until the user fixes that."""
+    """The storage refuses a request, until the user fixes the cause."""
 
 
 class _File(sqlite3.Connection):
-    """A connection to the file whose commits don't wait for the disk: a kill loses nothing, a power cut the last ones.
+    """A connection to the file whose commits don't wait for the disk: only a power cut can lose the last ones.
 
-    Optuna commits about thirty times a trial, which took longer than all else it does.
+    Optuna commits about thirty times a trial, which took longer than everything else it does.
     """
 
     def __init__(self, *arguments: Any, **named: Any) -> None:
@@ -67,36 +67,36 @@ class Store:
     url: str
     backend: optuna.storages.RDBStorage
     folder: Path | None
-    """where files are locked, of a storage that is one; a server has locks of its own"""
+    """of the lock files, if the storage is a file; None for a server, which has its own locks"""
     seconds: float = 0.0
-    """for which it is waited for while it is away; whoever only reads is told at once"""
+    """that a call waits for a storage that is unavailable; 0 for readers, which fail at once"""
 
     def waiting(self) -> Store:
-        """The same for those who work, and wait for it."""
+        """The same storage for workers, which wait while it is unavailable."""
         return replace(self, seconds=retries.SECONDS)
 
     def patiently(self, call: Callable[[], T]) -> T:
-        """What `call` returns, made again while the storage is away.
+        """Return the result of `call`, repeated while the storage is unavailable.
 
         Raises
         ------
         Away
             if it still is after `seconds`.
         Unusable
-            if it refuses, which no waiting fixes.
+            if it refuses the request, so that waiting would not help.
         """
-        return retries.patiently(lambda: _told(self.url, call), self.seconds)
+        return retries.patiently(lambda: _translated(self.url, call), self.seconds)
 
     def lock_file(self, what: str) -> Path:
-        """Of `what`, in a storage that is a file: beside the database."""
+        """The lock file of `what` beside the database, for a storage that is a file."""
         assert self.folder is not None
         return self.folder / f"{hashlib.sha256(what.encode()).hexdigest()[:16]}.lock"
 
     @contextmanager
     def one_at_a_time(self, what: str) -> Iterator[None]:
-        """Only one process at a time does `what`, such as to give out the trials of a study; a dead one lets go.
+        """A lock named `what`, such as a study whose trials are assigned; the death of its holder frees it.
 
-        A server that goes takes its locks with it: what is done within it is to be made `patiently` as a whole.
+        A server that stops frees its locks, so the whole block must be repeated: call it within `patiently`.
         """
         if self.folder is not None:
             with _locked(self.lock_file(what)):
@@ -108,7 +108,7 @@ class Store:
 
     @contextmanager
     def heartbeat(self, trial_id: int) -> Iterator[None]:
-        """Give signs of life of a trial from a thread of their own."""
+        """Send heartbeats of a trial from a thread of their own while the block runs."""
         ended = threading.Event()
 
         def beat() -> None:
@@ -117,8 +117,8 @@ class Store:
                 try:
                     self.backend.record_heartbeat(trial_id)
                     pause = HEARTBEAT
-                except Exception:  # a storage that is away for a moment is no reason to die
-                    pause = AGAIN  # when it is back, others soon look who is alive
+                except Exception:  # a storage that is unavailable for a moment is no reason to stop
+                    pause = RETRY  # once it is back, others soon check which workers live
 
         thread = threading.Thread(target=beat, daemon=True)
         thread.start()
@@ -130,7 +130,7 @@ class Store:
 
 
 def connect(url: str, seconds: float = 0.0) -> Store:
-    """Open the storage at a URL of `address`; made at the first use. It is waited for, now and later, for `seconds`.
+    """Open the storage at a URL of `address`, created at its first use; waits for it, now and later, up to `seconds`.
 
     Raises
     ------
@@ -142,15 +142,15 @@ def connect(url: str, seconds: float = 0.0) -> Store:
     try:
         if path is not None:
             path.parent.mkdir(parents=True, exist_ok=True)
-        open_it = lambda: _told(url, lambda: _open(url, arguments, path))  # noqa: E731
+        open_it = lambda: _translated(url, lambda: _open(url, arguments, path))  # noqa: E731
         return replace(retries.patiently(open_it, seconds), seconds=seconds)
     except ModuleNotFoundError:
         raise InputError(
             f"storage {shown(url)}", "its driver is missing", "pip install 't4r-lab[postgresql]'"
         ) from None
     except OSError as error:
-        where, how = shown(url) if path is None else path.parent, f"fix that, or set {homes.VARIABLE}"
-        raise InputError(where, f"cannot be written ({error.strerror})", how) from None
+        where, remedy = shown(url) if path is None else path.parent, f"fix that, or set {homes.VARIABLE}"
+        raise InputError(where, f"cannot be written ({error.strerror})", remedy) from None
     except ValueError as error:
         if isinstance(error, InputError):
             raise
@@ -158,7 +158,7 @@ def connect(url: str, seconds: float = 0.0) -> Store:
 
 
 def connect_to_read(url: str) -> Store:
-    """The same for those who only read: of a file that can't be written a copy is opened, and nothing is made."""
+    """Open the storage to read it: a file that can't be written is copied first, and nothing is created."""
     path = homes.sqlite_path(url)
     if path is None:
         return connect(url)
@@ -174,7 +174,7 @@ def connect_to_read(url: str) -> Store:
 
 
 def _open(url: str, arguments: dict[str, Any], path: Path | None) -> Store:
-    def made() -> optuna.storages.RDBStorage:
+    def create() -> optuna.storages.RDBStorage:
         return optuna.storages.RDBStorage(
             url,
             engine_kwargs={"connect_args": arguments, "pool_pre_ping": True},
@@ -183,14 +183,14 @@ def _open(url: str, arguments: dict[str, Any], path: Path | None) -> Store:
         )
 
     if path is not None:
-        with _locked(path.with_suffix(".lock")):  # two processes must not both make the tables
-            return Store(url, made(), path.parent)
+        with _locked(path.with_suffix(".lock")):  # two processes must not both create the tables
+            return Store(url, create(), path.parent)
     try:
-        return Store(url, made(), None)
+        return Store(url, create(), None)
     except Exception as error:
         if _state(error) not in ("42P07", "42710", "23505"):
             raise
-    return Store(url, made(), None)  # another process was making the tables
+    return Store(url, create(), None)  # another process was creating the tables
 
 
 @contextmanager
@@ -199,18 +199,18 @@ def _locked(path: Path) -> Iterator[None]:
         yield
 
 
-# ── what a storage says ─────────────────────────────────────────────────────────────────────────
+# ── errors of a storage ─────────────────────────────────────────────────────────────────────────
 
 REFUSALS = {
     "28P01": ("it refuses this user or password", "fix them in the address (an @ in them is written %40)"),
     "28000": (
-        "it lets this user not in from here",
-        "let its administrator add both (CREATE ROLE, pg_hba.conf)",
+        "it does not admit this user from this machine",
+        "ask its administrator to add both (CREATE ROLE, pg_hba.conf)",
     ),
     "3D000": ("there is no such database", "create it (CREATE DATABASE), or fix its name"),
     "42501": (
         "this user may not do that",
-        "let its administrator GRANT ALL ON SCHEMA public TO the user (of a database: GRANT CONNECT ON DATABASE)",
+        "ask its administrator to GRANT ALL ON SCHEMA public TO the user (of a database: GRANT CONNECT ON DATABASE)",
     ),
     "53300": (
         "it takes no more connections",
@@ -219,7 +219,7 @@ REFUSALS = {
     "53100": ("its disk is full", "free some space there, then go on"),
     "25006": ("it can only be read", "give the address of the main server"),
 }
-"""SQLSTATE → what it means here, and what to do."""
+"""SQLSTATE → problem and remedy."""
 FAILURES = (
     "OperationalError",
     "InterfaceError",
@@ -232,7 +232,7 @@ FAILURES = (
     "ResourceClosedError",
     "StorageInternalError",
 )
-"""Errors of a storage that is away; others are of what is asked of it."""
+"""Errors of an unavailable storage; all others are errors of the call."""
 WORDS = {
     "password authentication failed|no password supplied": "28P01",
     'role ".*" does not exist|no pg_hba.conf entry|is not permitted to log in|authentication failed': "28000",
@@ -240,11 +240,11 @@ WORDS = {
     "permission denied": "42501",
     "too many connections|too many clients|remaining connection slots": "53300",
 }
-"""What a server says while it is connected to, of which the driver keeps no SQLSTATE."""
+"""Messages of a server during the connection, for which the driver has no SQLSTATE → that SQLSTATE."""
 
 
-def _told(url: str, call: Callable[[], T]) -> T:
-    """What `call` returns; where the storage refuses, that is said in a line."""
+def _translated(url: str, call: Callable[[], T]) -> T:
+    """Return the result of `call`; an error of the storage becomes an `InputError`."""
     try:
         return call()
     except Exception as error:
@@ -254,7 +254,7 @@ def _told(url: str, call: Callable[[], T]) -> T:
 
 
 def _is_of_storage(error: Exception) -> bool:
-    """Whether the storage failed, and not a call; told by names, since SQLAlchemy and drivers are Optuna's."""
+    """True if the storage failed rather than the call; decided by class names, since Optuna imports the drivers."""
     if _state(error) in REFUSALS:
         return True
     while isinstance(error, optuna.exceptions.StorageInternalError) and isinstance(error.__cause__, Exception):
@@ -264,23 +264,23 @@ def _is_of_storage(error: Exception) -> bool:
 
 
 def _refusal(url: str, error: BaseException) -> InputError:
-    why, where = hushed(first_line(_origin(error)), url), f"storage {shown(url)}"
+    cause, where = hushed(first_line(_origin(error)), url), f"storage {shown(url)}"
     if homes.disk_is_full(error):
         return Unusable(where, "the disk is full", "free some space, then start the study again")
     if refusal := REFUSALS.get(_state(error)):
         problem, remedy = refusal
-        return Unusable(where, f"{problem} ({why})", remedy)
+        return Unusable(where, f"{problem} ({cause})", remedy)
     if url.startswith("sqlite"):
-        if "readonly" in why or "unable to open" in why:
+        if "readonly" in cause or "unable to open" in cause:
             return Unusable(where, "it can't be written", f"fix its permissions, or set {homes.VARIABLE}")
-        if "not a database" in why or "malformed" in why:
-            return Unusable(where, f"it is damaged ({why})", "move it away, then begin the studies anew")
-        return Away(where, f"it can't be reached ({why})", "close what keeps it locked, then go on")
-    return Away(where, f"it can't be reached ({why})", "what is finished is kept: start the server, then go on")
+        if "not a database" in cause or "malformed" in cause:
+            return Unusable(where, f"it is damaged ({cause})", "move it away, then begin the studies anew")
+        return Away(where, f"it can't be reached ({cause})", "close the program that locks it, then go on")
+    return Away(where, f"it can't be reached ({cause})", "what is finished is kept: start the server, then go on")
 
 
 def _origin(error: BaseException) -> BaseException:
-    """What the driver raised."""
+    """The error that the driver raised."""
     while (cause := getattr(error, "orig", None) or error.__cause__) is not None:
         error = cause
     return error

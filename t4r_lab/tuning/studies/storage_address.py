@@ -16,18 +16,18 @@ FORM = "postgresql://user:password@host/database"
 
 
 def address(home: Path, storage: str | None) -> str:
-    """The URL of the storage: the one given, else that of the file under `home`.
+    """The URL of the storage: `storage`, else that of the file under `home`.
 
     Raises
     ------
     InputError
-        for what is no address, or would be read as another one.
+        if `storage` is no address, or would be read as another one.
     """
     if not storage:
         return sqlite_url(home / "studies" / "studies.db")
     if (file := sqlite_path(storage)) is not None:
-        given = storage.partition(":///")[2]
-        if given in ("", ":memory:") or given.startswith("file:") or "?" in given:
+        name = storage.partition(":///")[2]
+        if name in ("", ":memory:") or name.startswith("file:") or "?" in name:
             raise InputError(
                 f"storage {storage}", "names no file", "write sqlite:////path/of/a/file.db (a ? in it is written %3F)"
             )
@@ -37,12 +37,12 @@ def address(home: Path, storage: str | None) -> str:
         raise InputError(
             f"storage {shown(storage)}", "is no address of a storage", f"write {FORM}, or nothing for a file"
         )
-    place, _, query = url.partition("://")[2].partition("?")
-    server = re.sub("^[^:/]*(:[^@]*)?@", "", place)
+    authority, _, query = url.partition("://")[2].partition("?")
+    server = re.sub("^[^:/]*(:[^@]*)?@", "", authority)
     if "@" in server or any("=" not in pair for pair in query.split("&") if query):
         raise InputError(
             f"storage {shown(storage)}",
-            "has a character that parts an address",
+            "has a character that separates parts of an address",
             "write an @, / or ? in user or password as %40, %2F or %3F",
         )
     if re.search(r":(?!\d*(,|$))", re.sub(r"\[.*?]", "", server.partition("/")[0])):

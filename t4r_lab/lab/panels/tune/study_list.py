@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from t4r_lab.base.errors import InputError
 from t4r_lab.spec import RunSpec
-from t4r_lab.tuning.detached import Launched, all_launched, of
+from t4r_lab.tuning.detached import DetachedStudy, all_detached, find
 
 if TYPE_CHECKING:
     from t4r_lab.tuning.studies.storage import Store
@@ -71,7 +71,7 @@ class Watch:
 
     def living(self) -> list[str]:
         """Names of the studies with a process here, the latest first; reads no storage."""
-        return [study.name for study in reversed(all_launched(self.home)) if study.lives()]
+        return [study.name for study in reversed(all_detached(self.home)) if study.is_running()]
 
     def look(self, chosen: str) -> Look:
         """The names of all studies, and the state of `chosen`, else of a running one, else of the newest."""
@@ -80,12 +80,12 @@ class Watch:
         living, stored = self.living(), []
         if (self.home / "studies" / "studies.db").exists():
             stored = all_names(self._store(None))
-        waiting = [study.name for study in all_launched(self.home) if study.name not in stored]
+        waiting = [study.name for study in all_detached(self.home) if study.name not in stored]
         names = [*stored, *waiting][::-1]
         name = next((n for n in (chosen, *living, *names) if n in names), "")
         if not name:
             return Look([], [], None)
-        launched, alive = of(name, self.home), name in living
+        launched, alive = find(name, self.home), name in living
         try:
             if name not in (all_names(self._store(launched.storage)) if launched.storage else stored):
                 return Look(names, living, _unread_state(launched, alive))
@@ -107,7 +107,7 @@ class Watch:
         trial = next(trial for trial in self._states[name].trials if trial.number == number)
         return self._open[name].spec_of(trial)
 
-    def _state(self, launched: Launched, alive: bool) -> StudyState:
+    def _state(self, launched: DetachedStudy, alive: bool) -> StudyState:
         from t4r_lab.tuning.studies.leader_lock import mark_if_dead
         from t4r_lab.tuning.studies.open_study import load
 
@@ -123,7 +123,7 @@ class Watch:
             importance: Mapping[str, Any] = {o: study.importance(o) for o in study.plan.objectives}
         else:
             front, importance = before.front, before.importance
-        requests = study.asked()
+        requests = study.requests()
         self._states[name] = StudyState(
             name,
             study.status(alive),
@@ -132,7 +132,7 @@ class Watch:
             trials,
             front,
             importance,
-            requests.wanted,
+            requests.trials,
             launched.log(LOG_LINES),
             requests.until,
             None if alive else launched.error(),
@@ -140,7 +140,7 @@ class Watch:
         return self._states[name]
 
 
-def _unread_state(launched: Launched, alive: bool, why: InputError | None = None) -> StudyState:
+def _unread_state(launched: DetachedStudy, alive: bool, why: InputError | None = None) -> StudyState:
     """The state of a study that isn't in its storage yet, or can't be read from it."""
     status, why = ("starting", why) if alive else ("failed", why or launched.error())
     return StudyState(launched.name, status, alive, log=launched.log(LOG_LINES), error=why)

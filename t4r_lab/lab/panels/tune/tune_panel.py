@@ -251,7 +251,7 @@ class Tuning:
                 detached.resume(name, self.home)
             else:
                 request = {"pause": lead.pause, "stop": lead.stop}[action]
-                request(name, home=self.home, storage=detached.of(name, self.home).storage)
+                request(name, home=self.home, storage=detached.find(name, self.home).storage)
 
         self._run(done, lambda _: None)
 
