@@ -291,7 +291,7 @@ def test_resuming_takes_the_latest_budget_and_refuses_a_second_process(
 
 def test_a_log_is_shown_as_a_terminal_shows_it(tmp_path: Path) -> None:
     (tmp_path / "log.txt").write_bytes(b"first\nbar 10 %\rbar 90 %\r        \rsecond\nbar 1 %\rbar 2 %")
-    assert detached.Launched(tmp_path).log().splitlines() == ["first", "second", "bar 2 %"]
+    assert detached.DetachedStudy(tmp_path).log().splitlines() == ["first", "second", "bar 2 %"]
 
 
 def test_the_form_says_how_long_it_takes(draft: Draft) -> None:
@@ -326,7 +326,7 @@ def test_the_command_line_detaches_to_the_same(
 ) -> None:
     from t4r_lab.cli.program import main
 
-    started: list[detached.Launched] = []
+    started: list[detached.DetachedStudy] = []
     monkeypatch.setattr(detached, "_start", lambda study, *rest: started.append(study))
     spec = tmp_path / "spec.yaml"
     spec.write_text(small_spec(data).to_yaml())
