@@ -1,6 +1,6 @@
-"""The blocks a model is made of, by the names of the reference's page.
+"""The blocks of a model, by their public names.
 
-Names are looked up when they are used, so that importing a torch-free module does not import torch.
+Names are imported at first use, so that importing a torch-free module does not import torch.
 """
 
 from importlib import import_module
@@ -8,7 +8,7 @@ from typing import Any
 
 from t4r_lab.families.bodies.body_table import CONFIGURATIONS
 
-_HOME = {
+_BLOCKS = {
     "Batch": "layers.flow",
     "BinaryClassificationTask": "heads.tasks",
     "CategoricalClassificationTask": "heads.tasks",
@@ -25,7 +25,7 @@ _HOME = {
     "make_body": "bodies.blocks",
 }
 
-_OWN = {
+_BASES = {
     "CustomBody": "bodies.shared.custom",
     "ItemLoss": "losses.item_loss",
     "ItemSampler": "samplers.sampler",
@@ -33,16 +33,16 @@ _OWN = {
     "SampledItemLoss": "losses.item_loss",
     "knob": "knobs",
 }
-"""What a part of one's own derives from, in the folder of families."""
+"""Name → module in `t4r_lab.families`, of the base classes for parts of your own."""
 
-__all__ = [*_HOME, *_OWN, *CONFIGURATIONS]
+__all__ = [*_BLOCKS, *_BASES, *CONFIGURATIONS]
 
 
 def __getattr__(name: str) -> Any:
     if name in CONFIGURATIONS:
         return CONFIGURATIONS[name]
-    if name in _OWN:
-        return getattr(import_module(f"t4r_lab.families.{_OWN[name]}"), name)
-    if name not in _HOME:
+    if name in _BASES:
+        return getattr(import_module(f"t4r_lab.families.{_BASES[name]}"), name)
+    if name not in _BLOCKS:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
+    return getattr(import_module(f"{__name__}.{_BLOCKS[name]}"), name)

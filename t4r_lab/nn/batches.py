@@ -1,4 +1,4 @@
-"""Sessions to padded torch batches: by offsets, without Python per session."""
+"""Padded torch batches of sessions, gathered by offsets without a Python loop over sessions."""
 
 from __future__ import annotations
 
@@ -15,15 +15,14 @@ from t4r_lab.nn.masking import Masking
 
 Ints = NDArray[np.int64]
 EVALUATION_BATCH = 512
-"""Sessions that are read, or cases that are scored, at once in an evaluation; fewer where there are many items, or
-events."""
+"""Sessions per batch of an evaluation; fewer if the catalog is large or sessions are long."""
 EVALUATION_EVENTS = 50_000
-"""Events of such a batch, padding among them."""
+"""The most events of such a batch, with padding."""
 
 
 @dataclass(frozen=True)
 class Windows:
-    """Stretches of sessions, (W,) each: events [start, stop) of session `row`, counted within the session.
+    """Windows of sessions, (W,) each: events [start, stop) of session `row`, counted within the session.
 
     `read` is the first position, counted from `start`, at which a prediction is read; the last is always read.
     """
@@ -43,12 +42,12 @@ class Windows:
     def cases(self) -> tuple[Ints, Ints]:
         """Session row and position within the session of every event that is read, in the order of reading."""
         first = self.start + self.read
-        place, offsets = ranges(first, self.stop)
-        return np.repeat(self.row, np.diff(offsets)), place
+        position, offsets = ranges(first, self.stop)
+        return np.repeat(self.row, np.diff(offsets)), position
 
 
 def training_windows(sessions: Sessions, longest: int, shortest: int = 2) -> Windows:
-    """The newest `longest` events of each session that has at least `shortest`."""
+    """The newest `longest` events of each session of at least `shortest` events."""
     length = np.diff(sessions.offsets)
     row = np.flatnonzero(length >= shortest)
     stop = length[row]
@@ -56,7 +55,7 @@ def training_windows(sessions: Sessions, longest: int, shortest: int = 2) -> Win
 
 
 def whole_windows(sessions: Sessions, longest: int) -> Windows:
-    """The newest `longest` events of every session, to predict what comes next."""
+    """The newest `longest` events of every session, to predict the next."""
     stop = np.diff(sessions.offsets)
     row = np.arange(len(stop))
     start = np.maximum(stop - longest, 0)
@@ -64,12 +63,12 @@ def whole_windows(sessions: Sessions, longest: int) -> Windows:
 
 
 def evaluation_windows(sessions: Sessions, longest: int, positions: str, causal: bool) -> Windows:
-    """Every case of an evaluation: what may be seen before each target.
+    """Every case of an evaluation: the window of events before each target.
 
     With ``last`` the target is the session's last event; with ``all`` every event from ``target_start`` on.
-    A causal body reads all prefixes that fit into one window at once; each later prefix, whose window has
-    moved on, is a case of its own, as is every prefix of a body that isn't causal. So the prediction of an
-    event is the same as inference on what came before it.
+    A causal body reads all prefixes that fit into one window at once. Each later prefix has a window of its
+    own, as has every prefix for a body that isn't causal. So the prediction of an event is that of inference
+    on the events before it.
     """
     length = np.diff(sessions.offsets)
     first = np.maximum(sessions.target_start.astype(np.int64), 1)
@@ -81,10 +80,10 @@ def evaluation_windows(sessions: Sessions, longest: int, positions: str, causal:
 
 
 def label_windows(sessions: Sessions, longest: int, level: str, positions: str, causal: bool) -> Windows:
-    """Every case of an evaluation of labels: what may be seen for each one, its own event included.
+    """Every case of an evaluation of labels: the window of events up to each label, with its event.
 
-    A label of level ``session`` is judged once, by the whole session. One of level ``event`` is judged at the
-    session's last event or, with `positions` ``all``, at every event from ``target_start`` on, by the events up
+    A label of level ``session`` is predicted once, from the whole session. One of level ``event`` is predicted
+    at the last event or, with `positions` ``all``, at every event from ``target_start`` on, from the events up
     to it. Where `read` isn't the last position, several events are read from one window (causal bodies).
     """
     length, first = np.diff(sessions.offsets), sessions.target_start.astype(np.int64)
@@ -92,19 +91,19 @@ def label_windows(sessions: Sessions, longest: int, level: str, positions: str, 
     length, first = length[row], first[row]
     if level == "session" or positions == "last":
         first = length - 1
-    # the label of event t is read behind it: by the prefix that would predict event t + 1
+    # the label of event t is read after it, from the prefix that predicts event t + 1
     return _cases(row, first + 1, length + 1, longest, causal)
 
 
 def _cases(row: Ints, first: Ints, length: Ints, longest: int, causal: bool) -> Windows:
-    """Windows that end before each position first … length-1 of each row, several in one where `causal`."""
+    """Windows that end before each position first … length-1 of each row; if `causal`, one for all that fit into it."""
     if causal:
         stop = np.minimum(length - 1, longest)
-        together = first <= stop
-        one = Windows(row[together], np.zeros_like(row[together]), stop[together], first[together] - 1)
-        rest = np.where(together, stop + 1, first)
-        many = _each_prefix(row, rest, length, longest)
-        return Windows(*(np.concatenate(pair) for pair in zip(_fields(one), _fields(many), strict=True)))
+        fits = first <= stop
+        shared = Windows(row[fits], np.zeros_like(row[fits]), stop[fits], first[fits] - 1)
+        rest = np.where(fits, stop + 1, first)
+        single = _each_prefix(row, rest, length, longest)
+        return Windows(*(np.concatenate(pair) for pair in zip(_fields(shared), _fields(single), strict=True)))
     return _each_prefix(row, first, length, longest)
 
 
@@ -123,14 +122,14 @@ def _each_prefix(row: Ints, first: Ints, length: Ints, longest: int) -> Windows:
 def training_batches(
     windows: Windows, batch_size: int, seed: int, epoch: int, rank: int = 0, world: int = 1, first: int = 0
 ) -> Iterator[Windows]:
-    """The windows in the random order of (seed, epoch), from batch `first` on; this process's share of each batch."""
+    """Yield this process's share of each batch from `first` on, in the random order of (seed, epoch)."""
     order = np.random.default_rng([seed, epoch]).permutation(len(windows))
     for start in range(first * batch_size, len(order), batch_size):
         yield windows.take(order[start : start + batch_size][rank::world])
 
 
 def evaluation_batches(windows: Windows, batch_size: int) -> Iterator[Windows]:
-    """All windows, those of like length together."""
+    """Yield all windows in batches of similar length."""
     lengths = windows.stop - windows.start
     order, start = np.argsort(lengths, kind="stable"), 0
     while start < len(order):
@@ -143,8 +142,8 @@ def evaluation_batches(windows: Windows, batch_size: int) -> Iterator[Windows]:
 def make_batch(sessions: Sessions, windows: Windows, item: str = "item_id") -> Batch:
     """The columns of the windows' events, (B, T) with T the longest, padded on the right with zeros.
 
-    Without a window it is one session without events, (1, 2): of several processes, one that has no share of a batch
-    must still take the step that the others take.
+    Without a window the batch is one session without events, (1, 2): a process without a share of a batch must still
+    take the step that other processes take.
     """
     shortest = 1
     if not len(windows):
@@ -169,7 +168,7 @@ def _column(values: NDArray[np.generic]) -> torch.Tensor:
 
 
 def seen_items(sessions: Sessions, row: NDArray[np.int64], stop: NDArray[np.int64]) -> torch.Tensor:
-    """Item ids of the events before `stop` of each session, (N, longest), 0 where there are fewer."""
+    """Item ids of the events before `stop` of each session, (N, longest), padded with 0."""
     steps = np.arange(max(int(stop.max(initial=1)), 1))
     real = steps < stop[:, None]
     index = np.where(real, sessions.offsets[row][:, None] + steps, 0)
@@ -177,7 +176,7 @@ def seen_items(sessions: Sessions, row: NDArray[np.int64], stop: NDArray[np.int6
 
 
 def training_length(masking: Masking, max_length: int) -> int:
-    """Events that a training window may hold for a body of `max_length` positions."""
+    """Events in a training window for a body of `max_length` positions."""
     return max_length + masking.training_extra
 
 

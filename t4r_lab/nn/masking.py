@@ -1,4 +1,4 @@
-"""Sequence masking: what is hidden, what is predicted and who may attend to whom.
+"""Sequence masking: the events that are hidden, those that are predicted, and who may attend to whom.
 
 The maskings are in `t4r_lab/families/maskings/`, a file each.
 """
@@ -29,12 +29,12 @@ ReplacedItems = RTD
 
 
 def make_masking(masking: Masking | str, **knobs: Any) -> Masking:
-    """The masking of a kind, with its knobs; one that is made already is returned as it is.
+    """The masking of a kind, with its knobs; a masking object is returned unchanged.
 
     Raises
     ------
     InputError
-        for an unknown kind or a value that a knob can't have.
+        for an unknown kind or an invalid value of a knob.
     """
     if isinstance(masking, Masking):
         return masking
@@ -43,5 +43,5 @@ def make_masking(masking: Masking | str, **knobs: Any) -> Masking:
     try:
         return MASKINGS[masking](**knobs)
     except ValidationError as error:
-        wrong = explain(MASKINGS[masking], knobs, error)
-        raise wrong.at(f"masking.{wrong.path}") from None
+        refusal = explain(MASKINGS[masking], knobs, error)
+        raise refusal.at(f"masking.{refusal.path}") from None

@@ -1,4 +1,4 @@
-"""The files of a run: below the home beside the database, or on the server, from which each is fetched when needed."""
+"""The files of a run: in the home beside the database, or on the server, from which each is fetched when needed."""
 
 from __future__ import annotations
 
@@ -13,8 +13,10 @@ from t4r_lab.tracking.client import client_of, refused_upload, server
 
 
 class Artifacts:
-    """The files of runs of `home`, to read. What a server has is fetched once, and removed with this object, which
-    has to be held while they are read."""
+    """Read access to the files of runs of `home`.
+
+    Files of a server are fetched once and removed with this object: keep a reference to it while reading them.
+    """
 
     def __init__(self, home: Path) -> None:
         self.home = home
@@ -22,7 +24,7 @@ class Artifacts:
         self._scratch: Path | None = None
 
     def path(self, run_id: str, name: str) -> Path:
-        """Where `name`, a file or folder of the run, can be read; nothing is there where the run has none."""
+        """Local path of `name`, a file or folder of the run; nothing exists at it if the run lacks `name`."""
         if not server():
             return record_file.artifact_folder(self.home, run_id) / name
         if (run_id, name) not in self._fetched:
@@ -33,21 +35,21 @@ class Artifacts:
         if self._scratch is None:
             self._scratch = Path(tempfile.mkdtemp(prefix="t4r-lab-"))
             weakref.finalize(self, shutil.rmtree, self._scratch, ignore_errors=True)
-        folder = self._scratch / str(len(self._fetched))  # MLflow puts it there by the last part of its name
+        folder = self._scratch / str(len(self._fetched))  # MLflow names the copy in it by the last part of `name`
         folder.mkdir()
         client, _ = client_of(self.home)
-        above = name.rpartition("/")[0]
-        if any(found.path == name for found in client.list_artifacts(run_id, above or None)):
+        parent = name.rpartition("/")[0]
+        if any(entry.path == name for entry in client.list_artifacts(run_id, parent or None)):
             return Path(client.download_artifacts(run_id, name, str(folder)))
         return folder / name
 
 
 def put(home: Path, run_id: str, folder: Path) -> None:
-    """Add everything in `folder` to the run's files, by its own paths."""
+    """Add the contents of `folder` to the run's files, under the same relative paths."""
     if server():
         patiently(lambda: _upload(home, run_id, folder))
         return
-    if refusal := record_file.gone(home):  # or else its folders would be made again where it was
+    if refusal := record_file.gone(home):  # else a deleted home would be created again
         raise refusal
     shutil.copytree(
         folder, record_file.artifact_folder(home, run_id), copy_function=shutil.copyfile, dirs_exist_ok=True

@@ -1,7 +1,6 @@
-"""The way to MLflow: an SQLite file under the home, or the server that ``MLFLOW_TRACKING_URI`` names.
+"""MLflow clients: of an SQLite file in the home, or of the server that ``MLFLOW_TRACKING_URI`` names.
 
-While it is locked or out of reach, who reads is told so, and a run that is written waits for it, so that no metric
-is lost.
+While the record is locked or unreachable, reading raises `Away`, and writing waits, so that no metric is lost.
 """
 
 from __future__ import annotations
@@ -25,15 +24,17 @@ if TYPE_CHECKING:
 
 EXPERIMENT = "t4r-lab"
 PAGE = 1000
-"""Of what is searched for, so much comes at once."""
+"""Results of a search per page, and metrics per batch."""
 PASSING = (408, 425, 429, 502, 503, 504)
-"""Answers of a server that is busy, or of what stands before one that is away."""
+"""Status codes of a busy server, or of a proxy whose server is unreachable."""
+UNREACHABLE = ("Max retries exceeded", "failed with exception", "timeout exception")
+"""Words of MLflow about a server that doesn't answer."""
 SETTINGS = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
-    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "3",  # 15 s; its own 7 keep a reader waiting for minutes
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "3",  # 15 s; MLflow's default of 7 takes minutes
 }
-"""Of MLflow, where the user has none."""
+"""Environment variables of MLflow; the user's take precedence."""
 
 
 def server() -> str:
@@ -47,44 +48,44 @@ def database(home: Path) -> str:
 
 
 def is_empty(home: Path) -> bool:
-    """Whether nothing was ever recorded: then there is nothing to read, and nothing is made for it."""
+    """True if nothing was ever recorded: then readers return early and create no database."""
     return not server() and not record_file.database_file(home).exists()
 
 
 def gone(home: Path) -> InputError | None:
-    """What to say where the record, which was opened, isn't there any more; None of a server's."""
+    """The refusal of a record that was deleted, moved or unmounted after it was opened; None if it exists."""
     return None if server() else record_file.gone(home)
 
 
 @lru_cache(maxsize=8)
 def _client(home: Path, uri: str) -> tuple[MlflowClient, str]:
-    """A client and the id of the experiment; both are made at the first use."""
+    """A client and the id of the experiment, which is created if missing."""
     if not server():
         record_file.check(home)  # before anything that takes time
     for name, value in SETTINGS.items():
         os.environ.setdefault(name, value)
     for name, level in (("mlflow", "WARNING"), ("alembic", "WARNING"), ("mlflow.store.db.utils", "CRITICAL")):
-        logging.getLogger(name).setLevel(level)  # what the last one logs is raised too, and said in a line by `_told`
+        logging.getLogger(name).setLevel(level)  # the errors that the last one logs are also raised
     from mlflow import MlflowClient
 
     def make() -> MlflowClient:
         return cast("MlflowClient", _Client(lambda: MlflowClient(tracking_uri=uri), home, uri))
 
     if server():
-        return _opened(make(), None)
+        return _with_experiment(make(), None)
     with record_file.only_one(home), record_file.made_whole(home):
         record_file.bring_along(home, EXPERIMENT)
-        return _opened(make(), record_file.artifact_root(home).as_uri())
+        return _with_experiment(make(), record_file.artifact_root(home).as_uri())
 
 
-def _opened(client: MlflowClient, place: str | None) -> tuple[MlflowClient, str]:
-    """The client with the id of the experiment, which is made, with its artifacts at `place`, if need be."""
+def _with_experiment(client: MlflowClient, artifact_location: str | None) -> tuple[MlflowClient, str]:
+    """The client with the id of the experiment, which is created with `artifact_location` if missing."""
     experiment = client.get_experiment_by_name(EXPERIMENT)
     if experiment is not None:
         return client, experiment.experiment_id
-    kind = {"mlflow.experimentKind": "custom_model_development"}  # else its pages offer tools for chat models first
+    kind = {"mlflow.experimentKind": "custom_model_development"}  # else MLflow's pages show tools for chat models first
     try:
-        return client, client.create_experiment(EXPERIMENT, artifact_location=place, tags=kind)
+        return client, client.create_experiment(EXPERIMENT, artifact_location=artifact_location, tags=kind)
     except Exception:
         if (experiment := client.get_experiment_by_name(EXPERIMENT)) is None:
             raise
@@ -92,17 +93,17 @@ def _opened(client: MlflowClient, place: str | None) -> tuple[MlflowClient, str]
 
 
 class _Client:
-    """An `MlflowClient` whose refusals that the user can fix are said in a line, instead of in SQL."""
+    """An `MlflowClient` that raises an `InputError` for failures that the user can fix."""
 
     def __init__(self, make: Callable[[], MlflowClient], home: Path, uri: str) -> None:
         self._home, self._uri = home, uri
-        self._client = self._told(make)
+        self._client = self._translated(make)
 
     def __getattr__(self, name: str) -> Any:
         method = getattr(self._client, name)
-        return lambda *args, **named: self._told(lambda: method(*args, **named))
+        return lambda *args, **named: self._translated(lambda: method(*args, **named))
 
-    def _told(self, call: Callable[[], Any]) -> Any:
+    def _translated(self, call: Callable[[], Any]) -> Any:
         try:
             return call()
         except Exception as error:
@@ -112,62 +113,62 @@ class _Client:
 
 
 def _refusal(error: Exception, home: Path, uri: str) -> InputError | None:
-    said, path = str(error), record_file.database_file(home)
+    message, path = str(error), record_file.database_file(home)
     if homes.disk_is_full(error):
         return InputError(home, "the disk is full", "free some space and try again")
-    if "database is locked" in said:
+    if "database is locked" in message:
         return Away(shown(uri) if server() else path, "another program keeps it locked", "close that and try again")
     if server():
-        return _answered(said, shown(uri))
+        return _server_refusal(message, shown(uri))
     if refusal := record_file.gone(home):
         return refusal
-    if "readonly database" in said or "unable to open database file" in said:
+    if "readonly database" in message or "unable to open database file" in message:
         return InputError(path, "cannot be written", f"fix its permissions, or set {homes.VARIABLE}")
-    return record_file.of_another_mlflow(said, path, uri) or record_file.damaged(said, path)
+    return record_file.of_another_mlflow(message, path, uri) or record_file.damaged(message, path)
 
 
-def _answered(said: str, uri: str) -> InputError | None:
-    """The refusal of a server, by MLflow's words of what it answered; None where these are no refusal."""
-    found = re.search(r"too many (\d{3}) error responses|(\d{3}) (?:Client|Server) Error|error code (\d{3})\b", said)
-    if found is None:
-        away = "Max retries exceeded" in said or "failed with exception" in said or "timeout exception" in said
-        return Away(uri, "no MLflow server answers", "start it, or unset MLFLOW_TRACKING_URI") if away else None
-    status = int(found[1] or found[2] or found[3])
+def _server_refusal(message: str, uri: str) -> InputError | None:
+    """The refusal for MLflow's message about a failed request to the server; None for any other message."""
+    match = re.search(r"too many (\d{3}) error responses|(\d{3}) (?:Client|Server) Error|error code (\d{3})\b", message)
+    if match is None:
+        is_away = any(words in message for words in UNREACHABLE)
+        return Away(uri, "no MLflow server answers", "start it, or unset MLFLOW_TRACKING_URI") if is_away else None
+    status = int(match[1] or match[2] or match[3])
     if status in (401, 403):
-        how = "set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or MLFLOW_TRACKING_TOKEN"
-        return InputError(uri, f"the MLflow server refuses this user ({status})", how)
-    if "mlflow-artifacts" in said and status not in PASSING:
-        how = "fix what its log says (a full disk, no right to write?), then go on"
-        return InputError(uri, f"the MLflow server can't keep or give files (it answers {status})", how)
-    busy = status in PASSING or status >= 500
-    return Away(uri, f"the MLflow server answers {status}", "see its log, then try again") if busy else None
+        remedy = "set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or MLFLOW_TRACKING_TOKEN"
+        return InputError(uri, f"the MLflow server refuses this user ({status})", remedy)
+    if "mlflow-artifacts" in message and status not in PASSING:
+        remedy = "fix what its log says (a full disk, no right to write?), then go on"
+        return InputError(uri, f"the MLflow server can't keep or give files (it answers {status})", remedy)
+    is_busy = status in PASSING or status >= 500
+    return Away(uri, f"the MLflow server answers {status}", "see its log, then try again") if is_busy else None
 
 
 def refused_upload(error: Away) -> InputError | None:
-    """What the server has against a file whose upload broke off; None where it is away, or would take the file now.
+    """The server's refusal of a file whose upload was cut off; None if it is unreachable or would accept the file.
 
-    It may refuse a file before it has read it all, and the connection breaks with its answer unread. So nothing is
-    put in the file's place, which it answers in peace; the upload, which is made again, writes over it.
+    A server may refuse a file before it has read all of it, which breaks the connection before its response is read.
+    So an empty file is uploaded, whose response can be read; the next upload of the file overwrites it.
     """
     from mlflow.utils.credentials import get_default_host_creds
     from mlflow.utils.rest_utils import http_request
 
-    said = str(error.__cause__)
-    found = re.search(r"request to (.+?)(/api/2\.0/mlflow-artifacts/artifacts/.+?) failed with", said)
-    if found is None or not re.search(r"Connection aborted|Connection reset|Broken pipe", said):
+    message = str(error.__cause__)
+    match = re.search(r"request to (.+?)(/api/2\.0/mlflow-artifacts/artifacts/.+?) failed with", message)
+    if match is None or not re.search(r"Connection aborted|Connection reset|Broken pipe", message):
         return None
     try:
-        creds = get_default_host_creds(found[1])
-        answer = http_request(creds, found[2], "PUT", max_retries=0, raise_on_status=False, data=b"")
+        creds = get_default_host_creds(match[1])
+        answer = http_request(creds, match[2], "PUT", max_retries=0, raise_on_status=False, data=b"")
     except Exception:
         return None
     if answer.status_code < 400:
         return None
-    return _answered(f"{found[2]}: error code {answer.status_code}", shown(server()))
+    return _server_refusal(f"{match[2]}: error code {answer.status_code}", shown(server()))
 
 
 class _Patient:
-    """A client whose calls wait for a record that is away. Each can be made again: it was done whole or not at all."""
+    """A client whose calls are repeated until the record is reachable, as each is done completely or not at all."""
 
     def __init__(self, client: MlflowClient) -> None:
         self._client = client
@@ -178,11 +179,11 @@ class _Patient:
 
 
 def client_of(home: Path) -> tuple[MlflowClient, str]:
-    """A client that reads, and the id of the experiment that holds all runs."""
+    """A client for reading, and the id of the experiment that holds all runs."""
     return _client(home, database(home))
 
 
 def writer_of(home: Path) -> tuple[MlflowClient, str]:
-    """The same, waiting for a record that is away."""
+    """A client for writing, whose calls wait for an unreachable record, and the id of the experiment."""
     client, experiment = patiently(lambda: client_of(home))
     return cast("MlflowClient", _Patient(client)), experiment

@@ -1,4 +1,4 @@
-"""Names of what is recorded: tags, files, and metrics, in which MLflow allows no @."""
+"""Names in the record: of tags, files, and metrics, in which MLflow allows no @."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from collections.abc import Mapping
 
 LOOKS, DATA, REASON, HOST = "t4r.test_looks", "t4r.dataset_digest", "t4r.reason", "t4r.host"
 WARNINGS = "t4r.warnings."
-"""Before the part that they are of: train, valid or test."""
+"""Prefix of the tags of warnings, followed by train, valid or test."""
 STUDY = "t4r.study"
-"""On the runs of a study and its trials, which `t4r_lab.tracking.study_runs` writes: they aren't runs of the Lab."""
+"""Tag of the runs of a study and its trials, written by `t4r_lab.tracking.study_runs`: they aren't runs of the Lab."""
 NOTE = "mlflow.note.content"
-"""What MLflow's pages show as the description of a run."""
+"""Tag that MLflow's pages show as the description of a run."""
 SPEC = "spec.yaml"
 BASELINE = "baseline."
 
@@ -42,6 +42,6 @@ def from_key(key: str) -> tuple[str | None, str, str] | None:
 
 
 def looks_of(tags: Mapping[str, str]) -> int:
-    """How often the test part was looked at."""
+    """Number of recorded looks at the test part."""
     text = tags.get(LOOKS, "")
     return int(text) if text.isdecimal() else 0

@@ -1,4 +1,4 @@
-"""MLflow's own pages on the record: their addresses, and the server that shows them."""
+"""MLflow's pages on the record: their addresses, and the server that shows them."""
 
 from __future__ import annotations
 
@@ -15,42 +15,47 @@ from t4r_lab import tracking
 from t4r_lab.base.errors import InputError
 
 SECONDS = 60
-"""How long the server may take to answer; usually 10."""
+"""Seconds within which the server must start; usually it takes 10."""
 
 
 def page(home: Path, address: str, run_id: str | None = None) -> str:
-    """The address of all runs, or of one. (Without the type they would open among MLflow's pages for chat models.)"""
+    """The address of the page of all runs, or of one run.
+
+    Without the type of workflow, MLflow would open its pages for chat models.
+    """
     _, experiment = tracking.client_of(home)
     return f"{address}/#/experiments/{experiment}/runs{f'/{run_id}' if run_id else ''}?workflowType=machine_learning"
 
 
 def remote(home: Path) -> str | None:
-    """The server that holds the record, where one does."""
+    """The address of the server that holds the record; None for a record in the home."""
     address = tracking.database(home)
     return address if address.startswith("http") else None
 
 
 def elsewhere(page: str) -> str:
-    """What to do where the browser is on another machine than the `page`; nothing for a server that all reach."""
-    where = urlsplit(page)
-    if where.hostname != "127.0.0.1":
+    """A hint for a browser on another machine than the `page`; empty for a server that others can reach."""
+    url = urlsplit(page)
+    if url.hostname != "127.0.0.1":
         return ""
-    tunnel = f"ssh -N -L {where.port}:127.0.0.1:{where.port} {socket.gethostname()}"
-    return f"answers on this machine alone: where the browser is on another one, first run there: {tunnel}"
+    tunnel = f"ssh -N -L {url.port}:127.0.0.1:{url.port} {socket.gethostname()}"
+    return (
+        f"is available on this machine alone; if the browser runs on another machine, first run on that one: {tunnel}"
+    )
 
 
 def command(home: Path, port: int) -> list[str]:
-    """The Python module that serves the record of `home`, with its options; one process for one user, not four."""
+    """The Python module that serves the record of `home`, with its options: one worker, not MLflow's four."""
     return ["mlflow", "ui", "--backend-store-uri", tracking.database(home), "--port", str(port), "--workers", "1"]
 
 
 def environment() -> dict[str, str]:
-    """Settings under which it starts quickly and stays small; the user's own come first."""
+    """Environment with settings for a quick start and less memory; the user's settings take precedence."""
     return {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_DISABLE_TELEMETRY": "true", **os.environ}
 
 
 class Server:
-    """MLflow's pages, started when first asked for; they end with this process."""
+    """Server of MLflow's pages, started at first use; it ends with this process."""
 
     def __init__(self, home: Path) -> None:
         self.home = home
@@ -58,15 +63,15 @@ class Server:
         self._process: subprocess.Popen[bytes] | None = None
 
     def address(self) -> str:
-        """Where the pages answer; starts the server if need be and waits for it.
+        """The address of the pages; starts the server if needed and waits for it.
 
         Raises
         ------
         InputError
-            if it does not come up.
+            if the server does not start.
         """
-        if (there := remote(self.home)) is not None:
-            return there
+        if (address := remote(self.home)) is not None:
+            return address
         if self._process is None or self._process.poll() is not None:
             with socket.socket() as probe:
                 probe.bind(("127.0.0.1", 0))

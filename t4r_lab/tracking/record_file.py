@@ -1,7 +1,7 @@
-"""The record as a file: ``mlflow.db`` under the home, looked at before MLflow opens it.
+"""The record as a file: ``mlflow.db`` in the home, checked before MLflow opens it.
 
-What MLflow writes into it has the home's path. Where the home stands elsewhere now, moved or copied, the rows are
-brought along at the first opening, so that MLflow's own pages find everything too.
+MLflow writes the home's path into it. After the home was moved or copied, the first opening updates these paths, so
+that MLflow's pages work too.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ BELOW_ARTIFACTS = (
     ("model_versions", "source"),
     ("model_versions", "storage_location"),
 )
-"""Columns of URIs below that of the artifacts."""
+"""Columns of URIs below that of the artifact folder."""
 BELOW_HOME = (("tags", "value", f"key = '{FOLDER}'"), ("datasets", "dataset_source", "1"))
-"""Columns of paths that may lie below the home, in which rows."""
+"""Columns of paths that may lie below the home, with the condition for their rows."""
 LOCK_SECONDS = 120.0
-"""To make a database takes ten."""
+"""Seconds to wait for another process; creating a database takes ten."""
 READ_ONLY = (errno.EACCES, errno.EPERM, errno.EROFS)
 SAVED = "bring back a copy of it, or move it away to begin anew without the runs in it"
 
@@ -47,12 +47,12 @@ def artifact_root(home: Path) -> Path:
 
 
 def artifact_folder(home: Path, run_id: str) -> Path:
-    """Where the artifacts of a run lie: beside the database, whatever that says of places it was at before."""
+    """The folder of a run's artifacts: beside the database, even if that still has paths of an earlier home."""
     return artifact_root(home) / run_id / "artifacts"
 
 
 def gone(home: Path) -> InputError | None:
-    """What to say where the home, which was there, isn't any more."""
+    """The refusal of a home that was deleted, moved or unmounted after it was opened; None if it exists."""
     if database_file(home).is_file() and database_file(home).stat().st_size:
         return None
     return InputError(
@@ -61,7 +61,7 @@ def gone(home: Path) -> InputError | None:
 
 
 def check(home: Path) -> None:
-    """Refuse at once a database that MLflow would try to open for 101 s, or that is none.
+    """Refuse a damaged or unreadable database at once; MLflow would try to open it for 101 s.
 
     Raises
     ------
@@ -80,43 +80,45 @@ def check(home: Path) -> None:
     except sqlite3.DatabaseError as error:
         if refusal := damaged(str(error), path):
             raise refusal from None
-        if "locked" not in str(error):  # which passes, and is waited for by who writes
+        if "locked" not in str(error):  # a lock is temporary: writers wait for it
             raise InputError(path, f"cannot be opened ({error})", f"fix that, or set {homes.VARIABLE}") from None
 
 
-def damaged(said: str, path: Path) -> InputError | None:
-    """What to do where SQLite's words mean a damaged file."""
+def damaged(message: str, path: Path) -> InputError | None:
+    """The refusal if SQLite's `message` means a damaged file, else None."""
     words = ("malformed", "not a database", "no such table", "no such column", "file is encrypted")
-    if any(word in said for word in words):
+    if any(word in message for word in words):
         return InputError(path, "the database is damaged", SAVED)
     return None
 
 
-def of_another_mlflow(said: str, path: Path, url: str) -> InputError | None:
-    """What to do where MLflow's words mean that the tables are those of another version of it."""
-    found = re.search(r"found version (\w+)|revision identified by '(\w+)'", said)
-    if found is None:
+def of_another_mlflow(message: str, path: Path, url: str) -> InputError | None:
+    """The refusal if MLflow's `message` means tables of another version of it, else None."""
+    match = re.search(r"found version (\w+)|revision identified by '(\w+)'", message)
+    if match is None:
         return None
     import mlflow
     from mlflow.store import db_migrations
 
-    revision = found[1] or found[2]
-    known = any(Path(db_migrations.__path__[0], "versions").glob(f"{revision}_*.py"))
-    age = "an older" if known else "another, newer"
-    words = f"{path}: made by {age} MLflow (tables {revision}) than {mlflow.__version__}"
-    if known:
-        return InputError("", words, f"save a copy of the file, then run `mlflow db upgrade '{url}'`")
-    return InputError("", words, "install the MLflow that it was made by")
+    revision = match[1] or match[2]
+    is_known = any(Path(db_migrations.__path__[0], "versions").glob(f"{revision}_*.py"))
+    version = "an older" if is_known else "another, newer"
+    problem = f"{path}: made by {version} MLflow (tables {revision}) than {mlflow.__version__}"
+    if is_known:
+        return InputError("", problem, f"save a copy of the file, then run `mlflow db upgrade '{url}'`")
+    return InputError("", problem, "install the MLflow version that made it")
 
 
 @contextmanager
 def only_one(home: Path) -> Iterator[None]:
-    """Two processes must not both make the tables or bring rows along; who may only read does neither."""
-    with ExitStack() as held:
+    """Hold the lock for creating tables and updating paths; a process that may only read does neither, unlocked."""
+    with ExitStack() as stack:
         try:
-            held.enter_context(locked(home / ".mlflow.lock", LOCK_SECONDS))
+            stack.enter_context(locked(home / ".mlflow.lock", LOCK_SECONDS))
         except BlockingIOError:
-            raise InputError(home, "another process has been opening the record for minutes", "end that one") from None
+            raise InputError(
+                home, "another process has been opening the record for minutes", "end that process"
+            ) from None
         except OSError as error:
             if error.errno not in READ_ONLY or not database_file(home).exists():
                 raise
@@ -125,7 +127,7 @@ def only_one(home: Path) -> Iterator[None]:
 
 @contextmanager
 def made_whole(home: Path) -> Iterator[None]:
-    """The database is made in hundreds of steps; one that was left halfway can't be opened, and is made anew."""
+    """Create the database completely: one left unfinished, after some of hundreds of steps, is created anew."""
     making, path = home / ".mlflow.making", database_file(home)
     if making.exists():
         path.unlink(missing_ok=True)
@@ -136,38 +138,43 @@ def made_whole(home: Path) -> Iterator[None]:
 
 
 def bring_along(home: Path, experiment: str) -> None:
-    """Let the rows of a home that was moved or copied say where it stands now; who may only read leaves them.
+    """Update the paths in the record of a home that was moved or copied, if this process may write.
 
-    A home that is only reached by another path, through a link or a mount, is left as it is.
+    The record of a home that is reached by another path, through a link or a mount, is left unchanged.
     """
     path, new = database_file(home), artifact_root(home).as_uri()
     if not path.exists():
         return
     with closing(sqlite3.connect(f"{path.as_uri()}?mode=rw", uri=True)) as base, suppress(sqlite3.OperationalError):
-        found = base.execute("SELECT artifact_location FROM experiments WHERE name = ?", [experiment]).fetchone()
-        old = str(found[0]) if found else ""
-        before = Path(unquote(urlsplit(old).path)).parent
-        if old in (new, "") or not old.startswith("file:///") or not old.endswith("/artifacts") or _same(before, home):
+        row = base.execute("SELECT artifact_location FROM experiments WHERE name = ?", [experiment]).fetchone()
+        old = str(row[0]) if row else ""
+        old_home = Path(unquote(urlsplit(old).path)).parent
+        if (
+            old in (new, "")
+            or not old.startswith("file:///")
+            or not old.endswith("/artifacts")
+            or _same(old_home, home)
+        ):
             return
         tables = {name for (name,) in base.execute("SELECT name FROM sqlite_master")}
         with base:
             for table, column in BELOW_ARTIFACTS:
                 if table in tables:
                     _replace(base, table, column, "1", old, new)
-            for table, column, rows in BELOW_HOME:
-                _replace(base, table, column, rows, str(before), str(home))
+            for table, column, condition in BELOW_HOME:
+                _replace(base, table, column, condition, str(old_home), str(home))
 
 
-def _same(one: Path, other: Path) -> bool:
+def _same(a: Path, b: Path) -> bool:
     try:
-        return one.samefile(other)
-    except OSError:  # it isn't there any more
+        return a.samefile(b)
+    except OSError:  # missing
         return False
 
 
-def _replace(base: sqlite3.Connection, table: str, column: str, rows: str, old: str, new: str) -> None:
-    """Put `new` for `old` where a value is that or below it."""
+def _replace(base: sqlite3.Connection, table: str, column: str, where: str, old: str, new: str) -> None:
+    """Replace `old` by `new` in values that are `old` or a path below it."""
     base.execute(
-        f"UPDATE {table} SET {column} = ? || substr({column}, ?) WHERE {rows} AND substr({column} || '/', 1, ?) = ?",
+        f"UPDATE {table} SET {column} = ? || substr({column}, ?) WHERE {where} AND substr({column} || '/', 1, ?) = ?",
         [new, len(old) + 1, len(old) + 1, f"{old}/"],
     )

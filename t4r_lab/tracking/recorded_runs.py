@@ -1,4 +1,4 @@
-"""Recorded runs, as they are read."""
+"""Recorded runs, read from the record."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class RunRow:
     host: str = ""
     """the machine that it trained on"""
     warnings: dict[str, list[str]] = field(default_factory=dict)
-    """train, valid or test → what the user should doubt"""
+    """train, valid or test → warnings about its metrics"""
 
     @property
     def doubts(self) -> list[str]:
@@ -53,7 +53,7 @@ class RunRow:
 
 
 def runs(home: Path) -> list[RunRow]:
-    """Every run of the home, newest first; studies and their trials, which keep no model, are none."""
+    """Every run of the home, newest first, without studies and their trials, which record no model."""
     if is_empty(home):
         return []
     client, experiment = client_of(home)
@@ -70,38 +70,38 @@ def runs(home: Path) -> list[RunRow]:
 
 
 def of_data(home: Path, digest: str) -> list[tuple[str, str]]:
-    """Every run and study on the prepared data with that digest, newest first: its name, and where the data were.
+    """(name, path of its data) of every run and study on the prepared data with that digest, newest first.
 
-    Nothing is read, or made for it, where nothing was ever recorded.
+    Without a record the list is empty, and no record is created.
     """
     if is_empty(home):
         return []
     client, experiment = client_of(home)
-    found: list[tuple[str, str]] = []
+    references: list[tuple[str, str]] = []
     token = None
     while True:
         page = client.search_runs([experiment], f"tags.`{DATA}` = '{digest}'", max_results=PAGE, page_token=token)
         for run in page:
-            what = "study" if STUDY in run.data.tags else "run"
-            places = [given.dataset.source for given in (run.inputs.dataset_inputs if run.inputs else ())]
-            found.append((f"{what} {run.info.run_name}", places[0] if places else ""))
+            kind = "study" if STUDY in run.data.tags else "run"
+            sources = [entry.dataset.source for entry in (run.inputs.dataset_inputs if run.inputs else ())]
+            references.append((f"{kind} {run.info.run_name}", sources[0] if sources else ""))
         token = page.token
         if not token:
-            return found
+            return references
 
 
 def _row(home: Path, run: Any) -> RunRow:
-    """What can be read of a run, whose tags anyone may edit in MLflow's pages."""
+    """The row of an MLflow run, whose tags may have been edited in MLflow's pages."""
     parameters, tags, info = run.data.params, run.data.tags, run.info
     scores: dict[str, dict[str, float]] = {"valid": {}, "test": {}}
     baselines: dict[str, dict[str, dict[str, float]]] = {"valid": {}, "test": {}}
     for key, value in run.data.metrics.items():
-        if found := from_key(key):
-            baseline, part, metric = found
+        if parsed := from_key(key):
+            baseline, part, metric = parsed
             (baselines[part].setdefault(baseline, {}) if baseline else scores[part])[metric] = value
-    going = info.status == "RUNNING" or not info.end_time  # a run that was resumed still has the end it had
+    is_running = info.status == "RUNNING" or not info.end_time  # a resumed run still has its earlier end
     started = (info.start_time or 0) / 1000
-    ended = time.time() if going else info.end_time / 1000
+    ended = time.time() if is_running else info.end_time / 1000
     folder = str(home / tags[FOLDER]) if tags.get(FOLDER) else ""
     warnings = {k.removeprefix(WARNINGS): v.splitlines() for k, v in tags.items() if k.startswith(WARNINGS) and v}
     return RunRow(
@@ -131,7 +131,7 @@ def find(home: Path, run: str) -> RunRow:
     Raises
     ------
     InputError
-        if there is none, naming the nearest, or if the beginning is that of several.
+        if no run matches, naming the nearest, or if several ids begin like that.
     """
     rows = runs(home)
     exact = [r for r in rows if r.run_id == run] or [r for r in rows if r.name == run]
@@ -158,57 +158,57 @@ def of_folder(home: Path, folder: Path) -> RunRow | None:
         return None
     client, experiment = client_of(home)
     for path in dict.fromkeys((place_tags(home, folder)[FOLDER], str(folder.absolute()))):
-        if "'" in path and '"' in path:  # MLflow can't search for it
+        if "'" in path and '"' in path:  # MLflow can't quote it in a search
             continue
         quote = '"' if "'" in path else "'"
-        found = client.search_runs([experiment], f"tags.`{FOLDER}` = {quote}{path}{quote}", max_results=1)
-        if found:
-            return _row(home, found[0])
+        latest = client.search_runs([experiment], f"tags.`{FOLDER}` = {quote}{path}{quote}", max_results=1)
+        if latest:
+            return _row(home, latest[0])
     return None
 
 
 def artifacts(home: Path, run_id: str) -> Path:
-    """The folder of the run's files, where the record is one of this machine."""
+    """The folder of the run's files, for a record in the home."""
     return record_file.artifact_folder(home, run_id)
 
 
 def tags(home: Path, run_id: str) -> dict[str, str]:
     """All tags of a recorded run."""
-    found: dict[str, str] = client_of(home)[0].get_run(run_id).data.tags
-    return found
+    run_tags: dict[str, str] = client_of(home)[0].get_run(run_id).data.tags
+    return run_tags
 
 
 def history(home: Path, run_id: str, names: Sequence[str]) -> dict[str, list[tuple[int, float]]]:
     """(epoch, value) of each recorded name, such as ``train/loss`` or ``epoch.valid/ndcg_at_10``."""
     client, _ = client_of(home)
-    # by step, since an epoch in whose midst the process was killed may stand there twice
+    # by step, since an epoch during which the process was killed may be recorded twice
     return {name: list({m.step: m.value for m in client.get_metric_history(run_id, name)}.items()) for name in names}
 
 
 def spec(home: Path, row: RunRow, files: Artifacts | None = None) -> RunSpec:
-    """The spec that the run was started with, on its data, wherever these lie now."""
+    """The spec that the run was started with, with the present path of its data."""
     files = files or Artifacts(home)
     path = files.path(row.run_id, SPEC)
     if not path.exists():
-        how = f"bring back a copy of {record_file.artifact_root(home)}" if not server() else "choose another run"
-        raise InputError(f"run {row.name} ({row.status.lower()})", f"its {SPEC} is not in the record any more", how)
+        remedy = f"bring back a copy of {record_file.artifact_root(home)}" if not server() else "choose another run"
+        raise InputError(f"run {row.name} ({row.status.lower()})", f"its {SPEC} is not in the record any more", remedy)
     return on_its_data(home, RunSpec.load(path), row.digest)
 
 
 def on_its_data(home: Path, spec: RunSpec, digest: str) -> RunSpec:
-    """`spec` with the data of that digest where they lie in the home, which may have been moved or copied with them."""
-    for place in homes.beside(home, spec.data.path):
-        if _digest(place) == digest:
-            same = os.path.exists(spec.data.path) and os.path.samefile(spec.data.path, place)
-            return spec if same else spec.override({"data.path": str(place)})
+    """`spec` with the path of the data of that digest in the home, which may have been moved or copied with them."""
+    for folder in homes.beside(home, spec.data.path):
+        if _digest(folder) == digest:
+            is_same = os.path.exists(spec.data.path) and os.path.samefile(spec.data.path, folder)
+            return spec if is_same else spec.override({"data.path": str(folder)})
     return spec
 
 
 def _digest(folder: str | Path) -> str | None:
-    """What prepared data say of themselves; None where there are none."""
+    """The digest in the manifest of prepared data; None if `folder` has none or can't be read."""
     from t4r_lab.data.prepared.folder import read_manifest
 
     try:
         return read_manifest(Path(folder)).digest
-    except (InputError, OSError):  # such as a place that may not be looked at
+    except (InputError, OSError):  # such as a folder without the right to read it
         return None

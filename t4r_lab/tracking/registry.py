@@ -1,4 +1,4 @@
-"""The registry of models: what a promoted run is given out as."""
+"""The model registry: versions and aliases of promoted runs."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ if TYPE_CHECKING:
 
 
 FOR_WHOM = "for this lab's own `recommend`: `mlflow.pyfunc.load_model` can't load it yet"
-"""What a registered version is good for, said wherever one is given out."""
+"""The use of a registered version, stated wherever one is shown."""
 
 
 def check_alias(alias: str) -> None:
-    """Refuse what MLflow doesn't take for an alias."""
+    """Refuse an alias that MLflow does not allow."""
     if not re.fullmatch(r"[\w-]{1,255}", alias, re.ASCII) or alias == "latest" or re.fullmatch(r"v\d+", alias):
         raise InputError(
             "alias", f"{alias!r} can't be one", "use letters, digits, - and _, for example champion (not latest or v1)"
@@ -29,24 +29,24 @@ def check_alias(alias: str) -> None:
 def model_name(row: RunRow) -> str:
     """The registered model that holds the runs on the same data, by the data's name.
 
-    MLflow allows no ``/``, ``:``, ``.``, ``%``, quotes or backslashes in it, and we allow what is left of ASCII.
+    MLflow allows no ``/``, ``:``, ``.``, ``%``, quotes or backslashes in it; the rest of ASCII is kept.
     """
     return f"t4r-lab-{re.sub(r'[^0-9A-Za-z _-]', '-', Path(row.data).name) or 'data'}"
 
 
 def register(home: Path, row: RunRow, alias: str) -> tuple[str, str]:
-    """Give the run's model a version in the registry, unless it has one, and `alias` to that; (model, version)."""
+    """Register the run's model, unless it has a version, and set `alias` on it; returns (model, version)."""
     from mlflow.exceptions import MlflowException
 
     client, _ = client_of(home)
     name = model_name(row)
-    with suppress(MlflowException):  # it is there already
+    with suppress(MlflowException):  # it exists
         client.create_registered_model(name, description=f"models of T4R Lab on these data, {FOR_WHOM}")
-    own = [v for v in client.search_model_versions(f"run_id = '{row.run_id}'") if v.name == name]
+    versions = [v for v in client.search_model_versions(f"run_id = '{row.run_id}'") if v.name == name]
     warnings = [f"Warning: {words}" for words in row.doubts]
     description = "\n\n".join([f"{FOR_WHOM[0].upper()}{FOR_WHOM[1:]}.", *warnings])
-    if own:
-        version = str(own[0].version)
+    if versions:
+        version = str(versions[0].version)
         client.update_model_version(name, version, description)
     else:
         source = f"{client.get_run(row.run_id).info.artifact_uri}/model"
@@ -56,14 +56,14 @@ def register(home: Path, row: RunRow, alias: str) -> tuple[str, str]:
 
 
 def promoted(home: Path) -> dict[str, list[str]]:
-    """Run in the registry → its aliases there, such as ``t4r-lab-shop@champion``; none once others have them."""
+    """Run id in the registry → its present aliases, such as ``t4r-lab-shop@champion``; empty if they have moved on."""
     if is_empty(home):
         return {}
     client, _ = client_of(home)
-    versions = {(v.name, str(v.version)): str(v.run_id) for v in client.search_model_versions(max_results=PAGE)}
-    found: dict[str, list[str]] = {run: [] for run in versions.values()}
-    for model in client.search_registered_models() if versions else ():
+    runs_by_version = {(v.name, str(v.version)): str(v.run_id) for v in client.search_model_versions(max_results=PAGE)}
+    aliases: dict[str, list[str]] = {run: [] for run in runs_by_version.values()}
+    for model in client.search_registered_models() if runs_by_version else ():
         for alias, version in model.aliases.items():
-            if (run := versions.get((model.name, str(version)))) is not None:
-                found[run].append(f"{model.name}@{alias}")
-    return found
+            if (run := runs_by_version.get((model.name, str(version)))) is not None:
+                aliases[run].append(f"{model.name}@{alias}")
+    return aliases

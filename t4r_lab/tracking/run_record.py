@@ -1,4 +1,4 @@
-"""The record of one run while it is written."""
+"""Writing the record of a run."""
 
 from __future__ import annotations
 
@@ -26,21 +26,21 @@ if TYPE_CHECKING:
 
 
 def data_input(path: str | Path, digest: str) -> Any:
-    """Prepared data as MLflow's pages show them beside a run."""
+    """Prepared data as an MLflow dataset, which its pages show beside a run."""
     from mlflow.entities import Dataset, DatasetInput
 
     return DatasetInput(Dataset(Path(path).name, digest[:32], "local", str(Path(path).absolute())))
 
 
 class Record:
-    """One run while it is written."""
+    """Write access to the record of one run."""
 
     def __init__(self, home: Path, run_id: str) -> None:
         self.home, self.run_id = home, run_id
         self._client, _ = writer_of(home)
 
     def epoch(self, report: Epoch) -> None:
-        """The figures of one epoch in one write: the curve, and as the run's own metrics those of the best epoch."""
+        """Record the metrics of an epoch in one write: of the curve and, for the best epoch, of the run."""
         values = {f"epoch.{to_key('valid', name)}": value for name, value in report.valid.items()}
         if report.best:
             values |= {to_key("valid", name): value for name, value in report.valid.items()}
@@ -54,7 +54,7 @@ class Record:
         self.metrics(values, report.epoch)
 
     def describe(self, spec: RunSpec, dataset: Dataset) -> None:
-        """Parameters, data and spec; no more than once."""
+        """Record parameters, data and spec, unless they are recorded."""
         from mlflow.entities import Param
 
         files = Artifacts(self.home)
@@ -63,7 +63,7 @@ class Record:
         parameters = [Param(path, str(value)) for path, value in spec.flat().items()]
         self._client.log_batch(self.run_id, params=parameters)
         self._client.log_inputs(self.run_id, [data_input(spec.data.path, dataset.digest)])
-        self.text(spec.to_yaml(), SPEC)  # the last, so that it tells of the others
+        self.text(spec.to_yaml(), SPEC)  # last, as the sign that the others are recorded
 
     def metrics(self, values: Mapping[str, float], step: int = 0) -> None:
         """Record metrics at a step."""
@@ -73,15 +73,15 @@ class Record:
         self._client.log_batch(self.run_id, metrics=[Metric(k, float(v), now, step) for k, v in values.items()])
 
     def scores(self, part: str, values: Mapping[str, float], baseline: str | None = None, step: int = 0) -> None:
-        """Metrics of a part of the data, of the model or of a baseline."""
+        """Record metrics of the model or of a baseline on a part of the data."""
         self.metrics({to_key(part, name, baseline): value for name, value in values.items()}, step)
 
     def artifacts(self, folder: Path) -> None:
-        """Everything in `folder`, by its own paths."""
+        """Record the contents of `folder` as artifacts, under the same relative paths."""
         put(self.home, self.run_id, folder)
 
     def text(self, text: str, path: str) -> None:
-        """`text` as the artifact `path`."""
+        """Record `text` as the artifact `path`."""
         with tempfile.TemporaryDirectory() as scratch:
             file = Path(scratch, path)
             file.parent.mkdir(parents=True, exist_ok=True)
@@ -93,34 +93,34 @@ class Record:
         self._client.set_tag(self.run_id, key, value)
 
     def warn(self, part: str, warnings: Sequence[str]) -> None:
-        """Keep what `t4r_lab.runs.doubts` found about a part, in place of what stood there."""
+        """Record the warnings of `t4r_lab.runs.doubts` about a part, replacing earlier ones."""
         if warnings or WARNINGS + part in self._client.get_run(self.run_id).data.tags:
             self.tag(WARNINGS + part, "\n".join(warnings))
 
     def look(self) -> int:
-        """Count one look at the test part; returns how many there have been."""
+        """Count one look at the test part; returns the number of looks."""
         looks = looks_of(self._client.get_run(self.run_id).data.tags) + 1
         self.tag(LOOKS, str(looks))
         return looks
 
     def finish(self, status: str, reason: str) -> None:
-        """`status` is FINISHED, KILLED (stopped; can be resumed) or FAILED."""
+        """End the run as FINISHED, KILLED (stopped; can be resumed) or FAILED."""
         self.tag(REASON, reason[:500])
         self._client.set_terminated(self.run_id, status)
 
     def reopen(self) -> None:
-        """The run goes on, whatever it ended as."""
+        """Mark the run as RUNNING again, whatever its status."""
         self._client.update_run(self.run_id, status="RUNNING")
 
     def begin(self, folder: Path) -> None:
-        """The run, which had been stopped or lost, goes on with its checkpoints in `folder`."""
+        """Mark a stopped or lost run as RUNNING again, with its checkpoints in `folder`."""
         self.reopen()
         for key, value in place_tags(self.home, folder).items():
             self.tag(key, value)
 
 
 def start(home: Path, spec: RunSpec, dataset: Dataset, folder: Path | None = None) -> Record:
-    """Open a run with its parameters, data, seed and commit; `of_folder` finds it by its `folder`."""
+    """Open a run with its parameters, data, seed and commit, and the `folder` by which `of_folder` finds it."""
     client, experiment = writer_of(home)
     tags = {DATA: dataset.digest, "t4r.seed": str(spec.train.seed), LOOKS: "0", "mlflow.source.name": "t4r-lab"}
     tags[NOTE] = f"{spec.model.body.kind} · {spec.model.masking.kind} on {Path(spec.data.path).name}"
@@ -140,13 +140,13 @@ def start(home: Path, spec: RunSpec, dataset: Dataset, folder: Path | None = Non
 
 
 def place_tags(home: Path, folder: Path) -> dict[str, str]:
-    """The tags that say where a run trains: its folder, as one below the home where it is, and the machine."""
+    """Tags of a run's folder, relative to the home if it lies below it, and of its machine."""
     path = folder.absolute()
     return {FOLDER: str(path.relative_to(home) if path.is_relative_to(home) else path), HOST: homes.host()}
 
 
 def end(home: Path, run_id: str, status: str, reason: str) -> bool:
-    """End a run from outside, unless it has ended; whether that was so. Doesn't wait for a record that is away."""
+    """End a run of another process; False if it had ended. Doesn't wait for an unreachable record."""
     client, _ = client_of(home)
     if client.get_run(run_id).info.status != "RUNNING":
         return False
@@ -156,16 +156,16 @@ def end(home: Path, run_id: str, status: str, reason: str) -> bool:
 
 
 def git_commit() -> str | None:
-    """The commit of the working directory, where it is one."""
+    """The git commit of the working directory; None outside a repository."""
     try:
-        done = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, timeout=5, check=False)
+        result = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, timeout=5, check=False)
     except (OSError, subprocess.TimeoutExpired):
         return None
-    return done.stdout.strip() or None
+    return result.stdout.strip() or None
 
 
 def environment() -> str:
-    """Python, platform and the version of every installed package, one a line."""
-    described = [package.metadata for package in importlib.metadata.distributions()]  # read once: each is parsed anew
-    packages = sorted({f"{m['Name']}=={m['Version']}" for m in described if m["Name"]})
+    """Python, platform and the version of every installed package, one per line."""
+    metadata = [package.metadata for package in importlib.metadata.distributions()]  # each access parses it again
+    packages = sorted({f"{m['Name']}=={m['Version']}" for m in metadata if m["Name"]})
     return "\n".join([f"# Python {sys.version.split()[0]} on {platform.platform()}", *packages]) + "\n"

@@ -1,4 +1,4 @@
-"""Studies in MLflow: a run of the study, under it one of each trial."""
+"""Studies in MLflow: a run of the study with a child run of each trial."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ SOURCE = {"mlflow.source.name": "t4r-lab"}
 
 @dataclass(frozen=True)
 class TrialRow:
-    """A trial that has ended, as it is recorded.
+    """A finished trial for the record.
 
-    `note` says what was tried; `curve` has the metrics of each epoch, by their recorded names.
+    `note` states the values tried; `curve` has the metrics of each epoch, by their recorded names.
     """
 
     number: int
@@ -36,7 +36,7 @@ class TrialRow:
 def start_study(
     home: Path, name: str, path: str, digest: str, parameters: Mapping[str, Any], storage: str, note: str
 ) -> Record:
-    """Open the run of a study on the data at `path`, under which its trials stand; `note` says what it seeks."""
+    """Open the run of a study on the data at `path`, the parent of its trials; `note` states its aim."""
     from mlflow.entities import Param
 
     client, experiment = writer_of(home)
@@ -48,9 +48,9 @@ def start_study(
 
 
 def recorded_trials(home: Path, parent: str) -> set[int]:
-    """Numbers of the trials that have been recorded; those whose writer was killed in the midst are removed."""
+    """Numbers of the recorded trials; unfinished ones, whose process was killed while it wrote, are deleted."""
     client, experiment = writer_of(home)
-    found: set[int] = set()
+    numbers: set[int] = set()
     token = None
     while True:
         page = client.search_runs([experiment], f"tags.`{PARENT}` = '{parent}'", max_results=PAGE, page_token=token)
@@ -58,31 +58,31 @@ def recorded_trials(home: Path, parent: str) -> set[int]:
             if run.info.status == "RUNNING" and TRIAL in run.data.tags:
                 client.delete_run(run.info.run_id)
             elif TRIAL in run.data.tags:
-                found.add(int(run.data.tags[TRIAL]))
+                numbers.add(int(run.data.tags[TRIAL]))
         token = page.token
         if not token:
-            return found
+            return numbers
 
 
 def write_trial(home: Path, parent: str, study: str, digest: str, row: TrialRow) -> None:
-    """Record a trial that has ended as a run under its study's."""
+    """Record a finished trial as a child run of its study."""
     from mlflow.entities import Metric, Param
 
     client, experiment = writer_of(home)
     tags = {PARENT: parent, STUDY: study, TRIAL: str(row.number), REASON: row.reason[:500], NOTE: row.note, **SOURCE}
     began, ended = int(row.began * 1000), int(row.ended * 1000)
-    run = client.create_run(experiment, began, tags, f"{row.number} · {study}")  # its page cuts long names
+    run = client.create_run(experiment, began, tags, f"{row.number} · {study}")  # MLflow's page truncates long names
     metrics = [Metric(key, value, ended, 0) for key, value in row.metrics.items()]
     for epoch, values in enumerate(row.curve, 1):
         metrics += [Metric(key, value, ended, epoch) for key, value in values.items()]
     client.log_batch(run.info.run_id, params=[Param(key, str(value)) for key, value in row.parameters.items()])
-    if path := row.parameters.get("data.path"):  # what fits no model was tried on none
+    if path := row.parameters.get("data.path"):  # a trial whose spec fits no model has no data
         client.log_inputs(run.info.run_id, [data_input(path, digest)])
-    for at in range(0, len(metrics), PAGE):
-        client.log_batch(run.info.run_id, metrics=metrics[at : at + PAGE])
+    for start in range(0, len(metrics), PAGE):
+        client.log_batch(run.info.run_id, metrics=metrics[start : start + PAGE])
     client.set_terminated(run.info.run_id, row.status, ended)
 
 
 def put_under(home: Path, run_id: str, parent: str) -> None:
-    """Show a run under its study's."""
+    """Make a run a child of its study's run."""
     writer_of(home)[0].set_tag(run_id, PARENT, parent)

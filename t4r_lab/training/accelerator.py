@@ -1,4 +1,4 @@
-"""Device, precision and processes of a training: accelerate's handle on them, and what each of them can't compute."""
+"""Device, precision and processes of a training: their accelerator, and the refusals of what they can't compute."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def check_processes(bodies: Collection[str], processes: int) -> None:
-    """Refuse bodies that several processes can't train; kinds outside the family can."""
+    """Refuse bodies that several processes can't train; kinds outside the family are not refused."""
     for kind in sorted(set(bodies) & set(BODIES)) if processes > 1 else ():
         if remedy := BODIES[kind].one_process:
             raise InputError(
@@ -37,7 +37,7 @@ def _on_cpu(train: TrainSpec) -> bool:
 
 
 def make_accelerator(train: TrainSpec) -> Any:
-    """accelerate's handle on device, precision and processes."""
+    """The `accelerate.Accelerator` of device, precision and processes."""
     from accelerate import Accelerator
     from accelerate.state import AcceleratorState, PartialState, is_initialized
 
@@ -56,14 +56,14 @@ def put_on(accelerator: Any, model: Model, optimizer: torch.optim.Optimizer) -> 
     Tables with sparse gradients are left to `optimizer.join_rows`.
     """
     leave_out_of_ddp(DistributedDataParallel, model, model.lazy)
-    # told that both are to go there, accelerate doesn't import torch's distributed tensors, .5 s, to find out
+    # with explicit placements, accelerate doesn't import torch's distributed tensors, which takes .5 s
     prepared: tuple[Any, Any] = accelerator.prepare(model, optimizer, device_placement=[True, True])
     return prepared
 
 
 def anywhere(accelerator: Any, *flags: bool) -> list[bool]:
-    """Whether each of `flags` is set in any process: one that went its own way would leave the others waiting."""
+    """True for each of `flags` that is set in any process, so that all processes take the same decision."""
     if accelerator.num_processes == 1:
         return list(flags)
-    told = accelerator.reduce(torch.tensor(flags, dtype=torch.long, device=accelerator.device), "sum")
-    return [bool(count) for count in told.tolist()]
+    counts = accelerator.reduce(torch.tensor(flags, dtype=torch.long, device=accelerator.device), "sum")
+    return [bool(count) for count in counts.tolist()]

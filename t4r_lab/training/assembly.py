@@ -1,4 +1,4 @@
-"""Spec and schema become a model; a model becomes a folder and comes back."""
+"""A model built from spec and schema, saved to a folder and loaded from it."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ WEIGHTS, SPEC, SCHEMA = "model.safetensors", "spec.json", "schema.json"
 
 
 def check(spec: RunSpec, schema: Schema) -> None:
-    """Refuse what can't be built from `schema`, before anything is (and without importing torch).
+    """Refuse a spec that can't be built from `schema`, without importing torch.
 
     Raises
     ------
@@ -33,26 +33,26 @@ def check(spec: RunSpec, schema: Schema) -> None:
 
 
 def refusals(spec: RunSpec, schema: Schema) -> dict[str, InputError]:
-    """All that can't be built from `schema`: the path of the part → where, what is wrong and a remedy.
+    """Path of each part of `spec` that can't be built from `schema` → its refusal.
 
-    A feature that the schema lacks is a part of its own, as is each head; else of an input block the first thing that
-    is wrong.
+    Each feature that the schema lacks and each head is a part; of an input block without missing features, only the
+    first refusal is returned.
     """
-    found: dict[str, InputError] = {}
+    refusals_by_path: dict[str, InputError] = {}
     parts: list[ModelSpec | TowerSpec] = [spec.model, *spec.model.towers]
     for index, part in enumerate(parts):
-        own, prefix = "model.inputs", f"model.towers.{index - 1}.inputs" if index else "model.inputs"
-        refused = {f"{own}.features.{name}": error for name, error in missing(part.inputs, schema).items()}
-        refused = refused or _refused(own, partial(resolve, part.inputs, schema, part.body.d_model))
-        for path, error in refused.items():
-            found[prefix + path.removeprefix(own)] = error.at(prefix + error.path.removeprefix(own))
+        block, prefix = "model.inputs", f"model.towers.{index - 1}.inputs" if index else "model.inputs"
+        block_refusals = {f"{block}.features.{name}": error for name, error in missing(part.inputs, schema).items()}
+        block_refusals = block_refusals or _refused(block, partial(resolve, part.inputs, schema, part.body.d_model))
+        for path, error in block_refusals.items():
+            refusals_by_path[prefix + path.removeprefix(block)] = error.at(prefix + error.path.removeprefix(block))
     for path, head in spec.model.labels_by_path.items():
-        found |= _refused(path, partial(label_column, head, schema, path))
-    return found
+        refusals_by_path |= _refused(path, partial(label_column, head, schema, path))
+    return refusals_by_path
 
 
 def _refused(path: str, attempt: Callable[[], object]) -> dict[str, InputError]:
-    """What `attempt` refuses of the part at `path`: nothing, or one text."""
+    """The refusal that `attempt` raises for the part at `path`; empty if it raises none."""
     try:
         attempt()
     except InputError as error:
@@ -66,7 +66,7 @@ def label_column(head: LabelSpec, schema: Schema, path: str) -> Column:
     Raises
     ------
     InputError
-        if the data has no such label, or one of another kind.
+        if the data have no such label, or its kind does not fit the head.
     """
     targets = {c.name: c for c in schema.targets if c.kind != "timestamp" and c.scope != "item"}
     if head.column not in targets:
@@ -77,20 +77,20 @@ def label_column(head: LabelSpec, schema: Schema, path: str) -> Column:
         raise InputError(f"{path}.column", f"the data has no label {head.column!r}", remedy)
     column = targets[head.column]
     if not head.fits(column):
-        has, other = (
+        content, column_kind = (
             ("numbers", "categorical") if column.kind == "continuous" else (f"{column.classes} classes", "continuous")
         )
-        fitting = [f"kind {kind}" for kind, other in LABEL_HEADS.items() if other.fits(column)]
+        fitting = [f"kind {kind}" for kind, label_head in LABEL_HEADS.items() if label_head.fits(column)]
         remedy = " or ".join(fitting) or "another column"
-        remedy = f"use {remedy}, or prepare it with --kinds {column.source or column.name}={other}"
-        raise InputError(f"{path}.kind", f"{head.kind} is not for label {column.name!r}, which has {has}", remedy)
+        remedy = f"use {remedy}, or prepare it with --kinds {column.source or column.name}={column_kind}"
+        raise InputError(f"{path}.kind", f"{head.kind} is not for label {column.name!r}, which has {content}", remedy)
     if label_level(head, column) == "event" and head.summary != "last":
         raise event_summary_refusal(head.column, head.summary).at(f"{path}.summary")
     return column
 
 
 def label_level(head: LabelSpec, column: Column) -> str:
-    """``session`` or ``event``: as the head says, else as the column is."""
+    """``session`` or ``event``: the level of the head if set, else that of the column."""
     return head.level or ("session" if column.scope == "session" else "event")
 
 
@@ -106,7 +106,7 @@ def build(
     Parameters
     ----------
     item_table: attributes by item id, (I+1,) or (I+1, K), for columns of scope ``item``.
-    vectors: what the features' ``vectors`` name, (size, W) by feature, as `data.vectors.read_vectors` gives them.
+    vectors: pre-trained vectors by feature, (size, W), as `data.prepared.vectors.read_vectors` returns them.
     item_counts: events of each item in training, (I,), as `NextItemPredictionTask.count` takes them.
     """
     import torch
@@ -121,10 +121,10 @@ def build(
     towers = [_tower(part, spec, schema, item_table or {}, vectors or {}) for part in parts]
     body = Towers(towers, model.merge) if model.towers else towers[0]
     tasks = [_task(head, schema, f"model.heads.{index}") for index, head in enumerate(model.heads)]
-    built = Model(Head(body, tasks, [head.weight for head in model.heads]))
-    if item_counts is not None and built.predicts_items:
-        built.next_item.count(torch.as_tensor(item_counts))
-    return built
+    assembled = Model(Head(body, tasks, [head.weight for head in model.heads]))
+    if item_counts is not None and assembled.predicts_items:
+        assembled.next_item.count(torch.as_tensor(item_counts))
+    return assembled
 
 
 def _task(head: HeadSpec, schema: Schema, path: str) -> Any:
@@ -155,7 +155,7 @@ def _tower(
     from t4r_lab.nn.masking import make_masking
 
     d_model, max_length = part.body.d_model, spec.data.max_length
-    joined = width(resolve(part.inputs, schema, d_model), part.inputs.aggregation)
+    input_width = width(resolve(part.inputs, schema, d_model), part.inputs.aggregation)
     inputs = TabularSequenceFeatures.from_spec(
         part.inputs,
         schema,
@@ -166,7 +166,7 @@ def _tower(
         vectors={n: torch.as_tensor(v).clone() for n, v in vectors.items()},
     )
     body = make_body(part.body, max_length, inputs.masking)
-    project = [] if joined == d_model else [MLPBlock([d_model], activation=None)]
+    project = [] if input_width == d_model else [MLPBlock([d_model], activation=None)]
     return SequentialBlock(inputs, *project, body)
 
 
@@ -220,7 +220,7 @@ def load(folder: str | Path) -> tuple[Model, RunSpec, Schema]:
         raise InputError(folder / WEIGHTS, "there are no weights", "train the run first")
     try:
         with safe_open(str(folder / WEIGHTS), "pt") as weights:
-            # the item table travels with the weights, in each tower that reads it
+            # the item table is saved with the weights of each tower that reads it
             names = [n for n in weights.keys() if f".inputs.{ITEM_TABLE}" in n]  # noqa: SIM118 (not a mapping)
             table = {n.partition(f".inputs.{ITEM_TABLE}")[2]: weights.get_tensor(n) for n in names}
     except Exception as error:

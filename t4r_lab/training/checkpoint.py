@@ -1,4 +1,4 @@
-"""The state of an unfinished training: one safetensors file, replaced atomically; its progress stands in it as JSON."""
+"""The state of an unfinished training: one safetensors file, replaced atomically, with the progress as JSON."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ FILE = "checkpoint.safetensors"
 
 
 def best_path(folder: Path) -> Path:
-    """Weights of the best epoch so far."""
+    """Path of the weights of the best epoch so far."""
     return folder / "best.safetensors"
 
 
 def remove_torn(folder: Path) -> None:
-    """Remove what a writer that was killed left half written."""
+    """Remove half-written files of a process that was killed."""
     for path in folder.glob(".*.safetensors.*"):
         path.unlink(missing_ok=True)
 
 
 @dataclass
 class State:
-    """Where training stands: `batch` steps into `epoch`, both from 0."""
+    """Progress of a training: `batch` steps into `epoch`, both from 0."""
 
     epoch: int = 0
     batch: int = 0
@@ -40,7 +40,7 @@ class State:
     best_value: float = -math.inf
     seconds: float = 0.0
     loss_sum: dict[str, float] = field(default_factory=dict)
-    """by task, of the epoch so far"""
+    """task → sum of its loss in the epoch so far"""
     loss_count: dict[str, int] = field(default_factory=dict)
     skipped: int = 0
 
@@ -65,13 +65,13 @@ class State:
 
 
 class Checkpoints:
-    """When a training is written to its folder: at the end of an epoch, and within one every so many seconds.
+    """Writes a training to its folder: at the end of each epoch, and within an epoch at intervals of seconds.
 
     Parameters
     ----------
     every: seconds after which a checkpoint is due within an epoch.
-    spent: seconds of training before this process went on with it.
-    write: only the first of several processes does.
+    spent: seconds of training before this process resumed it.
+    write: True in the first of several processes alone, which writes for all.
     """
 
     def __init__(self, folder: Path, every: float, spent: float, write: bool) -> None:
@@ -81,7 +81,7 @@ class Checkpoints:
 
     @property
     def seconds(self) -> float:
-        """Of training so far, those before a resume too."""
+        """Seconds of training so far, with those before a resume."""
         return time.monotonic() - self._began
 
     def due(self) -> bool:
@@ -89,7 +89,7 @@ class Checkpoints:
         return time.monotonic() - self._written > self.every
 
     def save(self, model: torch.nn.Module, optimizer: Any, state: State) -> None:
-        """Write all that a training goes on from."""
+        """Write everything that a resumed training needs."""
         state.seconds = self.seconds
         write_state(self.folder, model, optimizer, state, self.write)
         self._written = time.monotonic()
@@ -100,13 +100,13 @@ class Checkpoints:
 
 
 def write_weights(path: Path, model: torch.nn.Module, write: bool = True) -> None:
-    """The model's weights, replaced atomically; only where `write` (the main process)."""
+    """Write the weights of `model` to `path`, replaced atomically; nothing without `write`."""
     if write:
         _replace(path, _named(model), {})
 
 
 def write_state(folder: Path, model: torch.nn.Module, optimizer: Any, state: State, write: bool = True) -> None:
-    """Weights, optimizer state and progress as one file."""
+    """Write weights, optimizer state and progress as one file; nothing without `write`."""
     if not write:
         return
     tensors = {f"model.{n}": t for n, t in _named(model).items()}
@@ -117,7 +117,7 @@ def write_state(folder: Path, model: torch.nn.Module, optimizer: Any, state: Sta
 
 
 def read_state(folder: Path, model: torch.nn.Module, optimizer: Any) -> State:
-    """Bring model and optimizer back to what `write_state` saw; a fresh state where there is no checkpoint.
+    """Restore model and optimizer from the checkpoint of `write_state`; a fresh state if there is none.
 
     Raises
     ------
@@ -134,9 +134,9 @@ def read_state(folder: Path, model: torch.nn.Module, optimizer: Any) -> State:
         with safe_open(str(path), "pt") as file:
             state = State(**read_json(file.metadata()["state"], str(path)))
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a mapping)
-        own = _named(model)
+        weights = _named(model)
         with torch.no_grad():
-            for name, tensor in own.items():
+            for name, tensor in weights.items():
                 tensor.copy_(tensors[f"model.{name}"])
     except (SafetensorError, KeyError, TypeError, RuntimeError, OSError, ValueError) as error:
         raise InputError(
@@ -156,9 +156,9 @@ def _optimizer_state(optimizer: Any, tensors: dict[str, Tensor]) -> dict[str, An
 
 
 def _named(model: torch.nn.Module) -> dict[str, Tensor]:
-    """Parameters and persistent buffers, a shared tensor under its first name only."""
-    kept = model.state_dict().keys()
-    return {n: t for n, t in (*model.named_parameters(), *model.named_buffers()) if n in kept}
+    """Name → parameter or persistent buffer; a shared tensor under its first name only."""
+    persistent = model.state_dict().keys()
+    return {n: t for n, t in (*model.named_parameters(), *model.named_buffers()) if n in persistent}
 
 
 def _replace(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str]) -> None:

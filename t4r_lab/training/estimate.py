@@ -1,9 +1,8 @@
-"""What a spec costs, before it is trained: its model is built, and takes a few steps on the real data.
+"""The cost of a spec before training, measured on its model during a few steps on the real data.
 
-Parameters are counted on the built model and are exact. Memory is what that model holds in training: weights,
-gradients, AdamW's two averages, what autograd keeps of a batch for the backward pass, and one chunk of logits; what
-the interpreter and the data take comes on top. Seconds are those of steps, and of a piece of the validation, that were
-taken and timed on this machine.
+Parameters are counted exactly on the built model. Memory is that of the model in training: weights, gradients, AdamW's
+two averages, the activations that autograd keeps of a batch for the backward pass, and one chunk of logits; interpreter
+and data need more. Seconds are extrapolated from steps, and from a sample of the validation, timed on this machine.
 """
 
 from __future__ import annotations
@@ -33,7 +32,7 @@ if TYPE_CHECKING:
     from t4r_lab.nn.layers.flow import Batch
 
 BUDGET, MOST_STEPS, VALIDATED = 1.0, 6, 256
-"""Seconds after which no further step is timed, steps that are timed at most, and validation sessions."""
+"""Seconds after which no further step is timed, the most steps to time, and the validation sessions to sample."""
 
 
 @dataclass(frozen=True)
@@ -41,29 +40,29 @@ class Cost:
     """One part of a model in training; all but `parameters` in bytes."""
 
     path: str
-    """where it stands in the spec, such as ``model.inputs.features.item_id`` or ``model.body``"""
+    """path in the spec, such as ``model.inputs.features.item_id`` or ``model.body``"""
     parameters: int
     weights: int
-    """of parameters and of tables that aren't trained"""
+    """of parameters and of frozen tables"""
     gradients: int
     optimizer: int
     activations: int
-    """kept of one batch for the backward pass"""
+    """kept for the backward pass of one batch"""
     logits: int = 0
-    """of the largest chunk that is held at once"""
+    """of the largest chunk that is in memory at once"""
 
     @property
     def memory(self) -> int:
-        """Bytes of the part in training, all together."""
+        """Total bytes of the part in training."""
         return self.weights + self.gradients + self.optimizer + self.activations + self.logits
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """What one run of a spec takes."""
+    """The cost of one run of a spec."""
 
     costs: tuple[Cost, ...]
-    """of every part, in the order in which data flow through the model"""
+    """of every part, in the order of the forward pass"""
     seconds: float
     """of one epoch: its steps and the validation"""
     steps: int
@@ -85,7 +84,7 @@ class Estimate:
 
 
 def estimate(spec: RunSpec) -> Estimate:
-    """Build the model of `spec` and time a few steps on its data; nothing is recorded or kept.
+    """Build the model of `spec` and time a few steps on its data; nothing is recorded or saved.
 
     Raises
     ------
@@ -96,7 +95,7 @@ def estimate(spec: RunSpec) -> Estimate:
 
 
 def measure(experiment: Experiment) -> Estimate:
-    """The same of what is open already."""
+    """Build the model of `experiment` and time a few steps on its data, as `estimate` does for a spec."""
     from t4r_lab.nn.batches import make_batch, training_batches, training_length, training_windows
     from t4r_lab.training.accelerator import make_accelerator, put_on
     from t4r_lab.training.optimizer import make_optimizer
@@ -109,26 +108,26 @@ def measure(experiment: Experiment) -> Estimate:
     windows = training_windows(sessions, training_length(model.masking, spec.data.max_length), shortest)
     optimizer = make_optimizer(model, spec.train)
     wrapped, optimizer = put_on(accelerator, model, optimizer)
-    held: Counter[str] = Counter()
-    times: list[float] = []
-    began = time.perf_counter()
+    activations: Counter[str] = Counter()
+    step_seconds: list[float] = []
+    start_of_steps = time.perf_counter()
     for window in training_batches(windows, spec.train.batch_size, spec.train.seed, 0):
         batch = make_batch(sessions, window, dataset.schema.item.name).to(accelerator.device)
-        if not held:
+        if not activations:
             with accelerator.autocast():
-                held = _held_for_backward(model, batch)
+                activations = _held_for_backward(model, batch)
         start = time.perf_counter()
-        found = train_step(accelerator, wrapped, optimizer, batch, model.weights, spec.train.clip_norm)
-        float(next(iter(found.values()))[0])  # waits for an accelerator
-        times.append(time.perf_counter() - start)
-        enough = BUDGET if len(times) > 1 else 10 * BUDGET  # the first step also sets things up
-        if len(times) > MOST_STEPS or time.perf_counter() - began > enough:
+        losses = train_step(accelerator, wrapped, optimizer, batch, model.weights, spec.train.clip_norm)
+        float(next(iter(losses.values()))[0])  # waits for an accelerator
+        step_seconds.append(time.perf_counter() - start)
+        budget = BUDGET if len(step_seconds) > 1 else 10 * BUDGET  # the first step includes set-up
+        if len(step_seconds) > MOST_STEPS or time.perf_counter() - start_of_steps > budget:
             break
     steps = math.ceil(len(windows) / spec.train.batch_size)
-    step = statistics.median(times[1:] or times)
-    targets = max((n for name, (_, n) in found.items() if name == NEXT_ITEM), default=0)
+    step = statistics.median(step_seconds[1:] or step_seconds)
+    targets = max((n for name, (_, n) in losses.items() if name == NEXT_ITEM), default=0)
     seconds = step * steps + _validation_seconds(model, dataset, spec)
-    return Estimate(tuple(_costs(model, held, targets)), seconds, steps)
+    return Estimate(tuple(_costs(model, activations, targets)), seconds, steps)
 
 
 def _parts(model: Model) -> Iterator[tuple[str, nn.Module]]:
@@ -154,61 +153,61 @@ def _parts(model: Model) -> Iterator[tuple[str, nn.Module]]:
         yield "model.masking", model.head.detector
 
 
-def _costs(model: Model, held: Counter[str], targets: int) -> Iterator[Cost]:
-    """The cost of every part; what two parts share belongs to the first."""
+def _costs(model: Model, activations: Counter[str], targets: int) -> Iterator[Cost]:
+    """The cost of every part; tensors that two parts share belong to the first."""
     from t4r_lab.nn.heads.next_item import NextItemPredictionTask
     from t4r_lab.nn.kernels.linear_cross_entropy import rows_per_chunk
 
-    claimed: set[int] = set()
+    counted: set[int] = set()
     lazy = {id(model.get_parameter(name)) for name in model.lazy}  # their gradients have a batch's rows
     for path, module in _parts(model):
-        own = [t for t in (*module.parameters(), *module.buffers()) if id(t) not in claimed]
-        claimed |= {id(t) for t in own}
-        trained = sum(t.nbytes for t in own if t.requires_grad)
-        parameters = sum(p.numel() for p in module.parameters() if any(p is t for t in own))
+        tensors = [t for t in (*module.parameters(), *module.buffers()) if id(t) not in counted]
+        counted |= {id(t) for t in tensors}
+        trained = sum(t.nbytes for t in tensors if t.requires_grad)
+        parameters = sum(p.numel() for p in module.parameters() if any(p is t for t in tensors))
         logits = 0
         if isinstance(module, NextItemPredictionTask) and module.sampled is None:
             logits = min(rows_per_chunk(len(module.bias)), max(targets, 1)) * len(module.bias) * 4
-        gradients = sum(t.nbytes for t in own if t.requires_grad and id(t) not in lazy)
-        yield Cost(path, parameters, sum(t.nbytes for t in own), gradients, 2 * trained, held[path], logits)
+        gradients = sum(t.nbytes for t in tensors if t.requires_grad and id(t) not in lazy)
+        yield Cost(path, parameters, sum(t.nbytes for t in tensors), gradients, 2 * trained, activations[path], logits)
 
 
 def _held_for_backward(model: Model, batch: Batch) -> Counter[str]:
-    """Bytes that autograd keeps of one batch, by the part at work. Weights and tables don't count."""
+    """Path of each part → bytes that autograd keeps for the backward pass of one batch, without weights and tables."""
     import torch
 
-    held: Counter[str] = Counter()
+    activations: Counter[str] = Counter()
     seen = {t.untyped_storage().data_ptr() for t in (*model.parameters(), *model.buffers())}
-    at_work = ["model.inputs"]
+    active_parts = ["model.inputs"]
 
     def keep(tensor: torch.Tensor) -> torch.Tensor:
         storage = tensor.untyped_storage()
-        if storage.data_ptr() not in seen:  # kept storage lives on, so that no other has its place
+        if storage.data_ptr() not in seen:  # storage that is kept stays allocated, so that no other has its address
             seen.add(storage.data_ptr())
-            held[at_work[-1]] += storage.nbytes()
+            activations[active_parts[-1]] += storage.nbytes()
         return tensor
 
     with ExitStack() as hooks:
         for path, module in _parts(model):
-            hooks.callback(module.register_forward_pre_hook(lambda *_, path=path: at_work.append(path)).remove)
-            hooks.callback(module.register_forward_hook(lambda *_: at_work.pop() and None).remove)
+            hooks.callback(module.register_forward_pre_hook(lambda *_, path=path: active_parts.append(path)).remove)
+            hooks.callback(module.register_forward_hook(lambda *_: active_parts.pop() and None).remove)
         for number, task in enumerate(model.head.tasks):
-            hooks.callback(_tell(task, f"model.heads.{number}", at_work))
+            hooks.callback(_track_loss(task, f"model.heads.{number}", active_parts))
         with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
             losses = model(batch)
         del losses
-    return held
+    return activations
 
 
-def _tell(task: Any, path: str, at_work: list[str]) -> Any:
-    """Note that a task is at work in its `loss`, which is no module's call; returns what undoes it."""
-    own = task.loss
+def _track_loss(task: Any, path: str, active_parts: list[str]) -> Any:
+    """Add `path` to `active_parts` while the task computes its `loss`, which calls no module; returns the undo."""
+    task_loss = task.loss
 
     def loss(*arguments: Any) -> Any:
-        at_work.append(path)
-        found = own(*arguments)
-        at_work.pop()
-        return found
+        active_parts.append(path)
+        value = task_loss(*arguments)
+        active_parts.pop()
+        return value
 
     task.loss = loss
     return lambda: delattr(task, "loss")
@@ -229,12 +228,12 @@ def _validation_seconds(model: Model, dataset: Dataset, spec: RunSpec) -> float:
     return (time.perf_counter() - began) * len(valid) / max(len(sample), 1)
 
 
-# ── A process that answers ──────────────────────────────────────────────────────────────────────
+# ── Estimates from a process of its own ─────────────────────────────────────────────────────────
 
 
-def to_json(found: Estimate) -> dict[str, Any]:
-    """The estimate as plain content, which `from_json` reads."""
-    return asdict(found)
+def to_json(result: Estimate) -> dict[str, Any]:
+    """The estimate as JSON content, for `from_json`."""
+    return asdict(result)
 
 
 def from_json(content: dict[str, Any]) -> Estimate:
@@ -243,11 +242,11 @@ def from_json(content: dict[str, Any]) -> Estimate:
 
 
 def serve() -> None:
-    """Answer each line of standard input, a spec, by a line with its estimate or what is wrong; ends with the input."""
+    """Print one JSON line per spec, one per line of standard input: its estimate or error. Ends with the input."""
     import signal
 
     processors.limit()
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # an interrupt is meant for whoever asks
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # an interrupt is meant for the process that sends the specs
     out, sys.stdout = sys.stdout, sys.stderr
     for line in sys.stdin:
         try:

@@ -1,4 +1,4 @@
-"""Evaluate and score: a model reads sessions as inference does, and every target is ranked among all items."""
+"""Evaluation and scoring: a model reads sessions as in inference, and every target is ranked among all items."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from t4r_lab.nn.layers.flow import Batch
 
 Watch = Callable[[Tensor, Tensor, Tensor | None], None]
-"""Is shown each chunk of scores (N, I) with its targets (N,) and the seen items (N, K) or None, and changes none."""
+"""Function of each chunk of scores (N, I), its targets (N,) and the seen items (N, K) or None; changes none of them."""
 
 
 def assess(
@@ -45,7 +45,7 @@ def assess(
     accelerator: Any = None,
     watch: Watch | None = None,
 ) -> tuple[Ranks | None, dict[str, Labels]]:
-    """Evaluate every task of `model`: `evaluate` for the next item, `evaluate_labels` for the others."""
+    """Evaluate every task of `model`: the next item by `evaluate`, labels by `evaluate_labels`."""
     ranks = evaluate(model, sessions, spec, on_report, accelerator, watch) if model.predicts_items else None
     if set(model.weights) <= {NEXT_ITEM, DISCRIMINATOR}:
         return ranks, {}
@@ -58,9 +58,9 @@ def assess(
 
 
 def figures(ranks: Ranks | None, labels: Mapping[str, Labels]) -> dict[str, float]:
-    """Such as ``{"ndcg@10": …, "purchase/auc": …}``."""
-    found = ranks.metrics() if ranks else {}
-    return found | {name: value for cases in labels.values() for name, value in cases.metrics().items()}
+    """Metric → value, such as ``{"ndcg@10": …, "purchase/auc": …}``."""
+    metrics = ranks.metrics() if ranks else {}
+    return metrics | {name: value for cases in labels.values() for name, value in cases.metrics().items()}
 
 
 @torch.inference_mode()
@@ -72,10 +72,10 @@ def evaluate(
     accelerator: Any = None,
     watch: Watch | None = None,
 ) -> Ranks:
-    """Rank every target of `sessions` among all items by what came before it.
+    """Rank every target of `sessions` among all items, given the events before it.
 
-    Exactly inference on each prefix: full ranking, ties by halves. With several processes each takes its
-    share and all get the whole. `watch` sees the scores that the ranks are made from.
+    This is inference on each prefix with full ranking; ties count half. Each of several processes evaluates its share,
+    and all return the whole. `watch` receives the scores that the ranks are computed from.
     """
     model.eval()
     device = next(model.parameters()).device
@@ -95,7 +95,7 @@ def evaluate(
 
 
 def case_windows(model: Model, sessions: Sessions, spec: RunSpec) -> Windows:
-    """The cases of `sessions` as the model reads them."""
+    """The windows in which the model reads the cases of `sessions`."""
     longest = inference_length(model.masking, spec.data.max_length)
     return evaluation_windows(sessions, longest, spec.evaluation.positions, model.masking.causal)
 
@@ -122,19 +122,22 @@ def _rank_chunk(
     watch: Watch | None,
 ) -> tuple[NDArray[Any], ...]:
     queries, row, position, target = _read_chunk(model, sessions, chunk, device)
-    labels, found = torch.from_numpy(target).to(device), []
+    labels, chunk_ranks = torch.from_numpy(target).to(device), []
     size = rows_per_chunk(model.next_item.candidates.shape[0])
-    for at in range(0, len(queries), size):
-        part, seen = slice(at, at + size), None
+    for start in range(0, len(queries), size):
+        part, seen = slice(start, start + size), None
         if evaluation.filter_seen:
             seen = seen_items(sessions, row[part], position[part]).to(device)
-        found.append(_ranks(model, queries[part], labels[part], seen, watch))
-    return row, position, target, torch.cat(found).cpu().numpy()
+        chunk_ranks.append(_ranks(model, queries[part], labels[part], seen, watch))
+    return row, position, target, torch.cat(chunk_ranks).cpu().numpy()
 
 
 def _ranks(model: Model, queries: Tensor, labels: Tensor, seen: Tensor | None, watch: Watch | None) -> Tensor:
-    """Of some cases, (N,). Their scores are gone when it returns, and the next ones' take their memory: beside them
-    they would be in fresh memory each time, whose page faults take twice as long as the product itself."""
+    """Ranks of some cases, (N,).
+
+    Their scores are freed on return, so that those of the next cases reuse the memory: the page faults of new memory
+    take twice as long as the product itself.
+    """
     with quick_float32():
         scores = model.next_item.scores(queries)
     if watch:
@@ -144,18 +147,18 @@ def _ranks(model: Model, queries: Tensor, labels: Tensor, seen: Tensor | None, w
 
 @torch.no_grad()
 def fit_temperature(model: Model, sessions: Sessions, spec: RunSpec) -> float:
-    """Fit the temperature of the model's scores to the targets of `sessions`; the order of the items stays.
+    """Fit the temperature of the model's scores to the targets of `sessions`; the order of the items is unchanged.
 
-    Holds the body's output of every case, (N, D), never its scores.
+    Needs memory for the body's output of every case, (N, D), not for their scores.
     """
     model.eval()
     device = next(model.parameters()).device
     chunks = evaluation_batches(case_windows(model, sessions, spec), EVALUATION_BATCH)
-    read = [_read_chunk(model, sessions, chunk, device) for chunk in chunks]
-    if not read:
+    outputs = [_read_chunk(model, sessions, chunk, device) for chunk in chunks]
+    if not outputs:
         return 1.0
-    labels = torch.from_numpy(np.concatenate([target for *_, target in read])).to(device)
-    return model.next_item.fit_temperature(torch.cat([queries for queries, *_ in read]), labels)
+    labels = torch.from_numpy(np.concatenate([target for *_, target in outputs])).to(device)
+    return model.next_item.fit_temperature(torch.cat([queries for queries, *_ in outputs]), labels)
 
 
 @torch.inference_mode()
@@ -180,10 +183,10 @@ def score(
 
 
 def _best(model: Model, batch: Batch, seen: Tensor | None, k: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Item ids, scores and probabilities of the k best, (b, k) each; as in `_ranks`, all scores are gone behind it."""
+    """Item ids, scores and probabilities of the k best, (b, k) each; as in `_ranks`, all scores are freed on return."""
     scores = model.score(batch).float()
     norm = scores.logsumexp(1, keepdim=True)
     if seen is not None:
         scores = without_seen(scores, seen)
-    best = scores.topk(min(k, scores.shape[1]), dim=1)
-    return best.indices + 1, best.values, (best.values - norm).exp()
+    top = scores.topk(min(k, scores.shape[1]), dim=1)
+    return top.indices + 1, top.values, (top.values - norm).exp()

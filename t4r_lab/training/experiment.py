@@ -1,7 +1,7 @@
-"""An experiment: a spec held against its data and this machine, then built, fitted and judged.
+"""An experiment: a spec checked against its data and this machine, then built, fitted and evaluated.
 
-Whoever trains, tunes, finalizes, estimates, launches or judges a spec opens it here first, so that each refusal stands
-once and has the same words everywhere. Opening writes nothing and imports no torch.
+Training, tuning, finalizing, estimating, launching and evaluating a spec all begin here, so that each refusal is
+written once and reads the same everywhere. Opening writes nothing and imports no torch.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Experiment:
-    """A spec with the data that it names, and the home where its runs are recorded.
+    """A spec with its data, and the home where its runs are recorded.
 
-    Use `Experiment.open` to train it, `Experiment.reopen` to judge a model of it that is trained.
+    Use `Experiment.open` to train it, `Experiment.reopen` to evaluate a trained model of it.
     """
 
     spec: RunSpec
@@ -41,13 +41,13 @@ class Experiment:
 
     @classmethod
     def open(cls, spec: RunSpec, dataset: Dataset | None = None, home: Path | None = None) -> Self:
-        """Refuse whatever is in the way of training `spec`; a `dataset` that is open already is its data.
+        """Open the data of `spec`, unless `dataset` is given, and refuse a spec that can't be trained on them.
 
         Raises
         ------
         InputError
-            for data that are missing or damaged, features, labels, vectors and sessions that can't be used, and what
-            this machine can't compute.
+            for data that are missing or damaged, features, labels, vectors and sessions that can't be used, and
+            precision or processes that this machine or the body doesn't support.
         """
         from t4r_lab.data.sessions.arrays import check_sessions
 
@@ -56,17 +56,17 @@ class Experiment:
         _check_machine(spec)
         check_sessions(experiment.fitted, spec.data.path, 2 if spec.model.next_item else 1)
         _check_labels(spec, experiment.dataset)
-        _ = experiment.vectors  # which are refused if they can't be read
+        _ = experiment.vectors  # raises if they can't be read
         return experiment
 
     @classmethod
     def reopen(cls, spec: RunSpec, dataset: Dataset, part: str, home: Path | None = None) -> Self:
-        """Refuse whatever is in the way of judging a trained model of `spec` on a part of its data.
+        """Open an experiment to evaluate a trained model of `spec` on a part of its data.
 
         Raises
         ------
         InputError
-            for a part that it was fitted on, and labels that can't be judged.
+            for a part that it was fitted on, and labels that can't be evaluated.
         """
         if part == "valid" and spec.train.fit_on != "train":
             raise InputError(
@@ -76,22 +76,22 @@ class Experiment:
         return cls(spec, dataset, homes.locate(home))
 
     def trying(self, spec: RunSpec) -> Experiment:
-        """The experiment of another spec on the same data, in the same home; refused as by `open`."""
+        """The experiment of another spec on the same data, in the same home, opened as by `open`."""
         return Experiment.open(spec, self.dataset, self.home)
 
     @property
     def validates(self) -> bool:
-        """Whether the validation part is there to judge by, rather than fitted on too."""
+        """True unless the model is fitted on the validation part too."""
         return self.spec.train.fit_on == "train"
 
     @property
     def fitted(self) -> Sessions:
-        """The sessions that are trained on."""
+        """The sessions of the part that the model is trained on."""
         return self.dataset.part(self.spec.train.fit_on)
 
     @cached_property
     def vectors(self) -> Mapping[str, NDArray[Any]]:
-        """Pre-trained vectors, (size, W) by feature, as `data.prepared.vectors.read_vectors` gives them."""
+        """Pre-trained vectors, (size, W) by feature, as `data.prepared.vectors.read_vectors` returns them."""
         from t4r_lab.data.prepared.vectors import read_all_vectors
 
         return read_all_vectors(self.spec.model, self.dataset.vocabulary)
@@ -121,25 +121,25 @@ class Experiment:
         return evaluation.fit_temperature(model, self.dataset.part("valid"), self.spec)
 
     def judge(self, model: Model, part: str, on_report: OnReport = silent) -> Judged:
-        """Everything about `model` on a part of the data, as `judgment.judge` finds it."""
+        """The evaluation of `model` on a part of the data, as `judgment.judge` returns it."""
         from t4r_lab.training import judgment
 
         return judgment.judge(model, self.dataset.part(part), self.spec, self.counts, on_report)
 
     def judge_baselines(self, part: str) -> dict[str, Judged]:
-        """The same of every baseline of what the spec predicts, fitted on what the model is fitted on."""
+        """The evaluation of every baseline for the tasks of the spec, fitted on the same part as the model; by name."""
         from t4r_lab.training import judgment
 
         return judgment.judge_baselines(self.spec, self.dataset.schema, self.fitted, self.dataset.part(part))
 
 
 def open_data(spec: RunSpec, digest: str = "", owner: str = "") -> Dataset:
-    """The data of `spec`; with a `digest`, refused unless it is theirs, as those of `owner` (``of study s``) have it.
+    """The data of `spec`, refused if they lack the `digest`, unless empty, that `owner` (``of study s``) recorded.
 
     Raises
     ------
     InputError
-        if they are missing, damaged, or others than they were.
+        if they are missing, damaged or have changed.
     """
     from t4r_lab.data.prepared.prepared_data import Dataset
 
@@ -150,12 +150,12 @@ def open_data(spec: RunSpec, digest: str = "", owner: str = "") -> Dataset:
 
 
 def _check_labels(spec: RunSpec, dataset: Dataset) -> None:
-    """Refuse labels that can't be learned from or judged.
+    """Refuse labels that can't be trained on or evaluated.
 
     Raises
     ------
     InputError
-        for those of whole sessions where a session is in every part, and those that `labels.check_labels` refuses.
+        for labels of whole sessions if each session is in every part, and those that `labels.check_labels` refuses.
     """
     if not spec.model.labels:
         return
@@ -167,10 +167,10 @@ def _check_labels(spec: RunSpec, dataset: Dataset) -> None:
 
 
 def _check_machine(spec: RunSpec) -> None:
-    """Refuse a precision or several processes where they can't compute this."""
+    """Refuse a precision that the device lacks, and a body that several processes can't train."""
     processes = int(os.environ.get("WORLD_SIZE", "1"))
     if spec.train.precision != "float16" and processes == 1:
-        return  # torch, which takes a second to import, isn't asked
+        return  # saves the import of torch, a second
     from t4r_lab.training.accelerator import check_precision, check_processes
 
     check_precision(spec.train)

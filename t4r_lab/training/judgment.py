@@ -1,4 +1,4 @@
-"""The final judgement, of a model or a baseline: ranking, recommended lists, calibration, slices."""
+"""Final evaluation of a model or a baseline: ranking, recommended lists, calibration, slices."""
 
 from __future__ import annotations
 
@@ -28,9 +28,10 @@ from t4r_lab.training.labels import Labels, constant
 
 @dataclass(frozen=True)
 class Judged:
-    """Ranks of the next items with what was found beside them, slices and the reliability curve; labels by name.
+    """Evaluation of a model or a baseline: ranks of the next items, predictions by label, slices, reliability curve.
 
-    A model of labels alone has no ranks, a baseline no reliability curve.
+    `beside` has the metrics of recommended lists and probabilities. A model of labels alone has no ranks, a baseline
+    no reliability curve.
     """
 
     ranks: Ranks | None = None
@@ -40,17 +41,17 @@ class Judged:
     reliability: list[dict[str, Any]] = field(default_factory=list)
 
     def metrics(self) -> dict[str, float]:
-        """Those after each epoch, such as ``ndcg@10`` and labels'; then final ones of ranks, lists, probabilities."""
-        found = evaluation.figures(self.ranks, self.labels)
+        """Metrics as after each epoch, such as ``ndcg@10``, then the final ones of ranks, lists and probabilities."""
+        metrics = evaluation.figures(self.ranks, self.labels)
         if self.ranks is not None:
-            found |= summarize(self.ranks.rank, list(self.ranks.cutoffs), metrics_of("final ranks"))
-        return found | self.beside
+            metrics |= summarize(self.ranks.rank, list(self.ranks.cutoffs), metrics_of("final ranks"))
+        return metrics | self.beside
 
 
 def judge(
     model: Model, sessions: Sessions, spec: RunSpec, counts: NDArray[np.int64], on_report: OnReport = silent
 ) -> Judged:
-    """Everything about `model` in one pass over its scores. `counts` (I,) are the items' events in training."""
+    """Evaluate `model` in one pass over its scores. `counts` (I,) are the items' events in training."""
     lists, calibration = Lists(counts, spec.evaluation.cutoffs), Calibration()
 
     def watch(scores: Tensor, targets: Tensor, seen: Tensor | None) -> None:
@@ -65,7 +66,7 @@ def judge(
 
 
 def judge_baselines(spec: RunSpec, schema: Schema, fitted: Sessions, sessions: Sessions) -> dict[str, Judged]:
-    """Every baseline of what `spec` predicts, by name: learned from `fitted`, judged on `sessions`."""
+    """Evaluate every baseline for the tasks of `spec`, by name: fitted on `fitted`, evaluated on `sessions`."""
     judged = {}
     if spec.model.next_item:
         counts = fitted.item_counts(schema.n_items)
@@ -77,7 +78,7 @@ def judge_baselines(spec: RunSpec, schema: Schema, fitted: Sessions, sessions: S
 
 
 def judge_baseline(scorer: Scorer, sessions: Sessions, options: EvaluationSpec, counts: NDArray[np.int64]) -> Judged:
-    """The same of a baseline, without calibration: its scores are no log-probabilities."""
+    """Evaluate a baseline, without calibration, since its scores are not log-probabilities."""
     lists = Lists(counts, options.cutoffs)
     ranks = baseline_ranks.evaluate(scorer, sessions, options, lambda scores, _, seen: lists.add(scores, seen))
     return Judged(ranks, {}, lists.metrics(), slices(ranks, counts))

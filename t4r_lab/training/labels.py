@@ -1,4 +1,4 @@
-"""Labels of a part of the data: checked before training, predicted by a model, judged by the metrics of their kind."""
+"""Labels of a part of the data: checks before training, predictions of a model, and their metrics."""
 
 from __future__ import annotations
 
@@ -31,24 +31,24 @@ class Labels:
     """The cases of one label: session row, position of the event in it (N,), label (N,) and prediction.
 
     `prediction` is the probability of yes or a number, (N,), or the probability of each class, (N, C). Cases
-    without a label aren't here. Classes count from 0.
+    without a label are left out. Classes count from 0.
     """
 
     name: str
     kind: LabelKind
     names: tuple[str, ...]
-    """the metrics that are wanted"""
+    """names of the metrics to compute"""
     session: NDArray[np.int64]
     position: NDArray[np.int64]
     label: NDArray[np.float64]
     prediction: NDArray[np.float64]
 
     def metrics(self) -> dict[str, float]:
-        """Such as ``{"purchase/auc": …}``; empty where no case has a label."""
+        """Metric → value, such as ``{"purchase/auc": …}``; empty if no case has a label."""
         return {f"{self.name}/{metric}": self.metric(metric) for metric in self.names if len(self.label)}
 
     def metric(self, name: str, weight: NDArray[np.float64] | None = None) -> float:
-        """One metric, each case with a weight, (N,)."""
+        """One metric, with the weight of each case, (N,); all 1 by default."""
         weight = np.ones(len(self.label)) if weight is None else weight
         return float(metrics_of(self.kind)[name].compute(self.label, self.prediction, weight))
 
@@ -59,14 +59,14 @@ class Labels:
 
 
 def as_labels(values: NDArray[Any]) -> NDArray[np.float64]:
-    """Stored values as numbers, classes from 0; NaN where there is no label."""
+    """Stored values as numbers, classes from 0; NaN for a missing label."""
     if values.dtype.kind == "f":
         return values.astype(np.float64)
     return np.where(values > UNKNOWN, values - UNKNOWN - 1.0, np.nan)
 
 
 def check_labels(spec: RunSpec, sessions: Sessions, part: str) -> None:
-    """Refuse labels of a part that can't be trained on or judged, before anything is built.
+    """Refuse labels of a part that can't be trained on or evaluated, before anything is built.
 
     Raises
     ------
@@ -86,20 +86,20 @@ def check_labels(spec: RunSpec, sessions: Sessions, part: str) -> None:
 
 
 def _extent(stored: NDArray[Any]) -> tuple[float, float, bool]:
-    """The smallest and the largest label, the smaller one above where there is none, and whether all are whole.
+    """The smallest label, the largest, and True if all are whole numbers; without labels, (inf, -inf, True).
 
-    A slab at a time, as each trial of a study asks it of data that may outgrow memory.
+    Read in slabs, since data may outgrow memory.
     """
     low, high, whole = np.inf, -np.inf, True
     for start in range(0, len(stored), SLAB):
-        found = as_labels(stored[start : start + SLAB])
-        low, high = np.fmin.reduce(found, initial=low), np.fmax.reduce(found, initial=high)
-        whole = whole and bool(((found == np.rint(found)) | np.isnan(found)).all())
+        values = as_labels(stored[start : start + SLAB])
+        low, high = np.fmin.reduce(values, initial=low), np.fmax.reduce(values, initial=high)
+        whole = whole and bool(((values == np.rint(values)) | np.isnan(values)).all())
     return float(low), float(high), whole
 
 
 def check_split(spec: RunSpec, schema: Schema, split: str) -> None:
-    """Refuse labels of whole sessions where a session is in every part: what is asked was learned in training.
+    """Refuse labels of whole sessions if each session is in every part: the label was seen in training.
 
     Raises
     ------
@@ -112,7 +112,7 @@ def check_split(spec: RunSpec, schema: Schema, split: str) -> None:
 
 
 def _known_before(label: str) -> InputError:
-    """Why a label of whole sessions is refused where each session is in every part."""
+    """The refusal of a label of whole sessions if each session is in every part."""
     return InputError(
         "",
         f"label {label!r} is of the whole session, and leave-one-out puts each of them with its label into training, "
@@ -122,12 +122,12 @@ def _known_before(label: str) -> InputError:
 
 
 def check_tasks(model: Model, sessions: Sessions, part: str, split: str) -> None:
-    """Refuse label tasks that the data of a part doesn't have, has more classes for, or that `split` gives away.
+    """Refuse label tasks without a column in the data, with too few classes, or whose label `split` leaks.
 
     Raises
     ------
     InputError
-        as said; of a model built from a spec the schema has said so before.
+        for each of these; a model built from a spec was checked against the schema before.
     """
     for task in (task for head in model.heads for task in head.labels):
         if task.name not in sessions.context and task.name not in sessions.values:
@@ -138,9 +138,9 @@ def check_tasks(model: Model, sessions: Sessions, part: str, split: str) -> None
             raise _known_before(task.name)
         if not task.answer.classes:
             continue
-        found = as_labels(_column(sessions, task.name))
-        found = found[~np.isnan(found)]
-        low, high = int(found.min(initial=0)), int(found.max(initial=0))
+        values = as_labels(_column(sessions, task.name))
+        values = values[~np.isnan(values)]
+        low, high = int(values.min(initial=0)), int(values.max(initial=0))
         if low < 0 or high >= task.answer.width:
             raise InputError(
                 "",
@@ -158,9 +158,9 @@ def evaluate_labels(
     share: tuple[int, int] = (0, 1),
     gather: Callable[[list[Any]], list[Any]] = list,
 ) -> dict[str, Labels]:
-    """The cases of every label task of `model` on `sessions`, exactly as inference would predict them.
+    """Label → cases of each label task of `model` on `sessions`, predicted as in inference.
 
-    Of several processes, `share` is (number of this one, how many), and `gather` joins what all have found.
+    With several processes, `share` is (index of this process, number of processes), and `gather` joins their cases.
     """
     import torch
 
@@ -168,8 +168,8 @@ def evaluate_labels(
         parts = gather(list(_predict(model.eval(), sessions, spec, on_report, *share)))
     labels = {}
     for task in (task for head in model.heads for task in head.labels):
-        found = [part for name, *part in parts if name == task.name] or [_nothing(task.answer)]
-        row, position, prediction = (np.concatenate(p) for p in zip(*found, strict=True))
+        cases = [part for name, *part in parts if name == task.name] or [_nothing(task.answer)]
+        row, position, prediction = (np.concatenate(p) for p in zip(*cases, strict=True))
         label = _labels_at(sessions, task.name, row, position)
         order = np.lexsort((position, row))
         order = order[~np.isnan(label[order])]
@@ -180,7 +180,7 @@ def evaluate_labels(
 
 
 def _column(sessions: Sessions, name: str) -> NDArray[Any]:
-    """A label column as it is stored: one value for each session (S,), or for each event (N,)."""
+    """The stored values of a label column: one per session (S,), or one per event (N,)."""
     return sessions.context[name] if name in sessions.context else sessions.values[name]
 
 
@@ -192,7 +192,7 @@ def _labels_at(
 
 
 def _nothing(answer: Any) -> list[NDArray[Any]]:
-    """No cases: where there are no sessions."""
+    """Rows, positions and predictions of no case, for a part without sessions."""
     shape = (0, answer.classes) if answer.classes else (0,)
     return [np.empty(0, np.int64), np.empty(0, np.int64), np.empty(shape)]
 
@@ -200,7 +200,7 @@ def _nothing(answer: Any) -> list[NDArray[Any]]:
 def _predict(
     model: Model, sessions: Sessions, spec: RunSpec, on_report: OnReport, rank: int, world: int
 ) -> Iterator[tuple[Any, ...]]:
-    """Task, session rows, positions and predictions of one batch after the other."""
+    """Yield task, session rows, positions and predictions of each batch."""
     import torch
 
     from t4r_lab.nn.batches import evaluation_batches, label_windows, make_batch
@@ -222,10 +222,10 @@ def _predict(
 
 
 def constant(spec: RunSpec, schema: Schema, fitted: Sessions, sessions: Sessions) -> dict[str, Labels]:
-    """The baseline of labels: every case of `sessions` gets the mean of the `fitted` ones, each class its share."""
+    """The baseline of labels: predicts the mean of the `fitted` labels, or the share of each class, for every case."""
     from t4r_lab.nn.batches import label_windows
 
-    found = {}
+    labels = {}
     for path, head in spec.model.labels_by_path.items():
         column = label_column(head, schema, path)
         cases = label_windows(sessions, 1, label_level(head, column), spec.evaluation.positions, causal=False)
@@ -233,11 +233,11 @@ def constant(spec: RunSpec, schema: Schema, fitted: Sessions, sessions: Sessions
         label = _labels_at(sessions, head.column, row, position)
         order = np.lexsort((position, row))
         order = order[~np.isnan(label[order])]
-        known = as_labels(_column(fitted, head.column))
-        known = known[~np.isnan(known)]
-        guess = head.constant(known, column.classes)
-        prediction = np.broadcast_to(guess, (len(order), *guess.shape))
-        found[head.column] = Labels(
+        fitted_labels = as_labels(_column(fitted, head.column))
+        fitted_labels = fitted_labels[~np.isnan(fitted_labels)]
+        mean = head.constant(fitted_labels, column.classes)
+        prediction = np.broadcast_to(mean, (len(order), *mean.shape))
+        labels[head.column] = Labels(
             head.column, head.kind, LABEL_METRICS[head.kind], row[order], position[order], label[order], prediction
         )
-    return found
+    return labels

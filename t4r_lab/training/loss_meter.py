@@ -1,4 +1,4 @@
-"""The training loss of an epoch: sums by task, kept on the device and read only to report."""
+"""The training loss of an epoch: sums by task, which stay on the device until a report reads them."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ class LossMeter:
 
     Parameters
     ----------
-    state: the sums that the epoch goes on from.
-    weights: of each task in the loss.
+    state: the sums of the epoch so far, if it is resumed.
+    weights: weight of each task in the loss.
     """
 
     def __init__(self, state: State, weights: Mapping[str, float], device: torch.device) -> None:
@@ -40,7 +40,7 @@ class LossMeter:
         self.counts = {name: state.loss_count.get(name, 0) for name in weights}
 
     def add(self, sums: Mapping[str, tuple[Tensor, int]], sessions: int) -> None:
-        """Add a step on so many `sessions`, which count as skipped where there was no target."""
+        """Add the sums of a step on a number of `sessions`, which count as skipped if it had no target."""
         for name, (total, count) in sums.items():
             self.totals[name] += total
             self.counts[name] += count
@@ -50,8 +50,8 @@ class LossMeter:
         """Add the sums of the other processes."""
         if accelerator.num_processes > 1:
             for name, total in self.totals.items():
-                both = accelerator.reduce(torch.stack([total, total.new_tensor(self.counts[name])]), "sum")
-                self.totals[name], self.counts[name] = both[0], int(both[1])
+                joined = accelerator.reduce(torch.stack([total, total.new_tensor(self.counts[name])]), "sum")
+                self.totals[name], self.counts[name] = joined[0], int(joined[1])
             skipped = torch.tensor(self.skipped, device=accelerator.device)
             self.skipped = int(accelerator.reduce(skipped, "sum"))
 
@@ -73,16 +73,16 @@ class LossMeter:
         return value
 
     def due(self) -> bool:
-        """Whether it is time for another report."""
+        """True if the last report is older than `REPORT_EVERY` seconds; then the clock starts anew."""
         if time.monotonic() - self._reported < REPORT_EVERY:
             return False
         self._reported = time.monotonic()
         return True
 
     def save(self, state: State, accelerator: Any) -> None:
-        """Write the sums of all processes into `state`, from which the main one goes on."""
-        whole = copy(self)
-        whole.totals, whole.counts = dict(self.totals), dict(self.counts)
-        whole.join(accelerator)
-        state.loss_sum = {name: float(total) for name, total in whole.totals.items()}
-        state.loss_count, state.skipped = whole.counts, whole.skipped
+        """Write the sums of all processes into `state`, from which the main process resumes."""
+        joined = copy(self)
+        joined.totals, joined.counts = dict(self.totals), dict(self.counts)
+        joined.join(accelerator)
+        state.loss_sum = {name: float(total) for name, total in joined.totals.items()}
+        state.loss_count, state.skipped = joined.counts, joined.skipped

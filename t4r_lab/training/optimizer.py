@@ -1,4 +1,4 @@
-"""AdamW over all parameters with its schedule, and what a sparse gradient needs: clipping, joining, a lazy step."""
+"""AdamW with its schedule; clipping, joining and a lazy step that also support sparse gradients."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ def make_optimizer(model: torch.nn.Module, train: TrainSpec) -> torch.optim.Opti
 
 def rate_factor(train: TrainSpec, total: int) -> Callable[[int], float]:
     """The learning rate of a step as a share of its peak: linear warm-up, then the schedule's fall to 0."""
-    warm = round(train.warmup * total)
+    warm_up = round(train.warmup * total)
 
     def factor(step: int) -> float:
-        if step < warm:
-            return (step + 1) / (warm + 1)
-        done = (step - warm) / max(total - warm, 1)
+        if step < warm_up:
+            return (step + 1) / (warm_up + 1)
+        done = (step - warm_up) / max(total - warm_up, 1)
         return {"constant": 1.0, "linear": 1.0 - done, "cosine": 0.5 * (1 + math.cos(math.pi * done))}[train.schedule]
 
     return factor
@@ -43,17 +43,16 @@ def set_rate(optimizer: Any, rate: float) -> None:
 
 
 def _plain(method: str) -> Any:
-    """AdamW's `method` without what torch wraps around it to keep its compiler out: that would import the compiler,
-    which takes a process 2 s, and nothing is compiled here."""
+    """AdamW's `method` without torch's wrapper, which would import the compiler: 2 s, and nothing is compiled here."""
     return inspect.unwrap(getattr(torch.optim.AdamW, method))
 
 
 class LazyAdamW(torch.optim.AdamW):
-    """AdamW that of a table with a sparse gradient updates the rows of that gradient alone.
+    """AdamW that updates, of a table with a sparse gradient, only the rows of that gradient.
 
-    They take AdamW's step and weight decay, with its bias correction by the steps of the whole table; the other rows
-    and their averages stay as they are, as in `torch.optim.SparseAdam`. (AdamW itself would go on to move a row by its
-    old gradients, and would decay it at every step.) Where every row has a gradient, both are the same.
+    These rows take AdamW's step and weight decay, with bias correction by the steps of the whole table; other rows and
+    their averages are unchanged, as in `torch.optim.SparseAdam`. (AdamW itself would move every row by its old
+    gradients, and decay it, at every step.) If every row has a gradient, both are the same.
     """
 
     add_param_group, zero_grad = _plain("add_param_group"), _plain("zero_grad")
@@ -61,7 +60,7 @@ class LazyAdamW(torch.optim.AdamW):
 
     @torch.no_grad()
     def step(self, closure: Any = None) -> Any:
-        """One step: rows with a sparse gradient alone are updated in their tables, other parameters by AdamW."""
+        """One step: of tables with a sparse gradient the rows of it, all other parameters as AdamW does."""
         for group in self.param_groups:
             for table in group["params"]:
                 if table.grad is not None and table.grad.is_sparse:
@@ -93,14 +92,14 @@ def join_rows(accelerator: Any, parameters: Iterable[Tensor]) -> None:
     for parameter in parameters:
         if parameter.grad is not None and parameter.grad.is_sparse:
             grad = parameter.grad.coalesce()
-            both = (grad.indices()[0], -1), (grad.values(), 0.0)
-            rows, values = (accelerator.gather(accelerator.pad_across_processes(t, pad_index=p)) for t, p in both)
+            padded = (grad.indices()[0], -1), (grad.values(), 0.0)
+            rows, values = (accelerator.gather(accelerator.pad_across_processes(t, pad_index=p)) for t, p in padded)
             values = values[rows >= 0] / accelerator.num_processes
             parameter.grad = torch.sparse_coo_tensor(rows[rows >= 0][None], values, grad.shape, check_invariants=False)
 
 
 def clip_gradients(accelerator: Any, parameters: Iterable[Tensor], largest: float) -> None:
-    """Scale all gradients down together where their norm is above `largest`."""
+    """Scale all gradients by one factor if their common norm is above `largest`."""
     accelerator.unscale_gradients()
     gradients = []
     for parameter in parameters:
@@ -110,7 +109,7 @@ def clip_gradients(accelerator: Any, parameters: Iterable[Tensor], largest: floa
             gradients.append(parameter.grad.values() if parameter.grad.is_sparse else parameter.grad)
     norms = torch.stack([torch.linalg.vector_norm(gradient) for gradient in gradients])
     factor = largest / (torch.linalg.vector_norm(norms) + 1e-6)
-    if factor.device.type == "cpu" and factor >= 1:  # an accelerator would have to wait for the answer
+    if factor.device.type == "cpu" and factor >= 1:  # on an accelerator, reading the factor would wait for it
         return
     for gradient in gradients:
         gradient.mul_(factor.clamp(max=1.0))

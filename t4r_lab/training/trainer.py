@@ -1,4 +1,4 @@
-"""The trainer: epochs of steps, each validated, the best one kept. It yields reports that all faces read."""
+"""The trainer: epochs of steps, each validated, the best one kept. It yields reports for every face."""
 
 from __future__ import annotations
 
@@ -41,16 +41,16 @@ def fit(
 ) -> Iterator[Report]:
     """Train on the training part and keep the best epoch by validation, yielding reports.
 
-    After it the model has the weights of the best epoch, which also stand in ``folder/best.safetensors``.
+    Afterwards the model has the weights of the best epoch, which are also written to ``folder/best.safetensors``.
     The state is checkpointed after each epoch, within it every ``train.checkpoint_seconds``, and when
-    `should_stop` ends training after a batch; with `resume` training goes on from there to the same result as
-    if it had never stopped, since order and dropout depend on (seed, step) alone. Fit on ``train+valid`` there
-    is nothing left to validate on: the last epoch is kept and ``Epoch.valid`` is empty.
+    `should_stop` ends training after a batch; `resume` continues from it with the same result as if training had
+    never stopped, since order and dropout depend on (seed, step) alone. Fitted on ``train+valid`` there is no
+    validation: the last epoch is kept and ``Epoch.valid`` is empty.
 
     Raises
     ------
     InputError
-        if no session can be trained on, or the data lacks a label of the model.
+        if no session can be trained on, or the data lack a label of the model.
     Diverged
         if the loss stops being finite.
     """
@@ -59,11 +59,11 @@ def fit(
 
 @dataclass(frozen=True)
 class TrainingData:
-    """What a training reads: sessions with the windows that are cut from them, and the item column's name."""
+    """Data of a training: its sessions, the windows cut from them, and the name of the item column."""
 
     sessions: Sessions
     valid: Sessions | None
-    """None if it is trained on too"""
+    """validation part; None if the model is trained on it too"""
     windows: Windows
     too_short: int
     """sessions without a window"""
@@ -73,7 +73,7 @@ class TrainingData:
 
     @classmethod
     def of(cls, model: Model, dataset: Dataset, spec: RunSpec) -> TrainingData:
-        """Refuse sessions and labels that `model` can't learn from."""
+        """The data of `spec`; an `InputError` for sessions and labels that `model` can't be trained on."""
         fit_on, shortest = spec.train.fit_on, 2 if model.predicts_items else 1
         sessions = dataset.part(fit_on)
         valid = dataset.part("valid") if fit_on == "train" else None
@@ -85,7 +85,7 @@ class TrainingData:
 
 
 class Trainer:
-    """A training on its way: what it reads, the state that it has reached, and the steps that lead on. Use `fit`."""
+    """A training: its data, its state, and the steps of its epochs. Use `fit`."""
 
     def __init__(
         self, model: Model, dataset: Dataset, spec: RunSpec, folder: Path, should_stop: Callable[[], bool], resume: bool
@@ -96,7 +96,7 @@ class Trainer:
         bodies: list[Any] = [module for module in model.modules() if hasattr(module, "maskings")]
         check_processes({body.kind for body in bodies}, self.accelerator.num_processes)
         self.data = TrainingData.of(model, dataset, spec)
-        # ── weights, optimizer and state as they begin, or as a checkpoint left them
+        # ── initial weights, optimizer and state, or those of a checkpoint
         optimizer = make_optimizer(model, spec.train)
         self.state = read_state(folder, model, optimizer) if resume else State()
         self.wrapped, self.optimizer = put_on(self.accelerator, model, optimizer)
@@ -112,7 +112,7 @@ class Trainer:
         return self.spec.train.epochs * self.data.steps
 
     def run(self) -> Iterator[Report]:
-        """Train to the end or to a stop; then the best weights are the model's."""
+        """Train to the end or to a stop, then load the best weights into the model."""
         reason = yield from self._epochs()
         self.accelerator.wait_for_everyone()
         if (best := best_path(self.folder)).exists():
@@ -121,7 +121,7 @@ class Trainer:
         yield Stopped(reason, self.state.best_epoch, self.checkpoints.seconds)
 
     def _epochs(self) -> Generator[Report, None, str]:
-        """Epoch after epoch; returns why they ended."""
+        """Train the remaining epochs; returns the reason of their end."""
         train, state = self.spec.train, self.state
         began = time.monotonic()
         while state.epoch < train.epochs:
@@ -134,13 +134,13 @@ class Trainer:
             if state.batch < self.data.steps:
                 return "interrupted"
             yield from self._end_epoch(meter, began)
-            began = time.monotonic()  # before anybody is asked: what an answer takes is in the seconds of some epoch
+            began = time.monotonic()  # before `should_stop`, so that the time it takes counts in an epoch
             if anywhere(self.accelerator, self.should_stop())[0] and state.epoch < train.epochs:
                 return "interrupted"
         return "finished"
 
     def _steps(self, meter: LossMeter) -> Iterator[Report]:
-        """The steps that are left of an epoch, up to a stop."""
+        """Take the remaining steps of an epoch, up to a stop."""
         train, state, accelerator, steps = self.spec.train, self.state, self.accelerator, self.data.steps
         self.model.train()
         for window in training_batches(
@@ -165,7 +165,7 @@ class Trainer:
                 return
 
     def _step(self, window: Windows, meter: LossMeter) -> float:
-        """One step on the sessions of `window`; its learning rate."""
+        """Take one step on the sessions of `window`; returns its learning rate."""
         train, step = self.spec.train, self.state.step(self.data.steps)
         seed_step(train.seed, step, self.accelerator.process_index)
         rate = self._rate(step)
@@ -201,7 +201,7 @@ class Trainer:
             meter.losses() if len(model.weights) > 1 else {},
             self.data.too_short + meter.skipped,
         )
-        yield report  # before it is kept: who is killed between the two reports the epoch again rather than never
+        yield report  # before the state: a process killed in between reports the epoch twice rather than never
         state.end_epoch(merit, best)
         self.checkpoints.save(model, self.optimizer, state)
 
@@ -214,18 +214,18 @@ def train_step(
     weights: Mapping[str, float],
     clip_norm: float | None,
 ) -> dict[str, tuple[Tensor, int]]:
-    """One step on this process's share of a batch; (sum of the loss, targets) of each task."""
+    """One step on this process's share of a batch; returns task → (sum of the loss, targets)."""
     with accelerator.autocast():
         losses: dict[str, Loss] = model(batch)
-    everywhere = [loss.targets for loss in losses.values()]
+    targets = [loss.targets for loss in losses.values()]
     if accelerator.num_processes > 1:
-        everywhere = accelerator.reduce(torch.tensor(everywhere, device=accelerator.device), "sum").tolist()
-    if any(everywhere):
+        targets = accelerator.reduce(torch.tensor(targets, device=accelerator.device), "sum").tolist()
+    if any(targets):
         # Processes average their gradients: weigh by targets so that each task's mean is over the whole batch.
         accelerator.backward(
             sum(
                 loss.mean * (weights[name] * loss.targets * accelerator.num_processes / max(total, 1))
-                for (name, loss), total in zip(losses.items(), everywhere, strict=True)
+                for (name, loss), total in zip(losses.items(), targets, strict=True)
             )
         )
         if accelerator.num_processes > 1:
@@ -238,7 +238,7 @@ def train_step(
 
 
 def seed_step(seed: int, step: int, rank: int) -> None:
-    """Make the randomness of a step depend on nothing but (seed, step, process)."""
+    """Seed the random numbers of a step by (seed, step, process) alone."""
     hashed = int.from_bytes(blake2b(f"{seed} {step} {rank}".encode(), digest_size=8).digest()) >> 1
     if torch.accelerator.is_available():
         torch.manual_seed(hashed)  # of every device, which takes .4 ms

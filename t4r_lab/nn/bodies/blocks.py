@@ -48,13 +48,13 @@ class TransformerBlock(nn.Module):
     """A transformer over (B, T, d_model), made from its configuration.
 
     `config` is what a configuration's ``build`` returns, or any configuration object of Hugging Face
-    `transformers`; what a model outside our table can do is found by trying it (`foreign.py`). Padding is always
-    masked. `masking` (a policy or its name) is checked against what the body supports.
+    `transformers`; a model without a row in the table of bodies is tested on random events (`foreign.py`). Padding is
+    always masked. `masking` (a policy or its name) is checked against what the body supports.
 
     Raises
     ------
     InputError
-        for a pair that isn't allowed, naming what is; for a model that can't be a body, naming what it lacks.
+        for a pair of body and masking that isn't allowed; for a model that can't be a body.
     """
 
     def __init__(self, config: Any, masking: Masking | str | None = None) -> None:
@@ -67,7 +67,7 @@ class TransformerBlock(nn.Module):
 
     @property
     def permutes(self) -> bool:
-        """Whether it is made for permutation training."""
+        """True if the block is made for permutation training."""
         return self.masking is not None and self.masking.attention == "two streams"
 
     @property
@@ -76,8 +76,8 @@ class TransformerBlock(nn.Module):
         return self.transformer.mask_emb if self.permutes else None  # type: ignore[return-value]
 
     def forward(self, hidden: Tensor, masked: Masked, last: bool = False) -> Tensor:
-        """(B, T, d_model); what stands at padding means nothing, nor, for the `last` block of a body, what stands off
-        the places that `masked` predicts."""
+        """(B, T, d_model); undefined at padding and, for the `last` block of a body, at positions that `masked` does
+        not predict."""
         if masked.causal not in {MASKINGS[masking].attention == "causal" for masking in self.maskings} and (
             refusal := pair_refusal(self.kind, "clm" if masked.causal else "mlm", self.maskings)
         ):
@@ -101,7 +101,7 @@ class SequentialBlock(nn.Module):
     """Blocks one after another; the first is the input block.
 
     Any module that maps (B, T, D) to (B, T, D') can stand in it, an ``nn.Linear`` or a batch-first
-    ``nn.LSTM`` of plain PyTorch included. Widths are found, and mismatches refused, when it is made.
+    ``nn.LSTM`` of plain PyTorch included. Widths are set, and mismatches refused, at construction.
     """
 
     def __init__(self, inputs: TabularSequenceFeatures, *blocks: nn.Module) -> None:
@@ -133,7 +133,7 @@ class SequentialBlock(nn.Module):
         return self.inputs.masking
 
     def forward(self, masked: Masked) -> Tensor:
-        """(B, T, output_dim); what stands off the places that `masked` predicts means nothing."""
+        """(B, T, output_dim); undefined at positions that `masked` does not predict."""
         hidden: Tensor = self.inputs(masked)
         for block in self.blocks:
             hidden = _apply(block, hidden, masked, block is self.blocks[-1])
@@ -141,7 +141,7 @@ class SequentialBlock(nn.Module):
 
     @torch.no_grad()
     def _probe(self) -> int:
-        """Send one empty event through, which gives lazy layers their width; returns the output width."""
+        """Run the blocks on empty events, which sets the width of lazy layers; returns the output width."""
         zeros = torch.zeros(1, 2, dtype=torch.long)
         masking = self.inputs.masking
         masked = Masked(
@@ -175,12 +175,12 @@ class SequentialBlock(nn.Module):
 def make_body(spec: BodySpec, length: int, masking: Masking | str | None = None) -> nn.Module:
     """The block of a body spec, (B, T, d_model) to (B, T, d_model), for sessions of up to `length` events."""
     row = BODIES[spec.kind]
-    made = row.build(spec, length)
-    return made if row.transformer is None else TransformerBlock(made, masking)
+    body = row.build(spec, length)
+    return body if row.transformer is None else TransformerBlock(body, masking)
 
 
 def _refuse_masking(blocks: Sequence[nn.Module], masking: Masking) -> None:
-    """Refuse what would not train by `masking`, or where events are permuted would show a target to itself."""
+    """Refuse bodies that can't train with `masking`; permutation needs a query stream, else a target sees itself."""
     bodies: list[Any] = [block for block in blocks if hasattr(block, "maskings")]
     for body in bodies:
         if refusal := pair_refusal(body.kind, masking.kind, body.maskings):

@@ -1,7 +1,7 @@
-"""Any configuration of `transformers` as a body: what its model can do is found by trying it.
+"""Any configuration of `transformers` as a body.
 
-A model that has no row in the table of bodies is run once on a few random events. That shows whether
-it reads vectors, keeps padding out, and attends to later events.
+A model without a row in the table of bodies is run once on a few random events, to test that it reads vectors and
+masks padding, and if it attends to later events.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ def make_foreign(config: Any) -> tuple[nn.Module, tuple[str, ...]]:
     Raises
     ------
     InputError
-        where the model can't map (B, T, D) to one vector per event with padding masked, by name.
+        if the model can't map (B, T, D) to one vector per event with padding masked.
     """
     kind = config.model_type
     if getattr(config, "is_encoder_decoder", False):
@@ -42,7 +42,7 @@ def make_foreign(config: Any) -> tuple[nn.Module, tuple[str, ...]]:
         if argument not in inspect.signature(model.forward).parameters:
             raise InputError(f"body {kind!r}", f"{type(model).__name__} takes no {argument} ({purpose})", REMEDY)
     try:
-        causal = _try(model, kind)
+        causal = _is_causal(model, kind)
     except InputError:
         raise
     except Exception as error:
@@ -52,8 +52,8 @@ def make_foreign(config: Any) -> tuple[nn.Module, tuple[str, ...]]:
     return model, CAUSAL if causal else BOTH_WAYS
 
 
-def _try(model: Any, kind: str) -> bool:
-    """Whether the model is causal. Freezes what gets no gradient; InputError if it doesn't give what a body must."""
+def _is_causal(model: Any, kind: str) -> bool:
+    """True if the model is causal. Freezes parameters without a gradient; InputError if it can't be a body."""
     name = type(model).__name__
     width = model.get_input_embeddings().embedding_dim
     events = torch.randn(2, EVENTS, width, generator=torch.Generator().manual_seed(0))

@@ -1,4 +1,4 @@
-"""Several towers, each with features and a body of its own, read as one body."""
+"""Several towers, each with its features and body, read as one body."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ MERGES = ("concat", "sum", "gate")
 
 
 class Towers(nn.Module):
-    """Towers side by side; stands wherever one `SequentialBlock` does.
+    """Towers side by side, used in place of a `SequentialBlock`.
 
-    Every tower reads the same masked batch. ``concat`` puts their outputs next to each other, ``sum`` adds them,
+    Every tower reads the same masked batch. ``concat`` concatenates their outputs, ``sum`` adds them,
     ``gate`` weighs them at each event: out = Σ_k g_k·h_k with g = softmax([h_1; …; h_K]·W + b), the gate of a
     mixture of experts (Jacobs et al., 1991). A head's weights are tied to the items of the first tower.
 

@@ -59,7 +59,7 @@ def _refuse(kind: str, masking: str | None, supported: tuple[str, ...]) -> None:
 
 
 def reads_packed(model: nn.Module, kind: str) -> bool:
-    """Whether the model reads real events alone, so that nothing is gained by grouping sessions of like length."""
+    """True if the model reads packed events, so that sessions need no grouping by length."""
     return _reading(kind).packs(model)
 
 
@@ -68,7 +68,7 @@ def sequence_output(
 ) -> Tensor:
     """Run the model over `hidden` (B, T, D) with padding masked; (B, T, D) out.
 
-    `lengths` (B,) counts real events. Given `predict` (B, T), what stands where it is False means nothing.
+    `lengths` (B,) counts real events. Given `predict` (B, T), the output is undefined where it is False.
     """
     reading = _reading(kind)
     if reading.packed is not None and reading.packs(model):

@@ -1,2 +1,2 @@
-"""What makes a step fast and nothing else: packing, attention of packed events, cross-entropy by chunks, dropout, table
-rows, types that the processor multiplies fast. `tests/nn/test_kernels.py` holds each beside a plain reference."""
+"""Fast implementations: packing, attention of packed events, cross-entropy by chunks, dropout, table rows, and types
+that the processor multiplies fast. `tests/nn/test_kernels.py` compares each with a plain reference."""

@@ -1,4 +1,4 @@
-"""Dropout that costs little on a CPU."""
+"""Fast dropout on a CPU."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ class Dropout(nn.Dropout):
     """Inverted dropout (Srivastava et al., 2014), any shape in and out.
 
     On a CPU torch draws a Bernoulli number for each element, which is a fifth of an XLNet step at the sizes of
-    sessions. Here one random word decides for four elements, 16 bits each, so `p` is met to 1/65,536.
+    sessions. Here each random word serves four elements, 16 bits each, so `p` is rounded to 1/65,536.
     """
 
     def __init__(self, p: float = 0.5) -> None:
@@ -36,7 +36,7 @@ def drop(values: Tensor, p: float) -> Tensor:
 
 
 def factors(values: Tensor, p: float) -> Tensor:
-    """What `drop` multiplies by."""
+    """The random factors of `drop`, in the shape of `values`."""
     if values.device.type != "cpu" or p == 1:
         return F.dropout(torch.ones_like(values), p)
     return keep_mask(values.shape, p, values.dtype)
@@ -46,13 +46,13 @@ def keep_mask(shape: torch.Size, p: float, dtype: torch.dtype) -> Tensor:
     """0 with probability `p` rounded to 1/65,536, else the inverse of the probability to keep."""
     dropped = min(round(p * 65_536), 65_535)
     words = torch.empty(-(-shape.numel() // 4), dtype=torch.int64).random_(-(2**63), None)
-    keep = torch.empty(shape.numel(), dtype=dtype)  # written at once: by way of booleans takes ten times as long
+    keep = torch.empty(shape.numel(), dtype=dtype)  # written directly: by way of booleans takes ten times as long
     torch.ge(words.view(torch.int16)[: len(keep)], dropped - 32_768, out=keep)
     return keep.mul_(65_536 / (65_536 - dropped)).view(shape)
 
 
 def replace_dropouts(model: nn.Module) -> None:
-    """Put `Dropout` in the place of every ``nn.Dropout`` of a model made elsewhere."""
+    """Replace every ``nn.Dropout`` of a model by `Dropout`."""
     for parent in list(model.modules()):
         for name, child in parent.named_children():
             if type(child) is nn.Dropout:

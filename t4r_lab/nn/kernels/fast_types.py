@@ -1,4 +1,4 @@
-"""What this processor computes fast."""
+"""The types in which this processor multiplies fast."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _PRODUCTS: Any = getattr(torch.backends.mkldnn, "matmul", None)
 
 
 def multiplies_bfloat16() -> bool:
-    """In hardware: by AMX, or by AVX-512 with BF16, which newer AMD processors have."""
+    """True if the processor multiplies bfloat16 in hardware: by AMX, or by AVX-512 with BF16 (newer AMD)."""
     return has_instructions(torch.cpu, "amx_tile") or has_instructions(torch.cpu, "avx512_bf16")
 
 
@@ -24,8 +24,8 @@ def multiplies_bfloat16() -> bool:
 def quick_float32() -> Iterator[None]:
     """Multiply float32 matrices by oneDNN where MKL, torch's choice, leaves half of the processor unused (AMD).
 
-    oneDNN makes a kernel for each shape, in milliseconds: for products of one shape over and over. The switch says that
-    it may round to bfloat16, which it does where that is faster (AMX): there, nothing is switched.
+    oneDNN compiles a kernel for each shape, in milliseconds, so that it pays only for repeated products of one shape.
+    The switch allows it to round to bfloat16, which it does if that is faster (AMX): there it is not used.
     """
     with _by_onednn() if _onednn_keeps_float32() else nullcontext():
         yield
@@ -42,7 +42,7 @@ def _by_onednn() -> Iterator[None]:
 
 @lru_cache
 def _onednn_keeps_float32() -> bool:
-    """Tried out, as a later oneDNN may do otherwise."""
+    """True if oneDNN computes in float32 though it may round; tested, since a later version may differ."""
     amx, bfloat16 = (has_instructions(torch.cpu, name) for name in ("amx_tile", "avx512_bf16"))
     if _PRODUCTS is None or amx or not bfloat16:
         return False

@@ -1,4 +1,4 @@
-"""Softmax cross-entropy of a linear layer, which never holds the logits of a whole batch."""
+"""Softmax cross-entropy of a linear layer, without the logits of a whole batch in memory."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from torch import Tensor
 from t4r_lab.nn.kernels.fast_types import multiplies_bfloat16, quick_float32
 
 LOGITS_PER_CHUNK = 2_600_000
-"""Logits held at once: about 10 MB, so that a chunk is still in cache when it is read again."""
+"""Logits in memory at once: about 10 MB, so that a chunk is still in cache when it is read again."""
 FEWEST_ROWS = 32
-"""Of a chunk, however many classes there are: each chunk reads and writes the whole gradient of the table."""
+"""The fewest rows of a chunk, for any number of classes: each chunk reads and writes the table's whole gradient."""
 HALF_LOGITS_PER_CHUNK = 8_200_000
-"""The same in bfloat16, where a chunk's part of the gradient costs more than a larger chunk does."""
+"""`LOGITS_PER_CHUNK` in bfloat16, in which the gradient of a chunk costs more than its size."""
 HALF_TILE = 32
 """Rows of a chunk are a multiple of it: products in bfloat16 are compiled anew for each number of rows, in 20 ms."""
 HALF_CLASSES = range(5_000, 120_001)
-"""Catalogs whose products ``auto`` takes in bfloat16: below them the body is what costs, above them the memory of the
-table's copies."""
+"""Sizes of catalogs whose products ``auto`` computes in bfloat16: smaller ones cost less than the body, larger ones
+need too much memory for copies of the table."""
 SAFE_LOGIT = 60.0
 """Sums of exp over a catalog stay within float32 up to here, exp within its normal numbers down to its negative."""
 
@@ -32,10 +32,10 @@ def rows_per_chunk(classes: int) -> int:
 
 
 def multiplies_half(precision: str, classes: int, device: torch.device, safe: bool) -> bool:
-    """Whether the products with `classes` output vectors are computed in bfloat16.
+    """True if the products with `classes` output vectors are computed in bfloat16.
 
-    `precision` is ``float32``, ``bfloat16``, or ``auto``: bfloat16 where the processor multiplies it in hardware, it
-    pays (`HALF_CLASSES`), and no logit is so large that its rounding would count: `safe`, below `SAFE_LOGIT`.
+    `precision` is ``float32``, ``bfloat16``, or ``auto``: bfloat16 if the processor multiplies it in hardware, it
+    pays (`HALF_CLASSES`), and no logit is so large that rounding matters: `safe`, below `SAFE_LOGIT`.
     """
     if precision != "auto":
         return precision == "bfloat16"
@@ -54,14 +54,14 @@ def linear_cross_entropy(
     """Mean of cross-entropies of softmax((h·Wᵀ + b) / τ) with smoothed labels, a scalar; 0 without rows.
 
     The same as ``F.cross_entropy(logits / τ, labels, label_smoothing=ε)`` (Szegedy et al., 2016), computed a chunk of
-    rows at a time; the gradients are made in the same pass.
+    rows at a time, with the gradients in the same pass.
 
     Parameters
     ----------
     hidden: (N, D). bias: (C,). labels: (N,) classes 0..C-1.
     weight: (C, D), or with more rows: the last C are the classes', so that a table with padding needs no slice,
     whose backward pass would go over the whole of it twice more.
-    precision: of the products, as `multiplies_half` reads it; sums and what the targets add stay in float32.
+    precision: of the products, see `multiplies_half`; sums and the terms of the targets stay in float32.
     """
     out: Tensor = _LinearCrossEntropy.apply(hidden, weight, bias, labels, label_smoothing, temperature, precision)
     return out
@@ -88,7 +88,7 @@ class _LinearCrossEntropy(torch.autograd.Function):
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         (grad,) = grads
         scaled = ctx.saved_tensors
-        if grad.device.type != "cpu" or grad != 1:  # as it is for one task in one process: a pass over the table less
+        if grad.device.type != "cpu" or grad != 1:  # 1 for one task in one process, which saves a pass
             scaled = tuple(grad * saved for saved in scaled)
         return (*scaled, None, None, None, None)
 
@@ -106,27 +106,27 @@ def _forward(
     """Loss and gradients in one pass over chunks of rows.
 
     Targets and smoothing are linear in the logits, so that they need none of them: they take ε·w̄ + (1-ε)·W[y] off the
-    gradient of a row, with w̄ the mean row of W. What needs every logit is in `_softmax`.
+    gradient of a row, with w̄ the mean row of W. The terms that need every logit are in `_softmax`.
     """
     table, weight = weight, weight[len(weight) - len(bias) :]
     padding, count = len(table) - len(bias), max(len(hidden), 1)
     tempered_bias, queries = bias / temperature, hidden.to(weight.dtype) / temperature
 
-    # the loss without its logarithms of sums
+    # the loss without the logarithms of sums
     targets = weight[labels]
     total = (smoothing - 1.0) * ((queries * targets).sum(1) + tempered_bias[labels]).sum()
     if smoothing:
         mean_weight = weight.mean(0)
         total -= smoothing * (queries @ mean_weight + tempered_bias.mean()).sum()
 
-    # these, with the gradients of their total
+    # the logarithms of sums, with the gradients of their total
     needs_grad = any(ctx.needs_input_grad[:3])
     d_table = torch.empty_like(table) if needs_grad else None
     part = None if d_table is None else d_table[padding:]
     smoothed = smoothing / (len(weight) * count) * queries.sum(0)
     log_norm, d_hidden, d_bias = _softmax(queries, weight, tempered_bias, part, smoothed, precision)
 
-    # the gradients of what stands above
+    # the gradients of the terms without logarithms
     if d_table is not None:
         d_table[:padding] = 0
         d_hidden -= (1.0 - smoothing) * targets
@@ -216,7 +216,7 @@ def _with_bias(weight: Tensor, bias: Tensor, dtype: torch.dtype) -> Tensor:
 
 
 def _chunks(count: int, classes: int, half: bool) -> tuple[int, int]:
-    """How many chunks `count` rows are read in, and the rows of each: alike, so that the last is filled up."""
+    """Number of chunks for `count` rows, and the rows of each; all have the same, so that the last needs padding."""
     rows, tile = (HALF_LOGITS_PER_CHUNK // classes, HALF_TILE) if half else (rows_per_chunk(classes), 1)
     chunks = max(-(-count // max(rows, tile)), 1)
     return chunks, max(-(-count // (chunks * tile)), 1) * tile
@@ -226,26 +226,26 @@ _memory = local()
 
 
 def _buffer(rows: int, keys: Tensor) -> Tensor:
-    """Memory for logits, (`rows`, classes) of the kind of `keys` (classes, …).
+    """Memory for logits, (`rows`, classes), on the device and of the type of `keys` (classes, …).
 
-    On a CPU a thread keeps it from step to step: in fresh memory each 4 kB are a page fault, which together cost as
-    much as the product itself where the system is slow to give them.
+    On a CPU each thread keeps it from step to step: in new memory each 4 kB cost a page fault, which together may
+    take as long as the product itself.
     """
     size = rows * len(keys)
     if keys.device.type != "cpu":
         return keys.new_empty(rows, len(keys))
     buffer: Tensor | None = getattr(_memory, "buffer", None)
     if buffer is None or buffer.dtype != keys.dtype or len(buffer) < size:
-        _memory.buffer = buffer = None  # gives the old one back first
-        with torch.inference_mode(False):  # what is made in that mode can't be written to outside of it
+        _memory.buffer = buffer = None  # frees the old buffer first
+        with torch.inference_mode(False):  # a tensor of that mode can't be written outside it
             _memory.buffer = buffer = torch.empty(size, dtype=keys.dtype)
     return buffer[:size].view(rows, len(keys))
 
 
 def _stay_small(queries: Tensor, weight: Tensor, bias: Tensor) -> bool:
-    """Whether exp of every logit is sure to be an ordinary number, by |q·w + b| ≤ |q| |w| + |b|.
+    """True if exp of every logit is certain to be a normal number, by |q·w + b| ≤ |q| |w| + |b|.
 
-    False on an accelerator, which would have to wait for the answer.
+    False on an accelerator, where reading the bound would wait for it.
     """
     if queries.device.type != "cpu" or not len(queries):
         return False

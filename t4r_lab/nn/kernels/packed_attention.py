@@ -1,4 +1,4 @@
-"""Attention of packed events, group by group, with a backward pass of its own where torch's kernels are slow."""
+"""Attention of packed events, group by group, with a custom backward pass where torch's kernels are slow."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from t4r_lab.nn.kernels.dropout import factors
 from t4r_lab.nn.kernels.packing import Packing
 
 FORBIDDEN = -1e30
-"""Added to the scores of what an event may not attend to; in float16 it is -∞."""
+"""Added to the score of a key that a query may not attend to; in float16 it is -∞."""
 
 
 def attend(
@@ -31,8 +31,8 @@ def attend(
     ----------
     read: (N, H, 3, E) query, key and value of N events by head; with `distances`, (N, H, 4, E): a query for distances
         comes last.
-    distances: (H, 2T, E) keys of the distances T … 1-T between an event and the one that it attends to, T events being
-        the longest session (Dai et al., 2019); query times key is added to the score.
+    distances: (H, 2T, E) keys of the distances T … 1-T between a query and a key, with T the length of the longest
+        session (Dai et al., 2019); query times key is added to the score.
     scale: of query times key, 1/√E if None.
     """
     scale = read.shape[-1] ** -0.5 if scale is None else scale
@@ -47,10 +47,10 @@ def attend(
 
 
 def forbidden(valid: Tensor, causal: bool, dtype: torch.dtype) -> Tensor:
-    """What is added to the score of each key (row) with each query: (T, T) where `causal`, else (b, 1, T, 1) by which
-    keys are `valid` (b, T).
+    """The mask to add to the score of each key (row) with each query: (T, T) if `causal`, else (b, 1, T, 1) by the
+    `valid` keys (b, T).
 
-    Padding stands on the right, so that a causal read never meets it.
+    Padding is on the right, so that a causal query never attends to it.
     """
     length = valid.shape[1]
     if causal:
@@ -59,22 +59,22 @@ def forbidden(valid: Tensor, causal: bool, dtype: torch.dtype) -> Tensor:
 
 
 def _by_torch(read: Tensor, valid: Tensor, causal: bool, scale: float, dropout: float) -> Tensor:
-    """(b, T, H, 3, E) to (b·T, H·E); torch's own attention is quick as long as nothing is dropped on a CPU."""
+    """(b, T, H, 3, E) to (b·T, H·E); torch's attention, which is fast without dropout on a CPU."""
     q, k, v = read.permute(3, 0, 2, 1, 4).unbind()
     keys = None if causal else valid[:, None, None]
     seen = F.scaled_dot_product_attention(q, k, v, keys, dropout, is_causal=causal, scale=scale)
-    return seen.transpose(1, 2).flatten(2).flatten(0, 1)  # as torch leaves it: nothing is copied
+    return seen.transpose(1, 2).flatten(2).flatten(0, 1)  # in torch's layout: nothing is copied
 
 
 class _Attention(torch.autograd.Function):
-    """Shares are held by key, then by query: torch's softmax over the last of few positions is ten times as slow."""
+    """Attention with shares by key, then by query: torch's softmax over a short last dimension is ten times as slow."""
 
     @staticmethod
     def forward(
         ctx: Any, read: Tensor, distances: Tensor | None, packing: Packing, causal: bool, scale: float, dropout: float
     ) -> Tensor:
         _, heads, _, width = read.shape
-        out, keep = read.new_empty(heads * packing.size, width), list[Tensor]()  # as groups have it, (b, H, T)
+        out, keep = read.new_empty(heads * packing.size, width), list[Tensor]()  # in the order of the groups, (b, H, T)
         with torch.autocast(read.device.type, enabled=False):
             for group, valid, seen in zip(packing.groups, packing.valid, _split(out, packing, heads), strict=True):
                 sessions, length = group.shape
@@ -98,8 +98,8 @@ class _Attention(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         (grad,), packing = grads, ctx.packing
-        distances, *kept = ctx.saved_tensors
-        _, heads, parts, width = kept[0].shape
+        distances, *saved = ctx.saved_tensors
+        _, heads, parts, width = saved[0].shape
         d_out = grad.new_zeros(heads * packing.size, width)
         d_out.index_copy_(0, packing.kept_heads, grad.reshape(-1, width))
         d_parts = grad.new_empty(len(d_out), parts, width)
@@ -108,9 +108,9 @@ class _Attention(torch.autograd.Function):
             packing.groups,
             _split(d_out, packing, heads),
             _split(d_parts, packing, heads),
-            kept[::3],
-            kept[1::3],
-            kept[2::3],
+            saved[::3],
+            saved[1::3],
+            saved[2::3],
             strict=True,
         ):
             sessions, length = group.shape
@@ -141,7 +141,7 @@ def _split(rows: Tensor, packing: Packing, heads: int) -> tuple[Tensor, ...]:
 def _parts(events: Tensor, sessions: int) -> tuple[Tensor, ...]:
     """(T·b, H, P, E), the first events, the second ones and so on, to queries, keys and values, (b·H, T, E) each.
 
-    In this order products read them where they are.
+    In this order products read them without a copy.
     """
     return events.view(-1, sessions * events.shape[1], *events.shape[2:]).transpose(0, 1)[:, :, :3].unbind(2)
 
@@ -154,8 +154,8 @@ def _add_by_distance(scores: Tensor, events: Tensor, distances: Tensor, length: 
 
 
 def _distance_gradients(d_scores: Tensor, events: Tensor, distances: Tensor, d_distances: Tensor) -> Tensor:
-    """Of the queries for distances, (b·H, T, E), by that of the scores (b·H, T, T); that of the distances is added to
-    `d_distances`."""
+    """The gradient of the queries for distances, (b·H, T, E), from that of the scores (b·H, T, T); the gradient of the
+    distances is added to `d_distances`."""
     heads, length = events.shape[1], d_scores.shape[1]
     sessions = len(events) // length
     d_product = d_scores.new_zeros(heads, length * sessions, 2 * length)
@@ -166,7 +166,7 @@ def _distance_gradients(d_scores: Tensor, events: Tensor, distances: Tensor, d_d
 
 
 def _near(distances: Tensor, length: int) -> Tensor:
-    """Those between events of a session of `length`, (H, 2·length, E)."""
+    """The keys of distances between events of a session of `length`, (H, 2·length, E)."""
     middle = distances.shape[1] // 2
     return distances[:, middle - length : middle + length]
 

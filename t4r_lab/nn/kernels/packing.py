@@ -1,4 +1,4 @@
-"""The real events of a padded batch one after another, without padding; and how attention reads them."""
+"""The real events of a padded batch in one sequence, without padding, and the groups in which attention reads them."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 FEWEST = 8
-"""Rows of a group of like length, at least."""
+"""The fewest rows of a group of similar length."""
 
 
 class Cost(NamedTuple):
-    """What a group of b rows, padded to T positions, costs: b·T·(T + linear) + group, one for a pair of positions;
-    and the most pairs that a group may have, b·T²."""
+    """Cost of a group of b rows, padded to T positions: b·T·(T + linear) + group, in units of a pair of positions; and
+    the most pairs in a group, b·T²."""
 
     linear: int
     group: int
@@ -28,18 +28,18 @@ class Cost(NamedTuple):
 
 
 ATTENTION = Cost(16, 8_000, 300_000)
-"""Of attention alone, measured on two cores with a few heads: half or twice as much changes little. A group's scores
-stay in cache, unless one session is too long for it."""
+"""Cost of attention alone, measured on two cores with a few heads: half or twice as much changes little. A group's
+scores stay in cache, unless one session is too long."""
 WHOLE = Cost(160, 60_000)
-"""Of a whole body that reads each group by itself."""
+"""Cost of a whole body that reads each group separately."""
 
 
 @dataclass(frozen=True)
 class Packing:
-    """Where each of the N real events of a batch (B, T) stands. A session without events counts as one of one.
+    """Positions of the N real events of a batch (B, T). A session without events counts as a session of one.
 
-    What is done to each event alone, which is most of a transformer on short sessions, is done to N events in place of
-    B·T; attention reads them in `groups` of like length, each padded to its own longest. Nothing changes in the result.
+    Layers that read each event alone, most of a transformer on short sessions, compute N events instead of B·T.
+    Attention reads them in `groups` of similar length, each padded to its longest session. The result is the same.
     """
 
     index: Tensor
@@ -47,32 +47,32 @@ class Packing:
     position: Tensor
     """(N,) position of each event within its session"""
     groups: tuple[Tensor, ...]
-    """(b, T') each: the events of some sessions as rows of (N, …); at padding the session's last event stands again"""
+    """(b, T') each: the events of some sessions as rows of (N, …); padding repeats the session's last event"""
     valid: tuple[Tensor, ...]
     """(b, T') each: True where `groups` has no padding"""
     grouped: Tensor
     """(N, H) index of each event's heads in (b, H, T'), flattened, of one group after another"""
     shape: tuple[int, int]
     kept: Tensor | None = None
-    """(K,) numbers of the events that attention gives and `pad` takes, if these are some of all"""
+    """(K,) numbers of the events that attention returns and `pad` takes; None: all"""
 
     @staticmethod
     def of(lengths: Tensor, longest: int, n_head: int) -> Packing:
-        """Of a batch (B, `longest`) with `lengths` (B,)."""
+        """The packing of a batch (B, `longest`) with `lengths` (B,)."""
         lengths = lengths.clamp(min=1)
         count = len(lengths)
         starts = lengths.cumsum(0) - lengths
         session = torch.repeat_interleave(lengths)
         position = torch.arange(len(session), device=lengths.device) - starts[session]
         groups, valid, first, step, offset = [], [], torch.empty_like(lengths), torch.empty_like(lengths), 0
-        for some in length_groups(lengths, ATTENTION):
-            steps = torch.arange(int(lengths[some].max()), device=lengths.device)
-            last = lengths[some, None] - 1
-            groups.append(starts[some, None] + torch.minimum(steps, last))
+        for members in length_groups(lengths, ATTENTION):
+            steps = torch.arange(int(lengths[members].max()), device=lengths.device)
+            last = lengths[members, None] - 1
+            groups.append(starts[members, None] + torch.minimum(steps, last))
             valid.append(steps <= last)
-            step[some] = len(steps)
-            first[some] = offset + n_head * len(steps) * torch.arange(len(some), device=lengths.device)
-            offset += n_head * len(some) * len(steps)
+            step[members] = len(steps)
+            first[members] = offset + n_head * len(steps) * torch.arange(len(members), device=lengths.device)
+            offset += n_head * len(members) * len(steps)
         index = session * longest + position
         head = torch.arange(n_head, device=lengths.device)
         grouped = (first[session] + position)[:, None] + step[session, None] * head
@@ -85,7 +85,7 @@ class Packing:
 
     @cached_property
     def kept_heads(self) -> Tensor:
-        """(N·H,) `grouped`, or (K·H,) of the events kept: what attention gives."""
+        """(N·H,) `grouped`, or (K·H,) of the events kept, as attention returns them."""
         return self.keep(self.grouped).flatten()
 
     @cached_property
@@ -98,30 +98,30 @@ class Packing:
         return padded.flatten(0, 1).index_select(0, self.index)
 
     def only(self, read: Tensor | None) -> Packing:
-        """For the last layer of a body, where nothing but the events at which `read` (B, T) is True is needed."""
+        """The packing for the last layer of a body, which keeps only the events at which `read` (B, T) is True."""
         if read is None:
             return self
-        wanted = read.flatten().index_select(0, self.index)
-        if bool(wanted.all()):
+        is_read = read.flatten().index_select(0, self.index)
+        if bool(is_read.all()):
             return self
-        kept = wanted.nonzero()[:, 0]
-        return replace(self, index=self.index[kept], kept=kept)
+        numbers = is_read.nonzero()[:, 0]
+        return replace(self, index=self.index[numbers], kept=numbers)
 
     def keep(self, packed: Tensor) -> Tensor:
         """(N, …) to (K, …)."""
         return packed if self.kept is None else packed.index_select(0, self.kept)
 
     def pad(self, packed: Tensor) -> Tensor:
-        """(N, D), or (K, D) of those kept, to (B, T, D), zero elsewhere."""
+        """(N, D), or (K, D) of the events kept, to (B, T, D), zero elsewhere."""
         flat = packed.new_zeros(self.shape[0] * self.shape[1], packed.shape[1])
         return flat.index_copy(0, self.index, packed).unflatten(0, self.shape)
 
 
 def by_length(hidden: Tensor, lengths: Tensor, read: Callable[[Tensor, Tensor | slice], Tensor]) -> Tensor:
-    """(B, T, D') of what `read` makes of a batch (B, T, D) with `lengths` (B,), group by group of like length.
+    """(B, T, D'): `read` applied to a batch (B, T, D) with `lengths` (B,), in groups of similar length.
 
-    `read` is given the events of some sessions up to the longest of these, (b, T', D), and which rows of the batch they
-    are; it returns (b, T', D'). What stands behind T' is zero.
+    `read` takes the events of some sessions up to the longest of these, (b, T', D), and their rows in the batch; it
+    returns (b, T', D'). The output after T' is zero.
     """
 
     def up_to_longest(events: Tensor, rows: Tensor | slice) -> Tensor:
@@ -132,29 +132,29 @@ def by_length(hidden: Tensor, lengths: Tensor, read: Callable[[Tensor, Tensor | 
     if len(groups) == 1:
         return up_to_longest(hidden, slice(None))
     order = torch.cat(groups)
-    parts = hidden.index_select(0, order).split([len(group) for group in groups])  # slices: quick to go back through
+    parts = hidden.index_select(0, order).split([len(group) for group in groups])  # slices: fast in the backward pass
     outputs = [up_to_longest(events, group) for events, group in zip(parts, groups, strict=True)]
     return torch.cat(outputs).index_select(0, order.argsort())
 
 
 def length_groups(lengths: Tensor, cost: Cost) -> tuple[Tensor, ...]:
-    """The rows of a batch with `lengths` (B,) in groups of like length, so that `cost` is low.
+    """The rows of a batch with `lengths` (B,), in groups of similar length that minimize `cost`.
 
-    Several only on a CPU, where time goes with the positions, padding among them.
+    One group unless on a CPU, where time is proportional to the positions, padding included.
     """
     ordered, rows = lengths.sort(stable=True)
     return rows.split(_sizes(ordered.numpy(), cost) if lengths.device.type == "cpu" else len(rows))
 
 
 def _sizes(ordered: NDArray[np.int64], cost: Cost) -> list[int]:
-    """Of groups of `ordered` lengths: split where it saves most, as long as it saves more than a group costs; then
-    evenly into groups that aren't too large."""
+    """Sizes of groups of `ordered` lengths: split where it saves most, while it saves more than a group costs, then
+    evenly into groups within the limit of `cost`."""
     sizes = np.arange(FEWEST, len(ordered) - FEWEST + 1)  # of a first group
     if len(sizes):
         row = ordered * (ordered + cost.linear)
         saved = sizes * (row[-1] - row[sizes - 1])
-        at = sizes[saved.argmax()]
+        first_size = sizes[saved.argmax()]
         if saved.max() > cost.group:
-            return [*_sizes(ordered[:at], cost), *_sizes(ordered[at:], cost)]
+            return [*_sizes(ordered[:first_size], cost), *_sizes(ordered[first_size:], cost)]
     rows = max(min(cost.most // max(int(ordered[-1]), 1) ** 2, len(ordered)), 1)
     return [len(part) for part in np.array_split(ordered, math.ceil(len(ordered) / rows))]

@@ -1,4 +1,4 @@
-"""Rows of tables: a step pays for the rows that it reads of a large one, not for all of them."""
+"""Rows of tables: a step on a large table costs time for the rows that it reads, not for all."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ import torch.nn.functional as F
 from torch import Tensor
 
 LARGE = 100_000
-"""Rows above which a table's gradient is sparse: a smaller one is soon updated whole, as AdamW means it."""
+"""Rows above which a table's gradient is sparse: updating all of a smaller table, as AdamW does, is fast."""
 
 
 def is_large(table: Tensor) -> bool:
-    """Whether the gradient of what is read of `table` is sparse."""
+    """True if the gradient of `table` is sparse."""
     return len(table) > LARGE
 
 

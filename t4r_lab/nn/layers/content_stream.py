@@ -13,12 +13,12 @@ from t4r_lab.nn.kernels.packing import Packing
 
 
 def content_stream(model: Any, hidden: Tensor, lengths: Tensor, causal: bool, predict: Tensor | None = None) -> Tensor:
-    """What an ``XLNetModel`` reads from `hidden` (B, T, D) with padding masked, (B, T, D); zero at padding, and where
-    `predict` (B, T) is False: what the last layer does after attention is done for the others alone.
+    """Output of an ``XLNetModel`` for `hidden` (B, T, D) with padding masked, (B, T, D); zero at padding, and where
+    `predict` (B, T) is False, since the last layer computes only predicted events after attention.
 
     Attention with relative positions as in Dai et al. (2019), both ways or, where `causal`, to earlier events.
-    The same as the model's own ``forward`` without memories and segments, but each event's own work is done for real
-    events alone, and queries with both biases, keys and values come from one product.
+    The same as the model's own ``forward`` without memories and segments, but computes real events
+    alone, and queries with both biases, keys and values come from one product.
     """
     packing = Packing.of(lengths, hidden.shape[1], model.config.n_head)
     last = packing.only(predict)
@@ -33,10 +33,10 @@ def content_stream(model: Any, hidden: Tensor, lengths: Tensor, causal: bool, pr
 
 def _attention(layer: Any, packed: Tensor, positions: Tensor, packing: Packing, causal: bool) -> Tensor:
     """(N, D) events and (2T, D) encoded distances T … 1-T to (N, D), or (K, D) of those that `packing` keeps."""
-    content, place = (bias * layer.scale for bias in (layer.r_w_bias, layer.r_r_bias))  # (H, E)
-    q, none = layer.q * layer.scale, torch.zeros_like(content)
+    content_bias, position_bias = (bias * layer.scale for bias in (layer.r_w_bias, layer.r_r_bias))  # (H, E)
+    q, no_bias = layer.q * layer.scale, torch.zeros_like(content_bias)
     weight = torch.stack([q, layer.k, layer.v, q], 2).flatten(1)  # (D, H·4·E)
-    bias = torch.stack([content, none, none, place], 1).flatten()
+    bias = torch.stack([content_bias, no_bias, no_bias, position_bias], 1).flatten()
     read = torch.addmm(bias, packed, weight).unflatten(1, (layer.n_head, 4, -1))
     keys = (positions @ layer.r.flatten(1)).unflatten(1, (layer.n_head, -1)).transpose(0, 1)  # (H, 2T, E)
     seen = attend(read, packing, causal, 1.0, layer.dropout.p if layer.training else 0.0, keys)

@@ -1,4 +1,4 @@
-"""What flows through a model: a padded batch of sessions, and what a masking decides about it."""
+"""Values that flow through a model: a padded batch of sessions, and the masked batch that a masking makes of it."""
 
 from __future__ import annotations
 
@@ -37,13 +37,13 @@ class Batch:
         return replace(self, columns=columns, lengths=self.lengths.to(device, non_blocking=True))
 
     def without_last(self) -> Batch:
-        """Each session less its last event, (B, T-1). What stood at the dropped place is zeroed."""
+        """Each session less its last event, (B, T-1), zero at dropped positions."""
         lengths = (self.lengths - 1).clamp(min=0)
         keep = positions(self.ids)[:, :-1] < lengths[:, None]
         return replace(self, columns={n: c[:, :-1] * keep for n, c in self.columns.items()}, lengths=lengths)
 
     def first(self, lengths: Tensor) -> Batch:
-        """The first `lengths` (B,) events of each session, (B, T). What stood behind them is zeroed."""
+        """The first `lengths` (B,) events of each session, (B, T), zero after them."""
         keep = positions(self.ids) < lengths[:, None]
         return replace(
             self,
@@ -56,9 +56,9 @@ class Batch:
         if self.ids.shape[1] <= count:
             return self
         start = (self.lengths - count).clamp(min=0)
-        place = start[:, None] + torch.arange(count, device=start.device)
+        position = start[:, None] + torch.arange(count, device=start.device)
         row = torch.arange(len(start), device=start.device)[:, None]
-        columns = {name: column[row, place] for name, column in self.columns.items()}
+        columns = {name: column[row, position] for name, column in self.columns.items()}
         return replace(self, columns=columns, lengths=self.lengths.clamp(max=count))
 
     def with_empty_last(self) -> Batch:
@@ -66,12 +66,12 @@ class Batch:
         return replace(self, columns={n: F.pad(c, (0, 1)) for n, c in self.columns.items()}, lengths=self.lengths + 1)
 
     def with_query(self, start: Tensor | None = None) -> tuple[Batch, Tensor]:
-        """Each session with one empty event appended, and True there, (B, T+1).
+        """Each session with one empty event appended, and a mask (B, T+1), True at that event.
 
         Raises
         ------
         ValueError
-            for a `start`: read by a body that isn't causal, each prefix is a session of its own.
+            if `start` is given: a body that isn't causal needs a session for each prefix.
         """
         if start is not None:
             raise ValueError("a body that isn't causal reads one position per case: give each prefix as a session")
@@ -81,10 +81,10 @@ class Batch:
 
 @dataclass(frozen=True)
 class Masked:
-    """A batch as one training step or one inference sees it; made by a masking, remembered by nobody."""
+    """A batch as a masking prepares it for one training step or one inference."""
 
     batch: Batch
-    """what the body reads"""
+    """the events that the body reads"""
     hidden: Tensor | None
     """(B, T) True where everything about the event is replaced by one learned vector; None: nowhere"""
     predict: Tensor
@@ -94,8 +94,8 @@ class Masked:
     causal: bool
     """position i attends to 0..i only; otherwise to every real position, or as `order` says"""
     order: Tensor | None = None
-    """(B, T) place of each event in the order of permutation training: 0 is seen by all, and a predicted event sees
-    those of a lower number, wherever they stand"""
+    """(B, T) rank of each event in the order of permutation training: all see events of rank 0, and a predicted event
+    sees events of lower rank at any position"""
 
 
 class Loss(NamedTuple):

@@ -1,4 +1,4 @@
-"""Models of `transformers` that leave attention to a function of the caller's: theirs reads packed events."""
+"""Packed attention for models of `transformers` that accept an attention function."""
 
 from __future__ import annotations
 
@@ -40,9 +40,9 @@ def _packed_attention(
     causal: bool,
     scaling: float | None = None,
     dropout: float = 0.0,
-    **others: Any,
+    **unused: Any,
 ) -> tuple[Tensor, None]:
-    """Attention of packed events, (1, H, N, E) each, as `transformers` calls it; `others` is what it tells all of them.
+    """Attention of packed events, (1, H, N, E) each, as `transformers` calls it; `unused` are its other arguments.
 
     Returns (1, N, H, E).
     """

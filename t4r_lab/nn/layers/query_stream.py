@@ -1,4 +1,4 @@
-"""XLNet's two-stream attention: what permutation training reads instead of the usual output."""
+"""XLNet's two-stream attention, whose query stream replaces the usual output in permutation training."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from torch import Tensor, nn
 
 
 def query_stream(model: nn.Module, hidden: Tensor, valid: Tensor, order: Tensor, predict: Tensor) -> Tensor:
-    """The query stream g of an ``XLNetModel`` at the True places of `predict`, (B, T, D), zero elsewhere.
+    """The query stream g of an ``XLNetModel`` at the True positions of `predict`, (B, T, D), zero elsewhere.
 
-    The content stream h reads `hidden` (B, T, D): an event sees itself and what comes before it in `order`. The
-    query stream starts from the model's learned ``mask_emb`` and sees what comes before it alone, so an event is
-    predicted from its place and not from itself (Yang et al., 2019, section 2.3). Its cost goes with the most
-    targets of a session, not with T.
+    The content stream h reads `hidden` (B, T, D): an event sees itself and the events before it in `order`. The
+    query stream starts from the model's learned ``mask_emb`` and sees only the events before, so an event is
+    predicted from its position and not from itself (Yang et al., 2019, section 2.3). Its cost is proportional to
+    the most targets of a session, not to T.
 
     Parameters
     ----------

@@ -29,8 +29,8 @@ class RNNBlock(nn.Module):
         self.dropout = Dropout(dropout)
 
     def forward(self, hidden: Tensor, masked: Masked, last: bool = False) -> Tensor:
-        """(B, T, d_model); the `last` block of a body has nothing to leave out."""
-        lengths = masked.batch.lengths.clamp(min=1).cpu()  # one that is empty has a place of padding
+        """(B, T, d_model); the same for the `last` block of a body."""
+        lengths = masked.batch.lengths.clamp(min=1).cpu()  # an empty session counts as one of padding
         packed = pack_padded_sequence(hidden, lengths, batch_first=True, enforce_sorted=False)
         seen = self.rnn(packed)[0]
         seen = seen._replace(data=self.dropout(seen.data))

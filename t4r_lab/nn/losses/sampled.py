@@ -15,7 +15,7 @@ PairLoss = Callable[[Tensor, Tensor, Tensor], Tensor]
 
 
 class Sampler(Protocol):
-    """Draws classes 0..I-1 and knows how likely each is."""
+    """A distribution over classes 0..I-1, to draw from."""
 
     def draw(self, count: int, labels: Tensor) -> Tensor:
         """(K,) classes drawn with replacement, K = `count`; `labels` (N,) are the batch's targets."""
@@ -30,7 +30,7 @@ def counted_mean(parts: Tensor, hit: Tensor) -> Tensor:
 
 
 def softmax_weights(negatives: Tensor, hit: Tensor) -> Tensor:
-    """Softmax over the negatives (N, K) that count; where none does, all zero."""
+    """Softmax over the negatives (N, K) that count; all zero if none does."""
     return torch.softmax(negatives.masked_fill(hit, torch.finfo(negatives.dtype).min), 1).masked_fill(hit, 0.0)
 
 
@@ -42,10 +42,10 @@ class SampledLoss(nn.Module):
     Parameters
     ----------
     pair_loss: takes the target's score (N,), the negatives' scores (N, K), and where a negative happens to be the
-        case's own target (N, K), which then doesn't count; returns one loss a case, (N,).
-    sampler: what makes a sampler of the items' events in training, (I,).
+        case's own target (N, K), which then doesn't count; returns one loss per case, (N,).
+    sampler: makes a sampler from the items' events in training, (I,).
     count: negatives drawn for a batch. items: number of items.
-    correct: take log Q(item) off every score, which makes a sampled softmax an estimate of the full one.
+    correct: subtract log Q(item) from every score, which makes a sampled softmax an estimate of the full one.
     """
 
     counts: Tensor

@@ -1,1 +1,1 @@
-"""What metrics are computed from: ranks, recommended lists, sums of probabilities; and their slices."""
+"""Statistics that metrics are computed from: ranks, recommended lists, sums of probabilities; and their slices."""

@@ -14,7 +14,7 @@ BINS = 15
 
 
 class Calibration:
-    """Sums over cases of what calibration is computed from; `add` takes a chunk of scores at a time.
+    """Sums over cases for calibration metrics; `add` takes a chunk of scores at a time.
 
     With p = softmax(scores) over all items, y the target and ŷ the top item: NLL is the mean of -log p_y, the Brier
     score the mean of Σ_j (p_j - 1[j = y])² = Σ p² - 2 p_y + 1, and the expected calibration error the
@@ -29,10 +29,10 @@ class Calibration:
         """`scores` (N, I) of all items, none left out; `targets` (N,) item ids."""
         norm = scores.logsumexp(1, keepdim=True)
         probability = (scores - norm).exp_()
-        own = scores.gather(1, targets[:, None] - 1) - norm
-        self.nll -= float(own.double().sum())
+        log_target = scores.gather(1, targets[:, None] - 1) - norm
+        self.nll -= float(log_target.double().sum())
         squares = torch.linalg.vector_norm(probability, dim=1).square()  # Σ p², without another array of that size
-        self.brier += float((squares - 2 * own[:, 0].exp() + 1).double().sum())
+        self.brier += float((squares - 2 * log_target[:, 0].exp() + 1).double().sum())
         confidence, top = (part.cpu() for part in probability.max(1))
         bins = self.bins.shape[1]
         index = (confidence * bins).long().clamp(max=bins - 1)
@@ -51,8 +51,8 @@ class Calibration:
     def curve(self) -> list[dict[str, Any]]:
         """The reliability curve: mean confidence, share of hits and cases of each bin that has any."""
         cases, confidence, hits = self.bins
-        there = cases > 0
-        columns = (cases[there], confidence[there] / cases[there], hits[there] / cases[there])
+        filled = cases > 0
+        columns = (cases[filled], confidence[filled] / cases[filled], hits[filled] / cases[filled])
         return [
             {"confidence": float(c), "accuracy": float(a), "cases": int(n)} for n, c, a in zip(*columns, strict=True)
         ]
@@ -73,15 +73,15 @@ def fit_temperature(queries: Tensor, weight: Tensor, bias: Tensor, labels: Tenso
         slope = curvature = 0.0
         for start in range(0, len(queries), rows):
             scores = torch.addmm(bias, queries[start : start + rows], weight.T)
-            own = scores.gather(1, labels[start : start + rows, None])[:, 0]
+            target_score = scores.gather(1, labels[start : start + rows, None])[:, 0]
             probability = torch.softmax(scores * beta, 1)
             mean = (probability * scores).sum(1)
-            slope += float((mean - own).double().sum())
+            slope += float((mean - target_score).double().sum())
             curvature += float((probability * (scores - mean[:, None]).square()).sum(1).double().sum())
         step = slope / max(curvature, 1e-12)
-        new = min(max(beta - step, beta / 4), beta * 4)
-        new = min(max(new, 1e-3), 1e3)
-        if abs(new - beta) < 1e-5 * beta:
-            return 1 / new
-        beta = new
+        next_beta = min(max(beta - step, beta / 4), beta * 4)
+        next_beta = min(max(next_beta, 1e-3), 1e3)
+        if abs(next_beta - beta) < 1e-5 * beta:
+            return 1 / next_beta
+        beta = next_beta
     return 1 / beta

@@ -23,26 +23,26 @@ def ranks(scores: Tensor, targets: Tensor, seen: Tensor | None = None) -> Tensor
 
     Parameters
     ----------
-    scores: (N, I), column j scores item id j+1; gone afterwards.
+    scores: (N, I), column j scores item id j+1; overwritten.
     targets: (N,) item ids.
     seen: (N, K) item ids that are no candidates, 0 for none. A target that was seen ranks last.
     """
     n_items = scores.shape[1]
     column = targets[:, None] - 1
     if seen is not None:
-        lost = (seen == targets[:, None]).any(1)
+        seen_before = (seen == targets[:, None]).any(1)
         # padding maps to the target's own column, which is written back afterwards
         where = torch.where(seen == 0, column, seen - 1)
-        own = scores.gather(1, column)
-        scores.scatter_(1, where, float("-inf")).scatter_(1, column, own)
-    own = scores.gather(1, column)
-    # Σ sign(s - own) = greater - less, so (I + Σ) / 2 = greater + equal / 2, the target among the equal ones;
+        target_score = scores.gather(1, column)
+        scores.scatter_(1, where, float("-inf")).scatter_(1, column, target_score)
+    target_score = scores.gather(1, column)
+    # Σ sign(s - target_score) = greater - less, so (I + Σ) / 2 = greater + equal / 2, the target among the equal ones;
     # float32 counts exactly to 16 million
-    ahead = scores.sub_(own).sign_().sum(1).double()
+    ahead = scores.sub_(target_score).sign_().sum(1).double()
     rank = 0.5 + (n_items + ahead) / 2
     if seen is not None:
-        rank[lost] = float(n_items)
-    return torch.where(own[:, 0].isnan(), float(n_items), rank)
+        rank[seen_before] = float(n_items)
+    return torch.where(target_score[:, 0].isnan(), float(n_items), rank)
 
 
 def without_seen(scores: Tensor, seen: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""What the metrics of recommended lists are computed from, summed over chunks of scores."""
+"""Counts of recommended items for the metrics of lists, summed over chunks of scores."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from t4r_lab.nn.metrics.ranking import without_seen
 
 
 class Lists:
-    """How often each item is in the first k places, for every cutoff; `add` takes a chunk of scores at a time.
+    """Number of lists of the k best items that contain each item, by cutoff k; `add` takes a chunk of scores at a time.
 
     Parameters
     ----------

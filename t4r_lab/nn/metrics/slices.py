@@ -1,4 +1,4 @@
-"""Metrics by slices: how long the session is, and how popular the item that is to be found."""
+"""Metrics by slices: of session length, and of the target item's popularity."""
 
 from __future__ import annotations
 
@@ -33,12 +33,12 @@ def slices(ranks: Ranks, counts: NDArray[np.int64]) -> list[dict[str, Any]]:
     rows = []
     for (by, group_name), mask in masks.items():
         if mask.any():
-            figures = {
+            metrics = {
                 f"{name}@{k}": _interval(metric.compute(ranks.rank[mask], k))
                 for k in ranks.cutoffs
                 for name, metric in RANK_METRICS.items()
             }
-            rows.append({"by": by, "slice": group_name, "cases": int(mask.sum()), **figures})
+            rows.append({"by": by, "slice": group_name, "cases": int(mask.sum()), **metrics})
     return rows
 
 
