@@ -231,4 +231,7 @@ def test_answers_of_a_server_are_said_by_what_they_mean(said: str, kind: bool, w
     refusal = _server_refusal(said, "http://h")
     assert refusal is not None and words in str(refusal)
     assert isinstance(refusal, Away) is kind
-    assert _server_refusal("API request failed with error code 404 != 200. Response body: 'no such run'", "http://h") is None
+    assert (
+        _server_refusal("API request failed with error code 404 != 200. Response body: 'no such run'", "http://h")
+        is None
+    )
