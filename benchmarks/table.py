@@ -141,7 +141,7 @@ def find(results: Results, path: str) -> Any:
 
 
 def _targets(results: Results) -> str:
-    lines = ["| measured | target | found | | ours to theirs |", "|---|---|---|---|---|"]
+    lines = ["| figure | target | measured | | ours to theirs |", "|---|---|---|---|---|"]
     for row in ROWS:
         target = f"{'≥' if row.at_least else '≤'} {row.form.format(row.target).replace('.00', '')}"
         try:
