@@ -73,4 +73,4 @@ def _own_home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Monk
 @pytest.fixture(scope="session", autouse=True)
 def _quick_homes(tmp_path_factory: pytest.TempPathFactory) -> None:
     """For module fixtures too, hence without `monkeypatch`."""
-    record_file.made_whole = partial(made_from_copy, folder=tmp_path_factory.mktemp("record"))
+    record_file.created_completely = partial(made_from_copy, folder=tmp_path_factory.mktemp("record"))

@@ -34,7 +34,7 @@ def _jobs(options: argparse.Namespace) -> None:
 
     from t4r_lab import jobs
     from t4r_lab.base import homes
-    from t4r_lab.runs import guard
+    from t4r_lab.runs import processes
 
     home = homes.locate()
     if options.action == "list":
@@ -46,7 +46,7 @@ def _jobs(options: argparse.Namespace) -> None:
         )
         if any(status.state == "lost" for status in rows):
             with suppress(InputError):
-                guard.runs(home)  # the record too says then that they don't run
+                processes.runs(home)  # the record too says then that they don't run
         return
     if not options.id:
         raise InputError(f"jobs {options.action}", "which job?", "give an id of `t4r-lab jobs`")
@@ -100,7 +100,7 @@ def _add_ui(sub: argparse.ArgumentParser) -> None:
 
 def _ui(options: argparse.Namespace) -> int:
     from t4r_lab.base import homes
-    from t4r_lab.runs import guard
+    from t4r_lab.runs import processes
     from t4r_lab.tracking import pages
 
     if not 1 <= options.port <= 65535:
@@ -109,9 +109,9 @@ def _ui(options: argparse.Namespace) -> int:
     if (address := pages.remote(home)) is not None:
         show(options, {"url": address}, lambda: f"the record is on a server: open {address}")
         return 0
-    guard.runs(home)  # so that the pages show no run as running whose process died
+    processes.runs(home)  # so that the pages show no run as running whose process died
     page = pages.page(home, f"http://127.0.0.1:{options.port}")
-    show(options, {"url": page}, lambda: f"in a moment, open {page}\nIt {pages.elsewhere(page)}\nCtrl-C ends it")
+    show(options, {"url": page}, lambda: f"in a moment, open {page}\nIt {pages.tunnel_hint(page)}\nCtrl-C ends it")
     return _start(pages.command(home, options.port), pages.environment())
 
 

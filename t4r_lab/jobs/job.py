@@ -176,13 +176,13 @@ class Job:
 
     def cancel(self) -> None:
         """End for good: after the batch if there is a worker. The run is marked KILLED, its checkpoints go."""
-        from t4r_lab.runs import guard
+        from t4r_lab.runs import processes
 
         try:
             with self.lock():
                 self._refuse(ENDED, "there is nothing to cancel")
                 self.write(replace(self.written(), state="canceled", eta=None, error="", refusal=[]))
-                guard.discard(self.home, self.checkpoints)
+                processes.discard_run(self.home, self.checkpoints)
         except BlockingIOError:
             self._ask("cancel")
 

@@ -18,7 +18,7 @@ from t4r_lab.base.errors import InputError
 from t4r_lab.base.reports import Epoch, Progress, Report, Started, to_event
 from t4r_lab.base.terminal import clean_line, say
 from t4r_lab.jobs.job import ASKED, EVENTS, STATUS, Job, Status
-from t4r_lab.runs import guard, run
+from t4r_lab.runs import processes, run
 from t4r_lab.runs.progress import Sentences
 
 PROGRESS_EVERY = 0.2
@@ -127,12 +127,12 @@ def work(job: Job) -> int:
     again = (job.folder / EVENTS).exists()
     reporter = Reporter(job)
     try:
-        earlier = tracking.of_folder(job.home, job.checkpoints) if again else None
+        earlier = tracking.run_in_folder(job.home, job.checkpoints) if again else None
         if earlier is not None and earlier.status == "FINISHED":  # the last worker died after the record
-            guard.clear(job.checkpoints)
+            processes.remove_checkpoints(job.checkpoints)
             reporter.end(state="finished", run_id=earlier.run_id, metrics=earlier.valid)
             return 0
-        spec = tracking.on_its_data(job.home, job.spec(), earlier.digest) if earlier else job.spec()
+        spec = tracking.with_present_data(job.home, job.spec(), earlier.digest) if earlier else job.spec()
         result = run.run(
             spec,
             home=job.home,
@@ -160,7 +160,7 @@ def _ended_early(job: Job, reporter: Reporter) -> int:
     state = STATE_OF.get(job.asked(), "stopped")
     reporter.end(state=state)
     if state == "canceled":
-        guard.discard(job.home, job.checkpoints)
+        processes.discard_run(job.home, job.checkpoints)
     return 0
 
 

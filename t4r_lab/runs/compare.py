@@ -89,8 +89,8 @@ def compare(
     cases, remarks = _comparable_cases(files, rows, labels, metric)
     pairs = _pairs([labels[r.run_id] for r in rows], list(baselines), metrics, metric)
     differences, unlike = _differences(pairs, cases, metric, seed)
-    doubts = {labels[r.run_id]: [*r.warnings.get("train", []), *r.warnings.get("valid", [])] for r in rows}
-    warnings = {label: words for label, words in doubts.items() if words}
+    all_warnings = {labels[r.run_id]: [*r.warnings.get("train", []), *r.warnings.get("valid", [])] for r in rows}
+    warnings = {label: words for label, words in all_warnings.items() if words}
     differing = _differing(specs, labels)
     chosen = _chosen(specs.values(), differing)
     return Comparison(rows, metrics, differing, differences, [*remarks, *unlike], warnings, chosen)

@@ -11,7 +11,7 @@ from t4r_lab.base import homes
 from t4r_lab.base.errors import InputError
 from t4r_lab.base.reports import OnReport, Progress
 from t4r_lab.families import own
-from t4r_lab.runs import doubts
+from t4r_lab.runs import quality_warnings
 from t4r_lab.runs.progress import reporting
 from t4r_lab.runs.results import Judgment, RunResult, write_cases, write_scores
 from t4r_lab.spec import RunSpec
@@ -56,7 +56,7 @@ def _evaluate(home: Path, run: str, part: str, on_report: OnReport) -> RunResult
     judgment = Judgment({part: experiment.judge(model, part, on_report)}, {part: experiment.judge_baselines(part)})
     write_scores(record, judgment)
     write_cases(record, judgment)
-    warnings = doubts.warn(judgment, spec, on_report)[part]
+    warnings = quality_warnings.report_warnings(judgment, spec, on_report)[part]
     record.warn(part, warnings)
     metrics = judgment.metrics()
     return RunResult(
@@ -95,4 +95,4 @@ def load_model(home: Path, row: tracking.RunRow) -> tuple[Model, RunSpec, Any]:
             remedy = f"{restore}train its spec anew"
         raise InputError("", f"run {row.name} ({row.status.lower()}) has no model", remedy)
     model, spec, schema = assembly.load(folder)
-    return model, tracking.on_its_data(home, spec, row.digest), schema
+    return model, tracking.with_present_data(home, spec, row.digest), schema

@@ -103,7 +103,9 @@ def referring(out: Path, digest: str, home: str | Path | None = None) -> list[st
         homes.locate(home),
         *([] if tracking.server() else [out.parent.parent]),
     ]  # a server holds one record for all homes
-    runs_on_data = [row for home_path in dict.fromkeys(homes_to_search) for row in tracking.of_data(home_path, digest)]
+    runs_on_data = [
+        row for home_path in dict.fromkeys(homes_to_search) for row in tracking.references_to_data(home_path, digest)
+    ]
     return list(dict.fromkeys(name for name, path in runs_on_data if not _is_another(Path(path), out)))
 
 

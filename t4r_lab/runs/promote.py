@@ -45,7 +45,7 @@ class Promotion:
     baselines: dict[str, dict[str, float]]
     looks: int
     warnings: list[str]
-    note: str = tracking.FOR_WHOM
+    note: str = tracking.VERSION_NOTE
 
 
 def promote(
@@ -67,4 +67,4 @@ def promote(
         evaluate_run(row.run_id, "test", home=home_path, on_report=on_report)
         row = tracking.find(home_path, row.run_id)
     model, version = tracking.register(home_path, row, alias)
-    return Promotion(row.run_id, model, version, alias, row.test, row.baselines["test"], row.looks, row.doubts)
+    return Promotion(row.run_id, model, version, alias, row.test, row.baselines["test"], row.looks, row.all_warnings)

@@ -15,7 +15,7 @@ from t4r_lab.base.errors import InputError
 from t4r_lab.base.reports import Baseline, Caution, Epoch, OnReport, Progress, Started, Stopped, silent
 from t4r_lab.base.retries import Away
 from t4r_lab.families.metrics.metric_table import metrics_of
-from t4r_lab.runs import doubts, guard, results
+from t4r_lab.runs import processes, quality_warnings, results
 from t4r_lab.runs.evaluate import data_of
 from t4r_lab.runs.progress import reporting
 from t4r_lab.runs.results import Judgment, Metrics, RunResult
@@ -74,7 +74,7 @@ def _run(
     folder: Path | None,
     resume: str | None,
 ) -> RunResult:
-    if not guard.is_main():
+    if not processes.is_main():
         on_report = silent
     # ── everything is refused before anything is written
     on_report(Progress("loading data"))
@@ -85,24 +85,26 @@ def _run(
     make_accelerator(spec.train)  # first, since it connects several processes
     # ── one trainer of the folder, one record
     on_report(Progress("opening the record"))
-    checkpoints = folder or home / "jobs" / guard.agree(f"run-{secrets.token_hex(6)}")
-    crew = guard.muster()
+    checkpoints = folder or home / "jobs" / processes.broadcast(f"run-{secrets.token_hex(6)}")
+    training_processes = processes.all_processes()
     record, run_id = None, ""
     try:
-        with guard.only_trainer(checkpoints if guard.is_main() else None):  # before a run relies on it
+        with processes.hold_lock(checkpoints if processes.is_main() else None):  # before a run relies on it
             record = _open_record(experiment, resume, checkpoints)
-            run_id = guard.agree(record.run_id if record else "")
+            run_id = processes.broadcast(record.run_id if record else "")
             on_report(Started(run_id))
             training = _Training(experiment, record, run_id, checkpoints, on_report)
             result = training.result(test, should_stop, bool(resume))
-    except guard.Busy:
+    except processes.Busy:
         raise  # the run belongs to another process
     except BaseException as error:
-        if refusal := _end_badly(error, guard.fallen(crew, error), record, run_id, home, checkpoints):
+        if refusal := _end_badly(
+            error, processes.ended_process(training_processes, error), record, run_id, home, checkpoints
+        ):
             raise refusal from None
         raise
     if result.status == "FINISHED" and record:
-        guard.clear(checkpoints)  # the weights are in the record now
+        processes.remove_checkpoints(checkpoints)  # the weights are in the record now
     return result
 
 
@@ -118,16 +120,16 @@ def _end_badly(
         is_killed = isinstance(error, KeyboardInterrupt) or fallen
         with suppress(Exception):  # the record may be the cause; only the first error matters
             record.finish("KILLED" if is_killed else "FAILED", fallen or f"{type(error).__name__}: {error}")
-    if record and (refusal := tracking.gone(home)):
-        guard.leave(home, checkpoints)
+    if record and (refusal := tracking.missing_home(home)):
+        processes.remove_leftovers(home, checkpoints)
         return refusal
-    if guard.is_main() and not guard.can_resume(checkpoints):
-        guard.clear(checkpoints)
+    if processes.is_main() and not processes.can_resume(checkpoints):
+        processes.remove_checkpoints(checkpoints)
     if homes.disk_is_full(error):
-        remedy = f"resume run {record.run_id[:12]}" if record and guard.can_resume(checkpoints) else "train again"
+        remedy = f"resume run {record.run_id[:12]}" if record and processes.can_resume(checkpoints) else "train again"
         return InputError(home, "the disk is full", f"free some space, then {remedy}")
     if fallen:
-        remedy = f"go on with --resume {run_id[:12]}" if guard.can_resume(checkpoints) else "train again"
+        remedy = f"go on with --resume {run_id[:12]}" if processes.can_resume(checkpoints) else "train again"
         return InputError("", fallen, f"see above whether it said why, then {remedy}")
     return None
 
@@ -140,7 +142,7 @@ def resume(
     row = tracking.find(home_path, run_id)
     _refuse_finished(row)
     folder = Path(row.folder)
-    if not row.folder or not guard.can_resume(folder):
+    if not row.folder or not processes.can_resume(folder):
         raise InputError("", f"run {row.name} ({row.run_id[:8]}) left no checkpoint", _anew(row))
     return run(
         tracking.spec(home_path, row), home=home_path, test=test, on_report=on_report, folder=folder, resume=row.run_id
@@ -168,7 +170,7 @@ class _Training:
         # ── training
         self.on_report(Progress("building the model"))
         model = experiment.build()
-        watch = doubts.LossWatch(spec, experiment.dataset.schema)
+        watch = quality_warnings.LossWatch(spec, experiment.dataset.schema)
         stopped = self._fit(model, watch, should_stop, resume)
         # ── evaluation, unless training will be resumed
         if stopped.reason != "interrupted":
@@ -178,7 +180,7 @@ class _Training:
                 results.write_results(self.record, judgment, stopped.best_epoch, experiment, model)
         # ── warnings, and the end of the record
         warnings = {} if watch.warnings is None else {"train": watch.warnings}  # else those from before a stop stay
-        warnings |= doubts.warn(judgment, spec, self.on_report)
+        warnings |= quality_warnings.report_warnings(judgment, spec, self.on_report)
         status = "KILLED" if stopped.reason == "interrupted" else "FINISHED"
         if self.record:
             for part, doubted in warnings.items():
@@ -209,11 +211,13 @@ class _Training:
                 self.record.scores("valid", judged.metrics(), name)
         return baselines
 
-    def _fit(self, model: Model, watch: doubts.LossWatch, should_stop: Callable[[], bool], resume: bool) -> Stopped:
+    def _fit(
+        self, model: Model, watch: quality_warnings.LossWatch, should_stop: Callable[[], bool], resume: bool
+    ) -> Stopped:
         """Train `model`, report and record each epoch, and return the last report."""
         stopped = Stopped("finished", 0, 0.0)
-        with guard.interruptible(should_stop) as stop:
-            for report in self.experiment.fit(model, self.checkpoints, guard.together(stop), resume):
+        with processes.interruptible(should_stop) as stop:
+            for report in self.experiment.fit(model, self.checkpoints, processes.joint_stop(stop), resume):
                 self.on_report(report)
                 if isinstance(report, Epoch):
                     if self.record:
@@ -256,7 +260,7 @@ def _data_to_resume(home: Path, run: str, spec: RunSpec) -> Dataset:
 
 def _open_record(experiment: Experiment, resume: str | None, folder: Path) -> tracking.Record | None:
     """Open the record of the run, now RUNNING; None in all but the first of several processes."""
-    if not guard.is_main():
+    if not processes.is_main():
         return None
     spec, dataset, home = experiment.spec, experiment.dataset, experiment.home
     if resume is None:

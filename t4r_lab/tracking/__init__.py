@@ -1,7 +1,7 @@
 """The record of runs in MLflow, whose only importer this is. One experiment holds all runs."""
 
 from t4r_lab.tracking.artifacts import Artifacts
-from t4r_lab.tracking.client import EXPERIMENT, client_of, database, gone, server
+from t4r_lab.tracking.client import EXPERIMENT, client_of, database, missing_home, server
 from t4r_lab.tracking.names import HOST, LOOKS, NOTE, REASON, SPEC, from_key, looks_of, to_key
 from t4r_lab.tracking.record_file import FOLDER
 from t4r_lab.tracking.recorded_runs import (
@@ -9,25 +9,25 @@ from t4r_lab.tracking.recorded_runs import (
     artifacts,
     find,
     history,
-    of_data,
-    of_folder,
-    on_its_data,
+    references_to_data,
+    run_in_folder,
     runs,
     spec,
     tags,
+    with_present_data,
 )
-from t4r_lab.tracking.registry import FOR_WHOM, check_alias, model_name, promoted, register
+from t4r_lab.tracking.registry import VERSION_NOTE, check_alias, model_name, promoted, register
 from t4r_lab.tracking.run_record import Record, data_input, end, environment, start
 
 __all__ = [
     "EXPERIMENT",
     "FOLDER",
-    "FOR_WHOM",
     "HOST",
     "LOOKS",
     "NOTE",
     "REASON",
     "SPEC",
+    "VERSION_NOTE",
     "Artifacts",
     "Record",
     "RunRow",
@@ -40,19 +40,19 @@ __all__ = [
     "environment",
     "find",
     "from_key",
-    "gone",
     "history",
     "looks_of",
+    "missing_home",
     "model_name",
-    "of_data",
-    "of_folder",
-    "on_its_data",
     "promoted",
+    "references_to_data",
     "register",
+    "run_in_folder",
     "runs",
     "server",
     "spec",
     "start",
     "tags",
     "to_key",
+    "with_present_data",
 ]

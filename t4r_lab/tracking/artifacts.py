@@ -49,7 +49,7 @@ def put(home: Path, run_id: str, folder: Path) -> None:
     if server():
         patiently(lambda: _upload(home, run_id, folder))
         return
-    if refusal := record_file.gone(home):  # else a deleted home would be created again
+    if refusal := record_file.missing_home(home):  # else a deleted home would be created again
         raise refusal
     shutil.copytree(
         folder, record_file.artifact_folder(home, run_id), copy_function=shutil.copyfile, dirs_exist_ok=True

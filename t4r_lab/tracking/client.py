@@ -52,9 +52,9 @@ def is_empty(home: Path) -> bool:
     return not server() and not record_file.database_file(home).exists()
 
 
-def gone(home: Path) -> InputError | None:
+def missing_home(home: Path) -> InputError | None:
     """The refusal of a record that was deleted, moved or unmounted after it was opened; None if it exists."""
-    return None if server() else record_file.gone(home)
+    return None if server() else record_file.missing_home(home)
 
 
 @lru_cache(maxsize=8)
@@ -73,8 +73,8 @@ def _client(home: Path, uri: str) -> tuple[MlflowClient, str]:
 
     if server():
         return _with_experiment(make(), None)
-    with record_file.only_one(home), record_file.made_whole(home):
-        record_file.bring_along(home, EXPERIMENT)
+    with record_file.opening_lock(home), record_file.created_completely(home):
+        record_file.update_paths(home, EXPERIMENT)
         return _with_experiment(make(), record_file.artifact_root(home).as_uri())
 
 
@@ -120,7 +120,7 @@ def _refusal(error: Exception, home: Path, uri: str) -> InputError | None:
         return Away(shown(uri) if server() else path, "another program keeps it locked", "close that and try again")
     if server():
         return _server_refusal(message, shown(uri))
-    if refusal := record_file.gone(home):
+    if refusal := record_file.missing_home(home):
         return refusal
     if "readonly database" in message or "unable to open database file" in message:
         return InputError(path, "cannot be written", f"fix its permissions, or set {homes.VARIABLE}")

@@ -33,7 +33,7 @@ def remote(home: Path) -> str | None:
     return address if address.startswith("http") else None
 
 
-def elsewhere(page: str) -> str:
+def tunnel_hint(page: str) -> str:
     """A hint for a browser on another machine than the `page`; empty for a server that others can reach."""
     url = urlsplit(page)
     if url.hostname != "127.0.0.1":

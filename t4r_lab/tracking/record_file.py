@@ -51,7 +51,7 @@ def artifact_folder(home: Path, run_id: str) -> Path:
     return artifact_root(home) / run_id / "artifacts"
 
 
-def gone(home: Path) -> InputError | None:
+def missing_home(home: Path) -> InputError | None:
     """The refusal of a home that was deleted, moved or unmounted after it was opened; None if it exists."""
     if database_file(home).is_file() and database_file(home).stat().st_size:
         return None
@@ -110,7 +110,7 @@ def of_another_mlflow(message: str, path: Path, url: str) -> InputError | None:
 
 
 @contextmanager
-def only_one(home: Path) -> Iterator[None]:
+def opening_lock(home: Path) -> Iterator[None]:
     """Hold the lock for creating tables and updating paths; a process that may only read does neither, unlocked."""
     with ExitStack() as stack:
         try:
@@ -126,7 +126,7 @@ def only_one(home: Path) -> Iterator[None]:
 
 
 @contextmanager
-def made_whole(home: Path) -> Iterator[None]:
+def created_completely(home: Path) -> Iterator[None]:
     """Create the database completely: one left unfinished, after some of hundreds of steps, is created anew."""
     making, path = home / ".mlflow.making", database_file(home)
     if making.exists():
@@ -137,7 +137,7 @@ def made_whole(home: Path) -> Iterator[None]:
     making.unlink(missing_ok=True)
 
 
-def bring_along(home: Path, experiment: str) -> None:
+def update_paths(home: Path, experiment: str) -> None:
     """Update the paths in the record of a home that was moved or copied, if this process may write.
 
     The record of a home that is reached by another path, through a link or a mount, is left unchanged.

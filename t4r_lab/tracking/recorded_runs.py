@@ -17,7 +17,7 @@ from t4r_lab.tracking.artifacts import Artifacts
 from t4r_lab.tracking.client import PAGE, client_of, is_empty, server
 from t4r_lab.tracking.names import DATA, HOST, REASON, SPEC, STUDY, WARNINGS, from_key, looks_of
 from t4r_lab.tracking.record_file import FOLDER
-from t4r_lab.tracking.run_record import place_tags
+from t4r_lab.tracking.run_record import folder_tags
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ class RunRow:
     """train, valid or test → warnings about its metrics"""
 
     @property
-    def doubts(self) -> list[str]:
+    def all_warnings(self) -> list[str]:
         """The warnings of all parts."""
         return [words for part in ("train", "valid", "test") for words in self.warnings.get(part, [])]
 
@@ -69,7 +69,7 @@ def runs(home: Path) -> list[RunRow]:
             return rows
 
 
-def of_data(home: Path, digest: str) -> list[tuple[str, str]]:
+def references_to_data(home: Path, digest: str) -> list[tuple[str, str]]:
     """(name, path of its data) of every run and study on the prepared data with that digest, newest first.
 
     Without a record the list is empty, and no record is created.
@@ -152,12 +152,12 @@ def find(home: Path, run: str) -> RunRow:
     raise InputError(f"run {run!r}", f"no such run in {home}", did_you_mean(run, names))
 
 
-def of_folder(home: Path, folder: Path) -> RunRow | None:
+def run_in_folder(home: Path, folder: Path) -> RunRow | None:
     """The latest run with its checkpoints in `folder`."""
     if is_empty(home):
         return None
     client, experiment = client_of(home)
-    for path in dict.fromkeys((place_tags(home, folder)[FOLDER], str(folder.absolute()))):
+    for path in dict.fromkeys((folder_tags(home, folder)[FOLDER], str(folder.absolute()))):
         if "'" in path and '"' in path:  # MLflow can't quote it in a search
             continue
         quote = '"' if "'" in path else "'"
@@ -192,10 +192,10 @@ def spec(home: Path, row: RunRow, files: Artifacts | None = None) -> RunSpec:
     if not path.exists():
         remedy = f"bring back a copy of {record_file.artifact_root(home)}" if not server() else "choose another run"
         raise InputError(f"run {row.name} ({row.status.lower()})", f"its {SPEC} is not in the record any more", remedy)
-    return on_its_data(home, RunSpec.load(path), row.digest)
+    return with_present_data(home, RunSpec.load(path), row.digest)
 
 
-def on_its_data(home: Path, spec: RunSpec, digest: str) -> RunSpec:
+def with_present_data(home: Path, spec: RunSpec, digest: str) -> RunSpec:
     """`spec` with the path of the data of that digest in the home, which may have been moved or copied with them."""
     for folder in homes.beside(home, spec.data.path):
         if _digest(folder) == digest:

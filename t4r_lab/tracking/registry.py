@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from t4r_lab.tracking import RunRow
 
 
-FOR_WHOM = "for this lab's own `recommend`: `mlflow.pyfunc.load_model` can't load it yet"
+VERSION_NOTE = "for this lab's own `recommend`: `mlflow.pyfunc.load_model` can't load it yet"
 """The use of a registered version, stated wherever one is shown."""
 
 
@@ -41,10 +41,10 @@ def register(home: Path, row: RunRow, alias: str) -> tuple[str, str]:
     client, _ = client_of(home)
     name = model_name(row)
     with suppress(MlflowException):  # it exists
-        client.create_registered_model(name, description=f"models of T4R Lab on these data, {FOR_WHOM}")
+        client.create_registered_model(name, description=f"models of T4R Lab on these data, {VERSION_NOTE}")
     versions = [v for v in client.search_model_versions(f"run_id = '{row.run_id}'") if v.name == name]
-    warnings = [f"Warning: {words}" for words in row.doubts]
-    description = "\n\n".join([f"{FOR_WHOM[0].upper()}{FOR_WHOM[1:]}.", *warnings])
+    warnings = [f"Warning: {words}" for words in row.all_warnings]
+    description = "\n\n".join([f"{VERSION_NOTE[0].upper()}{VERSION_NOTE[1:]}.", *warnings])
     if versions:
         version = str(versions[0].version)
         client.update_model_version(name, version, description)

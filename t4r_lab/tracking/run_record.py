@@ -93,7 +93,7 @@ class Record:
         self._client.set_tag(self.run_id, key, value)
 
     def warn(self, part: str, warnings: Sequence[str]) -> None:
-        """Record the warnings of `t4r_lab.runs.doubts` about a part, replacing earlier ones."""
+        """Record the warnings of `t4r_lab.runs.quality_warnings` about a part, replacing earlier ones."""
         if warnings or WARNINGS + part in self._client.get_run(self.run_id).data.tags:
             self.tag(WARNINGS + part, "\n".join(warnings))
 
@@ -115,19 +115,19 @@ class Record:
     def begin(self, folder: Path) -> None:
         """Mark a stopped or lost run as RUNNING again, with its checkpoints in `folder`."""
         self.reopen()
-        for key, value in place_tags(self.home, folder).items():
+        for key, value in folder_tags(self.home, folder).items():
             self.tag(key, value)
 
 
 def start(home: Path, spec: RunSpec, dataset: Dataset, folder: Path | None = None) -> Record:
-    """Open a run with its parameters, data, seed and commit, and the `folder` by which `of_folder` finds it."""
+    """Open a run with its parameters, data, seed and commit, and the `folder` by which `run_in_folder` finds it."""
     client, experiment = writer_of(home)
     tags = {DATA: dataset.digest, "t4r.seed": str(spec.train.seed), LOOKS: "0", "mlflow.source.name": "t4r-lab"}
     tags[NOTE] = f"{spec.model.body.kind} · {spec.model.masking.kind} on {Path(spec.data.path).name}"
     if commit := git_commit():
         tags["mlflow.source.git.commit"] = commit
     if folder:
-        tags |= place_tags(home, folder)
+        tags |= folder_tags(home, folder)
     run = client.create_run(experiment, tags=tags, run_name=spec.name)
     record = Record(home, run.info.run_id)
     try:
@@ -139,7 +139,7 @@ def start(home: Path, spec: RunSpec, dataset: Dataset, folder: Path | None = Non
     return record
 
 
-def place_tags(home: Path, folder: Path) -> dict[str, str]:
+def folder_tags(home: Path, folder: Path) -> dict[str, str]:
     """Tags of a run's folder, relative to the home if it lies below it, and of its machine."""
     path = folder.absolute()
     return {FOLDER: str(path.relative_to(home) if path.is_relative_to(home) else path), HOST: homes.host()}

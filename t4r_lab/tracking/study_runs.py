@@ -83,6 +83,6 @@ def write_trial(home: Path, parent: str, study: str, digest: str, row: TrialRow)
     client.set_terminated(run.info.run_id, row.status, ended)
 
 
-def put_under(home: Path, run_id: str, parent: str) -> None:
+def set_parent(home: Path, run_id: str, parent: str) -> None:
     """Make a run a child of its study's run."""
     writer_of(home)[0].set_tag(run_id, PARENT, parent)

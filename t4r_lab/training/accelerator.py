@@ -61,7 +61,7 @@ def put_on(accelerator: Any, model: Model, optimizer: torch.optim.Optimizer) -> 
     return prepared
 
 
-def anywhere(accelerator: Any, *flags: bool) -> list[bool]:
+def any_process(accelerator: Any, *flags: bool) -> list[bool]:
     """True for each of `flags` that is set in any process, so that all processes take the same decision."""
     if accelerator.num_processes == 1:
         return list(flags)

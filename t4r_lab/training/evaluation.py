@@ -26,7 +26,7 @@ from t4r_lab.nn.kernels.fast_types import quick_float32
 from t4r_lab.nn.kernels.linear_cross_entropy import rows_per_chunk
 from t4r_lab.nn.metrics.ranking import Ranks, ranks, without_seen
 from t4r_lab.spec import NEXT_ITEM, EvaluationSpec, RunSpec
-from t4r_lab.training.labels import Labels, evaluate_labels
+from t4r_lab.training.label_evaluation import Labels, evaluate_labels
 
 if TYPE_CHECKING:
     from t4r_lab.data.sessions.arrays import Sessions

@@ -75,7 +75,7 @@ class Experiment:
         _check_labels(spec, dataset)
         return cls(spec, dataset, homes.locate(home))
 
-    def trying(self, spec: RunSpec) -> Experiment:
+    def with_spec(self, spec: RunSpec) -> Experiment:
         """The experiment of another spec on the same data, in the same home, opened as by `open`."""
         return Experiment.open(spec, self.dataset, self.home)
 
@@ -155,15 +155,15 @@ def _check_labels(spec: RunSpec, dataset: Dataset) -> None:
     Raises
     ------
     InputError
-        for labels of whole sessions if each session is in every part, and those that `labels.check_labels` refuses.
+        for labels of whole sessions if each session is in every part, and those that `check_labels` refuses.
     """
     if not spec.model.labels:
         return
-    from t4r_lab.training import labels
+    from t4r_lab.training import label_evaluation
 
-    labels.check_split(spec, dataset.schema, dataset.split)
+    label_evaluation.check_split(spec, dataset.schema, dataset.split)
     for part in (spec.train.fit_on, *(["valid"] if spec.train.fit_on == "train" else [])):
-        labels.check_labels(spec, dataset.part(part), part)
+        label_evaluation.check_labels(spec, dataset.part(part), part)
 
 
 def _check_machine(spec: RunSpec) -> None:

@@ -23,7 +23,7 @@ from t4r_lab.nn.metrics.slices import slices
 from t4r_lab.schema.columns import Schema
 from t4r_lab.spec import EvaluationSpec, RunSpec
 from t4r_lab.training import evaluation
-from t4r_lab.training.labels import Labels, constant
+from t4r_lab.training.label_evaluation import Labels, constant_baseline
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,7 @@ def judge_baselines(spec: RunSpec, schema: Schema, fitted: Sessions, sessions: S
         for name, baseline in BASELINES.items():
             judged[name] = judge_baseline(baseline.fit(fitted, schema.n_items), sessions, spec.evaluation, counts)
     if spec.model.labels:
-        judged[CONSTANT] = Judged(labels=constant(spec, schema, fitted, sessions))
+        judged[CONSTANT] = Judged(labels=constant_baseline(spec, schema, fitted, sessions))
     return judged
 
 

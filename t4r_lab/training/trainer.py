@@ -18,11 +18,11 @@ from t4r_lab.data.sessions.arrays import Sessions, check_sessions
 from t4r_lab.nn.batches import Windows, make_batch, training_batches, training_length, training_windows
 from t4r_lab.nn.layers.flow import Loss
 from t4r_lab.spec import RunSpec
-from t4r_lab.training.accelerator import anywhere, check_processes, make_accelerator, put_on
+from t4r_lab.training.accelerator import any_process, check_processes, make_accelerator, put_on
 from t4r_lab.training.assembly import load_weights
 from t4r_lab.training.checkpoint import Checkpoints, State, best_path, read_state
 from t4r_lab.training.evaluation import assess, figures
-from t4r_lab.training.labels import check_tasks
+from t4r_lab.training.label_evaluation import check_tasks
 from t4r_lab.training.loss_meter import LossMeter
 from t4r_lab.training.optimizer import clip_gradients, join_rows, make_optimizer, rate_factor, set_rate
 
@@ -135,7 +135,7 @@ class Trainer:
                 return "interrupted"
             yield from self._end_epoch(meter, began)
             began = time.monotonic()  # before `should_stop`, so that the time it takes counts in an epoch
-            if anywhere(self.accelerator, self.should_stop())[0] and state.epoch < train.epochs:
+            if any_process(self.accelerator, self.should_stop())[0] and state.epoch < train.epochs:
                 return "interrupted"
         return "finished"
 
@@ -157,7 +157,7 @@ class Trainer:
             if meter.due() or state.batch == steps:
                 metrics = {"loss": meter.mean(), "learning_rate": rate}
                 yield Progress("training", state.step(steps), self.total_steps, "steps", metrics)
-            stop, due = anywhere(accelerator, self.should_stop(), self.checkpoints.due())
+            stop, due = any_process(accelerator, self.should_stop(), self.checkpoints.due())
             if state.batch < steps and (stop or due):
                 meter.save(state, accelerator)
                 self.checkpoints.save(self.model, self.optimizer, state)

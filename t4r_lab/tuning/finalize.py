@@ -103,7 +103,7 @@ def _finalize(study: Study, home: Path, seeds: int, trial: int | None, on_report
     pairs = [(seed, variant) for seed in range(seeds) for variant in specs]
     finished = {(seed, variant): _finished_run(study, home, chosen, variant, seed) for seed, variant in pairs}
     if None in finished.values():
-        Experiment.open(specs[UNTUNED], data_of(study), home).trying(specs[TUNED])
+        Experiment.open(specs[UNTUNED], data_of(study), home).with_spec(specs[TUNED])
     record = open_record(study, home)
     if None in finished.values():
         record.look()  # counted before the look: a process killed during it may have seen the test part
@@ -153,7 +153,7 @@ def _train(
 ) -> tracking.RunRow:
     named = spec.override({"name": f"{variant}-{seed}-{study.name}", "train.seed": spec.train.seed + seed})
     result = run.run(named, home=home, test=True, on_report=on_report)
-    study_runs.put_under(home, result.run_id, parent)
+    study_runs.set_parent(home, result.run_id, parent)
     if result.status != "FINISHED":
         raise KeyboardInterrupt
     study.set_attribute(FINAL, {**study.attribute(FINAL, {}), _key(chosen, variant, seed): result.run_id})

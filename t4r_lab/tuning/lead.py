@@ -16,7 +16,7 @@ from t4r_lab.base.errors import InputError
 from t4r_lab.base.reports import OnReport, Progress, Remark, Started, TrialEnded
 from t4r_lab.base.urls import shown
 from t4r_lab.families.own import refuse_notebook
-from t4r_lab.runs import guard
+from t4r_lab.runs import processes
 from t4r_lab.runs.progress import reporting
 from t4r_lab.spec import RunSpec
 from t4r_lab.spec.study_options import Plan, StudyOptions, time_words
@@ -112,7 +112,7 @@ def _search(
         for words in [*plan.remarks, *_too_many(options.workers), _estimate(study, experiment, options)]:
             on_report(Remark(words))
         study.set_attribute(UNTIL, began + 60 * options.minutes if options.minutes else None)
-        with guard.interruptible(should_stop) as stopping:
+        with processes.interruptible(should_stop) as stopping:
             stopped = _lead(study, record, options, leader, on_report, stopping)
         on_report(Progress("recording"))
         recording.write_summary(study, record, study.trials())

@@ -55,7 +55,7 @@ def train(
     ------
     Pruned, Interrupted, Diverged, InputError
     """
-    experiment = base.trying(spec)
+    experiment = base.with_spec(spec)
     model = experiment.build()
     best = _fit(experiment, model, plan, folder, epochs, should_stop, prune)
     required = {*plan.objectives, *(c.metric for c in plan.constraints)}

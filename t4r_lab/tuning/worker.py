@@ -27,7 +27,7 @@ from t4r_lab.base.documents import read_json
 from t4r_lab.base.errors import InputError, is_panic
 from t4r_lab.base.files import scratch
 from t4r_lab.base.retries import Away
-from t4r_lab.runs import guard
+from t4r_lab.runs import processes
 from t4r_lab.spec import RunSpec
 from t4r_lab.spec.study_options import Plan
 from t4r_lab.training.experiment import Experiment
@@ -193,7 +193,7 @@ def _control(study: Study, until: float | None) -> Iterator[Callable[[], bool]]:
             requests, read = study.requests(), time.time()
         return requests
 
-    with guard.interruptible(lambda: look().over(time.time()) or (until or math.inf) < time.time()) as stopping:
+    with processes.interruptible(lambda: look().over(time.time()) or (until or math.inf) < time.time()) as stopping:
 
         def should_stop() -> bool:
             while not stopping():

@@ -43,7 +43,7 @@ for name in {POSIX_NAMES}:
         delattr(os, name)
 import t4r_lab, t4r_lab.cli.program
 t4r_lab.cli.program.make_parser()
-import t4r_lab.jobs, t4r_lab.runs.guard, t4r_lab.base.homes, t4r_lab.base.files, t4r_lab.spec, t4r_lab.cli.output, t4r_lab.base.processors
+import t4r_lab.jobs, t4r_lab.runs.processes, t4r_lab.base.homes, t4r_lab.base.files, t4r_lab.spec, t4r_lab.cli.output, t4r_lab.base.processors
 from t4r_lab.base import files, system
 from pathlib import Path
 folder = Path(sys.argv[1])

@@ -24,7 +24,7 @@ from t4r_lab.base.errors import InputError
 from t4r_lab.data.pipeline.prepare_events import PrepareOptions, prepare
 from t4r_lab.data.pipeline.synthetic import Generator
 from t4r_lab.data.prepared.prepared_data import Dataset
-from t4r_lab.runs import guard
+from t4r_lab.runs import processes
 from t4r_lab.spec import RunSpec
 from t4r_lab.training.checkpoint import FILE
 
@@ -91,7 +91,7 @@ def test_a_job_goes_on_to_the_same_result_after_a_kill_a_pause_and_a_stop(data: 
         job.resume()
     os.kill(running.pid, signal.SIGKILL)
     assert "resume" in wait(job, lambda s: s.state == "lost").error
-    record = lambda: {run.run_id: run.status for run in guard.runs(tmp_path)}[running.run_id]  # noqa: E731
+    record = lambda: {run.run_id: run.status for run in processes.runs(tmp_path)}[running.run_id]  # noqa: E731
     assert record() == "KILLED"  # by whoever reads it next
     for ask, state in ((job.pause, "paused"), (job.stop, "stopped")):
         steps = job.status().done

@@ -14,7 +14,7 @@ import pytest
 from t4r_lab import tracking
 from t4r_lab.base.errors import InputError
 from t4r_lab.base.reports import Baseline, Epoch, Report, Started, silent
-from t4r_lab.runs import evaluate, guard, run
+from t4r_lab.runs import evaluate, processes, run
 from t4r_lab.runs.results import RunResult
 from tests.support.small import small_data, small_spec
 
@@ -179,12 +179,12 @@ def test_only_one_process_trains_a_run_and_the_other_leaves_its_record_alone(dat
     on_report, should_stop = after(1)
     stopped = run.run(small_spec(data), home=home, on_report=on_report, should_stop=should_stop)
     folder = Path(tracking.find(home, stopped.run_id).folder)
-    with guard.only_trainer(folder):
+    with processes.hold_lock(folder):
         with pytest.raises(InputError, match="another process is training this run"):
             run.resume(stopped.run_id, home=home, on_report=silent)
         row = tracking.find(home, stopped.run_id)
         assert (row.status, row.reason) == ("KILLED", "interrupted")
-        assert guard.can_resume(folder)
+        assert processes.can_resume(folder)
     assert run.resume(stopped.run_id, home=home, on_report=silent).status == "FINISHED"
 
 

@@ -23,12 +23,12 @@ from t4r_lab.lab.state.views import JobState
 from t4r_lab.nn import NextItemPredictionTask
 from t4r_lab.nn.losses.sampled import SampledLoss
 from t4r_lab.nn.metrics.ranking import Ranks
-from t4r_lab.runs import doubts, run
+from t4r_lab.runs import quality_warnings, run
 from t4r_lab.runs.results import RunResult
 from t4r_lab.schema.columns import Schema
 from t4r_lab.spec import RunSpec
 from t4r_lab.training.judgment import Judged
-from t4r_lab.training.labels import Labels
+from t4r_lab.training.label_evaluation import Labels
 from tests.support.small import small_data, small_spec
 from tests.support.toy import LABEL_HEADS, LABELS, N_ITEMS, SCHEMA, toy_spec
 
@@ -59,8 +59,8 @@ GUESSING = {
 @pytest.mark.parametrize(("kind", "guessing"), GUESSING.items())
 def test_a_loss_is_doubted_from_twice_that_of_guessing_on(kind: str, guessing: float) -> None:
     asked = spec({**HEAD, "loss": {"kind": kind}})
-    assert doubts.doubt_loss(epoch(1.99 * guessing), asked, SCHEMA) == []
-    (words,) = doubts.doubt_loss(epoch(2.01 * guessing), asked, SCHEMA)
+    assert quality_warnings.loss_warnings(epoch(1.99 * guessing), asked, SCHEMA) == []
+    (words,) = quality_warnings.loss_warnings(epoch(2.01 * guessing), asked, SCHEMA)
     assert words.startswith("the training loss of next_item in epoch 1 is ") and "lower train.learning_rate" in words
 
 
@@ -77,35 +77,35 @@ def test_other_losses_are_guessed_too(kind: str) -> None:
     task.count(torch.ones(N_ITEMS, dtype=torch.long))
     labels = torch.arange(1, N_ITEMS + 1)
     loss = task.loss(torch.zeros(N_ITEMS, 4), labels).mean.item()
-    assert doubts._alike(head, N_ITEMS) == pytest.approx(loss, rel=0.05)  # type: ignore[arg-type]
+    assert quality_warnings._guessing_loss(head, N_ITEMS) == pytest.approx(loss, rel=0.05)  # type: ignore[arg-type]
 
 
 def test_a_loss_of_many_thousands_is_said_as_it_is() -> None:
-    (words,) = doubts.doubt_loss(epoch(238_240.4), spec(), SCHEMA)
+    (words,) = quality_warnings.loss_warnings(epoch(238_240.4), spec(), SCHEMA)
     assert words == (
         "the training loss of next_item in epoch 1 is 238,240, while guessing has 3.69: lower train.learning_rate"
     )
-    (words,) = doubts.doubt_loss(epoch(238_240.4), spec(train__clip_norm=None), SCHEMA)
+    (words,) = quality_warnings.loss_warnings(epoch(238_240.4), spec(train__clip_norm=None), SCHEMA)
     assert words.endswith(": lower train.learning_rate, or set train.clip_norm")
 
 
 def test_the_weight_of_a_head_is_no_part_of_its_loss() -> None:
     heavy = spec({**HEAD, "weight": 10.0})
-    assert doubts.doubt_loss(epoch(10 * 3.6), heavy, SCHEMA) == []
-    assert doubts.doubt_loss(epoch(10 * 7.5), heavy, SCHEMA)
+    assert quality_warnings.loss_warnings(epoch(10 * 3.6), heavy, SCHEMA) == []
+    assert quality_warnings.loss_warnings(epoch(10 * 7.5), heavy, SCHEMA)
 
 
 def test_each_task_is_held_against_its_own_guess() -> None:
     asked = spec(HEAD, *LABEL_HEADS)
     fine = {"next_item": 7.3, "bought": 1.38, "mood": 2.19, "spend": 1.99}  # 2 log 40, 2 log 2, 2 log 3, 2
-    assert doubts.doubt_loss(epoch(1e9, fine), asked, LABELLED) == []
+    assert quality_warnings.loss_warnings(epoch(1e9, fine), asked, LABELLED) == []
     for name in fine:
-        (words,) = doubts.doubt_loss(epoch(0.0, {**fine, name: fine[name] + 0.1}), asked, LABELLED)
+        (words,) = quality_warnings.loss_warnings(epoch(0.0, {**fine, name: fine[name] + 0.1}), asked, LABELLED)
         assert f"the training loss of {name} in epoch 1" in words
 
 
 def test_a_loss_is_told_once_and_kept_unless_the_best_epoch_is_a_later_and_sound_one() -> None:
-    watch = doubts.LossWatch(spec(), SCHEMA)
+    watch = quality_warnings.LossWatch(spec(), SCHEMA)
     assert watch.warnings is None
     assert watch(epoch(50.0, number=1)) and not watch(epoch(60.0, number=2, best=False))
     assert watch.warnings and "in epoch 2 is 60" in watch.warnings[0]
@@ -136,37 +136,37 @@ def numbers(error: float, n: int = 400) -> Judged:
 def test_a_model_below_counting_is_doubted_and_one_within_noise_is_not() -> None:
     counted = {"popularity": ranked([9] * 400), "successors": ranked([1, 9] * 200)}  # ndcg@5 of 0 and .5
     asked = spec(evaluation__cutoffs=[5])
-    (words,) = doubts.doubt_metrics("valid", ranked([1, 9, 9, 9] * 100), counted, asked)
+    (words,) = quality_warnings.metric_warnings("valid", ranked([1, 9, 9, 9] * 100), counted, asked)
     assert words.startswith(
         "on the validation part ndcg@5 is 0.2500, worse than 0.5000 of the baseline successors (by "
     )
-    assert doubts.doubt_metrics("test", ranked([9] * 400), counted, asked)[0].startswith(
+    assert quality_warnings.metric_warnings("test", ranked([9] * 400), counted, asked)[0].startswith(
         "on the test part ndcg@5 is 0.0000"
     )
     for rank in ([1, 9] * 200, [1] * 400):
-        assert doubts.doubt_metrics("valid", ranked(rank), counted, asked) == []
+        assert quality_warnings.metric_warnings("valid", ranked(rank), counted, asked) == []
     # one case in 400 that is worse says nothing
-    assert doubts.doubt_metrics("valid", ranked([9, 9] + [1, 9] * 199), counted, asked) == []
+    assert quality_warnings.metric_warnings("valid", ranked([9, 9] + [1, 9] * 199), counted, asked) == []
 
 
 def test_the_lower_error_is_the_better_one() -> None:
     asked = spec({"kind": "regression", "column": "spend"})
-    (words,) = doubts.doubt_metrics("valid", numbers(3.0), {"constant": numbers(2.0)}, asked)
+    (words,) = quality_warnings.metric_warnings("valid", numbers(3.0), {"constant": numbers(2.0)}, asked)
     assert "spend/rmse is 3.0000, worse than 2.0000 of the baseline constant" in words
-    assert doubts.doubt_metrics("valid", numbers(1.0), {"constant": numbers(2.0)}, asked) == []
+    assert quality_warnings.metric_warnings("valid", numbers(1.0), {"constant": numbers(2.0)}, asked) == []
 
 
 def test_many_sessions_are_judged_by_some_of_them(monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[int] = []
-    paired = doubts.paired_bootstrap
-    monkeypatch.setattr(doubts, "MOST_SESSIONS", 100)
+    paired = quality_warnings.paired_bootstrap
+    monkeypatch.setattr(quality_warnings, "MOST_SESSIONS", 100)
     monkeypatch.setattr(
-        doubts,
+        quality_warnings,
         "paired_bootstrap",
         lambda one, two, *rest, **named: seen.append(len(one["rank"])) or paired(one, two, *rest, **named),
     )
     asked = spec(evaluation__cutoffs=[5])
-    assert doubts.doubt_metrics("valid", ranked([9] * 5000), {"successors": ranked([1] * 5000)}, asked)
+    assert quality_warnings.metric_warnings("valid", ranked([9] * 5000), {"successors": ranked([1] * 5000)}, asked)
     assert seen == [100]
 
 
@@ -231,7 +231,7 @@ def test_promote_repeats_the_warnings_and_says_what_the_version_is_good_for(
     loss, metric = result.warnings
     text = shown(capsys, "promote", "wild")
     found = json.loads(shown(capsys, "promote", "wild", "--json"))
-    where, note = f"{found['model']}@champion is version 1 now", tracking.FOR_WHOM
+    where, note = f"{found['model']}@champion is version 1 now", tracking.VERSION_NOTE
     assert text.splitlines()[0] == f"{where}, {note}"
     assert "`mlflow.pyfunc.load_model` can't load it yet" in note
     assert found["note"] == note

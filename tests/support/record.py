@@ -12,7 +12,7 @@ from t4r_lab import tracking
 from t4r_lab.base import homes
 from t4r_lab.tracking import record_file
 
-made_by_mlflow = record_file.made_whole
+made_by_mlflow = record_file.created_completely
 """What `made_from_copy` stands in for; tests of the making itself put it back."""
 
 

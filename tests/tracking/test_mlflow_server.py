@@ -16,7 +16,7 @@ from t4r_lab.base import homes
 from t4r_lab.base.errors import InputError
 from t4r_lab.base.reports import Epoch, Report, TrialEnded, silent
 from t4r_lab.cli import program as main
-from t4r_lab.runs import guard
+from t4r_lab.runs import processes
 from t4r_lab.runs import run as runner
 from t4r_lab.spec.study_options import StudyOptions
 from t4r_lab.tracking import study_runs
@@ -91,10 +91,10 @@ def test_a_machine_ends_its_own_runs_alone(home: Path, data: Path, monkeypatch: 
     from t4r_lab.data.prepared.prepared_data import Dataset
 
     def status() -> str:
-        return next(row.status for row in guard.runs(home) if row.run_id == record.run_id)
+        return next(row.status for row in processes.runs(home) if row.run_id == record.run_id)
 
     folder = home / "jobs" / "x"
-    with guard.only_trainer(folder):
+    with processes.hold_lock(folder):
         record = tracking.start(home, small_spec(data, name="alive"), Dataset.open(data), folder)
         assert status() == "RUNNING"
         with monkeypatch.context() as other:
@@ -114,7 +114,7 @@ def test_a_run_that_names_no_host_is_left_alone(home: Path, data: Path) -> None:
 
     record = tracking.start(home, small_spec(data, name="old"), Dataset.open(data), home / "jobs" / "y")
     tracking.client_of(home)[0].delete_tag(record.run_id, tracking.HOST)
-    assert [row.status for row in guard.runs(home) if row.name == "old"] == ["RUNNING"]
+    assert [row.status for row in processes.runs(home) if row.name == "old"] == ["RUNNING"]
 
 
 def test_a_training_waits_for_its_server_and_loses_nothing(mlflow: Server, home: Path, data: Path) -> None:

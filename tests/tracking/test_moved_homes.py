@@ -18,7 +18,7 @@ from t4r_lab import jobs, tracking
 from t4r_lab.base import homes
 from t4r_lab.base.errors import InputError
 from t4r_lab.base.reports import Epoch, Report, silent
-from t4r_lab.runs import analyze, compare, evaluate, guard, promote, run
+from t4r_lab.runs import analyze, compare, evaluate, processes, promote, run
 from t4r_lab.runs.recommend import Recommender
 from tests.support.rights import readonly
 from tests.support.small import small_data, small_spec
@@ -114,7 +114,9 @@ def test_data_that_are_not_those_are_not_taken_for_them(copy: Path) -> None:
     spec = tracking.spec(copy, row)
     assert Path(spec.data.path) != copy / "data" / "d"
     other = Path(small_data(copy / "data" / "e", sessions=300))
-    assert tracking.on_its_data(copy, spec.override({"data.path": "nowhere/e"}), row.digest).data.path == "nowhere/e"
+    assert (
+        tracking.with_present_data(copy, spec.override({"data.path": "nowhere/e"}), row.digest).data.path == "nowhere/e"
+    )
     assert other.is_dir()
 
 
@@ -168,7 +170,7 @@ def test_databases_lie_in_the_home_whatever_it_is_called(name: str, original: Pa
     record = tracking.Record(place, tracking.find(place, "done").run_id)
     record.text("here", "odd/note.txt")
     assert (place / "artifacts" / record.run_id / "artifacts" / "odd" / "note.txt").read_text() == "here"
-    assert guard.discard(place, Path(tracking.find(place, "stopped").folder)) is None
+    assert processes.discard_run(place, Path(tracking.find(place, "stopped").folder)) is None
     assert tracking.find(place, "stopped").reason == "canceled"
     assert lead.names(home=place) == []
     assert connect(lead.address(place, None)).folder == place / "studies"
@@ -284,7 +286,7 @@ def test_what_is_edited_by_hand_hides_no_run(copy: Path) -> None:
     with closing(sqlite3.connect(copy / "mlflow.db")) as base, base:
         base.execute("DELETE FROM params WHERE run_uuid = ?", [run_id])
         base.execute("UPDATE runs SET status = 'RUNNING' WHERE run_uuid = ?", [run_id])
-    rows = {row.name: row for row in guard.runs(copy)}
+    rows = {row.name: row for row in processes.runs(copy)}
     assert set(rows) == set(before)
     assert rows["done"].valid == before["done"].valid
     assert (rows["done"].looks, rows["done"].body) == (0, "")
@@ -322,7 +324,7 @@ def test_a_home_that_goes_while_a_run_trains_is_said_as_that_and_nothing_is_left
         run.run(small_spec(data, name="third"), home=copy, on_report=on_report)
     assert not copy.exists()
     (copy.parent / "away").rename(copy)  # and then it goes on
-    assert [row.status for row in guard.runs(copy) if row.name == "third"] == ["KILLED"]
+    assert [row.status for row in processes.runs(copy) if row.name == "third"] == ["KILLED"]
 
 
 # ── no right to write ───────────────────────────────────────────────────────────────────────────
@@ -336,7 +338,7 @@ def test_a_home_that_cannot_be_written_can_be_read(copy: Path) -> None:
     with readonly(copy):
         with pytest.raises(InputError, match="can't be written"):
             homes.ensure(copy)
-        assert {row.name for row in guard.runs(copy)} == {"done", "stopped"}
+        assert {row.name for row in processes.runs(copy)} == {"done", "stopped"}
         asked = Recommender.open("done", home=copy)
         assert len(asked.top(asked.session_of(["1", "2"]), 3)) == 3
         assert asked.dataset.path == copy / "data" / "d"

@@ -25,7 +25,7 @@ from t4r_lab.base import homes, retries
 from t4r_lab.base.errors import InputError
 from t4r_lab.base.reports import Epoch, Report, silent
 from t4r_lab.data.prepared.prepared_data import Dataset
-from t4r_lab.runs import guard, run
+from t4r_lab.runs import processes, run
 from tests.support.rights import readonly
 from tests.support.small import small_data, small_spec
 
@@ -128,8 +128,8 @@ def test_a_run_that_waited_in_vain_goes_on_when_the_record_is_back(
         run.run(spec, home=tmp_path, on_report=on_report)
     assert time.monotonic() - began[0] < 10  # and it doesn't wait again to record that it failed
     locks[0].release()
-    (row,) = guard.runs(tmp_path)
-    assert (row.status, row.reason) == ("KILLED", guard.DIED)  # it had no way to say so itself
+    (row,) = processes.runs(tmp_path)
+    assert (row.status, row.reason) == ("KILLED", processes.DIED)  # it had no way to say so itself
     resumed = run.resume(row.run_id, home=tmp_path, on_report=silent)
     whole = run.run(spec, home=tmp_path / "other", on_report=silent)
     assert resumed.valid == whole.valid
@@ -258,15 +258,15 @@ def test_a_run_is_running_while_somebody_holds_its_folder_and_killed_when_nobody
     data: Path, tmp_path: Path
 ) -> None:
     folder = tmp_path / "jobs" / "x" / "checkpoints"
-    with guard.only_trainer(folder):
+    with processes.hold_lock(folder):
         record = tracking.start(tmp_path, small_spec(data), Dataset.open(data), folder)
-        assert [row.status for row in guard.runs(tmp_path)] == ["RUNNING"]
-    assert [row.status for row in guard.runs(tmp_path)] == ["KILLED"]
-    assert stored(tmp_path, record.run_id) == ("KILLED", guard.DIED)
-    with guard.only_trainer(folder):
+        assert [row.status for row in processes.runs(tmp_path)] == ["RUNNING"]
+    assert [row.status for row in processes.runs(tmp_path)] == ["KILLED"]
+    assert stored(tmp_path, record.run_id) == ("KILLED", processes.DIED)
+    with processes.hold_lock(folder):
         record.begin(folder)  # as a resume does
-        assert [row.status for row in guard.runs(tmp_path)] == ["RUNNING"]
-    assert guard.runs(tmp_path)[0].seconds < 60
+        assert [row.status for row in processes.runs(tmp_path)] == ["RUNNING"]
+    assert processes.runs(tmp_path)[0].seconds < 60
 
 
 def test_a_folder_that_is_gone_and_one_of_another_machine(data: Path, tmp_path: Path) -> None:
@@ -275,7 +275,7 @@ def test_a_folder_that_is_gone_and_one_of_another_machine(data: Path, tmp_path: 
     dataset = Dataset.open(data)
     own = tracking.start(homes.ensure(home), small_spec(data), dataset, gone).run_id
     other = tracking.start(home, small_spec(data), dataset, theirs).run_id
-    assert {row.run_id: row.status for row in guard.runs(home)} == {own: "KILLED", other: "RUNNING"}
+    assert {row.run_id: row.status for row in processes.runs(home)} == {own: "KILLED", other: "RUNNING"}
     assert not theirs.exists()
 
 
@@ -285,7 +285,7 @@ def test_what_has_ended_meanwhile_is_left_as_it_is(data: Path, tmp_path: Path) -
     record = tracking.start(tmp_path, small_spec(data), Dataset.open(data), folder)
     (stale,) = tracking.runs(tmp_path)
     record.finish("FINISHED", "finished")
-    assert not guard._mark_if_dead(tmp_path, stale)
+    assert not processes._mark_if_dead(tmp_path, stale)
     assert stored(tmp_path, record.run_id) == ("FINISHED", "finished")
 
 
@@ -316,5 +316,5 @@ def test_a_home_that_may_only_be_read_is_watched_and_refuses_in_words(data: Path
                     call()
             with pytest.raises(InputError, match="cannot be written; fix its permissions"):
                 record.metrics({"train/loss": 1.0})
-            assert [row.status for row in guard.runs(home)] == ["RUNNING"]  # who may not write marks nothing
-        assert [row.status for row in guard.runs(home)] == ["KILLED"]
+            assert [row.status for row in processes.runs(home)] == ["RUNNING"]  # who may not write marks nothing
+        assert [row.status for row in processes.runs(home)] == ["KILLED"]

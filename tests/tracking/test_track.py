@@ -104,7 +104,7 @@ def test_a_run_is_found_by_id_beginning_or_name(home: Path, data: Dataset) -> No
 
 
 def test_a_database_left_half_made_is_made_anew(tmp_path: Path, data: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(record_file, "made_whole", made_by_mlflow)
+    monkeypatch.setattr(record_file, "created_completely", made_by_mlflow)
     with sqlite3.connect(tmp_path / "mlflow.db") as base:  # as a kill in the midst of the migrations leaves it
         base.execute("CREATE TABLE experiments (experiment_id INTEGER PRIMARY KEY)")
         base.execute("CREATE TABLE _alembic_tmp_experiments (experiment_id INTEGER)")
@@ -120,7 +120,7 @@ def test_a_disk_that_fills_while_the_database_is_made_does_not_spoil_the_home(
 ) -> None:
     from mlflow.store.db import utils
 
-    monkeypatch.setattr(record_file, "made_whole", made_by_mlflow)
+    monkeypatch.setattr(record_file, "created_completely", made_by_mlflow)
 
     def fill(engine: Any) -> None:
         with sqlite3.connect(tmp_path / "mlflow.db") as base:

@@ -23,7 +23,7 @@ from t4r_lab.base.reports import silent
 from t4r_lab.data.pipeline.prepare_events import PrepareOptions, prepare
 from t4r_lab.data.pipeline.synthetic import Generator
 from t4r_lab.nn.batches import make_batch
-from t4r_lab.runs import guard
+from t4r_lab.runs import processes
 from t4r_lab.runs import run as runner
 from t4r_lab.training import assembly, trainer
 from tests import ROOT
@@ -182,10 +182,10 @@ def test_a_killed_process_is_said_in_a_line_and_the_run_can_be_gone_on_with(rank
     assert wanted in said, said
     (told,) = [at for at, line in enumerate(lines) if wanted in line]
     assert told < min(at for at, line in enumerate(lines) if "ChildFailedError" in line or "Root Cause" in line)
-    (run,) = guard.runs(home)
+    (run,) = processes.runs(home)
     assert run.status == "KILLED"
-    assert run.reason == ("process 2 of 2 was killed or failed" if rank else guard.DIED)
-    assert guard.can_resume(Path(run.folder))
+    assert run.reason == ("process 2 of 2 was killed or failed" if rank else processes.DIED)
+    assert processes.can_resume(Path(run.folder))
     assert f"--resume {run.run_id[:12]}" in lines[told]
 
 

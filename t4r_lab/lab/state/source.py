@@ -16,7 +16,7 @@ from t4r_lab.base.reports import OnReport
 from t4r_lab.data.prepared.prepared_data import Dataset
 from t4r_lab.lab.parts.text import error_text, number
 from t4r_lab.lab.state.views import Answer, DataSummary, JobState, News, Preview, Raw, RunSummary
-from t4r_lab.runs import guard
+from t4r_lab.runs import processes
 from t4r_lab.runs.recommend import Item, LeftOut, Recommender
 from t4r_lab.spec import RunSpec
 from t4r_lab.spec.preparation import PrepareOptions
@@ -179,7 +179,7 @@ def news(home: Path, id: str, read: int, log: bool) -> News:
 def runs(home: Path) -> list[RunSummary]:
     """Every recorded run, newest first, with its validation metrics, and test metrics of promoted runs only."""
     promoted = tracking.promoted(home)
-    return [_summary(row, promoted.get(row.run_id)) for row in guard.runs(home)]
+    return [_summary(row, promoted.get(row.run_id)) for row in processes.runs(home)]
 
 
 def _summary(row: tracking.RunRow, aliases: list[str] | None) -> RunSummary:

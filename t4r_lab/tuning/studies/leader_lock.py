@@ -19,7 +19,7 @@ from t4r_lab.base.errors import InputError
 from t4r_lab.base.files import LOCK_SECONDS, locked
 from t4r_lab.base.retries import Away
 from t4r_lab.base.urls import shown
-from t4r_lab.runs import guard
+from t4r_lab.runs import processes
 from t4r_lab.tuning.studies.open_study import load
 from t4r_lab.tuning.studies.storage import Store
 from t4r_lab.tuning.studies.study import LEADER, RECORD, Study
@@ -173,5 +173,5 @@ def mark_if_dead(study: Study, home: Path) -> None:
             if study.attribute(LEADER) != sign or any(trial.state == "running" for trial in study.trials()):
                 return  # its workers outlive it
             if run_id := study.attribute(RECORD):
-                tracking.end(home, run_id, "KILLED", guard.DIED)
+                tracking.end(home, run_id, "KILLED", processes.DIED)
             study.set_attribute(LEADER, None)

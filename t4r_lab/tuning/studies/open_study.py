@@ -95,7 +95,7 @@ def _load(name: str, store: Store, sampler_seed: Sequence[int] | None) -> Study:
         raise InputError(f"study {name!r}", "it was left half made", "begin it again with `t4r-lab tune`")
     options = StudyOptions.parse(content["options"])
     home = store.folder.parent if store.folder else homes.locate()
-    plan = Plan.of(tracking.on_its_data(home, RunSpec.parse(content["spec"]), content["digest"]), options)
+    plan = Plan.of(tracking.with_present_data(home, RunSpec.parse(content["spec"]), content["digest"]), options)
     if sampler_seed is not None:
         study.sampler, study.pruner = _sampler(options, sampler_seed), _pruner(plan)
     return Study(name, store, plan, content["digest"], study)

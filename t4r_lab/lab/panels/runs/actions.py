@@ -16,8 +16,8 @@ from t4r_lab.lab.state.background import Background
 from t4r_lab.lab.state.views import RunSummary
 from t4r_lab.runs.promote import ALIAS
 from t4r_lab.spec import RunSpec
-from t4r_lab.tracking import FOR_WHOM
-from t4r_lab.tracking.pages import Server, elsewhere
+from t4r_lab.tracking import VERSION_NOTE
+from t4r_lab.tracking.pages import Server, tunnel_hint
 
 HINT = "Tick one run to clone, repeat or promote it; tick two or more to compare them."
 HIDDEN = (
@@ -81,7 +81,7 @@ class RunActions(w.VBox):
 
 def opened(link: str) -> str:
     """HTML of a link to MLflow's page, with advice if the browser can't reach it."""
-    words = f'<div class="t4r-help">It {escape(elsewhere(link))}</div>' if elsewhere(link) else ""
+    words = f'<div class="t4r-help">It {escape(tunnel_hint(link))}</div>' if tunnel_hint(link) else ""
     return (
         f'<div class="t4r-message t4r-note" role="status"><a href="{escape(link)}" target="_blank" rel="noopener">'
         f"{escape(link)}</a>{words}</div>"
@@ -107,7 +107,7 @@ def test_part(run: RunSummary) -> str:
     return (
         f'<div class="t4r-scroll" tabindex="0" role="region" aria-label="test part"><table class="t4r-plain t4r-narrow">'
         f'<caption>Test part · {escape(where)}</caption><thead><tr><th scope="col"></th>{head}</tr></thead>'
-        f'<tbody>{body}</tbody></table></div><div class="t4r-help">{looked} The version is {escape(FOR_WHOM)}.</div>'
+        f'<tbody>{body}</tbody></table></div><div class="t4r-help">{looked} The version is {escape(VERSION_NOTE)}.</div>'
     )
 
 

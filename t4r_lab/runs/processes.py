@@ -32,7 +32,7 @@ class Busy(InputError):
 
 
 @contextmanager
-def only_trainer(folder: Path | None) -> Iterator[None]:
+def hold_lock(folder: Path | None) -> Iterator[None]:
     """Hold the lock of `folder`; raises `Busy` if another process trains there. Without a folder there is no lock."""
     if folder is None:
         yield
@@ -53,7 +53,7 @@ def can_resume(folder: Path) -> bool:
     return (folder / FILE).is_file()
 
 
-def clear(folder: Path) -> None:
+def remove_checkpoints(folder: Path) -> None:
     """Remove the files of training from `folder`, and the folder if it is empty then: it may be the user's."""
     from t4r_lab.training.checkpoint import FILE, best_path, remove_torn
 
@@ -64,9 +64,9 @@ def clear(folder: Path) -> None:
         folder.rmdir()
 
 
-def leave(home: Path, folder: Path) -> None:
+def remove_leftovers(home: Path, folder: Path) -> None:
     """Remove the files of a training that were written where its deleted or unmounted home had been."""
-    clear(folder)
+    remove_checkpoints(folder)
     if (database := home / "mlflow.db").is_file() and not database.stat().st_size:  # SQLite creates a missing file
         database.unlink()
     for parent in (folder.parent, *folder.parent.parents):
@@ -75,12 +75,12 @@ def leave(home: Path, folder: Path) -> None:
                 parent.rmdir()
 
 
-def discard(home: Path, folder: Path) -> None:
+def discard_run(home: Path, folder: Path) -> None:
     """Remove the checkpoints in `folder`, and mark their unfinished run as KILLED."""
-    row = tracking.of_folder(home, folder)
+    row = tracking.run_in_folder(home, folder)
     if row is not None and row.status != "FINISHED":
         tracking.Record(home, row.run_id).finish("KILLED", "canceled")
-    clear(folder)
+    remove_checkpoints(folder)
 
 
 def runs(home: Path) -> list[tracking.RunRow]:
@@ -144,7 +144,7 @@ def is_main() -> bool:
     return os.environ.get("RANK", "0") == "0"
 
 
-def together(should_stop: Callable[[], bool]) -> Callable[[], bool]:
+def joint_stop(should_stop: Callable[[], bool]) -> Callable[[], bool]:
     """`should_stop` with the same value in all processes: if one stopped alone, the others would wait for it."""
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
         return should_stop
@@ -158,38 +158,38 @@ def together(should_stop: Callable[[], bool]) -> Callable[[], bool]:
 
 BROKEN = re.compile("gloo|nccl|connection (was )?(closed|reset)|broken pipe|socket", re.IGNORECASE)
 """Words of torch, in a `RuntimeError`, about processes that it can no longer reach."""
-Crew = list[tuple[str, int]]
+ProcessIds = list[tuple[str, int]]
 """Host and process id of every process, by rank."""
 
 
-def muster() -> Crew:
+def all_processes() -> ProcessIds:
     """All processes of this training; empty if it has only one."""
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
         return []
     from accelerate.utils import gather_object
 
-    crew: Crew = gather_object([(homes.host(), os.getpid())])
-    return crew
+    processes: ProcessIds = gather_object([(homes.host(), os.getpid())])
+    return processes
 
 
-def fallen(crew: Crew, error: BaseException, seconds: float = 2.0) -> str:
-    """A sentence on the process of `crew` that has ended, if that explains the `error` of this one; else empty.
+def ended_process(processes: ProcessIds, error: BaseException, seconds: float = 2.0) -> str:
+    """A sentence on the process of `processes` that has ended, if that explains the `error` of this one; else empty.
 
     After it, this process ignores interrupts: its launcher would end it before it reports the cause.
     """
     broken = isinstance(error, RuntimeError) and BROKEN.search(f"{type(error)} {error}")
-    if not crew or not (broken or isinstance(error, KeyboardInterrupt)):
+    if not processes or not (broken or isinstance(error, KeyboardInterrupt)):
         return ""
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
     deadline = time.monotonic() + seconds  # its connections close shortly before it ends
     while True:
-        for rank, (host, pid) in enumerate(crew):
+        for rank, (host, pid) in enumerate(processes):
             if host == homes.host() and _is_gone(pid):
-                return f"process {rank + 1} of {len(crew)} was killed or failed"
+                return f"process {rank + 1} of {len(processes)} was killed or failed"
         if time.monotonic() > deadline:
-            return "" if isinstance(error, KeyboardInterrupt) else f"one of {len(crew)} processes is gone"
+            return "" if isinstance(error, KeyboardInterrupt) else f"one of {len(processes)} processes is gone"
         time.sleep(0.1)
 
 
@@ -202,7 +202,7 @@ def _is_gone(pid: int) -> bool:
         return True
 
 
-def agree(run_id: str) -> str:
+def broadcast(run_id: str) -> str:
     """The first process's `run_id` in every process."""
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
         return run_id

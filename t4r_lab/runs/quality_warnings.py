@@ -42,7 +42,7 @@ class LossWatch:
 
     def __call__(self, epoch: Epoch) -> list[str]:
         """The warnings of `epoch` to report: only those of the first epoch that has any."""
-        warnings = doubt_loss(epoch, self.spec, self.schema)
+        warnings = loss_warnings(epoch, self.spec, self.schema)
         if warnings or epoch.best:
             self.warnings = warnings
         news = [] if self._told else warnings
@@ -50,12 +50,12 @@ class LossWatch:
         return news
 
 
-def doubt_loss(epoch: Epoch, spec: RunSpec, schema: Schema) -> list[str]:
+def loss_warnings(epoch: Epoch, spec: RunSpec, schema: Schema) -> list[str]:
     """A warning for each task whose training loss in `epoch` is far above that of guessing."""
     labels = [head for head in spec.model.labels if head.weight]
     guessing = {head.column: head.guessing_loss(schema[head.column].classes) for head in labels}
     if (items := spec.model.next_item) is not None and items.weight:
-        guessing[NEXT_ITEM] = _alike(items, schema.n_items)
+        guessing[NEXT_ITEM] = _guessing_loss(items, schema.n_items)
     factor = max((head.weight for head in spec.model.heads), default=1.0)
     losses = epoch.losses or dict.fromkeys(guessing, epoch.train_loss / factor)
     remedy = "lower train.learning_rate" + ("" if spec.train.clip_norm else ", or set train.clip_norm")
@@ -67,7 +67,7 @@ def doubt_loss(epoch: Epoch, spec: RunSpec, schema: Schema) -> list[str]:
     ]
 
 
-def doubt_metrics(part: str, judged: Judged, baselines: Mapping[str, Judged], spec: RunSpec) -> list[str]:
+def metric_warnings(part: str, judged: Judged, baselines: Mapping[str, Judged], spec: RunSpec) -> list[str]:
     """A warning for each deciding metric that is significantly worse than that of the best baseline."""
     metrics, baseline_metrics = judged.metrics(), {name: row.metrics() for name, row in baselines.items()}
     warnings = []
@@ -86,10 +86,10 @@ def doubt_metrics(part: str, judged: Judged, baselines: Mapping[str, Judged], sp
     return warnings
 
 
-def warn(judgment: Judgment, spec: RunSpec, on_report: OnReport) -> dict[str, list[str]]:
+def report_warnings(judgment: Judgment, spec: RunSpec, on_report: OnReport) -> dict[str, list[str]]:
     """Report the warnings of every evaluated part, and return them by part."""
     warnings = {
-        part: doubt_metrics(part, judged, judgment.baselines[part], spec) for part, judged in judgment.model.items()
+        part: metric_warnings(part, judged, judgment.baselines[part], spec) for part, judged in judgment.model.items()
     }
     for words in [words for part in warnings.values() for words in part]:
         on_report(Caution(words))
@@ -102,7 +102,7 @@ def _deciding(spec: RunSpec) -> list[str]:
     return list(dict.fromkeys([spec.monitor, *first]))
 
 
-def _alike(head: NextItem, n_items: int) -> float:
+def _guessing_loss(head: NextItem, n_items: int) -> float:
     """The training loss of equal scores; for a sampled softmax, that of the full softmax which it estimates."""
     return head.loss.guess(n_items)
 

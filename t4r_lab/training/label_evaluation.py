@@ -221,7 +221,7 @@ def _predict(
                 on_report(Progress("evaluating labels", done, len(windows), "sessions"))
 
 
-def constant(spec: RunSpec, schema: Schema, fitted: Sessions, sessions: Sessions) -> dict[str, Labels]:
+def constant_baseline(spec: RunSpec, schema: Schema, fitted: Sessions, sessions: Sessions) -> dict[str, Labels]:
     """The baseline of labels: predicts the mean of the `fitted` labels, or the share of each class, for every case."""
     from t4r_lab.nn.batches import label_windows
 
