@@ -22,7 +22,7 @@ HOUSE: tuple[dict[str, Wing], ...] = (
     {
         "families": (
             ("families",),
-            ("families.maskings", "families.samplers"),
+            ("families.maskings", "families.samplers", "families.encoders"),
             ("families.losses",),
             ("families.bodies.shared",),
             ("families.bodies.hugging_face", "families.bodies.native"),

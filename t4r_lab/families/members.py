@@ -8,22 +8,22 @@ from pkgutil import iter_modules
 from types import ModuleType
 from typing import TypeVar, get_args
 
-from t4r_lab.families.knobs import Part
+from t4r_lab.families.own import Member
 
-P = TypeVar("P", bound=Part)
+P = TypeVar("P", bound=Member)
 
 
-def kind_of(member: type[Part]) -> str:
+def kind_of(member: type[Member]) -> str:
     """The word for a member in a spec."""
-    return str(get_args(member.model_fields["kind"].annotation)[0])
+    return str(get_args(member.model_fields[member.tag].annotation)[0])
 
 
 def members(folder: ModuleType, base: type[P], usual: Sequence[str]) -> dict[str, type[P]]:
-    """Kind → member: each class of a module of `folder` that derives from `base` and has a `kind`.
+    """Kind → member: each class of a module of `folder` that derives from `base` and has its `tag`, such as `kind`.
 
     Those of `usual` come first, in its order.
     """
-    classes = {kind_of(member): member for member in _classes(folder, base) if "kind" in member.model_fields}
+    classes = {kind_of(member): member for member in _classes(folder, base) if member.tag in member.model_fields}
     order = {kind: number for number, kind in enumerate(usual)}
     return {kind: classes[kind] for kind in sorted(classes, key=lambda kind: (order.get(kind, len(order)), kind))}
 

@@ -28,6 +28,8 @@ R = TypeVar("R")
 class Member(Part):
     """A member of a family: a body, a masking, a loss. A user's own is called by its module and name."""
 
+    tag: ClassVar[str] = "kind"
+    """the key of a spec that names the member"""
     needs: ClassVar[tuple[str, ...]] = ()
     """what a class of one's own must define"""
 
@@ -35,10 +37,10 @@ class Member(Part):
         """Give `cls` its kind, unless it has one or is a class of the package, which the tables of families name."""
         super().__init_subclass__(**options)
         annotations = inspect.get_annotations(cls)
-        if "kind" not in annotations and not cls.__module__.startswith("t4r_lab.families."):
+        if cls.tag not in annotations and not cls.__module__.startswith("t4r_lab.families."):
             kind = f"{cls.__module__}:{cls.__qualname__}"
-            cls.__annotations__ = {"kind": Literal[kind], **annotations}
-            cls.kind = kind  # type: ignore[attr-defined]
+            cls.__annotations__ = {cls.tag: Literal[kind], **annotations}
+            setattr(cls, cls.tag, kind)
 
 
 def trust(packages: Iterable[str]) -> None:
@@ -67,7 +69,7 @@ def refuse_notebook(values: Mapping[str, Any]) -> None:
         at the path.
     """
     for path, kind in values.items():
-        if path.endswith("kind") and is_own(kind) and kind.startswith(f"{NOTEBOOK}:"):
+        if path.endswith(("kind", "encoding")) and is_own(kind) and kind.startswith(f"{NOTEBOOK}:"):
             problem = f"{shortened(kind)} is a class of this notebook, which no other process has"
             raise InputError(path, problem, "put it into a file, or train here with t4r_lab.run")
 
@@ -89,7 +91,7 @@ def load(kind: str, family: type[M]) -> type[M]:
     package = module.partition(".")[0]
     if module != NOTEBOOK and not any(module == each or module.startswith(f"{each}.") for each in trusted()):
         raise InputError(
-            "kind",
+            family.tag,
             f"{shortened(kind)} is code of the module {shortened(package)}, which isn't trusted",
             f"if it may run here, give --trust {package}, in Python trust=[{package!r}], or set {VARIABLE}={package}",
         )
@@ -99,12 +101,12 @@ def load(kind: str, family: type[M]) -> type[M]:
     except AttributeError:
         if module == NOTEBOOK:
             remedy = "put the class into a file, since a notebook's cells are in its own process alone"
-        raise InputError("kind", f"{shortened(kind)}: the module has no such class", remedy) from None
+        raise InputError(family.tag, f"{shortened(kind)}: the module has no such class", remedy) from None
     except Exception as error:
         problem = f"{shortened(kind)} can't be imported ({type(error).__name__}: {first_line(error)})"
-        raise InputError("kind", problem, "fix the module, or see that it lies on PYTHONPATH") from None
+        raise InputError(family.tag, problem, "fix the module, or see that it lies on PYTHONPATH") from None
     if not (isinstance(found, type) and issubclass(found, family)):
-        raise InputError("kind", f"{shortened(kind)} is no {family.__name__}", remedy)
+        raise InputError(family.tag, f"{shortened(kind)} is no {family.__name__}", remedy)
     check_whole(found)
     return found
 
@@ -120,7 +122,7 @@ def check_whole(member: type[Member]) -> None:
     missing = [name for name in base.needs if getattr(member, name, None) is getattr(base, name, None)]
     if missing:
         problem = f"{member.__name__} has no {' and no '.join(missing)}"
-        raise InputError("kind", problem, f"define it as t4r_lab.nn.{base.__name__} says")
+        raise InputError(base.tag, problem, f"define it as t4r_lab.nn.{base.__name__} says")
 
 
 class Table(dict[str, R]):
@@ -140,7 +142,7 @@ def or_own(family: type[Member]) -> WrapValidator:
     """What lets a field of a spec hold a member of `family` of the user's own beside those of the table."""
 
     def check(value: Any, table: ValidatorFunctionWrapHandler) -> Any:
-        kind: Any = value.get("kind") if isinstance(value, Mapping) else getattr(value, "kind", None)
+        kind: Any = value.get(family.tag) if isinstance(value, Mapping) else getattr(value, family.tag, None)
         if not is_own(kind):
             return table(value)
         if isinstance(value, family):

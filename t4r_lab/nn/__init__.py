@@ -26,6 +26,7 @@ _BLOCKS = {
 }
 
 _BASES = {
+    "ColumnEncoder": "encoders.column_encoder",
     "CustomBody": "bodies.shared.custom",
     "ItemLoss": "losses.item_loss",
     "ItemSampler": "samplers.sampler",

@@ -9,10 +9,11 @@ from typing import Any
 
 from t4r_lab import spec as spec_names
 from t4r_lab.families.knobs import Part
+from t4r_lab.families.own import Member
 from t4r_lab.schema.columns import Schema
 from t4r_lab.spec import BODIES, BodySpec, ModelSpec, NextItem, RunSpec, TowerSpec
 from t4r_lab.spec.head_specs import BESIDE_TASK, HeadSpec
-from t4r_lab.spec.input_columns import resolve, width
+from t4r_lab.spec.input_columns import resolve, vectors_of, width
 from t4r_lab.training.assembly import check, label_column, label_level
 
 LINE = 100
@@ -94,7 +95,7 @@ def _tower(part: ModelSpec | TowerSpec, spec: RunSpec, schema: Schema, number: s
         "item_table={name: torch.tensor(values) for name, values in data.item_table().items()}",
     ]
     lines = []
-    if any(feature.vectors for feature in (inputs.features or {}).values()):
+    if any(vectors_of(feature) for feature in (inputs.features or {}).values()):
         inputs_spec = _call(names.use("InputsSpec", "t4r_lab.spec"), _changed(inputs, names))
         vectors_call = _call(
             names.use("read_vectors", "t4r_lab.data.prepared.vectors"),
@@ -190,9 +191,10 @@ def _folder(name: str) -> str:
 def _changed(part: Part, names: _Names, without: tuple[str, ...] = ()) -> list[str]:
     """``name=value`` of every knob of `part` that isn't at its default."""
     changes = []
+    tag = part.tag if isinstance(part, Member) else "kind"
     for name, field in type(part).model_fields.items():
         value = getattr(part, name)
-        if name not in ("kind", *without) and (field.is_required() or value != field.get_default()):
+        if name not in (tag, *without) and (field.is_required() or value != field.get_default()):
             changes.append(f"{name}={_code(value, names)}")
     return changes
 

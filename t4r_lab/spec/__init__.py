@@ -6,6 +6,8 @@ from t4r_lab.families.bodies.hugging_face.gpt2 import GPT2
 from t4r_lab.families.bodies.hugging_face.xlnet import XLNet
 from t4r_lab.families.bodies.native.gru import GRU
 from t4r_lab.families.bodies.native.lstm import LSTM
+from t4r_lab.families.encoders.encoder_table import FeatureSpec
+from t4r_lab.families.encoders.vectors_spec import VectorsSpec
 from t4r_lab.families.knobs import Knob
 from t4r_lab.families.losses.bce import BCE
 from t4r_lab.families.losses.bpr import BPR
@@ -36,12 +38,10 @@ from t4r_lab.spec.run_spec import RunSpec, parse_assignment
 from t4r_lab.spec.sections import (
     DataSpec,
     EvaluationSpec,
-    FeatureSpec,
     InputsSpec,
     ModelSpec,
     TowerSpec,
     TrainSpec,
-    VectorsSpec,
 )
 
 METRICS = tuple(RANK_METRICS)

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 from t4r_lab.base.errors import InputError, did_you_mean
+from t4r_lab.families.encoders.column_encoder import ColumnEncoder, EncoderInput
+from t4r_lab.families.encoders.encoder_table import ENCODERS, FeatureSpec, encodings_for, made_of
+from t4r_lab.families.encoders.given_vectors import GivenVectors
+from t4r_lab.families.encoders.projected import Projected
+from t4r_lab.families.encoders.vectors_spec import VectorsSpec
 from t4r_lab.schema.columns import Column, Schema
-from t4r_lab.spec.sections import FeatureSpec, InputsSpec, VectorsSpec
+from t4r_lab.spec.sections import InputsSpec
 
-EMBEDDING_MULTIPLIER = 2.0
-ENCODINGS = {"categorical": ("embedding",), "continuous": ("scalar", "projected", "soft_one_hot")}
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
 TOGETHER = "all continuous"
 """The feature that `continuous_projection` makes of several columns."""
 PATH = "model.inputs.features"
@@ -21,26 +27,31 @@ PATH = "model.inputs.features"
 class Feature:
     """One part of the interaction embedding, with everything decided that a module needs."""
 
-    encoding: str
-    """one of `ENCODINGS`, or ``vectors``"""
+    encoder: ColumnEncoder
     dim: int
     columns: tuple[str, ...]
     size: int = 0
-    """embedding: rows of its table"""
+    """rows of the table of ids; 0 of numbers and vectors"""
     multi: bool = False
-    bins: int = 0
-    table: str | None = None
-    vectors: VectorsSpec | None = None
 
+    @property
+    def encoding(self) -> str:
+        """Name of the encoder."""
+        return self.encoder.encoding
 
-def default_dim(size: int, multiplier: float = EMBEDDING_MULTIPLIER) -> int:
-    """Embedding width from cardinality, ``ceil(size^0.25 · multiplier)`` (as in Transformers4Rec).
+    @property
+    def table(self) -> str | None:
+        """Name of the table that it shares with others."""
+        return table_of(self.encoder)
 
-    >>> default_dim(10_000)
-    20
-    """
-    root: float = size**0.25
-    return math.ceil(root * multiplier)
+    @property
+    def vectors(self) -> VectorsSpec | None:
+        """The vectors that it starts from or reads."""
+        return vectors_of(self.encoder)
+
+    def describe(self, vectors: Tensor | None, init_std: float, sharing: nn.Module | None) -> EncoderInput:
+        """What its module is made for; `vectors` (rows, W) are those that it names."""
+        return EncoderInput(self.dim, len(self.columns), self.size, self.multi, init_std, vectors, sharing)
 
 
 def resolve(inputs: InputsSpec, schema: Schema, d_model: int) -> dict[str, Feature]:
@@ -67,11 +78,21 @@ def resolve(inputs: InputsSpec, schema: Schema, d_model: int) -> dict[str, Featu
         if name not in together
     }
     if together:
-        resolved[TOGETHER] = Feature("projected", inputs.continuous_projection or 1, together)
+        resolved[TOGETHER] = Feature(Projected(), inputs.continuous_projection or 1, together)
     resolved = _share(resolved, item)
     if summed:
         _same_width({name: feature.dim for name, feature in resolved.items()}, inputs.aggregation, item_dim)
     return resolved
+
+
+def table_of(feature: FeatureSpec | ColumnEncoder) -> str | None:
+    """Name of the table that a feature shares; None too where its encoding has none."""
+    return getattr(feature, "table", None)
+
+
+def vectors_of(feature: FeatureSpec | ColumnEncoder) -> VectorsSpec | None:
+    """The vectors that a feature names; None too where its encoding takes none."""
+    return getattr(feature, "vectors", None)
 
 
 def missing(inputs: InputsSpec, schema: Schema) -> dict[str, InputError]:
@@ -80,7 +101,7 @@ def missing(inputs: InputsSpec, schema: Schema) -> dict[str, InputError]:
     return {
         name: InputError(f"{PATH}.{name}", "the data has no such feature", did_you_mean(name, known))
         for name, spec in (inputs.features or {}).items()
-        if name not in known and (spec.vectors is None or name in schema)
+        if name not in known and (vectors_of(spec) is None or name in schema)
     }
 
 
@@ -90,29 +111,33 @@ def width(resolved: Mapping[str, Feature], aggregation: str) -> int:
     return sum(dims) if aggregation == "concat" else dims[0]
 
 
-def _fill(column: Column, spec: FeatureSpec, item_dim: int, summed: bool) -> Feature:
-    allowed, path = ENCODINGS[column.kind], f"{PATH}.{column.name}"
-    if spec.encoding is not None and spec.encoding not in allowed:
-        raise InputError(
-            f"{path}.encoding",
-            f"{spec.encoding!r} is not for a {column.kind} column",
-            f"choose from: {', '.join(allowed)}",
-        )
-    for name in ("table", "vectors"):
-        if getattr(spec, name) is not None and column.kind != "categorical":
-            raise InputError(f"{path}.{name}", f"{column.name} is {column.kind} and has no embedding", "leave it out")
-    encoding = spec.encoding or allowed[0]
-    if summed and encoding == "scalar":
-        encoding = "projected"  # a single channel can't be added to vectors: the sum projects it
-    if encoding == "scalar":
-        dim = 1
-    elif spec.dim is not None:
-        dim = spec.dim
-    elif summed or column.role == "item":
-        dim = item_dim
+def _fill(column: Column, spec: FeatureSpec | ColumnEncoder, item_dim: int, summed: bool) -> Feature:
+    encoder = _encoder(column, spec, summed)
+    if encoder.fixed_dim is not None:
+        dim = encoder.fixed_dim
+    elif encoder.dim is not None:
+        dim = encoder.dim
     else:
-        dim = default_dim(column.size) if encoding == "embedding" else default_dim(1000)
-    return Feature(encoding, dim, (column.name,), column.size, column.multi, spec.bins, spec.table, spec.vectors)
+        dim = item_dim if summed or column.role == "item" else encoder.default_width(column.size)
+    return Feature(encoder, dim, (column.name,), column.size, column.multi)
+
+
+def _encoder(column: Column, spec: FeatureSpec | ColumnEncoder, summed: bool) -> ColumnEncoder:
+    """The encoder of a column, with its knobs."""
+    encodings, path = encodings_for(column.kind), f"{PATH}.{column.name}"
+    encoder = spec if isinstance(spec, ColumnEncoder) else made_of(ENCODERS[spec.encoding or encodings[0]], spec)
+    if column.kind not in encoder.takes:
+        problem = f"{spec.encoding!r} is not for a {column.kind} column"
+        raise InputError(f"{path}.encoding", problem, f"choose from: {', '.join(encodings)}")
+    if column.role == "item" and type(encoder) is not ENCODERS[encodings[0]]:
+        problem = f"{spec.encoding!r} is not for the item, whose embedding the heads read too"
+        raise InputError(f"{path}.encoding", problem, f"use {encodings[0]}")
+    for name, field in type(spec).model_fields.items():
+        if field.default is None and getattr(spec, name) is not None and name not in type(encoder).model_fields:
+            owners = [word for word, other in ENCODERS.items() if other.takes and name in other.model_fields]
+            problem = f"{column.name} is {column.kind} and has no {' or '.join(owners)}"
+            raise InputError(f"{path}.{name}", problem, "leave it out")
+    return made_of(ENCODERS[encoder.summed_as], spec) if summed and encoder.summed_as else encoder
 
 
 def _vectors(name: str, spec: FeatureSpec, item_dim: int, summed: bool) -> Feature:
@@ -121,7 +146,8 @@ def _vectors(name: str, spec: FeatureSpec, item_dim: int, summed: bool) -> Featu
         raise InputError(f"{PATH}.{name}", "pre-trained vectors take neither encoding nor table", "leave them out")
     if "." in name or not name:
         raise InputError(f"{PATH}.{name}", "a name has letters and no dots", "call it for example text")
-    return Feature("vectors", spec.dim or (item_dim if summed else default_dim(1000)), (name,), vectors=spec.vectors)
+    encoder = made_of(GivenVectors, spec)
+    return Feature(encoder, encoder.dim or (item_dim if summed else encoder.default_width(0)), (name,))
 
 
 def _together(inputs: InputsSpec, known: Mapping[str, Column], asked: Mapping[str, FeatureSpec]) -> tuple[str, ...]:
@@ -136,17 +162,18 @@ def _with_shared_dims(asked: Mapping[str, FeatureSpec]) -> dict[str, FeatureSpec
     """A width given to one column of a shared table is the width of all its columns."""
     given: dict[str, tuple[str, int]] = {}
     for name, spec in asked.items():
-        if spec.table is None or spec.dim is None:
+        table = table_of(spec)
+        if table is None or spec.dim is None:
             continue
-        first, dim = given.setdefault(spec.table, (name, spec.dim))
+        first, dim = given.setdefault(table, (name, spec.dim))
         if dim != spec.dim:
             raise InputError(
                 f"{PATH}.{name}.dim",
-                f"table {spec.table!r} has one width, but {first} has {dim} and {name} has {spec.dim}",
+                f"table {table!r} has one width, but {first} has {dim} and {name} has {spec.dim}",
                 "give both the same dim, or tables of their own",
             )
     return {
-        name: spec.model_copy(update={"dim": given[spec.table][1]}) if spec.table in given else spec
+        name: spec.model_copy(update={"dim": given[table][1]}) if (table := table_of(spec)) in given else spec
         for name, spec in asked.items()
     }
 

@@ -13,9 +13,13 @@ from pydantic import Field, ValidationError, model_validator
 from t4r_lab.base.documents import read_document, read_yaml
 from t4r_lab.base.errors import InputError, clipped, did_you_mean, shortened
 from t4r_lab.families import own
+from t4r_lab.families.encoders.column_encoder import ColumnEncoder
 from t4r_lab.families.knobs import Knob, Part, element, variants, walk
 from t4r_lab.families.metrics.metric_table import lower_is_better
 from t4r_lab.spec.sections import DataSpec, EvaluationSpec, ModelSpec, TrainSpec
+
+TAGS = (own.Member.tag, ColumnEncoder.tag)
+"""Keys that name a part: the others beside them are its knobs."""
 
 
 class RunSpec(Part):
@@ -134,11 +138,11 @@ class RunSpec(Part):
     def override(self, changes: Mapping[str, object]) -> RunSpec:
         """A new spec with the values at dotted paths replaced.
 
-        A changed ``kind`` keeps the values that the new kind knows and drops the others. Paths are set
-        before the whole is checked, so that changes which only fit together can be made together.
+        A changed ``kind``, or ``encoding`` of a feature, keeps the values that the new one knows and drops the others.
+        Paths are set before the whole is checked, so that changes which only fit together can be made together.
         """
         content = self.to_dict()
-        for path in sorted(changes, key=lambda p: not p.endswith(".kind")):
+        for path in sorted(changes, key=lambda p: p.rpartition(".")[2] not in TAGS):
             _set(content, path, changes[path], dict(changes))
         return RunSpec.parse(content, "")
 
@@ -196,7 +200,7 @@ def _set(content: Any, path: str, value: object, changes: Mapping[str, object]) 
         raise InputError(path, f"{trail.rstrip('.')} holds a single value", f"set {trail.rstrip('.')} itself")
     if trail == "" and last not in content:
         raise InputError(path, "unknown key", did_you_mean(path, content))
-    if last == "kind" and here.get("kind") != value:
+    if last in TAGS and here.get(last) != value:
         _keep_known(here, trail, value, changes)
     here[last] = value
 
@@ -225,12 +229,23 @@ def _index(here: list[object], key: str, path: str) -> int:
 
 def _keep_known(here: dict[str, Any], trail: str, kind: object, changes: Mapping[str, object]) -> None:
     """Drop what the new kind doesn't know, unless the same change sets it (then it is an error to show)."""
-    known = kinds_at(trail.rstrip(".")).get(kind) if isinstance(kind, str) else None
+    known = _named(trail.rstrip("."), kind)
     if known is None:
         return
     for key in list(here):
         if key not in known.model_fields and f"{trail}{key}" not in changes:
             del here[key]
+
+
+def _named(path: str, kind: object) -> type[Part] | None:
+    """The part that `kind` names at a dotted path; None if there is none, which the check of the whole refuses."""
+    if own.is_own(kind):
+        try:
+            return own.load(kind, own.Member)
+        except InputError:
+            return None
+    kinds = kinds_at(path)
+    return kinds.get("", kinds.get(kind) if isinstance(kind, str) else None)
 
 
 def kinds_at(path: str) -> dict[str, type[Part]]:

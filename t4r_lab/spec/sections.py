@@ -9,6 +9,7 @@ from pydantic import Field, field_validator, model_validator
 from t4r_lab.base.errors import InputError
 from t4r_lab.families.bodies.body_table import BodySpec, pair_refusal
 from t4r_lab.families.bodies.hugging_face.gpt2 import GPT2
+from t4r_lab.families.encoders.encoder_table import FeaturePart
 from t4r_lab.families.knobs import Part, knob
 from t4r_lab.families.maskings.clm import CLM
 from t4r_lab.families.maskings.masking_table import MaskingSpec
@@ -30,49 +31,12 @@ class DataSpec(Part):
 # ── Inputs ──────────────────────────────────────────────────────────────────────────────────────
 
 Aggregation = Literal["concat", "element-wise-sum", "element-wise-sum-item-multi"]
-Encoding = Literal["embedding", "scalar", "projected", "soft_one_hot"]
-
-
-class VectorsSpec(Part):
-    """Vectors made elsewhere, of a text or image model for example: one for each item, or each value of a column."""
-
-    path: str = Field(
-        description=".parquet with a column of the user's own ids and a column of lists, or .npy with a row per id"
-    )
-    trainable: bool = knob(False, "train the vectors too; otherwise they stay as given")
-    normalization: Literal["none", "l2", "standardize"] = knob(
-        "none", "of the given vectors. l2: each of length 1; standardize: each dimension to mean 0 and deviation 1"
-    )
-    missing: Literal["refuse", "zero"] = knob("refuse", "ids without a vector: refuse them, or give them zeros")
-
-    @field_validator("path")
-    @classmethod
-    def _path_is_there(cls, path: str) -> str:
-        if not path.strip():
-            raise InputError("", "is empty", "give the path of a .parquet or .npy file")
-        return path
-
-
-class FeatureSpec(Part):
-    """How one column enters the model. A feature with `vectors` may have any name: it belongs to the item."""
-
-    encoding: Encoding | None = knob(
-        None, "categorical: embedding; continuous: scalar, projected or soft_one_hot. Empty: by the column's kind"
-    )
-    dim: int | None = knob(
-        None, "width of the feature; empty: from its cardinality, the item as wide as the body", low=1, high=2048
-    )
-    bins: int = knob(10, "soft one-hot: number of embeddings that are mixed", low=2, high=1000)
-    table: str | None = knob(None, "categorical: columns that name the same embedding table share it; empty: its own")
-    vectors: VectorsSpec | None = Field(
-        None, description="of a column: where its embedding starts; under a new name: pre-trained vectors of the items"
-    )
 
 
 class InputsSpec(Part):
     """Feature aggregation: which columns, how encoded, how joined."""
 
-    features: dict[str, FeatureSpec] | None = Field(
+    features: dict[str, FeaturePart] | None = Field(
         None, description="columns by name; empty: every feature of the schema with its default encoding"
     )
     aggregation: Aggregation = knob("concat", "how the features of one event become one vector")

@@ -14,7 +14,10 @@ from t4r_lab.base.errors import InputError
 from t4r_lab.families import own
 from t4r_lab.families.knobs import Part, knob, walk
 from t4r_lab.families.own import Member, is_own, load, or_own, trust, trusted
-from t4r_lab.nn import CustomBody, ItemLoss, ItemSampler, Masking, SampledItemLoss
+from t4r_lab.nn import ColumnEncoder, CustomBody, ItemLoss, ItemSampler, Masking, SampledItemLoss
+from t4r_lab.schema.columns import Column, Schema
+from t4r_lab.spec import RunSpec
+from t4r_lab.spec.input_columns import resolve
 
 
 class Shape(Member):
@@ -132,6 +135,7 @@ def test_words_of_the_table_are_as_they_were() -> None:
         (ItemLoss, "Bare has no build"),
         (SampledItemLoss, "Bare has no pair_loss; define it as t4r_lab.nn.SampledItemLoss says"),
         (ItemSampler, "Bare has no build"),
+        (ColumnEncoder, "Bare has no takes and no build; define it as t4r_lab.nn.ColumnEncoder says"),
     ],
 )
 def test_a_class_that_lacks_what_its_family_needs_is_refused(base: type[Member], words: str) -> None:
@@ -148,3 +152,53 @@ def test_a_class_that_lacks_what_its_family_needs_is_refused(base: type[Member],
             dict.fromkeys(base.needs, "defined") | {"__annotations__": dict.fromkeys(base.needs, ClassVar[str])},
         )
     )
+
+
+SPIKES = """
+from t4r_lab.nn import ColumnEncoder, knob
+
+class Spike(ColumnEncoder):
+    takes = ("continuous",)
+    height: int = knob(2, "how high", low=1, high=9)
+
+    def build(self, of):
+        raise NotImplementedError
+"""
+
+
+def test_an_encoder_is_named_beside_its_knobs_and_is_for_its_columns_alone(
+    module: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (module / "spikes.py").write_text(SPIKES)
+    monkeypatch.setenv(own.VARIABLE, "shapes")
+    name = "shapes.spikes:Spike"
+
+    def spec(**features: dict[str, Any]) -> RunSpec:
+        return RunSpec.parse({"data": {"path": "x"}, "model": {"inputs": {"features": features}}})
+
+    def price_of(spec: RunSpec) -> Any:
+        return spec.to_dict()["model"]["inputs"]["features"]["price"]
+
+    path = "model.inputs.features.price"
+    plain = spec(item_id={}, price={"dim": 3, "bins": 4})
+    chosen = plain.override({f"{path}.encoding": name, f"{path}.height": 5})
+    assert price_of(chosen) == {"dim": 3, "encoding": name, "height": 5}
+    assert RunSpec.loads(chosen.to_yaml()) == chosen
+    knob_of_own = chosen.knobs()[f"{path}.height"]
+    assert (knob_of_own.value, knob_of_own.low, knob_of_own.high) == (5, 1, 9)
+    back = chosen.override({f"{path}.encoding": "projected"})
+    assert price_of(back) == price_of(spec(price={"encoding": "projected", "dim": 3}))
+    with pytest.raises(InputError, match=rf"{path}.height: 10 is wrong"):
+        chosen.override({f"{path}.height": 10})
+    with pytest.raises(InputError, match="is a class of this notebook"):
+        own.refuse_notebook({f"{path}.encoding": "__main__:Spike"})
+    columns = Schema(
+        columns=[
+            Column(name="item_id", kind="categorical", role="item", size=9),
+            Column(name="price", kind="continuous"),
+            Column(name="genre", kind="categorical", size=5),
+        ]
+    )
+    assert resolve(chosen.model.inputs, columns, 16)["price"].dim == 3
+    with pytest.raises(InputError, match=r"genre.encoding: 'shapes.spikes:Spike' is not for a categorical column"):
+        resolve(spec(genre={"encoding": name}).model.inputs, columns, 16)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import re
 import subprocess
@@ -54,6 +55,7 @@ from pathlib import Path
 import torch
 import t4r_lab
 from t4r_lab import jobs
+from t4r_lab.lab.panels.architecture.feature_table import FeatureEditor
 from t4r_lab.lab.panels.architecture.spec_form import SpecForm
 from t4r_lab.lab.state.draft import Draft
 from t4r_lab.runs.recommend import recommend
@@ -69,13 +71,18 @@ except t4r_lab.InputError as error:
 spec = t4r_lab.RunSpec.load("spec.yaml", trust=["shopparts"])
 import shopparts
 data = t4r_lab.Dataset.open(spec.data.path)
-made = t4r_lab.RunSpec.parse({**spec.to_dict(), "model": {"masking": shopparts.Newest(count=2), "body": shopparts.RunningMean(d_model=8, decay=0.5), "heads": [{"kind": "next_item", "loss": shopparts.Hinge(negatives=16, margin=0.5, sampler=shopparts.Power(exponent=0.5))}]}})
+made = t4r_lab.RunSpec.parse({**spec.to_dict(), "model": {"inputs": {"features": {"item_id": {}, "price": shopparts.Waves(dim=4, first=0.5)}}, "masking": shopparts.Newest(count=2), "body": shopparts.RunningMean(d_model=8, decay=0.5), "heads": [{"kind": "next_item", "loss": shopparts.Hinge(negatives=16, margin=0.5, sampler=shopparts.Power(exponent=0.5))}]}})
 program, built = {}, build(spec, data.schema, data.item_table(), item_counts=data.part("train").item_counts(data.schema.n_items))
 text = to_python(spec, data.schema)
 exec(text.partition("with Console")[0], program)
 form = SpecForm(Draft(spec, data.schema))
+edits = {}
+row = FeatureEditor(Draft(spec, data.schema), edits.__setitem__).rows["price"]
+row.more.value = True
+row.fields["first"].control.value = 2.0
 paths = ["model.body.decay", "model.masking.count", "model.heads.0.loss.margin", "model.heads.0.loss.sampler.exponent"]
-space = search_space(spec, [], dict.fromkeys(paths))
+space = search_space(spec, [], dict.fromkeys([*paths, "model.inputs.features.price.first"]))
+price = built.heads[0].body.inputs.encoders["price"]
 job = jobs.launch(spec, Path("home").resolve())
 while job.status().state in jobs.ACTIVE:
     time.sleep(0.05)
@@ -97,6 +104,8 @@ print(json.dumps({
     "weights": all(torch.equal(a, b) for a, b in zip(built.state_dict().values(), program["model"].state_dict().values(), strict=True)),
     "fields": [path in form.fields for path in paths],
     "kind": form.fields["model.body.kind"].control.value,
+    "row": [row.encoding.value, edits["model.inputs.features"]["price"]],
+    "sines": price(torch.tensor([0.3, -1.0])).tolist(),
     "range": [[domain.low, domain.high] for domain in space.values()],
     "set": spec.override({"model.body.decay": 0.25}).model.body.decay,
     "job": [job.status().state, job.status().error],
@@ -108,11 +117,14 @@ print(json.dumps({
 def test_from_the_shell_a_part_is_searched_and_used_where_it_is_trusted(place: Path) -> None:
     status, out, error = asked(place, CLI, "train", "spec.yaml")
     assert (status, out) == (2, "")
-    assert "model.masking.kind: 'shopparts:Newest' is code of the module 'shopparts', which isn't trusted" in error
+    refused = "model.inputs.features.price.encoding: 'shopparts:Waves' is code of the module 'shopparts'"
+    assert f"{refused}, which isn't trusted" in error
     assert "--trust shopparts" in error
     search = (
         "--search",
         "model.body.decay",
+        "--search",
+        "model.inputs.features.price.first",
         "--search",
         "model.heads.0.loss.margin",
         "--trials",
@@ -133,9 +145,12 @@ def test_in_python_it_is_shown_written_out_run_in_another_process_and_used(place
     assert found["same"] and found["weights"]
     assert found["fields"] == [True] * 4
     assert found["kind"] == "shopparts:RunningMean"
-    assert found["range"] == [[0.3, 1.0], [1, 5], [0.1, 3.0], [0.0, 1.0]]
+    assert found["row"] == ["shopparts:Waves", {"encoding": "shopparts:Waves", "dim": 4, "first": 2.0}]
+    sines = [[math.sin(x * 0.5 * 2**i) for i in range(4)] for x in (0.3, -1.0)]
+    assert found["sines"] == [pytest.approx(row, rel=1e-5) for row in sines]
+    assert found["range"] == [[0.3, 1.0], [1, 5], [0.1, 3.0], [0.0, 1.0], [0.1, 10.0]]
     assert found["set"] == 0.25
     assert found["job"] == ["finished", ""]
-    assert found["imports"] == ["from shopparts import Hinge, Newest, Power, RunningMean"]
-    assert "'shopparts:Newest' is code of the module 'shopparts', which isn't trusted" in found["distrusted"]
+    assert found["imports"] == ["from shopparts import Hinge, Newest, Power, RunningMean, Waves"]
+    assert "'shopparts:Waves' is code of the module 'shopparts', which isn't trusted" in found["distrusted"]
     assert found["recommended"] == 3

@@ -14,7 +14,7 @@ from t4r_lab.base.errors import InputError, first_line
 from t4r_lab.data.prepared.vocabulary import Vocabulary
 from t4r_lab.data.read.frames import REFUSALS, read_parquet
 from t4r_lab.spec import InputsSpec, ModelSpec, TowerSpec, VectorsSpec
-from t4r_lab.spec.input_columns import PATH, Feature, resolve
+from t4r_lab.spec.input_columns import PATH, Feature, resolve, vectors_of
 
 Vectors = NDArray[np.float32]
 
@@ -41,7 +41,8 @@ def read_all_vectors(model: ModelSpec, vocabulary: Vocabulary) -> dict[str, Vect
     files: dict[str, VectorsSpec] = {}
     parts: list[ModelSpec | TowerSpec] = [model, *model.towers]
     for number, part in enumerate(parts):
-        named = {name: f.vectors for name, f in (part.inputs.features or {}).items() if f.vectors is not None}
+        features = part.inputs.features or {}
+        named = {name: vectors for name, f in features.items() if (vectors := vectors_of(f)) is not None}
         for name, vectors in named.items():
             if files.setdefault(name, vectors) != vectors:
                 raise InputError(
@@ -76,13 +77,13 @@ def _read_feature(path: str, feature: Feature, spec: VectorsSpec, name: str, voc
     if not np.isfinite(vectors).all():
         row = int(np.argmin(np.isfinite(vectors).all(1)))
         raise InputError(where, f"{spec.path}: the vector of id {row} holds NaN or infinity", "fix the file")
-    if feature.encoding == "embedding" and vectors.shape[1] != feature.dim:
+    if not feature.encoder.reads_vectors and vectors.shape[1] != feature.dim:
         raise InputError(
             f"{path}.dim",
             f"is {feature.dim}, but the vectors of {spec.path} have {vectors.shape[1]} numbers",
             f"set dim to {vectors.shape[1]}",
         )
-    if feature.encoding == "embedding" and len(vectors) != feature.size:
+    if not feature.encoder.reads_vectors and len(vectors) != feature.size:
         raise InputError(
             f"{path}.vectors",
             f"are of {len(vectors) - 1} ids, but its table {feature.table!r} has {feature.size - 1}",

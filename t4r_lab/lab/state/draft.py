@@ -10,7 +10,7 @@ import traitlets as tr
 from t4r_lab.base.errors import InputError
 from t4r_lab.lab.parts.text import without_flags
 from t4r_lab.schema.columns import Schema
-from t4r_lab.spec import BODY_MASKINGS, NEXT_ITEM, InputsSpec, RunSpec, pair_refusal, presets
+from t4r_lab.spec import BODY_MASKINGS, NEXT_ITEM, InputsSpec, RunSpec, input_columns, pair_refusal, presets
 from t4r_lab.training import assembly
 
 BODY, MASKING, HEADS, MONITOR, DATA = (
@@ -248,7 +248,7 @@ def vectors_of(spec: RunSpec) -> list[str]:
         f"{prefix}.features.{name}"
         for prefix, inputs in inputs_of(spec).items()
         for name, feature in (inputs.features or {}).items()
-        if feature.vectors is not None
+        if input_columns.vectors_of(feature) is not None
     ]
 
 

@@ -1,95 +1,31 @@
-"""One column, or several, to one vector per event."""
+"""The module of each feature."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
-import torch
 from torch import Tensor, nn
 
 from t4r_lab.base.errors import InputError
-from t4r_lab.nn.kernels.table_rows import rows
-from t4r_lab.schema.columns import PADDING
-from t4r_lab.spec.input_columns import Feature
+from t4r_lab.nn.layers.feature_vectors import (
+    CategoricalFeature,
+    ProjectedFeature,
+    ScalarFeature,
+    SoftOneHotFeature,
+    VectorFeature,
+    embedding_table,
+)
+from t4r_lab.spec.input_columns import PATH, Feature
 
-
-class CategoricalFeature(nn.Module):
-    """Embedding of ids, (…, T) or the mean over a list of them, (…, T, K), to (…, T, dim).
-
-    The padding row of `table` is zero and stays so. Several features may hold one table.
-    """
-
-    def __init__(self, table: nn.Embedding, multi: bool = False) -> None:
-        super().__init__()
-        self.table, self.multi = table, multi
-
-    def forward(self, ids: Tensor) -> Tensor:
-        """Ids (B, T), or (B, T, values) of a multi-valued column, to (B, T, dim)."""
-        vectors = rows(self.table.weight, ids, self.table.padding_idx)
-        if not self.multi:
-            return vectors
-        count = (ids != PADDING).sum(-1, keepdim=True).clamp(min=1)
-        return vectors.sum(-2) / count
-
-
-class ScalarFeature(nn.Module):
-    """A continuous value as one channel, (B, T) to (B, T, 1)."""
-
-    def forward(self, values: Tensor) -> Tensor:
-        """Values (B, T) to (B, T, 1)."""
-        return values[..., None]
-
-
-class ProjectedFeature(nn.Module):
-    """Continuous columns together through one fully-connected layer, each (B, T), to (B, T, dim)."""
-
-    def __init__(self, dim: int, columns: int = 1) -> None:
-        super().__init__()
-        self.linear = nn.Linear(columns, dim)
-
-    def forward(self, *values: Tensor) -> Tensor:
-        """One or more columns of values (B, T) to (B, T, dim)."""
-        projected: Tensor = self.linear(torch.stack(values, -1))
-        return projected
-
-
-class SoftOneHotFeature(nn.Module):
-    """A continuous value as a weighted mean of embeddings, (B, T) to (B, T, dim).
-
-    p = x·W + b, s = softmax(p), g = s·E with W ∈ R^(1×bins), E ∈ R^(bins×dim) (online appendix of
-    Transformers4Rec, RecSys '21).
-    """
-
-    def __init__(self, bins: int, dim: int, init_std: float = 0.05) -> None:
-        super().__init__()
-        self.linear = nn.Linear(1, bins)
-        self.table = nn.Parameter(torch.empty(bins, dim).normal_(std=init_std))
-
-    def forward(self, values: Tensor) -> Tensor:
-        """Values (B, T) to (B, T, dim)."""
-        return torch.softmax(self.linear(values[..., None]), -1) @ self.table
-
-
-class VectorFeature(nn.Module):
-    """Pre-trained vectors, (B, T, W) to (B, T, dim): as they are, or through a linear layer to another width."""
-
-    def __init__(self, width: int, dim: int) -> None:
-        super().__init__()
-        self.project = nn.Identity() if width == dim else nn.Linear(width, dim)
-
-    def forward(self, vectors: Tensor) -> Tensor:
-        """Vectors (B, T, d_in) to (B, T, dim)."""
-        projected: Tensor = self.project(vectors)
-        return projected
-
-
-def embedding_table(size: int, dim: int, init_std: float = 0.05) -> nn.Embedding:
-    """Random vectors of ids, (size, dim), that of padding zero."""
-    table = nn.Embedding(size, dim, padding_idx=PADDING)
-    nn.init.normal_(table.weight, std=init_std)
-    with torch.no_grad():
-        table.weight[PADDING] = 0.0
-    return table
+__all__ = [
+    "CategoricalFeature",
+    "ProjectedFeature",
+    "ScalarFeature",
+    "SoftOneHotFeature",
+    "VectorFeature",
+    "embedding_table",
+    "make_encoders",
+]
 
 
 def make_encoders(
@@ -104,38 +40,14 @@ def make_encoders(
     InputError
         for vectors of another length or width.
     """
-    tables: dict[str, nn.Embedding] = {}
+    first_of_table: dict[str | None, nn.Module] = {}
     encoders: dict[str, nn.Module] = {}
     for name, feature in features.items():
-        if feature.encoding == "embedding":
-            key = f"table {feature.table}" if feature.table else f"column {name}"
-            if key not in tables:
-                tables[key] = embedding_table(feature.size, feature.dim, init_std)
-            if feature.vectors is not None:
-                _start(tables[key], name, feature, vectors.get(name))
-            encoders[name] = CategoricalFeature(tables[key], feature.multi)
-        elif feature.encoding == "projected":
-            encoders[name] = ProjectedFeature(feature.dim, len(feature.columns))
-        elif feature.encoding == "soft_one_hot":
-            encoders[name] = SoftOneHotFeature(feature.bins, feature.dim, init_std)
-        elif feature.encoding == "vectors":
-            encoders[name] = VectorFeature(vectors[name].shape[1], feature.dim)
-        else:
-            encoders[name] = ScalarFeature()
+        sharing = first_of_table.get(feature.table)
+        try:
+            encoders[name] = feature.encoder.build(feature.describe(vectors.get(name), init_std, sharing))
+        except InputError as error:
+            raise error.at(f"{PATH}.{name}.{error.path}") from None
+        if feature.table is not None:
+            first_of_table.setdefault(feature.table, encoders[name])
     return encoders
-
-
-@torch.no_grad()
-def _start(table: nn.Embedding, name: str, feature: Feature, vectors: Tensor | None) -> None:
-    """Put given vectors into the rows of a table, the first ones if it is shared. Without them it waits for weights."""
-    assert feature.vectors is not None
-    if vectors is not None:
-        size = len(vectors) if feature.table and len(vectors) <= feature.size else feature.size
-        if vectors.shape != (size, feature.dim):
-            raise InputError(
-                f"model.inputs.features.{name}.vectors",
-                f"are {tuple(vectors.shape)}, but the embedding is {(size, feature.dim)}",
-                f"set dim to {vectors.shape[-1]} and give a row per id, padding first",
-            )
-        table.weight[1:size] = vectors[1:].to(table.weight.dtype)
-    table.weight.requires_grad_(feature.vectors.trainable)

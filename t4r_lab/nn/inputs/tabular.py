@@ -205,11 +205,11 @@ class TabularSequenceFeatures(nn.Module):
         resolved, vectors = resolve(inputs, schema, d_model), vectors or {}
         table = {n: v for n, v in (item_table or {}).items() if any(n in f.columns for f in resolved.values())}
         for name, feature in resolved.items():
-            if feature.encoding == "vectors":
+            if feature.encoder.reads_vectors:
                 table[name] = _item_vectors(name, feature, vectors.get(name, table.get(name)), schema.item.size)
         encoders = make_encoders(resolved, {**table, **vectors}, inputs.init_std)
         masking = make_masking(masking) if isinstance(masking, str) else masking
-        sizes = {c: f.size for f in resolved.values() if f.encoding == "embedding" for c in f.columns}
+        sizes = {c: f.size for f in resolved.values() if f.size for c in f.columns}
         return cls(
             {
                 name: FeatureReader(encoders[name], feature.columns, _norm(inputs, feature))
@@ -291,7 +291,7 @@ def _check_masking(masking: Masking | None, joining: Joining, max_sequence_lengt
 
 def _norm(inputs: InputsSpec, feature: Feature) -> nn.Module | None:
     """What follows the encoder of a feature."""
-    return nn.LayerNorm(feature.dim) if inputs.layer_norm and feature.encoding != "scalar" else None
+    return nn.LayerNorm(feature.dim) if inputs.layer_norm and feature.encoder.fixed_dim is None else None
 
 
 def _joining(inputs: InputsSpec, joined: int, d_output: int | None, masking: Masking | None) -> Joining:

@@ -8,13 +8,15 @@ from typing import Any
 import ipywidgets as w
 
 from t4r_lab.base.errors import InputError
-from t4r_lab.families.knobs import walk
+from t4r_lab.families.encoders.encoder_table import ENCODERS, encodings_for
+from t4r_lab.families.knobs import Knob, Part, walk
+from t4r_lab.families.own import is_own
 from t4r_lab.lab.parts.fields import NOTHING, Field, as_text, offered
 from t4r_lab.lab.parts.text import escape
 from t4r_lab.lab.state.draft import Draft, inputs_of
 from t4r_lab.schema.columns import Column
 from t4r_lab.spec import BodySpec, FeatureSpec, InputsSpec, VectorsSpec
-from t4r_lab.spec.input_columns import ENCODINGS, resolve
+from t4r_lab.spec.input_columns import resolve
 
 HEAD = (
     '<div class="t4r-feature-head"><span>column</span><span>encoding</span><span>width</span><span>table</span></div>'
@@ -151,12 +153,12 @@ class FeatureRow(w.VBox):
             disabled=self.item,
             tooltip="the item is always read" if self.item else f"whether the model reads {name} ({what})",
         )
-        encodings = ENCODINGS.get(kind, (kind,))
-        default = [(f"{encodings[0]} (default)" if column else encodings[0], None)]
+        first, *others = encodings_for(kind) or (kind,)
+        default = (f"{first} (default)" if column else first, None)
         self.encoding = w.Dropdown(
-            options=offered([*default, *((e, e) for e in encodings[1:])]),
+            options=offered([default, *((other, other) for other in others)]),
             value=NOTHING,
-            disabled=len(encodings) == 1,
+            disabled=not others,
             description=f"encoding of {name}",
             layout={"width": "auto"},
             tooltip=f"how {name} becomes a vector",
@@ -189,7 +191,8 @@ class FeatureRow(w.VBox):
             "dim": (int(dim) if dim.isdigit() else dim) or None,
             "table": self.table.value.strip() or None,
         }
-        return {**self._beneath, **{k: v for k, v in chosen.items() if v is not None}}
+        beneath = {name: value for name, value in self._beneath.items() if name in self._part.model_fields}
+        return {**beneath, **{k: v for k, v in chosen.items() if v is not None}}
 
     def show(self, ticked: bool, feature: dict[str, Any], width: int | None, error: str) -> None:
         """Show the `feature` of the spec, without reporting an edit."""
@@ -199,9 +202,7 @@ class FeatureRow(w.VBox):
             self._feature = feature
             self._beneath = {k: v for k, v in feature.items() if k not in IN_LINE and v != plain.get(k)}
             self.tick.value = ticked
-            encoding = feature.get("encoding") or NOTHING
-            if encoding in dict(self.encoding.options).values():
-                self.encoding.value = encoding
+            self._show_encoding(feature.get("encoding") or NOTHING)
             self.dim.value = as_text(feature.get("dim"))
             self.dim.placeholder = "default" if width is None else str(width)
             self.dim.disabled = not ticked or self.of == ABSENT
@@ -214,17 +215,42 @@ class FeatureRow(w.VBox):
         finally:
             self._quiet = False
 
+    def _show_encoding(self, encoding: str) -> None:
+        """Choose `encoding`; one of the user's own becomes a choice."""
+        if is_own(encoding) and encoding not in dict(self.encoding.options).values():
+            self.encoding.options = (*self.encoding.options, (encoding, encoding))
+            self.encoding.disabled = False
+        if encoding in dict(self.encoding.options).values():
+            self.encoding.value = encoding
+        if self.more.value:
+            self._open(None)
+
+    @property
+    def _part(self) -> type[Part]:
+        """The part of a spec that holds the feature's knobs."""
+        encoding = self.encoding.value
+        return ENCODERS[encoding] if is_own(encoding) else FeatureSpec
+
+    def _knobs(self) -> list[Knob]:
+        """The knobs beneath the row, of every encoding that may be chosen or of the user's own."""
+        if self.of == ABSENT:
+            return []
+        if is_own(self.encoding.value):
+            return [knob for knob in walk(self._part.model_validate({})) if knob.path not in IN_LINE]
+        kind = self.column.kind if self.column is not None else VECTORS
+        encodings = encodings_for(kind) or (kind,)
+        names = {name for encoding in encodings for name in ENCODERS[encoding].model_fields}.difference(IN_LINE)
+        every = walk(FeatureSpec(vectors=VectorsSpec(path="-")))
+        return [knob for knob in every if knob.path.partition(".")[0] in names]
+
     def _further_settings(self) -> str:
-        return "bins" if self.column is not None and self.column.kind == "continuous" else "vectors it starts from"
+        return ", ".join(dict.fromkeys(knob.path.partition(".")[0] for knob in self._knobs()))
 
     def _open(self, change: Any) -> None:
         """Show or hide the fields beneath the row; they are made when first shown."""
-        if self.more.value and not self.fields:
-            if self.column is not None and self.column.kind == "continuous":
-                knobs = [k for k in walk(FeatureSpec()) if k.path == "bins"]
-            else:
-                knobs = list(walk(VectorsSpec(path="-"), "vectors."))
-            self.fields = {k.path: Field(k, self._set) for k in knobs}
+        knobs = self._knobs() if self.more.value else []
+        if self.more.value and {knob.path for knob in knobs} != self.fields.keys():
+            self.fields = {knob.path: Field(knob, self._set) for knob in knobs}
             for path, field in self.fields.items():
                 field.show(self._value(path))
         self._more.children = tuple(self.fields.values()) if self.more.value else ()
@@ -234,7 +260,7 @@ class FeatureRow(w.VBox):
         part, _, name = path.partition(".")
         content = self._beneath.get(part)
         if not name:
-            return FeatureSpec.model_fields[part].get_default() if content is None else content
+            return self._part.model_fields[part].get_default() if content is None else content
         default = "" if name == "path" else VectorsSpec.model_fields[name].get_default()
         return (content or {}).get(name, default)
 
