@@ -103,11 +103,7 @@ def _mark_if_dead(home: Path, row: tracking.RunRow) -> bool:
     try:
         with nullcontext() if is_lost else locked(lock, 0):
             return tracking.end(home, row.run_id, "KILLED", DIED)
-    except (
-        OSError,
-        ValueError,
-        InputError,
-    ):  # it lives, its folder is another machine's, or this one has no right to write
+    except (OSError, ValueError, InputError):  # alive, in a folder of another machine, or the record is read-only
         return False
 
 

@@ -95,8 +95,8 @@ class Console:
     def __init__(self) -> None:
         self._bar: Any = None
         self._sentences = Sentences()
-        self._told: set[str] = set()
-        self._began = self._said = 0.0
+        self._announced: set[str] = set()
+        self._began = self._last_line = 0.0
 
     def __call__(self, report: Report) -> None:
         line = self._sentences(report)
@@ -109,7 +109,7 @@ class Console:
                 self._draw(report)
                 return
         if isinstance(report, Stopped):
-            self._told.clear()
+            self._announced.clear()
             self._close()
         if line:
             self._say(line)
@@ -118,13 +118,13 @@ class Console:
         """The line of progress in a log, None if none is due."""
         now = time.monotonic()
         if begins:
-            self._began = self._said = now
-            if report.stage not in self._told:
-                self._told.add(report.stage)
+            self._began = self._last_line = now
+            if report.stage not in self._announced:
+                self._announced.add(report.stage)
                 return f"{report.stage} …"
-        if not report.total or now - self._said < SECONDS:
+        if not report.total or now - self._last_line < SECONDS:
             return None
-        self._said = now
+        self._last_line = now
         left = round((now - self._began) / max(report.done, 1) * (report.total - report.done))
         return f"{report.stage}: {report.done:,} of {report.total:,} {report.unit}, {timedelta(seconds=left)} left"
 
@@ -155,7 +155,7 @@ class Console:
         return self
 
     def __exit__(self, *exception: object) -> None:
-        self._close()  # so that an error starts on a line of its own
+        self._close()  # so that an error starts on a new line
 
     def _close(self) -> None:
         if self._bar is not None:

@@ -38,16 +38,16 @@ class LossWatch:
     def __init__(self, spec: RunSpec, schema: Schema) -> None:
         self.spec, self.schema = spec, schema
         self.warnings: list[str] | None = None
-        self._told = False
+        self._reported = False
 
     def __call__(self, epoch: Epoch) -> list[str]:
         """The warnings of `epoch` to report: only those of the first epoch that has any."""
         warnings = loss_warnings(epoch, self.spec, self.schema)
         if warnings or epoch.best:
             self.warnings = warnings
-        news = [] if self._told else warnings
-        self._told = self._told or bool(warnings)
-        return news
+        unreported = [] if self._reported else warnings
+        self._reported = self._reported or bool(warnings)
+        return unreported
 
 
 def loss_warnings(epoch: Epoch, spec: RunSpec, schema: Schema) -> list[str]:

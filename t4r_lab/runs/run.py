@@ -98,7 +98,7 @@ def _run(
     except processes.Busy:
         raise  # the run belongs to another process
     except BaseException as error:
-        if refusal := _end_badly(
+        if refusal := _close_failed_run(
             error, processes.ended_process(training_processes, error), record, run_id, home, checkpoints
         ):
             raise refusal from None
@@ -108,18 +108,18 @@ def _run(
     return result
 
 
-def _end_badly(
-    error: BaseException, fallen: str, record: tracking.Record | None, run_id: str, home: Path, checkpoints: Path
+def _close_failed_run(
+    error: BaseException, ended: str, record: tracking.Record | None, run_id: str, home: Path, checkpoints: Path
 ) -> InputError | None:
     """End the record of a run that failed with `error`, and remove a folder without a checkpoint.
 
-    Returns the refusal to raise instead of `error`, None to raise it as it is. `fallen` names the process that ended
+    Returns the refusal to raise instead of `error`, None to raise it as it is. `ended` names the process that ended
     of several; empty if none did.
     """
     if record and not isinstance(error, Away):
-        is_killed = isinstance(error, KeyboardInterrupt) or fallen
+        is_killed = isinstance(error, KeyboardInterrupt) or ended
         with suppress(Exception):  # the record may be the cause; only the first error matters
-            record.finish("KILLED" if is_killed else "FAILED", fallen or f"{type(error).__name__}: {error}")
+            record.finish("KILLED" if is_killed else "FAILED", ended or f"{type(error).__name__}: {error}")
     if record and (refusal := tracking.missing_home(home)):
         processes.remove_leftovers(home, checkpoints)
         return refusal
@@ -128,9 +128,9 @@ def _end_badly(
     if homes.disk_is_full(error):
         remedy = f"resume run {record.run_id[:12]}" if record and processes.can_resume(checkpoints) else "train again"
         return InputError(home, "the disk is full", f"free some space, then {remedy}")
-    if fallen:
+    if ended:
         remedy = f"go on with --resume {run_id[:12]}" if processes.can_resume(checkpoints) else "train again"
-        return InputError("", fallen, f"see above whether it said why, then {remedy}")
+        return InputError("", ended, f"see its output above, then {remedy}")
     return None
 
 
@@ -143,7 +143,7 @@ def resume(
     _refuse_finished(row)
     folder = Path(row.folder)
     if not row.folder or not processes.can_resume(folder):
-        raise InputError("", f"run {row.name} ({row.run_id[:8]}) left no checkpoint", _anew(row))
+        raise InputError("", f"run {row.name} ({row.run_id[:8]}) left no checkpoint", _train_again(row))
     return run(
         tracking.spec(home_path, row), home=home_path, test=test, on_report=on_report, folder=folder, resume=row.run_id
     )
@@ -202,11 +202,11 @@ class _Training:
 
     def _baselines(self) -> dict[str, Judged]:
         """Evaluate the baselines on the validation part, and report and record them at once."""
-        from t4r_lab.training.evaluation import figures
+        from t4r_lab.training.evaluation import task_metrics
 
         baselines = self.experiment.judge_baselines("valid")
         for name, judged in baselines.items():
-            self.on_report(Baseline(name, figures(judged.ranks, judged.labels)))
+            self.on_report(Baseline(name, task_metrics(judged.ranks, judged.labels)))
             if self.record:
                 self.record.scores("valid", judged.metrics(), name)
         return baselines
@@ -234,7 +234,7 @@ class _Training:
         if experiment.validates:
             fitted = _fit_temperature(experiment, model) if experiment.spec.model.fits_temperature else {}
             judged = experiment.judge(model, "valid", self.on_report)
-            judgment.model["valid"] = replace(judged, beside={**judged.beside, **fitted})
+            judgment.model["valid"] = replace(judged, extra_metrics={**judged.extra_metrics, **fitted})
         if test:
             if self.record:
                 self.record.look()  # before the evaluation: a process killed during it may have shown its metrics
@@ -244,7 +244,7 @@ class _Training:
 
 def _fit_temperature(experiment: Experiment, model: Model) -> Metrics:
     """Fit the temperature of the scores on the validation part; returns it and the calibration metrics before it."""
-    before = experiment.judge(model, "valid").beside
+    before = experiment.judge(model, "valid").extra_metrics
     temperature = experiment.fit_temperature(model)
     return {"temperature": temperature, **{f"{name}_before": before[name] for name in metrics_of("probabilities")}}
 
@@ -274,8 +274,8 @@ def _open_record(experiment: Experiment, resume: str | None, folder: Path) -> tr
 
 def _refuse_finished(row: tracking.RunRow) -> None:
     if row.status == "FINISHED":
-        raise InputError("", f"run {row.name} ({row.run_id[:8]}) has finished", _anew(row))
+        raise InputError("", f"run {row.name} ({row.run_id[:8]}) has finished", _train_again(row))
 
 
-def _anew(row: tracking.RunRow) -> str:
-    return f"train its spec anew with `t4r-lab train --again {row.run_id[:8]}`"
+def _train_again(row: tracking.RunRow) -> str:
+    return f"train its spec again with `t4r-lab train --again {row.run_id[:8]}`"

@@ -174,9 +174,9 @@ def _training(spec: RunSpec, names: _Names) -> str:
         if spec.model.fits_temperature:
             fitted = names.use("fit_temperature", "t4r_lab.training.evaluation")
             lines.append(f'{fitted}(model, data.part("valid"), settings)')
-        for name in ("assess", "figures"):
+        for name in ("evaluate_tasks", "task_metrics"):
             names.use(name, "t4r_lab.training.evaluation")
-        lines.append('print(figures(*assess(model, data.part("valid"), settings)))')
+        lines.append('print(task_metrics(*evaluate_tasks(model, data.part("valid"), settings)))')
     return "\n".join(lines)
 
 

@@ -1,4 +1,4 @@
-"""Writing the record of a run."""
+"""The record of a run, for writing."""
 
 from __future__ import annotations
 

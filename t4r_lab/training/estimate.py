@@ -217,14 +217,14 @@ def _validation_seconds(model: Model, dataset: Dataset, spec: RunSpec) -> float:
     """Seconds of one evaluation on the validation part, from a sample of its sessions."""
     import numpy as np
 
-    from t4r_lab.training.evaluation import assess
+    from t4r_lab.training.evaluation import evaluate_tasks
 
     if spec.train.fit_on != "train":
         return 0.0
     valid = dataset.part("valid")
     sample = valid.take(np.linspace(0, len(valid) - 1, min(len(valid), VALIDATED)).astype(np.int64))
     began = time.perf_counter()
-    assess(model, sample, spec)
+    evaluate_tasks(model, sample, spec)
     return (time.perf_counter() - began) * len(valid) / max(len(sample), 1)
 
 

@@ -37,7 +37,7 @@ Watch = Callable[[Tensor, Tensor, Tensor | None], None]
 """Function of each chunk of scores (N, I), its targets (N,) and the seen items (N, K) or None; changes none of them."""
 
 
-def assess(
+def evaluate_tasks(
     model: Model,
     sessions: Sessions,
     spec: RunSpec,
@@ -57,7 +57,7 @@ def assess(
     return ranks, evaluate_labels(model, sessions, spec, on_report, share, gather_object)
 
 
-def figures(ranks: Ranks | None, labels: Mapping[str, Labels]) -> dict[str, float]:
+def task_metrics(ranks: Ranks | None, labels: Mapping[str, Labels]) -> dict[str, float]:
     """Metric → value, such as ``{"ndcg@10": …, "purchase/auc": …}``."""
     metrics = ranks.metrics() if ranks else {}
     return metrics | {name: value for cases in labels.values() for name, value in cases.metrics().items()}

@@ -30,22 +30,22 @@ from t4r_lab.training.label_evaluation import Labels, constant_baseline
 class Judged:
     """Evaluation of a model or a baseline: ranks of the next items, predictions by label, slices, reliability curve.
 
-    `beside` has the metrics of recommended lists and probabilities. A model of labels alone has no ranks, a baseline
+    `extra_metrics` are those of recommended lists and probabilities. A model of labels alone has no ranks, a baseline
     no reliability curve.
     """
 
     ranks: Ranks | None = None
     labels: dict[str, Labels] = field(default_factory=dict)
-    beside: dict[str, float] = field(default_factory=dict)
+    extra_metrics: dict[str, float] = field(default_factory=dict)
     slices: list[dict[str, Any]] = field(default_factory=list)
     reliability: list[dict[str, Any]] = field(default_factory=list)
 
     def metrics(self) -> dict[str, float]:
         """Metrics as after each epoch, such as ``ndcg@10``, then the final ones of ranks, lists and probabilities."""
-        metrics = evaluation.figures(self.ranks, self.labels)
+        metrics = evaluation.task_metrics(self.ranks, self.labels)
         if self.ranks is not None:
             metrics |= summarize(self.ranks.rank, list(self.ranks.cutoffs), metrics_of("final ranks"))
-        return metrics | self.beside
+        return metrics | self.extra_metrics
 
 
 def judge(
@@ -58,11 +58,11 @@ def judge(
         lists.add(scores, seen)
         calibration.add(scores, targets)
 
-    ranks, labels = evaluation.assess(model, sessions, spec, on_report, watch=watch)
+    ranks, labels = evaluation.evaluate_tasks(model, sessions, spec, on_report, watch=watch)
     if ranks is None:
         return Judged(labels=labels)
-    beside = {**lists.metrics(), **calibration.metrics()}
-    return Judged(ranks, labels, beside, slices(ranks, counts), calibration.curve())
+    extra_metrics = {**lists.metrics(), **calibration.metrics()}
+    return Judged(ranks, labels, extra_metrics, slices(ranks, counts), calibration.curve())
 
 
 def judge_baselines(spec: RunSpec, schema: Schema, fitted: Sessions, sessions: Sessions) -> dict[str, Judged]:

@@ -21,7 +21,7 @@ from t4r_lab.spec import RunSpec
 from t4r_lab.training.accelerator import any_process, check_processes, make_accelerator, put_on
 from t4r_lab.training.assembly import load_weights
 from t4r_lab.training.checkpoint import Checkpoints, State, best_path, read_state
-from t4r_lab.training.evaluation import assess, figures
+from t4r_lab.training.evaluation import evaluate_tasks, task_metrics
 from t4r_lab.training.label_evaluation import check_tasks
 from t4r_lab.training.loss_meter import LossMeter
 from t4r_lab.training.optimizer import clip_gradients, join_rows, make_optimizer, rate_factor, set_rate
@@ -182,8 +182,10 @@ class Trainer:
     def _end_epoch(self, meter: LossMeter, began: float) -> Iterator[Report]:
         """Validate, keep the weights if they are the best so far, report, and write the state."""
         model, spec, state, valid = self.model, self.spec, self.state, self.data.valid
-        metrics = figures(*assess(model, valid, spec, accelerator=self.accelerator)) if valid is not None else {}
-        merit = spec.merit(metrics) if valid is not None else 0.0
+        metrics, merit = {}, 0.0
+        if valid is not None:
+            metrics = task_metrics(*evaluate_tasks(model, valid, spec, accelerator=self.accelerator))
+            merit = spec.merit(metrics)
         best = valid is None or state.better(merit)
         meter.join(self.accelerator)
         if best:

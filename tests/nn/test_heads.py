@@ -158,13 +158,15 @@ def test_weights_of_heads_and_of_tasks_multiply() -> None:
 def test_labels_and_later_events_never_change_a_prediction(data: Dataset, masking: str) -> None:
     spec = spec_of(data, masking=masking, evaluation__positions="all")
     model, sessions = assembly.build(spec, data.schema, data.item_table()), data.part("valid")
-    before = evaluation.assess(model, sessions, spec)[1]
+    before = evaluation.evaluate_tasks(model, sessions, spec)[1]
     other = replace(sessions, values={**sessions.values, "price": sessions.values["price"] + 5})
     other = replace(other, context={n: 5 - v if n == "purchase" else v for n, v in sessions.context.items()})
-    after = evaluation.assess(model, other, spec)[1]
+    after = evaluation.evaluate_tasks(model, other, spec)[1]
     ids = sessions.values["item_id"].copy()
     ids[sessions.offsets[1:] - 1] = ids[sessions.offsets[1:] - 1] % 40 + 1
-    later = evaluation.assess(model, replace(sessions, values={**sessions.values, "item_id": ids}), spec)[1]["price"]
+    later = evaluation.evaluate_tasks(model, replace(sessions, values={**sessions.values, "item_id": ids}), spec)[1][
+        "price"
+    ]
     earlier = later.position < sessions.lengths[later.session] - 1
     assert earlier.any() and not earlier.all()
     for name, cases in before.items():
@@ -177,7 +179,7 @@ def test_labels_and_later_events_never_change_a_prediction(data: Dataset, maskin
 def test_evaluation_is_what_inference_predicts(data: Dataset, masking: str) -> None:
     spec, sessions = spec_of(data, masking=masking), data.part("valid")
     model = assembly.build(spec, data.schema, data.item_table())
-    found = evaluation.assess(model, sessions, spec)[1]
+    found = evaluation.evaluate_tasks(model, sessions, spec)[1]
     with torch.no_grad():
         predicted = model.predict(make_batch(sessions, whole_windows(sessions, spec.data.max_length)))
     for name, cases in found.items():

@@ -126,7 +126,7 @@ def in_turn(name: str, world: int = 2) -> Outcome:
             )
             set_rate(optimizer, spec.train.learning_rate * factor(step))
             optimizer.step()
-    valid = evaluation.figures(*evaluation.assess(model, TOY.part("valid"), spec))  # type: ignore[arg-type]
+    valid = evaluation.task_metrics(*evaluation.evaluate_tasks(model, TOY.part("valid"), spec))  # type: ignore[arg-type]
     return outcome(model, spec, {task: sums[task] / counts[task] for task in sums}) | {"valid": valid}
 
 

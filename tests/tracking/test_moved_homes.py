@@ -267,7 +267,7 @@ def test_lost_artifacts_are_said_with_what_to_bring_back(copy: Path) -> None:
     row = tracking.find(copy, "done")
     shutil.rmtree(copy / "artifacts")
     lost = str(tracking.artifacts(copy, row.run_id))
-    with pytest.raises(InputError, match=r"has no model; bring back a copy of .*, or train its spec anew") as told:
+    with pytest.raises(InputError, match=r"has no model; bring back a copy of .*, or train its spec again") as told:
         Recommender.open("done", home=copy)
     assert lost in str(told.value)
     with pytest.raises(InputError, match=r"spec.yaml is not in the record any more; bring back a copy of"):

@@ -143,11 +143,11 @@ def _forward(
 def _softmax(
     queries: Tensor, weight: Tensor, bias: Tensor, d_weight: Tensor | None, less: Tensor, precision: str
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Of logits q·Wᵀ + b, row by row: the logarithms of the sums of exp, (N,), and the gradients of their total.
+    """Logarithms of the sums of exp of logits q·Wᵀ + b, by row, (N,), and the gradients of their total.
 
-    The gradient of W over N less the row `less`, (D,), is written to `d_weight`, that of q and that of b over N are
-    returned, unless `d_weight` is None. A chunk of logits is touched by three products, exp and a sum alone: the bias
-    is two columns more of W, its gradient one column more of a product. With E the exponentials and z their sums, the
+    The gradient of W over N, minus the row `less`, (D,), is written to `d_weight`; those of q and of b over N are
+    returned, unless `d_weight` is None. A chunk of logits takes only three products, exp and a sum: the bias is two
+    more columns of W, its gradient one more column of a product. With E the exponentials and z their sums, the
     softmax is E / z, so that dq = E·W / z and [dW | db] = Eᵀ·[q / z | 1 / z].
     """
     count, width = queries.shape
@@ -172,7 +172,7 @@ def _softmax(
 
 
 class _Exponentials(NamedTuple):
-    """Of a chunk of n rows."""
+    """The exponentials of a chunk of n rows of logits."""
 
     values: Tensor
     """(n, C) exp of the logits, less the largest of their row where they are large"""
@@ -183,7 +183,10 @@ class _Exponentials(NamedTuple):
 
 
 def _exponentials(queries: Tensor, keys: Tensor, buffer: Tensor, safe: bool) -> _Exponentials:
-    """Of the logits of `queries` (n, D + 2) and `keys` (C, D + 2), in `buffer` (n, C); `safe`: all are small."""
+    """Exponentials of the logits of `queries` (n, D + 2) and `keys` (C, D + 2), in `buffer` (n, C).
+
+    With `safe`, all logits are small.
+    """
     logits = torch.mm(queries.to(keys.dtype), keys.T, out=buffer)
     peak = None if safe else logits.amax(1)
     values = (logits if peak is None else logits.sub_(peak[:, None])).exp_()

@@ -1,6 +1,6 @@
-"""Two small transformers of our own: SASRec and LiGR.
+"""Two small transformers: SASRec and LiGR.
 
-Both are pre-norm with learned absolute positions; causal or both ways, as the masking asks.
+Both are pre-norm with learned absolute positions, and causal or bidirectional by the masking.
 """
 
 from __future__ import annotations

@@ -17,7 +17,7 @@ def content_stream(model: Any, hidden: Tensor, lengths: Tensor, causal: bool, pr
     `predict` (B, T) is False, since the last layer computes only predicted events after attention.
 
     Attention with relative positions as in Dai et al. (2019), both ways or, where `causal`, to earlier events.
-    The same as the model's own ``forward`` without memories and segments, but computes real events
+    The same as the model's ``forward`` without memories and segments, but computes real events
     alone, and queries with both biases, keys and values come from one product.
     """
     packing = Packing.of(lengths, hidden.shape[1], model.config.n_head)

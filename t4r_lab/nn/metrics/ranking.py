@@ -31,7 +31,7 @@ def ranks(scores: Tensor, targets: Tensor, seen: Tensor | None = None) -> Tensor
     column = targets[:, None] - 1
     if seen is not None:
         seen_before = (seen == targets[:, None]).any(1)
-        # padding maps to the target's own column, which is written back afterwards
+        # padding maps to the target's column, whose score is restored afterwards
         where = torch.where(seen == 0, column, seen - 1)
         target_score = scores.gather(1, column)
         scores.scatter_(1, where, float("-inf")).scatter_(1, column, target_score)
