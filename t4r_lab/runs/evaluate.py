@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from t4r_lab import tracking
 from t4r_lab.base import homes
@@ -21,6 +21,7 @@ from t4r_lab.training.experiment import Experiment, open_data
 if TYPE_CHECKING:
     from t4r_lab.data.prepared.prepared_data import Dataset
     from t4r_lab.nn.heads.model import Model
+    from t4r_lab.schema.columns import Schema
 
 
 def evaluate_run(
@@ -84,7 +85,7 @@ def data_of(row: tracking.RunRow, spec: RunSpec) -> Dataset:
     return open_data(spec, row.digest, f"that run {row.name} was trained on")
 
 
-def load_model(home: Path, row: tracking.RunRow) -> tuple[Model, RunSpec, Any]:
+def load_model(home: Path, row: tracking.RunRow) -> tuple[Model, RunSpec, Schema]:
     """Model, spec and schema of a recorded run."""
     files = tracking.Artifacts(home)
     folder = files.path(row.run_id, "model")

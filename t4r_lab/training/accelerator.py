@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 from torch.nn.parallel import DistributedDataParallel
@@ -14,6 +14,8 @@ from t4r_lab.base.processors import threads
 from t4r_lab.spec import BODIES, TrainSpec
 
 if TYPE_CHECKING:
+    from accelerate import Accelerator
+
     from t4r_lab.nn.heads.model import Model
 
 
@@ -36,7 +38,7 @@ def _on_cpu(train: TrainSpec) -> bool:
     return train.device == "cpu" or not torch.accelerator.is_available()
 
 
-def make_accelerator(train: TrainSpec) -> Any:
+def make_accelerator(train: TrainSpec) -> Accelerator:
     """The `accelerate.Accelerator` of device, precision and processes."""
     from accelerate import Accelerator
     from accelerate.state import AcceleratorState, PartialState, is_initialized
@@ -50,18 +52,22 @@ def make_accelerator(train: TrainSpec) -> Any:
     return Accelerator(cpu=_on_cpu(train), mixed_precision=precision)
 
 
-def put_on(accelerator: Any, model: Model, optimizer: torch.optim.Optimizer) -> tuple[Any, Any]:
+def put_on(
+    accelerator: Accelerator, model: Model, optimizer: torch.optim.Optimizer
+) -> tuple[torch.nn.Module, torch.optim.Optimizer]:
     """Model and optimizer on the device of `accelerator`, joined with those of other processes.
 
     Tables with sparse gradients are left to `optimizer.join_rows`.
     """
     leave_out_of_ddp(DistributedDataParallel, model, model.lazy)
     # with explicit placements, accelerate doesn't import torch's distributed tensors, which takes .5 s
-    prepared: tuple[Any, Any] = accelerator.prepare(model, optimizer, device_placement=[True, True])
+    prepared: tuple[torch.nn.Module, torch.optim.Optimizer] = accelerator.prepare(
+        model, optimizer, device_placement=[True, True]
+    )
     return prepared
 
 
-def any_process(accelerator: Any, *flags: bool) -> list[bool]:
+def any_process(accelerator: Accelerator, *flags: bool) -> list[bool]:
     """True for each of `flags` that is set in any process, so that all processes take the same decision."""
     if accelerator.num_processes == 1:
         return list(flags)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from t4r_lab.base.checksums import check_seal, seal
 from t4r_lab.base.errors import InputError, did_you_mean, first_line
@@ -15,6 +15,10 @@ from t4r_lab.spec.head_specs import BESIDE_TASK, LABEL_HEADS, HeadSpec, LabelSpe
 from t4r_lab.spec.input_columns import missing, resolve, width
 
 if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+
+    from t4r_lab.nn.bodies.blocks import SequentialBlock
+    from t4r_lab.nn.heads.head import Task
     from t4r_lab.nn.heads.model import Model
 
 WEIGHTS, SPEC, SCHEMA = "model.safetensors", "spec.json", "schema.json"
@@ -97,9 +101,9 @@ def label_level(head: LabelSpec, column: Column) -> str:
 def build(
     spec: RunSpec,
     schema: Schema,
-    item_table: Mapping[str, Any] | None = None,
-    vectors: Mapping[str, Any] | None = None,
-    item_counts: Any = None,
+    item_table: Mapping[str, ArrayLike] | None = None,
+    vectors: Mapping[str, ArrayLike] | None = None,
+    item_counts: ArrayLike | None = None,
 ) -> Model:
     """The model of a spec, its weights drawn from ``train.seed``.
 
@@ -127,11 +131,11 @@ def build(
     return assembled
 
 
-def _task(head: HeadSpec, schema: Schema, path: str) -> Any:
+def _task(head: HeadSpec, schema: Schema, path: str) -> Task:
     """The task of a head spec."""
     from t4r_lab import nn
 
-    make = getattr(nn, head.task)
+    make: Callable[..., Task] = getattr(nn, head.task)
     knobs = {name: value for name, value in head if name not in BESIDE_TASK}
     if isinstance(head, NextItem):
         return make(**knobs)
@@ -144,9 +148,9 @@ def _tower(
     part: ModelSpec | TowerSpec,
     spec: RunSpec,
     schema: Schema,
-    item_table: Mapping[str, Any],
-    vectors: Mapping[str, Any],
-) -> Any:
+    item_table: Mapping[str, ArrayLike],
+    vectors: Mapping[str, ArrayLike],
+) -> SequentialBlock:
     """Input block and body of one tower; the model itself is the first."""
     import torch
 

@@ -88,7 +88,7 @@ class Checkpoints:
         """True if the last checkpoint is older than `every` seconds."""
         return time.monotonic() - self._written > self.every
 
-    def save(self, model: torch.nn.Module, optimizer: Any, state: State) -> None:
+    def save(self, model: torch.nn.Module, optimizer: torch.optim.Optimizer, state: State) -> None:
         """Write everything that a resumed training needs."""
         state.seconds = self.seconds
         write_state(self.folder, model, optimizer, state, self.write)
@@ -105,7 +105,9 @@ def write_weights(path: Path, model: torch.nn.Module, write: bool = True) -> Non
         _replace(path, _named(model), {})
 
 
-def write_state(folder: Path, model: torch.nn.Module, optimizer: Any, state: State, write: bool = True) -> None:
+def write_state(
+    folder: Path, model: torch.nn.Module, optimizer: torch.optim.Optimizer, state: State, write: bool = True
+) -> None:
     """Write weights, optimizer state and progress as one file; nothing without `write`."""
     if not write:
         return
@@ -116,7 +118,7 @@ def write_state(folder: Path, model: torch.nn.Module, optimizer: Any, state: Sta
     _replace(folder / FILE, tensors, {"state": json.dumps(asdict(state))})
 
 
-def read_state(folder: Path, model: torch.nn.Module, optimizer: Any) -> State:
+def read_state(folder: Path, model: torch.nn.Module, optimizer: torch.optim.Optimizer) -> State:
     """Restore model and optimizer from the checkpoint of `write_state`; a fresh state if there is none.
 
     Raises
@@ -146,7 +148,7 @@ def read_state(folder: Path, model: torch.nn.Module, optimizer: Any) -> State:
     return state
 
 
-def _optimizer_state(optimizer: Any, tensors: dict[str, Tensor]) -> dict[str, Any]:
+def _optimizer_state(optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor]) -> dict[str, Any]:
     entries: dict[int, dict[str, Tensor]] = {}
     for name, tensor in tensors.items():
         if name.startswith("optimizer."):

@@ -13,7 +13,7 @@ import statistics
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
@@ -25,11 +25,11 @@ from t4r_lab.spec import NEXT_ITEM, RunSpec
 from t4r_lab.training.experiment import Experiment
 
 if TYPE_CHECKING:
-    from torch import nn
+    from torch import Tensor, nn
 
     from t4r_lab.data.prepared.prepared_data import Dataset
     from t4r_lab.nn.heads.model import Model
-    from t4r_lab.nn.layers.flow import Batch
+    from t4r_lab.nn.layers.flow import Batch, Loss
 
 BUDGET, MOST_STEPS, VALIDATED = 1.0, 6, 256
 """Seconds after which no further step is timed, the most steps to time, and the validation sessions to sample."""
@@ -199,13 +199,13 @@ def _held_for_backward(model: Model, batch: Batch) -> Counter[str]:
     return activations
 
 
-def _track_loss(task: Any, path: str, active_parts: list[str]) -> Any:
+def _track_loss(task: Any, path: str, active_parts: list[str]) -> Callable[[], None]:
     """Add `path` to `active_parts` while the task computes its `loss`, which calls no module; returns the undo."""
     task_loss = task.loss
 
-    def loss(*arguments: Any) -> Any:
+    def loss(*arguments: Tensor) -> Loss:
         active_parts.append(path)
-        value = task_loss(*arguments)
+        value: Loss = task_loss(*arguments)
         active_parts.pop()
         return value
 

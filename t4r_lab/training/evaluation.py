@@ -29,6 +29,8 @@ from t4r_lab.spec import NEXT_ITEM, EvaluationSpec, RunSpec
 from t4r_lab.training.label_evaluation import Labels, evaluate_labels
 
 if TYPE_CHECKING:
+    from accelerate import Accelerator
+
     from t4r_lab.data.sessions.arrays import Sessions
     from t4r_lab.nn.heads.model import Model
     from t4r_lab.nn.layers.flow import Batch
@@ -42,7 +44,7 @@ def evaluate_tasks(
     sessions: Sessions,
     spec: RunSpec,
     on_report: OnReport = silent,
-    accelerator: Any = None,
+    accelerator: Accelerator | None = None,
     watch: Watch | None = None,
 ) -> tuple[Ranks | None, dict[str, Labels]]:
     """Evaluate every task of `model`: the next item by `evaluate`, labels by `evaluate_labels`."""
@@ -69,7 +71,7 @@ def evaluate(
     sessions: Sessions,
     spec: RunSpec,
     on_report: OnReport = silent,
-    accelerator: Any = None,
+    accelerator: Accelerator | None = None,
     watch: Watch | None = None,
 ) -> Ranks:
     """Rank every target of `sessions` among all items, given the events before it.
@@ -102,7 +104,7 @@ def case_windows(model: Model, sessions: Sessions, spec: RunSpec) -> Windows:
 
 def _read_chunk(
     model: Model, sessions: Sessions, chunk: Windows, device: torch.device
-) -> tuple[Tensor, NDArray[Any], NDArray[Any], NDArray[Any]]:
+) -> tuple[Tensor, NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
     """Body output (N, D), session row, position and target of every case of the windows."""
     batch = make_batch(sessions, chunk, model.main.body.inputs.item).to(device)
     start = torch.from_numpy(chunk.read).to(device) if model.masking.causal else None

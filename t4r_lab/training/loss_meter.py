@@ -6,12 +6,15 @@ import math
 import time
 from collections.abc import Mapping
 from copy import copy
-from typing import Any
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
 from t4r_lab.training.checkpoint import State
+
+if TYPE_CHECKING:
+    from accelerate import Accelerator
 
 REPORT_EVERY = 0.2
 """Seconds between two progress reports."""
@@ -46,7 +49,7 @@ class LossMeter:
             self.counts[name] += count
         self.skipped += 0 if any(count for _, count in sums.values()) else sessions
 
-    def join(self, accelerator: Any) -> None:
+    def join(self, accelerator: Accelerator) -> None:
         """Add the sums of the other processes."""
         if accelerator.num_processes > 1:
             for name, total in self.totals.items():
@@ -79,7 +82,7 @@ class LossMeter:
         self._reported = time.monotonic()
         return True
 
-    def save(self, state: State, accelerator: Any) -> None:
+    def save(self, state: State, accelerator: Accelerator) -> None:
         """Write the sums of all processes into `state`, from which the main process resumes."""
         joined = copy(self)
         joined.totals, joined.counts = dict(self.totals), dict(self.counts)

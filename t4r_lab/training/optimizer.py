@@ -5,12 +5,15 @@ from __future__ import annotations
 import inspect
 import math
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
 from t4r_lab.spec import TrainSpec
+
+if TYPE_CHECKING:
+    from accelerate import Accelerator
 
 
 def make_optimizer(model: torch.nn.Module, train: TrainSpec) -> torch.optim.Optimizer:
@@ -36,7 +39,7 @@ def rate_factor(train: TrainSpec, total: int) -> Callable[[int], float]:
     return factor
 
 
-def set_rate(optimizer: Any, rate: float) -> None:
+def set_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
     """Set the learning rate of every group of parameters."""
     for group in optimizer.param_groups:
         group["lr"] = rate
@@ -87,7 +90,7 @@ def _step_rows(table: Tensor, grad: Tensor, state: dict[str, Tensor], group: dic
     table[rows] = table[rows].mul_(1 - group["lr"] * group["weight_decay"]).sub_(step)
 
 
-def join_rows(accelerator: Any, parameters: Iterable[Tensor]) -> None:
+def join_rows(accelerator: Accelerator, parameters: Iterable[Tensor]) -> None:
     """Make sparse gradients the mean over all processes, as dense ones are already."""
     for parameter in parameters:
         if parameter.grad is not None and parameter.grad.is_sparse:
@@ -98,7 +101,7 @@ def join_rows(accelerator: Any, parameters: Iterable[Tensor]) -> None:
             parameter.grad = torch.sparse_coo_tensor(rows[rows >= 0][None], values, grad.shape, check_invariants=False)
 
 
-def clip_gradients(accelerator: Any, parameters: Iterable[Tensor], largest: float) -> None:
+def clip_gradients(accelerator: Accelerator, parameters: Iterable[Tensor], largest: float) -> None:
     """Scale all gradients by one factor if their common norm is above `largest`."""
     accelerator.unscale_gradients()
     gradients = []

@@ -16,7 +16,7 @@ from torch import Tensor
 from t4r_lab.base.reports import Epoch, Progress, Report, Stopped
 from t4r_lab.data.sessions.arrays import Sessions, check_sessions
 from t4r_lab.nn.batches import Windows, make_batch, training_batches, training_length, training_windows
-from t4r_lab.nn.layers.flow import Loss
+from t4r_lab.nn.layers.flow import Batch, Loss
 from t4r_lab.spec import RunSpec
 from t4r_lab.training.accelerator import any_process, check_processes, make_accelerator, put_on
 from t4r_lab.training.assembly import load_weights
@@ -27,6 +27,8 @@ from t4r_lab.training.loss_meter import LossMeter
 from t4r_lab.training.optimizer import clip_gradients, join_rows, make_optimizer, rate_factor, set_rate
 
 if TYPE_CHECKING:
+    from accelerate import Accelerator
+
     from t4r_lab.data.prepared.prepared_data import Dataset
     from t4r_lab.nn.heads.model import Model
 
@@ -209,10 +211,10 @@ class Trainer:
 
 
 def train_step(
-    accelerator: Any,
+    accelerator: Accelerator,
     model: torch.nn.Module,
-    optimizer: Any,
-    batch: Any,
+    optimizer: torch.optim.Optimizer,
+    batch: Batch,
     weights: Mapping[str, float],
     clip_norm: float | None,
 ) -> dict[str, tuple[Tensor, int]]:

@@ -2,30 +2,21 @@
 
 from __future__ import annotations
 
-import json
-import os
-import re
-import shutil
-import subprocess
-import sys
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-import t4r_lab
 from t4r_lab.families.encoders.encoder_table import ENCODERS
 from t4r_lab.families.samplers.sampler_table import SAMPLERS
 from t4r_lab.spec import LOSSES, MASKINGS
-from tests import ROOT
+from tests.support.pages import touched, use
 
-PACKAGE = Path(t4r_lab.__file__).parent
 FILES = {
-    "an-encoder": "encoders/perceptron.py",
-    "a-masking": "maskings/tail.py",
-    "a-loss": "losses/hinge.py",
-    "a-sampler": "samplers/power.py",
+    "add-an-encoder.md": "encoders/perceptron.py",
+    "add-a-masking.md": "maskings/tail.py",
+    "add-a-loss.md": "losses/hinge.py",
+    "add-a-sampler.md": "samplers/power.py",
 }
 """Page → the one file that it shows."""
 USE = """
@@ -88,20 +79,14 @@ print(json.dumps({
 
 @pytest.fixture(scope="module")
 def used(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    """What a process says that runs a copy of the package with the file of each page more."""
-    folder = tmp_path_factory.mktemp("package")
-    shutil.copytree(PACKAGE, folder / "t4r_lab", ignore=shutil.ignore_patterns("__pycache__"))
-    for name, file in FILES.items():
-        page = (ROOT / "docs" / f"add-{name}.md").read_text(encoding="utf-8")
-        source = re.search(r"```python\n(.*?)```", page, re.DOTALL)
-        assert source is not None and f"`t4r_lab/families/{file}`, whole" in page
-        (folder / "t4r_lab/families" / file).write_text(source[1], encoding="utf-8")
-    environment = {**os.environ, "PYTHONPATH": str(folder)}
-    command = [sys.executable, "-c", USE, str(folder)]
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, env=environment)
-    assert done.returncode == 0, done.stderr
-    answer: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-    return answer
+    """What a process prints that runs a copy of the package with the file of each page."""
+    return use(list(FILES), USE, tmp_path_factory.mktemp("package"))
+
+
+def test_a_member_touches_one_file() -> None:
+    assert {page: touched(page) for page in FILES} == {
+        page: [f"t4r_lab/families/{file}"] for page, file in FILES.items()
+    }
 
 
 def test_new_members_are_built_and_trained(used: dict[str, Any]) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import polars as pl
@@ -22,6 +22,8 @@ from t4r_lab.schema.columns import Scope
 from t4r_lab.spec.preparation import PrepareOptions
 
 Level = Literal["row", "item", "group"]
+Comparable = NDArray[np.integer]
+"""A whole number per row, equal for equal values."""
 
 
 @dataclass
@@ -129,7 +131,7 @@ def set_scope(feature: Feature, log: Log, first: NDArray[np.int64], table: Table
         feature.differing = int((values != _of_first_event(values, log)).sum())
 
 
-def _infer_scope(values: NDArray[Any], role: str, log: Log) -> Scope:
+def _infer_scope(values: Comparable, role: str, log: Log) -> Scope:
     """Session if each session has one value; item if each item has one and items occur repeatedly; else event."""
     if len(log.item) > len(log) and (values == _of_first_event(values, log)).all():
         return "session"
@@ -137,12 +139,12 @@ def _infer_scope(values: NDArray[Any], role: str, log: Log) -> Scope:
     return "item" if role == "feature" and seen_again and constant_by(log.item, values) else "event"
 
 
-def _of_first_event(values: NDArray[Any], log: Log) -> NDArray[Any]:
+def _of_first_event(values: Comparable, log: Log) -> Comparable:
     """The value of each event's first event in the session, (N,)."""
     return np.repeat(values[log.offsets[:-1]], log.lengths)
 
 
-def _comparable(feature: Feature) -> NDArray[Any]:
+def _comparable(feature: Feature) -> Comparable:
     """A whole number for each of a feature's values, equal for equal values."""
     if feature.lists is not None:
         return factorize(feature.lists.list.join("\x1f"))[0]

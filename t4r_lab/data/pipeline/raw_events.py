@@ -6,7 +6,6 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import polars as pl
@@ -44,7 +43,9 @@ class Events:
     """(R,) True for the rows of the test part that are to be predicted; None: all"""
 
 
-def side_tables(events: Any, items: Source | None, users: Source | None) -> tuple[Table | None, Table | None]:
+def side_tables(
+    events: Source | Sequence[str | Path], items: Source | None, users: Source | None
+) -> tuple[Table | None, Table | None]:
     """Attribute tables of items and users: the ones passed, or the files beside a RecBole file."""
     if isinstance(events, Sequence) and not isinstance(events, str) and len(events) == 1:
         events = events[0]
@@ -62,7 +63,12 @@ def side_tables(events: Any, items: Source | None, users: Source | None) -> tupl
     return tables[0], tables[1]
 
 
-def read(events: Any, test: Any, options: PrepareOptions, side: Sequence[Table | None]) -> Events:
+def read(
+    events: Source | Sequence[str | Path],
+    test: Source | Sequence[str | Path] | None,
+    options: PrepareOptions,
+    side: Sequence[Table | None],
+) -> Events:
     """Read events and check their keys and times."""
     table = _table(events, options)
     roles = find_roles(table, options, test is not None)
@@ -101,7 +107,7 @@ def _times(
     return form, times[0] if len(times) == 1 else np.concatenate(times)
 
 
-def _table(events: Any, options: PrepareOptions, given: bool = False) -> Table:
+def _table(events: Source | Sequence[str | Path], options: PrepareOptions, given: bool = False) -> Table:
     """A row per event, missing values as nulls; `given` is True for a separate test part."""
     return unroll(null_missing(read_events(events, options), options.missing), options, given)
 

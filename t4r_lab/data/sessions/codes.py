@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
@@ -77,7 +75,7 @@ def order_by(group: Codes, time: NDArray[np.float64] | None) -> NDArray[np.int64
     return np.arange(len(group)) if rows is None else rows
 
 
-def constant_by(key: Codes, values: NDArray[Any]) -> bool:
+def constant_by(key: Codes, values: NDArray[np.integer]) -> bool:
     """True if every row with the same key has the same value."""
     last = np.zeros(int(key.max(initial=0)) + 1, values.dtype)
     last[key] = values
