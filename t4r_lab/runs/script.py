@@ -11,7 +11,7 @@ from t4r_lab import spec as spec_names
 from t4r_lab.families.knobs import Part
 from t4r_lab.families.own import Member
 from t4r_lab.schema.columns import Schema
-from t4r_lab.spec import BODIES, BodySpec, ModelSpec, NextItem, RunSpec, TowerSpec
+from t4r_lab.spec import BODIES, BodySpec, ModelSpec, RunSpec, TowerSpec
 from t4r_lab.spec.head_specs import BESIDE_TASK, HeadSpec
 from t4r_lab.spec.input_columns import resolve, vectors_of, width
 from t4r_lab.training.assembly import check, label_column, label_level
@@ -143,10 +143,11 @@ def _heads(spec: RunSpec, schema: Schema, body: str, names: _Names) -> str:
 
 def _task(head: HeadSpec, schema: Schema, path: str, names: _Names) -> str:
     arguments = _changed(head, names, without=BESIDE_TASK)
-    if not isinstance(head, NextItem):
-        level = label_level(head, label_column(head, schema, path))
-        of_column = [f"{name}=data.schema[{_code(head.column)}].{name}" for name in head.of_column]
-        arguments = [_code(head.column), *of_column, *arguments, *(['level="event"'] if level == "event" else [])]
+    label = head.as_label
+    if label is not None:
+        level = label_level(label, label_column(label, schema, path))
+        of_column = [f"{name}=data.schema[{_code(label.column)}].{name}" for name in label.of_column]
+        arguments = [_code(label.column), *of_column, *arguments, *(['level="event"'] if level == "event" else [])]
     return _call(names.use(head.task), arguments)
 
 

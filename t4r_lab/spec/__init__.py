@@ -1,5 +1,7 @@
 """Spec: one serializable description of a run; the single source of truth of every face."""
 
+# The names of parts are listed rather than made from the tables of families, for type checkers and editors to see.
+
 from t4r_lab.families.bodies.body_table import BODIES, BODY_MASKINGS, BodySpec, not_for, pair_refusal
 from t4r_lab.families.bodies.hugging_face.bert import BERT
 from t4r_lab.families.bodies.hugging_face.gpt2 import GPT2

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, get_args
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Self, get_args
 
 from pydantic import Field, model_validator
 
@@ -62,6 +62,16 @@ class NextItem(Part):
     dropout: float = _head_dropout()
 
     @property
+    def as_next_item(self) -> NextItem | None:
+        """The head, if it predicts the next item."""
+        return self
+
+    @property
+    def as_label(self) -> None:
+        """The head, if it predicts a label."""
+        return None
+
+    @property
     def detail(self) -> str:
         """How the output layer is made, in a few words."""
         return "tied" if self.weight_tying else "own weights"
@@ -107,6 +117,16 @@ class _Label(Part):
     def _events_have_no_summary(self) -> _Label:
         if self.level == "event" and self.summary != "last":
             raise event_summary_refusal(self.column, self.summary)
+        return self
+
+    @property
+    def as_next_item(self) -> NextItem | None:
+        """The head, if it predicts the next item."""
+        return None
+
+    @property
+    def as_label(self) -> Self:
+        """The head, if it predicts a label."""
         return self
 
     @property

@@ -138,7 +138,7 @@ class ModelSpec(Part):
     @property
     def next_item(self) -> NextItem | None:
         """The head that predicts the next item."""
-        return next((head for head in self.heads if isinstance(head, NextItem)), None)
+        return next(filter(None, (head.as_next_item for head in self.heads)), None)
 
     @property
     def fits_temperature(self) -> bool:
@@ -153,7 +153,7 @@ class ModelSpec(Part):
     @property
     def labels_by_path(self) -> dict[str, LabelSpec]:
         """The heads that predict labels, by their path in a spec."""
-        return {f"model.heads.{i}": head for i, head in enumerate(self.heads) if not isinstance(head, NextItem)}
+        return {f"model.heads.{i}": label for i, head in enumerate(self.heads) if (label := head.as_label) is not None}
 
 
 # ── Training and evaluation ─────────────────────────────────────────────────────────────────────

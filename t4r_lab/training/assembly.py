@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from t4r_lab.base.checksums import check_seal, seal
 from t4r_lab.base.errors import InputError, did_you_mean, first_line
 from t4r_lab.schema.columns import Column, Schema
-from t4r_lab.spec import ModelSpec, NextItem, RunSpec, TowerSpec, event_summary_refusal
+from t4r_lab.spec import ModelSpec, RunSpec, TowerSpec, event_summary_refusal
 from t4r_lab.spec.head_specs import BESIDE_TASK, LABEL_HEADS, HeadSpec, LabelSpec
 from t4r_lab.spec.input_columns import missing, resolve, width
 
@@ -137,11 +137,12 @@ def _task(head: HeadSpec, schema: Schema, path: str) -> Task:
 
     make: Callable[..., Task] = getattr(nn, head.task)
     knobs = {name: value for name, value in head if name not in BESIDE_TASK}
-    if isinstance(head, NextItem):
+    label = head.as_label
+    if label is None:
         return make(**knobs)
-    column = label_column(head, schema, path)
-    of_column = {name: getattr(column, name) for name in head.of_column}
-    return make(column.name, level=label_level(head, column), **of_column, **knobs)
+    column = label_column(label, schema, path)
+    of_column = {name: getattr(column, name) for name in label.of_column}
+    return make(column.name, level=label_level(label, column), **of_column, **knobs)
 
 
 def _tower(

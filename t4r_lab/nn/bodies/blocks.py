@@ -78,10 +78,10 @@ class TransformerBlock(nn.Module):
     def forward(self, hidden: Tensor, masked: Masked, last: bool = False) -> Tensor:
         """(B, T, d_model); undefined at padding and, for the `last` block of a body, at positions that `masked` does
         not predict."""
-        if masked.causal not in {MASKINGS[masking].attention == "causal" for masking in self.maskings} and (
-            refusal := pair_refusal(self.kind, "clm" if masked.causal else "mlm", self.maskings)
-        ):
-            raise refusal
+        if masked.causal not in {_is_causal(masking) for masking in self.maskings}:
+            usual = next(masking for masking in MASKINGS if _is_causal(masking) == masked.causal)
+            if refusal := pair_refusal(self.kind, usual, self.maskings):
+                raise refusal
         lengths = masked.batch.lengths
         if masked.order is None and reads_packed(self.transformer, self.kind):
             read = masked.predict if last else None
@@ -177,6 +177,11 @@ def make_body(spec: BodySpec, length: int, masking: Masking | str | None = None)
     row = BODIES[spec.kind]
     body = row.build(spec, length)
     return body if row.transformer is None else TransformerBlock(body, masking)
+
+
+def _is_causal(masking: str) -> bool:
+    """True if a position sees itself and earlier ones alone."""
+    return MASKINGS[masking].attention == "causal"
 
 
 def _refuse_masking(blocks: Sequence[nn.Module], masking: Masking) -> None:

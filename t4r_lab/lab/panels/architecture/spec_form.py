@@ -25,7 +25,7 @@ from t4r_lab.lab.parts.fields import Field
 from t4r_lab.lab.parts.section import Section
 from t4r_lab.lab.state.draft import MASKING, Draft
 from t4r_lab.schema.columns import Schema
-from t4r_lab.spec import BODY_MASKINGS, BodySpec, Knob, NextItem, RunSpec, not_for
+from t4r_lab.spec import BODY_MASKINGS, BodySpec, Knob, RunSpec, not_for
 from t4r_lab.spec.head_specs import LABEL_HEADS
 
 SECTIONS: dict[str, tuple[str, ...]] = {
@@ -64,8 +64,8 @@ def options(spec: RunSpec, knob: Knob, schema: Schema | None = None) -> list[tup
     """The present choices of a knob; None if it isn't a choice, or its own choices apply."""
     if knob.path.startswith(f"{HEADS}."):
         head = spec.model.heads[int(knob.path.split(".")[2])]
-        if knob.path.endswith(".column") and schema is not None and not isinstance(head, NextItem):
-            columns = [c.name for c in schema.targets if fits_label(type(head), c.name, schema)]
+        if knob.path.endswith(".column") and schema is not None and (label := head.as_label) is not None:
+            columns = [c.name for c in schema.targets if fits_label(type(label), c.name, schema)]
             return [(name, name) for name in dict.fromkeys([*columns, knob.value])]
         if knob.path.count(".") == 3 and knob.path.endswith(".kind"):
             if head.label is None:
