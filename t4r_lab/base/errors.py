@@ -17,7 +17,8 @@ class InputError(ValueError):
     Parameters
     ----------
     path
-        a knob of the spec, a file with its line, an option; empty where there is one thing it can be about.
+        the knob of the spec, option, argument, column, run or file at fault, as the user can type it; empty where
+        nothing in particular is at fault (`tests/base/test_errors.py` lists where).
     problem
         what is wrong there.
     remedy
@@ -35,10 +36,12 @@ class InputError(ValueError):
         super().__init__(self.path, problem, remedy)  # so that it can be pickled
 
     def __str__(self) -> str:
-        sentence = f"{self.path}: {self.problem}; {self.remedy}".removeprefix(": ")
-        if len(sentence) > LONGEST:
-            return f"{sentence[: LONGEST // 2]} … {sentence[-LONGEST // 3 :]}"  # the remedy stands at the end
-        return sentence
+        return _within_limit(f"{self.path}: {self.problem}; {self.remedy}".removeprefix(": "))
+
+    @property
+    def sentence(self) -> str:
+        """Problem and remedy: what a form shows beside the field that the path names."""
+        return _within_limit(f"{self.problem}; {self.remedy}")
 
     @property
     def parts(self) -> tuple[str, str, str]:
@@ -57,6 +60,13 @@ class InputError(ValueError):
         ('time', 'split')
         """
         return tuple(name.replace("-", "_") for name in OPTION.findall(f"{self.problem} {self.remedy}") if name)
+
+
+def _within_limit(sentence: str) -> str:
+    """`sentence` in at most about `LONGEST` characters, with its end: the remedy stands there."""
+    if len(sentence) > LONGEST:
+        return f"{sentence[: LONGEST // 2]} … {sentence[-LONGEST // 3 :]}"
+    return sentence
 
 
 ERROR_FILE = "T4R_LAB_ERROR_FILE"

@@ -34,7 +34,7 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Raise `InputError` where argparse would print the usage and exit."""
-        raise InputError("", f"{message[0].lower()}{message[1:]}", f"see `{self.prog} --help`")
+        raise InputError(self.prog, f"{message[0].lower()}{message[1:]}", f"see `{self.prog} --help`")
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
         """As argparse's.
@@ -93,7 +93,7 @@ def _check_command(parser: argparse.ArgumentParser, arguments: list[str]) -> Non
     """An unknown command is answered with the nearest one."""
     first = next((a for a in arguments if not a.startswith("-")), None)
     if first is not None and first not in COMMANDS:
-        raise InputError("", f"unknown command {first!r}", did_you_mean(first, COMMANDS))
+        raise InputError(parser.prog, f"unknown command {first!r}", did_you_mean(first, COMMANDS))
 
 
 def make_parser() -> argparse.ArgumentParser:

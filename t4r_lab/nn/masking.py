@@ -39,7 +39,7 @@ def make_masking(masking: Masking | str, **knobs: Any) -> Masking:
     if isinstance(masking, Masking):
         return masking
     if masking not in MASKINGS and not is_own(masking):
-        raise InputError("", f"masking {masking!r} is not known", did_you_mean(masking, MASKINGS))
+        raise InputError("masking", f"{masking!r} is not known", did_you_mean(masking, MASKINGS))
     try:
         return MASKINGS[masking](**knobs)
     except ValidationError as error:

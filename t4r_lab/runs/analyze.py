@@ -186,7 +186,7 @@ def _ranked_twice(recommender: Recommender, other: str | None) -> tuple[str, pl.
     key = ["session", "position", "target"]
     ranked = ranks.join(other_ranks.rename({"rank": "other"}), on=key, validate="1:1")
     if len(ranked) < len(ranks):
-        raise InputError("", f"{row.name} and {other} were judged at different targets", "choose another")
+        raise InputError(f"run {other}", f"it was judged at other targets than {row.name}", "choose another")
     gain = (1 / pl.col("rank") - 1 / pl.col("other")).alias("gain")
     return other, ranked.with_columns(gain).sort("gain", *key, descending=[True, False, False, False])
 

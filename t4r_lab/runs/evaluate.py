@@ -94,6 +94,6 @@ def load_model(home: Path, row: tracking.RunRow) -> tuple[Model, RunSpec, Schema
         if row.status == "FINISHED":
             restore = "" if tracking.server() else f"bring back a copy of {tracking.artifacts(home, row.run_id)}, or "
             remedy = f"{restore}train its spec again"
-        raise InputError("", f"run {row.name} ({row.status.lower()}) has no model", remedy)
+        raise InputError(f"run {row.name}", f"{row.status.lower()}, it has no model", remedy)
     model, spec, schema = assembly.load(folder)
     return model, tracking.with_present_data(home, spec, row.digest), schema

@@ -146,7 +146,7 @@ class Recommender:
         if spec.model.next_item is None:
             labels = ", ".join(head.column for head in spec.model.labels)
             raise InputError(
-                "", f"run {row.name} predicts {labels} and no next item", "train one with a next_item head"
+                f"run {row.name}", f"it predicts {labels} and no next item", "train one with a next_item head"
             )
         files = tracking.Artifacts(home_path)
         return cls(home_path, row, model, spec, Vocabulary.open(files.path(row.run_id, "data")), files)

@@ -143,7 +143,7 @@ def resume(
     _refuse_finished(row)
     folder = Path(row.folder)
     if not row.folder or not processes.can_resume(folder):
-        raise InputError("", f"run {row.name} ({row.run_id[:8]}) left no checkpoint", _train_again(row))
+        raise InputError(f"run {row.name} ({row.run_id[:8]})", "it left no checkpoint", _train_again(row))
     return run(
         tracking.spec(home_path, row), home=home_path, test=test, on_report=on_report, folder=folder, resume=row.run_id
     )
@@ -274,7 +274,7 @@ def _open_record(experiment: Experiment, resume: str | None, folder: Path) -> tr
 
 def _refuse_finished(row: tracking.RunRow) -> None:
     if row.status == "FINISHED":
-        raise InputError("", f"run {row.name} ({row.run_id[:8]}) has finished", _train_again(row))
+        raise InputError(f"run {row.name} ({row.run_id[:8]})", "it has finished", _train_again(row))
 
 
 def _train_again(row: tracking.RunRow) -> str:

@@ -101,9 +101,8 @@ class Schema(BaseModel):
         for column in self.columns:
             if column.name == name:
                 return column
-        raise InputError(
-            "", f"column {name!r} is not in the schema", did_you_mean(name, [c.name for c in self.columns])
-        )
+        known = [c.name for c in self.columns]
+        raise InputError(f"column {name!r}", "not in the schema", did_you_mean(name, known), [name])
 
     @property
     def item(self) -> Column:

@@ -188,8 +188,8 @@ class _Label(Part):
 
 def event_summary_refusal(column: str, summary: str) -> InputError:
     """Why an event's label has no other summary than the last position."""
-    problem = f"summary {summary!r} is for labels of sessions, but {column!r} is predicted at each event"
-    return InputError("", problem, "use summary last, or level session")
+    problem = f"{summary!r} is for labels of sessions, but {column!r} is predicted at each event"
+    return InputError("summary", problem, "use summary last, or level session")
 
 
 class Binary(_Label):

@@ -137,7 +137,7 @@ def start(name: str, spec: RunSpec | Mapping[str, Any]) -> RunSpec:
         for an unknown name.
     """
     if name not in PRESETS:
-        raise InputError("", f"preset {shortened(name)} is not known", did_you_mean(name, PRESETS))
+        raise InputError("preset", f"{shortened(name)} is not known", did_you_mean(name, PRESETS))
     content = spec.to_dict() if isinstance(spec, RunSpec) else dict(spec)
     fragment = PRESETS[name].fragment
     return RunSpec.parse({**content, **fragment, "name": name, "data": {**content["data"], **fragment["data"]}})

@@ -290,36 +290,40 @@ def explain(root: type[Part], content: Any, error: ValidationError, source: str 
             part = _part(owner, raw)
             known = part.model_fields if part else ()
             path.append(clipped(str(key)))
-            return _within(source, path, InputError("", "unknown key", did_you_mean(str(key), known)))
+            return InputError(_location(source, path), "unknown key", did_you_mean(str(key), known))
         owner = _annotation(owner, str(key), raw)
         path.append(str(key))
         try:
             raw = raw[key]
         except (KeyError, IndexError, TypeError):
             raw = None
-    return _within(source, path, _said(raw, owner, first))
+    if isinstance(raised := first.get("ctx", {}).get("error"), InputError):  # a validator's, of something beneath
+        return raised.at(_location(source, [*path, raised.path]))
+    return _error_of(source, path, raw, owner, first)
 
 
-def _within(source: str, path: Sequence[str], error: InputError) -> InputError:
-    """`error` of something at `path`, and at its own path beneath, in `source`."""
-    dotted = ".".join(filter(None, [*path, error.path]))
-    return error.at(": ".join(filter(None, [source, dotted])))
+def _location(source: str, path: Sequence[str]) -> str:
+    """The dotted `path` in `source`; parts that are empty are left out.
+
+    >>> _location("shop.yaml", ["train", "epochs"]), _location("", ["train", ""])
+    ('shop.yaml: train.epochs', 'train')
+    """
+    return ": ".join(filter(None, [source, ".".join(filter(None, path))]))
 
 
-def _said(value: Any, owner: Any, first: Any) -> InputError:
-    """What pydantic says of a `value` that belongs to `owner`."""
-    context = first.get("ctx", {})
+def _error_of(source: str, path: Sequence[str], value: Any, owner: Any, first: Any) -> InputError:
+    """Pydantic's `first` error of a `value` at `path` in `source`, which belongs to `owner`."""
+    at = _location(source, path)
     if first["type"] == "missing":
-        return InputError("", "is required", "add it")
+        return InputError(at, "is required", "add it")
     if first["type"] in ("union_tag_invalid", "union_tag_not_found"):
         kind = value.get("kind") if isinstance(value, Mapping) else value
         word = f"unknown kind {shortened(kind)}" if first["type"] == "union_tag_invalid" else "needs a kind"
-        return InputError("kind", word, did_you_mean(kind, list(variants(owner))))
+        return InputError(_location(source, [*path, "kind"]), word, did_you_mean(kind, list(variants(owner))))
     if first["type"] == "literal_error":
-        choices = [c.strip("' ") for c in context["expected"].replace(" or ", ", ").split(",")]
-        return InputError("", f"{shortened(value)} is not a choice", did_you_mean(value, choices))
+        choices = [c.strip("' ") for c in first["ctx"]["expected"].replace(" or ", ", ").split(",")]
+        return InputError(at, f"{shortened(value)} is not a choice", did_you_mean(value, choices))
     if first["type"] == "value_error":
-        error = context["error"]
-        return error if isinstance(error, InputError) else InputError("", str(error), "change it")
+        return InputError(at, str(first["ctx"]["error"]), "change it")
     problem = f"{shortened(value)} is wrong: {first['msg'][0].lower()}{first['msg'][1:]}"
-    return InputError("", problem, "change it")
+    return InputError(at, problem, "change it")

@@ -124,7 +124,7 @@ class ModelSpec(Part):
             if name in names[:index]:
                 what = "next item" if name == NEXT_ITEM else f"label {name!r}"
                 raise InputError(
-                    "", f"heads.{index} predicts the {what}, as heads.{names.index(name)} does", "remove one"
+                    "heads", f"heads.{index} predicts the {what}, as heads.{names.index(name)} does", "remove one"
                 )
         if not any(head.weight for head in self.heads):
             raise InputError("heads", "every weight is 0, so nothing would be learned", "set one above 0")

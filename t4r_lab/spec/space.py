@@ -42,19 +42,20 @@ class Range(Part):
     def _range_or_choices(self) -> Range:
         if self.choices is not None:
             if (self.low, self.high, self.log, self.step) != (None, None, False, None):
-                raise InputError("", "choices have no low, high, log or step", "leave those out")
+                raise InputError("choices", "choices have no low, high, log or step", "leave those out")
             return self
         if self.low is None or self.high is None:
-            raise InputError("", "a range needs low and high, for example {low: 0, high: 0.5}", "or give choices")
+            end = "low" if self.low is None else "high"
+            raise InputError(end, "a range needs low and high, for example {low: 0, high: 0.5}", "or give choices")
         if not self.low < self.high:
             empty = "is empty" if self.low == self.high else "is the wrong way round"
             raise InputError("", f"the range {self.low:g} to {self.high:g} {empty}", "give the smaller end first")
         if self.log and self.low <= 0:
             raise InputError(
-                "", f"a log scale can't reach {self.low:g}", "start above 0, for example at 1e-6, or leave log"
+                "low", f"a log scale can't reach {self.low:g}", "start above 0, for example at 1e-6, or leave log"
             )
         if self.log and self.step is not None:
-            raise InputError("", "a log scale has no step", "leave one of them out")
+            raise InputError("step", "a log scale has no step", "leave one of them out")
         return self
 
 

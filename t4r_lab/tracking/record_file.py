@@ -103,10 +103,10 @@ def of_another_mlflow(message: str, path: Path, url: str) -> InputError | None:
     revision = match[1] or match[2]
     is_known = any(Path(db_migrations.__path__[0], "versions").glob(f"{revision}_*.py"))
     version = "an older" if is_known else "another, newer"
-    problem = f"{path}: made by {version} MLflow (tables {revision}) than {mlflow.__version__}"
+    problem = f"made by {version} MLflow (tables {revision}) than {mlflow.__version__}"
     if is_known:
-        return InputError("", problem, f"save a copy of the file, then run `mlflow db upgrade '{url}'`")
-    return InputError("", problem, "install the MLflow version that made it")
+        return InputError(path, problem, f"save a copy of the file, then run `mlflow db upgrade '{url}'`")
+    return InputError(path, problem, "install the MLflow version that made it")
 
 
 @contextmanager

@@ -89,7 +89,8 @@ def label_column(head: LabelSpec, schema: Schema, path: str) -> Column:
         remedy = f"use {remedy}, or prepare it with --kinds {column.source or column.name}={column_kind}"
         raise InputError(f"{path}.kind", f"{head.kind} is not for label {column.name!r}, which has {content}", remedy)
     if label_level(head, column) == "event" and head.summary != "last":
-        raise event_summary_refusal(head.column, head.summary).at(f"{path}.summary")
+        refusal = event_summary_refusal(head.column, head.summary)
+        raise refusal.at(f"{path}.{refusal.path}")
     return column
 
 

@@ -76,14 +76,14 @@ def check_labels(spec: RunSpec, sessions: Sessions, part: str) -> None:
     """
     for path, head in spec.model.labels_by_path.items():
         low, high, whole = _extent(_column(sessions, head.column))
-        where = f"{path}.column: label {head.column!r}"
+        at, label = f"{path}.column", f"label {head.column!r}"
         if low > high:
-            raise InputError("", f"{where} is missing in every session of the part {part}", "take another column")
+            raise InputError(at, f"{label} is missing in every session of the part {part}", "take another column")
         if refusal := head.values_refusal(low, high, whole):
             problem, remedy = refusal
-            raise InputError("", f"{where} {problem}", remedy)
+            raise InputError(at, f"{label} {problem}", remedy)
         if head.needs_classes and low == high and part != "valid":
-            raise InputError("", f"{where} has one class only in the part {part}", "take another column")
+            raise InputError(at, f"{label} has one class only in the part {part}", "take another column")
 
 
 def _extent(stored: NDArray[Any]) -> tuple[float, float, bool]:
@@ -109,13 +109,13 @@ def check_split(spec: RunSpec, schema: Schema, split: str) -> None:
     """
     for path, head in spec.model.labels_by_path.items() if split == "leave_one_out" else ():
         if label_column(head, schema, path).scope == "session":
-            raise _known_before(head.column).at(f"{path}.column")
+            raise _known_before(f"{path}.column", head.column)
 
 
-def _known_before(label: str) -> InputError:
-    """The refusal of a label of whole sessions if each session is in every part."""
+def _known_before(path: str, label: str) -> InputError:
+    """The refusal of a label of whole sessions, named at `path`, if each session is in every part."""
     return InputError(
-        "",
+        path,
         f"label {label!r} is of the whole session, and leave-one-out puts each of them with its label into training, "
         "validation and test",
         "prepare with --split time, or use a label of events",
@@ -133,10 +133,10 @@ def check_tasks(model: Model, sessions: Sessions, part: str, split: str) -> None
     for task in (task for head in model.heads for task in head.labels):
         if task.name not in sessions.context and task.name not in sessions.values:
             raise InputError(
-                "", f"label {task.name!r} is no column of the data", f"prepare them with --targets {task.name}"
+                "tasks", f"label {task.name!r} is no column of the data", f"prepare them with --targets {task.name}"
             )
         if split == "leave_one_out" and task.name in sessions.context:
-            raise _known_before(task.name)
+            raise _known_before("tasks", task.name)
         if not task.answer.classes:
             continue
         values = as_labels(_column(sessions, task.name))
@@ -144,7 +144,7 @@ def check_tasks(model: Model, sessions: Sessions, part: str, split: str) -> None
         low, high = int(values.min(initial=0)), int(values.max(initial=0))
         if low < 0 or high >= task.answer.width:
             raise InputError(
-                "",
+                "classes",
                 f"label {task.name!r} has classes {low} to {high} in the part {part}, but its task has "
                 f"{task.answer.width}, from 0",
                 f"give the task classes={high + 1 - min(low, 0)}",

@@ -94,7 +94,7 @@ def test_heads_are_added_by_the_labels_they_fit_edited_and_removed() -> None:
     form.fields["model.heads.2.weight"].control.value = 0.25
     assert d.spec.model.heads[2].weight == 0.25
     form.fields["model.heads.3.summary"].control.value = "mean"
-    assert "summary 'mean' is for labels of sessions" in form.fields["model.heads.3.summary"].error
+    assert "'mean' is for labels of sessions" in form.fields["model.heads.3.summary"].error
     form._heads["model.heads", 0].remove.click()
     assert [head.kind for head in d.spec.model.heads] == ["categorical", "regression", "categorical"]
     assert list(d.errors) == ["model.heads.2.summary"]  # what is refused goes along with its head

@@ -242,12 +242,17 @@ def test_a_column_with_a_telling_name_is_no_plain_feature() -> None:
     assert "its name says user" in row._note.value
 
 
-def test_errors_stand_beside_what_they_name() -> None:
+def test_errors_stand_beside_what_they_name(tmp_path: Path) -> None:
     made, _ = form(previewed(events()))
     made.fields["valid_days"].control.value = "-1"
     assert "-1" in made.fields["valid_days"].error and made.refusal is None
     made.fields["valid_days"].control.value = ""
     assert not any(field.error for field in made.fields.values()) and made.options == {}
+    with pytest.raises(InputError) as short:
+        prepare(events(), tmp_path / "out", PrepareOptions(item="thing", session="visit", min_session_length=99))
+    made.refuse(short.value)
+    assert made.fields["min_session_length"].error.startswith("no session has 99 events or more; ")
+    assert made.refusal is None
     remedy = "fix it, or use --kinds seconds=categorical"
     made.refuse(InputError("clicks, row 3", "'x' in column 'seconds' is not a number: ever", remedy, ["seconds"]))
     assert "“kinds”" in made.columns.rows["seconds"]._note.value

@@ -108,7 +108,7 @@ def test_a_label_of_another_kind_is_refused_and_can_be_dropped() -> None:
     use(d, "c")
     assert (
         d.lacking == ("model.heads.1", "model.heads.2")
-        and "regression is not for label" in d.errors["model.heads.2.kind"]
+        and "regression is not for label" in d.errors["model.heads.2.kind"].problem
     )
     d.set("model.heads.2.kind", "categorical")
     assert d.lacking == ("model.heads.1",)
@@ -136,6 +136,24 @@ def test_an_edit_that_fits_is_taken_whatever_else_is_refused() -> None:
     assert d.spec.data.path == "b" and set(d.pending) == {"model.body.n_head", "model.body.d_model"}
     d.set("model.body.n_head", 6)
     assert d.valid and (d.spec.model.body.n_head, d.spec.model.body.d_model) == (6, 66)
+
+
+def test_errors_keep_their_parts_and_are_at_the_path_of_their_field() -> None:
+    d = on_a()
+    d.set("model.body.d_model", 66)  # the part that holds d_model and n_head is at fault
+    d.refuse(InputError("data.path", "no such folder", "prepare it with --out"))
+    assert [(path, error.path) for path, error in d.errors.items()] == [("data.path", "data.path")]
+    assert d.obstacle == "data.path: no such folder; prepare it with “out”"
+    d.set("train.epochs", 3)
+    (error,) = d.errors.values()
+    assert error.parts == (
+        "model.body.d_model",
+        "n_head 4 does not divide d_model 66",
+        "choose n_head from [1, 2, 3, 6, 11, 22, 33]",
+    )
+    with pytest.raises(InputError) as refused:
+        d.ready()
+    assert refused.value.parts == (*error.parts[:2], f"{error.remedy}; fix it in Architecture")
 
 
 def test_removing_the_head_that_is_judged_by_goes_back_to_the_default() -> None:

@@ -149,7 +149,7 @@ def test_towers_are_drawn_and_edited() -> None:
     form.fields["model.towers.0.body.kind"].control.value = "bert"
     assert {"clm"} == {kind for _, kind in form.fields["model.masking.kind"].control.options}
     form.fields["model.merge"].control.value = "sum"
-    assert "needs towers of one width" in next(iter(d.errors.values()))
+    assert "needs towers of one width" in next(iter(d.errors.values())).problem
     form.fields["model.towers.0.body.d_model"].control.value = 64
     assert not d.errors
     assert (d.spec.model.merge, d.spec.model.towers[0].body.d_model) == ("sum", 64)

@@ -183,8 +183,8 @@ def test_blocks_put_together_by_hand_are_refused_when_they_are_made(make: Callab
 @pytest.mark.parametrize(
     ("task", "words"),
     [
-        (CategoricalClassificationTask("mood", 2), "label 'mood' has classes 0 to 2 in the part train, but its task has 2, from 0; give the task classes=3"),
-        (BinaryClassificationTask("bougt"), "label 'bougt' is no column of the data; prepare them with --targets bougt"),
+        (CategoricalClassificationTask("mood", 2), "classes: label 'mood' has classes 0 to 2 in the part train, but its task has 2, from 0; give the task classes=3"),
+        (BinaryClassificationTask("bougt"), "tasks: label 'bougt' is no column of the data; prepare them with --targets bougt"),
     ],
 )  # fmt: skip
 def test_tasks_made_by_hand_are_held_against_the_data_before_the_first_step(
@@ -204,8 +204,9 @@ def test_a_class_or_label_that_is_missing_in_a_batch_is_named_in_a_loop_of_ones_
     few, none = (
         Model(Head(body(), t)) for t in (CategoricalClassificationTask("mood", 2), BinaryClassificationTask("x"))
     )
-    assert "class 2 is out of range 0 to 1; give the task classes=3" in refusal(lambda: few.loss(batch))
-    assert "label 'x' is not among the batch's columns" in refusal(lambda: none.loss(batch))
+    assert "classes: class 2 is out of range 0 to 1; give the task classes=3" in refusal(lambda: few.loss(batch))
+    assert "tasks: label 'x' is not among the batch's columns" in refusal(lambda: none.loss(batch))
+    assert "heads: the model predicts x and no next item; train one" in refusal(lambda: none.next_item)
 
 
 def three_events(folder: Path) -> Path:

@@ -82,7 +82,7 @@ def test_a_pair_that_is_not_allowed_is_refused_with_suggestions() -> None:
 
 
 def test_widths_that_do_not_fit_are_refused_when_the_body_is_made() -> None:
-    with pytest.raises(InputError, match=r"block 1 \(Linear\) can't take the 8 channels"):
+    with pytest.raises(InputError, match=r"block 1 \(Linear\): can't take the 8 channels"):
         SequentialBlock(features(), MLPBlock([8]), nn.Linear(9, 3))
     with pytest.raises(InputError, match="batch_first=True"):
         SequentialBlock(features(), nn.GRU(28, 3))

@@ -175,7 +175,7 @@ def test_any_configuration_is_a_body_by_what_it_can(name: str, options: dict[str
             "FNetModel takes no attention_mask",
         ),
         ("CanineConfig", {}, "CanineModel can't read 6 events"),
-        ("T5Config", {"d_model": 16, "num_layers": 1, "vocab_size": 8}, "body 't5' is an encoder with a decoder"),
+        ("T5Config", {"d_model": 16, "num_layers": 1, "vocab_size": 8}, "body 't5': it is an encoder with a decoder"),
         ("ViTConfig", {"hidden_size": 16, "num_hidden_layers": 1}, "ViTModel takes no inputs_embeds"),
         ("ReformerConfig", {"attn_layers": ["lsh"]}, "'lsh' hash by chance.*use attn_layers of 'local'"),
     ],
@@ -186,7 +186,9 @@ def test_what_a_model_lacks_is_named(name: str, options: dict[str, Any], words: 
 
 
 def test_what_is_no_configuration_is_refused() -> None:
-    with pytest.raises(InputError, match=r"Linear is no configuration of a transformer; give what XLNetConfig\.build"):
+    with pytest.raises(
+        InputError, match=r"config: Linear is no configuration of a transformer; give what XLNetConfig\.build"
+    ):
         TransformerBlock(nn.Linear(2, 2))
 
 
@@ -267,13 +269,13 @@ def test_towers_stand_where_a_sequential_block_stands(merge: str, width: int) ->
 def test_towers_that_do_not_fit_are_refused() -> None:
     with pytest.raises(InputError, match="merge 'sum' needs towers of one width, but theirs are 16, 10; end them with"):
         Towers(two_towers(10), merge="sum")
-    with pytest.raises(InputError, match="merge 'stack' is not known"):
+    with pytest.raises(InputError, match="merge: 'stack' is not known"):
         Towers(two_towers(), merge="stack")
-    with pytest.raises(InputError, match="Towers got 1; give two or more"):
+    with pytest.raises(InputError, match="towers: got 1; give two or more"):
         Towers(two_towers()[:1])
-    with pytest.raises(InputError, match="towers share one masking, but theirs are clm, mlm"):
+    with pytest.raises(InputError, match="towers: they share one masking, but theirs are clm, mlm"):
         Towers([two_towers()[0], SequentialBlock(features("mlm"))])
-    with pytest.raises(InputError, match="towers read one length of session"):
+    with pytest.raises(InputError, match="towers: they read one length of session"):
         Towers([two_towers()[0], SequentialBlock(features(max_sequence_length=9))])
 
 

@@ -213,7 +213,7 @@ def test_a_model_of_labels_alone_is_judged_compared_and_recommends_nothing(data:
     found = compare.compare([one.run_id, two.run_id], home=tmp_path)
     assert found.differences[0].sentence.startswith("small beats two by")
     assert found.differences[0].mean == pytest.approx(two.valid["price/rmse"] - one.valid["price/rmse"])
-    with pytest.raises(InputError, match="predicts price and no next item"):
+    with pytest.raises(InputError, match="run small: it predicts price and no next item"):
         recommend.recommend(one.run_id, Generator(n_items=40).events(3), home=tmp_path)
 
 
@@ -240,7 +240,7 @@ def test_training_with_several_heads_resumes_to_the_same(data: Dataset, tmp_path
         ({"kind": "binary", "column": "category"}, "it is a feature; prepare it with --targets category"),
         ({"kind": "regression", "column": "purchase"}, "regression is not for label 'purchase', which has 2 classes"),
         ({"kind": "categorical", "column": "price"}, "categorical is not for label 'price', which has numbers"),
-        ({"kind": "regression", "column": "price", "summary": "mean"}, "summary: summary 'mean' is for labels of ses"),
+        ({"kind": "regression", "column": "price", "summary": "mean"}, "summary: 'mean' is for labels of ses"),
     ],
 )
 def test_heads_that_the_data_does_not_fit_are_refused(data: Dataset, head: dict[str, Any], words: str) -> None:

@@ -72,7 +72,7 @@ def test_the_query_stream_learns_what_it_starts_from() -> None:
 @pytest.mark.parametrize(
     ("blocks", "words"),
     [
-        ([nn.Linear(28, 8)], "needs one transformer with a query stream, the body has 0"),
+        ([nn.Linear(28, 8)], "masking: 'plm' needs one transformer with a query stream, the body has 0"),
         ([nn.Linear(28, 8), TransformerBlock(XLNetConfig.build(8, 2, 1, 20))], "the body has 0"),
         ([nn.Linear(28, 8), block(), block()], "the body has 2"),
         ([RNNBlock("gru", 28, 8)], "masking 'plm' is not for body 'gru'"),

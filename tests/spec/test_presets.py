@@ -60,7 +60,7 @@ def test_every_preset_says_where_it_is_from() -> None:
 
 
 def test_an_unknown_preset_is_answered_with_the_nearest() -> None:
-    with pytest.raises(InputError, match="did you mean 'sasrec'"):
+    with pytest.raises(InputError, match=r"^preset: 'sasrek' is not known; did you mean 'sasrec'"):
         start("sasrek", BASE)
 
 

@@ -153,10 +153,20 @@ REFUSED = {
     "an unknown path": ({"space": {"model.body.dropot": None}}, "did you mean 'model.body.dropout'?"),
     "a range the wrong way round": ({"space": {SMOOTHING: {"low": 0.5, "high": 0.1}}}, "give the smaller end first"),
     "an empty range": ({"space": {SMOOTHING: {"low": 0.5, "high": 0.5}}}, "is empty"),
-    "half a range": ({"space": {SMOOTHING: {"low": 0.5}}}, "needs low and high"),
-    "a log scale through 0": ({"space": {SMOOTHING: {"low": 0, "high": 0.5, "log": True}}}, "start above 0"),
+    "half a range": ({"space": {SMOOTHING: {"low": 0.5}}}, "label_smoothing.high: a range needs low and high"),
+    "a log scale through 0": (
+        {"space": {SMOOTHING: {"low": 0, "high": 0.5, "log": True}}},
+        "label_smoothing.low: a log scale can't reach 0; start above 0",
+    ),
+    "steps of a log scale": (
+        {"space": {SMOOTHING: {"low": 0.1, "high": 0.5, "log": True, "step": 0.1}}},
+        "label_smoothing.step: a log scale has no step",
+    ),
     "a value out of bounds": ({"space": {SMOOTHING: {"low": 0, "high": 2}}}, "above its largest value 0.99"),
-    "choices and a range": ({"space": {SMOOTHING: {"low": 0, "choices": [0, 1]}}}, "leave those out"),
+    "choices and a range": (
+        {"space": {SMOOTHING: {"low": 0, "choices": [0, 1]}}},
+        "label_smoothing.choices: choices have no low, high, log or step; leave those out",
+    ),
     "a choice that is none": ({"space": {"train.schedule": {"choices": ["linar"]}}}, "did you mean 'linear'?"),
     "a word among numbers": ({"space": {SMOOTHING: {"choices": ["much"]}}}, "is not a number"),
     "half a layer": ({"space": {"model.body.n_layer": {"low": 1.5, "high": 3}}}, "whole numbers only"),

@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from t4r_lab.base.errors import InputError
@@ -165,7 +166,7 @@ def test_seconds_are_those_of_an_epoch(tmp_path: Path) -> None:
     assert 0.3 < found.seconds / min(taken) < 3, (found.seconds, taken)
 
 
-def test_what_does_not_fit_the_data_is_refused_as_in_training(data: Dataset) -> None:
+def test_what_does_not_fit_the_data_is_refused_as_in_training(data: Dataset, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"model.inputs.features.nothing: the data has no such feature"):
         estimate(spec_of(data, inputs={"features": {"nothing": {}}}))
     vectors = {"text": {"vectors": {"path": "none.npy"}}}
@@ -173,6 +174,13 @@ def test_what_does_not_fit_the_data_is_refused_as_in_training(data: Dataset) -> 
         estimate(spec_of(data, inputs={"features": vectors}))
     with pytest.raises(InputError, match=r"model.towers.0.inputs.features.text.vectors.path: none.npy: no such file"):
         estimate(spec_of(data, towers=[{"inputs": {"features": vectors}}]))
+    table = tmp_path / "vectors.npy"
+    np.save(table, np.zeros((data.schema.n_items + 1, 4), np.float32))
+    given, trained = (
+        {"features": {"text": {"vectors": {"path": str(table), "trainable": on}}}} for on in (False, True)
+    )
+    with pytest.raises(InputError, match=r"^model.towers.0.inputs.features.text.vectors: another tower has other"):
+        estimate(spec_of(data, inputs=given, towers=[{"inputs": trained}]))
 
 
 def test_the_process_answers_line_by_line(data: Dataset) -> None:

@@ -124,7 +124,7 @@ ROWS = {
     "a summary for a label of events": Row(
         "labels",
         heads({"kind": "regression", "column": "stars", "summary": "mean"}),
-        "summary 'mean' is for labels of sessions, but 'stars' is predicted at each event; use summary last",
+        "summary: 'mean' is for labels of sessions, but 'stars' is predicted at each event; use summary last",
     ),
     "a label as a feature": Row("shop", {f"{FEATURES}.purchase": {}}, "the data has no such feature"),
     "a feature that the data lack": Row(
@@ -371,8 +371,9 @@ def lab(case: Case) -> Refuse:
         Estimating(draft, AtOnce(), estimate)  # type: ignore[arg-type]
         draft.update(case.changes)
         assert panel.train.disabled
-        ((path, text),) = draft.errors.items()
-        return f"{path}: {text}"
+        ((path, refused),) = draft.errors.items()
+        assert path in (refused.path, "")
+        return str(refused)
 
     return call
 

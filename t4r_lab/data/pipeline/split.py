@@ -98,7 +98,7 @@ def _check_lengths(log: Log, options: PrepareOptions) -> None:
     """Refuse events without one session that is long enough."""
     if log.lengths.max(initial=0) < options.min_session_length:
         raise InputError(
-            "",
+            "min_session_length",
             f"no session has {options.min_session_length} events or more",
             "check the session column, or lower --min-session-length",
         )
@@ -114,26 +114,46 @@ def _check_parts(split: Split, options: PrepareOptions) -> None:
         )
     for part in PARTS:
         if not len(split.session_ranges(part)[0]):
-            raise InputError("", f"the {part} part is empty", _remedy(part, split.kind, options))
+            raise _empty(part, split.kind, options)
 
 
-def _remedy(part: str, kind: str, options: PrepareOptions) -> str:
-    """The remedy for an empty `part`."""
+def _empty(part: str, kind: str, options: PrepareOptions) -> InputError:
+    """The error for an empty `part`, at the option that can fill it."""
+    problem = f"the {part} part is empty"
     if kind == "leave_one_out":
-        return "leave-one-out needs sessions of at least three events; use --split time or longer sessions"
+        return InputError(
+            "split",
+            problem,
+            "leave-one-out needs sessions of at least three events; use --split time or longer sessions",
+        )
     if part == "train":
-        return "no session before the cut is left; cut later, or lower --min-item-support or --min-session-length"
+        return InputError(
+            "",
+            problem,
+            "no session before the cut is left; cut later, or lower --min-item-support or --min-session-length",
+        )
     if part == "test" and kind == "given":
-        return "no given test session has two events of items in the training file; check that both have the same ids"
+        return InputError(
+            "test",
+            problem,
+            "no given test session has two events of items in the training file; check that both have the same ids",
+        )
     sooner = {"from": f"an earlier --{part}-from", "days": f"a larger --{part}-days"}
     sooner |= {"share": f"an earlier --{part}-from or a larger --{part}-share"}
-    return f"no session of known items ends after the cut; choose {sooner[_cut_option(part, options)]}"
+    how = _cut_option(part, options)
+    remedy = f"no session of known items ends after the cut; choose {sooner[how]}"
+    return InputError(f"{part}_{how}", problem, remedy)
 
 
-def _remedy_later(part: str, options: PrepareOptions) -> str:
-    """The remedy that makes `part` begin later."""
-    word = {"from": "later", "days": "smaller", "share": "smaller"}[_cut_option(part, options)]
-    return f"choose a {word} --{part}-{_cut_option(part, options)}"
+def _cut_too_early(part: str, options: PrepareOptions) -> InputError:
+    """The error for a `part` that begins before any session has ended."""
+    how = _cut_option(part, options)
+    word = {"from": "later", "days": "smaller", "share": "smaller"}[how]
+    return InputError(
+        f"{part}_{how}",
+        "the train part is empty; no session ends before the cut",
+        f"choose a {word} --{part}-{how}",
+    )
 
 
 def _cut_option(part: str, options: PrepareOptions) -> str:
@@ -154,11 +174,11 @@ def _split_by_time(
     test = math.inf if given else _cut("test", options, sorted_ends)
     before = sorted_ends[sorted_ends < test]
     if not len(before):
-        raise InputError("", "the train part is empty; no session ends before the cut", _remedy_later("test", options))
+        raise _cut_too_early("test", options)
     valid = _cut("valid", options, before)
     part = np.where(log.given | (ends >= test), 2, np.where(ends >= valid, 1, 0)).astype(np.int8)
     if not (part == 0).any():
-        raise InputError("", "the train part is empty; no session ends before the cut", _remedy_later("valid", options))
+        raise _cut_too_early("valid", options)
     cuts = {"valid": valid} if given else {"valid": valid, "test": test}
     return replace(log, part=part), cuts if time is not None else {}
 

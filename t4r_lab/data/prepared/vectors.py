@@ -41,17 +41,19 @@ def read_all_vectors(model: ModelSpec, vocabulary: Vocabulary) -> dict[str, Vect
     files: dict[str, VectorsSpec] = {}
     parts: list[ModelSpec | TowerSpec] = [model, *model.towers]
     for number, part in enumerate(parts):
+        where = f"model.towers.{number - 1}.inputs" if number else "model.inputs"
         features = part.inputs.features or {}
         named = {name: vectors for name, f in features.items() if (vectors := vectors_of(f)) is not None}
         for name, vectors in named.items():
             if files.setdefault(name, vectors) != vectors:
                 raise InputError(
-                    "", f"vectors of {name!r} differ between towers", "give the second feature another name"
+                    f"{where}.features.{name}.vectors",
+                    "another tower has other vectors by this name",
+                    "give the second feature another name",
                 )
         try:
             by_feature |= read_vectors(part.inputs, vocabulary, part.body.d_model)
         except InputError as error:
-            where = f"model.towers.{number - 1}.inputs" if number else "model.inputs"
             raise error.at(where + error.path.removeprefix("model.inputs")) from None
     return by_feature
 

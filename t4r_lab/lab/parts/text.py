@@ -70,6 +70,11 @@ def error_text(error: InputError) -> str:
     return without_flags(str(error))
 
 
+def field_text(error: InputError | None) -> str:
+    """What a field that the path of `error` names shows of it; empty if there is none."""
+    return without_flags(error.sentence) if error else ""
+
+
 def without_flags(text: str) -> str:
     """`text` with command-line options named as in the forms, except within a whole command.
 

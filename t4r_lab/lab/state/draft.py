@@ -8,7 +8,7 @@ from typing import Any
 import traitlets as tr
 
 from t4r_lab.base.errors import InputError
-from t4r_lab.lab.parts.text import without_flags
+from t4r_lab.lab.parts.text import error_text
 from t4r_lab.schema.columns import Schema
 from t4r_lab.spec import BODY_MASKINGS, NEXT_ITEM, InputsSpec, RunSpec, input_columns, pair_refusal, presets
 from t4r_lab.training import assembly
@@ -35,8 +35,8 @@ class Draft(tr.HasTraits):
 
     >>> draft = Draft(RunSpec.parse({"data": {"path": "demo"}}))
     >>> draft.set("model.body.n_head", 5)
-    >>> draft.errors
-    {'model.body.n_head': 'n_head 5 does not divide d_model 64; choose n_head from [1, 2, 4, 8, 16, 32, 64]'}
+    >>> draft.errors["model.body.n_head"].problem
+    'n_head 5 does not divide d_model 64'
     >>> draft.set("model.body.d_model", 60)
     >>> draft.errors, draft.spec.model.body.n_head
     ({}, 5)
@@ -45,8 +45,8 @@ class Draft(tr.HasTraits):
     spec = tr.Instance(RunSpec)
     schema = tr.Instance(Schema, allow_none=True)
     """schema of the data at ``spec.data.path``; None before data are chosen"""
-    errors = tr.Dict(value_trait=tr.Unicode(), key_trait=tr.Unicode())
-    """dotted path → error; the path is empty for an error that belongs to no field"""
+    errors = tr.Dict(value_trait=tr.Instance(InputError), key_trait=tr.Unicode())
+    """dotted path of a field → its error; the path is empty for an error that belongs to no field"""
     note = tr.Unicode("")
     """side effects of the latest edit, such as the masking of a new body"""
     waiting = tr.Unicode("")
@@ -79,9 +79,10 @@ class Draft(tr.HasTraits):
             return self.waiting
         if self.schema is None:
             return "Choose a dataset in Data first."
-        texts = [f"{path}: {text}" if path else text for path, text in self.errors.items()]
-        more = f" (and {len(texts) - 1} more)" if len(texts) > 1 else ""
-        return f"{texts[0]}{more}" if texts else ""
+        if not self.errors:
+            return ""
+        more = f" (and {len(self.errors) - 1} more)" if len(self.errors) > 1 else ""
+        return f"{error_text(next(iter(self.errors.values())))}{more}"
 
     def ready(self) -> RunSpec:
         """The spec to launch; every launch of the Lab goes through here.
@@ -94,9 +95,9 @@ class Draft(tr.HasTraits):
         if self.waiting:
             raise InputError("", self.waiting, "wait until it is done")
         if self.schema is None:
-            raise InputError("", "there are no data yet", "choose a dataset in Data first")
-        for path, text in self.errors.items():
-            raise InputError(path, text, "fix it in Architecture")
+            raise InputError(DATA, "there are no data yet", "choose a dataset in Data first")
+        for error in self.errors.values():
+            raise InputError(error.path, error.problem, f"{error.remedy}; fix it in Architecture")
         return self.spec
 
     # edits --------------------------------------------------------------------------------------
@@ -152,8 +153,8 @@ class Draft(tr.HasTraits):
 
     def refuse(self, error: InputError) -> None:
         """Record an error that only the data can show, such as vectors that don't fit."""
-        field, text = field_of(error, {}, [], list(self.spec.knobs()))
-        self.errors = {field: without_flags(text)}
+        field, placed = field_of(error, {}, [], list(self.spec.knobs()))
+        self.errors = {field: placed}
         self.lacking = tuple(path for path in vectors_of(self.spec) if error.path.startswith(f"{path}."))
         self.revision += 1
 
@@ -171,25 +172,19 @@ class Draft(tr.HasTraits):
         """Apply as many of `changes` as give a valid spec; keep the rest in `pending`, each with its error."""
         changes, held, errors = dict(changes), {}, {}
         while isinstance(result := edited_by(self.spec, changes), InputError):
-            field, text = field_of(result, changes, edited, list(self.spec.knobs()))
+            field, error = field_of(result, changes, edited, list(self.spec.knobs()))
             if field == MONITOR and MONITOR not in changes:  # the metric's head or cutoff was removed
                 changes[MONITOR] = None
                 note = " · ".join(filter(None, [note, f"judged by the default again: {result.problem}"]))
                 continue
-            errors[field] = text
+            errors[field] = error
             for path in culprits(self.spec, changes, result):
                 held[path] = changes.pop(path)
         self.spec, self.pending, self.note = result, held, note
         by_data = assembly.refusals(result, self.schema) if self.schema is not None else {}
         self.lacking = tuple(path for path, error in by_data.items() if lacks(path, error))
         knob_paths = list(result.knobs()) if by_data else []
-        placed = (
-            (path, str(error.at("" if error.path == path else error.path)))
-            if FEATURE.match(path)
-            else field_of(error, {}, [], knob_paths)
-            for path, error in by_data.items()
-        )
-        self.errors = {path: without_flags(text) for path, text in {**errors, **dict(placed)}.items()}
+        self.errors = {**errors, **dict(field_of(error, {}, [], knob_paths) for error in by_data.values())}
         self.revision += 1
 
 
@@ -258,18 +253,19 @@ def inputs_of(spec: RunSpec) -> dict[str, InputsSpec]:
     return {"model.inputs": spec.model.inputs, **further}
 
 
-def field_of(error: InputError, changes: dict[str, Any], edited: list[str], knob_paths: list[str]) -> tuple[str, str]:
-    """Return the field an error belongs to, and the error text without that path.
+def field_of(
+    error: InputError, changes: dict[str, Any], edited: list[str], knob_paths: list[str]
+) -> tuple[str, InputError]:
+    """Return the field an error belongs to, and the error at the path of that field.
 
-    The error names a knob or the part that holds it; for a part, the field edited last is returned.
+    The error names a knob or the part that holds it; for a part, the field edited last is returned. An error of
+    no field keeps its path.
     """
-    path, rest = error.path, str(error.at(""))
-    if FEATURE.match(path):
-        return path, rest  # features are edited row by row, not knob by knob
-    field = path
+    if FEATURE.match(error.path):
+        return error.path, error  # features are edited row by row, not knob by knob
+    field = error.path
     while field and field not in knob_paths and field not in changes:
         field = field.rpartition(".")[0]  # an element of a list is shown by the field of the whole list
-    if field:
-        return field, rest
-    below = [p for p in [*changes, *edited] if p.startswith(f"{path}.") or not path]
-    return (below[-1], rest) if below else ("", str(error))
+    if not field:
+        field = next((p for p in reversed([*changes, *edited]) if p.startswith(f"{error.path}.") or not error.path), "")
+    return field, error.at(field) if field else error

@@ -128,7 +128,7 @@ class SequentialBlock(nn.Module):
         """
         if self.inputs.masking is None:
             raise InputError(
-                "", "the input block has no masking", f"give masking={' or '.join(map(repr, MASKINGS))} to from_schema"
+                "masking", "the input block has none", f"give masking={' or '.join(map(repr, MASKINGS))} to from_schema"
             )
         return self.inputs.masking
 
@@ -162,9 +162,8 @@ class SequentialBlock(nn.Module):
                 if isinstance(error, InputError):
                     raise
                 raise InputError(
-                    "",
-                    f"block {index} ({type(block).__name__}) can't take the {hidden.shape[-1]} channels before "
-                    f"it ({first_line(error)})",
+                    f"block {index} ({type(block).__name__})",
+                    f"can't take the {hidden.shape[-1]} channels before it ({first_line(error)})",
                     "put MLPBlock([width]) between them",
                 ) from None
             finally:
@@ -193,8 +192,8 @@ def _refuse_masking(blocks: Sequence[nn.Module], masking: Masking) -> None:
     streams = sum(getattr(body, "permutes", False) for body in bodies)
     if masking.attention == "two streams" and streams != 1:
         raise InputError(
-            "",
-            f"masking {masking.kind!r} needs one transformer with a query stream, the body has {streams}",
+            "masking",
+            f"{masking.kind!r} needs one transformer with a query stream, the body has {streams}",
             f"put one TransformerBlock(XLNetConfig.build(…), masking={masking.kind!r}) into it",
         )
 

@@ -33,11 +33,11 @@ def make_foreign(config: Any) -> tuple[nn.Module, tuple[str, ...]]:
     """
     kind = config.model_type
     if getattr(config, "is_encoder_decoder", False):
-        raise InputError("", f"body {kind!r} is an encoder with a decoder, a session is one sequence", REMEDY)
+        raise InputError(f"body {kind!r}", "it is an encoder with a decoder, a session is one sequence", REMEDY)
     try:
         model: nn.Module = library().AutoModel.from_config(config)
     except (ValueError, TypeError) as error:
-        raise InputError("", f"body {kind!r} has no base model ({first_line(error)})", REMEDY) from None
+        raise InputError(f"body {kind!r}", f"it has no base model ({first_line(error)})", REMEDY) from None
     for argument, purpose in (("inputs_embeds", "events come as vectors"), ("attention_mask", "padding is masked")):
         if argument not in inspect.signature(model.forward).parameters:
             raise InputError(f"body {kind!r}", f"{type(model).__name__} takes no {argument} ({purpose})", REMEDY)

@@ -32,18 +32,18 @@ class Towers(nn.Module):
     def __init__(self, towers: Sequence[SequentialBlock], merge: str = "concat") -> None:
         super().__init__()
         if merge not in MERGES:
-            raise InputError("", f"merge {merge!r} is not known", did_you_mean(merge, MERGES))
+            raise InputError("merge", f"{merge!r} is not known", did_you_mean(merge, MERGES))
         if len(towers) < 2:
-            raise InputError("", f"Towers got {len(towers)}", "give two or more, or use the SequentialBlock itself")
+            raise InputError("towers", f"got {len(towers)}", "give two or more, or use the SequentialBlock itself")
         kinds = [tower.masking.kind for tower in towers]
         if len(set(kinds)) > 1:
             raise InputError(
-                "", f"towers share one masking, but theirs are {', '.join(kinds)}", "give all inputs the same"
+                "towers", f"they share one masking, but theirs are {', '.join(kinds)}", "give all inputs the same"
             )
         lengths = [tower.inputs.max_sequence_length for tower in towers]
         if len(set(lengths)) > 1:
             raise InputError(
-                "", f"towers read one length of session, but theirs are {lengths}", "give all inputs the same"
+                "towers", f"they read one length of session, but theirs are {lengths}", "give all inputs the same"
             )
         widths = [tower.output_dim for tower in towers]
         if merge != "concat" and len(set(widths)) > 1:

@@ -40,7 +40,7 @@ def make_transformer(config: Any, masking: str | None = None) -> tuple[nn.Module
         return model, BODY_MASKINGS[name]
     if not hasattr(config, "to_dict") or name is None:
         raise InputError(
-            "",
+            "config",
             f"{type(config).__name__} is no configuration of a transformer",
             "give what XLNetConfig.build(…) or another configuration's build returns, or a "
             "configuration object of Hugging Face transformers",

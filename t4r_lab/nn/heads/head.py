@@ -59,7 +59,7 @@ class Head(nn.Module):
         self.task_weights = loss_weights("task", len(self.tasks), task_weights)
         refuse_duplicates(self.tasks)
         if inputs is not None and inputs is not body.inputs:
-            raise InputError("", "the head's inputs are not those of its body", "leave inputs out")
+            raise InputError("inputs", "not those of the head's body", "leave them out")
         for number, task in enumerate(self.tasks):
             self.add_module(numbered_name("task", number), task)
             task.build(body)
@@ -146,7 +146,7 @@ def _label(batch: Batch, name: str) -> Tensor:
     """A label column, (B, T)."""
     if name not in batch.columns:
         raise InputError(
-            "",
+            "tasks",
             f"label {name!r} is not among the batch's columns {list(batch.columns)}",
             f"prepare the data with --targets {name}, or leave its task out",
         )
@@ -161,7 +161,7 @@ def numbered_name(word: str, number: int) -> str:
 def loss_weights(word: str, count: int, given: Sequence[float] | None) -> tuple[float, ...]:
     """`given`, or 1 for each of `count` heads or tasks; refused unless they fit and weigh something."""
     if not count:
-        raise InputError("", f"there is no {word}", "give one at least")
+        raise InputError(f"{word}s", "there is none", "give one at least")
     if given is not None and len(given) != count:
         raise InputError(f"{word}_weights", f"{len(given)} weights for {count} {word}s", "give one for each")
     weights = (1.0,) * count if given is None else tuple(float(w) for w in given)
@@ -176,4 +176,4 @@ def refuse_duplicates(tasks: Sequence[Task]) -> None:
     for name in names:
         if names.count(name) > 1:
             what = "the next item" if name == NEXT_ITEM else f"the label {name!r}"
-            raise InputError("", f"{names.count(name)} tasks predict {what}", "keep one of them")
+            raise InputError("tasks", f"{names.count(name)} of them predict {what}", "keep one of them")

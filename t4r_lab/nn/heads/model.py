@@ -79,7 +79,7 @@ class Model(nn.Module):
             if isinstance(task, NextItemPredictionTask):
                 return task
         raise InputError(
-            "", f"the model predicts {', '.join(self.weights)} and no next item", "train one with a next_item head"
+            "heads", f"the model predicts {', '.join(self.weights)} and no next item", "train one with a next_item head"
         )
 
     @property

@@ -138,7 +138,7 @@ class Categorical:
         target = labels.long() if labels.is_floating_point() else labels - UNKNOWN - 1
         if len(target) and not 0 <= int(target.min()) <= int(target.max()) < self.width:
             raise InputError(
-                "",
+                "classes",
                 f"class {int(target.max() if target.max() >= self.width else target.min())} is out of "
                 f"range 0 to {self.width - 1}",
                 f"give the task classes={int(target.max()) + 1}",
@@ -165,7 +165,7 @@ class Number:
 
     def __init__(self, loss: str, mean: float, std: float) -> None:
         if loss not in REGRESSION_LOSSES:
-            raise InputError("", f"loss {loss!r} of a regression is not known", did_you_mean(loss, REGRESSION_LOSSES))
+            raise InputError("loss", f"{loss!r} of a regression is not known", did_you_mean(loss, REGRESSION_LOSSES))
         self.name, self.mean, self.std = loss, mean, std
 
     def target(self, labels: Tensor) -> Tensor:
@@ -203,15 +203,15 @@ class LabelTask(nn.Module):
         super().__init__()
         for word, value, known in (("summary", summary, SUMMARIES), ("level", level, LEVELS)):
             if value not in known:
-                raise InputError("", f"{word} {value!r} of task {column!r} is not known", did_you_mean(value, known))
+                raise InputError(word, f"{value!r} of task {column!r} is not known", did_you_mean(value, known))
         if level == "event" and summary != "last":
             raise event_summary_refusal(column, summary)
         known_metrics = metrics_of(answer.kind)
         for metric in metrics or ():
             if metric not in known_metrics:
                 raise InputError(
-                    "",
-                    f"metric {metric!r} of task {column!r} is not known",
+                    "metrics",
+                    f"{metric!r} of task {column!r} is not known",
                     did_you_mean(metric, known_metrics),
                 )
         self.name, self.answer, self.level, self.summary_kind = column, answer, level, summary

@@ -180,7 +180,9 @@ class TabularSequenceFeatures(nn.Module):
             return rows(table, ids, PADDING) if table.requires_grad else table[ids]
         if name not in columns:
             raise InputError(
-                "", f"feature {name!r} is not among the batch's columns {list(columns)}", "prepare the data with it"
+                "inputs",
+                f"feature {name!r} is not among the batch's columns {list(columns)}",
+                "prepare the data with it",
             )
         return columns[name]
 

@@ -16,7 +16,7 @@ from t4r_lab.lab.panels.architecture.spec_loader import SpecLoader
 from t4r_lab.lab.parts.clipboard import CopyText
 from t4r_lab.lab.parts.fields import LABEL_WIDTH, NOTHING, Field
 from t4r_lab.lab.parts.section import Section
-from t4r_lab.lab.parts.text import escape, message
+from t4r_lab.lab.parts.text import escape, field_text, message
 from t4r_lab.lab.state.cost import Estimating
 from t4r_lab.lab.state.draft import Draft, name_of_part
 from t4r_lab.runs.script import to_python
@@ -109,7 +109,7 @@ class ArchitecturePanel(w.VBox):
     def _show(self, change: Any = None) -> None:
         draft = self.draft
         self.name.show(draft.pending.get("name", draft.spec.name))
-        self.name.error = draft.errors.get("name", "")
+        self.name.error = field_text(draft.errors.get("name"))
         self.preset.value = draft.preset or NOTHING
         source = f"After {PRESETS[draft.preset].source}." if draft.preset else PRESET_HELP
         self._source.value = f'<div class="t4r-help">{escape(source)}</div>'

@@ -12,7 +12,7 @@ from t4r_lab.families.encoders.encoder_table import ENCODERS, encodings_for
 from t4r_lab.families.knobs import Knob, Part, walk
 from t4r_lab.families.own import is_own
 from t4r_lab.lab.parts.fields import NOTHING, Field, as_text, offered
-from t4r_lab.lab.parts.text import escape
+from t4r_lab.lab.parts.text import escape, field_text
 from t4r_lab.lab.state.draft import Draft, inputs_of
 from t4r_lab.schema.columns import Column
 from t4r_lab.spec import BodySpec, FeatureSpec, InputsSpec, VectorsSpec
@@ -76,11 +76,9 @@ class FeatureEditor(w.VBox):
         for name, row in self.rows.items():
             chosen = features is None or name in features or row.item
             prefix = f"{self.path}.{name}"
-            error = next(
-                (text for path, text in self.draft.errors.items() if path == prefix or path.startswith(f"{prefix}.")),
-                "",
-            )
-            row.show(chosen, (features or {}).get(name) or {}, widths.get(name), error)
+            errors = self.draft.errors.items()
+            error = next((e for path, e in errors if path == prefix or path.startswith(f"{prefix}.")), None)
+            row.show(chosen, (features or {}).get(name) or {}, widths.get(name), field_text(error))
 
     def _make_rows(self, features: dict[str, Any]) -> None:
         """Make a row for each feature of the schema, and for each of `features` that isn't in the schema."""

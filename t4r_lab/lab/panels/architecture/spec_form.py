@@ -23,6 +23,7 @@ from t4r_lab.lab.panels.architecture.elements import (
 from t4r_lab.lab.panels.architecture.feature_table import FeatureEditor
 from t4r_lab.lab.parts.fields import Field
 from t4r_lab.lab.parts.section import Section
+from t4r_lab.lab.parts.text import field_text
 from t4r_lab.lab.state.draft import MASKING, Draft
 from t4r_lab.schema.columns import Schema
 from t4r_lab.spec import BODY_MASKINGS, BodySpec, Knob, RunSpec, not_for
@@ -155,7 +156,7 @@ class SpecForm(w.VBox):
             field = self._field(spec, knob, choices)
             field.help = help_text(spec, knob)
             field.show(self.draft.pending.get(knob.path, knob.value), choices)
-            field.error = self.draft.errors.get(knob.path, "")
+            field.error = field_text(self.draft.errors.get(knob.path))
             section.append(field)
             fields[knob.path] = field
         self.adders[HEADS].show(head_offers(spec, self.draft.schema), NO_LABELS if not spec.model.labels else "")

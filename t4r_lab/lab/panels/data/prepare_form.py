@@ -16,7 +16,7 @@ from t4r_lab.families.knobs import walk
 from t4r_lab.lab.panels.data.role_table import ColumnRoles, with_of, with_role
 from t4r_lab.lab.parts.fields import LABEL_WIDTH, Field
 from t4r_lab.lab.parts.section import Section
-from t4r_lab.lab.parts.text import error_text, escape, message
+from t4r_lab.lab.parts.text import error_text, escape, field_text, message
 from t4r_lab.lab.state.views import Preview, Raw
 from t4r_lab.spec.preparation import READING, PrepareOptions
 
@@ -156,7 +156,7 @@ class PrepareForm(w.VBox):
         """Show an error beside its field and columns, else beneath the form; None clears it."""
         option = error.path.split(".")[0] if error else ""
         for path, field in self.fields.items():
-            field.error = error_text(error.at("")) if error and path == option else ""
+            field.error = field_text(error) if path == option else ""
         self.refusal = None if option in self.fields else error
         self.columns.mark(error)
         self._unfold(error)
