@@ -71,7 +71,7 @@ PATHLESS = {
     ("lab/state/background.py", "explained"): NOT_THE_USERS,
     ("lab/state/draft.py", "ready"): "data are on their way: there is nothing to change",
     ("nn/bodies/towers.py", "__init__"): TOGETHER,
-    ("runs/run.py", "_end_badly"): NOT_THE_USERS,
+    ("runs/run.py", "_close_failed_run"): NOT_THE_USERS,
     ("spec/preparation.py", "_known_form"): LOCATED,
     ("spec/preparation.py", "_one_way_to_cut"): TOGETHER,
     ("spec/sections.py", "_towers_can_be_merged"): TOGETHER,
