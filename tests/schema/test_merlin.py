@@ -78,6 +78,10 @@ def test_text_and_json_say_the_same(tmp_path: Path) -> None:
         ("reason", "reason", "target", "categorical", "session", 9),
     ]
     assert schema["reason"].size == 7 + 2  # seven classes behind padding and unknown
+    with pytest.raises(InputError) as error:
+        schema["reson"]
+    assert error.value.parts == ("column 'reson'", "not in the schema", "did you mean 'reason'?")
+    assert error.value.columns == ("reson",)
     text = json.dumps(as_json(merlin._parse(PBTXT, "")))
     assert '"intDomain": {"name": "sku", "min": "0", "max": "30", "isCategorical": true}' in text
     assert Schema.load(write(tmp_path, text, "schema.json")) == schema
