@@ -1,2 +1,2 @@
-"""What everything stands on and what knows nothing of recommenders: errors, files, homes, documents,
-reports. It imports no other folder of the package."""
+"""The foundation, which knows nothing of recommenders: errors, files, homes, documents, reports, the system. It imports
+no other folder of the package."""

@@ -1,4 +1,4 @@
-"""Checksums: whether the files of a folder still are what was written."""
+"""Checksums, by which changes to the files of a folder are detected."""
 
 from __future__ import annotations
 
@@ -16,27 +16,27 @@ Sums = dict[str, tuple[int, str]]
 
 
 def measure(folder: Path, names: Iterable[str]) -> Sums:
-    """Bytes and SHA-256 of the files `names` of a folder, sorted."""
+    """Bytes and SHA-256 of the files `names` of a folder, sorted by name."""
     return {name: ((folder / name).stat().st_size, _sha256(folder / name)) for name in sorted(names)}
 
 
 def to_json(sums: Mapping[str, tuple[int, str]]) -> dict[str, dict[str, object]]:
-    """Checksums as they are written: name → its size in ``bytes`` and its ``sha256`` in hexadecimal."""
+    """Checksums as JSON content: name → its size in ``bytes`` and its ``sha256`` in hexadecimal."""
     return {name: {"bytes": size, "sha256": sha} for name, (size, sha) in sums.items()}
 
 
 def from_json(content: Mapping[str, Mapping[str, object]]) -> Sums:
-    """What `to_json` gave; anything else is a KeyError, TypeError, ValueError or AttributeError."""
+    """The checksums in content of `to_json`; other content is a KeyError, TypeError, ValueError or AttributeError."""
     return {str(name): (int(str(sum["bytes"])), str(sum["sha256"])) for name, sum in content.items()}
 
 
-def hold_against(folder: Path, sums: Mapping[str, tuple[int, str]], remedy: str) -> None:
-    """Compare every file with its sum.
+def verify(folder: Path, sums: Mapping[str, tuple[int, str]], remedy: str) -> None:
+    """Compare every file of `sums` in a folder with its checksum.
 
     Raises
     ------
     InputError
-        naming the first file that is missing, or not as it was written.
+        that names the first file which is missing, unreadable or changed.
     """
     for name, (size, sha) in sums.items():
         path = folder / name
@@ -53,19 +53,19 @@ def hold_against(folder: Path, sums: Mapping[str, tuple[int, str]], remedy: str)
 
 
 def seal(folder: Path) -> None:
-    """Write the sums of all files below `folder` beside them."""
+    """Write the checksums of all files below `folder` into it."""
     names = [p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file() and p.name != CHECKSUMS]
     content = to_json(measure(folder, names))
     (folder / CHECKSUMS).write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
 
 
 def check_seal(folder: Path, remedy: str) -> None:
-    """Hold a folder against what `seal` wrote.
+    """Compare the files of a folder with the checksums that `seal` wrote.
 
     Raises
     ------
     InputError
-        naming the first file that isn't as it was written, the sums' own included.
+        that names the first file which is missing, unreadable or changed, including that of the checksums.
     """
     path = folder / CHECKSUMS
     try:
@@ -76,7 +76,7 @@ def check_seal(folder: Path, remedy: str) -> None:
         raise InputError(path, "is missing", remedy) from None
     except OSError as error:
         raise InputError(path, f"cannot be read ({error.strerror})", "check its permissions") from None
-    hold_against(folder, sums, remedy)
+    verify(folder, sums, remedy)
 
 
 def _sha256(path: Path) -> str:

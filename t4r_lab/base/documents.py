@@ -1,8 +1,8 @@
-"""Reading YAML and JSON, whoever wrote it: in time linear in the text, or refused in one line.
+"""Read YAML and JSON of any origin in time linear in the text, or refuse it in one line.
 
-Both refuse what would be read in another way than it looks (a key that stands twice, half of a surrogate pair) and
-what takes without end (depth, aliases that multiply, numbers of thousands of digits). NaN and infinity are read, since
-a loss may be either; no knob of a spec takes them.
+Refused is what would be read otherwise than it looks (a repeated key, half of a surrogate pair) and what takes very
+long (depth, aliases that multiply, numbers of thousands of digits). NaN and infinity are read, since a loss may be
+either; no knob of a spec takes them.
 """
 
 from __future__ import annotations
@@ -20,22 +20,22 @@ from yaml.resolver import Resolver
 from t4r_lab.base.errors import InputError, shortened
 
 YAML_CHARACTERS = 500_000
-"""Of a YAML text: what a person writes, or a form for her, is far below."""
+"""The longest YAML text; those written by people or forms are far shorter."""
 YAML_NODES = 30_000
-"""Keys and values, with what aliases repeat counted each time."""
+"""The most keys and values, with those that aliases repeat counted each time."""
 JSON_CHARACTERS = 500_000_000
-"""Attributes of all items of a shop may stand in one file."""
+"""The longest JSON text; one file may hold the attributes of all items of a shop."""
 DEPTH = 100
 DIGITS = 400
-"""Of a whole number: above what any number here can be, below what Python takes long for."""
+"""The longest whole number: above any useful one, below those that take Python long."""
 MERGE = "tag:yaml.org,2002:merge"
 BRACKETS = re.compile(r'"(?:[^"\\]|\\.)*"|[\[\]{}]', re.DOTALL)
 UNREADABLE = (ValueError, KeyError, IndexError, AttributeError, TypeError, OverflowError)
-"""What PyYAML's constructors let through for values that only look right, such as a 30th of February."""
+"""Errors of PyYAML's constructors for values that only look right, such as a 30th of February."""
 
 
 def read_document(text: str, where: str) -> Any:
-    """A text that may be either: JSON where `where` ends so, or where it is JSON; else YAML."""
+    """The value of JSON or YAML `text`: JSON if the name `where` ends in ``.json`` or the text is JSON, else YAML."""
     if where.endswith(".json"):
         return read_json(text, where)
     if text.lstrip().startswith("{"):
@@ -83,8 +83,8 @@ def _check_depth(text: str, where: str) -> None:
     if text.count("[") + text.count("{") <= DEPTH:
         return
     depth = 0
-    for found in BRACKETS.finditer(text):
-        depth += {"[": 1, "{": 1, "]": -1, "}": -1}.get(found.group(), 0)
+    for bracket in BRACKETS.finditer(text):
+        depth += {"[": 1, "{": 1, "]": -1, "}": -1}.get(bracket.group(), 0)
         if depth > DEPTH:
             raise InputError(where, f"nested deeper than {DEPTH} levels", "make it flatter")
 
@@ -125,32 +125,32 @@ def read_yaml(text: str, where: str) -> Any:
         raise InputError(where, f"not valid YAML{line}: {_short_lines(problem)}", "fix that line") from None
     except UnicodeError:
         raise InputError(where, "not valid YAML: half of a surrogate pair is no character", "fix it") from None
-    except RecursionError:  # whoever calls is nested deep already
+    except RecursionError:  # the caller is deep in the stack already
         raise InputError(where, "nested too deep", "make it flatter") from None
 
 
 def _short_lines(problem: str) -> str:
-    """What PyYAML says, which may quote a key or tag of any length."""
+    """A message of PyYAML in one line, shortened, since it may quote a key or tag of any length."""
     words = " ".join(problem.split())
     return words if len(words) <= 200 else f"{words[:200]}…"
 
 
 def _events(text: str) -> list[yaml.Event]:
-    """What stands in `text`, checked for its size before anything is made of it."""
-    found: list[yaml.Event] = []
+    """The events of a YAML text, whose size is checked before values are made of them."""
+    events: list[yaml.Event] = []
     depth = 0
     for event in yaml.parse(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader)):
-        found.append(event)
+        events.append(event)
         depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
         if depth > DEPTH:
             raise ComposerError(None, None, f"nested deeper than {DEPTH} levels", event.start_mark)
-        if len(found) > 2 * YAML_NODES:
+        if len(events) > 2 * YAML_NODES:
             raise ComposerError(None, None, f"more than {YAML_NODES:,} values", event.start_mark)
-    return found
+    return events
 
 
 class _Reader(Composer, SafeConstructor, Resolver):  # type: ignore[misc]  # PyYAML has no types
-    """PyYAML's own way from events to values, with limits at each step."""
+    """PyYAML's steps from events to values, with limits at each one."""
 
     def __init__(self, events: list[yaml.Event]) -> None:
         Composer.__init__(self)
@@ -189,8 +189,10 @@ class _Reader(Composer, SafeConstructor, Resolver):  # type: ignore[misc]  # PyY
         return node
 
     def flatten_mapping(self, node: yaml.MappingNode) -> None:
-        """Put in what ``<<`` names: own keys before merged ones, earlier merged ones before later. PyYAML 6.0.4's own
-        goes by the identity of keys, so that those of one letter come out otherwise than longer ones."""
+        """Merge the mappings of ``<<``: the mapping's keys win over merged ones, earlier merged ones over later.
+
+        That of PyYAML 6.0.4 compares keys by identity, so that keys of one letter differ from longer ones.
+        """
         merged: list[tuple[yaml.Node, yaml.Node]] = []
         for source in [s for key, value in node.value if key.tag == MERGE for s in _sources(value)]:
             self.flatten_mapping(source)
@@ -207,12 +209,12 @@ class _Reader(Composer, SafeConstructor, Resolver):  # type: ignore[misc]  # PyY
 
 
 def _sources(value: yaml.Node) -> list[yaml.Node]:
-    """The mappings that stand behind ``<<``."""
-    found = value.value if isinstance(value, yaml.SequenceNode) else [value]
-    for node in found:
+    """The mappings to merge for ``<<``."""
+    mappings = value.value if isinstance(value, yaml.SequenceNode) else [value]
+    for node in mappings:
         if not isinstance(node, yaml.MappingNode):
             raise ConstructorError(None, None, "what << merges is no mapping", node.start_mark)
-    return found
+    return mappings
 
 
 def _refuse_repeated(node: yaml.MappingNode) -> None:
@@ -225,7 +227,7 @@ def _refuse_repeated(node: yaml.MappingNode) -> None:
 
 
 def _checked(construct: Callable[[_Reader, yaml.ScalarNode], object]) -> Callable[[_Reader, yaml.ScalarNode], object]:
-    """`construct` for scalars that aren't longer than a number may be."""
+    """`construct` for scalars; a ConstructorError for one longer than `DIGITS`."""
 
     def constructed(reader: _Reader, node: yaml.ScalarNode) -> object:
         if len(node.value) > DIGITS:

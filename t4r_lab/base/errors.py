@@ -1,4 +1,4 @@
-"""The one kind of error a user can fix: said in one line, without a traceback."""
+"""The error that a user can fix, printed in one line without a traceback."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from collections.abc import Iterable
 
 
 class InputError(ValueError):
-    """The user's input is wrong: where, what is wrong there, and what to do about it.
+    """An error in the user's input: its path, the problem and the remedy.
 
     The command line prints it as ``error: …`` and exits with status 2; the notebook shows it beside the field it
-    belongs to. As a text it is one sentence of at most `LONGEST` characters, whatever it quotes.
+    belongs to. As text it is one sentence of at most `LONGEST` characters, whatever it quotes.
 
     Parameters
     ----------
@@ -20,12 +20,12 @@ class InputError(ValueError):
         the knob of the spec, option, argument, column, run or file at fault, as the user can type it; empty where
         nothing in particular is at fault (`tests/base/test_errors.py` lists where).
     problem
-        what is wrong there.
+        the fault.
     remedy
-        what to do. Here and in the problem an option is called as on the command line, `OPTION`; a form finds it in
-        `options`, and may call it otherwise.
+        the way to fix it. Remedy and problem name an option as the command line does, see `OPTION`; a form finds it in
+        `options`, and may use another name.
     columns
-        names of raw columns that it is about.
+        the names of the raw columns concerned.
 
     >>> str(InputError("train.epochs", "0 is too small", "give 1 or more"))
     'train.epochs: 0 is too small; give 1 or more'
@@ -45,16 +45,16 @@ class InputError(ValueError):
 
     @property
     def parts(self) -> tuple[str, str, str]:
-        """Path, problem and remedy: what a process hands to another, where ``InputError(*parts)`` is the same error."""
+        """Path, problem and remedy, to hand to another process: ``InputError(*parts)`` is the same error."""
         return self.path, self.problem, self.remedy
 
     def at(self, path: object) -> InputError:
-        """The same error of something at another `path`."""
+        """The same error at another `path`."""
         return InputError(path, self.problem, self.remedy, self.columns)
 
     @property
     def options(self) -> tuple[str, ...]:
-        """Options that problem and remedy name, as in Python.
+        """Names of the options in problem and remedy, spelled as in Python.
 
         >>> InputError("clicks.csv", "no time column", "name it with --time, or use --split leave_one_out").options
         ('time', 'split')
@@ -70,21 +70,21 @@ def _within_limit(sentence: str) -> str:
 
 
 ERROR_FILE = "T4R_LAB_ERROR_FILE"
-"""Names the file in which the command line leaves the parts of its error, for whoever started it in the background."""
+"""The variable that names a file for the parts of an error of the command line, when it runs in the background."""
 OPTION = re.compile(r"`[^`]*`|--([a-z][a-z-]*)")
-"""An option in a problem or a remedy, but where it is part of a whole `command`."""
+"""An option in a problem or a remedy, unless it is part of a whole `command`."""
 
 
 def is_panic(error: BaseException) -> bool:
-    """Whether a library written in Rust, such as polars, has panicked: to Python that is no `Exception`.
+    """True if a library written in Rust, such as polars, has panicked, which in Python is no `Exception`.
 
-    Each library has such a class of its own, and none can be imported without it, so the name tells.
+    Each library defines its own class for that, so the name decides.
     """
     return type(error).__name__ == "PanicException"
 
 
 def first_line(error: BaseException) -> str:
-    """What another library's error says first, without the address of its own manual; of one without words its type.
+    """The first line of another library's error, without the address of a manual; its type if it has no message.
 
     >>> first_line(ValueError("\\n  no such column \\n  in line 2")), first_line(KeyError())
     ('no such column', 'KeyError')
@@ -108,7 +108,7 @@ _brief.maxlevel = 3
 
 
 def shortened(value: object) -> str:
-    """The `repr` of a user's value in a few words, however much it holds.
+    """The `repr` of a user's value, shortened.
 
     >>> shortened("gpt2"), shortened([1, 2, 3])
     ("'gpt2'", '[1, 2, 3]')
@@ -117,17 +117,17 @@ def shortened(value: object) -> str:
     """
     try:
         return _brief.repr(value)
-    except ValueError:  # Python writes no number of more than 4,300 digits
+    except ValueError:  # Python prints no number of more than 4,300 digits
         return f"a {type(value).__name__} of thousands of digits"
 
 
 def clipped(word: str) -> str:
-    """A key or a name in a sentence, without quotes."""
+    """A key or a name for a sentence, shortened, without quotes."""
     return word if len(word) <= WORD else f"{word[: WORD // 2]}…{word[-WORD // 3 :]}"
 
 
 def did_you_mean(word: object, choices: Iterable[str]) -> str:
-    """A remedy for an unknown `word`: one of `choices` that ends in it or nearly so, or what there is to choose from.
+    """A remedy for an unknown `word`: one of `choices` that ends in it or nearly so, or else the list of `choices`.
 
     >>> did_you_mean("epoch", ["epochs", "batch_size"])
     "did you mean 'epochs'?"
@@ -138,10 +138,10 @@ def did_you_mean(word: object, choices: Iterable[str]) -> str:
     >>> did_you_mean("zzz", ["a", "b"])
     'choose from: a, b'
     """
-    choices, sought = list(choices), (word if isinstance(word, str) else shortened(word))[: 2 * WORD]
+    choices, query = list(choices), (word if isinstance(word, str) else shortened(word))[: 2 * WORD]
     last = {choice.rpartition(".")[2]: choice for choice in reversed(choices)}  # the first of several wins
-    near = [last[sought]] if sought in last else difflib.get_close_matches(sought, choices, n=1, cutoff=0.6)
-    near = near or [last[name] for name in difflib.get_close_matches(sought, last, n=1, cutoff=0.6)]
+    near = [last[query]] if query in last else difflib.get_close_matches(query, choices, n=1, cutoff=0.6)
+    near = near or [last[name] for name in difflib.get_close_matches(query, last, n=1, cutoff=0.6)]
     if near:
         return f"did you mean {shortened(near[0])}?"
     more = f" and {len(choices) - MOST} more" if len(choices) > MOST else ""

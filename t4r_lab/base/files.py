@@ -1,6 +1,5 @@
-"""Files that change in one step: whoever reads, and whoever is killed or finds the disk full, meets old or new.
-
-And locks, of which the system frees those of a process that dies.
+"""Files that are replaced atomically, so that a reader, a kill or a full disk leaves the old or the new one; and locks,
+which the system frees when their process dies.
 """
 
 from __future__ import annotations
@@ -21,14 +20,14 @@ from typing import IO
 from t4r_lab.base import system
 
 LOCK_SECONDS = 0.5
-"""How long a lock is tried for: a watcher holds it for the moment in which it looks."""
+"""The time to wait for a lock, since a process that tests it holds it for a moment."""
 
 
 @contextmanager
 def replacing(path: Path, durable: bool = True) -> Iterator[Path]:
-    """A temporary path beside `path`, which takes its place at the end.
+    """A temporary path beside `path`, which replaces it at the end of the block.
 
-    With `durable` it is on the disk before that, so that not even a power cut leaves less than the old or the new.
+    With `durable` it is flushed to the disk first, so that a power cut too leaves the old or the new file.
     """
     for left in left_behind(path.parent, path.name):
         left.unlink(missing_ok=True)
@@ -39,13 +38,13 @@ def replacing(path: Path, durable: bool = True) -> Iterator[Path]:
             system.flush(temporary)
         os.replace(temporary, path)
         if durable:
-            system.flush(path.parent)  # where the name stands
+            system.flush(path.parent)  # which holds the name
     finally:
         temporary.unlink(missing_ok=True)
 
 
 def write_json(path: Path, content: object, durable: bool = True) -> None:
-    """Replace `path` by JSON."""
+    """Replace `path` by `content` as JSON."""
     with replacing(path, durable) as temporary:
         temporary.write_text(json.dumps(content), encoding="utf-8")
 
@@ -56,7 +55,7 @@ def append(path: Path, text: str) -> None:
     with path.open("ab", buffering=0) as file:
         end = file.seek(0, os.SEEK_END)
         try:
-            if file.write(data) < len(data):  # a disk that fills takes a part
+            if file.write(data) < len(data):  # a full disk takes a part
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
         except OSError:
             file.truncate(end)
@@ -64,7 +63,7 @@ def append(path: Path, text: str) -> None:
 
 
 def tail(path: Path, most: int) -> str:
-    """The last `most` bytes of a text that may be huge; nothing where there is none."""
+    """The last `most` bytes of a text file of any size; empty if it does not exist."""
     try:
         with path.open("rb") as file:
             file.seek(max(file.seek(0, os.SEEK_END) - most, 0))
@@ -75,7 +74,7 @@ def tail(path: Path, most: int) -> str:
 
 @contextmanager
 def locked(path: Path, seconds: float = LOCK_SECONDS) -> Iterator[IO[str]]:
-    """Hold the lock of `path`, a file that is made if need be; yields it open, for a child to hold on to.
+    """Hold the lock of `path`, a file that is created if missing; yields it open, so that a child can inherit the lock.
 
     Raises
     ------
@@ -92,7 +91,7 @@ def locked(path: Path, seconds: float = LOCK_SECONDS) -> Iterator[IO[str]]:
 
 
 def is_locked(path: Path) -> bool:
-    """Whether a process holds the lock of `path`."""
+    """True if a process holds the lock of `path`."""
     try:
         with path.open("rb") as file:
             return system.is_held(file.fileno())
@@ -100,13 +99,15 @@ def is_locked(path: Path) -> bool:
         return False
 
 
-# ── folders for a while ─────────────────────────────────────────────────────────────────────────
+# ── temporary folders ───────────────────────────────────────────────────────────────────────────
 
 
 @contextmanager
 def scratch(parent: Path, name: str) -> Iterator[Path]:
-    """An empty folder in `parent` that goes at the end, unless it has been moved; those of the same `name` that
-    processes left behind when they were killed go at the beginning."""
+    """An empty folder in `parent`, removed at the end unless it has been moved.
+
+    Folders of the same `name` that killed processes left behind are removed first.
+    """
     sweep(parent, name)
     folder = Path(tempfile.mkdtemp(prefix=f".{_short(name)}.", suffix=f".{system.owner()}.part", dir=parent))
     try:
@@ -116,12 +117,12 @@ def scratch(parent: Path, name: str) -> Iterator[Path]:
 
 
 def _short(name: str) -> str:
-    """A name that leaves room for more within the 255 bytes that a disk takes."""
+    """A name that leaves room for a suffix within the 255 bytes of a file name."""
     return name if len(os.fsencode(name)) <= 150 else hashlib.sha256(os.fsencode(name)).hexdigest()[:32]
 
 
 def left_behind(parent: Path, name: str, ending: str = ".part") -> list[Path]:
-    """What was half written under that name by processes of this machine that are dead, the latest last."""
+    """Unfinished files and folders of that name by dead processes of this machine, the latest last."""
     begin = f".{_short(name)}."
     try:
         names = [n for n in os.listdir(parent) if n.startswith(begin) and n.endswith(ending)]
@@ -133,6 +134,6 @@ def left_behind(parent: Path, name: str, ending: str = ".part") -> list[Path]:
 
 
 def sweep(parent: Path, name: str, ending: str = ".part") -> None:
-    """Remove the folders among them."""
+    """Remove the folders among `left_behind`."""
     for folder in left_behind(parent, name, ending):
         shutil.rmtree(folder, ignore_errors=True)

@@ -1,4 +1,4 @@
-"""Home: the one folder in which runs, jobs, studies and prepared data are kept."""
+"""Home: the folder in which runs, jobs, studies and prepared data are kept."""
 
 from __future__ import annotations
 
@@ -15,30 +15,30 @@ from t4r_lab.base.errors import InputError
 
 VARIABLE = "T4R_LAB_HOME"
 MOST_BYTES = 480
-"""Of a home's path: SQLite opens no file whose path has more than 512, and ours have names and endings yet."""
+"""Longest path of a home: SQLite opens no path of more than 512 bytes, and file names are added to it."""
 
 
 def locate(home: str | Path | None = None) -> Path:
-    """The home as an absolute path, as it is, for those who only read it.
+    """The home as an absolute path, for readers: nothing is created or checked.
 
     `home`, else ``$T4R_LAB_HOME``, else the nearest ``mlruns/`` at or above the working directory, else ``./mlruns``.
     """
     if home is not None or os.environ.get(VARIABLE):
         return Path(home or os.environ[VARIABLE]).expanduser().absolute()
-    here = Path.cwd()
-    for folder in (here, *here.parents):
+    working = Path.cwd()
+    for folder in (working, *working.parents):
         if (folder / "mlruns").is_dir():
             return folder / "mlruns"
-    return here / "mlruns"
+    return working / "mlruns"
 
 
 def ensure(home: str | Path | None = None) -> Path:
-    """The home as an absolute path, made if need be, and certain to be writable: for those who write into it.
+    """The home as an absolute path, for writers: it is created if missing, and tested to be writable.
 
     Raises
     ------
     InputError
-        if it can't be made or written, or has a path that no database can be opened at.
+        if it can't be created or written, or its path is too long or not UTF-8.
     """
     path = locate(home)
     remedy = f"set {VARIABLE} to a folder of yours"
@@ -58,9 +58,9 @@ def ensure(home: str | Path | None = None) -> Path:
 
 
 def sqlite_url(path: Path) -> str:
-    """The URL of the SQLite file at an absolute path, whatever characters that has.
+    """The URL of the SQLite file at an absolute path with any characters.
 
-    The driver is named where something is quoted: MLflow takes other URLs for paths, and makes their folders.
+    The driver is named if a character is quoted: MLflow takes other URLs for paths, and creates their folders.
 
     >>> sqlite_url(Path("/a/b.db")), sqlite_url(Path("/a?{b}/c%25.db"))
     ('sqlite:////a/b.db', 'sqlite+pysqlite:////a%3F%7Bb%7D/c%2525.db')
@@ -70,7 +70,7 @@ def sqlite_url(path: Path) -> str:
 
 
 def sqlite_path(url: str) -> Path | None:
-    """The file at a URL of SQLite's; None for a server's.
+    """The file of an SQLite URL; None for that of a server.
 
     >>> sqlite_path("sqlite+pysqlite:////a%3Fb.db")
     PosixPath('/a?b.db')
@@ -80,28 +80,28 @@ def sqlite_path(url: str) -> Path | None:
 
 
 def beside(home: Path, path: str | Path) -> list[Path]:
-    """Where in `home` what was at `path` may lie now, if `path` was in a home that has been moved or copied since."""
+    """Folders in `home` that may be the one formerly at `path`, if that was in a home that has been moved or copied."""
     parts = Path(path).parts
-    found = (home.joinpath(*parts[at:]) for at in range(1, len(parts)))
-    return [place for place in found if place.is_dir()]
+    candidates = (home.joinpath(*parts[at:]) for at in range(1, len(parts)))
+    return [folder for folder in candidates if folder.is_dir()]
 
 
 @cache
 def host() -> str:
-    """This machine, as no other one is called: its name and the beginning of its id, where it has one."""
-    own = ""
+    """A unique name of this machine: its host name and the beginning of its machine id, if it has one."""
+    machine = ""
     with suppress(OSError):
-        own = Path("/etc/machine-id").read_text(encoding="ascii").strip()[:8]
-    return f"{socket.gethostname()} {own}".strip()
+        machine = Path("/etc/machine-id").read_text(encoding="ascii").strip()[:8]
+    return f"{socket.gethostname()} {machine}".strip()
 
 
 def disk_is_full(error: BaseException | None) -> bool:
-    """Whether `error` or what caused it is a full disk; SQLite and safetensors say so in words only."""
+    """True if `error` or its cause is a full disk, which SQLite and safetensors report only in the message."""
     while error is not None:
-        words = str(error)
+        message = str(error)
         if getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT):
             return True
-        if "No space left on device" in words or "disk is full" in words:
+        if "No space left on device" in message or "disk is full" in message:
             return True
         error = error.__cause__ or error.__context__
     return False

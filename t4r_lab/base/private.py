@@ -1,7 +1,7 @@
-"""Private names of libraries, all that the package uses, and what stands in for each once a version drops it.
+"""All private names of libraries that the package uses, each with a substitute for versions without it.
 
-None has a public equal in every version that the package runs with. `tests/project/test_private.py` refuses such names
-elsewhere, and tries each with the library's name and without. Libraries are imported by who calls.
+None has a public equivalent in every supported version. `tests/project/test_private.py` refuses such names elsewhere,
+and tests each function with the library's name and without. The caller imports the library.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ if TYPE_CHECKING:
 
 INSTRUCTIONS = {"amx_tile": "_is_amx_tile_supported", "avx512_bf16": "_is_avx512_bf16_supported"}
 """Instructions of a processor, by their names in ``torch.cpu.get_capabilities``, which older versions lack → the
-function that tells of them there."""
+private function that tests for them."""
 
 
 def has_instructions(cpu: ModuleType, name: str) -> bool:
-    """Whether the processor has the instructions `name`, one of `INSTRUCTIONS`; `cpu` is ``torch.cpu``."""
+    """True if the processor has the instructions `name`, one of `INSTRUCTIONS`; `cpu` is ``torch.cpu``."""
     private = getattr(cpu, INSTRUCTIONS[name], None)
     return bool(private() if private else cpu.get_capabilities().get(name, False))
 
@@ -44,14 +44,14 @@ def softmax_backward(grad: Tensor, softmax: Tensor, dim: int) -> Tensor:
 
 
 def writes(tensor: Tensor) -> float:
-    """How often `tensor` was written to in place; without torch's count NaN, which is never what it was before."""
+    """The number of in-place writes to `tensor`; NaN, which equals no earlier value, without torch's count."""
     return getattr(tensor, "_version", math.nan)
 
 
 def leave_out_of_ddp(ddp: type[nn.Module], model: nn.Module, names: Iterable[str]) -> None:
-    """Have `ddp`, ``DistributedDataParallel``, not join the gradients of the parameters `names` of `model`.
+    """Exclude the parameters `names` of `model` from the gradient averaging of `ddp`, ``DistributedDataParallel``.
 
-    Without torch's name it joins them as well: joined again, the mean over processes is the same, only later.
+    Without torch's name they are averaged once more, which changes no value but takes time.
     """
     leave_out: Callable[..., None] | None = getattr(ddp, "_set_params_and_buffers_to_ignore_for_model", None)
     if leave_out:
@@ -62,9 +62,9 @@ def leave_out_of_ddp(ddp: type[nn.Module], model: nn.Module, names: Iterable[str
 
 
 def seed_reformer(layer: Any, draw: Callable[[Any, str], None]) -> None:
-    """Have `draw` (layer, name of the attribute) set the seeds of the dropout of a Reformer's `layer`.
+    """Set the dropout seeds of a Reformer's `layer` by `draw` (layer, name of the attribute).
 
-    Without transformers' names a seed comes from where that version takes it: then no run can be repeated exactly.
+    Without transformers' names that version draws its seeds itself: then no run can be repeated exactly.
     """
     layer._init_attention_seed = lambda: draw(layer, "attention_seed")
     layer._init_feed_forward_seed = lambda: draw(layer, "feed_forward_seed")
@@ -87,8 +87,10 @@ def forget_accelerator(state: Any) -> None:
 
 
 def trial_id(trial: Any, study: str, storage: Any) -> int:
-    """The number of a trial in `storage`, optuna's, over all studies; without optuna's name asked of the storage, which
-    may fail where it is a server."""
+    """The number of a trial in optuna's `storage`, unique over all studies.
+
+    Without optuna's name it is read from the storage, which may fail on a server.
+    """
     if hasattr(trial, "_trial_id"):
         return int(trial._trial_id)
     return int(storage.get_trial_id_from_study_id_trial_number(storage.get_study_id_from_name(study), trial.number))
@@ -98,7 +100,7 @@ def trial_id(trial: Any, study: str, storage: Any) -> int:
 
 
 def open_bars() -> list[Any]:
-    """The progress bars on the terminal; without tqdm's name none is known, and a line may follow one's end."""
+    """The progress bars on the terminal; without tqdm's name none, and a line may then be printed behind a bar."""
     tqdm = sys.modules.get("tqdm.std")
     return list(getattr(tqdm.tqdm, "_instances", ())) if tqdm else []
 
@@ -109,7 +111,7 @@ def open_bars() -> list[Any]:
 def long_options(parser: ArgumentParser) -> list[str]:
     """The options ``--…`` of a parser; none for one of commands, whose options follow the command.
 
-    Without argparse's names none: it refuses an unknown option then, without the nearest one.
+    Without argparse's names none: an unknown option is then refused without a suggestion.
     """
     if getattr(parser, "_subparsers", None) is not None:
         return []

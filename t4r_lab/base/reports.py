@@ -1,4 +1,4 @@
-"""What long work says while it runs: read alike by console, MLflow, pruner and widgets."""
+"""Reports of long work while it runs, for console, MLflow, pruner and widgets."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class Epoch:
     losses: dict[str, float] = field(default_factory=dict)
     """the training loss of each task by name, where there are several, before their weights"""
     skipped: int = 0
-    """training sessions that nothing could be learned from, such as those of one event"""
+    """training sessions without a target, such as those of one event"""
 
 
 @dataclass(frozen=True)
@@ -74,14 +74,14 @@ class TrialEnded:
 
 @dataclass(frozen=True)
 class Remark:
-    """Something the user should know."""
+    """A remark for the user."""
 
     words: str
 
 
 @dataclass(frozen=True)
 class Caution:
-    """A warning: something about the figures that the user should doubt."""
+    """A warning that figures may be misleading."""
 
     words: str
 
@@ -91,7 +91,7 @@ OnReport = Callable[[Report], None]
 
 
 def silent(report: Report) -> None:
-    """An `OnReport` that says nothing."""
+    """An `OnReport` that does nothing."""
 
 
 def to_event(report: Report) -> dict[str, object]:
@@ -100,7 +100,7 @@ def to_event(report: Report) -> dict[str, object]:
 
 
 def from_event(event: Mapping[str, Any]) -> Report:
-    """The report that `to_event` made an event of; keys it doesn't know, such as the time, are left out."""
+    """The report of an event of `to_event`; unknown keys, such as the time, are ignored."""
     kinds: dict[str, type[Report]] = {kind.__name__.lower(): kind for kind in get_args(Report)}
     kind = kinds[event["event"]]
     return kind(**{f.name: event[f.name] for f in fields(kind) if f.name in event})

@@ -1,7 +1,7 @@
-"""What systems do differently, in this one place: locks, processes, folders on the disk, rights.
+"""Everything that differs between operating systems: locks, processes, folders on the disk, permissions.
 
-Linux is what is tested, and macOS has all of it. On Windows everything imports and runs in the foreground; what stands
-behind `apart` needs WSL.
+Linux is tested, and macOS provides all of it. On Windows everything imports and runs in the foreground; background
+work, by `start_detached`, needs WSL.
 """
 
 from __future__ import annotations
@@ -23,21 +23,21 @@ from t4r_lab.base.errors import InputError
 
 WINDOWS = os.name == "nt"
 _UNABLE = (errno.ENOSYS, errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EPERM)
-"""How a kernel or a file system says that it can't exchange names."""
+"""Error numbers of kernels and file systems that can't exchange names."""
 
 
 def try_lock(descriptor: int) -> bool:
-    """Take the lock of an open file, unless somebody else has it; it goes with the last copy of the descriptor."""
+    """Take the lock of an open file; False if another holds it. It is freed with the last copy of the descriptor."""
     from filelock import lock_descriptor
 
     return lock_descriptor(descriptor, blocking=False)
 
 
 def is_held(descriptor: int) -> bool:
-    """Whether another has the lock of an open file; those who look at once don't take each other for it."""
+    """True if another holds the lock of an open file; simultaneous tests don't interfere, except on Windows."""
     try:
         import fcntl
-    except ImportError:  # on Windows they may, for a moment
+    except ImportError:  # Windows: the test takes the lock for a moment
         return not try_lock(descriptor)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
@@ -57,35 +57,35 @@ def flush(path: Path) -> None:
         os.close(descriptor)
 
 
-def exchange(one: Path, other: Path) -> bool:
-    """Give two files or folders each other's name in one step; False where the system or the disk can't."""
-    names = os.fsencode(one), os.fsencode(other)
+def exchange(first: Path, second: Path) -> bool:
+    """Exchange the names of two files or folders in one step; False if the system or the disk can't."""
+    names = os.fsencode(first), os.fsencode(second)
     try:
         libc = ctypes.CDLL(None, use_errno=True)
         if sys.platform == "darwin":
             failed = libc.renamex_np(*names, 2)  # RENAME_SWAP
         else:
-            here, swap = -100, 2  # AT_FDCWD, RENAME_EXCHANGE
-            failed = libc.renameat2(here, names[0], here, names[1], swap)
+            working, swap = -100, 2  # AT_FDCWD, RENAME_EXCHANGE
+            failed = libc.renameat2(working, names[0], working, names[1], swap)
     except (AttributeError, OSError, TypeError):  # an older C library, or none
         return False
     if failed and ctypes.get_errno() not in _UNABLE:
-        raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()), str(other))
+        raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()), str(second))
     return not failed
 
 
 # ── processes ───────────────────────────────────────────────────────────────────────────────────
 
 
-def apart(
+def start_detached(
     command: Sequence[str], lock: int, log: IO[bytes], environment: Mapping[str, str], folder: str | Path | None = None
 ) -> None:
-    """Start `command` in `folder` with the descriptor of a `lock`, out of reach of this process's interrupts and end.
+    """Start `command` in `folder` with the descriptor of a `lock`, unaffected by interrupts and the end of this process.
 
     Raises
     ------
     InputError
-        on Windows, where no lock can be handed on.
+        on Windows, where a lock can't be inherited.
     """
     if WINDOWS:
         raise InputError("the background", "Windows can't hand a lock on", "use WSL, or train in the foreground")
@@ -104,7 +104,7 @@ def apart(
 def start_worker(
     command: Sequence[str], answer: IO[str], log: IO[str], environment: Mapping[str, str]
 ) -> subprocess.Popen[str]:
-    """Start `command`, a pipe to its input, out of reach of the terminal's Ctrl-C: this process ends it."""
+    """Start `command` with a pipe to its input; Ctrl-C in the terminal doesn't reach it: this process ends it."""
     return subprocess.Popen(
         command,
         stdin=subprocess.PIPE,
@@ -116,24 +116,24 @@ def start_worker(
     )
 
 
-def processors_given() -> int:
-    """Those of the machine, or of the CPU set of this process where the system has such."""
+def available_processors() -> int:
+    """The number of processors in the CPU set of this process, or of the machine on systems without CPU sets."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1)
 
 
 def stop_as_interrupted() -> None:
-    """From here on a shutdown (SIGTERM) too stops after the batch, as Ctrl-C does."""
+    """Handle SIGTERM, as of a shutdown, like Ctrl-C from now on: work stops after the batch."""
     signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
 
 
 def is_superuser() -> bool:
-    """True for root, whom file permissions don't stop; False on systems without user ids."""
+    """True for root, who ignores file permissions; False on systems without user ids."""
     return hasattr(os, "geteuid") and os.geteuid() == 0
 
 
 @lru_cache(maxsize=1)
 def _host() -> str:
-    """This machine, or this container on it: where process ids mean the same."""
+    """An id of this machine or container, within which process ids are unique."""
     try:
         processes = str(os.stat("/proc/self/ns/pid").st_ino)
     except OSError:
@@ -142,7 +142,7 @@ def _host() -> str:
 
 
 def owner() -> str:
-    """This process for others to ask about, in letters, digits and dashes: its host, id and beginning."""
+    """A name of this process for `is_dead`, in letters, digits and dashes: its host, id and start."""
     return _owner(os.getpid())
 
 
@@ -154,7 +154,7 @@ def _owner(pid: int) -> str:
 
 
 def is_dead(owner: str) -> bool:
-    """Whether the process of an `owner` is certain to have ended: of another host's one can't know."""
+    """True if the process of an `owner` has certainly ended; False for processes of other hosts."""
     import psutil
 
     host, _, process = owner.partition("-")
@@ -163,7 +163,7 @@ def is_dead(owner: str) -> bool:
         return False
     try:
         created: float = psutil.Process(int(number)).create_time()
-        return abs(created - int(began)) > 2  # another one has its number now
+        return abs(created - int(began)) > 2  # a later process has its id
     except psutil.NoSuchProcess:
         return True
     except psutil.Error:

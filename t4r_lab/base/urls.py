@@ -1,4 +1,4 @@
-"""Addresses of servers as they may be read by anyone: without passwords, in whatever form."""
+"""Addresses of servers without their passwords, in any form, so that they can be shown."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _NAMED = re.compile(r"(?i)((?:password|passwd|pwd|passphrase|token|secret)\s*=\s
 
 
 def shown(url: str) -> str:
-    """`url` without its passwords; all that stands between the first colon and the last @ counts as one.
+    """`url` without its passwords; everything between the first colon and the last @ counts as one.
 
     >>> shown("postgresql+psycopg://lab:pa@ss@host/db"), shown("postgresql://host/db?user=lab&password=hushed")
     ('postgresql://lab:***@host/db', 'postgresql://host/db?user=lab&password=***')
@@ -22,29 +22,29 @@ def shown(url: str) -> str:
 
 
 def hushed(words: str, url: str) -> str:
-    """`words`, of somebody who may have read `url`, without its passwords."""
+    """`words`, such as an error that may quote `url`, without its passwords."""
     for secret in sorted(_passwords(url), key=len, reverse=True):
         words = words.replace(secret, HIDDEN)
     return _NAMED.sub(rf"\1{HIDDEN}", words)
 
 
 def _user_info(url: str) -> tuple[str, str, str]:
-    """What stands before the password of ``user:password@host``, the password, and what follows; it may be empty."""
+    """The part before the password of ``user:password@host``, the password (empty without one), and the part after it."""
     before, at, host = url.rpartition("@")
     scheme, mark, user = before.partition("://") if "://" in before else ("", "", before)
     name, colon, password = user.partition(":")
     if scheme.startswith("sqlite"):  # the path of a file
         return url, "", ""
-    if not at and (found := re.match(r"((?:[\w+]+://)?[^:/?=]*:)(?!\d*(?:[/?,]|$))([^/?]+)(.*)", url, re.DOTALL)):
-        return found[1], found[2], found[3]  # the @ is missing, or this is a port that is no number
+    if not at and (match := re.match(r"((?:[\w+]+://)?[^:/?=]*:)(?!\d*(?:[/?,]|$))([^/?]+)(.*)", url, re.DOTALL)):
+        return match[1], match[2], match[3]  # the @ is missing, or this is a port that is no number
     if not (at and colon):
         return url, "", ""
     return f"{scheme}{mark}{name}:", password, f"@{host}"
 
 
 def _passwords(url: str) -> set[str]:
-    """Every password in `url`, as it stands there, as it is meant, and as others may write it."""
-    found = {value.strip("'") for _, value in _NAMED.findall(url)}
-    found.add(_user_info(url)[1])
-    meant = found | {unquote(each) for each in found} | {unquote_plus(each) for each in found}
-    return {each for each in meant | {quote(m, safe="") for m in meant} | {quote_plus(m) for m in meant} if each}
+    """Every password in `url`: as written, decoded, and in each encoding that a message may use."""
+    written = {value.strip("'") for _, value in _NAMED.findall(url)}
+    written.add(_user_info(url)[1])
+    decoded = written | {unquote(each) for each in written} | {unquote_plus(each) for each in written}
+    return {each for each in decoded | {quote(d, safe="") for d in decoded} | {quote_plus(d) for d in decoded} if each}

@@ -239,7 +239,7 @@ class Job:
         with (self.folder / "log.txt").open("ab") as log:
             path = os.pathsep.join([package, os.environ.get("PYTHONPATH", "")])
             command = [sys.executable, "-m", "t4r_lab.jobs.job_worker", str(self.folder), str(lock)]
-            system.apart(command, lock, log, {**waits, **os.environ, "PYTHONPATH": path}, cwd)
+            system.start_detached(command, lock, log, {**waits, **os.environ, "PYTHONPATH": path}, cwd)
 
     def write(self, status: Status) -> None:
         """Replace the status file. Not durable: after a power cut a damaged file reads as a lost job."""

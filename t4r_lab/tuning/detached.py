@@ -151,7 +151,7 @@ def _start(study: DetachedStudy, home: Path, storage: str | None, lock: int) -> 
     path = os.pathsep.join([package, os.environ.get("PYTHONPATH", "")])
     (study.folder / ERROR).unlink(missing_ok=True)
     with (study.folder / "log.txt").open("wb") as log:
-        system.apart(
+        system.start_detached(
             command,
             lock,
             log,

@@ -20,7 +20,7 @@ def eight(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A machine of 8 processors without quotas or wishes."""
     monkeypatch.setattr(processors.os, "sched_getaffinity", lambda pid: set(range(8)), raising=False)
     monkeypatch.setattr(processors, "CGROUPS", tmp_path / "fs")
-    monkeypatch.setattr(processors, "OWN", tmp_path / "own")
+    monkeypatch.setattr(processors, "MEMBERSHIP", tmp_path / "own")
     for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "POLARS_MAX_THREADS"):
         monkeypatch.delenv(name, raising=False)
 

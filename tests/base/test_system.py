@@ -80,7 +80,7 @@ def test_nothing_else_names_what_windows_lacks(name: str) -> None:
 def test_a_job_is_refused_where_no_lock_can_be_handed_on(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(system, "WINDOWS", True)
     with (tmp_path / "log").open("wb") as log, pytest.raises(ValueError, match="use WSL, or train in the foreground"):
-        system.apart([sys.executable], 0, log, {})
+        system.start_detached([sys.executable], 0, log, {})
 
 
 # ── the dead and the living ─────────────────────────────────────────────────────────────────────

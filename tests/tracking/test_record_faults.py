@@ -45,7 +45,7 @@ def hasty(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         return statement.replace("busy_timeout = 20000", "busy_timeout = 200"), parameters
 
     monkeypatch.setattr(retries, "LONGEST", 0.01)
-    monkeypatch.setattr(retries, "SAID_AGAIN", 0.1)
+    monkeypatch.setattr(retries, "WARN_EVERY", 0.1)
     event.listen(Engine, "before_cursor_execute", shorten, retval=True)
     yield
     event.remove(Engine, "before_cursor_execute", shorten)

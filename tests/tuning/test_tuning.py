@@ -566,7 +566,7 @@ def test_what_waits_within_what_waits_is_made_again_with_it(monkeypatch: pytest.
     monkeypatch.setattr(retries, "LONGEST", 0.001)
     assert retries.patiently(outer) == "there"
     assert tries == {"outer": 3, "inner": 3}
-    monkeypatch.setattr(retries, "HURRIED", 0.0)
+    monkeypatch.setattr(retries, "STOPPING", 0.0)
     tries["inner"] = 0
     retries.hurry.set()  # as by Ctrl-C
     try:

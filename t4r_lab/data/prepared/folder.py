@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.ipc
 
 from t4r_lab.base import system
-from t4r_lab.base.checksums import Sums, from_json, hold_against, measure, to_json
+from t4r_lab.base.checksums import Sums, from_json, measure, to_json, verify
 from t4r_lab.base.documents import read_json
 from t4r_lab.base.errors import InputError
 from t4r_lab.base.files import left_behind, scratch, sweep
@@ -269,7 +269,7 @@ def check_folder(folder: Path) -> Manifest:
         raise InputError(folder / name, "is missing", again)
     for name in sorted(files - listed):
         raise InputError(folder / name, "is not part of the prepared data", "move it elsewhere")
-    hold_against(folder, manifest.files, again)
+    verify(folder, manifest.files, again)
     if _digest(manifest.files) != manifest.digest:
         raise InputError(folder / MANIFEST, "is corrupt (the digest does not fit its files)", again)
     return manifest
