@@ -80,7 +80,7 @@ def exchange(first: Path, second: Path) -> bool:
 def start_detached(
     command: Sequence[str], lock: int, log: IO[bytes], environment: Mapping[str, str], folder: str | Path | None = None
 ) -> None:
-    """Start `command` in `folder` with the descriptor of a `lock`, unaffected by interrupts and the end of this process.
+    """Start `command` in `folder` with the descriptor of a `lock`, unaffected by interrupts or the end of this process.
 
     Raises
     ------

@@ -29,7 +29,7 @@ def hushed(words: str, url: str) -> str:
 
 
 def _user_info(url: str) -> tuple[str, str, str]:
-    """The part before the password of ``user:password@host``, the password (empty without one), and the part after it."""
+    """The part before the password of ``user:password@host``, the password (empty without one) and the part after."""
     before, at, host = url.rpartition("@")
     scheme, mark, user = before.partition("://") if "://" in before else ("", "", before)
     name, colon, password = user.partition(":")

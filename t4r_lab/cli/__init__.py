@@ -1,4 +1,4 @@
-"""The command line. Parses, calls one function of the floors below, and prints."""
+"""The command line: parses, calls one function of a lower floor, and prints the result."""
 
 from collections.abc import Sequence
 

@@ -1,4 +1,4 @@
-"""The commands of data and specs: prepare, describe. Thin, as all of them."""
+"""The commands of data and specs: prepare, describe."""
 
 from __future__ import annotations
 
@@ -32,16 +32,18 @@ def _prepare(options: argparse.Namespace) -> None:
     from t4r_lab.runs.progress import Console
     from t4r_lab.spec.preparation import PrepareOptions
 
-    given = {name: getattr(options, name) for name in PrepareOptions.model_fields if getattr(options, name) is not None}
+    section = {
+        name: getattr(options, name) for name in PrepareOptions.model_fields if getattr(options, name) is not None
+    }
     for name, example in (("kinds", "category=categorical"), ("scopes", "brand=item")):
-        if name in given:
-            given[name] = dict(_pair(text, f"--{name}", example) for text in given[name])
+        if name in section:
+            section[name] = dict(_pair(text, f"--{name}", example) for text in section[name])
     events = options.events if len(options.events) > 1 else options.events[0]
     with Console() as console:
         dataset = prepare(
             events,
             options.out,
-            PrepareOptions.parse(given),
+            PrepareOptions.parse(section),
             test=options.test,
             items=options.items,
             users=options.users,
@@ -55,7 +57,7 @@ def _prepare(options: argparse.Namespace) -> None:
 
 
 def _pair(text: str, flag: str, example: str) -> tuple[str, str]:
-    key, equals, value = text.rpartition("=")  # a column's name may hold one
+    key, equals, value = text.rpartition("=")  # a column's name may contain =
     if not equals:
         raise InputError(f"{flag} {text!r}", "expected COLUMN=VALUE", f"write for example {flag} {example}")
     return key, value
@@ -78,7 +80,7 @@ def _describe(options: argparse.Namespace) -> None:
     from t4r_lab.data.prepared.prepared_data import Dataset
 
     dataset = Dataset.open(options.what)
-    checks = [asdict(found) for found in findings(dataset.profile)]
+    checks = [asdict(finding) for finding in findings(dataset.profile)]
     content = {
         "path": str(dataset.path),
         "digest": dataset.digest,
@@ -94,9 +96,9 @@ def _describe_spec(options: argparse.Namespace) -> None:
     from t4r_lab.training.estimate import estimate, to_json
 
     spec = RunSpec.load(options.what)
-    found = estimate(spec)
-    content = {**to_json(found), "parameters": found.parameters, "memory": found.memory}
-    show(options, content, lambda: output.estimate_text(spec, found))
+    costs = estimate(spec)
+    content = {**to_json(costs), "parameters": costs.parameters, "memory": costs.memory}
+    show(options, content, lambda: output.estimate_text(spec, costs))
 
 
 DATA_COMMANDS = {

@@ -1,4 +1,4 @@
-"""The whole way on built-in data, without a browser: prepare, train, evaluate, compare, recommend."""
+"""The whole workflow on built-in data, without a browser: prepare, train, evaluate, compare, recommend."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def demo_spec(data: Path) -> RunSpec:
 
 
 def demo(home: str | Path | None = None, on_report: OnReport | None = None) -> dict[str, Any]:
-    """Metrics, comparison and two sessions' recommendations of one small run, and where to look next."""
+    """Metrics and comparison of one small run, its recommendations for two sessions, and the next commands to try."""
     from t4r_lab.data.pipeline.synthetic import demo_dataset
     from t4r_lab.runs.compare import compare
     from t4r_lab.runs.evaluate import evaluate_run
@@ -40,21 +40,21 @@ def demo(home: str | Path | None = None, on_report: OnReport | None = None) -> d
 
         with Console() as console:
             return demo(home, console)
-    place = homes.ensure(home)
+    home_path = homes.ensure(home)
     on_report(Progress("preparing built-in data"))
-    dataset = demo_dataset(place / "data" / "demo")
-    result = run(demo_spec(dataset.path), home=place, on_report=on_report)
-    evaluated = evaluate_run(result.run_id, "test", home=place, on_report=on_report)
-    compared = compare([result.run_id], home=place)
+    dataset = demo_dataset(home_path / "data" / "demo")
+    result = run(demo_spec(dataset.path), home=home_path, on_report=on_report)
+    evaluated = evaluate_run(result.run_id, "test", home=home_path, on_report=on_report)
+    compared = compare([result.run_id], home=home_path)
     items = dataset.items["item"].to_list()
     import pandas as pd
 
     sessions = pd.DataFrame(
         {"session_id": ["a", "a", "b"], "item_id": [items[0], items[1], items[2]], "timestamp": [1, 2, 1]}
     )
-    frame = recommend(result.run_id, sessions, 5, home=place)
+    frame = recommend(result.run_id, sessions, 5, home=home_path)
     where = (
-        f"recorded in {place}\n"
+        f"recorded in {home_path}\n"
         f"look: t4r-lab ui (MLflow's pages) · t4r-lab compare {result.run_id[:8]} · make lab (the front end)"
     )
     return {

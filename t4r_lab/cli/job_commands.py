@@ -1,4 +1,4 @@
-"""The commands of what runs by itself: jobs, demo, ui, lab. Thin, as all of them."""
+"""The commands of jobs, and those that start a program: demo, ui, lab."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def _jobs(options: argparse.Namespace) -> None:
         )
         if any(status.state == "lost" for status in rows):
             with suppress(InputError):
-                processes.runs(home)  # the record too says then that they don't run
+                processes.runs(home)  # marks them as ended in the record too
         return
     if not options.id:
         raise InputError(f"jobs {options.action}", "which job?", "give an id of `t4r-lab jobs`")
@@ -73,7 +73,7 @@ def _attach(job: Any) -> None:
             active = job.status().state in jobs.ACTIVE
             events, offset = job.follow(offset)
             for event in events:
-                with suppress(KeyError):  # damaged, or of a later version
+                with suppress(KeyError):  # damaged, or written by a later version
                     console(from_event(event))
             if not active:
                 return
@@ -88,9 +88,9 @@ def _attach(job: Any) -> None:
 def _demo(options: argparse.Namespace) -> None:
     from t4r_lab.cli.demo import demo
 
-    found = demo()
-    where = found.pop("where")
-    show(options, found, lambda: f"{json.dumps(found, indent=2, default=str)}\n{where}")
+    result = demo()
+    where = result.pop("where")
+    show(options, result, lambda: f"{json.dumps(result, indent=2, default=str)}\n{where}")
 
 
 def _add_ui(sub: argparse.ArgumentParser) -> None:
@@ -109,14 +109,14 @@ def _ui(options: argparse.Namespace) -> int:
     if (address := pages.remote(home)) is not None:
         show(options, {"url": address}, lambda: f"the record is on a server: open {address}")
         return 0
-    processes.runs(home)  # so that the pages show no run as running whose process died
+    processes.runs(home)  # so that the pages show no run of a dead process as running
     page = pages.page(home, f"http://127.0.0.1:{options.port}")
     show(options, {"url": page}, lambda: f"in a moment, open {page}\nIt {pages.tunnel_hint(page)}\nCtrl-C ends it")
     return _start(pages.command(home, options.port), pages.environment())
 
 
 def _start(module: list[str], environment: dict[str, str] | None = None) -> int:
-    """Run a Python module until it ends, its output kept off standard output, where one JSON document may stand."""
+    """Run a Python module until it ends; its output goes to standard error, since standard output may hold JSON."""
     command = [sys.executable, "-m", *module]
     return subprocess.run(command, env=environment, stdout=sys.__stderr__, check=False).returncode
 

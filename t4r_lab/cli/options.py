@@ -1,4 +1,4 @@
-"""What the commands of the command line share: options made of knobs, and output as text or JSON."""
+"""Shared by all commands: their type, options made of knobs, and output as text or JSON."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class Command(NamedTuple):
     """A command of the command line."""
 
     run: Callable[[argparse.Namespace], int | None]
-    """gives the exit status, None for 0"""
+    """returns the exit status, None for 0"""
     help: str
     example: str
     """without the name of the program"""
@@ -31,34 +31,34 @@ def add_json(sub: argparse.ArgumentParser) -> None:
 
 @contextmanager
 def document() -> Iterator[IO[str]]:
-    """Standard output for what a command has found; whatever else is printed meanwhile, by libraries and processes
+    """Standard output for the result of a command; all other output within the block, by libraries and child processes
     too, goes to standard error."""
     before = sys.stdout
     try:
         before.flush()
-        own = before.fileno()
-    except (AttributeError, OSError, ValueError):  # no file, as in a notebook or a test
+        descriptor = before.fileno()
+    except (AttributeError, OSError, ValueError):  # not a file, as in a notebook or a test
         with redirect_stdout(sys.stderr):
             yield before
         return
-    with os.fdopen(os.dup(own), "w", encoding=before.encoding, errors=before.errors) as out:
-        os.dup2(2, own)
+    with os.fdopen(os.dup(descriptor), "w", encoding=before.encoding, errors=before.errors) as out:
+        os.dup2(2, descriptor)
         try:
             with redirect_stdout(sys.stderr):
                 yield out
         finally:
-            os.dup2(out.fileno(), own)
+            os.dup2(out.fileno(), descriptor)
 
 
 def show(options: argparse.Namespace, content: Any, text: Callable[[], str]) -> None:
-    """What a command has found, onto ``options.document``."""
-    if os.environ.get("RANK", "0") == "0":  # of several processes one speaks
-        found = json.dumps(content, indent=2, default=str) if options.json else clean(text())
-        print(found, file=options.document, flush=True)
+    """Print the result of a command, as JSON `content` or as `text`, onto ``options.document``."""
+    if os.environ.get("RANK", "0") == "0":  # only one of several processes prints
+        result = json.dumps(content, indent=2, default=str) if options.json else clean(text())
+        print(result, file=options.document, flush=True)
 
 
 def add_flag(sub: argparse.ArgumentParser, knob: Any) -> None:
-    """An option of the command line from a knob's own name, type, choices and help."""
+    """Add an option with the name, type, choices and help of a knob."""
     flag = f"--{knob.path.replace('_', '-')}"
     if knob.type is bool:
         sub.add_argument(flag, action=argparse.BooleanOptionalAction, default=None, help=knob.help)
@@ -68,5 +68,5 @@ def add_flag(sub: argparse.ArgumentParser, knob: Any) -> None:
         sub.add_argument(flag, nargs="+", default=None, metavar="COLUMN=VALUE", help=knob.help)
     else:
         default = "" if knob.default is None else f" (default {knob.default})"
-        spelled = (lambda text: text.replace("-", "_")) if knob.choices else str  # leave-one-out is understood too
+        spelled = (lambda text: text.replace("-", "_")) if knob.choices else str  # leave-one-out is accepted too
         sub.add_argument(flag, default=None, type=spelled, choices=knob.choices or None, help=f"{knob.help}{default}")

@@ -48,15 +48,15 @@ def run_text(result: RunResult) -> str:
     return "\n\n".join([f"run {result.run_id} ({result.name})", *blocks, *warnings, f"recorded in {result.home}"])
 
 
-def comparison_text(found: Comparison, cases: Cases | None = None) -> str:
+def comparison_text(comparison: Comparison, cases: Cases | None = None) -> str:
     """The text that `compare` prints: metrics, differing knobs, differences with intervals, warnings and `cases`."""
-    lines = ["validation part", scores(found.metrics)]
-    if found.specs:
-        head = ["", *next(iter(found.specs.values()))]
-        rows = [[path, *map(_setting, found.specs[path].values())] for path in found.chosen]
+    lines = ["validation part", scores(comparison.metrics)]
+    if comparison.specs:
+        head = ["", *next(iter(comparison.specs.values()))]
+        rows = [[path, *map(_setting, comparison.specs[path].values())] for path in comparison.chosen]
         lines += ["", "what differs", table(head, rows)] if rows else []
-    lines += ["", *(d.sentence for d in found.differences), *found.remarks]
-    lines += [f"warning: {label}: {words}" for label, warnings in found.warnings.items() for words in warnings]
+    lines += ["", *(d.sentence for d in comparison.differences), *comparison.remarks]
+    lines += [f"warning: {label}: {words}" for label, warnings in comparison.warnings.items() for words in warnings]
     return "\n".join([*lines, *(_cases(cases) if cases else [])]).rstrip()
 
 
@@ -64,21 +64,21 @@ def _setting(value: Any) -> str:
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
-def _cases(found: Cases) -> list[str]:
+def _cases(analysis: Cases) -> list[str]:
     lines = []
-    for word, cases in (("beats", found.won), ("loses to", found.lost)):
-        lines += ["", f"{found.run} {word} {found.other}"]
+    for word, cases in (("beats", analysis.won), ("loses to", analysis.lost)):
+        lines += ["", f"{analysis.run} {word} {analysis.other}"]
         for case in cases:
             begin = " → ".join(item.title for item in case.items[-3:])
             lines.append(f"  {case.session}: {begin} → [{case.target.title}] place {case.rank:g}, not {case.other:g}")
     return lines
 
 
-def scores(found: Mapping[str, Mapping[str, float]]) -> str:
-    """A row a metric, a column for each of who has it: runs and baselines."""
-    names = list(dict.fromkeys(name for metrics in found.values() for name in metrics))
-    rows = [[name, *(_figure(metrics.get(name)) for metrics in found.values())] for name in names]
-    return table(["", *found], rows, range(1, len(found) + 1))
+def scores(columns: Mapping[str, Mapping[str, float]]) -> str:
+    """A table with one row per metric and one column per run or baseline."""
+    names = list(dict.fromkeys(name for metrics in columns.values() for name in metrics))
+    rows = [[name, *(_figure(metrics.get(name)) for metrics in columns.values())] for name in names]
+    return table(["", *columns], rows, range(1, len(columns) + 1))
 
 
 def _figure(value: float | None) -> str:
@@ -98,7 +98,7 @@ def frame_text(frame: Any, most: int) -> str:
 
 
 def jobs_text(rows: Sequence[Status]) -> str:
-    """A line a job: how far it is, how long it has run, and the time to its end."""
+    """A table with one row per job: its progress, running time and remaining time."""
     head = ["job", "state", "done", "ran", "left", "name"]
     lines = [
         [
@@ -115,7 +115,7 @@ def jobs_text(rows: Sequence[Status]) -> str:
 
 
 def studies_text(rows: Sequence[Listed]) -> str:
-    """A line a study: its state, when it began and how long its trials took, and the best of what it seeks."""
+    """A table with one row per study: its state, begin, time of all trials and best objectives."""
     head = ["study", "state", "trials", "began", "ran", "best"]
     lines = [
         [
@@ -132,20 +132,24 @@ def studies_text(rows: Sequence[Listed]) -> str:
 
 
 def _time(seconds: float) -> str:
-    """As h:mm:ss."""
+    """Seconds as h:mm:ss."""
     return str(timedelta(seconds=round(seconds)))
 
 
-def promotion_text(found: Promotion) -> str:
-    """Where the model stands in the registry, and how it and its baselines do on the test part."""
-    looks = f"the test part has been looked at {found.looks} time{'s' if found.looks != 1 else ''} with this run"
-    beside = {found.run_id[:8]: found.test, **found.baselines}
-    where = f"{found.model}@{found.alias} is version {found.version} now, {found.note}"
-    return "\n".join([where, "test part", scores(beside), looks, *(f"warning: {words}" for words in found.warnings)])
+def promotion_text(promotion: Promotion) -> str:
+    """The version of the model in the registry, and its metrics and those of its baselines on the test part."""
+    looks = (
+        f"the test part has been looked at {promotion.looks} time{'s' if promotion.looks != 1 else ''} with this run"
+    )
+    beside = {promotion.run_id[:8]: promotion.test, **promotion.baselines}
+    where = f"{promotion.model}@{promotion.alias} is version {promotion.version} now, {promotion.note}"
+    return "\n".join(
+        [where, "test part", scores(beside), looks, *(f"warning: {words}" for words in promotion.warnings)]
+    )
 
 
 def study_text(result: StudyResult, trials: Sequence[Trial] = ()) -> str:
-    """What a study has found, and a line for each of `trials`."""
+    """The result of a study, and a line for each of `trials`."""
     counts = ", ".join(f"{n} {state}" for state, n in result.counts.items())
     lines = [f"study {result.name}, {result.status}: {counts}"]
     lines += [f"  {t.number:>4}  {_values(t.values) or f'{t.state}: {t.reason}'.rstrip(': ')}" for t in trials]
@@ -175,7 +179,7 @@ def _values(values: dict[str, float]) -> str:
 
 
 def final_text(final: Final) -> str:
-    """Test metrics of both specs with their intervals, the baselines, and what the differences are worth."""
+    """Test metrics of both specs with their intervals and of the baselines, and the differences with intervals."""
     seeds = f"{final.seeds} seed{'s' if final.seeds > 1 else ''}"
     lines = [f"study {final.name}, trial {final.trial}, {seeds}; test part", ""]
     labels = list(final.test)
@@ -190,6 +194,6 @@ def final_text(final: Final) -> str:
     if final.seeds > 1:
         lines.append("± is half of the 95 % interval of the mean over seeds")
     looks = f"{final.looks} time{'s' if final.looks != 1 else ''}"
-    warnings = [f"warning: {variant}: {words}" for variant, found in final.warnings.items() for words in found]
+    warnings = [f"warning: {variant}: {words}" for variant, several in final.warnings.items() for words in several]
     lines += ["", *(d.sentence for d in final.differences), f"the test part was looked at {looks}", *warnings]
     return "\n".join(lines)

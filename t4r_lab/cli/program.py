@@ -1,4 +1,4 @@
-"""The command line: a thin face. It parses, calls one function of the house, and prints.
+"""The program `t4r-lab`: its parser, and the exit status of its commands.
 
 Exit status: 0 done; 2 the user's input is wrong (one line ``error: …``); 1 anything else.
 """
@@ -30,24 +30,24 @@ COMMANDS: dict[str, Command] = {**DATA_COMMANDS, **RUN_COMMANDS, **STUDY_COMMAND
 
 
 class Parser(argparse.ArgumentParser):
-    """argparse whose errors are one line with a remedy."""
+    """A parser whose errors are one line with a remedy."""
 
     def error(self, message: str) -> NoReturn:
-        """Raise `InputError` where argparse would print the usage and exit."""
+        """Raise `InputError` instead of printing the usage and exiting."""
         raise InputError(self.prog, f"{message[0].lower()}{message[1:]}", f"see `{self.prog} --help`")
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
-        """As argparse's.
+        """Parse as argparse does.
 
         Raises
         ------
         InputError
-            for an unknown option, with the nearest known one.
+            for an unknown option, with the nearest existing one.
         """
         options, rest = super().parse_known_args(args, namespace)
         unknown = [a for a in rest if a.startswith("-")]
-        if unknown and (known := long_options(self)):
-            raise InputError(self.prog, f"unknown option {unknown[0]}", did_you_mean(unknown[0], known))
+        if unknown and (existing := long_options(self)):
+            raise InputError(self.prog, f"unknown option {unknown[0]}", did_you_mean(unknown[0], existing))
         return options, rest
 
 
@@ -64,7 +64,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             status: int = options.command(options) or 0
         return status
     except InputError as error:
-        _leave(error)
+        _write_parts(error)
         say(f"error: {error}")
         return 2
     except KeyboardInterrupt:
@@ -77,20 +77,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if os.environ.get("T4R_LAB_DEBUG") or not (isinstance(error, Exception) or is_panic(error)):
             raise
         line, kind = (" ".join(str(error).split()) or type(error).__name__)[:LONGEST], type(error).__name__
-        _leave(InputError("", f"{kind}: {line}", "T4R_LAB_DEBUG=1 shows where"))
+        _write_parts(InputError("", f"{kind}: {line}", "T4R_LAB_DEBUG=1 shows where"))
         say(f"error: {line} ({kind}; T4R_LAB_DEBUG=1 shows where)")
         return 1
 
 
-def _leave(error: InputError) -> None:
-    """Leave the parts of an error where whoever started this process looks for them."""
+def _write_parts(error: InputError) -> None:
+    """Write the parts of an error into the file named by `ERROR_FILE`, for the process that started this one."""
     if path := os.environ.get(ERROR_FILE):
         with suppress(OSError):
             write_json(Path(path), error.parts)
 
 
 def _check_command(parser: argparse.ArgumentParser, arguments: list[str]) -> None:
-    """An unknown command is answered with the nearest one."""
+    """Refuse an unknown command with the nearest existing one."""
     first = next((a for a in arguments if not a.startswith("-")), None)
     if first is not None and first not in COMMANDS:
         raise InputError(parser.prog, f"unknown command {first!r}", did_you_mean(first, COMMANDS))

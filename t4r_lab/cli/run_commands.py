@@ -1,4 +1,4 @@
-"""The commands of runs: train, evaluate, compare, promote, recommend. Thin, as all of them."""
+"""The commands of runs: train, evaluate, compare, promote, recommend."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def _train(options: argparse.Namespace) -> int:
             "give either a spec file, --again RUN or --resume RUN, or --preset NAME",
         )
     changes = dict(parse_assignment(text) for text in options.set)
-    system.stop_as_interrupted()  # as a launcher does with all processes of a training of which one was killed
+    system.stop_as_interrupted()  # torchrun sends SIGTERM to all processes of a training when one is killed
     if options.resume:
         if changes:
             raise InputError("--set", "a resumed run keeps its spec", "train a new run to change it")
@@ -56,7 +56,7 @@ def _train(options: argparse.Namespace) -> int:
 
 
 def _file_spec(path: str) -> Any:
-    """The spec in a file that may be a study's too."""
+    """The spec in a file, which may also have the section ``search:`` of a study."""
     from t4r_lab.spec.study_options import load_study
 
     spec, section = load_study(path)
@@ -124,8 +124,8 @@ def _compare(options: argparse.Namespace) -> None:
 
     if options.cases < 0:
         raise InputError("--cases", f"{options.cases} is too small", "give 1 or more, or leave it out")
-    found = analyze(options.runs, options.metric)
-    compared = found.comparison
+    analysis = analyze(options.runs, options.metric)
+    compared = analysis.comparison
     other = options.runs[1] if len(options.runs) > 1 else None
     cases = won_and_lost(options.runs[0], other, options.cases) if options.cases else None
     content = {
@@ -135,10 +135,10 @@ def _compare(options: argparse.Namespace) -> None:
         "differences": [{**asdict(d), "sentence": d.sentence} for d in compared.differences],
         "remarks": compared.remarks,
         "warnings": compared.warnings,
-        "intervals": found.intervals,
-        "curves": found.curves,
-        "slices": found.slices,
-        "reliability": found.reliability,
+        "intervals": analysis.intervals,
+        "curves": analysis.curves,
+        "slices": analysis.slices,
+        "reliability": analysis.reliability,
     }
     if cases:
         content["cases"] = asdict(cases)
@@ -162,8 +162,8 @@ def _promote(options: argparse.Namespace) -> None:
 
     from t4r_lab.runs.promote import promote
 
-    found = promote(options.run, options.alias)
-    show(options, asdict(found), lambda: output.promotion_text(found))
+    promotion = promote(options.run, options.alias)
+    show(options, asdict(promotion), lambda: output.promotion_text(promotion))
 
 
 def _add_recommend(sub: argparse.ArgumentParser) -> None:
@@ -198,8 +198,8 @@ def _recommend(options: argparse.Namespace) -> None:
         "left_out": asdict(left_out),
     }
     text = f"{len(frame)} rows in {options.out}" if options.out else output.frame_text(frame, 40)
-    said = f"{text}\n{left_out.words}" if left_out.words else text
-    show(options, {**content, "recommendations": rows} if rows else content, lambda: said)
+    message = f"{text}\n{left_out.words}" if left_out.words else text
+    show(options, {**content, "recommendations": rows} if rows else content, lambda: message)
 
 
 def _events(items: list[str]) -> Any:

@@ -1,4 +1,4 @@
-"""The commands of studies: tune, worker, studies, finalize. Thin, as all of them."""
+"""The commands of studies: tune, worker, studies, finalize."""
 
 from __future__ import annotations
 
@@ -53,25 +53,25 @@ def _tune(options: argparse.Namespace) -> int:
     from t4r_lab.tuning.lead import tune
 
     spec, section = load_study(options.spec)
-    given = {name: getattr(options, name, None) for name in StudyOptions.model_fields}
-    section |= {name: value for name, value in given.items() if value is not None}
+    values = {name: getattr(options, name, None) for name in StudyOptions.model_fields}
+    section |= {name: value for name, value in values.items() if value is not None}
     section["space"] = {**(section.get("space") or {}), **dict(parse_search(text) for text in options.search)}
-    asked = StudyOptions.parse(section)
+    study_options = StudyOptions.parse(section)
     spec = spec.override(dict(parse_assignment(text) for text in options.set))
     if options.detach:
         from t4r_lab.base import homes
         from t4r_lab.tuning.detached import launch
 
-        study = launch(spec, asked, options.study or spec.name, homes.ensure(), options.storage)
+        study = launch(spec, study_options, options.study or spec.name, homes.ensure(), options.storage)
         show(
             options,
             {"study": study.name, "log": str(study.folder / "log.txt")},
             lambda: f"study {study.name} runs in the background; see `t4r-lab studies show {study.name}`",
         )
         return 0
-    # else whoever ends this process alone, as `timeout` does, would leave its workers working
+    # else a SIGTERM to this process alone, as by `timeout`, would leave its workers running
     system.stop_as_interrupted()
-    result = tune(spec, asked, options.study, storage=options.storage)
+    result = tune(spec, study_options, options.study, storage=options.storage)
     show(options, _study(result), lambda: output.study_text(result))
     return 0 if result.status == "finished" and result.front else 1
 

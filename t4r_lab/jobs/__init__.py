@@ -1,10 +1,10 @@
-"""Jobs: runs in processes of their own. What launches and watches them here; the process itself is `worker`."""
+"""Jobs, which are runs in processes of their own: `job` launches and watches them, `job_worker` is such a process."""
 
 from t4r_lab.jobs.job import (
     ACTIVE,
-    ASKED,
     EVENTS,
     LOG_BYTES,
+    REQUESTS,
     Job,
     Status,
     all_jobs,
@@ -12,4 +12,4 @@ from t4r_lab.jobs.job import (
     launch,
 )
 
-__all__ = ["ACTIVE", "ASKED", "EVENTS", "LOG_BYTES", "Job", "Status", "all_jobs", "find", "launch"]
+__all__ = ["ACTIVE", "EVENTS", "LOG_BYTES", "REQUESTS", "Job", "Status", "all_jobs", "find", "launch"]

@@ -2,19 +2,19 @@
 
 A job is a folder ``jobs/<id>/``:
 
-| file | what |
+| file | content |
 |---|---|
-| ``spec.json`` | the run, never changed |
-| ``job.json`` | where it was launched, and by which version |
-| ``events.jsonl`` | grows by one line a report |
-| ``status.json`` | where it stands, replaced whole |
-| ``control.json`` | what was last asked of the worker: pause, resume, stop or cancel |
-| ``log.txt`` | what the worker printed |
-| ``checkpoints/`` | what a resume goes on from |
-| ``lock`` | held by the worker while it lives |
+| ``spec.json`` | the spec of the run, never changed |
+| ``job.json`` | the working directory and version of its launch |
+| ``events.jsonl`` | the reports, one line each |
+| ``status.json`` | the present status, replaced as a whole |
+| ``control.json`` | the last request to the worker: pause, resume, stop or cancel |
+| ``log.txt`` | the output of the worker |
+| ``checkpoints/`` | the state from which it can be resumed |
+| ``lock`` | held by the worker while it runs |
 
-The launcher takes the lock and the worker inherits it, so that from the first moment on there is at most one
-worker, and a dead one is told from a living one whatever became of its process id.
+The launcher takes the lock and the worker inherits it, so that a job never has two workers, and a dead worker is
+detected without its process id, which may be reused.
 """
 
 from __future__ import annotations
@@ -38,14 +38,14 @@ from t4r_lab.base.files import LOCK_SECONDS, is_locked, locked, replacing, tail,
 from t4r_lab.families.own import refuse_notebook
 from t4r_lab.spec import RunSpec
 
-ASKED = {"pause": "pausing", "stop": "stopping", "cancel": "canceling"}
-"""What can be asked of a worker → the state until it has been done, after the batch at hand."""
-ACTIVE = ("starting", "running", *ASKED.values())
+REQUESTS = {"pause": "pausing", "stop": "stopping", "cancel": "canceling"}
+"""Request to a worker → the state of its job until the current batch has ended."""
+ACTIVE = ("starting", "running", *REQUESTS.values())
 RESUMABLE = ("paused", "stopped", "failed", "lost")
 ENDED = ("finished", "canceled")
 EVENTS, STATUS, CONTROL = "events.jsonl", "status.json", "control.json"
 LOG_BYTES = 16_384
-"""Of a log no more than its end is read: a worker may have printed gigabytes."""
+"""Bytes read from the end of a log, which may have gigabytes."""
 
 
 @dataclass(frozen=True)
@@ -74,25 +74,25 @@ class Status:
     run_id: str = ""
     error: str = ""
     refusal: list[str] = field(default_factory=list)
-    """the parts of the `error` where it is the user's mistake, see `InputError.parts`"""
+    """the parts of the `error` if it is an `InputError`"""
     metrics: dict[str, float] = field(default_factory=dict)
-    """validation metrics: of the latest epoch, at the end of the best"""
+    """validation metrics: of the latest epoch; once finished, of the best one"""
 
 
 class Job:
-    """One job by its folder; holds no state of its own."""
+    """A job by its folder, in which all state is kept."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
     @property
     def id(self) -> str:
-        """The name of its folder."""
+        """The id: the name of its folder."""
         return self.folder.name
 
     @property
     def home(self) -> Path:
-        """The home that its run is recorded in."""
+        """The home in which its run is recorded."""
         return self.folder.parent.parent
 
     @property
@@ -103,12 +103,12 @@ class Job:
     # watching -----------------------------------------------------------------------------------
 
     def spec(self) -> RunSpec:
-        """What is trained.
+        """The spec of its run.
 
         Raises
         ------
         InputError
-            if it can't be read, as that of a job of a later version may not.
+            if it can't be read, for example since a later version wrote it.
         """
         try:
             return RunSpec.load(self.folder / "spec.json")
@@ -121,33 +121,33 @@ class Job:
             ) from None
 
     def status(self) -> Status:
-        """The present state; a worker that died without saying so shows as ``lost``."""
+        """The present status; ``lost`` if the worker was killed."""
         status = self.written()
         if status.state not in ACTIVE:
             return status
-        if self._worker_lives():
-            return replace(status, state=ASKED.get(self.asked(), status.state))
-        status = self.written()  # it may have ended between the two looks
+        if self._worker_runs():
+            return replace(status, state=REQUESTS.get(self.request(), status.state))
+        status = self.written()  # it may have ended between the two tests
         if status.state not in ACTIVE:
             return status
-        how = f"the worker is gone; resume it with `t4r-lab jobs resume {self.id}`"
-        return replace(status, state="lost", eta=None, error=how)
+        message = f"the worker is gone; resume it with `t4r-lab jobs resume {self.id}`"
+        return replace(status, state="lost", eta=None, error=message)
 
     def written(self) -> Status:
-        """What ``status.json`` says; a damaged one is that of a lost job, what a later version added is left out."""
+        """The status in ``status.json``: ``lost`` if it is damaged; fields of later versions are ignored."""
         try:
             content = read_json((self.folder / STATUS).read_text(encoding="utf-8"), STATUS)
             return Status(**{f.name: content[f.name] for f in fields(Status) if f.name in content})
         except (OSError, ValueError, TypeError, KeyError) as error:
-            how = f"{STATUS} can't be read ({type(error).__name__}); resume it with `t4r-lab jobs resume {self.id}`"
-            return Status(self.id, self.id, "lost", error=how)
+            message = f"{STATUS} can't be read ({type(error).__name__}); resume it with `t4r-lab jobs resume {self.id}`"
+            return Status(self.id, self.id, "lost", error=message)
 
     def events(self) -> list[dict[str, Any]]:
-        """Every report, a damaged one empty; without a line that is still being written."""
+        """All reports as events, a damaged one empty, without a line that is still being written."""
         return self.follow()[0]
 
     def follow(self, offset: int = 0) -> tuple[list[dict[str, Any]], int]:
-        """The reports from byte `offset` of their file on, and the offset at which the next ones will stand."""
+        """The reports from byte `offset` of their file on, and the offset of the next ones."""
         try:
             with (self.folder / EVENTS).open("rb") as file:
                 file.seek(offset)
@@ -160,22 +160,22 @@ class Job:
         """The last lines that the worker printed, of its last `LOG_BYTES`."""
         return "\n".join(tail(self.folder / "log.txt", LOG_BYTES).splitlines()[-lines:])
 
-    def asked(self) -> str:
-        """What was last asked of the worker. A damaged file asks nothing: whoever asked sees that, and asks again."""
+    def request(self) -> str:
+        """The last request to the worker; empty without one, or if its file is damaged: then it must be repeated."""
         return str(_read(self.folder / CONTROL).get("action", ""))
 
-    # steering -----------------------------------------------------------------------------------
+    # requests -----------------------------------------------------------------------------------
 
     def pause(self) -> None:
-        """Finish the batch, keep the state and end the process, which leaves its memory to others until `resume`."""
-        self._ask("pause")
+        """Finish the batch, keep the state and end the process, which frees its memory, until `resume`."""
+        self._send("pause")
 
     def stop(self) -> None:
-        """Finish the batch, keep the state and end. It differs from `pause` in what the job is shown as."""
-        self._ask("stop")
+        """Finish the batch, keep the state and end the process. It differs from `pause` only in the state shown."""
+        self._send("stop")
 
     def cancel(self) -> None:
-        """End for good: after the batch if there is a worker. The run is marked KILLED, its checkpoints go."""
+        """End for good, after the batch if a worker runs. The run is marked KILLED, its checkpoints are removed."""
         from t4r_lab.runs import processes
 
         try:
@@ -184,15 +184,15 @@ class Job:
                 self.write(replace(self.written(), state="canceled", eta=None, error="", refusal=[]))
                 processes.discard_run(self.home, self.checkpoints)
         except BlockingIOError:
-            self._ask("cancel")
+            self._send("cancel")
 
     def resume(self) -> None:
-        """Start a worker that goes on from the last checkpoint, to the same result as if it had never ended.
+        """Start a worker from the last checkpoint; the result is the same as without the interruption.
 
         Raises
         ------
         InputError
-            while one still works, when the job has ended for good, or as `Experiment.open` does.
+            while a worker runs, if the job has ended for good, or as `Experiment.open`.
         """
         from t4r_lab.training.experiment import Experiment
 
@@ -211,14 +211,14 @@ class Job:
         except OSError as error:
             raise InputError(f"job {self.id}", f"cannot be resumed ({error})", "fix that and try again") from None
 
-    def _ask(self, action: str) -> None:
+    def _send(self, action: str) -> None:
         if (state := self.status().state) not in ACTIVE:
             raise InputError(f"job {self.id}", f"it is {state}", f"there is nothing to {action}")
         try:
             write_json(self.folder / CONTROL, {"action": action})
         except OSError as error:
-            how = f"fix that, or end it with `kill -INT {self.written().pid}`"
-            raise InputError(f"job {self.id}", f"can't be asked to {action} ({error})", how) from None
+            remedy = f"fix that, or end it with `kill -INT {self.written().pid}`"
+            raise InputError(f"job {self.id}", f"can't be asked to {action} ({error})", remedy) from None
 
     def _refuse(self, states: tuple[str, ...], remedy: str) -> None:
         state = self.written().state
@@ -228,36 +228,36 @@ class Job:
             raise InputError(f"job {self.id}", f"its state {state!r} is of another version of t4r-lab", "use that")
 
     def start(self, lock: int) -> None:
-        """A worker with the `lock`, in a session of its own: no interrupt or shutdown of this process reaches it."""
+        """Start a worker with the `lock`, in its own session: no interrupt or shutdown of this process reaches it."""
         package = str(Path(__file__).parent.parent.parent)
-        began = Path(_read(self.folder / "job.json").get("cwd", ""))  # gone where the home was moved with it
-        cwd = str(began if began.is_absolute() and began.is_dir() else self.home)
-        # Threads that wait by looking all the time are quicker alone, by a third, but take the cores of another job:
-        # two at once were four times slower. Where the later one sleeps instead, neither is kept waiting.
-        beside = any(job.status().state in ACTIVE for job in all_jobs(self.home) if job.id != self.id)
-        waits = {"OMP_WAIT_POLICY": "passive"} if beside else {}
+        launched_in = Path(_read(self.folder / "job.json").get("cwd", ""))  # may have been moved with the home
+        cwd = str(launched_in if launched_in.is_absolute() and launched_in.is_dir() else self.home)
+        # Threads that spin while they wait are a third faster alone, but take the cores from another job: two at once
+        # were four times slower. If those of the later job sleep instead, neither is slowed down.
+        shared = any(job.status().state in ACTIVE for job in all_jobs(self.home) if job.id != self.id)
+        waits = {"OMP_WAIT_POLICY": "passive"} if shared else {}
         with (self.folder / "log.txt").open("ab") as log:
             path = os.pathsep.join([package, os.environ.get("PYTHONPATH", "")])
             command = [sys.executable, "-m", "t4r_lab.jobs.job_worker", str(self.folder), str(lock)]
             system.start_detached(command, lock, log, {**waits, **os.environ, "PYTHONPATH": path}, cwd)
 
     def write(self, status: Status) -> None:
-        """Replace the status file. Not durable: after a power cut a damaged file reads as a lost job."""
-        # five times a second, so nothing waits for the disk: after a power cut a damaged one reads as lost
+        """Replace the status file."""
+        # five times a second, so not flushed to the disk: after a power cut a damaged file reads as a lost job
         write_json(self.folder / STATUS, asdict(status), durable=False)
 
-    def _worker_lives(self) -> bool:
-        """Whether somebody holds the lock."""
+    def _worker_runs(self) -> bool:
+        """True if a worker holds the lock."""
         return is_locked(self.folder / "lock")
 
     @contextmanager
     def lock(self, seconds: float = LOCK_SECONDS) -> Iterator[int]:
-        """Be the only one; what is started with the descriptor that this yields goes on to be it.
+        """Hold the lock of the job within the block; yields its descriptor, so that a worker can inherit it.
 
         Raises
         ------
         BlockingIOError
-            if another one still is after `seconds`.
+            if a worker still holds it after `seconds`.
         """
         with locked(self.folder / "lock", seconds) as file:
             yield file.fileno()
@@ -269,14 +269,14 @@ def launch(spec: RunSpec, home: Path) -> Job:
     Raises
     ------
     InputError
-        as `Experiment.open` does, or if the home can't be written; nothing is left behind.
+        as `Experiment.open`, or if the home can't be written; nothing is left behind.
     """
     from t4r_lab.training.experiment import Experiment
 
-    place = homes.ensure(home)  # the quicker look comes first
+    home_path = homes.ensure(home)  # the faster check comes first
     refuse_notebook(spec.flat())
-    Experiment.open(spec, home=place)
-    folder = place / "jobs" / f"{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(2)}"
+    Experiment.open(spec, home=home_path)
+    folder = home_path / "jobs" / f"{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(2)}"
     job = Job(folder)
     try:
         folder.mkdir(parents=True)
@@ -304,25 +304,25 @@ def all_jobs(home: Path) -> list[Job]:
 
 
 def find(home: Path, id: str) -> Job:
-    """The job with that id or that beginning of one.
+    """The job whose id is, or begins with, `id`.
 
     Raises
     ------
     InputError
-        if there is none, or several begin like that.
+        if no job has such an id, or several have.
     """
-    known = [job.id for job in all_jobs(home)]
-    found = [name for name in known if name == id] or [name for name in known if name.startswith(id)]
-    if len(found) == 1:
-        return Job(home / "jobs" / found[0])
-    if found:
-        raise InputError(f"job {id!r}", f"{len(found)} ids begin like that", "give more of it")
-    remedy = did_you_mean(id, known) if known else f"there are none in {home}"
+    ids = [job.id for job in all_jobs(home)]
+    matches = [name for name in ids if name == id] or [name for name in ids if name.startswith(id)]
+    if len(matches) == 1:
+        return Job(home / "jobs" / matches[0])
+    if matches:
+        raise InputError(f"job {id!r}", f"{len(matches)} ids begin like that", "give more of it")
+    remedy = did_you_mean(id, ids) if ids else f"there are none in {home}"
     raise InputError(f"job {id!r}", "no such job", remedy)
 
 
 def _read(path: Path) -> dict[str, Any]:
-    """The JSON object in `path`; an empty one where there is none that can be read."""
+    """The JSON object in `path`; empty if it can't be read."""
     try:
         return _parsed(path.read_text(encoding="utf-8", errors="replace"))
     except OSError:

@@ -1,4 +1,4 @@
-"""The worker of a job: runs or resumes it, and says in the job's folder how it goes."""
+"""The worker of a job: runs or resumes it, and writes its reports into the job's folder."""
 
 from __future__ import annotations
 
@@ -17,22 +17,22 @@ from t4r_lab.base import files, processors, system
 from t4r_lab.base.errors import InputError
 from t4r_lab.base.reports import Epoch, Progress, Report, Started, to_event
 from t4r_lab.base.terminal import clean_line, say
-from t4r_lab.jobs.job import ASKED, EVENTS, STATUS, Job, Status
+from t4r_lab.jobs.job import EVENTS, REQUESTS, STATUS, Job, Status
 from t4r_lab.runs import processes, run
 from t4r_lab.runs.progress import Sentences
 
 PROGRESS_EVERY = 0.2
-"""Seconds between two progress reports of one stage that are kept."""
+"""Least seconds between two progress reports of one stage that are written."""
 PROGRESS_LINES = 2000
-"""Progress reports of one stage that become events at most: more can't be seen, and every watcher reads them all."""
+"""The most progress reports of one stage that become events: every watcher reads them all."""
 STATE_OF = {"pause": "paused", "cancel": "canceled"}
-"""What was asked → how the job is shown when it has been done; anything else that ends training early: stopped."""
+"""Request → the state of the job once training has ended early; ``stopped`` by anything else."""
 
 
 class Reporter:
-    """Writes reports as events, keeps the status up to date, and prints a line of what a person would want to read.
+    """Writes reports as events, updates the status, and prints the main ones as lines for people.
 
-    While the disk is full the old status stays, and events wait in memory.
+    While the disk is full the old status stays, and events are kept in memory.
     """
 
     def __init__(self, job: Job) -> None:
@@ -42,7 +42,7 @@ class Reporter:
             job.written(), state="running", pid=os.getpid(), started=now, heartbeat=now, error="", refusal=[]
         )
         self._first: tuple[float, int] | None = None
-        self._wrote, self._kept = 0.0, 0
+        self._wrote, self._last_event_done = 0.0, 0
         self._waiting = ""
         self._sentences = Sentences()
         _cut_torn_line(job.folder / EVENTS)
@@ -59,28 +59,28 @@ class Reporter:
         self._say(self._sentences(report))
 
     def end(self, **changes: Any) -> None:
-        """The last status."""
+        """Write the last status, with `changes` of its fields."""
         self.status = replace(self.status, eta=None, **changes)
         self._write()
         self._say(self.status.state)
 
     def _say(self, line: str | None) -> None:
-        """Into the job's log, where this process has its output."""
+        """Print a line into the job's log, the output of this process."""
         if line:
             with suppress(OSError):
                 print(time.strftime("%Y-%m-%d %H:%M:%S"), clean_line(line), flush=True)
 
     def _write(self) -> None:
-        if not (self.job.folder / STATUS).exists():  # who deleted the job doesn't want half of it back
+        if not (self.job.folder / STATUS).exists():  # the job was deleted; don't recreate half of it
             return
-        with suppress(OSError):  # not even told: the log lies on the same disk
+        with suppress(OSError):  # not printed either: the log is on the same disk
             if self._waiting:
                 files.append(self.job.folder / EVENTS, self._waiting)
                 self._waiting = ""
             self.job.write(self.status)
 
     def _too_soon(self, report: Report, now: float) -> bool:
-        """Whether `report` is progress within a stage, and another one has just been kept."""
+        """True if `report` is progress within a stage, of which another report has just been written."""
         if not isinstance(report, Progress):
             return False
         within = report.stage == self.status.stage and report.done != report.total
@@ -93,9 +93,9 @@ class Reporter:
         if not isinstance(report, Progress):
             return True
         within = report.stage == before.stage and report.done != report.total
-        if within and 0 <= report.done - self._kept < report.total / PROGRESS_LINES:
+        if within and 0 <= report.done - self._last_event_done < report.total / PROGRESS_LINES:
             return False
-        self._kept = report.done
+        self._last_event_done = report.done
         return True
 
     def _next(self, report: Report, now: float) -> Status:
@@ -114,7 +114,7 @@ class Reporter:
 
 
 def _cut_torn_line(path: Path) -> None:
-    """Take off the line in whose midst an earlier worker died: unread so far, it would spoil the next one."""
+    """Remove an incomplete last line, written when an earlier worker was killed, which would spoil the next one."""
     if not path.exists():
         return
     with path.open("rb+") as file:
@@ -123,12 +123,12 @@ def _cut_torn_line(path: Path) -> None:
 
 
 def work(job: Job) -> int:
-    """Run or resume `job`, whose lock this process has; the exit status."""
-    again = (job.folder / EVENTS).exists()
+    """Run or resume `job`, whose lock this process holds; return the exit status."""
+    resumed = (job.folder / EVENTS).exists()
     reporter = Reporter(job)
     try:
-        earlier = tracking.run_in_folder(job.home, job.checkpoints) if again else None
-        if earlier is not None and earlier.status == "FINISHED":  # the last worker died after the record
+        earlier = tracking.run_in_folder(job.home, job.checkpoints) if resumed else None
+        if earlier is not None and earlier.status == "FINISHED":  # the last worker was killed after recording this
             processes.remove_checkpoints(job.checkpoints)
             reporter.end(state="finished", run_id=earlier.run_id, metrics=earlier.valid)
             return 0
@@ -137,7 +137,7 @@ def work(job: Job) -> int:
             spec,
             home=job.home,
             on_report=reporter,
-            should_stop=lambda: job.asked() in ASKED,
+            should_stop=lambda: job.request() in REQUESTS,
             folder=job.checkpoints,
             resume=earlier.run_id if earlier else None,
         )
@@ -157,7 +157,7 @@ def work(job: Job) -> int:
 
 
 def _ended_early(job: Job, reporter: Reporter) -> int:
-    state = STATE_OF.get(job.asked(), "stopped")
+    state = STATE_OF.get(job.request(), "stopped")
     reporter.end(state=state)
     if state == "canceled":
         processes.discard_run(job.home, job.checkpoints)
@@ -165,8 +165,8 @@ def _ended_early(job: Job, reporter: Reporter) -> int:
 
 
 def main(folder: str, lock: str) -> int:
-    """Work with the `lock` that the launcher hands on; what this process starts doesn't get it."""
-    gc.set_threshold(100_000, 50, 100)  # imports make a million objects that stay; seeking garbage there took a second
+    """Work with the `lock` inherited from the launcher, which child processes don't inherit."""
+    gc.set_threshold(100_000, 50, 100)  # imports make a million objects that stay; collecting them took a second
     os.set_inheritable(int(lock), False)
     processors.limit()
     system.stop_as_interrupted()

@@ -125,11 +125,11 @@ def test_a_checkpoint_on_a_full_disk_leaves_the_one_before(tmp_path: Path) -> No
 def test_a_damaged_request_asks_nothing_and_the_next_one_is_heard(content: str, job: jobs.Job) -> None:
     with job.lock():
         (job.folder / "control.json").write_text(content)
-        assert job.asked() not in jobs.ASKED
+        assert job.request() not in jobs.REQUESTS
         assert job.status().state == "running"
-        for action, state in jobs.ASKED.items():
+        for action, state in jobs.REQUESTS.items():
             getattr(job, action)()
-            assert (job.asked(), job.status().state) == (action, state)
+            assert (job.request(), job.status().state) == (action, state)
 
 
 def test_a_disk_that_fills_in_the_midst_of_training_leaves_a_job_that_resumes_to_the_same(
@@ -221,7 +221,7 @@ def test_a_job_of_a_later_version_is_shown_and_left_alone(job: jobs.Job) -> None
 def test_a_folder_deleted_under_its_watcher_is_told_as_such(job: jobs.Job) -> None:
     shutil.rmtree(job.folder)
     assert job.status().state == "lost"
-    assert (job.events(), job.log(), job.asked()) == ([], "", "")
+    assert (job.events(), job.log(), job.request()) == ([], "", "")
     for action in (job.pause, job.stop):
         with pytest.raises(InputError, match="it is lost"):
             action()
@@ -234,7 +234,7 @@ def test_a_job_that_ends_between_two_looks_is_not_lost(job: jobs.Job, monkeypatc
         self.write(replace(self.written(), state="finished"))
         return False
 
-    monkeypatch.setattr(jobs.Job, "_worker_lives", ends)
+    monkeypatch.setattr(jobs.Job, "_worker_runs", ends)
     assert job.status().state == "finished"
 
 
