@@ -20,7 +20,9 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         lab = timed(found, "import", lambda: importlib.import_module("t4r_lab").Lab)
         lab = timed(found, "first_view", lambda: serialized(lab(folder)))
-        timed(found, "ready", lambda: wait("an estimate", lambda: lab.estimating.found or lab.estimating.error))
+        timed(
+            found, "ready", lambda: wait("an estimate", lambda: lab.cost_estimate.estimate or lab.cost_estimate.error)
+        )
         wait("the runs", lambda: not lab.runs.loading)
         found |= launch(lab)
         read_frame(lab)

@@ -70,7 +70,7 @@ def _cases(analysis: Cases) -> list[str]:
         lines += ["", f"{analysis.run} {word} {analysis.other}"]
         for case in cases:
             begin = " → ".join(item.title for item in case.items[-3:])
-            lines.append(f"  {case.session}: {begin} → [{case.target.title}] place {case.rank:g}, not {case.other:g}")
+            lines.append(f"  {case.session}: {begin} → [{case.target.title}] rank {case.rank:g}, not {case.other:g}")
     return lines
 
 

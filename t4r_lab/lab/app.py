@@ -16,19 +16,19 @@ from t4r_lab.base import homes
 from t4r_lab.base.errors import InputError
 from t4r_lab.lab.panels.architecture.architecture_panel import ArchitecturePanel
 from t4r_lab.lab.panels.data.data_panel import DataPanel
-from t4r_lab.lab.panels.data.preparation_panel import Preparing, stages
+from t4r_lab.lab.panels.data.preparation_panel import PrepareController, stages
 from t4r_lab.lab.panels.data.profile_page import headline
-from t4r_lab.lab.panels.recommend.recommend_panel import Recommending
-from t4r_lab.lab.panels.runs.actions import Acting
-from t4r_lab.lab.panels.runs.comparison import Comparing
+from t4r_lab.lab.panels.recommend.recommend_panel import RecommendController
+from t4r_lab.lab.panels.runs.actions import RunActionsController
+from t4r_lab.lab.panels.runs.comparison import ComparisonController
 from t4r_lab.lab.panels.runs.runs_panel import RunsPanel
 from t4r_lab.lab.panels.train.train_panel import TrainPanel, with_card
-from t4r_lab.lab.panels.tune.tune_panel import Tuning
+from t4r_lab.lab.panels.tune.tune_panel import TuneController
 from t4r_lab.lab.parts.panel import Panel
 from t4r_lab.lab.parts.text import error_text, escape, message
 from t4r_lab.lab.parts.theme import Theme
 from t4r_lab.lab.state.background import Background, explained
-from t4r_lab.lab.state.cost import Estimating
+from t4r_lab.lab.state.cost import CostEstimate
 from t4r_lab.lab.state.draft import Draft
 from t4r_lab.lab.state.views import DataSummary, JobState, News
 from t4r_lab.spec import RunSpec
@@ -105,19 +105,21 @@ class Lab(w.VBox):
     def _make_panels(self) -> None:
         """Make the panels and the controllers behind them."""
         self.draft = Draft(first_spec(self.home))
-        self.preparing = Preparing(self.home, self.background, self._prepared)
+        self.preparing = PrepareController(self.home, self.background, self._prepared)
         self.data = DataPanel(self.choose, self.preparing.form)
-        self.estimating = Estimating(self.draft, self.background)
+        self.cost_estimate = CostEstimate(self.draft, self.background)
         self.architecture = ArchitecturePanel(
-            self.draft, self.edit, self.train, self.clone, self.start, self.estimating, self.drop
+            self.draft, self.edit, self.train, self.clone, self.start, self.cost_estimate, self.drop
         )
         self.jobs = TrainPanel(self.ask, self.background.wake)
-        self.tuning = Tuning(self.home, self.background, self.draft, self.clone, self._studies_changed, self.estimating)
+        self.tuning = TuneController(
+            self.home, self.background, self.draft, self.clone, self._studies_changed, self.cost_estimate
+        )
         self._theme, self._header = Theme(), w.HTML()
-        self.acting = Acting(self.home, self.background, self.clone, self.refresh_runs, self._launched)
-        self.comparing = Comparing(self.home, self.background, self._theme)
+        self.acting = RunActionsController(self.home, self.background, self.clone, self.refresh_runs, self._launched)
+        self.comparing = ComparisonController(self.home, self.background, self._theme)
         self.runs = RunsPanel(self.refresh_runs, [self.acting.view, self.comparing.view])
-        self.recommending = Recommending(self.home, self.background)
+        self.recommending = RecommendController(self.home, self.background)
 
     def _follow(self) -> None:
         """Open the data, and watch jobs, data and studies from now on."""
@@ -198,7 +200,7 @@ class Lab(w.VBox):
         self.data.paths = source.datasets(self.home)
         self.data.summary, self.data.doing, self.data.progress, self.data.error = summary, "", None, ""
         if before is not None and before.path == summary.path and before.digest != summary.digest:
-            self.estimating.forget()
+            self.cost_estimate.forget()
         self._show_header()
 
     def _data_failed(self, error: InputError | None) -> None:
@@ -283,7 +285,7 @@ class Lab(w.VBox):
         with self.background.lock:
             cards, ticked = dict(self.jobs.cards), self.jobs.ticked
             read = {id: card.read for id, card in cards.items()}
-            logs = {id for id, card in cards.items() if card.log_wanted}
+            logs = {id for id, card in cards.items() if card.log_opened}
             ended = {id for id, card in cards.items() if not card.state.running} - logs
         states = source.job_states(self.home)
         # A card of a job that had ended has all its events: they are written before the state.

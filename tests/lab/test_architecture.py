@@ -21,7 +21,7 @@ from t4r_lab.lab.panels.architecture.picture import picture
 from t4r_lab.lab.panels.architecture.spec_form import SpecForm
 from t4r_lab.lab.panels.architecture.spec_loader import SpecLoader
 from t4r_lab.lab.state.background import Background
-from t4r_lab.lab.state.cost import Asking, Estimating, Unanswered, summary
+from t4r_lab.lab.state.cost import CostEstimate, EstimateProcess, Unanswered, summary
 from t4r_lab.lab.state.draft import Draft
 from t4r_lab.schema.columns import Column, Schema
 from t4r_lab.spec import RunSpec
@@ -286,15 +286,15 @@ FOUND = Estimate(
 )
 
 
-def estimating(d: Draft, answer: Callable[[RunSpec], Any]) -> Estimating:
-    return Estimating(d, Background(), answer)
+def estimating(d: Draft, answer: Callable[[RunSpec], Any]) -> CostEstimate:
+    return CostEstimate(d, Background(), answer)
 
 
 def test_costs_are_one_line_and_a_bar_of_each_part() -> None:
     assert summary(FOUND) == "0.35M parameters · 0.2 GB · ~6 s per epoch"
     d = draft()
     costs = estimating(d, lambda spec: FOUND)
-    view = panel(d, estimating=costs)
+    view = panel(d, cost_estimate=costs)
     until(lambda: not costs.doing)
     assert "0.35M parameters · 0.2 GB · ~6 s per epoch" in view._costs.value
     assert "Timed in a few steps on your data" in view._costs.value
@@ -341,12 +341,12 @@ def test_what_the_data_refuse_stands_beside_its_field() -> None:
         return FOUND
 
     costs = estimating(d, answer)
-    view = panel(d, estimating=costs)
+    view = panel(d, cost_estimate=costs)
     d.set("model.inputs.features", {"category": {"vectors": {"path": "kinds.npy"}, "dim": 3}})
     until(lambda: view.train.disabled)
     assert not d.valid and "no such file" in view.features.rows["category"]._error.value
     d.set("model.inputs.features", None)
-    until(lambda: costs.found is not None and d.valid)
+    until(lambda: costs.estimate is not None and d.valid)
     assert not view.train.disabled
 
 
@@ -356,14 +356,14 @@ def test_no_answer_is_said_in_words_and_does_not_hold_up_training() -> None:
 
     d = draft()
     costs = estimating(d, answer)
-    view = panel(d, estimating=costs)
+    view = panel(d, cost_estimate=costs)
     until(lambda: costs.error)
     assert "no estimate: &lt;img" in view._costs.value and not view.train.disabled
 
 
 @pytest.mark.slow
 def test_the_process_that_estimates_is_asked_again_after_it_died(tmp_path: Path) -> None:
-    data, ask = small_data(tmp_path / "d"), Asking()
+    data, ask = small_data(tmp_path / "d"), EstimateProcess()
     first = ask(small_spec(data))
     assert first.parameters > 0 and ask._child is not None
     with pytest.raises(InputError, match="nowhere"):

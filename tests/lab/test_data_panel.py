@@ -21,7 +21,7 @@ from t4r_lab.data.pipeline.split_checks import Finding
 from t4r_lab.data.read.raw_table import Table
 from t4r_lab.lab.app import Lab
 from t4r_lab.lab.panels.data.data_panel import DataPanel
-from t4r_lab.lab.panels.data.preparation_panel import Preparing
+from t4r_lab.lab.panels.data.preparation_panel import PrepareController
 from t4r_lab.lab.panels.data.prepare_form import BY_COLUMN, ELSEWHERE, FIRST, PrepareForm
 from t4r_lab.lab.panels.data.profile_page import profile
 from t4r_lab.lab.panels.data.role_table import ROLES, ColumnRoles
@@ -336,7 +336,7 @@ class Later(Background):
 
 def test_of_two_answers_the_one_to_what_stands_is_shown(tmp_path: Path, notebook: dict[str, Any]) -> None:
     later = Later()
-    made = Preparing(tmp_path, later, lambda summary: None).form
+    made = PrepareController(tmp_path, later, lambda summary: None).form
     notebook["short"] = events(5)
     made.frames = source.frames(notebook)
     made.frame.value, made.frame.value = "clicks", "short"

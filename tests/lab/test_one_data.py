@@ -18,7 +18,7 @@ from t4r_lab.lab.app import Lab
 from t4r_lab.lab.panels.architecture.architecture_panel import ArchitecturePanel
 from t4r_lab.lab.panels.tune.search_form import SearchForm
 from t4r_lab.lab.state.background import Background
-from t4r_lab.lab.state.cost import Estimating
+from t4r_lab.lab.state.cost import CostEstimate
 from t4r_lab.lab.state.draft import Draft
 from t4r_lab.schema.columns import Column, Schema
 from t4r_lab.spec import RunSpec
@@ -197,15 +197,15 @@ def test_every_panel_speaks_of_the_data_that_were_chosen() -> None:
         return Estimate((Cost("model.body", 1000, 8, 8, 16, 0),), 6.4, 31)
 
     d, started = on_a(), list[Any]()
-    costs = Estimating(d, Background(), answer)
+    costs = CostEstimate(d, Background(), answer)
     view, form = (
-        ArchitecturePanel(d, d.set, lambda: None, estimating=costs),
+        ArchitecturePanel(d, d.set, lambda: None, cost_estimate=costs),
         SearchForm(d, lambda *s: started.append(s)),
     )
     form.table.selected = ["model.body.dropout"]
-    until(lambda: costs.found is not None)
+    until(lambda: costs.estimate is not None)
     use(d, "b")
-    assert costs.found is None and not costs.line  # what was found is of other data
+    assert costs.estimate is None and not costs.line  # what was found is of other data
     assert view.train.disabled and form.start.disabled
     assert "bought" in view._status.value and "Fix the spec in Architecture first: model.heads.1" in form._message.value
     assert RunSpec.loads(view.text.text).data.path == "b" and ">b<" in view.picture.value
@@ -214,7 +214,7 @@ def test_every_panel_speaks_of_the_data_that_were_chosen() -> None:
     assert view.drop.layout.display == "" and view.drop.description == "Drop all 2 that don't fit"
     view.drop.click()
     assert not view.train.disabled and not form.start.disabled and view.drop.layout.display == "none"
-    until(lambda: costs.found is not None)
+    until(lambda: costs.estimate is not None)
     assert asked == ["a", "b"]
     form._start()
     assert started[0][0].data.path == "b"

@@ -64,11 +64,11 @@ def test_a_filtered_row_stays_chosen_and_one_that_is_gone_does_not() -> None:
     rows = [[Cell("red shoe", under="a1")], [Cell("blue shoe")], [Cell("red hat")]]
     table.fill([Heading("x", "x")], rows, ["a", "b", "c"])
     table.selected = ["c", "b"]
-    table.wanted = "RED sho"
+    table.filter_text = "RED sho"
     assert (table.row_keys, table.selected) == (["a"], ["c", "b"])
-    table.wanted = "a1"
+    table.filter_text = "a1"
     assert table.row_keys == ["a"]
-    table.wanted = ""
+    table.filter_text = ""
     table.fill([Heading("x", "x")], rows[:2], ["a", "b"])
     assert (table.row_keys, table.selected) == (["a", "b"], ["b"])
 
@@ -233,7 +233,7 @@ def test_slices_and_reliability_are_drawn_where_a_run_has_them(analysis: Analysi
 def test_the_comparison_says_it_in_words_and_escapes_names(analysis: Analysis) -> None:
     view = ComparisonView()
     assert view.body.layout.display == "none"
-    view.found, view.drawn = analysis, analysis_figures.draw(analysis, LIGHT)
+    view.analysis, view.drawn = analysis, analysis_figures.draw(analysis, LIGHT)
     text = (
         view._sentences.value
         + view._figures.value
@@ -317,12 +317,12 @@ def test_ticking_compares_and_clones(lab: Lab) -> None:
         lab.runs.table.selected = ids[:2]
     assert "Comparing 2 runs" in lab.comparing.view._message.value
     until(lambda: lab.comparing.view.plots or lab.comparing.view.error)  # plots come last
-    assert lab.comparing.view.found
+    assert lab.comparing.view.analysis
     assert lab.acting.view.run is None
     lab.runs.choice.value = "recall@5"
-    until(lambda: lab.comparing.view.found is not None and lab.comparing.view.found.metric == "recall@5")
+    until(lambda: lab.comparing.view.analysis is not None and lab.comparing.view.analysis.metric == "recall@5")
     lab.runs.table.selected = ids[:1]
-    assert lab.comparing.view.found is None
+    assert lab.comparing.view.analysis is None
     lab.acting.view.buttons["clone"].click()
     until(lambda: lab.draft.origin)
     assert lab.tabs.selected_index == 1

@@ -96,16 +96,16 @@ def test_jobs_are_looked_at_no_more_than_five_times_a_second() -> None:
 def test_the_log_is_shown_on_demand_and_escaped() -> None:
     looks: list[int] = []
     card = JobCard(state(1, name=EVIL), lambda id, action: None, lambda: looks.append(1))
-    assert not card.log_wanted
+    assert not card.log_opened
     card.log_button.click()
-    assert card.log_wanted
+    assert card.log_opened
     assert looks == [1]
     assert "nothing yet" in card._log.value
     card.show(card.state, News(log=f"12:00:00 {EVIL}"))
     assert "12:00:00 &lt;img" in card._log.value
     assert "<img" not in card._log.value
     card.log_button.click()
-    assert not card.log_wanted
+    assert not card.log_opened
 
 
 def test_of_a_log_only_its_end_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

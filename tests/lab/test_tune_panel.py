@@ -22,7 +22,7 @@ from t4r_lab.lab.app import TABS, Lab
 from t4r_lab.lab.panels.tune.search_form import SearchForm, words
 from t4r_lab.lab.panels.tune.study_list import Look, StudyState, Watch
 from t4r_lab.lab.panels.tune.study_plots import plots
-from t4r_lab.lab.panels.tune.tune_panel import EMPTY, TunePanel, Tuning, progress
+from t4r_lab.lab.panels.tune.tune_panel import EMPTY, TuneController, TunePanel, progress
 from t4r_lab.lab.state.background import Background
 from t4r_lab.lab.state.draft import Draft
 from t4r_lab.spec import RunSpec
@@ -146,7 +146,7 @@ def test_a_study_is_shown_with_reasons_and_its_best(draft: Draft) -> None:
     view.show(Look(["s", "older"], ["s"], state))
     assert "running · 4 of 10 trials · 1 running · 1 failed · about 36 s left" in view._progress.value  # 6 of 6 s each
     assert "trial 2 is best: ndcg@5 0.200, ece 0.100" in view._progress.value
-    timed = replace(state, wanted=None, until=time.time() + 119.9)
+    timed = replace(state, total=None, until=time.time() + 119.9)
     assert "about 1 min 59 s left" in progress(timed)
     assert "ece against ndcg@5" in view.plots.html
     assert "Importance" not in view.plots.html  # of three trials it would be chance
@@ -206,8 +206,10 @@ def test_a_background_studys_error_comes_back_with_its_parts(tmp_path: Path, dat
 
 
 @pytest.fixture
-def tuning(draft: Draft, tmp_path: Path) -> Iterator[Tuning]:
-    made = Tuning(tmp_path, Background(), draft, lambda spec, name: draft.clone(spec, name), lambda living: None)
+def tuning(draft: Draft, tmp_path: Path) -> Iterator[TuneController]:
+    made = TuneController(
+        tmp_path, Background(), draft, lambda spec, name: draft.clone(spec, name), lambda living: None
+    )
     yield made
     made.background.close()
     for study in detached.all_detached(tmp_path):
@@ -218,7 +220,9 @@ def tuning(draft: Draft, tmp_path: Path) -> Iterator[Tuning]:
 
 
 @pytest.mark.slow
-def test_a_study_outlives_the_panel_is_found_again_and_stopped(tuning: Tuning, draft: Draft, tmp_path: Path) -> None:
+def test_a_study_outlives_the_panel_is_found_again_and_stopped(
+    tuning: TuneController, draft: Draft, tmp_path: Path
+) -> None:
     tuning.follow()
     tuning.open(True)
     until(lambda: not tuning.view.loading)
@@ -227,7 +231,9 @@ def test_a_study_outlives_the_panel_is_found_again_and_stopped(tuning: Tuning, d
     tuning.view.form.start.click()
     until(lambda: tuning.view.state is not None or tuning.view.refusal)
     tuning.background.close()  # as when the kernel ends
-    again = Tuning(tmp_path, Background(), draft, lambda spec, name: draft.clone(spec, name), lambda living: None)
+    again = TuneController(
+        tmp_path, Background(), draft, lambda spec, name: draft.clone(spec, name), lambda living: None
+    )
     try:
         again.follow()
         again.open(True)

@@ -198,7 +198,7 @@ def test_the_picture_shows_what_is_hidden_and_the_discriminator() -> None:
     text = shown("bert", kind="rtd", probability=0.3, weight=25, discriminator="separate")
     assert hidden(text) == 6
     assert "30% hidden, then replaced" in text
-    assert "original or replaced?" in text and "body of its own · weight 25" in text
+    assert "original or replaced?" in text and "separate body · weight 25" in text
     assert "original or replaced?" not in shown("bert", kind="mlm")
 
 

@@ -76,7 +76,7 @@ def smoothed(values: Sequence[float], weight: float) -> list[float]:
 def describe(
     title: str, series: Mapping[str, Sequence[Any]], lines: Mapping[str, float], *, highest: bool, smoothing: float = 0
 ) -> str:
-    """The curves in one sentence: latest value, its average where there is one, best value, reference lines."""
+    """The curves in one sentence: latest value, its average if there is one, best value, reference lines."""
     parts = []
     for name, curve in series.items():
         values = [y for _, y in curve]

@@ -35,7 +35,7 @@ class Heading:
 
 
 class Table(anywidget.AnyWidget):
-    """Rows of `Cell` under `Heading`, sorted by ``sort_by``; only rows that contain every word of ``wanted``.
+    """Rows of `Cell` under `Heading`, sorted by ``sort_by``; only rows that contain every word of ``filter_text``.
 
     >>> table = Table()
     >>> table.fill([Heading("x", "x", number=True)], [[Cell("2", 2.0)], [Cell("–")], [Cell("10", 10.0)]])
@@ -51,7 +51,7 @@ class Table(anywidget.AnyWidget):
     sort_by = tr.Unicode("").tag(sync=True)
     descending = tr.Bool(True).tag(sync=True)
     caption = tr.Unicode("").tag(sync=True)
-    wanted = tr.Unicode("")
+    filter_text = tr.Unicode("")
     choose = tr.Enum(["", "one", "many"], "").tag(sync=True)
     """selection by radio button (one) or tick (many); empty for none"""
     row_keys: tr.List[str] = tr.List(trait=tr.Unicode()).tag(sync=True)
@@ -68,9 +68,9 @@ class Table(anywidget.AnyWidget):
             self.selected = [key for key in self.selected if key in present]
         self._sort()
 
-    @tr.observe("sort_by", "descending", "wanted")
+    @tr.observe("sort_by", "descending", "filter_text")
     def _sort(self, change: Any = None) -> None:
-        words = self.wanted.lower().split()
+        words = self.filter_text.lower().split()
         rows: list[tuple[str, Sequence[Cell]]] = [
             (key, row) for key, row in getattr(self, "_cells", []) if not words or _contains_words(row, words)
         ]

@@ -19,11 +19,11 @@ from t4r_lab.lab.state.draft import Draft
 from t4r_lab.spec import RunSpec
 from t4r_lab.training.estimate import Estimate, from_json
 
-KEPT = 50
-"""Estimates kept in memory."""
+CACHE_SIZE = 50
+"""The most estimates in memory."""
 SHORT = "Timed in a few steps on your data, not a training. Bars show where the memory goes."
 HELP = (
-    "Measured, not trained: a process of its own builds the model and takes a few steps on your data. Parameters are "
+    "Measured, not trained: a separate process builds the model and takes a few steps on your data. Parameters are "
     "exact; memory is weights, gradients, optimizer, activations of a batch and a chunk of logits; time includes the validation."
 )
 
@@ -32,7 +32,7 @@ class Unanswered(RuntimeError):
     """The estimating process gave no answer."""
 
 
-class Asking:
+class EstimateProcess:
     """A process that estimates specs, started at the first call. It ends with this one.
 
     Building the model in the kernel would take its memory, and the timed steps would consume random numbers of
@@ -44,14 +44,14 @@ class Asking:
         self._child: subprocess.Popen[str] | None = None
 
     def __call__(self, spec: RunSpec) -> Estimate:
-        """The estimate of `spec`.
+        """Return the estimate of `spec`.
 
         Raises
         ------
         InputError
-            for what the data don't fit.
+            if the spec doesn't fit the data.
         Unanswered
-            for anything else, such as a model that doesn't fit into memory.
+            for any other failure, such as a model that doesn't fit into memory.
         """
         with self._lock:
             line = self._answer(json.dumps(spec.to_dict()))
@@ -84,14 +84,14 @@ class Asking:
             return ""
 
 
-ask = Asking()
+ask = EstimateProcess()
 """One process serves every Lab of a kernel."""
 
 
-class Estimating(tr.HasTraits):
+class CostEstimate(tr.HasTraits):
     """The estimate of a draft: one request at a time, the newest spec next."""
 
-    found = tr.Instance(Estimate, allow_none=True)
+    estimate = tr.Instance(Estimate, allow_none=True)
     doing = tr.Bool(False)
     error = tr.Unicode("")
 
@@ -103,7 +103,7 @@ class Estimating(tr.HasTraits):
         """key and error of the spec refused last; requested again after an edit, since files may have been added"""
         self._version = 0
         self._shown = draft.spec.data.path
-        """path of the data that `found` belongs to"""
+        """path of the data that `estimate` belongs to"""
         draft.observe(self._update, "revision")
         self._update()
 
@@ -111,7 +111,7 @@ class Estimating(tr.HasTraits):
         """Show the stored estimate of the present spec, else request one; an estimate of other data is cleared."""
         spec, key = self.draft.spec, self._key
         if not self.draft.valid or spec.data.path != self._shown:
-            self.error, self.found, self._shown = "", self._answers.get(key), spec.data.path
+            self.error, self.estimate, self._shown = "", self._answers.get(key), spec.data.path
         if self.draft.schema is None or not self.draft.valid:
             return
         if self._refused is not None and key == self._refused[0]:
@@ -119,7 +119,7 @@ class Estimating(tr.HasTraits):
             return
         self._refused = None
         if key in self._answers:
-            self.error, self.found = "", self._answers[key]
+            self.error, self.estimate = "", self._answers[key]
         elif not self.doing:
             self.doing = True
             self._background.run(
@@ -129,7 +129,7 @@ class Estimating(tr.HasTraits):
             )
 
     def _estimate(self, spec: RunSpec) -> Estimate | InputError | str:
-        """Return the estimate, the user's mistake, or the reason that there is none."""
+        """Return the estimate, the user's mistake, or the reason of a failure."""
         try:
             return self._ask(spec)
         except InputError as error:
@@ -140,7 +140,7 @@ class Estimating(tr.HasTraits):
     def _done(self, key: str, answer: Estimate | InputError | str) -> None:
         self.doing = False
         if isinstance(answer, Estimate):
-            while len(self._answers) >= KEPT:
+            while len(self._answers) >= CACHE_SIZE:
                 self._answers.pop(next(iter(self._answers)))
             self._answers[key] = answer
         elif isinstance(answer, InputError):
@@ -152,7 +152,7 @@ class Estimating(tr.HasTraits):
 
     def forget(self) -> None:
         """Request a new estimate, since data or files have changed."""
-        self._version, self.found = self._version + 1, None
+        self._version, self.estimate = self._version + 1, None
         self._update()
 
     @property
@@ -162,7 +162,7 @@ class Estimating(tr.HasTraits):
     @property
     def line(self) -> str:
         """HTML of the line under the picture."""
-        text = summary(self.found) if self.found else ""
+        text = summary(self.estimate) if self.estimate else ""
         if self.error:
             text = f"no estimate: {self.error}"
         elif self.doing and self.draft.valid:  # a refused spec gets no estimate

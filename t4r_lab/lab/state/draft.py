@@ -223,9 +223,9 @@ def without(spec: RunSpec, paths: tuple[str, ...]) -> dict[str, Any]:
     edits: dict[str, Any] = {} if len(left) == len(content) else {HEADS: left or [{"kind": NEXT_ITEM}]}
     for prefix, inputs in inputs_of(spec).items():
         features = inputs.model_dump(mode="json")["features"] or {}
-        kept = {name: f for name, f in features.items() if f"{prefix}.features.{name}" not in paths}
-        if len(kept) < len(features):
-            edits[f"{prefix}.features"] = kept
+        remaining = {name: f for name, f in features.items() if f"{prefix}.features.{name}" not in paths}
+        if len(remaining) < len(features):
+            edits[f"{prefix}.features"] = remaining
     return edits
 
 

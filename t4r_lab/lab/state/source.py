@@ -254,7 +254,7 @@ def _recommender(home: Path, run: str) -> Recommender:
 
 
 MODELS = 4
-"""Models that are kept in memory."""
+"""The most models in memory."""
 _loaded: dict[tuple[Path, str], Recommender] = {}
 
 

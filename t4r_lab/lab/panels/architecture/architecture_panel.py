@@ -17,7 +17,7 @@ from t4r_lab.lab.parts.clipboard import CopyText
 from t4r_lab.lab.parts.fields import LABEL_WIDTH, NOTHING, Field
 from t4r_lab.lab.parts.section import Section
 from t4r_lab.lab.parts.text import escape, field_text, message
-from t4r_lab.lab.state.cost import Estimating
+from t4r_lab.lab.state.cost import CostEstimate
 from t4r_lab.lab.state.draft import Draft, name_of_part
 from t4r_lab.runs.script import to_python
 from t4r_lab.spec import RunSpec
@@ -30,7 +30,7 @@ PRESET_HELP = "A published model with its own values: replaces features, model a
 class ArchitecturePanel(w.VBox):
     """Form on the left; picture, costs and the spec as text on the right; Train beneath.
 
-    State: `draft`, and `estimating` for its costs. `on_load` gets a spec from elsewhere with its name, `on_start`
+    State: `draft`, and `cost_estimate` for its costs. `on_load` gets a spec from elsewhere with its name, `on_start`
     the name of a preset.
     """
 
@@ -41,10 +41,10 @@ class ArchitecturePanel(w.VBox):
         on_train: Callable[[], None],
         on_load: Callable[[RunSpec, str], None] | None = None,
         on_start: Callable[[str], None] | None = None,
-        estimating: Estimating | None = None,
+        cost_estimate: CostEstimate | None = None,
         on_drop: Callable[[], None] | None = None,
     ) -> None:
-        self.draft, self.estimating, self._start = draft, estimating, on_start or draft.start
+        self.draft, self.cost_estimate, self._start = draft, cost_estimate, on_start or draft.start
         self._make_spec(edit, on_load or draft.clone)
         self._make_view()
         self.train = w.Button(description="Train", button_style="primary", tooltip="start a job that trains this spec")
@@ -57,8 +57,8 @@ class ArchitecturePanel(w.VBox):
         self.preset.observe(self._preset_chosen, "value")
         self.language.observe(self._show, "value")
         draft.observe(self._show, "revision")
-        if estimating is not None:
-            estimating.observe(self._show_costs, ["found", "doing", "error"])
+        if cost_estimate is not None:
+            cost_estimate.observe(self._show_costs, ["estimate", "doing", "error"])
         self._show()
 
     def _make_spec(self, edit: Callable[[str, Any], None], on_load: Callable[[RunSpec, str], None]) -> None:
@@ -114,7 +114,7 @@ class ArchitecturePanel(w.VBox):
         source = f"After {PRESETS[draft.preset].source}." if draft.preset else PRESET_HELP
         self._source.value = f'<div class="t4r-help">{escape(source)}</div>'
         self._diff.value = diff(draft)
-        self.text.label = "for t4r-lab train" if self.language.value == YAML else "a program of its own"
+        self.text.label = "for t4r-lab train" if self.language.value == YAML else "a complete program"
         self.text.text = spec_text(draft, self.language.value)
         self.train.disabled = bool(draft.obstacle)
         names = [name_of_part(draft.spec, path) for path in draft.lacking]
@@ -126,9 +126,9 @@ class ArchitecturePanel(w.VBox):
         self._show_costs()
 
     def _show_costs(self, change: Any = None) -> None:
-        estimate = self.estimating.found if self.estimating else None
+        estimate = self.cost_estimate.estimate if self.cost_estimate else None
         self.picture.value = picture(self.draft.spec, self.draft.schema, estimate)
-        self._costs.value = self.estimating.line if self.estimating else ""
+        self._costs.value = self.cost_estimate.line if self.cost_estimate else ""
 
 
 def spec_text(draft: Draft, language: str) -> str:
@@ -139,7 +139,7 @@ def spec_text(draft: Draft, language: str) -> str:
         )
         return waits + draft.spec.to_yaml()
     if draft.schema is None:
-        return "# Choose a dataset in Data first: which blocks there are depends on its columns."
+        return "# Choose a dataset in Data first: the blocks depend on its columns."
     try:
         return to_python(draft.spec, draft.schema)
     except InputError as error:

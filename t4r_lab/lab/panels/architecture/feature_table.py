@@ -87,8 +87,8 @@ class FeatureEditor(w.VBox):
         for name, feature in features.items():
             columns.setdefault(name, VECTORS if (feature or {}).get("vectors") else ABSENT)
         if {name: row.of for name, row in self.rows.items()} != columns:
-            kept = {name: row for name, row in self.rows.items() if columns.get(name) == row.of}
-            self.rows = {name: kept.get(name) or FeatureRow(name, c, self._changed) for name, c in columns.items()}
+            unchanged = {name: row for name, row in self.rows.items() if columns.get(name) == row.of}
+            self.rows = {name: unchanged.get(name) or FeatureRow(name, c, self._changed) for name, c in columns.items()}
             self.children = (w.HTML(HEAD), *self.rows.values(), self._foot)
 
     def _changed(self) -> None:

@@ -129,7 +129,7 @@ def _discriminator(spec: RunSpec) -> list[Box]:
     detection = spec.model.masking.detection
     if detection is None:
         return []
-    body = "body of its own" if detection.separate else "same body"
+    body = "separate body" if detection.separate else "same body"
     detail = f"{body} · weight {detection.weight:g}"
     return [Box("original or replaced?", detail, f"B × {spec.data.max_length}", ("model.masking",))]
 

@@ -133,7 +133,7 @@ class SpecForm(w.VBox):
         self.adders = {
             HEADS: Adder("head", "what the model shall predict too", lambda new: self._add(HEADS, new)),
             TOWERS: Adder(
-                "tower", "a body with features of its own beside the first", lambda new: self._add(TOWERS, new)
+                "tower", "another body, with its own features, beside the first", lambda new: self._add(TOWERS, new)
             ),
         }
         self.sections = {name: Section(name, name in ("Masking", "Body"), above.get(name)) for name in SECTIONS}

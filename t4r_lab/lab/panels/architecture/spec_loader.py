@@ -38,7 +38,7 @@ class SpecLoader(w.VBox):
             **label,
         )
         self.upload = w.FileUpload(
-            accept=".yaml,.yml,.json", description="Upload a file", tooltip="a YAML or JSON file of your own machine"
+            accept=".yaml,.yml,.json", description="Upload a file", tooltip="a YAML or JSON file on your machine"
         )
         self.load = w.Button(description="Load", tooltip="edit this spec instead of the present one")
         self._message = w.HTML()
@@ -54,7 +54,7 @@ class SpecLoader(w.VBox):
         elif path := self.path.value.strip():
             self._try(lambda: RunSpec.load(path), path)
         else:
-            self.error = "there is nothing to load; paste a spec or give the path of a file"
+            self.error = "nothing to load; paste a spec or give the path of a file"
 
     def _uploaded(self, change: Any) -> None:
         for file in self.upload.value:

@@ -34,7 +34,7 @@ def reading(options: Mapping[str, Any]) -> dict[str, Any]:
     return {name: options[name] for name in READING if name in options}
 
 
-class Preparing:
+class PrepareController:
     """Reads the source chosen in `form`, and calls `on_prepared` with the summary of new prepared data."""
 
     def __init__(self, home: Path, background: Background, on_prepared: Callable[[Any], None]) -> None:

@@ -186,7 +186,7 @@ class PrepareForm(w.VBox):
     def _show_name(self, change: Any = None) -> None:
         self.asking = ""
         again = self.name.value.strip() in self.taken
-        note = "replaces the prepared data of that name; where runs refer to them you are asked first"
+        note = "replaces the prepared data of that name; if runs refer to them you must confirm"
         self._name_note.value = f'<div class="t4r-help t4r-indent">{note}</div>' if again else ""
 
     @tr.observe("preview", "refusal", "doing", "progress", "asking")
@@ -214,7 +214,8 @@ class PrepareForm(w.VBox):
             self._message.value = message("note", f"{notes}Correct roles and kinds where need be, then prepare.")
         else:
             self._message.value = message(
-                "empty", "Choose a data frame or give the path of a file: its columns are read, and their roles found."
+                "empty",
+                "Choose a data frame or give the path of a file: its columns are read, and their roles guessed.",
             )
 
 

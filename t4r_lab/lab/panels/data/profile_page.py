@@ -69,7 +69,7 @@ def _plots(data: DataSummary) -> str:
         for name, svg in zip(("session lengths", "item popularity", "events over time"), drawn, strict=True)
         if not svg
     ]
-    note = f'<div class="t4r-help">Not known of these data: {", ".join(lacks)}.</div>' if lacks else ""
+    note = f'<div class="t4r-help">Not available for these data: {", ".join(lacks)}.</div>' if lacks else ""
     return "".join(f"<div>{svg}</div>" for svg in drawn if svg) + note
 
 

@@ -142,7 +142,7 @@ class ColumnRoles(w.VBox):
             "<span>depends on</span></div>"
         )
         more = len(readings) - len(shown)
-        rest = [w.HTML(f'<div class="t4r-help">{more:,} more columns keep what was found</div>')] if more else []
+        rest = [w.HTML(f'<div class="t4r-help">{more:,} more columns keep their guessed roles</div>')] if more else []
         self.children = [head, *self.rows.values(), *rest] if shown else []
 
     def mark(self, error: InputError | None) -> None:

@@ -18,8 +18,8 @@ def answers(runs: Sequence[RunSummary], by_run: Mapping[str, Answer], case: Case
     came = ""
     if case is not None:
         came = (
-            f'<p class="t4r-help">Session {escape(case.session)}. Came next: <b>{escape(case.target.title)}</b>, put at place '
-            f"{case.rank:,g} by {escape(runs[0].name)}, at {case.other:,g} by {escape(case.against)}.</p>"
+            f'<p class="t4r-help">Session {escape(case.session)}. Came next: <b>{escape(case.target.title)}</b>, ranked '
+            f"{case.rank:,g} by {escape(runs[0].name)}, {case.other:,g} by {escape(case.against)}.</p>"
         )
     return f'{came}<div class="t4r-answers">{columns}</div>'
 
@@ -29,7 +29,7 @@ def _answer(run: RunSummary, answer: Answer, case: Case | None, largest: float) 
     note = f'<p class="t4r-help">{escape(answer.note)}.</p>' if answer.note else ""
     return (
         f'<section class="t4r-answer"><div class="t4r-heading">{escape(run.label)}</div>{note}'
-        f'<table class="t4r-plain" aria-label="next items by {escape(run.label)}"><thead><tr><th scope="col" class="t4r-number">place</th>'
+        f'<table class="t4r-plain" aria-label="next items by {escape(run.label)}"><thead><tr><th scope="col" class="t4r-number">rank</th>'
         '<th scope="col">item</th><th scope="col" class="t4r-number">probability</th><th scope="col" aria-label="bar"></th>'
         f"</tr></thead><tbody>{rows}</tbody></table></section>"
     )
@@ -67,8 +67,8 @@ def headings(cases: Cases) -> list[Heading]:
         Heading("session", "session"),
         Heading("before", "last items"),
         Heading("next", "came next"),
-        Heading("rank", f"place by {cases.run}", number=True, help="where the run put what came next"),
-        Heading("other", f"place by {cases.other}", number=True, help="where the other ranking put it"),
+        Heading("rank", f"rank by {cases.run}", number=True, help="rank of the next item by the run"),
+        Heading("other", f"rank by {cases.other}", number=True, help="its rank by the other run or baseline"),
     ]
 
 

@@ -20,7 +20,7 @@ from t4r_lab.lab.state.views import Answer, RunSummary
 from t4r_lab.runs.analyze import Case, Cases
 from t4r_lab.runs.recommend import Item
 
-EMPTY = "No finished run yet. Train one in Architecture; when it has finished, it can be asked here what comes next."
+EMPTY = "No finished run yet. Train one in Architecture; when it has finished, it recommends next items here."
 START = "Add items by title or id, or draw a session from the validation part."
 NONE = ""
 LENGTHS = (5, 10, 20, 50)
@@ -44,8 +44,8 @@ class RecommendPanel(w.VBox):
     """true until the record was first read"""
 
     def __init__(self) -> None:
-        self.choice = _dropdown("run", "the run that is asked", "22rem")
-        self.second = _dropdown("beside", "a second run that is asked the same", "22rem")
+        self.choice = _dropdown("run", "the run that recommends", "22rem")
+        self.second = _dropdown("beside", "a second run for comparison", "22rem")
         self.k = w.Dropdown(
             options=LENGTHS,
             value=10,
@@ -137,7 +137,7 @@ class RecommendPanel(w.VBox):
         self.section.summary = f"{cases.run} and {cases.other}"
         self._cases_message.value = (
             f'<div class="t4r-help">Cases of the validation part in which {escape(cases.run)} and {escape(cases.other)} '
-            "differ most by the reciprocal of the place at which they put what came next.</div>"
+            "differ most by the reciprocal rank of the next item.</div>"
         )
         self.table.fill(headings(cases), [case_cells(case) for case in self.listed], [key(c) for c in self.listed])
         self.table.caption = f"{cases.run} {self.which.value} {cases.other}"
@@ -150,7 +150,7 @@ class RecommendPanel(w.VBox):
         return self.cases.won if self.which.value == "beats" else self.cases.lost
 
 
-class Recommending:
+class RecommendController:
     """Controller of a `RecommendPanel`; models are loaded and evaluated on threads."""
 
     def __init__(self, home: Path, background: Background) -> None:

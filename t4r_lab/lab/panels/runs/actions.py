@@ -53,7 +53,7 @@ class RunActions(w.VBox):
                     "start a job with the recorded spec; the same data and seed give the same metrics",
                 ),
                 "promote": ("Promote", "register the model under the alias; scores the test part and counts the look"),
-                "open": ("Open in MLflow", "the run's record in MLflow's own pages, which take 10 s to start"),
+                "open": ("Open in MLflow", "the run's record in MLflow's pages, which take 10 s to start"),
             }.items()
         }
         for action, button in self.buttons.items():
@@ -111,7 +111,7 @@ def test_part(run: RunSummary) -> str:
     )
 
 
-class Acting:
+class RunActionsController:
     """Controller of `RunActions`: runs the actions on threads."""
 
     def __init__(

@@ -1,4 +1,4 @@
-"""Plots of an analysis, as plotly's JSON: in the notebook's own colors, and with the same in words."""
+"""Plots of an analysis as plotly's JSON, in the colors of the notebook, each with a description in words."""
 
 from __future__ import annotations
 
@@ -226,7 +226,7 @@ def reliability(analysis: Analysis, colors: Colors) -> Drawn | None:
             line={"color": color(analysis, name, colors), "dash": cycle(DASHES, analysis, name)},
             marker={"symbol": cycle(SYMBOLS, analysis, name), "size": sizes, "opacity": 1},
             customdata=[r["cases"] for r in rows],
-            hovertemplate="said %{x:.1%}, hit %{y:.1%}, %{customdata:,} cases",
+            hovertemplate="predicted %{x:.1%}, hit %{y:.1%}, %{customdata:,} cases",
         )
         cases = sum(r["cases"] for r in rows)
         gap = sum(r["cases"] * abs(r["confidence"] - r["accuracy"]) for r in rows) / max(cases, 1)

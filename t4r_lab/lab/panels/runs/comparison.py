@@ -45,9 +45,9 @@ class Plot(w.VBox):
 
 
 class ComparisonView(w.VBox):
-    """An analysis of two or more runs. State: `found`, `drawn`, `doing`, `error`."""
+    """An analysis of two or more runs. State: `analysis`, `drawn`, `doing`, `error`."""
 
-    found = tr.Instance(Analysis, allow_none=True)
+    analysis = tr.Instance(Analysis, allow_none=True)
     drawn: tr.Dict[str, Drawn] = tr.Dict()
     doing = tr.Unicode("")
     error = tr.Unicode("")
@@ -63,15 +63,15 @@ class ComparisonView(w.VBox):
         self.add_class("t4r-comparison")
         self._show()
 
-    @tr.observe("doing", "error", "found")
+    @tr.observe("doing", "error", "analysis")
     def _show(self, change: Any = None) -> None:
         text = message("error", self.error) if self.error else message("loading", self.doing)
         self._message.value = text
-        self.body.layout.display = "" if self.found is not None else "none"
-        if self.found is not None and (change is None or change["name"] == "found"):
-            self._sentences.value = sentences(self.found)
-            self._figures.value = figures(self.found)
-            self._differing.value = differing(self.found)
+        self.body.layout.display = "" if self.analysis is not None else "none"
+        if self.analysis is not None and (change is None or change["name"] == "analysis"):
+            self._sentences.value = sentences(self.analysis)
+            self._figures.value = figures(self.analysis)
+            self._differing.value = differing(self.analysis)
 
     @tr.observe("drawn")
     def _draw(self, change: Any = None) -> None:
@@ -86,7 +86,7 @@ class ComparisonView(w.VBox):
         self._parts.children = [*plots[:1], self._figures, *plots[1:3], self._differing, *plots[3:]]
 
 
-class Comparing:
+class ComparisonController:
     """Controller of a `ComparisonView` of the ticked runs; the work is done on threads."""
 
     def __init__(self, home: Path, background: Background, theme: Theme) -> None:
@@ -102,7 +102,7 @@ class Comparing:
             return
         self._request, self.view.error = request, ""
         if len(runs) < 2:
-            self.view.found, self.view.doing = None, ""
+            self.view.analysis, self.view.doing = None, ""
             return
         self.view.doing = f"Comparing {len(runs)} runs, sessions drawn again 2,000 times …"
         self.background.run(
@@ -124,14 +124,14 @@ class Comparing:
         return lambda result: apply(result) if request == self._request else None
 
     def _done(self, result: tuple[Analysis, dict[str, Drawn]]) -> None:
-        self.view.found, self.view.drawn = result
+        self.view.analysis, self.view.drawn = result
         self.view.doing = ""
 
     def _failed(self, error: InputError) -> None:
-        self.view.found, self.view.doing, self.view.error = None, "", error_text(error)
+        self.view.analysis, self.view.doing, self.view.error = None, "", error_text(error)
 
     def _draw(self) -> None:
-        analysis, colors, request = self.view.found, dict(self.theme.colors), self._request
+        analysis, colors, request = self.view.analysis, dict(self.theme.colors), self._request
         if analysis is not None:
             show = lambda drawn: self.view.set_trait("drawn", drawn)  # noqa: E731
             self.background.run(lambda: draw(analysis, colors), self._if_latest(request, show), self._failed)

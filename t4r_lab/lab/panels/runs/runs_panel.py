@@ -65,7 +65,7 @@ class RunsPanel(w.VBox):
         super().__init__([self._message, self._bar, self.table, self._legend, self._beneath])
         self.add_class("t4r-panel")
         self.choice.observe(self._metric_chosen, "value")
-        self.filter.observe(lambda change: self.table.set_trait("wanted", change["new"]), "value")
+        self.filter.observe(lambda change: self.table.set_trait("filter_text", change["new"]), "value")
         self.table.observe(self._selection_changed, "selected")
         self._selection_changed()
         self._show()

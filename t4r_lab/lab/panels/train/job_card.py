@@ -55,7 +55,7 @@ class JobCard(w.VBox):
         self._show_log()
 
     @property
-    def log_wanted(self) -> bool:
+    def log_opened(self) -> bool:
         """True while the log is open."""
         return bool(self._log.layout.display != "none")
 
@@ -101,13 +101,13 @@ class JobCard(w.VBox):
         self.loss.smoothing = self.metric.smoothing = weight
 
     def _toggle_log(self, on_look: Callable[[], None]) -> None:
-        self._log.layout.display = "none" if self.log_wanted else ""
+        self._log.layout.display = "none" if self.log_opened else ""
         self._show_log()
         on_look()
 
     @tr.observe("log")
     def _show_log(self, change: Any = None) -> None:
-        self.log_button.description = f"{'▾' if self.log_wanted else '▸'} Log"
+        self.log_button.description = f"{'▾' if self.log_opened else '▸'} Log"
         name, lines = escape(self.state.name), escape(self.log or "nothing yet")
         self._log.value = (
             f'<pre class="t4r-log" tabindex="0" role="region" aria-label="log of {name}"><code>{lines}</code></pre>'

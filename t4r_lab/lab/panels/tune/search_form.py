@@ -16,7 +16,7 @@ from t4r_lab.lab.parts.fields import LABEL_WIDTH, Field, as_text
 from t4r_lab.lab.parts.section import Section
 from t4r_lab.lab.parts.table import Cell, Heading, Table
 from t4r_lab.lab.parts.text import error_text, escape, message
-from t4r_lab.lab.state.cost import Estimating
+from t4r_lab.lab.state.cost import CostEstimate
 from t4r_lab.lab.state.draft import Draft
 from t4r_lab.spec import RunSpec, head_name
 from t4r_lab.spec.space import SEARCH_PRESETS, Domain, parse_search, search_space, searchable
@@ -96,9 +96,9 @@ class SearchForm(w.VBox):
         self,
         draft: Draft,
         on_start: Callable[[RunSpec, StudyOptions, str, str | None], None],
-        estimating: Estimating | None = None,
+        cost_estimate: CostEstimate | None = None,
     ) -> None:
-        self.draft, self._on_start, self.estimating = draft, on_start, estimating
+        self.draft, self._on_start, self.cost_estimate = draft, on_start, cost_estimate
         self.content: dict[str, Any] = {}
         self.domains: dict[str, Domain] = {}
         self._elements = elements(draft.spec)
@@ -111,8 +111,8 @@ class SearchForm(w.VBox):
         super().__init__(self._arrange())
         self.table.observe(self._show_ranges, "selected")
         draft.observe(self._show_knobs, "revision")
-        if estimating is not None:
-            estimating.observe(self._show_message, "found")
+        if cost_estimate is not None:
+            cost_estimate.observe(self._show_message, "estimate")
         self._show_knobs()
 
     def _make_knobs(self) -> None:
@@ -131,7 +131,7 @@ class SearchForm(w.VBox):
             layout={"width": "15rem"},
             tooltip="only knobs that hold every word typed here",
         )
-        self.filter.observe(lambda change: self.table.set_trait("wanted", change["new"]), "value")
+        self.filter.observe(lambda change: self.table.set_trait("filter_text", change["new"]), "value")
         self.table: Table = Table(caption="Knobs to search", choose="many")
         self.table.add_class("t4r-knobs")
         self.ranges = w.VBox()
@@ -215,8 +215,8 @@ class SearchForm(w.VBox):
         if moved:
             self.table.selected = [path for path in self.table.selected if not path.startswith(moved)]
         present = searchable(self.draft.spec)
-        kept = {path: domain for path, domain in self.domains.items() if path in self.table.selected}
-        self.domains = {**present, **{path: domain for path, domain in kept.items() if path not in present}}
+        ticked = {path: domain for path, domain in self.domains.items() if path in self.table.selected}
+        self.domains = {**present, **{path: domain for path, domain in ticked.items() if path not in present}}
         metrics = ", ".join(judged_metrics(self.draft.spec))
         objectives = self.fields["objectives"]
         objectives.help = f"up to three, with commas between; empty: {self.draft.spec.monitor}"
@@ -278,7 +278,7 @@ class SearchForm(w.VBox):
                 "empty", "Tick knobs to search, or press a preset. Trial 0 is the spec in Architecture."
             )
         else:
-            estimate = self.estimating.found if self.estimating else None
+            estimate = self.cost_estimate.estimate if self.cost_estimate else None
             self._message.value = message("note", words(self.plan, estimate.seconds if estimate else None))
 
     def _start(self) -> None:

@@ -25,7 +25,7 @@ class StudyState:
 
     `status` is ``starting``, ``running``, ``paused``, ``stopping``; ``stopped`` if trials are left, ``finished``, or
     ``failed`` if it could not begin. `alive` is true if its process is on this machine. `front` holds the numbers of
-    the best trials, `wanted` the total number of trials, None if only time limits it, and `until` the end of that
+    the best trials, `total` the total number of trials, None if only time limits it, and `until` the end of that
     time in seconds since 1970.
     """
 
@@ -36,7 +36,7 @@ class StudyState:
     trials: tuple[Trial, ...] = ()
     front: tuple[int, ...] = ()
     importance: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
-    wanted: int | None = None
+    total: int | None = None
     log: str = ""
     until: float | None = None
     error: InputError | None = None

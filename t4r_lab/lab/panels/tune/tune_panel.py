@@ -21,7 +21,7 @@ from t4r_lab.lab.parts.section import Section
 from t4r_lab.lab.parts.table import Cell, Heading, Table
 from t4r_lab.lab.parts.text import duration, error_text, escape, message, number
 from t4r_lab.lab.state.background import Background
-from t4r_lab.lab.state.cost import Estimating
+from t4r_lab.lab.state.cost import CostEstimate
 from t4r_lab.lab.state.draft import Draft
 from t4r_lab.spec import RunSpec
 from t4r_lab.spec.study_options import StudyOptions
@@ -87,7 +87,7 @@ class TunePanel(w.VBox):
         self.choice.observe(self._study_chosen, "value")
         self.table.observe(self._trial_chosen, "selected")
         self.plots.observe(self._dot_chosen, "chosen")
-        self.best.observe(lambda change: self.table.set_trait("wanted", "best" if change["new"] else ""), "value")
+        self.best.observe(lambda change: self.table.set_trait("filter_text", "best" if change["new"] else ""), "value")
         self._show()
 
     def show(self, look: Look) -> None:
@@ -146,12 +146,12 @@ class TunePanel(w.VBox):
 def progress(state: StudyState) -> str:
     """HTML of a study's progress, with the time left estimated from its trials, and of its best trial."""
     done, counts = sum(t.state in PAID for t in state.trials), state.counts
-    words = [state.status, f"{done} of {state.wanted} trials" if state.wanted else f"{done} trials"]
+    words = [state.status, f"{done} of {state.total} trials" if state.total else f"{done} trials"]
     words += [f"{counts[name]} {name}" for name in ("running", "pruned", "failed", "refused", "lost") if counts[name]]
     times = [t.seconds for t in state.trials if t.state in PAID]
     left = [state.until - time.time()] if state.until else []
-    if state.wanted and times and done < state.wanted:
-        left.append(mean(times) * (state.wanted - done) / max(counts["running"], 1))
+    if state.total and times and done < state.total:
+        left.append(mean(times) * (state.total - done) / max(counts["running"], 1))
     if state.status == "running" and left and min(left) > 0:
         words.append(f"about {duration(min(left))} left")
     best = next((t for t in state.trials if t.number in state.front[:1]), None)
@@ -202,7 +202,7 @@ def _parameter_text(value: Any) -> str:
     return number(value) if isinstance(value, float) else str(value)
 
 
-class Tuning:
+class TuneController:
     """Starts studies and keeps a `TunePanel` up to date, on threads. `on_use` gets a spec and its name."""
 
     def __init__(
@@ -212,11 +212,11 @@ class Tuning:
         draft: Draft,
         on_use: Callable[[RunSpec, str], None],
         on_change: Callable[[Sequence[str]], None],
-        estimating: Estimating | None = None,
+        cost_estimate: CostEstimate | None = None,
     ) -> None:
         self.home, self.background, self._on_use, self._on_change = home, background, on_use, on_change
         self.watch = Watch(home)
-        self.view = TunePanel(SearchForm(draft, self.start, estimating), self.ask, self.use)
+        self.view = TunePanel(SearchForm(draft, self.start, cost_estimate), self.ask, self.use)
         self.view.observe(lambda _: self.background.wake(), "chosen")
         self.opened = False
         """true while the panel is visible; until then nothing is imported to read studies"""
