@@ -79,7 +79,7 @@ def _attach(job: Any) -> None:
                 return
             time.sleep(0.5)
     except KeyboardInterrupt:
-        say(f"job {job.id} goes on")
+        say(f"job {job.id} keeps running")
 
 
 # ── demo, ui, lab ───────────────────────────────────────────────────────────────────────────────

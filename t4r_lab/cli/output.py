@@ -37,7 +37,7 @@ def estimate_text(spec: RunSpec, estimate: Estimate) -> str:
 def run_text(result: RunResult) -> str:
     """The summary that `train` prints: tables of model and baselines on each part that was scored."""
     if result.status != "FINISHED":
-        return f"run {result.run_id[:8]} was stopped; go on with: t4r-lab train --resume {result.run_id[:8]}"
+        return f"run {result.run_id[:8]} was stopped; resume it with: t4r-lab train --resume {result.run_id[:8]}"
     parts = {"valid": result.valid, "test": result.test}
     blocks = [
         f"{part} part\n{scores({result.name: metrics, **result.baselines.get(part, {})})}"
@@ -170,7 +170,7 @@ def study_text(result: StudyResult, trials: Sequence[Trial] = ()) -> str:
             words = ", ".join(f"{path} {100 * share:.0f} %" for path, share in list(shares.items())[:5])
             lines.append(f"what mattered for {objective}: {words}")
     if result.status == "stopped":
-        lines.append("go on with the same command")
+        lines.append("the same command continues it")
     return "\n".join([*lines, f"test it with: t4r-lab finalize {result.name}", f"recorded in {result.home}"])
 
 

@@ -24,7 +24,7 @@ def _add_train(sub: argparse.ArgumentParser) -> None:
     )
     sub.add_argument("--set", action="append", default=[], metavar="path=value", help="change one value; repeatable")
     sub.add_argument("--test", action="store_true", help="look at the test part too, once")
-    sub.add_argument("--resume", metavar="RUN", help="go on with a stopped run instead of a spec")
+    sub.add_argument("--resume", metavar="RUN", help="resume a stopped run instead of training a spec")
     sub.add_argument("--again", metavar="RUN", help="train the spec of a recorded run once more instead of a file's")
     add_json(sub)
 

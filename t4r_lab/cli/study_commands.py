@@ -29,7 +29,9 @@ def _add_tune(sub: argparse.ArgumentParser) -> None:
     from t4r_lab.spec.study_options import StudyOptions
 
     sub.add_argument("spec", help="YAML or JSON spec, the one that trial 0 tries; may have a section `search:`")
-    sub.add_argument("--study", metavar="NAME", help="name of the study, an existing one goes on (default: the spec's)")
+    sub.add_argument(
+        "--study", metavar="NAME", help="study to begin, or to continue if it exists (default: the spec's name)"
+    )
     sub.add_argument(
         "--search",
         action="append",

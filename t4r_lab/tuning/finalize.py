@@ -125,9 +125,7 @@ def _chosen(study: Study, number: int | None) -> Trial:
     if number is None:
         front = study.front()
         if not front:
-            raise InputError(
-                f"study {study.name}", "no trial has finished within the constraints", "go on with it first"
-            )
+            raise InputError(f"study {study.name}", "no trial has finished within the constraints", "continue it first")
         return front[0]
     for trial in study.trials():
         if trial.number == number and trial.state == "finished":

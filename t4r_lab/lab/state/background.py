@@ -31,7 +31,7 @@ class Background:
     """Runs slow work on daemon threads and applies its results under `lock`."""
 
     lock = threading.RLock()
-    """Of all front ends in this process: who holds it sees no panel in the middle of a change."""
+    """The lock of all front ends in this process: its holder sees no panel in the middle of a change."""
 
     def __init__(self, tell: Callable[[InputError], None] = log.error) -> None:
         """`tell` receives errors that no panel could show."""

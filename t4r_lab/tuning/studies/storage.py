@@ -216,7 +216,7 @@ REFUSALS = {
         "it takes no more connections",
         "start fewer workers, or raise the limit (ALTER ROLE … CONNECTION LIMIT, max_connections)",
     ),
-    "53100": ("its disk is full", "free some space there, then go on"),
+    "53100": ("its disk is full", "free some space on it, then continue"),
     "25006": ("it can only be read", "give the address of the main server"),
 }
 """SQLSTATE → problem and remedy."""
@@ -275,8 +275,8 @@ def _refusal(url: str, error: BaseException) -> InputError:
             return Unusable(where, "it can't be written", f"fix its permissions, or set {homes.VARIABLE}")
         if "not a database" in cause or "malformed" in cause:
             return Unusable(where, f"it is damaged ({cause})", "move it away, then begin the studies anew")
-        return Away(where, f"it can't be reached ({cause})", "close the program that locks it, then go on")
-    return Away(where, f"it can't be reached ({cause})", "what is finished is kept: start the server, then go on")
+        return Away(where, f"it can't be reached ({cause})", "close the program that locks it, then try again")
+    return Away(where, f"it can't be reached ({cause})", "finished trials are safe: start the server, then continue")
 
 
 def _origin(error: BaseException) -> BaseException:

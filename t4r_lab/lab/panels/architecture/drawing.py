@@ -1,4 +1,4 @@
-"""Drawing the picture of a model: boxes in rows and columns, with arrows between them, as SVG."""
+"""The picture of a model as SVG: boxes in rows and columns, with arrows between them."""
 
 from __future__ import annotations
 

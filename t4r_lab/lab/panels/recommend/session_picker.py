@@ -1,4 +1,4 @@
-"""Assembling a session: items searched by title or id, and the session as chips in order."""
+"""The assembly of a session: items searched by title or id, and the session as chips in order."""
 
 from __future__ import annotations
 
