@@ -28,7 +28,7 @@ from t4r_lab.data.pipeline.synthetic import Generator
 from t4r_lab.data.prepared.prepared_data import Dataset
 from t4r_lab.lab.panels.architecture.architecture_panel import ArchitecturePanel
 from t4r_lab.lab.state import source
-from t4r_lab.lab.state.cost import Estimating
+from t4r_lab.lab.state.cost import CostEstimate
 from t4r_lab.lab.state.draft import Draft
 from t4r_lab.runs import evaluate as evaluation
 from t4r_lab.runs import run as runner
@@ -368,7 +368,7 @@ def lab(case: Case) -> Refuse:
             return str(error)  # the data can't be chosen
         draft = Draft(RunSpec.parse(case.base), schema)
         panel = ArchitecturePanel(draft, draft.set, lambda: pytest.fail("trained"))
-        Estimating(draft, AtOnce(), estimate)  # type: ignore[arg-type]
+        CostEstimate(draft, AtOnce(), estimate)  # type: ignore[arg-type]
         draft.update(case.changes)
         assert panel.train.disabled
         ((path, refused),) = draft.errors.items()
