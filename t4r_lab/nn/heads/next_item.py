@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import torch
+from pydantic import ValidationError
 from torch import Tensor, nn
 
 from t4r_lab.base.errors import InputError
@@ -14,6 +15,7 @@ from t4r_lab.nn.layers.flow import Loss
 from t4r_lab.nn.losses.sampled import SampledLoss
 from t4r_lab.nn.metrics.calibration import fit_temperature
 from t4r_lab.spec import NEXT_ITEM, CrossEntropy, LossSpec, NextItem
+from t4r_lab.spec.run_spec import explain
 
 
 class NextItemPredictionTask(nn.Module):
@@ -56,9 +58,7 @@ class NextItemPredictionTask(nn.Module):
             raise InputError("temperature", f"{temperature} is not above 0", "use for example 1.0")
         self.weight_tying, self.temperature = weight_tying, temperature
         self.init_std: float = NextItem.model_fields["init_std"].default if init_std is None else init_std
-        if not 0 <= label_smoothing < 1:
-            raise InputError("label_smoothing", f"{label_smoothing} is outside of [0, 1)", "use for example 0.1")
-        self._loss, self.dropout = loss or CrossEntropy(label_smoothing=label_smoothing), Dropout(dropout)
+        self._loss, self.dropout = loss or _cross_entropy(label_smoothing), Dropout(dropout)
         self.register_buffer("fitted", torch.ones(()) if fit_temperature else None)
 
     def build(self, body: SequentialBlock | Towers) -> None:
@@ -112,3 +112,11 @@ class NextItemPredictionTask(nn.Module):
         fitted = fit_temperature(queries, self.candidates, bias, labels - 1, rows)
         self.fitted = torch.full_like(self.bias[0], fitted)
         return fitted
+
+
+def _cross_entropy(label_smoothing: float) -> CrossEntropy:
+    """The loss over all items; a smoothing outside of its knob's bounds is refused."""
+    try:
+        return CrossEntropy(label_smoothing=label_smoothing)
+    except ValidationError as error:
+        raise explain(CrossEntropy, {"label_smoothing": label_smoothing}, error) from None
