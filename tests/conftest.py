@@ -49,10 +49,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 class Workers(LoadScopeScheduling):
-    """Each test goes to the next free worker, but those of a module of `TOGETHER` to the same one."""
+    """Each test goes to the next free worker, but those of a module of `TOGETHER` and those of the browser to one."""
 
     def _split_scope(self, nodeid: str) -> str:
         module = nodeid.partition(".py::")[0].removeprefix("tests/")
+        if module.startswith("lab/test_browser"):  # one server of JupyterLab, and no two browsers beside each other
+            return "browser"
         return module if module in TOGETHER else nodeid
 
 

@@ -1,5 +1,5 @@
 """The browser and its server are asked for by name."""
 
-from tests.support.browser import jupyter, page, server
+from tests.support.browser import browser, jupyter, page, server
 
-__all__ = ["jupyter", "page", "server"]
+__all__ = ["browser", "jupyter", "page", "server"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,19 @@ from typing import Any
 import pytest
 from playwright.sync_api import TimeoutError
 
-from tests.support.browser import CONNECTED, NASTY, RESTART, expect, open_lab, run_first_cell, shoot, tab, theme
+from tests.support.browser import (
+    CONNECTED,
+    NASTY,
+    RESTART,
+    expect,
+    new_page,
+    open_lab,
+    printed_on_failure,
+    run_first_cell,
+    shoot,
+    tab,
+    theme,
+)
 
 pytestmark = pytest.mark.browser
 
@@ -99,13 +112,12 @@ def test_choose_train_watch_and_find_the_run(page: Any, server: tuple[str, Path]
 
 @pytest.fixture(scope="module")
 def two_runs(server: tuple[str, Path]) -> tuple[str, str]:
-    """Two quick runs on the built-in data in the server's home; their names."""
+    """Two quick runs in the server's home; their names."""
     from t4r_lab.base.reports import silent
-    from t4r_lab.data.pipeline.synthetic import demo_dataset
     from t4r_lab.runs.run import run
     from t4r_lab.spec import RunSpec
 
-    data = str(demo_dataset(server[1] / "data" / "demo").path)
+    data = str(server[1] / "data" / "demo")
     names, both = (f"a {NASTY}", "gru-clm"), (3, 1)
     if os.environ.get("T4R_LAB_SCREENSHOTS"):  # pictures are for people
         names, both = ("gru-clm, longer", "gru-clm"), (10, 4)
@@ -120,8 +132,29 @@ def two_runs(server: tuple[str, Path]) -> tuple[str, str]:
     return names
 
 
-def test_compare_two_runs(page: Any, server: tuple[str, Path], two_runs: tuple[str, str]) -> None:
-    lab = open_lab(page, server[0])
+@pytest.fixture(scope="module")
+def opened() -> list[Any]:
+    """The page of `runs_page`, if one is open."""
+    return []
+
+
+@pytest.fixture
+def runs_page(
+    browser: Any, server: tuple[str, Path], two_runs: tuple[str, str], opened: list[Any], request: pytest.FixtureRequest
+) -> Iterator[Any]:
+    """The front end with two runs, opened once for the tests that look at them, anew only where a test is tried again."""
+    if getattr(request.node, "execution_count", 1) > 1:
+        opened.clear()
+    if not opened:
+        opened.append(new_page(browser))
+        open_lab(opened[0], server[0])
+    theme(opened[0], "JupyterLab Light")
+    with printed_on_failure(opened[0], request):
+        yield opened[0]
+
+
+def test_compare_two_runs(runs_page: Any, two_runs: tuple[str, str]) -> None:
+    page, lab = runs_page, runs_page.locator(".t4r-lab").first
     tab(page, "Runs")
     for name in two_runs:
         page.locator(".t4r-tall").get_by_label(f"choose {name}").first.check()
@@ -157,8 +190,8 @@ def test_compare_two_runs(page: Any, server: tuple[str, Path], two_runs: tuple[s
     page.locator(".t4r-plain tr", has_text="model.body.d_model").locator("td", has_text="48").wait_for()
 
 
-def test_recommend(page: Any, server: tuple[str, Path], two_runs: tuple[str, str]) -> None:
-    open_lab(page, server[0])
+def test_recommend(runs_page: Any) -> None:
+    page = runs_page
     tab(page, "Recommend")
     answer = page.locator(".t4r-answer")
     answer.locator("tbody tr").nth(9).wait_for()
@@ -199,6 +232,26 @@ def test_recommend(page: Any, server: tuple[str, Path], two_runs: tuple[str, str
         shoot(page, "lab-recommend-dark")
 
 
+WIDE = """() => [...document.querySelectorAll('.t4r-lab, .t4r-lab *')].filter(
+    (e) => e.getBoundingClientRect().right > document.querySelector('.t4r-lab').getBoundingClientRect().right + 1
+      && !e.closest('.t4r-scroll, pre')).map((e) => e.tagName + '.' + e.className)"""
+"""What stands out of the Lab to the right."""
+
+
+def test_nothing_scrolls_sideways(runs_page: Any) -> None:
+    page = runs_page
+    for width in (700, 760, 1600):
+        page.set_viewport_size({"width": width, "height": 1200})
+        for name in ("Data", "Architecture", "Train", "Tune", "Runs", "Recommend"):
+            tab(page, name)
+            if name == "Runs":
+                page.locator(".t4r-tall tbody tr").first.wait_for()
+            with suppress(TimeoutError):  # what is drawn anew follows the width a little later
+                page.wait_for_function(f"() => ({WIDE})().length === 0", timeout=10_000)
+            wide = page.evaluate(WIDE)
+            assert wide == [], (width, name)
+
+
 def test_by_keyboard_alone_and_as_text(page: Any, server: tuple[str, Path]) -> None:
     lab = open_lab(page, server[0])
     page.locator(".t4r-lab .lm-TabBar-tab.lm-mod-current").focus()
@@ -233,35 +286,15 @@ def test_by_keyboard_alone_and_as_text(page: Any, server: tuple[str, Path]) -> N
     assert page.evaluate("window.hit") is None
 
 
-WIDE = """() => [...document.querySelectorAll('.t4r-lab, .t4r-lab *')].filter(
-    (e) => e.getBoundingClientRect().right > document.querySelector('.t4r-lab').getBoundingClientRect().right + 1
-      && !e.closest('.t4r-scroll, pre')).map((e) => e.tagName + '.' + e.className)"""
-"""What stands out of the Lab to the right."""
-
-
-def test_nothing_scrolls_sideways(page: Any, server: tuple[str, Path], two_runs: tuple[str, str]) -> None:
-    open_lab(page, server[0])
-    for width in (700, 760, 1600):
-        page.set_viewport_size({"width": width, "height": 1200})
-        for name in ("Data", "Architecture", "Train", "Tune", "Runs", "Recommend"):
-            tab(page, name)
-            if name == "Runs":
-                page.locator(".t4r-tall tbody tr").first.wait_for()
-            with suppress(TimeoutError):  # what is drawn anew follows the width a little later
-                page.wait_for_function(f"() => ({WIDE})().length === 0", timeout=10_000)
-            wide = page.evaluate(WIDE)
-            assert wide == [], (width, name)
-
-
 def test_reload_and_restart_find_the_running_job_again(page: Any, server: tuple[str, Path]) -> None:
     lab = open_lab(page, server[0])
     page.get_by_label("name", exact=True).fill("outlives")
     page.get_by_label("name", exact=True).press("Tab")
     lab.get_by_role("button", name=re.compile("▸ Train")).click()
-    epochs = page.get_by_label("epochs", exact=True)
-    epochs.fill("2000")
-    epochs.press("Tab")
-    page.locator(".t4r-copy pre", has_text="epochs: 2000").wait_for()
+    for knob in ("epochs", "patience"):  # it trains until it is stopped
+        page.get_by_label(knob, exact=True).fill("2000")
+        page.get_by_label(knob, exact=True).press("Tab")
+        page.locator(".t4r-copy pre", has_text=f"{knob}: 2000").wait_for()
     lab.get_by_role("button", name="Train", exact=True).click()
     page.locator(".t4r-card", has_text="outlives").locator(".t4r-stage", has_text="training").wait_for(timeout=90_000)
     # the same kernel shows the same Lab again after a reload, and it still listens

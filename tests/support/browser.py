@@ -12,12 +12,16 @@ import sys
 import time
 import urllib.request
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 from playwright.sync_api import expect, sync_playwright
 
+from t4r_lab.data.pipeline.prepare_events import prepare
+from t4r_lab.data.pipeline.synthetic import Generator
+from t4r_lab.spec.preparation import PrepareOptions
 from tests import ROOT
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
@@ -85,9 +89,14 @@ def jupyter(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Pat
 
 @pytest.fixture(scope="module")
 def server(jupyter: tuple[str, Path], tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Path]]:
-    """JupyterLab whose kernels have an empty home, one for each module; (address, home)."""
+    """JupyterLab whose kernels have a home of their own, one for each module; (address, home).
+
+    It holds less of the built-in data than the front end would prepare, so that trainings take seconds.
+    """
     address, root = jupyter
     home = tmp_path_factory.mktemp("home") / "home"
+    shop = Generator()
+    prepare(shop.events(800), home / "data" / "demo", PrepareOptions(targets=["purchase"]), items=shop.items())
     kernel = {
         "argv": [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"],
         "display_name": "Python 3",
@@ -101,25 +110,44 @@ def server(jupyter: tuple[str, Path], tmp_path_factory: pytest.TempPathFactory) 
     end_kernels(address)
 
 
-@pytest.fixture
-def page(server: tuple[str, Path], request: pytest.FixtureRequest) -> Iterator[Any]:
-    """A fresh browser's page; what it showed is told where the test fails."""
-    with sync_playwright() as p:
-        browser = p.chromium.launch(
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    """For a module, not for all tests: while it runs, no test of its process can run an event loop."""
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
             executable_path=CHROMIUM,
             args=["--no-sandbox", "--disable-dev-shm-usage", "--disable-background-networking"],
         )
-        height = 2800 if os.environ.get("T4R_LAB_SCREENSHOTS") else 1400  # pictures hold the whole panel
-        page = browser.new_page(viewport={"width": 1280, "height": height})
-        page.set_default_timeout(60_000)
-        said: list[str] = []
-        page.on("console", lambda message: said.append(message.text) if message.type == "error" else None)
-        failed = request.session.testsfailed
-        yield page
-        if request.session.testsfailed > failed:
-            shown = page.locator(".t4r-lab").all_inner_texts() or page.locator("body").all_inner_texts()
-            print("\n".join(["the page shows:", *shown, "its console said:", *said[-20:]]))
+        yield browser
         browser.close()
+
+
+@pytest.fixture
+def page(browser: Any, request: pytest.FixtureRequest) -> Iterator[Any]:
+    """A page without a past; what it showed is printed where the test fails."""
+    page = new_page(browser)
+    with printed_on_failure(page, request):
+        yield page
+    page.context.close()
+
+
+def new_page(browser: Any) -> Any:
+    height = 2800 if os.environ.get("T4R_LAB_SCREENSHOTS") else 1400  # pictures hold the whole panel
+    page = browser.new_page(viewport={"width": 1280, "height": height})
+    page.set_default_timeout(60_000)
+    return page
+
+
+@contextmanager
+def printed_on_failure(page: Any, request: pytest.FixtureRequest) -> Iterator[None]:
+    """Print the text of the page and the errors of its console if the test fails."""
+    errors: list[str] = []
+    page.on("console", lambda message: errors.append(message.text) if message.type == "error" else None)
+    failed = request.session.testsfailed
+    yield
+    if request.session.testsfailed > failed:
+        shown = page.locator(".t4r-lab").all_inner_texts() or page.locator("body").all_inner_texts()
+        print("\n".join(["the page shows:", *shown, "its console said:", *errors[-20:]]))
 
 
 CONNECTED = """() => {
