@@ -50,7 +50,7 @@ def _add_tune(sub: argparse.ArgumentParser) -> None:
 
 def _tune(options: argparse.Namespace) -> int:
     from t4r_lab.spec import parse_assignment
-    from t4r_lab.spec.space import parse_search
+    from t4r_lab.spec.domains import parse_search
     from t4r_lab.spec.study_options import StudyOptions, load_study
     from t4r_lab.tuning.lead import tune
 

@@ -13,8 +13,9 @@ from pydantic import Field, ValidationError
 from t4r_lab.base.errors import InputError, did_you_mean, shortened
 from t4r_lab.families.knobs import Part, knob
 from t4r_lab.families.metrics.metric_table import lower_is_better, objectives_of
+from t4r_lab.spec.domains import Domain, Range
 from t4r_lab.spec.run_spec import RunSpec, explain, read_file, without_search
-from t4r_lab.spec.space import Domain, Range, search_space
+from t4r_lab.spec.space import search_space
 
 DEFAULT_TRIALS = 30
 MOST_OBJECTIVES = 3

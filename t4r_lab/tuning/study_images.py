@@ -22,7 +22,7 @@ from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 from matplotlib.tri import Triangulation
 
 from t4r_lab.families.knobs import labels
-from t4r_lab.spec.space import Domain
+from t4r_lab.spec.domains import Domain
 from t4r_lab.tuning.studies.study import Study, Trial
 
 MOST_PATHS, MOST_PAIRED = 8, 4

@@ -17,7 +17,7 @@ from t4r_lab.base.errors import LONGEST, InputError, did_you_mean
 from t4r_lab.cli import program as main
 from t4r_lab.schema import merlin
 from t4r_lab.spec import RunSpec, parse_assignment
-from t4r_lab.spec.space import parse_search
+from t4r_lab.spec.domains import parse_search
 from t4r_lab.spec.study_options import StudyOptions, load_study
 from tests.support.timing import at_most
 

@@ -26,7 +26,8 @@ from t4r_lab.lab.panels.tune.tune_panel import EMPTY, TuneController, TunePanel,
 from t4r_lab.lab.state.background import Background
 from t4r_lab.lab.state.draft import Draft
 from t4r_lab.spec import RunSpec
-from t4r_lab.spec.space import SEARCH_PRESETS, Range, parse_search, search_space
+from t4r_lab.spec.domains import Range, parse_search
+from t4r_lab.spec.space import SEARCH_PRESETS, search_space
 from t4r_lab.spec.study_options import Plan, StudyOptions, load_study
 from t4r_lab.tuning import detached, lead
 from t4r_lab.tuning.studies.study import Trial

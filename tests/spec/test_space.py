@@ -10,7 +10,8 @@ import pytest
 
 from t4r_lab.base.errors import InputError
 from t4r_lab.spec import BODY_MASKINGS, RunSpec
-from t4r_lab.spec.space import SEARCH_PRESETS, Domain, Range, changed, grid, grid_size, parse_search, search_space
+from t4r_lab.spec.domains import Domain, Range, parse_search
+from t4r_lab.spec.space import SEARCH_PRESETS, changed, grid, grid_size, search_space
 from t4r_lab.spec.study_options import Plan, StudyOptions, judged_metrics, load_study
 
 SMOOTHING = "model.heads.0.loss.label_smoothing"

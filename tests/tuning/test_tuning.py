@@ -26,7 +26,7 @@ from t4r_lab.base.reports import Progress, Remark, Report, TrialEnded
 from t4r_lab.base.retries import Away
 from t4r_lab.base.urls import shown
 from t4r_lab.spec import RunSpec
-from t4r_lab.spec.space import parse_search
+from t4r_lab.spec.domains import parse_search
 from t4r_lab.spec.study_options import Plan, StudyOptions
 from t4r_lab.training.experiment import Experiment
 from t4r_lab.tuning import lead, trial, worker

@@ -257,11 +257,7 @@ class TabularSequenceFeatures(nn.Module):
         """
         schema = schema if isinstance(schema, Schema) else Schema.load(schema)
         if features is None:
-            soft = FeatureSpec(encoding="soft_one_hot", dim=continuous_projection)
-            features = {
-                c.name: soft if c.kind == "continuous" and continuous_soft_embeddings else FeatureSpec()
-                for c in schema.features
-            }
+            features = _schema_features(schema, continuous_soft_embeddings, continuous_projection)
         for name, dim in (embedding_dims or {}).items():
             features = {**features, name: features.get(name, FeatureSpec()).model_copy(update={"dim": dim})}
         content = {
@@ -275,11 +271,22 @@ class TabularSequenceFeatures(nn.Module):
             "swap_noise": swap_noise,
             "swap": swap,
         }
-        try:
-            inputs = InputsSpec.model_validate(content)
-        except ValidationError as error:
-            raise explain(InputsSpec, content, error) from None
+        inputs = _checked(content)
         return cls.from_spec(inputs, schema, item_dim, max_sequence_length, masking, d_output, item_table, vectors)
+
+
+def _schema_features(schema: Schema, soft: bool, dim: int | None) -> dict[str, FeatureSpec]:
+    """A spec for every feature of a schema; of continuous ones as soft one-hot of width `dim` if `soft`."""
+    continuous = FeatureSpec(encoding="soft_one_hot", dim=dim) if soft else FeatureSpec()
+    return {c.name: continuous if c.kind == "continuous" else FeatureSpec() for c in schema.features}
+
+
+def _checked(content: dict[str, object]) -> InputsSpec:
+    """The spec of an input block; a wrong value is explained."""
+    try:
+        return InputsSpec.model_validate(content)
+    except ValidationError as error:
+        raise explain(InputsSpec, content, error) from None
 
 
 def _check_masking(masking: Masking | None, joining: Joining, max_sequence_length: int) -> None:

@@ -19,7 +19,8 @@ from optuna.trial import FrozenTrial, TrialState
 from t4r_lab.base import private
 from t4r_lab.base.errors import InputError
 from t4r_lab.spec import RunSpec
-from t4r_lab.spec.space import Domain, changed
+from t4r_lab.spec.domains import Domain
+from t4r_lab.spec.space import changed
 from t4r_lab.spec.study_options import Plan
 from t4r_lab.tuning.studies.storage import Store
 

@@ -19,7 +19,8 @@ from t4r_lab.lab.parts.text import error_text, escape, message
 from t4r_lab.lab.state.cost import CostEstimate
 from t4r_lab.lab.state.draft import Draft
 from t4r_lab.spec import RunSpec, head_name
-from t4r_lab.spec.space import SEARCH_PRESETS, Domain, parse_search, search_space, searchable
+from t4r_lab.spec.domains import Domain, parse_search
+from t4r_lab.spec.space import SEARCH_PRESETS, search_space, searchable
 from t4r_lab.spec.study_options import Plan, StudyOptions, judged_metrics, time_words
 from t4r_lab.tuning.studies.storage_address import HELP, address
 
