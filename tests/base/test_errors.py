@@ -75,7 +75,7 @@ PATHLESS = {
     ("spec/preparation.py", "_known_form"): LOCATED,
     ("spec/preparation.py", "_one_way_to_cut"): TOGETHER,
     ("spec/sections.py", "_towers_can_be_merged"): TOGETHER,
-    ("spec/space.py", "_range_or_choices"): TOGETHER,
+    ("spec/domains.py", "_range_or_choices"): TOGETHER,
     ("tracking/pages.py", "address"): NOT_THE_USERS,
 }
 """(module, function) of each error without a path → the reason that it has none."""
