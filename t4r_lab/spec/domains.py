@@ -17,7 +17,7 @@ GRID_POINTS = 5
 
 
 class Range(Part):
-    """What the user says of one path: the ends of a range, or choices."""
+    """The user's limits of one path: the ends of a range, or choices."""
 
     low: float | None = knob(None, "lower end, included")
     high: float | None = knob(None, "upper end, included")
@@ -79,7 +79,7 @@ def parse_search(text: str) -> tuple[str, dict[str, Any] | None]:
 
 @dataclass(frozen=True)
 class Domain:
-    """Where one knob is searched: `choices`, or else numbers from `low` to `high`, both included."""
+    """The values over which one knob is searched: `choices`, or else numbers from `low` to `high`, both included."""
 
     choices: tuple[Any, ...] = ()
     low: float = 0.0
@@ -99,14 +99,14 @@ class Domain:
             return list(self.choices)
         step = self.step or (1 if self.whole else None)
         if step and not self.log and (self.high - self.low) / step < GRID_POINTS:
-            found = [self.low + i * step for i in range(int((self.high - self.low) / step + 1e-9) + 1)]
+            values = [self.low + i * step for i in range(int((self.high - self.low) / step + 1e-9) + 1)]
         else:
             ends = (math.log(self.low), math.log(self.high)) if self.log else (self.low, self.high)
             spread = [ends[0] + (ends[1] - ends[0]) * i / (GRID_POINTS - 1) for i in range(GRID_POINTS)]
-            found = [min(max(math.exp(x) if self.log else x, self.low), self.high) for x in spread]
+            values = [min(max(math.exp(x) if self.log else x, self.low), self.high) for x in spread]
             if step:
-                found = [self.low + round((x - self.low) / step) * step for x in found]
-        return list(dict.fromkeys(round(x) for x in found)) if self.whole else found
+                values = [self.low + round((x - self.low) / step) * step for x in values]
+        return list(dict.fromkeys(round(x) for x in values)) if self.whole else values
 
     @property
     def words(self) -> str:

@@ -1,4 +1,4 @@
-"""What a model predicts: the next item with its losses, and labels. Every knob of them, once."""
+"""Heads: the next item with its losses, and labels. Each knob is defined once."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ class NextItem(Part):
 
     @property
     def detail(self) -> str:
-        """How the output layer is made, in a few words."""
+        """The output layer in a few words."""
         return "tied" if self.weight_tying else "own weights"
 
     @property
@@ -168,7 +168,7 @@ class _Label(Part):
 
     @staticmethod
     def fits(column: Column) -> bool:
-        """Whether the head can predict a column."""
+        """True if the head can predict a column."""
         raise NotImplementedError
 
     def values_refusal(self, low: float, high: float, whole: bool) -> tuple[str, str] | None:
@@ -187,7 +187,7 @@ class _Label(Part):
 
 
 def event_summary_refusal(column: str, summary: str) -> InputError:
-    """Why an event's label has no other summary than the last position."""
+    """The refusal of a summary other than the last position for the label of an event."""
     problem = f"{summary!r} is for labels of sessions, but {column!r} is predicted at each event"
     return InputError("summary", problem, "use summary last, or level session")
 
@@ -275,5 +275,5 @@ LABEL_METRICS = {kind: tuple(metrics_of(kind)) for kind in get_args(LabelKind)}
 
 
 def head_name(head: HeadSpec) -> str:
-    """What the task of a head is called in reports and metrics."""
+    """Name of a head's task in reports and metrics."""
     return head.label or NEXT_ITEM

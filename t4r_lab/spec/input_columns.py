@@ -1,4 +1,4 @@
-"""Which columns enter a model and how wide: the input block decided, before any module is built."""
+"""The columns that enter a model and their widths: the input block decided, before any module is built."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class Feature:
         return vectors_of(self.encoder)
 
     def describe(self, vectors: Tensor | None, init_std: float, sharing: nn.Module | None) -> EncoderInput:
-        """What its module is made for; `vectors` (rows, W) are those that it names."""
+        """The arguments of its module; `vectors` (rows, W) are those that it names."""
         return EncoderInput(self.dim, len(self.columns), self.size, self.multi, init_std, vectors, sharing)
 
 
@@ -63,17 +63,21 @@ def resolve(inputs: InputsSpec, schema: Schema, d_model: int) -> dict[str, Featu
         for a feature that the schema lacks, an encoding that doesn't fit its kind, tables that can't be shared, or
         widths that the aggregation can't join.
     """
-    known = {c.name: c for c in schema.features}
+    columns = {c.name: c for c in schema.features}
     for refusal in missing(inputs, schema).values():
         raise refusal
-    asked = inputs.features if inputs.features is not None else {name: FeatureSpec() for name in known}
+    features = inputs.features if inputs.features is not None else {name: FeatureSpec() for name in columns}
     item = schema.item.name
-    ordered = _with_shared_dims({item: asked.get(item, FeatureSpec()), **{n: f for n, f in asked.items() if n != item}})
+    ordered = _with_shared_dims(
+        {item: features.get(item, FeatureSpec()), **{n: f for n, f in features.items() if n != item}}
+    )
     item_dim = ordered[item].dim or d_model
     summed = inputs.aggregation != "concat"
-    together = _together(inputs, known, ordered)
+    together = _together(inputs, columns, ordered)
     resolved = {
-        name: _fill(known[name], spec, item_dim, summed) if name in known else _vectors(name, spec, item_dim, summed)
+        name: _fill(columns[name], spec, item_dim, summed)
+        if name in columns
+        else _vectors(name, spec, item_dim, summed)
         for name, spec in ordered.items()
         if name not in together
     }
@@ -96,12 +100,12 @@ def vectors_of(feature: FeatureSpec | ColumnEncoder) -> VectorsSpec | None:
 
 
 def missing(inputs: InputsSpec, schema: Schema) -> dict[str, InputError]:
-    """Features that are asked for and that the schema lacks, each with its refusal; vectors need no column."""
-    known = dict.fromkeys(c.name for c in schema.features)
+    """Features of a spec that the schema lacks, each with its refusal; vectors need no column."""
+    names = dict.fromkeys(c.name for c in schema.features)
     return {
-        name: InputError(f"{PATH}.{name}", "the data has no such feature", did_you_mean(name, known))
+        name: InputError(f"{PATH}.{name}", "the data has no such feature", did_you_mean(name, names))
         for name, spec in (inputs.features or {}).items()
-        if name not in known and (vectors_of(spec) is None or name in schema)
+        if name not in names and (vectors_of(spec) is None or name in schema)
     }
 
 
@@ -150,22 +154,24 @@ def _vectors(name: str, spec: FeatureSpec, item_dim: int, summed: bool) -> Featu
     return Feature(encoder, encoder.dim or (item_dim if summed else encoder.default_width(0)), (name,))
 
 
-def _together(inputs: InputsSpec, known: Mapping[str, Column], asked: Mapping[str, FeatureSpec]) -> tuple[str, ...]:
+def _together(
+    inputs: InputsSpec, columns: Mapping[str, Column], features: Mapping[str, FeatureSpec]
+) -> tuple[str, ...]:
     """The continuous columns that one layer projects."""
     if inputs.continuous_projection is None:
         return ()
-    continuous = [name for name in asked if name in known and known[name].kind == "continuous"]
-    return tuple(name for name in continuous if asked[name].encoding is None and asked[name].dim is None)
+    continuous = [name for name in features if name in columns and columns[name].kind == "continuous"]
+    return tuple(name for name in continuous if features[name].encoding is None and features[name].dim is None)
 
 
-def _with_shared_dims(asked: Mapping[str, FeatureSpec]) -> dict[str, FeatureSpec]:
+def _with_shared_dims(features: Mapping[str, FeatureSpec]) -> dict[str, FeatureSpec]:
     """A width given to one column of a shared table is the width of all its columns."""
-    given: dict[str, tuple[str, int]] = {}
-    for name, spec in asked.items():
+    widths: dict[str, tuple[str, int]] = {}
+    for name, spec in features.items():
         table = table_of(spec)
         if table is None or spec.dim is None:
             continue
-        first, dim = given.setdefault(table, (name, spec.dim))
+        first, dim = widths.setdefault(table, (name, spec.dim))
         if dim != spec.dim:
             raise InputError(
                 f"{PATH}.{name}.dim",
@@ -173,8 +179,8 @@ def _with_shared_dims(asked: Mapping[str, FeatureSpec]) -> dict[str, FeatureSpec
                 "give both the same dim, or tables of their own",
             )
     return {
-        name: spec.model_copy(update={"dim": given[table][1]}) if (table := table_of(spec)) in given else spec
-        for name, spec in asked.items()
+        name: spec.model_copy(update={"dim": widths[table][1]}) if (table := table_of(spec)) in widths else spec
+        for name, spec in features.items()
     }
 
 
@@ -193,11 +199,11 @@ def _share(resolved: dict[str, Feature], item: str) -> dict[str, Feature]:
                 f"has {largest.size} ids, but the items' table {table!r} has {lead.size} rows",
                 f"give {largest.columns[0]} another table",
             )
-        given = [n for n in names if resolved[n].vectors is not None]
-        if len(given) > 1:
+        with_vectors = [n for n in names if resolved[n].vectors is not None]
+        if len(with_vectors) > 1:
             raise InputError(
-                f"{PATH}.{given[1]}.vectors",
-                f"table {table!r} already starts from those of {given[0]}",
+                f"{PATH}.{with_vectors[1]}.vectors",
+                f"table {table!r} already starts from those of {with_vectors[0]}",
                 "keep one of them",
             )
         for n in names:

@@ -1,4 +1,4 @@
-"""How raw events become prepared data: every option once, for the command line, the form and Python."""
+"""Options of preparing raw events, each defined once, for the command line, the form and Python."""
 
 from __future__ import annotations
 
@@ -101,7 +101,7 @@ class PrepareOptions(Part):
 
     @field_validator("time_format")
     @classmethod
-    def _known_form(cls, form: str | None) -> str | None:
+    def _check_time_format(cls, form: str | None) -> str | None:
         if form is not None and "%" not in form and form not in TIME_FORMS:
             raise InputError(
                 "",

@@ -48,9 +48,11 @@ class RunSpec(Part):
 
     @model_validator(mode="after")
     def _monitor_is_computed(self) -> RunSpec:
-        asked = self.train.monitor
-        if asked is not None and asked not in self.metrics:
-            raise InputError("train.monitor", f"{shortened(asked)} is not computed", did_you_mean(asked, self.metrics))
+        monitor = self.train.monitor
+        if monitor is not None and monitor not in self.metrics:
+            raise InputError(
+                "train.monitor", f"{shortened(monitor)} is not computed", did_you_mean(monitor, self.metrics)
+            )
         return self
 
     @model_validator(mode="after")
@@ -138,7 +140,7 @@ class RunSpec(Part):
     def override(self, changes: Mapping[str, object]) -> RunSpec:
         """A new spec with the values at dotted paths replaced.
 
-        A changed ``kind``, or ``encoding`` of a feature, keeps the values that the new one knows and drops the others.
+        A changed ``kind``, or ``encoding`` of a feature, keeps the keys that the new one has and drops the rest.
         Paths are set before the whole is checked, so that changes which only fit together can be made together.
         """
         content = self.to_dict()
@@ -201,7 +203,7 @@ def _set(content: Any, path: str, value: object, changes: Mapping[str, object]) 
     if trail == "" and last not in content:
         raise InputError(path, "unknown key", did_you_mean(path, content))
     if last in TAGS and here.get(last) != value:
-        _keep_known(here, trail, value, changes)
+        _drop_foreign_keys(here, trail, value, changes)
     here[last] = value
 
 
@@ -211,8 +213,8 @@ def _child(here: Any, key: str, trail: str, path: str) -> Any:
     if isinstance(here, dict) and trail == "model.inputs.features.":
         here.setdefault(key, {})  # the one open dictionary: its keys are columns, checked against the schema later
     if not isinstance(here, dict) or key not in here:
-        known = list(here) if isinstance(here, dict) else []
-        remedy = did_you_mean(key, known) if known else "it holds a single value"
+        keys = list(here) if isinstance(here, dict) else []
+        remedy = did_you_mean(key, keys) if keys else "it holds a single value"
         raise InputError(path, f"unknown key {trail}{key}", remedy)
     if here[key] is None:
         here[key] = {}
@@ -227,25 +229,30 @@ def _index(here: list[object], key: str, path: str) -> int:
     return int(key)
 
 
-def _keep_known(here: dict[str, Any], trail: str, kind: object, changes: Mapping[str, object]) -> None:
-    """Drop what the new kind doesn't know, unless the same change sets it (then it is an error to show)."""
-    known = _named(trail.rstrip("."), kind)
-    if known is None:
+def _drop_foreign_keys(here: dict[str, Any], trail: str, kind: object, changes: Mapping[str, object]) -> None:
+    """Drop keys that the new kind lacks, unless the same change sets them (then they are an error to show)."""
+    part = _named(trail.rstrip("."), kind)
+    if part is None:
         return
     for key in list(here):
-        if key not in known.model_fields and f"{trail}{key}" not in changes:
+        if key not in part.model_fields and f"{trail}{key}" not in changes:
             del here[key]
 
 
 def _named(path: str, kind: object) -> type[Part] | None:
     """The part that `kind` names at a dotted path; None if there is none, which the check of the whole refuses."""
     if own.is_own(kind):
-        try:
-            return own.load(kind, own.Member)
-        except InputError:
-            return None
+        return _user_class(kind)
     kinds = kinds_at(path)
     return kinds.get("", kinds.get(kind) if isinstance(kind, str) else None)
+
+
+def _user_class(kind: object) -> type[Part] | None:
+    """The class of the user that `kind` names as ``package.module:Name``; None if it names none that can be loaded."""
+    try:
+        return own.load(kind, own.Member) if own.is_own(kind) else None
+    except InputError:
+        return None
 
 
 def kinds_at(path: str) -> dict[str, type[Part]]:
@@ -272,7 +279,10 @@ def _annotation(owner: Any, key: str, raw: Any) -> Any:
 
 
 def _part(owner: Any, raw: Any) -> type[Part] | None:
-    """The part that `raw` is meant to be: of its kind, if it names one that there is."""
+    """The part that `raw` describes: of the kind that it names, where that exists; else the first of `owner`."""
+    named = [raw[tag] for tag in TAGS if tag in raw] if isinstance(raw, Mapping) else []
+    if user_class := next(filter(None, map(_user_class, named)), None):
+        return user_class
     kinds = variants(owner)
     kind = raw.get("kind", "") if isinstance(raw, Mapping) else ""
     return (kinds.get(kind) if isinstance(kind, str) else None) or next(iter(kinds.values()), None)
@@ -288,9 +298,9 @@ def explain(root: type[Part], content: Any, error: ValidationError, source: str 
             continue  # pydantic names the variant of a union in the location; a person doesn't
         if first["type"] == "extra_forbidden" and i == len(loc) - 1:
             part = _part(owner, raw)
-            known = part.model_fields if part else ()
+            keys = part.model_fields if part else ()
             path.append(clipped(str(key)))
-            return InputError(_location(source, path), "unknown key", did_you_mean(str(key), known))
+            return InputError(_location(source, path), "unknown key", did_you_mean(str(key), keys))
         owner = _annotation(owner, str(key), raw)
         path.append(str(key))
         try:

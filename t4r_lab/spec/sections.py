@@ -20,7 +20,7 @@ from t4r_lab.spec.head_specs import NEXT_ITEM, HeadSpec, LabelSpec, NextItem, he
 
 
 class DataSpec(Part):
-    """Which prepared data, and how much of each session is read."""
+    """Prepared data, and how much of each session is read."""
 
     path: str = Field(description="folder written by `t4r-lab prepare`")
     max_length: int = knob(
@@ -112,7 +112,7 @@ class ModelSpec(Part):
 
     @field_validator("heads", mode="before")
     @classmethod
-    def _next_item_unless_said_otherwise(cls, heads: object) -> object:
+    def _default_kind_of_heads(cls, heads: object) -> object:
         if not isinstance(heads, list):
             return heads
         return [{"kind": NEXT_ITEM, **h} if isinstance(h, dict) and "kind" not in h else h for h in heads]

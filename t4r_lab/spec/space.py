@@ -1,4 +1,4 @@
-"""Where a search looks: every knob's own range, or the user's, checked against the spec it starts from."""
+"""The space of a search: the default range of each knob, or the user's, checked against the spec it starts from."""
 
 from __future__ import annotations
 
@@ -83,39 +83,39 @@ def search_space(spec: RunSpec, presets: list[str], ranges: Mapping[str, Range |
     """
     head = next((i for i, h in enumerate(spec.model.heads) if h.label is None), None)
     preset = [path.replace(HEAD, f"model.heads.{head}") for name in presets for path in SEARCH_PRESETS[name]]
-    asked: dict[str, Range | None] = {**dict.fromkeys(preset), **ranges}
-    kinds = {path: _kind_domain(spec, path, asked) for path in asked if path.endswith(".kind")}
-    known = _reachable(spec, kinds)
-    found = dict(kinds)
-    for path, given in asked.items():
-        if path in kinds or (path not in known and path not in ranges):
+    searched: dict[str, Range | None] = {**dict.fromkeys(preset), **ranges}
+    kinds = {path: _kind_domain(spec, path, searched) for path in searched if path.endswith(".kind")}
+    knobs = _reachable(spec, kinds)
+    domains = dict(kinds)
+    for path, limits in searched.items():
+        if path in kinds or (path not in knobs and path not in ranges):
             continue
-        found[path] = _domain(path, known, given)
-    if not found:
+        domains[path] = _domain(path, knobs, limits)
+    if not domains:
         raise InputError("search", "nothing is searched", "name a preset or a path, for example --presets regularizers")
-    return found
+    return domains
 
 
 def searchable(spec: RunSpec) -> dict[str, Domain]:
     """Every path of `spec` that can be searched over a range of its own, with that range."""
-    known, found = spec.knobs(), {}
-    for path in known:
+    knobs, domains = spec.knobs(), {}
+    for path in knobs:
         try:
             if path.endswith(".kind"):
-                found[path] = _kind_domain(spec, path, {path: None})
-                _reachable(spec, {path: found[path]})
+                domains[path] = _kind_domain(spec, path, {path: None})
+                _reachable(spec, {path: domains[path]})
             else:
-                found[path] = _domain(path, known, None)
+                domains[path] = _domain(path, knobs, None)
         except InputError:  # not searched at all, without a range, or with a kind that needs values of its own
-            found.pop(path, None)
-    return {path: domain for path, domain in found.items() if len(domain.choices) != 1}
+            domains.pop(path, None)
+    return {path: domain for path, domain in domains.items() if len(domain.choices) != 1}
 
 
 def changed(spec: RunSpec, values: Mapping[str, object]) -> RunSpec:
     """`spec` with the values of a trial; a path that the chosen kinds lack is left out."""
     spec = spec.override({path: value for path, value in values.items() if path.endswith(".kind")})
-    known = spec.knobs()
-    return spec.override({path: value for path, value in values.items() if path in known})
+    knobs = spec.knobs()
+    return spec.override({path: value for path, value in values.items() if path in knobs})
 
 
 def grid_size(space: Mapping[str, Domain]) -> int:
@@ -125,15 +125,15 @@ def grid_size(space: Mapping[str, Domain]) -> int:
 
 def grid(spec: RunSpec, space: Mapping[str, Domain]) -> list[dict[str, Any]]:
     """Every point of the grid that makes a valid spec, once, without the paths that its kinds lack."""
-    found: dict[str, dict[str, Any]] = {}
+    points: dict[str, dict[str, Any]] = {}
     for values in _products(space):
         try:
-            known = changed(spec, values).knobs()
+            knobs = changed(spec, values).knobs()
         except InputError:
             continue  # such as heads that don't divide a width
-        point = {path: value for path, value in values.items() if path in known}
-        found.setdefault(repr(point), point)
-    return list(found.values())
+        point = {path: value for path, value in values.items() if path in knobs}
+        points.setdefault(repr(point), point)
+    return list(points.values())
 
 
 def _products(space: Mapping[str, Domain]) -> Iterator[dict[str, Any]]:
@@ -145,7 +145,7 @@ def _products(space: Mapping[str, Domain]) -> Iterator[dict[str, Any]]:
 
 def _reachable(spec: RunSpec, kinds: Mapping[str, Domain]) -> dict[str, Knob]:
     """The knobs of `spec` and those of every kind that is searched."""
-    known = spec.knobs()
+    knobs = spec.knobs()
     for path, domain in kinds.items():
         parent = path.removesuffix(".kind")
         for kind in domain.choices:
@@ -155,54 +155,54 @@ def _reachable(spec: RunSpec, kinds: Mapping[str, Domain]) -> dict[str, Knob]:
                 raise InputError(
                     path, f"{kind!r} needs values of its own and can't be searched", "search others"
                 ) from None
-            known |= {k.path: k for k in walk(part, f"{parent}.") if k.path not in known}
-    return known
+            knobs |= {k.path: k for k in walk(part, f"{parent}.") if k.path not in knobs}
+    return knobs
 
 
-def _kind_domain(spec: RunSpec, path: str, asked: Mapping[str, Range | None]) -> Domain:
-    """The kinds that are searched at `path`: those asked for or, where body or masking stays, all that go with it."""
+def _kind_domain(spec: RunSpec, path: str, searched: Mapping[str, Range | None]) -> Domain:
+    """The kinds that are searched at `path`: the user's choices or, where body or masking stays, all that fit it."""
     knobs = spec.knobs()
     if path not in knobs:
         raise InputError(
             f"search {path}", "unknown path", did_you_mean(path, [p for p in knobs if p.endswith(".kind")])
         )
-    choices, given = list(knobs[path].choices), asked[path]
+    choices, limits = list(knobs[path].choices), searched[path]
     body, masking = spec.model.body.kind, spec.model.masking.kind
     refusals: dict[str, InputError | None] = {}
-    if path == "model.body.kind" and "model.masking.kind" not in asked:
+    if path == "model.body.kind" and "model.masking.kind" not in searched:
         refusals = {kind: pair_refusal(kind, masking) for kind in choices}
-    elif path == "model.masking.kind" and "model.body.kind" not in asked:
+    elif path == "model.masking.kind" and "model.body.kind" not in searched:
         refusals = {kind: pair_refusal(body, kind) for kind in choices}
-    if given is None:
+    if limits is None:
         return Domain(tuple(kind for kind in choices if not refusals.get(kind)))
-    if given.choices is None:
+    if limits.choices is None:
         raise InputError(
             f"search {path}", "kinds are no range", f"give choices, for example {path}={choices[0]},{choices[1]}"
         )
-    for kind in given.choices:
+    for kind in limits.choices:
         if kind not in choices:
             raise InputError(f"search {path}", f"unknown kind {shortened(kind)}", did_you_mean(kind, choices))
         if refusal := refusals.get(kind):
             raise refusal.at(f"search {path}")
-    return Domain(tuple(given.choices))
+    return Domain(tuple(limits.choices))
 
 
-def _domain(path: str, known: Mapping[str, Knob], given: Range | None) -> Domain:
+def _domain(path: str, knobs: Mapping[str, Knob], limits: Range | None) -> Domain:
     for name, reason in NOT_SEARCHED.items():
         if path == name or (name.endswith(".") and path.startswith(name)):
             raise InputError(f"search {path}", f"it can't be searched, since {reason}", "leave it out")
-    if path not in known:
-        raise InputError(f"search {path}", "unknown path", did_you_mean(path, known))
-    knob = known[path]
-    if given is None:
-        return _own_domain(knob)
-    if given.choices is not None:
-        return Domain(tuple(_choice(knob, choice) for choice in given.choices))
+    if path not in knobs:
+        raise InputError(f"search {path}", "unknown path", did_you_mean(path, knobs))
+    knob = knobs[path]
+    if limits is None:
+        return _default_domain(knob)
+    if limits.choices is not None:
+        return Domain(tuple(_choice(knob, choice) for choice in limits.choices))
     if knob.type not in (int, float):
         raise InputError(
             f"search {path}", "its values are no numbers", f"give choices, for example {path}={_example(knob)}"
         )
-    low, high = float(given.low or 0), float(given.high or 0)
+    low, high = float(limits.low or 0), float(limits.high or 0)
     _within(knob, low)
     _within(knob, high)
     whole = knob.type is int
@@ -210,11 +210,11 @@ def _domain(path: str, known: Mapping[str, Knob], given: Range | None) -> Domain
         raise InputError(
             f"search {path}", f"whole numbers only, but the range is {low:g} to {high:g}", "round its ends"
         )
-    return Domain((), low, high, given.log, given.step, whole)
+    return Domain((), low, high, limits.log, limits.step, whole)
 
 
-def _own_domain(knob: Knob) -> Domain:
-    """What the knob's own metadata say."""
+def _default_domain(knob: Knob) -> Domain:
+    """The domain that the knob's metadata give."""
     if knob.choices or knob.type is bool:
         return Domain(knob.choices or (False, True))
     if not knob.search:

@@ -20,7 +20,7 @@ from t4r_lab.spec.space import search_space
 DEFAULT_TRIALS = 30
 MOST_OBJECTIVES = 3
 BUDGET = ("trials", "minutes", "workers")
-"""Options that may change when a study goes on; by the others trials are made comparable."""
+"""Options that may change when a study continues; the rest make its trials comparable."""
 
 
 class StudyOptions(Part):
@@ -62,7 +62,7 @@ class StudyOptions(Part):
             raise explain(cls, content, error, source) from None
 
     @property
-    def wanted(self) -> int | None:
+    def total_trials(self) -> int | None:
         """Trials in all; None for what the minutes allow."""
         return DEFAULT_TRIALS if self.trials is None and self.minutes is None else self.trials
 
@@ -77,13 +77,13 @@ class Constraint:
     sign: int
 
     def excess(self, metrics: Mapping[str, float]) -> float:
-        """How far the metric is beyond the bound: 0 or less where it is kept."""
+        """Distance of the metric beyond the bound: 0 or less where it is kept."""
         return self.sign * (metrics[self.metric] - self.bound)
 
 
 @dataclass(frozen=True)
 class Plan:
-    """A study, checked: the spec it starts from, where it looks, and what it is judged by."""
+    """A study, checked: the spec it starts from, its search space, objectives and constraints."""
 
     spec: RunSpec
     space: dict[str, Domain]
@@ -104,10 +104,10 @@ class Plan:
             raise InputError("train.fit_on", "a study is judged on the validation part", "set it to train")
         constraints = tuple(_constraint(text) for text in options.constraints)
         objectives = tuple(options.objectives) or (spec.monitor,)
-        known = judged_metrics(spec)
+        computed = judged_metrics(spec)
         for name in (*objectives, *(c.metric for c in constraints)):
-            if name not in known:
-                raise InputError(f"objective {shortened(name)}", "it is not computed", did_you_mean(name, known))
+            if name not in computed:
+                raise InputError(f"objective {shortened(name)}", "it is not computed", did_you_mean(name, computed))
         if len(set(objectives)) < len(objectives):
             raise InputError(f"objectives {', '.join(objectives)}", "each once", "remove the repeated one")
         if objectives[0] in spec.metrics:  # the best epoch of a trial is the best by what is sought
@@ -116,28 +116,28 @@ class Plan:
 
     @property
     def prunes(self) -> bool:
-        """Whether trials can end early: by one objective that each epoch has."""
+        """True if trials can end early: by one objective that each epoch has."""
         return self.options.pruner != "none" and len(self.objectives) == 1 and self.objectives[0] in self.spec.metrics
 
     @property
     def remarks(self) -> list[str]:
-        """What the user should know before it starts."""
-        found = []
+        """Remarks to the user before it starts."""
+        remarks = []
         if self.options.pruner != "none" and not self.prunes:
             why = "of several objectives" if len(self.objectives) > 1 else f"since no epoch has {self.objectives[0]}"
-            found.append(f"no trial is pruned, {why}")
+            remarks.append(f"no trial is pruned, {why}")
         flat = self.spec.flat()
         outside = [path for path, domain in self.space.items() if path in flat and flat[path] not in domain]
         if outside:
-            found.append(f"trial 0 starts outside the search at {', '.join(outside)}")
-        return found
+            remarks.append(f"trial 0 starts outside the search at {', '.join(outside)}")
+        return remarks
 
     def lower(self, objective: str) -> bool:
         """True if a lower value of the objective is better."""
         return lower_is_better(objective)
 
     def comparable(self) -> dict[str, Any]:
-        """What two plans must share so that their trials belong to one study."""
+        """Content that two plans must share so that their trials belong to one study."""
         spec = self.spec.to_dict()
         return {
             "space": {path: domain.words for path, domain in self.space.items()},
@@ -150,7 +150,7 @@ class Plan:
 
 
 def judged_metrics(spec: RunSpec) -> list[str]:
-    """What a trial can be judged by: each epoch's metrics, those of the final judgement, and what the model costs."""
+    """Possible objectives: the metrics of each epoch and of the final evaluation, and the costs of the model."""
     if spec.model.next_item is None:
         return [*spec.metrics, *objectives_of("cost")]
     at_cutoffs = objectives_of("final ranks", "lists")
@@ -159,7 +159,7 @@ def judged_metrics(spec: RunSpec) -> list[str]:
 
 
 def time_words(each: float, left: int | None, workers: int, minutes: float | None = None) -> str:
-    """How long `left` trials (None: as many as the `minutes` allow) of `each` seconds take, or how many there will be.
+    """Duration of `left` trials (None: as many as the `minutes` allow) of `each` seconds, or their expected number.
 
     >>> time_words(20, 30, 2)
     '30 trials of about 20 s each: about 5 min with 2 workers'
@@ -186,11 +186,11 @@ def _time(seconds: float) -> str:
 
 
 def _constraint(text: str) -> Constraint:
-    found = re.fullmatch(r"\s*([^\s<>=]+)\s*(<=|>=)\s*(\S+)\s*", text)
+    match = re.fullmatch(r"\s*([^\s<>=]+)\s*(<=|>=)\s*(\S+)\s*", text)
     try:
-        if found is None:
+        if match is None:
             raise ValueError
-        metric, comparison, bound = found[1], found[2], float(found[3])
+        metric, comparison, bound = match[1], match[2], float(match[3])
     except ValueError:
         raise InputError(
             f"constraint {shortened(text)}",

@@ -72,7 +72,7 @@ PATHLESS = {
     ("lab/state/draft.py", "ready"): "data are on their way: there is nothing to change",
     ("nn/bodies/towers.py", "__init__"): TOGETHER,
     ("runs/run.py", "_close_failed_run"): NOT_THE_USERS,
-    ("spec/preparation.py", "_known_form"): LOCATED,
+    ("spec/preparation.py", "_check_time_format"): LOCATED,
     ("spec/preparation.py", "_one_way_to_cut"): TOGETHER,
     ("spec/sections.py", "_towers_can_be_merged"): TOGETHER,
     ("spec/domains.py", "_range_or_choices"): TOGETHER,

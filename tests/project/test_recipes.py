@@ -31,4 +31,4 @@ def test_recipe_of_a_study_is_valid_and_named_after_what_it_searches(path: Path)
     spec, section = load_study(path)
     plan = Plan.of(spec, StudyOptions.parse(section))
     assert spec.name == path.stem == f"{Path(spec.data.path).name}-{plan.options.presets[0]}"
-    assert plan.options.wanted == 40
+    assert plan.options.total_trials == 40

@@ -202,3 +202,48 @@ def test_an_encoder_is_named_beside_its_knobs_and_is_for_its_columns_alone(
     assert resolve(chosen.model.inputs, columns, 16)["price"].dim == 3
     with pytest.raises(InputError, match=r"genre.encoding: 'shapes.spikes:Spike' is not for a categorical column"):
         resolve(spec(genre={"encoding": name}).model.inputs, columns, 16)
+
+
+GAUGES = "\n".join(
+    f"""
+from typing import ClassVar
+from t4r_lab.nn import {base}, knob
+
+class {base}Gauge({base}):
+    takes: ClassVar = ("continuous",)
+    attention: ClassVar = "causal"
+    calibre: int = knob(2, "how wide")
+
+    def build(self, *arguments):
+        raise NotImplementedError
+
+    training = inference = build
+"""
+    for base in ("CustomBody", "Masking", "ItemLoss", "ItemSampler", "ColumnEncoder")
+)
+
+
+@pytest.mark.parametrize(
+    ("path", "content", "base"),
+    [
+        ("body", {}, "CustomBody"),
+        ("masking", {}, "Masking"),
+        ("heads.0.loss", {}, "ItemLoss"),
+        ("heads.0.loss.sampler", {"kind": "sampled_softmax"}, "ItemSampler"),
+        ("inputs.features.price", {}, "ColumnEncoder"),
+    ],
+)
+def test_a_wrong_knob_is_answered_from_the_knobs_of_its_class(
+    module: Path, monkeypatch: pytest.MonkeyPatch, path: str, content: dict[str, Any], base: str
+) -> None:
+    (module / "gauges.py").write_text(GAUGES)
+    monkeypatch.setenv(own.VARIABLE, "shapes")
+    tag = "encoding" if base == "ColumnEncoder" else "kind"
+    part: Any = {tag: f"shapes.gauges:{base}Gauge", "calibr": 3}
+    *parents, last = path.split(".")
+    model: Any = content | {last: part}
+    for key in reversed(parents):
+        model = [{"kind": "next_item"} | model] if key == "0" else {key: model}
+    with pytest.raises(InputError) as error:
+        RunSpec.parse({"data": {"path": "x"}, "model": model})
+    assert (error.value.path, error.value.remedy) == (f"spec: model.{path}.calibr", "did you mean 'calibre'?")

@@ -88,7 +88,7 @@ def test_text_and_yaml_say_the_same(tmp_path: Path) -> None:
     assert spec == spec_of()
     told = Plan.of(spec, StudyOptions.parse({"space": dict(parse_search(text) for text in texts)}))
     assert Plan.of(spec, StudyOptions.parse(section)).space == told.space
-    assert StudyOptions.parse(section).wanted == 7
+    assert StudyOptions.parse(section).total_trials == 7
 
 
 def test_points_of_a_grid() -> None:

@@ -62,7 +62,7 @@ def _begin(name: str, plan: Plan, digest: str, store: Store) -> Study:
                 },
             )
         grid_trials = len(study.get_trials(deepcopy=False)) if points else None
-        study.set_user_attr(BUDGET, plan.options.trials or grid_trials or plan.options.wanted)
+        study.set_user_attr(BUDGET, plan.options.trials or grid_trials or plan.options.total_trials)
         study.set_user_attr(STOP, False)
         study.set_user_attr(PAUSED, 0.0)
     return Study(name, store, plan, digest, study)

@@ -303,8 +303,8 @@ def words(plan: Plan, epoch: float | None) -> str:
     parts = [f"{knobs} knob{'s' if knobs > 1 else ''} for {', '.join(plan.objectives)}"]
     if epoch is not None:
         each = epoch * plan.spec.train.epochs
-        parts.append(time_words(each, options.wanted, options.workers, options.minutes))
-    elif options.wanted:
-        parts.append(f"{options.wanted} trials")
+        parts.append(time_words(each, options.total_trials, options.workers, options.minutes))
+    elif options.total_trials:
+        parts.append(f"{options.total_trials} trials")
     parts += [f"no trial begins after {options.minutes:g} minutes"] if options.minutes else []
     return "; ".join([*parts, f"trial 0 is {plan.spec.name}", *plan.remarks])
