@@ -68,7 +68,7 @@ def variants(annotation: Any) -> dict[str, type[Part]]:
 
 
 def element(annotation: Any) -> Any:
-    """What a list or dict annotation holds; None for anything else."""
+    """The element type of a list or dict annotation; None for anything else."""
     for member in (annotation, *get_args(annotation)):
         origin = get_origin(member)
         if origin is list or origin is tuple:

@@ -1,4 +1,4 @@
-"""The members of a family, found in the files of its folder."""
+"""The members of a family, collected from the files of its folder."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ def members(folder: ModuleType, base: type[P], usual: Sequence[str]) -> dict[str
 
 
 def _classes(folder: ModuleType, base: type[P]) -> Iterator[type[P]]:
-    for found in iter_modules(folder.__path__, f"{folder.__name__}."):
-        module = import_module(found.name)
+    for entry in iter_modules(folder.__path__, f"{folder.__name__}."):
+        module = import_module(entry.name)
         for value in vars(module).values():
-            if isinstance(value, type) and issubclass(value, base) and value.__module__ == found.name:
+            if isinstance(value, type) and issubclass(value, base) and value.__module__ == entry.name:
                 yield value

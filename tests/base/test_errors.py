@@ -66,7 +66,7 @@ PATHLESS = {
     ("families/bodies/body_table.py", "pair_refusal"): TOGETHER,
     ("families/bodies/shared/layer_knobs.py", "_heads_have_pairs"): TOGETHER,
     ("families/bodies/shared/layer_knobs.py", "check_heads"): TOGETHER,
-    ("families/encoders/vectors_spec.py", "_path_is_there"): LOCATED,
+    ("families/encoders/vectors_spec.py", "_path_is_set"): LOCATED,
     ("families/samplers/sampler_table.py", "_named"): LOCATED,
     ("lab/state/background.py", "explained"): NOT_THE_USERS,
     ("lab/state/draft.py", "ready"): "data are on their way: there is nothing to change",

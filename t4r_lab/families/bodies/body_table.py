@@ -53,35 +53,35 @@ BODIES: Table[Body] = Table(_by_kind(), lambda kind: row_of(load(kind, CustomBod
 """Kind → row, in the order of choices."""
 
 
-def _alike(masking: str, others: Collection[str]) -> bool:
-    """Whether `masking` asks of a body what one of `others` does."""
-    return MASKINGS[masking].attention in {MASKINGS[other].attention for other in others}
+def _is_covered(masking: str, supported: Collection[str]) -> bool:
+    """True if `masking` needs the same attention of a body as one of the `supported` ones."""
+    return MASKINGS[masking].attention in {MASKINGS[other].attention for other in supported}
 
 
 def _maskings(kind: str) -> tuple[str, ...]:
     trained_by = BODIES[kind].maskings
-    return tuple(dict.fromkeys((*trained_by, *(masking for masking in MASKINGS if _alike(masking, trained_by)))))
+    return tuple(dict.fromkeys((*trained_by, *(masking for masking in MASKINGS if _is_covered(masking, trained_by)))))
 
 
 BODY_MASKINGS: Table[tuple[str, ...]] = Table({kind: _maskings(kind) for kind in BODIES}, _maskings)
-"""Which maskings train each body, the usual one first: those of its row, and what asks no more of it than they do.
+"""The maskings that train each body, the usual one first: those of its row, and those that need the same attention.
 Read by the validation, the forms, the blocks and the certificates."""
 
-# ── what was a body ─────────────────────────────────────────────────────────────────────────────
+# ── removed bodies ──────────────────────────────────────────────────────────────────────────────
 
-GONE = dict.fromkeys(
+REMOVED_KINDS = dict.fromkeys(
     ("transfo-xl", "transfoxl", "transformer-xl"),
     (
         "Transformer-XL left the `transformers` library (deprecated in 4.36, then removed), so it can't be built",
         "use xlnet, which has its relative positions, or another causal body such as gpt2, llama or sasrec",
     ),
 )
-"""Kinds that people ask for in vain: why there is none, and what to use instead."""
+"""Kinds that no longer exist: the reason, and the remedy."""
 
 
 def _transfo_xl(sizes: Sizes) -> Any:
     """Transformer-XL (Dai et al., 2019) left `transformers`."""
-    raise InputError("TransfoXLConfig", *GONE["transfo-xl"])
+    raise InputError("TransfoXLConfig", *REMOVED_KINDS["transfo-xl"])
 
 
 TransfoXLConfig = Configuration("TransfoXLConfig", AttentionLayers, _transfo_xl)
@@ -94,10 +94,10 @@ CONFIGURATIONS = {
 # ── a body in a spec ────────────────────────────────────────────────────────────────────────────
 
 
-def _not_gone(content: Any) -> Any:
+def _refuse_removed_kinds(content: Any) -> Any:
     kind = content.get("kind") if isinstance(content, dict) else None
-    if isinstance(kind, str) and kind.lower() in GONE:
-        raise InputError("kind", *GONE[kind.lower()])
+    if isinstance(kind, str) and kind.lower() in REMOVED_KINDS:
+        raise InputError("kind", *REMOVED_KINDS[kind.lower()])
     return content
 
 
@@ -107,23 +107,23 @@ else:
     _Ours = Annotated[
         Union[tuple(body.knobs for body in BODIES.values())],  # noqa: UP007 (of a tuple)
         Field(discriminator="kind"),
-        BeforeValidator(_not_gone),
+        BeforeValidator(_refuse_removed_kinds),
     ]
     BodySpec = Annotated[SerializeAsAny[_Ours], or_own(CustomBody)]
 
 
 def pair_refusal(body: str, masking: str, supported: tuple[str, ...] | None = None) -> InputError | None:
-    """Why `masking` can't train `body`, with what can; None where it can. `supported`: of a body outside the table."""
+    """The refusal of a `masking` that can't train `body`, or None. `supported`: of a body outside the table."""
     supported = supported or BODY_MASKINGS[body]
-    if _alike(masking, supported):
+    if _is_covered(masking, supported):
         return None
-    others = [name for name, maskings in BODY_MASKINGS.items() if masking in maskings]
-    remedy = f"use {' or '.join(supported)} with {body}, or {masking} with {', '.join(others)}"
+    bodies = [name for name, maskings in BODY_MASKINGS.items() if masking in maskings]
+    remedy = f"use {' or '.join(supported)} with {body}, or {masking} with {', '.join(bodies)}"
     return InputError("", f"masking {masking!r} is not for body {body!r}", remedy)
 
 
 def not_for(body: str) -> dict[str, list[str]]:
-    """Maskings that can't train `body`, by what is in their way.
+    """Maskings that can't train `body`, by the reason.
 
     Examples
     --------
@@ -132,7 +132,7 @@ def not_for(body: str) -> dict[str, list[str]]:
     """
     groups: dict[str, list[str]] = {}
     causal = {MASKINGS[masking].attention for masking in BODY_MASKINGS[body]} == {"causal"}
-    permuted = " and ".join(name for name, maskings in BODY_MASKINGS.items() if _alike("plm", maskings))
+    permuted = " and ".join(name for name, maskings in BODY_MASKINGS.items() if _is_covered("plm", maskings))
     reasons = {"causal": "it attends both ways", "two streams": f"only {permuted} has its two streams"}
     every = dict.fromkeys(masking for maskings in BODY_MASKINGS.values() for masking in maskings)
     for masking in (m for m in every if m not in BODY_MASKINGS[body]):

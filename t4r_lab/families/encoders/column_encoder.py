@@ -1,4 +1,4 @@
-"""What an encoder of a column is: knobs, the columns that it takes, and the module that it builds."""
+"""The encoder of a column: knobs, the columns that it takes, and the module that it builds."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def default_dim(size: int, multiplier: float = EMBEDDING_MULTIPLIER) -> int:
 
 
 class EncoderInput(NamedTuple):
-    """What the module of an encoder is made for."""
+    """Everything that an encoder needs to build its module."""
 
     dim: int
     """width of its vectors"""

@@ -1,4 +1,4 @@
-"""The table of encoders, made of the files beside it, and what a spec says of one feature."""
+"""The table of encoders, made of the files beside it, and the section of one feature in a spec."""
 
 from __future__ import annotations
 
@@ -35,8 +35,8 @@ def _described() -> str:
     """The encodings by the kind of column, in one line."""
     lines = []
     for kind in ("categorical", "continuous"):
-        *others, last = encodings_for(kind)
-        lines.append(f"{kind}: {', '.join(others)}{' or ' if others else ''}{last}")
+        *first, last = encodings_for(kind)
+        lines.append(f"{kind}: {', '.join(first)}{' or ' if first else ''}{last}")
     return f"{'; '.join(lines)}. Empty: by the column's kind"
 
 

@@ -24,7 +24,7 @@ class VectorsSpec(Part):
 
     @field_validator("path")
     @classmethod
-    def _path_is_there(cls, path: str) -> str:
+    def _path_is_set(cls, path: str) -> str:
         if not path.strip():
             raise InputError("", "is empty", "give the path of a .parquet or .npy file")
         return path

@@ -1,4 +1,4 @@
-"""What a loss of the next item is: over all items, or against sampled ones."""
+"""Losses of the next item: over all items, or against sampled ones."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def prior() -> Prior:
 
 
 class ItemLoss(Member):
-    """What is minimized for the next item."""
+    """The loss of the next item."""
 
     needs: ClassVar[tuple[str, ...]] = ("build",)
 
@@ -39,7 +39,7 @@ class ItemLoss(Member):
 
     @property
     def starts_from_popularity(self) -> bool:
-        """Whether the items' biases start at the logarithm of their events in training."""
+        """True if the items' biases start at the logarithm of their events in training."""
         return getattr(self, "prior", None) == "popularity"
 
     def build(self, items: int) -> Callable[[Tensor, Tensor, Tensor, Tensor, float], Tensor]:
@@ -47,7 +47,7 @@ class ItemLoss(Member):
 
         `queries` (N, D); `weight` (I, D), or with more rows, of which the last I are the items'; `bias` (I,);
         `labels` (N,) classes 0..I-1. A module with parameters is trained with the model;
-        a `SampledLoss` is told the items' events in training, and reads a few rows of the table alone.
+        a `SampledLoss` receives the items' events in training, and reads only a few rows of the table.
         """
         raise NotImplementedError
 

@@ -41,5 +41,5 @@ class CLM(Masking):
         return Masked(batch, None, predict, batch.ids.new_empty(0), self.causal)
 
     def sketch(self) -> Sketch:
-        """Who sees whom."""
+        """The direction of attention."""
         return Sketch("each position sees those before it")

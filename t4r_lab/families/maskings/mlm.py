@@ -47,5 +47,5 @@ class MLM(Masking):
         return Masked(extended, query, query, batch.ids.new_empty(0), self.causal)
 
     def sketch(self) -> Sketch:
-        """How much is hidden."""
+        """The share of hidden events."""
         return Sketch(f"{self.probability:.0%} hidden", self.probability)

@@ -78,7 +78,7 @@ class PLM(Masking):
         return chosen
 
     def sketch(self) -> Sketch:
-        """How much is predicted, and in which spans."""
+        """The share of predicted events, and the length of their spans."""
         if self.permute_all:
             return Sketch("all but the first of a random order predicted", 1.0)
         words = f"{self.probability:.0%} predicted in random order, spans to {self.max_span_length}"

@@ -1,4 +1,4 @@
-"""What a masking is: knobs, and what they decide about a batch."""
+"""The policy of a masking: knobs, and the targets and hidden events that they choose in a batch."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ class Masking(Member):
 
     @property
     def causal(self) -> bool:
-        """Whether a position sees itself and earlier ones alone."""
+        """True if a position sees only itself and earlier ones."""
         return self.attention == "causal"
 
     @property
@@ -64,7 +64,7 @@ class Masking(Member):
         return None
 
     def training(self, batch: Batch) -> Masked:
-        """What is hidden of a training batch, and the targets with their positions."""
+        """A training batch with its hidden events, and the targets with their positions."""
         raise NotImplementedError
 
     def inference(self, batch: Batch, start: Tensor | None = None) -> Masked:
@@ -72,7 +72,7 @@ class Masking(Member):
         raise NotImplementedError
 
     def sketch(self) -> Sketch:
-        """What the picture of a model says of it; the first line of its docstring, if nothing else is said."""
+        """The masking as the picture of a model shows it; by default the first line of its docstring."""
         return Sketch((type(self).__doc__ or self.kind).partition("\n")[0].removesuffix("."))
 
     def check(self, length: int, limit: str) -> None:

@@ -58,5 +58,5 @@ class RTD(Masking):
         return self.generator.inference(batch, start)
 
     def sketch(self) -> Sketch:
-        """How much is hidden and replaced."""
+        """The share of events that are hidden and replaced."""
         return Sketch(f"{self.probability:.0%} hidden, then replaced", self.probability)

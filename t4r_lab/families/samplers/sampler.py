@@ -1,4 +1,4 @@
-"""What a sampler of negatives is in a spec."""
+"""A sampler of negatives in a spec."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class ItemSampler(Member):
-    """How the negatives of a sampled loss are drawn, once for a whole batch."""
+    """The distribution of a sampled loss's negatives, which are drawn once for a whole batch."""
 
     if TYPE_CHECKING:
         kind: str  # each sampler gives its own
@@ -22,5 +22,5 @@ class ItemSampler(Member):
     """how, in the help of the knob"""
 
     def build(self, counts: Tensor) -> Sampler:
-        """What draws items 0..I-1, whose events in training are `counts` (I,)."""
+        """The sampler of items 0..I-1, whose events in training are `counts` (I,)."""
         raise NotImplementedError

@@ -17,19 +17,19 @@ SAMPLERS: dict[str, type[ItemSampler]] = members(samplers, ItemSampler, ("unifor
 """Kind → sampler, in the order of choices."""
 
 
-def _named(given: Any) -> Any:
+def _named(value: Any) -> Any:
     """A word of the table as it is; a class of the user's own, or its name with knobs, as a sampler."""
-    kind = given.get("kind") if isinstance(given, Mapping) else given
-    knobs = {key: value for key, value in given.items() if key != "kind"} if isinstance(given, Mapping) else {}
+    kind = value.get("kind") if isinstance(value, Mapping) else value
+    knobs = {name: knob for name, knob in value.items() if name != "kind"} if isinstance(value, Mapping) else {}
     if is_own(kind):
         return load(kind, ItemSampler).model_validate(knobs)
-    if isinstance(given, Mapping) and kind in SAMPLERS:
+    if isinstance(value, Mapping) and kind in SAMPLERS:
         if knobs:
             raise InputError(next(iter(knobs)), f"sampler {kind} has no knobs", "leave it out")
         return kind
-    if isinstance(given, ItemSampler) or (isinstance(kind, str) and kind in SAMPLERS):
-        return given
-    raise InputError("", f"{shortened(given)} is not a choice", did_you_mean(kind, SAMPLERS))
+    if isinstance(value, ItemSampler) or (isinstance(kind, str) and kind in SAMPLERS):
+        return value
+    raise InputError("", f"{shortened(value)} is not a choice", did_you_mean(kind, SAMPLERS))
 
 
 if TYPE_CHECKING:
@@ -38,12 +38,12 @@ else:
     SamplerSpec = Annotated[Literal[tuple(SAMPLERS)] | SerializeAsAny[ItemSampler], BeforeValidator(_named)]
 
 
-def sampler_of(given: SamplerSpec) -> ItemSampler:
+def sampler_of(sampler: SamplerSpec) -> ItemSampler:
     """The sampler that a word or a part of a spec stands for."""
-    return SAMPLERS[given].model_validate({}) if isinstance(given, str) else given
+    return SAMPLERS[sampler].model_validate({}) if isinstance(sampler, str) else sampler
 
 
 def described() -> str:
-    """How they draw, in one line."""
-    *others, last = (sampler.words or kind for kind, sampler in SAMPLERS.items())
-    return f"{', '.join(others)}, or {last}"
+    """The samplers in one line, by the distribution that each draws from."""
+    *first, last = (sampler.words or kind for kind, sampler in SAMPLERS.items())
+    return f"{', '.join(first)}, or {last}"

@@ -71,8 +71,10 @@ class Head(nn.Module):
     @property
     def weights(self) -> dict[str, float]:
         """The factor of each loss by its name; the detector's goes with that of the next item, which it serves."""
-        found = {task.name: weight for task, weight in zip(self.tasks, self.task_weights, strict=True)}
-        return found if self.detector is None else found | {DISCRIMINATOR: found[NEXT_ITEM] * self.detector.weight}
+        weights = {task.name: weight for task, weight in zip(self.tasks, self.task_weights, strict=True)}
+        return (
+            weights if self.detector is None else weights | {DISCRIMINATOR: weights[NEXT_ITEM] * self.detector.weight}
+        )
 
     @property
     def masking(self) -> Masking:
@@ -96,33 +98,33 @@ class Head(nn.Module):
 
     def losses(self, batch: Batch) -> dict[str, Loss]:
         """Mean training loss of each task over its targets."""
-        found: dict[str, Loss] = {}
+        losses: dict[str, Loss] = {}
         for task in self.tasks:
             if isinstance(task, NextItemPredictionTask):
                 masked = self.masking.training(batch.newest(self.max_length + self.masking.training_extra))
                 hidden = self.body(masked)[masked.predict]
-                found[task.name] = task.loss(hidden, masked.labels)
+                losses[task.name] = task.loss(hidden, masked.labels)
                 if self.detector is not None:
-                    found[DISCRIMINATOR] = self.detector.loss(self.body, task, masked, hidden)
+                    losses[DISCRIMINATOR] = self.detector.loss(self.body, task, masked, hidden)
         for shown, tasks in self._label_passes(batch.newest(self.max_length)):
             hidden = self.body(self._observed(shown))
             for task in tasks:
-                read = self._places(shown, task.level, torch.zeros_like(shown.lengths))
-                found[task.name] = task.loss(task.read(hidden, shown.valid, read), _label(shown, task.name)[read])
-        return {name: found[name] for name in self.weights}
+                read = self._read_mask(shown, task.level, torch.zeros_like(shown.lengths))
+                losses[task.name] = task.loss(task.read(hidden, shown.valid, read), _label(shown, task.name)[read])
+        return {name: losses[name] for name in self.weights}
 
     def predict(self, batch: Batch, level: str, start: Tensor | None = None) -> dict[str, Tensor]:
-        """What the label tasks of `level` predict: probability of yes (N,), numbers (N,), or probabilities (N, C).
+        """Predictions of the label tasks of `level`: probability of yes (N,), numbers (N,), or probabilities (N, C).
 
         A session gives one row, of its last event; with `start` (B,), for labels of events and a causal body,
         one row for each event from there on.
         """
         hidden = self.body(self._observed(batch))
-        read = self._places(batch, level, batch.lengths - 1 if start is None else start)
+        read = self._read_mask(batch, level, batch.lengths - 1 if start is None else start)
         return {t.name: t.predictions(t.read(hidden, batch.valid, read)) for t in self.labels if t.level == level}
 
     def _label_passes(self, batch: Batch) -> list[tuple[Batch, list[LabelTask]]]:
-        """What the body reads to train labels, with the tasks that are read from it."""
+        """The batches from which labels are trained, each with its tasks."""
         of_sessions, of_events = ([t for t in self.labels if t.level == level] for level in LEVELS)
         if self.masking.causal:
             passes = [(batch, of_sessions + of_events)]
@@ -135,8 +137,8 @@ class Head(nn.Module):
         """The batch with nothing hidden."""
         return Masked(batch, None, batch.valid, batch.ids.new_empty(0), self.masking.causal)
 
-    def _places(self, batch: Batch, level: str, start: Tensor) -> Tensor:
-        """Where labels are read, (B, T): at the last event; labels of events from `start` on, if the body is causal."""
+    def _read_mask(self, batch: Batch, level: str, start: Tensor) -> Tensor:
+        """True where labels are read, (B, T): the last event; for event labels and a causal body, from `start` on."""
         if level == "session" or not self.masking.causal:
             start = batch.lengths - 1
         return batch.valid & (positions(batch.ids) >= start[:, None])
@@ -158,16 +160,16 @@ def numbered_name(word: str, number: int) -> str:
     return f"{word}_{number}" if number else word
 
 
-def loss_weights(word: str, count: int, given: Sequence[float] | None) -> tuple[float, ...]:
-    """`given`, or 1 for each of `count` heads or tasks; refused unless they fit and weigh something."""
+def loss_weights(word: str, count: int, weights: Sequence[float] | None) -> tuple[float, ...]:
+    """`weights`, or 1 for each of `count` heads or tasks; refused unless they fit and weigh something."""
     if not count:
         raise InputError(f"{word}s", "there is none", "give one at least")
-    if given is not None and len(given) != count:
-        raise InputError(f"{word}_weights", f"{len(given)} weights for {count} {word}s", "give one for each")
-    weights = (1.0,) * count if given is None else tuple(float(w) for w in given)
-    if min(weights) < 0 or not max(weights) > 0:
-        raise InputError(f"{word}_weights", f"{list(weights)} weigh nothing", "give 0 or more, and one of them above 0")
-    return weights
+    if weights is not None and len(weights) != count:
+        raise InputError(f"{word}_weights", f"{len(weights)} weights for {count} {word}s", "give one for each")
+    factors = (1.0,) * count if weights is None else tuple(float(w) for w in weights)
+    if min(factors) < 0 or not max(factors) > 0:
+        raise InputError(f"{word}_weights", f"{list(factors)} weigh nothing", "give 0 or more, and one of them above 0")
+    return factors
 
 
 def refuse_duplicates(tasks: Sequence[Task]) -> None:

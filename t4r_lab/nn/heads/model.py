@@ -123,16 +123,16 @@ class Model(nn.Module):
 
     def predict(self, batch: Batch) -> dict[str, Tensor]:
         """Predicted label of each session, or of its last event, by task; as `Head.predict` gives them."""
-        found: dict[str, Tensor] = {}
+        predictions: dict[str, Tensor] = {}
         for head in self.heads:
             for level in LEVELS:
-                found |= head.predict(batch.newest(head.max_length), level)
-        return {name: found[name] for name in self.weights if name in found}
+                predictions |= head.predict(batch.newest(head.max_length), level)
+        return {name: predictions[name] for name in self.weights if name in predictions}
 
 
 def _freeze_placeholders(heads: Sequence[Head]) -> None:
-    """Where no next item is predicted nothing is hidden: the vector that would stand there gets no gradient, and
-    several processes would wait for it."""
+    """Freeze the vectors of hidden events in heads that predict no next item: they get no gradient there, and several
+    processes would wait for it."""
     trained = {id(module) for head in heads if head.predicts_items for module in head.body.modules()}
     for module in (m for head in heads for m in head.body.modules() if id(m) not in trained):
         if isinstance(placeholder := getattr(module, "placeholder", None), nn.Parameter):

@@ -21,7 +21,7 @@ DISCRIMINATOR = "discriminator"
 
 
 class Body(Protocol):
-    """What reads a session: (B, T, output_dim)."""
+    """The network over a session, to (B, T, output_dim)."""
 
     output_dim: int
 
@@ -32,7 +32,7 @@ class Body(Protocol):
 
 
 class Generator(Protocol):
-    """What items are drawn from: the task that predicts them."""
+    """The task whose scores items are drawn from."""
 
     @property
     def candidates(self) -> Tensor:

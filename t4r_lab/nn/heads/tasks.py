@@ -80,7 +80,7 @@ SUMMARIES: dict[str, Callable[[int], nn.Module]] = {
 
 
 class Answer(Protocol):
-    """What a kind of label asks of the output layer."""
+    """The output layer of a kind of label: its width, loss and prediction."""
 
     kind: LabelKind
     width: int
@@ -185,13 +185,13 @@ class Number:
 
 
 class LabelTask(nn.Module):
-    """Predict label column `name` from the body: summary, dropout, one linear layer, and what `answer` makes of it.
+    """Predict label column `name` from the body: summary, dropout, one linear layer, and `answer`.
 
     Cases without a label (an unknown category, NaN) count neither in the loss nor in the metrics.
 
     Parameters
     ----------
-    answer: the kind of label.
+    answer: the kind of label, with its loss and prediction.
     summary: ``last``, ``first``, ``mean`` or ``attention``: how a window becomes one vector.
     level: ``session``: one label for the whole; ``event``: a label for each event, from the events up to it.
     metrics: those to compute; by default all of the kind.
@@ -201,21 +201,21 @@ class LabelTask(nn.Module):
         self, column: str, answer: Answer, summary: str, level: str, dropout: float, metrics: Sequence[str] | None
     ) -> None:
         super().__init__()
-        for word, value, known in (("summary", summary, SUMMARIES), ("level", level, LEVELS)):
-            if value not in known:
-                raise InputError(word, f"{value!r} of task {column!r} is not known", did_you_mean(value, known))
+        for word, value, choices in (("summary", summary, SUMMARIES), ("level", level, LEVELS)):
+            if value not in choices:
+                raise InputError(word, f"{value!r} of task {column!r} is not known", did_you_mean(value, choices))
         if level == "event" and summary != "last":
             raise event_summary_refusal(column, summary)
-        known_metrics = metrics_of(answer.kind)
+        supported = metrics_of(answer.kind)
         for metric in metrics or ():
-            if metric not in known_metrics:
+            if metric not in supported:
                 raise InputError(
                     "metrics",
                     f"{metric!r} of task {column!r} is not known",
-                    did_you_mean(metric, known_metrics),
+                    did_you_mean(metric, supported),
                 )
         self.name, self.answer, self.level, self.summary_kind = column, answer, level, summary
-        self.metrics = tuple(metrics or known_metrics)
+        self.metrics = tuple(metrics or supported)
         self.dropout = Dropout(dropout)
 
     def build(self, body: Any) -> None:
@@ -232,9 +232,9 @@ class LabelTask(nn.Module):
 
     def loss(self, vectors: Tensor, labels: Tensor) -> Loss:
         """`vectors` (N, D) of `read`, `labels` (N,) as they are stored."""
-        there = ~labels.isnan() if labels.is_floating_point() else labels > UNKNOWN
-        total = self.answer.loss(self._out(vectors[there]), self.answer.target(labels[there]))
-        count = int(there.sum())
+        has_label = ~labels.isnan() if labels.is_floating_point() else labels > UNKNOWN
+        total = self.answer.loss(self._out(vectors[has_label]), self.answer.target(labels[has_label]))
+        count = int(has_label.sum())
         return Loss(total / max(count, 1), count)
 
     def predictions(self, vectors: Tensor) -> Tensor:

@@ -66,14 +66,17 @@ def donors(real: Tensor, probability: float) -> Tensor:
     Never one of its own session: that may be the event which is to be predicted from here.
     """
     source = torch.arange(real.numel(), device=real.device)
-    places = real.flatten().nonzero().squeeze(1)
-    row, count = places // real.shape[1], real.sum(1)
-    own, first = count[row], (count.cumsum(0) - count)[row]  # events of its session, and where they begin in `places`
-    others = len(places) - own
-    other = (torch.rand(places.shape, device=real.device) * others).long().clamp(max=others - 1)
-    other = other + own * (other >= first)  # skips the session itself
-    taken = (torch.rand(places.shape, device=real.device) < probability) & (others > 0)
-    source[places] = torch.where(taken, places[other], places)
+    events = real.flatten().nonzero().squeeze(1)
+    row, count = events // real.shape[1], real.sum(1)
+    length, first = (
+        count[row],
+        (count.cumsum(0) - count)[row],
+    )  # events of its session, and where they begin in `events`
+    candidates = len(events) - length
+    donor = (torch.rand(events.shape, device=real.device) * candidates).long().clamp(max=candidates - 1)
+    donor = donor + length * (donor >= first)  # skips the session itself
+    taken = (torch.rand(events.shape, device=real.device) < probability) & (candidates > 0)
+    source[events] = torch.where(taken, events[donor], events)
     return source
 
 

@@ -23,25 +23,25 @@ from t4r_lab.spec.input_columns import Feature, resolve, width
 from t4r_lab.spec.run_spec import explain
 
 ITEM_TABLE = "item_table_"
-"""What the names of the tensors with item attributes begin with."""
+"""Prefix of the names of tensors with item attributes."""
 
 
-def _item_multi(item: Tensor, others: Sequence[Tensor]) -> Tensor:
+def _item_multi(item: Tensor, features: Sequence[Tensor]) -> Tensor:
     """m_k = x_k ⊙ [1 + f_1,k + … + f_F,k], x the item (Transformers4Rec, RecSys '21)."""
-    return item * (1 + torch.stack(list(others)).sum(0)) if others else item
+    return item * (1 + torch.stack(list(features)).sum(0)) if features else item
 
 
 AGGREGATIONS: dict[str, Callable[[Tensor, Sequence[Tensor]], Tensor]] = {
-    "concat": lambda item, others: torch.cat([item, *others], -1),
-    "element-wise-sum": lambda item, others: torch.stack([item, *others]).sum(0),
+    "concat": lambda item, features: torch.cat([item, *features], -1),
+    "element-wise-sum": lambda item, features: torch.stack([item, *features]).sum(0),
     "element-wise-sum-item-multi": _item_multi,
 }
-"""How the item's vector and the others', (B, T, dim) each, become one."""
+"""Joins the item's vector and those of the other features, (B, T, dim) each, into one."""
 
 
 @dataclass(frozen=True)
 class FeatureReader:
-    """How one feature becomes a vector: the columns that are read, their encoder, and what follows it."""
+    """The steps from one feature to a vector: the columns that are read, their encoder, and its layer norm."""
 
     encoder: nn.Module
     """from the columns, (N,) or (N, K) each, to (N, dim); the item's is a `CategoricalFeature`"""
@@ -51,7 +51,7 @@ class FeatureReader:
 
 @dataclass(frozen=True)
 class Joining:
-    """How the vectors of an event's features become the one that a body reads, (output_dim,)."""
+    """The steps from the vectors of an event's features to the one that a body reads, (output_dim,)."""
 
     output_dim: int
     aggregation: str = "concat"
@@ -157,7 +157,7 @@ class TabularSequenceFeatures(nn.Module):
         return events.new_zeros(shape.numel(), self.output_dim).index_copy(0, places, events).unflatten(0, shape)
 
     def _values(self, masked: Masked) -> dict[str, Tensor]:
-        """What the encoders read, by column, (B, T, …). A hidden event gives its values to no other."""
+        """Values that the encoders read, by column, (B, T, …). A hidden event gives its values to no other."""
         names = dict.fromkeys(name for columns in self._columns.values() for name in columns)
         values = {name: self._column(masked.batch.columns, name) for name in names}
         real = masked.batch.valid if masked.hidden is None else masked.batch.valid & ~masked.hidden
@@ -299,7 +299,7 @@ def _check_masking(masking: Masking | None, joining: Joining, max_sequence_lengt
 
 
 def _norm(inputs: InputsSpec, feature: Feature) -> nn.Module | None:
-    """What follows the encoder of a feature."""
+    """The layer norm after the encoder of a feature; None without one."""
     return nn.LayerNorm(feature.dim) if inputs.layer_norm and feature.encoder.fixed_dim is None else None
 
 

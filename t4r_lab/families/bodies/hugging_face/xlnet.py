@@ -52,7 +52,7 @@ def model(config: Any) -> nn.Module:
 
 
 def packs(model: Any) -> bool:
-    """Whether it attends both ways to one direction of the data."""
+    """True if it attends both ways to one direction of the data."""
     return model.config.attn_type == "bi" and not model.config.bi_data
 
 

@@ -1,1 +1,1 @@
-"""What bodies have in common: their row in the table, knobs, configurations, and how models are made and read."""
+"""Common code of bodies: their row in the table, knobs, configurations, and the building and running of models."""

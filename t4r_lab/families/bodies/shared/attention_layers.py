@@ -1,4 +1,4 @@
-"""What the bodies of `nn/layers/attention_stack.py` share."""
+"""Common code of the bodies that run `nn/layers/attention_stack.py`."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ Activation = Literal["gelu", "relu", "silu"]
 
 
 class Layers(Member):
-    """What every body has: a width, layers and dropout."""
+    """Knobs of every body: a width, layers and dropout."""
 
     if TYPE_CHECKING:
         kind: str  # each body gives its own, as its last field
@@ -26,7 +26,7 @@ class Layers(Member):
 
 
 class AttentionLayers(Layers):
-    """What a body with attention has."""
+    """Knobs of a body with attention."""
 
     n_head: int = knob(4, "attention heads; must divide d_model", low=1, high=MOST_HEADS, search=[1, 2, 4, 8, 16])
     activation: Activation = knob("gelu", "activation of the feed-forward layers")

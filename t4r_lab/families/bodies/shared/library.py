@@ -1,4 +1,4 @@
-"""Hugging Face `transformers`: its configurations, its models, and how those are read."""
+"""Hugging Face `transformers`: its configurations and models, and their forward passes."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def config(name: str, **arguments: Any) -> Any:
 
 
 def bert_config(name: str, s: Sizes, **more: Any) -> Any:
-    """What the descendants of BERT call alike; `more` is added or stands instead."""
+    """A configuration with the argument names that BERT's descendants share; `more` adds to them or replaces them."""
     arguments = {
         "hidden_size": s.d_model,
         "num_attention_heads": s.n_head,
@@ -54,7 +54,7 @@ def bert_config(name: str, s: Sizes, **more: Any) -> Any:
 
 
 def llama_config(name: str, s: Sizes) -> Any:
-    """What the descendants of Llama call alike."""
+    """A configuration with the argument names that the descendants of Llama share."""
     return config(
         name,
         hidden_size=s.d_model,

@@ -18,7 +18,7 @@ EITHER = (*CAUSAL, *BOTH_WAYS)
 
 @dataclass(frozen=True)
 class Sizes:
-    """What a user decides about a transformer, whatever its kind."""
+    """The sizes of a transformer that a user chooses, whatever its kind."""
 
     d_model: int
     n_head: int
@@ -36,7 +36,7 @@ class Sizes:
 
 @dataclass(frozen=True)
 class Configuration:
-    """How a transformer is configured; `make` turns sizes into what its model is made from.
+    """The configuration of a transformer; `make` turns sizes into the object that its model is built from.
 
     The item embedding lives in the input block, so the word embedding of a model is made with the one row it must
     have.
@@ -71,9 +71,13 @@ class Configuration:
         InputError
             for a dropout that is no probability, or heads that don't divide the width.
         """
-        given: dict[str, Any] = {"dropout": dropout, "activation": activation, "initializer_range": initializer_range}
+        arguments: dict[str, Any] = {
+            "dropout": dropout,
+            "activation": activation,
+            "initializer_range": initializer_range,
+        }
         fields = self.knobs.model_fields
-        chosen = {name: fields[name].get_default() if value is None else value for name, value in given.items()}
+        chosen = {name: fields[name].get_default() if value is None else value for name, value in arguments.items()}
         if not 0 <= chosen["dropout"] <= 1:
             raise InputError("dropout", f"{dropout} is outside of [0, 1]", "use for example 0.1")
         check_heads(n_head, d_model)
@@ -85,8 +89,8 @@ def _never(model: Any) -> bool:
 
 
 class Reading(NamedTuple):
-    """How a model maps `hidden` (B, T, D) to (B, T, D) with padding masked, from both sides or, where causal, from
-    earlier events."""
+    """The forward pass of a model: `hidden` (B, T, D) to (B, T, D) with padding masked, from both sides or, where
+    causal, from earlier events."""
 
     padded: Callable[[Any, Tensor, Tensor, bool], Tensor]
     """(model, hidden, valid (B, T), causal)"""
@@ -98,7 +102,7 @@ class Reading(NamedTuple):
 
 
 class Transformer(NamedTuple):
-    """What `TransformerBlock` makes and reads a model by."""
+    """The means by which `TransformerBlock` builds and runs a model."""
 
     configuration: Configuration
     model: Callable[[Any], nn.Module]
