@@ -31,19 +31,19 @@ hurry = threading.Event()
 """Set once this process must stop, as after Ctrl-C."""
 
 
-class Away(InputError):
+class Unavailable(InputError):
     """A service is locked or out of reach, which may pass."""
 
 
 def patiently(call: Callable[[], T], seconds: float | None = None) -> T:
-    """Return the result of `call`, repeated while it raises `Away`, for up to `seconds` (default `SECONDS`).
+    """Return the result of `call`, repeated while it raises `Unavailable`, for up to `seconds` (default `SECONDS`).
 
     A nested call doesn't wait: the outer one is repeated as a whole, since what it held, such as a lock on the server,
     is lost with the server.
 
     Raises
     ------
-    Away
+    Unavailable
         if it still is unavailable then.
     """
     if _within.get():
@@ -55,7 +55,7 @@ def patiently(call: Callable[[], T], seconds: float | None = None) -> T:
         while True:
             try:
                 return call()
-            except Away as error:
+            except Unavailable as error:
                 now = time.monotonic()
                 if hurry.is_set() and not stopping:
                     stopping, deadline = True, min(deadline, now + STOPPING)

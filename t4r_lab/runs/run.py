@@ -13,7 +13,7 @@ from t4r_lab import tracking
 from t4r_lab.base import homes
 from t4r_lab.base.errors import InputError
 from t4r_lab.base.reports import Baseline, Caution, Epoch, OnReport, Progress, Started, Stopped, silent
-from t4r_lab.base.retries import Away
+from t4r_lab.base.retries import Unavailable
 from t4r_lab.families.metrics.metric_table import metrics_of
 from t4r_lab.runs import processes, quality_warnings, results
 from t4r_lab.runs.evaluate import data_of
@@ -116,7 +116,7 @@ def _close_failed_run(
     Returns the refusal to raise instead of `error`, None to raise it as it is. `ended` names the process that ended
     of several; empty if none did.
     """
-    if record and not isinstance(error, Away):
+    if record and not isinstance(error, Unavailable):
         is_killed = isinstance(error, KeyboardInterrupt) or ended
         with suppress(Exception):  # the record may be the cause; only the first error matters
             record.finish("KILLED" if is_killed else "FAILED", ended or f"{type(error).__name__}: {error}")

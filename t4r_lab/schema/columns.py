@@ -101,8 +101,8 @@ class Schema(BaseModel):
         for column in self.columns:
             if column.name == name:
                 return column
-        known = [c.name for c in self.columns]
-        raise InputError(f"column {name!r}", "not in the schema", did_you_mean(name, known), [name])
+        names = [c.name for c in self.columns]
+        raise InputError(f"column {name!r}", "not in the schema", did_you_mean(name, names), [name])
 
     @property
     def item(self) -> Column:

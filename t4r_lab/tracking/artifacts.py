@@ -7,7 +7,7 @@ import tempfile
 import weakref
 from pathlib import Path
 
-from t4r_lab.base.retries import Away, patiently
+from t4r_lab.base.retries import Unavailable, patiently
 from t4r_lab.tracking import record_file
 from t4r_lab.tracking.client import client_of, refused_upload, server
 
@@ -60,7 +60,7 @@ def _upload(home: Path, run_id: str, folder: Path) -> None:
     client, _ = client_of(home)
     try:
         client.log_artifacts(run_id, str(folder))
-    except Away as error:
+    except Unavailable as error:
         if refusal := refused_upload(error):
             raise refusal from error
         raise

@@ -1,6 +1,6 @@
 """MLflow clients: of an SQLite file in the home, or of the server that ``MLFLOW_TRACKING_URI`` names.
 
-While the record is locked or unreachable, reading raises `Away`, and writing waits, so that no metric is lost.
+While the record is locked or unreachable, reading raises `Unavailable`, and writing waits, so that no metric is lost.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from t4r_lab.base import homes
 from t4r_lab.base.errors import InputError
-from t4r_lab.base.retries import Away, patiently
+from t4r_lab.base.retries import Unavailable, patiently
 from t4r_lab.base.urls import shown
 from t4r_lab.tracking import record_file
 
@@ -117,7 +117,9 @@ def _refusal(error: Exception, home: Path, uri: str) -> InputError | None:
     if homes.disk_is_full(error):
         return InputError(home, "the disk is full", "free some space and try again")
     if "database is locked" in message:
-        return Away(shown(uri) if server() else path, "another program keeps it locked", "close that and try again")
+        return Unavailable(
+            shown(uri) if server() else path, "another program keeps it locked", "close that and try again"
+        )
     if server():
         return _server_refusal(message, shown(uri))
     if refusal := record_file.missing_home(home):
@@ -132,7 +134,9 @@ def _server_refusal(message: str, uri: str) -> InputError | None:
     match = re.search(r"too many (\d{3}) error responses|(\d{3}) (?:Client|Server) Error|error code (\d{3})\b", message)
     if match is None:
         is_away = any(words in message for words in UNREACHABLE)
-        return Away(uri, "no MLflow server answers", "start it, or unset MLFLOW_TRACKING_URI") if is_away else None
+        return (
+            Unavailable(uri, "no MLflow server answers", "start it, or unset MLFLOW_TRACKING_URI") if is_away else None
+        )
     status = int(match[1] or match[2] or match[3])
     if status in (401, 403):
         remedy = "set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or MLFLOW_TRACKING_TOKEN"
@@ -141,10 +145,10 @@ def _server_refusal(message: str, uri: str) -> InputError | None:
         remedy = "fix what its log says (a full disk, no right to write?), then go on"
         return InputError(uri, f"the MLflow server can't keep or give files (it answers {status})", remedy)
     is_busy = status in PASSING or status >= 500
-    return Away(uri, f"the MLflow server answers {status}", "see its log, then try again") if is_busy else None
+    return Unavailable(uri, f"the MLflow server answers {status}", "see its log, then try again") if is_busy else None
 
 
-def refused_upload(error: Away) -> InputError | None:
+def refused_upload(error: Unavailable) -> InputError | None:
     """The server's refusal of a file whose upload was cut off; None if it is unreachable or would accept the file.
 
     A server may refuse a file before it has read all of it, which breaks the connection before its response is read.

@@ -26,7 +26,7 @@ from t4r_lab.base import retries, system
 from t4r_lab.base.documents import read_json
 from t4r_lab.base.errors import InputError, is_panic
 from t4r_lab.base.files import scratch
-from t4r_lab.base.retries import Away
+from t4r_lab.base.retries import Unavailable
 from t4r_lab.runs import processes
 from t4r_lab.spec import RunSpec
 from t4r_lab.spec.study_options import Plan
@@ -122,7 +122,7 @@ def _try(study: Study, trial: optuna.Trial, base: Experiment, folder: Path, shou
         metrics = train(spec, plan, base, folder, epochs, should_stop, prune)
     except (Interrupted, optuna.exceptions.UpdateFinishedTrialError):
         return False  # returned, or without a heartbeat so long that another worker has it
-    except (Away, Unusable):
+    except (Unavailable, Unusable):
         raise
     except (Refused, InputError) as error:
         state, attributes = TrialState.PRUNED, {REFUSED: True, REASON: str(error)}

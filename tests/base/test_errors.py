@@ -42,7 +42,7 @@ def kinds_of_error() -> set[str]:
 
 def test_every_error_says_what_to_do() -> None:
     kinds = kinds_of_error() - {"Referred"}  # which writes its remedy itself
-    assert kinds > {"Away", "Unusable", "AlreadyLed", "NoHeader"}
+    assert kinds > {"Unavailable", "Unusable", "AlreadyLed", "NoHeader"}
     short = []
     for module, tree in trees():
         for node in ast.walk(tree):
@@ -167,7 +167,7 @@ def test_no_error_is_taken_apart() -> None:
     "code",
     [
         "try: f()\nexcept InputError as error: g(str(error).partition(': '))",
-        "try: f()\nexcept Away as why: g(str(why).removeprefix('error: '))",
+        "try: f()\nexcept Unavailable as why: g(str(why).removeprefix('error: '))",
         "def f(error: InputError | None): return re.search('column', str(error))",
         "def f(refused): return refused.problem.split(';')",
     ],

@@ -174,7 +174,7 @@ def test_rows_that_begin_a_longer_session_train_once_and_each_test_row_is_a_case
     found = unroll(Table(frame), PrepareOptions())
     sessions = found.frame.group_by("session_id", maintain_order=True).agg("item_id")["item_id"].to_list()
     assert sorted(sessions) == sorted(WHOLE.values())
-    given = unroll(Table(frame), PrepareOptions(), given=True)
+    given = unroll(Table(frame), PrepareOptions(), is_test=True)
     sessions = given.frame.group_by("session_id", maintain_order=True).agg("item_id")["item_id"].to_list()
     assert sessions == [[*history, target] for _, history, target in rows]
     assert given.last is not None and given.frame["item_id"].filter(pl.Series(given.last)).to_list() == [

@@ -225,12 +225,12 @@ def test_files_that_the_server_refuses_are_named_as_that_and_the_run_goes_on_aft
     ],
 )
 def test_answers_of_a_server_are_said_by_what_they_mean(said: str, kind: bool, words: str) -> None:
-    from t4r_lab.base.retries import Away
+    from t4r_lab.base.retries import Unavailable
     from t4r_lab.tracking.client import _server_refusal
 
     refusal = _server_refusal(said, "http://h")
     assert refusal is not None and words in str(refusal)
-    assert isinstance(refusal, Away) is kind
+    assert isinstance(refusal, Unavailable) is kind
     assert (
         _server_refusal("API request failed with error code 404 != 200. Response body: 'no such run'", "http://h")
         is None

@@ -23,7 +23,7 @@ import pytest
 from t4r_lab.base import processors, retries
 from t4r_lab.base.errors import InputError
 from t4r_lab.base.reports import Progress, Remark, Report, TrialEnded
-from t4r_lab.base.retries import Away
+from t4r_lab.base.retries import Unavailable
 from t4r_lab.base.urls import shown
 from t4r_lab.spec import RunSpec
 from t4r_lab.spec.domains import parse_search
@@ -539,7 +539,7 @@ def test_a_storage_that_is_away_is_waited_for_by_those_who_work(
     calls: list[int] = []
     monkeypatch.setattr(retries, "LONGEST", 0.001)
     reader = connect(address(tmp_path, None))
-    with pytest.raises(Away, match=r"can't be reached \(away\)"):
+    with pytest.raises(Unavailable, match=r"can't be reached \(away\)"):
         reader.patiently(call)
     assert len(calls) == 1
     assert reader.waiting().patiently(call) == "there"
@@ -556,7 +556,7 @@ def test_what_waits_within_what_waits_is_made_again_with_it(monkeypatch: pytest.
     def inner() -> str:
         tries["inner"] += 1
         if tries["inner"] < 3:
-            raise Away("storage", "away", "wait")
+            raise Unavailable("storage", "away", "wait")
         return "there"
 
     def outer() -> str:
@@ -570,7 +570,7 @@ def test_what_waits_within_what_waits_is_made_again_with_it(monkeypatch: pytest.
     tries["inner"] = 0
     retries.hurry.set()  # as by Ctrl-C
     try:
-        with pytest.raises(Away):
+        with pytest.raises(Unavailable):
             retries.patiently(outer)
     finally:
         retries.hurry.clear()

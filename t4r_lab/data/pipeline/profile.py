@@ -185,5 +185,6 @@ def _leakage(parts: Mapping[str, Sessions], split: Split) -> dict[str, int]:
         times = parts[name].values["timestamp"]
         counts[f"{name}_sessions_begun_before_their_cut"] = int((times[parts[name].offsets[:-1]] < cut).sum())
     if split.kind == "given":
-        counts["test_sessions_named_as_training_ones"] = int(np.isin(log.group[log.given], log.group[~log.given]).sum())
+        test = log.given_as_test
+        counts["test_sessions_named_as_training_ones"] = int(np.isin(log.group[test], log.group[~test]).sum())
     return counts

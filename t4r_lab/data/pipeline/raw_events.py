@@ -75,7 +75,7 @@ def read(
     check_names(options, table, [t for t in side if t is not None])
     tables = [table]
     if test is not None:
-        tables.append(_table(test, options, given=True))
+        tables.append(_table(test, options, is_test=True))
         same = {"item": roles.item, "session": roles.session, "time": roles.time, "user": roles.user}
         if options.gap_minutes is not None:
             same["session"] = None
@@ -107,9 +107,9 @@ def _times(
     return form, times[0] if len(times) == 1 else np.concatenate(times)
 
 
-def _table(events: Source | Sequence[str | Path], options: PrepareOptions, given: bool = False) -> Table:
-    """A row per event, missing values as nulls; `given` is True for a separate test part."""
-    return unroll(null_missing(read_events(events, options), options.missing), options, given)
+def _table(events: Source | Sequence[str | Path], options: PrepareOptions, is_test: bool = False) -> Table:
+    """A row per event, missing values as nulls; `is_test` is True for a separate test part."""
+    return unroll(null_missing(read_events(events, options), options.missing), options, is_test)
 
 
 def users_of(raw: Events, options: PrepareOptions) -> NDArray[np.int32] | None:

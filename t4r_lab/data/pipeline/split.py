@@ -65,7 +65,7 @@ def split_sessions(
     log: Log,
     time: NDArray[np.float64] | None,
     options: PrepareOptions,
-    given: bool,
+    test_is_given: bool,
     left_out: dict[str, int],
     last: NDArray[np.bool_] | None = None,
 ) -> Split:
@@ -82,10 +82,10 @@ def split_sessions(
         if nothing is left, or a part is empty.
     """
     _check_lengths(log, options)
-    kind = "given" if given else options.split
+    kind = "given" if test_is_given else options.split
     cuts: dict[str, float] = {}
     if kind != "leave_one_out":
-        log, cuts = _split_by_time(log, time, options, given)
+        log, cuts = _split_by_time(log, time, options, test_is_given)
     unfiltered, log = log, _filter(log, options, kind, left_out)
     split = Split(log, kind, cuts, left_out, unfiltered, last)
     if last is not None:
@@ -165,21 +165,21 @@ def _cut_option(part: str, options: PrepareOptions) -> str:
 
 
 def _split_by_time(
-    log: Log, time: NDArray[np.float64] | None, options: PrepareOptions, given: bool
+    log: Log, time: NDArray[np.float64] | None, options: PrepareOptions, test_is_given: bool
 ) -> tuple[Log, dict[str, float]]:
     """Assign sessions to parts by their end; without times, the order of the file takes their role."""
     last = log.row[log.offsets[1:] - 1]
     ends = last.astype(np.float64) if time is None else time[last]
-    sorted_ends = np.sort(ends[~log.given])
-    test = math.inf if given else _cut("test", options, sorted_ends)
+    sorted_ends = np.sort(ends[~log.given_as_test])
+    test = math.inf if test_is_given else _cut("test", options, sorted_ends)
     before = sorted_ends[sorted_ends < test]
     if not len(before):
         raise _cut_too_early("test", options)
     valid = _cut("valid", options, before)
-    part = np.where(log.given | (ends >= test), 2, np.where(ends >= valid, 1, 0)).astype(np.int8)
+    part = np.where(log.given_as_test | (ends >= test), 2, np.where(ends >= valid, 1, 0)).astype(np.int8)
     if not (part == 0).any():
         raise _cut_too_early("valid", options)
-    cuts = {"valid": valid} if given else {"valid": valid, "test": test}
+    cuts = {"valid": valid} if test_is_given else {"valid": valid, "test": test}
     return replace(log, part=part), cuts if time is not None else {}
 
 
@@ -219,7 +219,7 @@ def _filter(log: Log, options: PrepareOptions, kind: str, left_out: dict[str, in
         if options.keeps_unseen:
             counted = log.item
         elif kind == "given":
-            counted = log.item[log.over_events(~log.given)]
+            counted = log.item[log.over_events(~log.given_as_test)]
         else:
             counted = log.item[_trained(log, kind == "leave_one_out")]
         support = np.bincount(counted, minlength=items)

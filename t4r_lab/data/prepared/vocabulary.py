@@ -151,7 +151,7 @@ class Vocabulary:
             raise InputError("sessions", f"column {item_name!r} is missing", did_you_mean(item_name, frame.columns))
         keys = {role: names.get(f"{role}_id") for role in ("item", "session", "user")}
         options = PrepareOptions(**keys, gap_minutes=self._session_options["gap_minutes"])
-        table = unroll(table, options, given=True)
+        table = unroll(table, options, is_test=True)
         frame = table.frame
         log, ids = self._sessions(table, names)
         in_vocabulary = log.item > 0

@@ -55,7 +55,7 @@ def to_polars(frame: Frame, where: str) -> pl.DataFrame:
         if isinstance(frame, pl.LazyFrame):
             return spread_structs(long_as_text(frame.collect()))
         try:
-            return spread_structs(long_as_text(pl.from_pandas(_in_known_zones(_of_one_type(frame, where)))))
+            return spread_structs(long_as_text(pl.from_pandas(_unknown_zones_as_utc(_of_one_type(frame, where)))))
         except (AttributeError, OverflowError, TypeError, ValueError) as error:
             if isinstance(error, (pa.ArrowException, InputError)):
                 raise
@@ -115,7 +115,7 @@ def _is_long(values: pd.Series) -> bool:
     return bool(present.min() < -(2**63) or present.max() >= 2**63)
 
 
-def _in_known_zones(frame: pd.DataFrame) -> pd.DataFrame:
+def _unknown_zones_as_utc(frame: pd.DataFrame) -> pd.DataFrame:
     """Convert times in a zone that polars doesn't know to the same instants in UTC."""
     unknown = [i for i, dtype in enumerate(frame.dtypes) if not _is_zone(getattr(dtype, "tz", None))]
     if not unknown:

@@ -43,8 +43,8 @@ class Roles:
         return {n for n in (self.item, self.session, self.time, self.user) if n is not None}
 
 
-def find_roles(table: Table, options: PrepareOptions, given: bool = False) -> Roles:
-    """Return the columns named by options, else by usual names. With a `given` test part, splitting needs no time.
+def find_roles(table: Table, options: PrepareOptions, test_is_given: bool = False) -> Roles:
+    """Return the columns named by options, else by usual names. If `test_is_given`, splitting needs no time.
 
     Raises
     ------
@@ -59,7 +59,7 @@ def find_roles(table: Table, options: PrepareOptions, given: bool = False) -> Ro
     taken |= {*options.ignore, *options.targets}
     session, user = _session_and_user(table, options, taken)
     time = find(table, options.time, "time", taken)
-    if time is None and ((options.split == "time" and not given) or options.gap_minutes is not None):
+    if time is None and ((options.split == "time" and not test_is_given) or options.gap_minutes is not None):
         raise InputError(
             table.where,
             f"no time column among {_column_list(table)}",

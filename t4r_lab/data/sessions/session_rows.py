@@ -42,13 +42,13 @@ def by_schema(options: PrepareOptions) -> PrepareOptions:
     )
 
 
-def unroll(table: Table, options: PrepareOptions, given: bool = False) -> Table:
+def unroll(table: Table, options: PrepareOptions, is_test: bool = False) -> Table:
     """Return a row per event if the item column holds lists; any other table is returned as it is.
 
     Lists as long as the item's are columns of the events, all other columns are repeated. Each row stays a separate
     session: repeated ids are numbered. With a Merlin schema, item 0 is padding and left out. A history beside its
     target (``X_list``, ``X``) is one session that ends in the target; of rows with growing prefixes of the same
-    session only the longest is kept, but in a `given` test part each row is a case.
+    session only the longest is kept, but in the test part (`is_test`) each row is a case.
 
     Raises
     ------
@@ -67,7 +67,7 @@ def unroll(table: Table, options: PrepareOptions, given: bool = False) -> Table:
     if pairs:
         frame = _join_histories(frame, table, pairs, options).rename({next(iter(pairs)): item})
         notes = (*notes, "; ".join(f"{history} and {x} are read as one session's" for x, history in pairs.items()))
-        frame = frame if given else _longest(frame, item, _key(table, options))
+        frame = frame if is_test else _longest(frame, item, _key(table, options))
     frame = frame.filter(pl.col(item).list.len() > 0)
     if frame.is_empty():
         raise InputError(table.where, f"column {item!r} has no items on any row", "give a file with events", [item])
@@ -77,7 +77,7 @@ def unroll(table: Table, options: PrepareOptions, given: bool = False) -> Table:
     if options.merlin_schema is not None:
         frame = frame.filter((pl.col(item) != PADDING).fill_null(True))
     kinds = {name: kind for name, kind in table.kinds.items() if name not in events}
-    origin, last = (table, frame[ROW].to_numpy()), frame[END].to_numpy() if given and pairs else None
+    origin, last = (table, frame[ROW].to_numpy()), frame[END].to_numpy() if is_test and pairs else None
     return replace(table, frame=frame.drop(ROW, END), kinds=kinds, notes=notes, origin=origin, last=last)
 
 

@@ -24,7 +24,7 @@ class Log:
     offsets: (S+1,).
     group: (S,) code of the session's id, or of its user.
     number: (S,) number of the session among those of its user, from 1; None without a gap.
-    given: (S,) True for sessions of the given test part.
+    given_as_test: (S,) True for sessions of the given test part.
     part: (S,) 0 train, 1 valid, 2 test.
     """
 
@@ -33,7 +33,7 @@ class Log:
     offsets: NDArray[np.int64]
     group: Codes
     number: NDArray[np.int64] | None
-    given: NDArray[np.bool_]
+    given_as_test: NDArray[np.bool_]
     part: NDArray[np.int8]
 
     def __len__(self) -> int:
@@ -62,7 +62,13 @@ class Log:
         flat, offsets = ranges(self.offsets[order], self.offsets[order + 1])
         number = None if self.number is None else self.number[order]
         return Log(
-            self.row[flat], self.item[flat], offsets, self.group[order], number, self.given[order], self.part[order]
+            self.row[flat],
+            self.item[flat],
+            offsets,
+            self.group[order],
+            number,
+            self.given_as_test[order],
+            self.part[order],
         )
 
     def repeats(self) -> NDArray[np.bool_]:
@@ -85,8 +91,8 @@ def find_sessions(
     gap_seconds: a user's events further apart than this belong to different sessions.
     """
     groups = int(group.max(initial=0)) + 1
-    given = np.arange(len(group)) >= rows_before_test
-    apart = np.where(given, group + groups, group) if rows_before_test < len(group) else group
+    is_test = np.arange(len(group)) >= rows_before_test
+    apart = np.where(is_test, group + groups, group) if rows_before_test < len(group) else group
     row = order_by(apart, time)
     ordered = apart[row]
     new = np.ones(len(row), bool)

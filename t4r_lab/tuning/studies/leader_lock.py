@@ -17,7 +17,7 @@ from t4r_lab import tracking
 from t4r_lab.base import homes
 from t4r_lab.base.errors import InputError
 from t4r_lab.base.files import LOCK_SECONDS, locked
-from t4r_lab.base.retries import Away
+from t4r_lab.base.retries import Unavailable
 from t4r_lab.base.urls import shown
 from t4r_lab.runs import processes
 from t4r_lab.tuning.studies.open_study import load
@@ -80,7 +80,7 @@ class Leader:
             return
         connection.close()
         if leader_of(self.store, self.name) == self.sign:  # the server hasn't noticed yet that the connection broke
-            raise Away(
+            raise Unavailable(
                 f"study {self.name!r}",
                 f"{shown(self.store.url)} still holds the lock of a connection that broke",
                 "try again in a while",

@@ -22,7 +22,7 @@ import optuna
 from t4r_lab.base import homes, retries
 from t4r_lab.base.errors import InputError, first_line
 from t4r_lab.base.files import locked
-from t4r_lab.base.retries import Away
+from t4r_lab.base.retries import Unavailable
 from t4r_lab.base.urls import hushed, shown
 from t4r_lab.tuning.studies.storage_address import FORM
 
@@ -80,7 +80,7 @@ class Store:
 
         Raises
         ------
-        Away
+        Unavailable
             if it still is after `seconds`.
         Unusable
             if it refuses the request, so that waiting would not help.
@@ -275,8 +275,10 @@ def _refusal(url: str, error: BaseException) -> InputError:
             return Unusable(where, "it can't be written", f"fix its permissions, or set {homes.VARIABLE}")
         if "not a database" in cause or "malformed" in cause:
             return Unusable(where, f"it is damaged ({cause})", "move it away, then begin the studies anew")
-        return Away(where, f"it can't be reached ({cause})", "close the program that locks it, then try again")
-    return Away(where, f"it can't be reached ({cause})", "finished trials are safe: start the server, then continue")
+        return Unavailable(where, f"it can't be reached ({cause})", "close the program that locks it, then try again")
+    return Unavailable(
+        where, f"it can't be reached ({cause})", "finished trials are safe: start the server, then continue"
+    )
 
 
 def _origin(error: BaseException) -> BaseException:
