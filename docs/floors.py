@@ -1,18 +1,22 @@
-"""The floors of the house, and their picture: ``python docs/floors.py`` draws ``docs/images/floors.svg``.
+"""The floors of the house: ``python docs/floors.py`` draws ``docs/images/floors.svg`` and counts for architecture.md.
 
 A room is a folder of the package. It may import from rooms on lower floors of its own wing, and from any room of a
-wing that stands lower. `tests/project/test_layers.py` holds both the imports and the picture to this table.
+wing that stands lower. `tests/project/test_layers.py` holds the imports, the picture and the figures to this table.
 """
 
 from __future__ import annotations
 
 import ast
+import re
+from collections import Counter
 from html import escape
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "t4r_lab"
 PICTURE = ROOT / "docs" / "images" / "floors.svg"
+PAGE = ROOT / "docs" / "architecture.md"
+FIGURES = re.compile(r"(<!-- figures of the import graph -->\n).*?(<!-- end -->)", re.DOTALL)
 
 Wing = tuple[tuple[str, ...], ...]
 HOUSE: tuple[dict[str, Wing], ...] = (
@@ -140,6 +144,37 @@ def arrows() -> dict[tuple[str, str], int]:
     return counts
 
 
+def modules_by_room() -> Counter[str]:
+    """Room → number of its modules, without its ``__init__``."""
+    files = modules()
+    return Counter(room_of(module, files) for module, path in files.items() if path.name != "__init__.py")
+
+
+# ── the figures ─────────────────────────────────────────────────────────────────────────────────
+
+
+def figures() -> str:
+    """The table of the import graph in docs/architecture.md."""
+    files, sizes, floor, wing = modules(), modules_by_room(), floor_of(), wing_of()
+    folders = {path.parent for path in files.values()}
+    pairs = arrows().keys()
+    depth = {pair: 2 if wing[pair[0]] == wing[pair[1]] else 1 for pair in pairs}  # floors of a wing count within it
+    upward = sum(floor[b][: depth[a, b]] >= floor[a][: depth[a, b]] for a, b in pairs)
+    mutual = sum((b, a) in pairs for a, b in pairs) // 2
+    return (
+        "| | before the folders | now |\n|---|---|---|\n"
+        f"| modules, the most in one folder | 170, 45 | {sizes.total()}, {max(sizes.values())} |\n"
+        f"| folders, on floors | 7, 1 | {len(folders)}, {len(HOUSE)} |\n"
+        "| arrows between them (modules of the root each a folder), upward, pairs in circles | 284, –, 5 "
+        f"| {len(pairs)}, {upward}, {mutual} |\n"
+    )
+
+
+def with_figures(text: str) -> str:
+    """The page with the table as it is now."""
+    return FIGURES.sub(lambda match: f"{match[1]}{figures()}{match[2]}", text)
+
+
 # ── the picture ─────────────────────────────────────────────────────────────────────────────────
 
 WIDTH, ROW, GAP, LEFT = 860, 34, 8, 96
@@ -152,11 +187,7 @@ STYLE = (
 
 def draw() -> str:
     """The house as SVG, the ground floor at the bottom; in each room the number of its modules and of rooms it uses."""
-    known = modules()
-    sizes: dict[str, int] = {}
-    for module, path in known.items():
-        if path.name != "__init__.py":
-            sizes[room_of(module, known)] = sizes.get(room_of(module, known), 0) + 1
+    sizes = modules_by_room()
     used: dict[str, int] = {}
     for room, _ in arrows():
         used[room] = used.get(room, 0) + 1
@@ -198,3 +229,4 @@ def draw() -> str:
 
 if __name__ == "__main__":
     PICTURE.write_text(draw(), encoding="utf-8")
+    PAGE.write_text(with_figures(PAGE.read_text(encoding="utf-8")), encoding="utf-8")

@@ -97,8 +97,20 @@ def test_no_test_imports_another_one() -> None:
         assert not others, f"{path.name} imports {others}: what several tests use stands in tests/support"
 
 
-def test_the_picture_of_the_floors_is_current() -> None:
-    assert floors.PICTURE.read_text(encoding="utf-8") == floors.draw(), "draw it anew: python docs/floors.py"
+def test_the_picture_and_the_figures_of_the_floors_are_current() -> None:
+    assert floors.PICTURE.read_text(encoding="utf-8") == floors.draw(), "draw it again: python docs/floors.py"
+    page = floors.PAGE.read_text(encoding="utf-8")
+    assert len(floors.FIGURES.findall(page)) == 1
+    assert floors.with_figures(page) == page, "count again: python docs/floors.py"
+
+
+def test_the_figures_are_those_of_the_files() -> None:
+    folders = [floors.PACKAGE, *(folder.parent for folder in floors.PACKAGE.glob("*/**/__init__.py"))]
+    sizes = [len([path for path in folder.glob("*.py") if path.name != "__init__.py"]) for folder in folders]
+    counted = floors.figures()
+    assert f"| {sum(sizes)}, {max(sizes)} |" in counted
+    assert f"| {len(folders)}, " in counted
+    assert counted.count(", 0, 0 |") == 1
 
 
 @pytest.mark.parametrize("name", MODULES)
