@@ -102,7 +102,7 @@ def _trial(trial: Trial) -> dict[str, Any]:
 
 
 def _add_worker(sub: argparse.ArgumentParser) -> None:
-    sub.add_argument("--study", required=True, metavar="NAME", help="name of a study that `t4r-lab tune` has begun")
+    sub.add_argument("--study", required=True, metavar="NAME", help="name of a study started by `t4r-lab tune`")
     sub.add_argument("--minutes", type=float, help="begin no trial that would not end within so many minutes")
     sub.add_argument("--threads", type=int, default=0, help="threads of this worker (default: all)")
     _storage(sub)
@@ -203,14 +203,14 @@ STUDY_COMMANDS = {
     ),
     "worker": Command(
         _worker,
-        "try specs of a study begun elsewhere",
+        "try specs of a study started elsewhere",
         "worker --study shop --storage postgresql://lab@host/studies",
         _add_worker,
     ),
     "studies": Command(_studies, "list, show, pause, resume or stop studies", "studies show shop", _add_studies),
     "finalize": Command(
         _finalize,
-        "train the best spec of a study anew and look at the test part",
+        "train the best spec of a study again and evaluate it on the test part",
         "finalize shop --seeds 3",
         _add_finalize,
     ),

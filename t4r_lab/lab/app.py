@@ -367,7 +367,7 @@ class Lab(w.VBox):
         self._header.value = f'<div class="t4r-header"><b>T4R Lab</b><span>{data}</span><span>{jobs}</span></div>'
 
     def close(self) -> None:
-        """Stop watching and close the view; jobs go on."""
+        """Stop watching and close the view; jobs continue."""
         self.background.close()
         if hasattr(self, "acting"):
             self.preparing.close()

@@ -129,7 +129,7 @@ def _close_failed_run(
         remedy = f"resume run {record.run_id[:12]}" if record and processes.can_resume(checkpoints) else "train again"
         return InputError(home, "the disk is full", f"free some space, then {remedy}")
     if ended:
-        remedy = f"go on with --resume {run_id[:12]}" if processes.can_resume(checkpoints) else "train again"
+        remedy = f"continue with --resume {run_id[:12]}" if processes.can_resume(checkpoints) else "train again"
         return InputError("", ended, f"see its output above, then {remedy}")
     return None
 

@@ -142,7 +142,7 @@ def _server_refusal(message: str, uri: str) -> InputError | None:
         remedy = "set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or MLFLOW_TRACKING_TOKEN"
         return InputError(uri, f"the MLflow server refuses this user ({status})", remedy)
     if "mlflow-artifacts" in message and status not in PASSING:
-        remedy = "fix what its log says (a full disk, no right to write?), then go on"
+        remedy = "fix what its log says (a full disk, no right to write?), then resume"
         return InputError(uri, f"the MLflow server can't keep or give files (it answers {status})", remedy)
     is_busy = status in PASSING or status >= 500
     return Unavailable(uri, f"the MLflow server answers {status}", "see its log, then try again") if is_busy else None

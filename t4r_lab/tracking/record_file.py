@@ -33,7 +33,7 @@ BELOW_HOME = (("tags", "value", f"key = '{FOLDER}'"), ("datasets", "dataset_sour
 LOCK_SECONDS = 120.0
 """Seconds to wait for another process; creating a database takes ten."""
 READ_ONLY = (errno.EACCES, errno.EPERM, errno.EROFS)
-SAVED = "bring back a copy of it, or move it away to begin anew without the runs in it"
+SAVED = "bring back a copy of it, or move it away to start again without its runs"
 
 
 def database_file(home: Path) -> Path:
@@ -56,7 +56,7 @@ def missing_home(home: Path) -> InputError | None:
     if database_file(home).is_file() and database_file(home).stat().st_size:
         return None
     return InputError(
-        home, "the home is gone, or its mlflow.db (deleted, moved, unmounted?)", "bring it back, then go on"
+        home, "the home is gone, or its mlflow.db (deleted, moved, unmounted?)", "bring it back, then resume"
     )
 
 
@@ -127,7 +127,7 @@ def opening_lock(home: Path) -> Iterator[None]:
 
 @contextmanager
 def created_completely(home: Path) -> Iterator[None]:
-    """Create the database completely: one left unfinished, after some of hundreds of steps, is created anew."""
+    """Create the database completely: an unfinished one, after some of hundreds of steps, is replaced."""
     making, path = home / ".mlflow.making", database_file(home)
     if making.exists():
         path.unlink(missing_ok=True)

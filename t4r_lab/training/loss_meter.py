@@ -76,7 +76,7 @@ class LossMeter:
         return value
 
     def due(self) -> bool:
-        """True if the last report is older than `REPORT_EVERY` seconds; then the clock starts anew."""
+        """True if the last report is older than `REPORT_EVERY` seconds; then the clock restarts."""
         if time.monotonic() - self._reported < REPORT_EVERY:
             return False
         self._reported = time.monotonic()

@@ -118,7 +118,7 @@ CASES = {
     "dates as ids": Case({"e.parquet": frame(item_id=pl.lit("2020-01-01").str.to_date())}, "item column 'item_id' holds Date; use whole numbers or text", "e.parquet", {"e.parquet": frame()}, asked="e.parquet"),
     "no id": Case({"e.csv": csv(more="9,,1700000000")}, "line 122: column 'item_id' has no item; remove the row or fill it in", fixed={"e.csv": csv(more="9,4,1700000000")}),
     "no number": Case({"e.csv": csv("session_id,item_id,timestamp,price", "{s},{i},{t},1.5", "9,9,1700000000,free")}, "line 122: 'free' in column 'price' is not a number; .*use (--kinds price=categorical)", "e.csv {0}", asked="e.csv --kinds price=continuous"),
-    "day or month": Case({"e.csv": csv(row="{s},{i},01/02/2024")}, "which number of '01/02/2024' is the month can't be told.*; say (--time-format day-first) or month-first", "e.csv {0} --split leave_one_out"),
+    "day or month": Case({"e.csv": csv(row="{s},{i},01/02/2024")}, "which number of '01/02/2024' is the month, .*; say (--time-format day-first) or month-first", "e.csv {0} --split leave_one_out"),
     "no time in it": Case({"e.csv": csv(row="{s},{i},soon")}, "timestamp.* is not a time", "e.csv --split leave_one_out --ignore timestamp"),
     # features
     "scopes of a key": Case(GOOD, "column 'item_id' is no feature or label; take it out of --scopes", asked="e.csv --scopes item_id=item"),

@@ -6,7 +6,6 @@ import re
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -26,6 +25,7 @@ from t4r_lab.lab.state.draft import Draft
 from t4r_lab.lab.state.views import JobState, RunSummary
 from t4r_lab.spec import BODY_MASKINGS, RunSpec
 from tests.support.panels import EVIL, until
+from tests.support.timing import at_most
 from tests.support.toy import SCHEMA
 
 
@@ -333,15 +333,13 @@ def test_damaged_jobs_and_a_launch_that_fails_are_shown(lab: Lab, monkeypatch: p
 
 
 def test_callbacks_are_quick(lab: Lab) -> None:
-    def slowest() -> float:
-        found = []
-        for body in ("xlnet", "gru", "bert", "gpt2"):
-            began = time.perf_counter()
-            lab.architecture.form.fields["model.body.kind"].control.value = body
-            found.append(time.perf_counter() - began)
-        return max(found)
-
-    assert min(slowest() for _ in range(8)) < 0.15  # what else the machine does comes and goes
+    control = lab.architecture.form.fields["model.body.kind"].control
+    bodies = ("xlnet", "gru", "bert", "gpt2")
+    for body in bodies:  # the first change to a body imports what it needs
+        control.value = body
+    for body in bodies:
+        with at_most(0.15):
+            control.value = body
 
 
 @pytest.mark.slow

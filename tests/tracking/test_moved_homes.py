@@ -257,7 +257,7 @@ def test_a_damaged_record_is_said_at_once_with_what_to_do(damage: Any, words: st
 
 def test_a_damaged_record_that_is_moved_away_leaves_a_home_without_runs(copy: Path) -> None:
     cut(copy)
-    with pytest.raises(InputError, match="move it away to begin anew"):
+    with pytest.raises(InputError, match="move it away to start again"):
         tracking.runs(copy)
     (copy / "mlflow.db").rename(copy / "damaged.db")
     assert tracking.runs(copy) == []

@@ -176,7 +176,7 @@ def _text_form(where: str, name: str, texts: pl.Series, remedy: str) -> str:
     if not len(day) and not len(month):
         raise InputError(
             where,
-            f"{name}: which number of {slashed[0]!r} is the month can't be told, as none of the column is above 12",
+            f"{name}: it is ambiguous which number of {slashed[0]!r} is the month, as none in the column is above 12",
             f"{remedy or 'say --time-format day-first or month-first'}, or write dates as 2026-01-31",
             [name],
         )

@@ -111,7 +111,7 @@ class JobState:
 
     @property
     def resumable(self) -> bool:
-        """True if it can go on from a checkpoint."""
+        """True if it can resume from a checkpoint."""
         return self.state in RESUMABLE
 
 

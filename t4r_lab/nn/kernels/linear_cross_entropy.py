@@ -18,7 +18,7 @@ FEWEST_ROWS = 32
 HALF_LOGITS_PER_CHUNK = 8_200_000
 """`LOGITS_PER_CHUNK` in bfloat16, in which the gradient of a chunk costs more than its size."""
 HALF_TILE = 32
-"""Rows of a chunk are a multiple of it: products in bfloat16 are compiled anew for each number of rows, in 20 ms."""
+"""Rows of a chunk are a multiple of it: products in bfloat16 are compiled for each new number of rows, in 20 ms."""
 HALF_CLASSES = range(5_000, 120_001)
 """Sizes of catalogs whose products ``auto`` computes in bfloat16: smaller ones cost less than the body, larger ones
 need too much memory for copies of the table."""

@@ -81,7 +81,7 @@ class SampledLoss(nn.Module):
         return self.pair_loss(target.float(), negatives.float(), drawn[None] == labels[:, None]).sum() / n
 
     def _sampler(self) -> Sampler:
-        """The sampler of the counts, made anew when they have changed: it may go over all items."""
+        """The sampler of the counts, rebuilt when they have changed, since that may read all items."""
         counts = self.counts
         if self._made is None or self._made[0] is not counts or self._made[1] != writes(counts):
             self._made = counts, writes(counts), self.make_sampler(counts)

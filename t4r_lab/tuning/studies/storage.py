@@ -274,7 +274,7 @@ def _refusal(url: str, error: BaseException) -> InputError:
         if "readonly" in cause or "unable to open" in cause:
             return Unusable(where, "it can't be written", f"fix its permissions, or set {homes.VARIABLE}")
         if "not a database" in cause or "malformed" in cause:
-            return Unusable(where, f"it is damaged ({cause})", "move it away, then begin the studies anew")
+            return Unusable(where, f"it is damaged ({cause})", "move it away, then start the studies again")
         return Unavailable(where, f"it can't be reached ({cause})", "close the program that locks it, then try again")
     return Unavailable(
         where, f"it can't be reached ({cause})", "finished trials are safe: start the server, then continue"

@@ -16,7 +16,7 @@ from t4r_lab.lab.state.views import JobState, News
 ACTIONS = {
     "pause": "hold {name} after this batch; its memory is free until it is resumed",
     "stop": "stop {name} after this batch; what it learned is kept",
-    "resume": "go on with {name} where it ended",
+    "resume": "resume {name} where it ended",
 }
 """Action on a job → the button's help."""
 WAITING = "waiting for the first values"

@@ -144,7 +144,7 @@ class SearchForm(w.VBox):
             placeholder=self.draft.spec.name,
             style={"description_width": LABEL_WIDTH},
             layout={"width": "auto"},
-            tooltip="name of the study; an existing one of the same search goes on",
+            tooltip="name of the study; an existing one of the same search continues",
         )
         self.storage = w.Text(
             description="storage",

@@ -63,9 +63,9 @@ class TunePanel(w.VBox):
             tooltip="the study that is shown, the newest first",
         )
         tips = {
-            "pause": "let its workers wait after the batch, with their trials; they go on at once",
-            "stop": "end its workers after the batch, on all machines; their trials are tried again when it goes on",
-            "resume": "go on with it as it was begun",
+            "pause": "let its workers wait after the batch, with their trials; they can continue at once",
+            "stop": "end its workers after the batch, on all machines; their trials are repeated when it resumes",
+            "resume": "resume it with its options",
         }
         self.asks = {ask: w.Button(description=ask.capitalize(), tooltip=tip) for ask, tip in tips.items()}
         for ask, button in self.asks.items():
