@@ -37,4 +37,4 @@ def evaluate(
             watch(scores, torch.from_numpy(target), seen)
         rank = ranks(scores, torch.from_numpy(target), seen)
         parts.append((chunk.row, chunk.stop, target, rank.numpy()))
-    return Ranks.gather(parts, evaluation.cutoffs)
+    return Ranks.gather(parts, evaluation.cutoffs, evaluation.rank_metrics)

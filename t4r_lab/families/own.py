@@ -1,4 +1,4 @@
-"""Classes of the user's own that a spec may name, as ``package.module:Name``.
+"""Classes and metrics of the user's own that a spec may name, as ``package.module:Name``.
 
 To name one is to have its module imported, which runs its code. So a spec, which may come from somebody else, can name
 only what the user has allowed: `trust`, ``--trust``, ``trust=[…]`` or the variable ``T4R_LAB_TRUST``.
@@ -21,6 +21,8 @@ from t4r_lab.families.knobs import Part
 VARIABLE = "T4R_LAB_TRUST"
 NOTEBOOK = "__main__"
 """The module of a notebook's own cells. They run already, so naming one of their classes runs nothing."""
+NAMING = {"kind": "class", "encoding": "class", "metrics": "metric"}
+"""The last word of the paths whose values may name something of the user's own, and what that is."""
 M = TypeVar("M", bound="Member")
 R = TypeVar("R")
 
@@ -61,21 +63,23 @@ def trusted() -> tuple[str, ...]:
 
 
 def refuse_notebook(values: Mapping[str, Any]) -> None:
-    """Refuse a spec (path → value) that names a class of a notebook's cells, where another process is to work by it.
+    """Refuse a spec (path → value) that names something of a notebook's cells, where another process is to work by it.
 
     Raises
     ------
     InputError
         at the path.
     """
-    for path, kind in values.items():
-        if path.endswith(("kind", "encoding")) and is_own(kind) and kind.startswith(f"{NOTEBOOK}:"):
-            problem = f"{shortened(kind)} is a class of this notebook, which no other process has"
-            raise InputError(path, problem, "put it into a file, or train here with t4r_lab.run")
+    for path, value in values.items():
+        noun = NAMING.get(path.rpartition(".")[2])
+        for name in value if isinstance(value, list) else [value]:
+            if noun and is_own(name) and name.startswith(f"{NOTEBOOK}:"):
+                problem = f"{shortened(name)} is a {noun} of this notebook, which no other process has"
+                raise InputError(path, problem, "put it into a file, or train here with t4r_lab.run")
 
 
 def is_own(kind: object) -> TypeGuard[str]:
-    """Whether a kind names a class, rather than being a word of one of our tables."""
+    """Whether a kind names a part of the user's own, rather than being a word of one of our tables."""
     return isinstance(kind, str) and ":" in kind
 
 
@@ -87,28 +91,39 @@ def load(kind: str, family: type[M]) -> type[M]:
     InputError
         if its module isn't trusted, can't be imported or has no such class.
     """
+    remedy = f"write a class that derives from t4r_lab.nn.{family.__name__}, in a module that can be imported"
+    member = load_object(kind, family.tag, "class", remedy)
+    if not (isinstance(member, type) and issubclass(member, family)):
+        raise InputError(family.tag, f"{shortened(kind)} is no {family.__name__}", remedy)
+    check_whole(member)
+    return member
+
+
+def load_object(kind: str, path: str, noun: str, remedy: str) -> Any:
+    """What `kind` names, imported: a `noun` at the `path` of a spec, missing ones being refused with `remedy`.
+
+    Raises
+    ------
+    InputError
+        if its module isn't trusted, can't be imported or has no such name.
+    """
     module, _, name = kind.partition(":")
     package = module.partition(".")[0]
     if module != NOTEBOOK and not any(module == each or module.startswith(f"{each}.") for each in trusted()):
         raise InputError(
-            family.tag,
+            path,
             f"{shortened(kind)} is code of the module {shortened(package)}, which isn't trusted",
             f"if it may run here, give --trust {package}, in Python trust=[{package!r}], or set {VARIABLE}={package}",
         )
-    remedy = f"write a class that derives from t4r_lab.nn.{family.__name__}, in a module that can be imported"
     try:
-        found = getattr(import_module(module), name)
+        return getattr(import_module(module), name)
     except AttributeError:
         if module == NOTEBOOK:
-            remedy = "put the class into a file, since a notebook's cells are in its own process alone"
-        raise InputError(family.tag, f"{shortened(kind)}: the module has no such class", remedy) from None
+            remedy = f"put the {noun} into a file, since a notebook's cells are in its own process alone"
+        raise InputError(path, f"{shortened(kind)}: the module has no such {noun}", remedy) from None
     except Exception as error:
         problem = f"{shortened(kind)} can't be imported ({type(error).__name__}: {first_line(error)})"
-        raise InputError(family.tag, problem, "fix the module, or see that it lies on PYTHONPATH") from None
-    if not (isinstance(found, type) and issubclass(found, family)):
-        raise InputError(family.tag, f"{shortened(kind)} is no {family.__name__}", remedy)
-    check_whole(found)
-    return found
+        raise InputError(path, problem, "fix the module, or see that it lies on PYTHONPATH") from None
 
 
 def check_whole(member: type[Member]) -> None:

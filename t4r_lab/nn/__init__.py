@@ -31,10 +31,11 @@ _BASES = {
     "ItemLoss": "losses.item_loss",
     "ItemSampler": "samplers.sampler",
     "Masking": "maskings.policy",
+    "Metric": "metrics.shared.metric_row",
     "SampledItemLoss": "losses.item_loss",
     "knob": "knobs",
 }
-"""Name → module in `t4r_lab.families`, of the base classes for parts of your own."""
+"""Name → module in `t4r_lab.families`, of the classes for parts of your own."""
 
 __all__ = [*_BLOCKS, *_BASES, *CONFIGURATIONS]
 

@@ -14,7 +14,7 @@ from t4r_lab import tracking
 from t4r_lab.base import homes
 from t4r_lab.base.documents import read_json
 from t4r_lab.base.errors import InputError
-from t4r_lab.families.metrics.metric_table import RANK_METRICS, best_baseline, is_ranked
+from t4r_lab.families.metrics.metric_table import RANK_METRICS, best_baseline, is_available, is_ranked
 from t4r_lab.runs.compare import RESAMPLES, Comparison, compare
 from t4r_lab.runs.recommend import Item, Recommender
 
@@ -68,7 +68,7 @@ def analyze(
     for label, (row, name) in rankings.items():
         cases, details[label] = _ranks(files, row, name), _detail(files, row, name)
         if cases is not None:
-            names = [m for m in comparison.metrics[label] if is_ranked(m)]
+            names = [m for m in comparison.metrics[label] if is_ranked(m) and is_available(m)]
             intervals[label] = bootstrap(cases["session"].to_numpy(), cases["rank"].to_numpy(), names, seed)
         if name == "model":
             curves[label] = learning_curves(home_path, row.run_id, metric)

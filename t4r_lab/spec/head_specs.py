@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Self, get_args
 
 from pydantic import Field, model_validator
@@ -85,9 +85,9 @@ class NextItem(Part):
         """Outputs of a case: the number of items."""
         return f"{schema.n_items:,}" if schema else "items"
 
-    def metrics(self, cutoffs: Sequence[int]) -> list[str]:
-        """Names of what is computed after each epoch, such as ``ndcg@10``."""
-        return [f"{metric}@{k}" for k in cutoffs for metric in RANK_METRICS]
+    def metrics(self, cutoffs: Sequence[int], rank_metrics: Iterable[str] = tuple(RANK_METRICS)) -> list[str]:
+        """Names of what is computed after each epoch, such as ``ndcg@10``: each of `rank_metrics` at each cutoff."""
+        return [f"{metric}@{k}" for k in cutoffs for metric in rank_metrics]
 
     def deciding(self, cutoffs: Sequence[int]) -> str:
         """The metric that decides by default, at the last cutoff."""
@@ -158,8 +158,8 @@ class _Label(Part):
         """Outputs of a case."""
         return "1"
 
-    def metrics(self, cutoffs: Sequence[int]) -> list[str]:
-        """Names of what is computed after each epoch, such as ``purchase/auc``."""
+    def metrics(self, cutoffs: Sequence[int], rank_metrics: Iterable[str] = ()) -> list[str]:
+        """Names of what is computed after each epoch, such as ``purchase/auc``; a label has no ranks."""
         return [f"{self.column}/{metric}" for metric in metrics_of(self.kind)]
 
     def deciding(self, cutoffs: Sequence[int]) -> str:

@@ -67,7 +67,8 @@ class RunSpec(Part):
     def metrics(self) -> list[str]:
         """Names of everything that is computed: ``ndcg@10`` of the next item, ``purchase/auc`` of a label."""
         next_item_first = sorted(self.model.heads, key=lambda head: head.label is not None)
-        return [metric for head in next_item_first for metric in head.metrics(self.evaluation.cutoffs)]
+        cutoffs, rank_metrics = self.evaluation.cutoffs, self.evaluation.rank_metrics
+        return [metric for head in next_item_first for metric in head.metrics(cutoffs, rank_metrics)]
 
     @property
     def monitor(self) -> str:

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, SerializerFunctionWrapHandler, field_validator, model_serializer, model_validator
 
-from t4r_lab.base.errors import InputError
+from t4r_lab.base.errors import InputError, shortened
 from t4r_lab.families.bodies.body_table import BodySpec, pair_refusal
 from t4r_lab.families.bodies.hugging_face.gpt2 import GPT2
 from t4r_lab.families.encoders.encoder_table import FeaturePart
 from t4r_lab.families.knobs import Part, knob
 from t4r_lab.families.maskings.clm import CLM
 from t4r_lab.families.maskings.masking_table import MaskingSpec
-from t4r_lab.families.metrics.metric_table import RANK_METRICS
+from t4r_lab.families.metrics.metric_table import NAME, RANK_METRICS, name_of
+from t4r_lab.families.metrics.shared.metric_row import Metric
 from t4r_lab.spec.head_specs import NEXT_ITEM, HeadSpec, LabelSpec, NextItem, head_name
 
 # ── Data ────────────────────────────────────────────────────────────────────────────────────────
@@ -167,6 +168,7 @@ class EvaluationSpec(Part):
         "last", "predict each session's last event, or every event after the first"
     )
     filter_seen: bool = knob(False, "items already in the session are no candidates")
+    metrics: list[str] = Field([], description="further metrics of ranks, each `package.module:name`, of your own code")
 
     @model_validator(mode="after")
     def _cutoffs_are_positive(self) -> EvaluationSpec:
@@ -175,6 +177,35 @@ class EvaluationSpec(Part):
                 "cutoffs", f"{self.cutoffs} are not different whole numbers from 1 up", "use for example [10, 20]"
             )
         return self
+
+    @field_validator("metrics", mode="before")
+    @classmethod
+    def _rows_by_name(cls, metrics: object) -> object:
+        if not isinstance(metrics, (list, tuple)):
+            return metrics
+        return [name_of(row) if isinstance(row, Metric) else row for row in metrics]
+
+    @field_validator("metrics")
+    @classmethod
+    def _metrics_are_named_once(cls, metrics: list[str]) -> list[str]:
+        for index, name in enumerate(metrics):
+            if not NAME.fullmatch(name):
+                remedy = "write package.module:name; those of the package are computed anyway"
+                raise InputError("", f"{shortened(name)} names no metric of your own", remedy)
+            if name in metrics[:index]:
+                raise InputError("", f"{shortened(name)} is named twice", "remove one")
+        return metrics
+
+    @model_serializer(mode="wrap")
+    def _without_empty_metrics(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Specs without metrics of their own stay as earlier versions wrote and can read them."""
+        content: dict[str, Any] = serialize(self)
+        return {key: value for key, value in content.items() if key != "metrics" or value}
+
+    @property
+    def rank_metrics(self) -> tuple[str, ...]:
+        """Names of the metrics of ranks, those of the user's own last."""
+        return (*RANK_METRICS, *self.metrics)
 
 
 class TrainSpec(Part):

@@ -21,6 +21,8 @@ def to_key(part: str, metric: str, baseline: str | None = None) -> str:
 
     >>> to_key("valid", "ndcg@10"), to_key("valid", "ndcg@10", "popularity")
     ('valid/ndcg_at_10', 'baseline.popularity/valid/ndcg_at_10')
+    >>> to_key("valid", "shop.metrics:near@10")
+    'valid/shop.metrics:near_at_10'
     """
     prefix = f"{BASELINE}{baseline}/" if baseline else ""
     return f"{prefix}{part}/{metric.replace('@', '_at_')}"
@@ -33,6 +35,8 @@ def from_key(key: str) -> tuple[str | None, str, str] | None:
     ('popularity', 'valid', 'ndcg@10')
     >>> from_key("valid/purchase/auc")
     (None, 'valid', 'purchase/auc')
+    >>> from_key("valid/shop.metrics:near_at_10")
+    (None, 'valid', 'shop.metrics:near@10')
     """
     baseline = None
     if key.startswith(BASELINE):

@@ -93,7 +93,7 @@ def evaluate(
         from accelerate.utils import gather_object
 
         parts = gather_object(parts)
-    return Ranks.gather(parts, spec.evaluation.cutoffs)
+    return Ranks.gather(parts, spec.evaluation.cutoffs, spec.evaluation.rank_metrics)
 
 
 def case_windows(model: Model, sessions: Sessions, spec: RunSpec) -> Windows:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Self
 from t4r_lab.base import homes
 from t4r_lab.base.errors import InputError
 from t4r_lab.base.reports import OnReport, Report, silent
+from t4r_lab.families.metrics.metric_table import check_metrics
 from t4r_lab.spec import RunSpec
 from t4r_lab.training import assembly
 
@@ -46,8 +47,8 @@ class Experiment:
         Raises
         ------
         InputError
-            for data that are missing or damaged, features, labels, vectors and sessions that can't be used, and
-            precision or processes that this machine or the body doesn't support.
+            for data that are missing or damaged, features, labels, metrics, vectors and sessions that can't be used,
+            and precision or processes that this machine or the body doesn't support.
         """
         from t4r_lab.data.sessions.arrays import check_sessions
 
@@ -56,6 +57,7 @@ class Experiment:
         _check_machine(spec)
         check_sessions(experiment.fitted, spec.data.path, 2 if spec.model.next_item else 1)
         _check_labels(spec, experiment.dataset)
+        _check_metrics(spec, experiment.dataset)
         _ = experiment.vectors  # raises if they can't be read
         return experiment
 
@@ -66,13 +68,14 @@ class Experiment:
         Raises
         ------
         InputError
-            for a part that it was fitted on, and labels that can't be evaluated.
+            for a part that it was fitted on, and labels or metrics that can't be evaluated.
         """
         if part == "valid" and spec.train.fit_on != "train":
             raise InputError(
                 f"run {spec.name}", "it was fitted on the validation part too", "evaluate it with --split test"
             )
         _check_labels(spec, dataset)
+        _check_metrics(spec, dataset)
         return cls(spec, dataset, homes.locate(home))
 
     def with_spec(self, spec: RunSpec) -> Experiment:
@@ -164,6 +167,12 @@ def _check_labels(spec: RunSpec, dataset: Dataset) -> None:
     label_evaluation.check_split(spec, dataset.schema, dataset.split)
     for part in (spec.train.fit_on, *(["valid"] if spec.train.fit_on == "train" else [])):
         label_evaluation.check_labels(spec, dataset.part(part), part)
+
+
+def _check_metrics(spec: RunSpec, dataset: Dataset) -> None:
+    """Refuse metrics of the user's own that can't be computed, if there are ranks to compute them from."""
+    if spec.model.next_item:
+        check_metrics(spec.evaluation.metrics, spec.evaluation.cutoffs, dataset.schema.n_items)
 
 
 def _check_machine(spec: RunSpec) -> None:

@@ -1,4 +1,4 @@
-"""Classes of the user's own in a spec: by name, with their knobs, and only where their module is trusted."""
+"""Classes and metrics of the user's own in a spec: by name, with their knobs, and only where their module is trusted."""
 
 from __future__ import annotations
 
@@ -7,14 +7,17 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
+import numpy as np
 import pytest
 from pydantic import Field, SerializeAsAny, TypeAdapter, ValidationError
 
 from t4r_lab.base.errors import InputError
 from t4r_lab.families import own
 from t4r_lab.families.knobs import Part, knob, walk
+from t4r_lab.families.metrics.metric_table import check_metrics, is_paired, is_ranked, lower_is_better
 from t4r_lab.families.own import Member, is_own, load, or_own, trust, trusted
 from t4r_lab.nn import ColumnEncoder, CustomBody, ItemLoss, ItemSampler, Masking, SampledItemLoss
+from t4r_lab.nn.metrics.ranking import Ranks
 from t4r_lab.schema.columns import Column, Schema
 from t4r_lab.spec import RunSpec
 from t4r_lab.spec.input_columns import resolve
@@ -247,3 +250,116 @@ def test_a_wrong_knob_is_answered_from_the_knobs_of_its_class(
     with pytest.raises(InputError) as error:
         RunSpec.parse({"data": {"path": "x"}, "model": model})
     assert (error.value.path, error.value.remedy) == (f"spec: model.{path}.calibr", "did you mean 'calibre'?")
+
+
+METRICS = """
+import numpy as np
+from t4r_lab.nn import Metric
+
+def shares(rank, k):
+    return np.minimum(rank / k, 1)
+
+def change(rank, k):
+    rank[:] = 1
+    return rank
+
+share = Metric("share", "ranks", "rank / k, at most 1", shares, "lower")
+lists = Metric("lists", "lists", "of lists", shares)
+mean = Metric("mean", "ranks", "one number", lambda rank, k: rank.mean())
+infinite = Metric("infinite", "ranks", "no number at rank 1", lambda rank, k: np.where(rank == 1, np.inf, rank))
+logarithm = Metric("logarithm", "ranks", "no number at the last rank", lambda rank, k: np.where(rank < 90, rank, np.nan))
+fails = Metric("fails", "ranks", "a typo", lambda rank, k: rank.klip(k))
+changes = Metric("changes", "ranks", "writes into the ranks", change)
+text = Metric("text", "ranks", "words", lambda rank, k: np.full(len(rank), "high"))
+"""
+
+
+def metric_spec(*metrics: object, **train: object) -> RunSpec:
+    evaluation = {"cutoffs": [2], "metrics": list(metrics)}
+    return RunSpec.parse({"data": {"path": "x"}, "train": train, "evaluation": evaluation})
+
+
+def test_a_metric_is_named_computed_and_monitored_by_its_direction(
+    module: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (module / "measures.py").write_text(METRICS)
+    monkeypatch.setenv(own.VARIABLE, "shapes")
+    name = "shapes.measures:share"
+    spec = metric_spec(name, monitor=f"{name}@2")
+    assert spec.metrics == ["ndcg@2", "recall@2", "mrr@2", f"{name}@2"]
+    assert metric_spec(own.load_object(name, "", "metric", "")).evaluation == spec.evaluation  # the row itself
+    assert RunSpec.loads(spec.to_yaml()) == spec
+    assert spec.merit({f"{name}@2": 0.25}) == -0.25
+    assert spec.override({"train.monitor": None}).monitor == "ndcg@2"
+    check_metrics([name], [1, 2], 100)
+    rank = np.array([1.0, 1.5, 3.0, 7.0])
+    ranks = Ranks(np.arange(4), np.ones(4, int), np.ones(4, int), rank, (2,), spec.evaluation.rank_metrics)
+    assert ranks.metrics()[f"{name}@2"] == (0.5 + 0.75 + 1 + 1) / 4
+    assert is_paired(f"{name}@2")
+    with pytest.raises(InputError, match=r"train.monitor: 'shapes.measures:share@3' is not computed"):
+        metric_spec(name, monitor=f"{name}@3")
+
+
+def test_a_spec_without_metrics_of_its_own_is_written_as_before() -> None:
+    spec = metric_spec()
+    assert spec.to_dict()["evaluation"] == {"cutoffs": [2], "positions": "last", "filter_seen": False}
+    assert spec.knobs()["evaluation.metrics"].value == []
+
+
+@pytest.mark.parametrize(
+    ("metrics", "words"),
+    [
+        (["ndcg"], "'ndcg' names no metric of your own; write package.module:name"),
+        (["a:b@5"], "'a:b@5' names no metric"),
+        (["a/b:c"], "'a/b:c' names no metric"),
+        (["a:b", "a:b"], "'a:b' is named twice"),
+        ([3], "evaluation.metrics.0: 3 is wrong"),
+    ],
+)
+def test_what_names_no_metric_is_refused(metrics: list[object], words: str) -> None:
+    with pytest.raises(InputError, match=r"evaluation\.metrics") as error:
+        metric_spec(*metrics)
+    assert words in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("measures:lists", "is computed from lists; give it the source ranks"),
+        ("measures:shares", "is no Metric; write shares = t4r_lab.nn.Metric("),
+        ("measures:none", "the module has no such metric; write none = t4r_lab.nn.Metric("),
+        ("measures:mean", "has values of shape () for ranks of shape (3,); return one number a case"),
+        ("measures:infinite", "is inf at rank 1 and k = 2; return a finite number for every rank"),
+        ("measures:logarithm", "is nan at rank 100 and k = 2"),
+        ("measures:fails", "fails at k = 2 (AttributeError: 'numpy.ndarray' object has no attribute 'klip')"),
+        ("measures:changes", "fails at k = 2 (ValueError: assignment destination is read-only)"),
+        ("measures:text", "fails at k = 2 (ValueError: could not convert string to float"),
+        ("nowhere:share", "can't be imported (ModuleNotFoundError"),
+    ],
+)
+def test_a_metric_that_gives_no_number_a_case_is_refused_before_training(
+    module: Path, monkeypatch: pytest.MonkeyPatch, name: str, words: str
+) -> None:
+    (module / "measures.py").write_text(METRICS)
+    monkeypatch.setenv(own.VARIABLE, "shapes")
+    with pytest.raises(InputError) as error:
+        check_metrics([f"shapes.{name}"], [2], 100)
+    assert str(error.value).startswith(f"evaluation.metrics: 'shapes.{name}'")
+    assert words in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_a_metric_of_a_notebook_is_for_its_process_alone() -> None:
+    with pytest.raises(InputError, match="is a metric of this notebook, which no other process has"):
+        own.refuse_notebook(metric_spec("__main__:share").flat())
+
+
+def test_a_column_with_a_colon_is_no_metric_of_ones_own() -> None:
+    assert [is_ranked(name) for name in ("a:b@5", "a:b/auc", "a:b@c/auc", "ndcg@5", "a:b")] == [
+        True,
+        False,
+        False,
+        True,
+        False,
+    ]
+    assert lower_is_better("a:b/rmse")

@@ -54,10 +54,11 @@ import time
 from pathlib import Path
 import torch
 import t4r_lab
-from t4r_lab import jobs
+from t4r_lab import jobs, tracking
 from t4r_lab.lab.panels.architecture.feature_table import FeatureEditor
 from t4r_lab.lab.panels.architecture.spec_form import SpecForm
 from t4r_lab.lab.state.draft import Draft
+from t4r_lab.runs.analyze import analyze
 from t4r_lab.runs.recommend import recommend
 from t4r_lab.runs.script import to_python
 from t4r_lab.spec.space import search_space, searchable
@@ -71,7 +72,7 @@ except t4r_lab.InputError as error:
 spec = t4r_lab.RunSpec.load("spec.yaml", trust=["shopparts"])
 import shopparts
 data = t4r_lab.Dataset.open(spec.data.path)
-made = t4r_lab.RunSpec.parse({**spec.to_dict(), "model": {"inputs": {"features": {"item_id": {}, "price": shopparts.Waves(dim=4, first=0.5)}}, "masking": shopparts.Newest(count=2), "body": shopparts.RunningMean(d_model=8, decay=0.5), "heads": [{"kind": "next_item", "loss": shopparts.Hinge(negatives=16, margin=0.5, sampler=shopparts.Power(exponent=0.5))}]}})
+made = t4r_lab.RunSpec.parse({**spec.to_dict(), "model": {"inputs": {"features": {"item_id": {}, "price": shopparts.Waves(dim=4, first=0.5)}}, "masking": shopparts.Newest(count=2), "body": shopparts.RunningMean(d_model=8, decay=0.5), "heads": [{"kind": "next_item", "loss": shopparts.Hinge(negatives=16, margin=0.5, sampler=shopparts.Power(exponent=0.5))}]}, "evaluation": {"cutoffs": [5], "metrics": [shopparts.effort]}})
 program, built = {}, build(spec, data.schema, data.item_table(), item_counts=data.part("train").item_counts(data.schema.n_items))
 text = to_python(spec, data.schema)
 exec(text.partition("with Console")[0], program)
@@ -87,6 +88,7 @@ job = jobs.launch(spec, Path("home").resolve())
 while job.status().state in jobs.ACTIVE:
     time.sleep(0.05)
 run = job.status().run_id
+analysis = analyze([run], home="home")
 sessions = {"session_id": [1, 1], "item_id": [str(item) for item in data.items["item"].to_list()[:2]], "timestamp": [1, 2]}
 import polars as pl
 os.environ.pop("T4R_LAB_TRUST")
@@ -109,7 +111,11 @@ print(json.dumps({
     "range": [[domain.low, domain.high] for domain in space.values()],
     "set": spec.override({"model.body.decay": 0.25}).model.body.decay,
     "job": [job.status().state, job.status().error],
-    "imports": [line for line in text.splitlines() if "shopparts" in line],
+    "metrics": [spec.metrics, spec.monitor, form.fields["train.monitor"].control.value, form.fields["evaluation.metrics"].control.value],
+    "recorded": [tracking.find(Path("home").resolve(), run).valid, analysis.metric, analysis.intervals["own"], analysis.slices["own"][0], [d.metric for d in analysis.comparison.differences]],
+    "curve": analysis.curves["own"],
+    "ranks": pl.read_parquet(next(Path("home").rglob(f"{run}/**/ranks/valid/model.parquet")))["rank"].to_list(),
+    "imports": [line for line in text.splitlines() if line.startswith("from shopparts")],
 }))
 """
 
@@ -134,7 +140,11 @@ def test_from_the_shell_a_part_is_searched_and_used_where_it_is_trusted(place: P
     )
     status, out, error = asked(place, CLI, "tune", "spec.yaml", *search, "--trust", "shopparts", "--json")
     assert status == 0, error
-    assert json.loads(out)["trials"] == {"finished": 2}
+    study = json.loads(out)
+    assert study["trials"] == {"finished": 2}
+    (objective,) = study["objectives"]
+    assert objective == "shopparts:effort@5"
+    assert study["best"]["values"][objective] <= study["start"]["values"][objective]  # less is better
 
 
 def test_in_python_it_is_shown_written_out_run_in_another_process_and_used(place: Path) -> None:
@@ -154,3 +164,86 @@ def test_in_python_it_is_shown_written_out_run_in_another_process_and_used(place
     assert found["imports"] == ["from shopparts import Hinge, Newest, Power, RunningMean, Waves"]
     assert "'shopparts:Waves' is code of the module 'shopparts', which isn't trusted" in found["distrusted"]
     assert found["recommended"] == 3
+    metric = "shopparts:effort@5"
+    assert found["metrics"] == [["ndcg@5", "recall@5", "mrr@5", metric], metric, metric, "shopparts:effort"]
+    valid, compared_by, intervals, slices, differences = found["recorded"]
+    assert valid[metric] == pytest.approx(sum(min(rank, 5) for rank in found["ranks"]) / len(found["ranks"]))
+    assert found["curve"][metric] == [[1, pytest.approx(valid[metric])]]
+    assert (compared_by, differences) == (metric, [metric])
+    low, high = intervals[metric]
+    assert low <= valid[metric] <= high
+    assert slices[metric]["low"] <= slices[metric]["mean"] <= slices[metric]["high"]
+
+
+METRIC = """
+import json
+import os
+import polars as pl
+import t4r_lab
+from t4r_lab.lab.panels.runs.comparison import figures
+from t4r_lab.lab.panels.runs.runs_panel import cells, headings
+from t4r_lab.lab.state import source
+from t4r_lab.runs.analyze import analyze
+from t4r_lab.runs.evaluate import evaluate_run
+from pathlib import Path
+
+metric = "shopparts:effort@5"
+plain = t4r_lab.RunSpec.load("spec.yaml", trust=["shopparts"]).to_dict()
+plain = {"name": "plain", "data": plain["data"], "train": {"epochs": 1}, "evaluation": {"cutoffs": [5]}}
+spec = t4r_lab.RunSpec.parse(plain).override({"evaluation.metrics": ["shopparts:effort"], "train.monitor": metric})
+result = t4r_lab.run(spec, home="plain")
+run = result.run_id
+
+def rows():
+    (summary,) = source.runs(Path("plain").resolve())
+    return [cell.text for cell in cells(summary, metric)], [cell.strong for cell in cells(summary, metric)], [h.help for h in headings(metric)]
+
+def refusal(function, *arguments, **options):
+    try:
+        function(*arguments, **options)
+    except t4r_lab.InputError as error:
+        return str(error)
+
+trusted = rows()
+os.environ.pop("T4R_LAB_TRUST")
+data = t4r_lab.Dataset.open(spec.data.path)
+sessions = {"session_id": [1, 1], "item_id": [str(item) for item in data.items["item"].to_list()[:2]], "timestamp": [1, 2]}
+analysis = analyze([run], "ndcg@5", home="plain")
+print(json.dumps({
+    "values": [result.valid[metric], *(metrics[metric] for metrics in result.baselines["valid"].values())],
+    "trusted": trusted,
+    "untrusted": rows(),
+    "recommended": len(t4r_lab.recommend(run, pl.DataFrame(sessions), 3, home="plain")),
+    "intervals": sorted(analysis.intervals["plain"]),
+    "figures": [metric in figures(analysis), "ndcg@5" in figures(analysis)],
+    "refused": [
+        refusal(t4r_lab.run, spec, home="plain"),
+        refusal(evaluate_run, run, home="plain"),
+        refusal(t4r_lab.compare, [run], home="plain"),
+    ],
+}))
+"""
+
+
+def test_the_module_of_a_metric_is_needed_where_it_is_computed_alone(place: Path) -> None:
+    status, out, error = asked(place, METRIC)
+    assert status == 0, error
+    found: dict[str, Any] = json.loads(out.splitlines()[-1])
+    texts, strong, helps = found["trusted"]
+    value, *baselines = found["values"]
+    assert float(texts[8].removesuffix(" %").replace("−", "-")) == pytest.approx(
+        100 * (value / min(baselines) - 1), abs=0.1
+    )
+    assert strong[5] is (value < min(baselines))
+    assert any("items read to the target" in help for help in helps)
+    untrusted_texts, untrusted_strong, untrusted_helps = found["untrusted"]
+    assert untrusted_texts[:8] == texts[:8]  # the values themselves
+    assert untrusted_texts[8] == "–" and not any(untrusted_strong)
+    assert not any("items read to the target" in help for help in untrusted_helps)
+    assert found["recommended"] == 3
+    assert found["intervals"] == ["mrr@5", "ndcg@5", "recall@5"]
+    assert found["figures"] == [False, True]
+    for refused in found["refused"]:
+        assert (
+            "evaluation.metrics: 'shopparts:effort' is code of the module 'shopparts', which isn't trusted" in refused
+        )

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
+from t4r_lab.base.errors import InputError, first_line, shortened
 from t4r_lab.families.metrics.kinds import (
     cost_metrics,
     label_metrics,
@@ -12,6 +17,13 @@ from t4r_lab.families.metrics.kinds import (
     rank_metrics,
 )
 from t4r_lab.families.metrics.shared.metric_row import Metric, Source
+from t4r_lab.families.own import Table, load_object
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Floats = NDArray[np.float64]
 
 METRICS: tuple[Metric, ...] = (
     *rank_metrics.METRICS,
@@ -33,14 +45,104 @@ def objectives_of(*sources: Source) -> list[str]:
     return [metric.name for metric in METRICS if metric.source in sources and metric.better != "neither"]
 
 
-RANK_METRICS = metrics_of("ranks")
+# ── metrics of the user's own ───────────────────────────────────────────────────────────────────
+
+PATH = "evaluation.metrics"
+NAME = re.compile(r"[^\W\d][\w.]*:[^\W\d]\w*")
+"""A metric of the user's own, ``package.module:name``."""
+
+
+def name_of(row: Metric) -> str:
+    """The name in a spec of a `row` of the user's own: the module of its function, and the name of the row."""
+    return f"{row.compute.__module__}:{row.name}"
+
+
+def load_metric(name: str) -> Metric:
+    """The row that ``package.module:name`` names, with a function whose values are checked.
+
+    Raises
+    ------
+    InputError
+        if its module isn't trusted, can't be imported or has no such metric of ranks.
+    """
+    word = name.rpartition(":")[2]
+    remedy = f'write {word} = t4r_lab.nn.Metric("{word}", "ranks", help, function) in a module that can be imported'
+    row = load_object(name, PATH, "metric", remedy)
+    if not isinstance(row, Metric):
+        raise InputError(PATH, f"{shortened(name)} is no Metric", remedy)
+    if row.source != "ranks":
+        raise InputError(PATH, f"{shortened(name)} is computed from {row.source}", "give it the source ranks")
+    return replace(row, compute=partial(_checked, name, row.compute))
+
+
+def _checked(name: str, compute: Callable[..., Any], rank: Floats, k: int) -> Floats:
+    """`compute` (rank (N,), k): one finite value a case, (N,).
+
+    Raises
+    ------
+    InputError
+        if it fails or returns anything else.
+    """
+    import numpy as np
+
+    rank = rank.view()
+    rank.flags.writeable = False  # other metrics read it too
+    try:
+        values = np.asarray(compute(rank, k), np.float64)
+    except Exception as error:
+        problem = f"{shortened(name)} fails at k = {k} ({type(error).__name__}: {first_line(error)})"
+        raise InputError(PATH, problem, "fix its function") from error
+    if values.shape != rank.shape:
+        problem = f"{shortened(name)} has values of shape {values.shape} for ranks of shape {rank.shape}"
+        raise InputError(PATH, problem, "return one number a case")
+    if not (is_finite := np.isfinite(values)).all():
+        first = is_finite.argmin()
+        problem = f"{shortened(name)} is {values[first]} at rank {rank[first]:g} and k = {k}"
+        raise InputError(PATH, problem, "return a finite number for every rank")
+    return values
+
+
+def check_metrics(names: Iterable[str], cutoffs: Sequence[int], n_items: int) -> None:
+    """Refuse metrics of the user's own that can't be loaded or fail at the best, a tied or the worst rank.
+
+    Raises
+    ------
+    InputError
+    """
+    import numpy as np
+
+    for name in names:
+        for k in cutoffs:
+            load_metric(name).compute(np.array([1.0, 1.5, n_items]), k)
+
+
+# ── reading the table ───────────────────────────────────────────────────────────────────────────
+
+RANK_METRICS: Table[Metric] = Table(metrics_of("ranks"), load_metric)
 """Those of the next item after each epoch: recorded by case, and so compared in pairs and by slices."""
 
 
 def named(metric: str) -> Metric | None:
-    """The row of a full name such as ``ndcg@10``, ``price/rmse`` or ``nll``."""
+    """The row of a full name such as ``ndcg@10``, ``price/rmse``, ``nll`` or ``package.module:name@10``.
+
+    Raises
+    ------
+    InputError
+        for a metric of the user's own that can't be loaded.
+    """
+    if is_ranked(metric):
+        return RANK_METRICS[metric.partition("@")[0]]
     word = metric.rpartition("/")[2].partition("@")[0]
     return next((row for row in METRICS if row.name == word), None)
+
+
+def is_available(metric: str) -> bool:
+    """Whether the row of `metric` can be read here; that of the user's own needs its module, and trust."""
+    try:
+        named(metric)
+    except InputError:
+        return False
+    return True
 
 
 def lower_is_better(metric: str) -> bool:
@@ -51,8 +153,8 @@ def lower_is_better(metric: str) -> bool:
 
 def is_ranked(metric: str) -> bool:
     """Whether each case has one value of `metric`, made of the rank of its target."""
-    name, at, _ = metric.partition("@")
-    return bool(at) and name in RANK_METRICS
+    name, _, cutoff = metric.partition("@")
+    return cutoff.isdecimal() and (name in RANK_METRICS or NAME.fullmatch(name) is not None)
 
 
 def is_paired(metric: str) -> bool:

@@ -42,7 +42,7 @@ def as_text(value: Any) -> str:
 
 def from_text(text: str, knob: Knob) -> Any:
     """The typed text as a plain value; text that can't be parsed stays text, and the spec refuses it."""
-    if not text.strip():
+    if not text.strip() and (knob.optional or knob.type not in (list, tuple)):
         return None if knob.optional else text
     if knob.type is str:
         return text

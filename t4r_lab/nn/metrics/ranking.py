@@ -69,18 +69,30 @@ class Ranks:
     target: NDArray[np.int64]
     rank: NDArray[np.float64]
     cutoffs: tuple[int, ...]
+    metric_names: tuple[str, ...] = tuple(RANK_METRICS)
 
     @classmethod
-    def gather(cls, parts: Sequence[tuple[NDArray[Any], ...]], cutoffs: list[int]) -> Ranks:
+    def gather(
+        cls,
+        parts: Sequence[tuple[NDArray[Any], ...]],
+        cutoffs: list[int],
+        metric_names: Sequence[str] = tuple(RANK_METRICS),
+    ) -> Ranks:
         """Join the cases of all batches, ordered by session and position."""
         empty = (np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0))
         session, position, target, rank = (np.concatenate(p) for p in zip(*(parts or [empty]), strict=True))
         order = np.lexsort((position, session))
-        return cls(session[order], position[order], target[order], rank[order], tuple(cutoffs))
+        cases = session[order], position[order], target[order], rank[order]
+        return cls(*cases, tuple(cutoffs), tuple(metric_names))
 
     def metrics(self) -> dict[str, float]:
         """Means over all cases, such as ``{"ndcg@10": …}``."""
-        return summarize(self.rank, list(self.cutoffs))
+        return summarize(self.rank, list(self.cutoffs), self.rows)
+
+    @property
+    def rows(self) -> dict[str, Metric]:
+        """Name → row of the metrics."""
+        return {name: RANK_METRICS[name] for name in self.metric_names}
 
     def frame(self) -> pl.DataFrame:
         """One row per case: session, position, target and rank."""

@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from t4r_lab.families.metrics.metric_table import RANK_METRICS
 from t4r_lab.nn.metrics.ranking import Ranks
 
 LENGTHS = {"1 event": (1, 1), "2 to 3": (2, 3), "4 to 7": (4, 7), "8 to 15": (8, 15), "16 and more": (16, 10**9)}
@@ -36,7 +35,7 @@ def slices(ranks: Ranks, counts: NDArray[np.int64]) -> list[dict[str, Any]]:
             metrics = {
                 f"{name}@{k}": _interval(metric.compute(ranks.rank[mask], k))
                 for k in ranks.cutoffs
-                for name, metric in RANK_METRICS.items()
+                for name, metric in ranks.rows.items()
             }
             rows.append({"by": by, "slice": group_name, "cases": int(mask.sum()), **metrics})
     return rows

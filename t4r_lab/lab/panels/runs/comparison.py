@@ -10,7 +10,7 @@ import ipywidgets as w
 import traitlets as tr
 
 from t4r_lab.base.errors import InputError
-from t4r_lab.families.metrics.metric_table import is_paired, is_ranked
+from t4r_lab.families.metrics.metric_table import is_available, is_paired, is_ranked
 from t4r_lab.lab.panels.runs.analysis_figures import Drawn, draw, in_order, ranking
 from t4r_lab.lab.parts.text import error_text, escape, message, number
 from t4r_lab.lab.parts.theme import Theme
@@ -171,7 +171,7 @@ def _sentence(difference: Difference, runs: Container[str]) -> str:
 def figures(analysis: Analysis) -> str:
     """HTML table of the metrics at the cutoff of comparison, with intervals; the best run in bold."""
     metrics = analysis.comparison.metrics
-    every = dict.fromkeys(name for row in metrics.values() for name in row if is_ranked(name))
+    every = dict.fromkeys(name for row in metrics.values() for name in row if is_ranked(name) and is_available(name))
     cutoff = analysis.metric.partition("@")[2] or next((name.partition("@")[2] for name in every), "")
     names = list(dict.fromkeys([analysis.metric, *(name for name in every if name.endswith(f"@{cutoff}"))]))
     best = {name: ranking(analysis, name)[0] for name in names}

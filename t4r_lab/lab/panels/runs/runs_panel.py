@@ -10,7 +10,7 @@ import ipywidgets as w
 import traitlets as tr
 
 from t4r_lab.baselines.baseline_table import BASELINES
-from t4r_lab.families.metrics.metric_table import RANK_METRICS, lower_is_better, named
+from t4r_lab.families.metrics.metric_table import RANK_METRICS, is_available, lower_is_better, named
 from t4r_lab.lab.parts.table import Cell, Heading, Table
 from t4r_lab.lab.parts.text import duration, message, number
 from t4r_lab.lab.state.views import RunSummary
@@ -121,7 +121,7 @@ def preferred(metrics: Sequence[str]) -> str:
 
 def headings(metric: str) -> list[Heading]:
     """Columns of the table of runs, with `metric` of model and baselines."""
-    row = named(metric)
+    row = named(metric) if is_available(metric) else None
     meaning = f": {row.help}" if row else ""
     return [
         Heading("name", "run"),
@@ -143,8 +143,8 @@ def cells(run: RunSummary, metric: str) -> list[Cell]:
     """The row of a run."""
     value = run.valid.get(metric)
     baselines = {name: run.baselines.get(name, {}).get(metric) for name in BASELINES}
-    scores = [b for b in baselines.values() if b is not None]
-    lower = lower_is_better(metric)
+    scores = [b for b in baselines.values() if b is not None and is_available(metric)]  # else no direction is known
+    lower = bool(scores) and lower_is_better(metric)
     best = (min if lower else max)(scores, default=0.0)
     gain = (value / best - 1) * 100 if value is not None and best > 0 else None
     beats = value is not None and bool(scores) and (value < best if lower else value > best)
