@@ -185,16 +185,15 @@ class EvaluationSpec(Part):
             return metrics
         return [name_of(row) if isinstance(row, Metric) else row for row in metrics]
 
-    @field_validator("metrics")
-    @classmethod
-    def _metrics_are_named_once(cls, metrics: list[str]) -> list[str]:
-        for index, name in enumerate(metrics):
+    @model_validator(mode="after")
+    def _metrics_are_named_once(self) -> EvaluationSpec:
+        for index, name in enumerate(self.metrics):
             if not NAME.fullmatch(name):
                 remedy = "write package.module:name; those of the package are computed anyway"
-                raise InputError("", f"{shortened(name)} names no metric of your own", remedy)
-            if name in metrics[:index]:
-                raise InputError("", f"{shortened(name)} is named twice", "remove one")
-        return metrics
+                raise InputError(f"metrics.{index}", f"{shortened(name)} names no metric of your own", remedy)
+            if name in self.metrics[:index]:
+                raise InputError(f"metrics.{index}", f"{shortened(name)} is named twice", "remove one")
+        return self
 
     @model_serializer(mode="wrap")
     def _without_empty_metrics(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
