@@ -447,13 +447,14 @@ def test_a_file_is_prepared_and_a_failure_leaves_nothing(lab: Lab, tmp_path: Pat
     made.button.click()
     assert "plain name" in str(made.refusal)
     made.name.value = "mine"
-    made.fields["min_session_length"].control.value = 9
+    shortest = made.fields["min_session_length"]
+    shortest.control.value = 9
     made.button.click()
-    until(lambda: made.refusal and not made.doing)
-    assert "no session has 9 events" in str(made.refusal)
+    until(lambda: shortest.error and not made.doing)  # beside the field that it is about
+    assert "no session has 9 events" in shortest.error
     assert sorted(p.name for p in (lab.home / "data").iterdir()) == ["demo"]
-    made.fields["min_session_length"].control.value = 3
-    assert made.refusal is None
+    shortest.control.value = 3
+    assert not shortest.error
     stages: list[str] = []
     made.observe(lambda change: change["new"] and stages.append(change["new"].stage), "progress")
     made.button.click()
