@@ -140,7 +140,7 @@ def check_whole(member: type[Member]) -> None:
         raise InputError(base.tag, problem, f"define it as t4r_lab.nn.{base.__name__} says")
 
 
-class Table(dict[str, R]):
+class MemberTable(dict[str, R]):
     """Kind → row of a family. A class of the user's own has a row too, made when it is asked for, but isn't listed."""
 
     def __init__(self, rows: Mapping[str, R], row_of_own: Callable[[str], R]) -> None:

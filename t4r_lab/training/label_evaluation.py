@@ -22,7 +22,7 @@ from t4r_lab.training.assembly import label_column, label_level
 if TYPE_CHECKING:
     from t4r_lab.data.sessions.arrays import Sessions
     from t4r_lab.nn.heads.model import Model
-    from t4r_lab.nn.heads.tasks import Answer
+    from t4r_lab.nn.heads.tasks import LabelOutput
 
 BATCH = 256
 
@@ -192,7 +192,7 @@ def _labels_at(
     return as_labels(_column(sessions, name)[row if name in sessions.context else sessions.offsets[row] + position])
 
 
-def _nothing(answer: Answer) -> list[NDArray[Any]]:
+def _nothing(answer: LabelOutput) -> list[NDArray[Any]]:
     """Rows, positions and predictions of no case, for a part without sessions."""
     shape = (0, answer.classes) if answer.classes else (0,)
     return [np.empty(0, np.int64), np.empty(0, np.int64), np.empty(shape)]

@@ -17,7 +17,7 @@ from t4r_lab.base.errors import InputError
 from t4r_lab.data.formats.format_readers import read_events, read_file
 from t4r_lab.data.pipeline.prepare_events import PrepareOptions, prepare
 from t4r_lab.data.prepared.prepared_data import Dataset
-from t4r_lab.data.read.raw_table import Table
+from t4r_lab.data.read.raw_table import RawTable
 from t4r_lab.data.read.time_forms import time_form
 from t4r_lab.data.read.times import to_seconds
 from t4r_lab.data.sessions.codes import constant_by, factorize, order_by
@@ -117,7 +117,7 @@ def test_a_value_that_depends_on_its_key() -> None:
 )
 def test_times_of_any_form(raw: list[Any], seconds: list[float | None]) -> None:
     column = pl.Series("at", raw)
-    found = to_seconds(column, time_form([Table(column.to_frame())], "at")).to_list()
+    found = to_seconds(column, time_form([RawTable(column.to_frame())], "at")).to_list()
     assert [s if s is None else round(s, 3) for s in found] == seconds
 
 

@@ -15,7 +15,7 @@ from t4r_lab.data import Dataset
 from t4r_lab.data.pipeline.describe import left_out
 from t4r_lab.data.pipeline.inspection import inspect
 from t4r_lab.data.pipeline.prepare_events import PrepareOptions, prepare
-from t4r_lab.data.read.raw_table import Table
+from t4r_lab.data.read.raw_table import RawTable
 
 EVENTS = pl.DataFrame(
     {
@@ -102,7 +102,7 @@ def test_columns_of_another_table_depend_on_its_rows(tmp_path: Path) -> None:
 
 def test_the_preview_says_how_many_events_differ() -> None:
     options = PrepareOptions(split="leave_one_out", ignore=["tags"], scopes={"brand": "item", "shelf": "event"})
-    readings = {r.name: r for r in inspect(Table(EVENTS), options)[0]}
+    readings = {r.name: r for r in inspect(RawTable(EVENTS), options)[0]}
     assert (readings["brand"].of, readings["brand"].note) == ("item", "3 events differ; the first value counts")
     assert (readings["shelf"].of, readings["shelf"].note) == ("event", "")
 

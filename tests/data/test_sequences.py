@@ -11,7 +11,7 @@ import pytest
 
 from t4r_lab.base.errors import InputError
 from t4r_lab.data.pipeline.prepare_events import prepare
-from t4r_lab.data.read.raw_table import Table
+from t4r_lab.data.read.raw_table import RawTable
 from t4r_lab.data.sessions.session_rows import unroll
 from t4r_lab.spec import RunSpec
 from t4r_lab.spec.preparation import PrepareOptions
@@ -171,10 +171,10 @@ def test_rows_that_begin_a_longer_session_train_once_and_each_test_row_is_a_case
         rows = [(i, *row[1:]) for i, row in enumerate(rows)]
     frame = pl.DataFrame(rows, schema=["session_id", "item_id_list", "item_id"], orient="row")
     frame = frame.drop("session_id") if ids == "none" else frame
-    found = unroll(Table(frame), PrepareOptions())
+    found = unroll(RawTable(frame), PrepareOptions())
     sessions = found.frame.group_by("session_id", maintain_order=True).agg("item_id")["item_id"].to_list()
     assert sorted(sessions) == sorted(WHOLE.values())
-    given = unroll(Table(frame), PrepareOptions(), is_test=True)
+    given = unroll(RawTable(frame), PrepareOptions(), is_test=True)
     sessions = given.frame.group_by("session_id", maintain_order=True).agg("item_id")["item_id"].to_list()
     assert sessions == [[*history, target] for _, history, target in rows]
     assert given.last is not None and given.frame["item_id"].filter(pl.Series(given.last)).to_list() == [

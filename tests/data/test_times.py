@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from t4r_lab.base.errors import InputError
 from t4r_lab.data.pipeline.prepare_events import PrepareOptions, prepare
 from t4r_lab.data.pipeline.split_checks import findings
-from t4r_lab.data.read.raw_table import Table
+from t4r_lab.data.read.raw_table import RawTable
 from t4r_lab.data.read.time_forms import time_form
 from t4r_lab.data.read.times import seconds
 
@@ -24,7 +24,7 @@ NOON = datetime(2026, 1, 31, 12, 0, 5, tzinfo=UTC)
 
 def read(values: list[Any], asked: str | None = None) -> tuple[str, list[datetime]]:
     """The form of a column, and its times."""
-    table = Table(pl.DataFrame({"at": pl.Series(values, strict=False)}))
+    table = RawTable(pl.DataFrame({"at": pl.Series(values, strict=False)}))
     form = time_form([table], "at", asked)
     found = seconds(table, "at", form, "option" if asked else "inferred")
     return form, [datetime.fromtimestamp(second, UTC) for second in found]

@@ -15,10 +15,10 @@ import pytest
 
 from t4r_lab.base.errors import InputError
 from t4r_lab.base.reports import Progress
-from t4r_lab.data.pipeline.inspection import Reading, inspect
+from t4r_lab.data.pipeline.inspection import ColumnReading, inspect
 from t4r_lab.data.pipeline.prepare_events import PrepareOptions, prepare
 from t4r_lab.data.pipeline.split_checks import Finding
-from t4r_lab.data.read.raw_table import Table
+from t4r_lab.data.read.raw_table import RawTable
 from t4r_lab.lab.app import Lab
 from t4r_lab.lab.panels.data.data_panel import DataPanel
 from t4r_lab.lab.panels.data.preparation_panel import PrepareController
@@ -89,7 +89,7 @@ def form(preview: Preview | None = None) -> tuple[PrepareForm, list[Any]]:
 
 
 def previewed(frame: pl.DataFrame, **options: Any) -> Preview:
-    return source.preview(Table(frame, where="clicks"), options)
+    return source.preview(RawTable(frame, where="clicks"), options)
 
 
 # ── columns as they would be prepared ───────────────────────────────────────────────────────────
@@ -97,7 +97,7 @@ def previewed(frame: pl.DataFrame, **options: Any) -> Preview:
 
 def test_columns_are_read_as_prepare_reads_them(tmp_path: Path) -> None:
     options = PrepareOptions(session="visit", item="thing", targets=["bought"])
-    readings, refusal = inspect(Table(events()), options)
+    readings, refusal = inspect(RawTable(events()), options)
     assert refusal is None
     schema = prepare(events(), tmp_path / "d", options).schema
     for reading in readings:
@@ -117,12 +117,12 @@ def test_columns_are_read_as_prepare_reads_them(tmp_path: Path) -> None:
 
 
 def test_what_is_missing_is_said_and_the_rest_is_read_all_the_same() -> None:
-    readings, refusal = inspect(Table(events()), PrepareOptions())
+    readings, refusal = inspect(RawTable(events()), PrepareOptions())
     assert "no item column" in str(refusal)
     assert {r.name: r.role for r in readings} | ROLES_BY_NAME == {r.name: r.role for r in readings}
     assert {r.name: r.kind for r in readings if r.role == "feature"}["seconds"] == "continuous"
     text = events().with_columns(pl.int_range(pl.len()).cast(pl.String).alias("note"))
-    note = inspect(Table(text), PrepareOptions(session="visit", item="thing"))[0][-1]
+    note = inspect(RawTable(text), PrepareOptions(session="visit", item="thing"))[0][-1]
     assert (note.role, note.note) == ("ignore", "left out: another value on nearly every row")
 
 
@@ -136,7 +136,7 @@ def test_what_is_missing_is_said_and_the_rest_is_read_all_the_same() -> None:
 )
 def test_what_prepare_would_refuse_is_said_in_the_preview(tmp_path: Path, column: pl.Series, words: str) -> None:
     options = PrepareOptions(session="visit", item="thing")
-    readings, refusal = inspect(Table(events().with_columns(column), where="clicks"), options)
+    readings, refusal = inspect(RawTable(events().with_columns(column), where="clicks"), options)
     assert refusal is not None and refusal.columns == (column.name,)
     assert words in str(refusal) and [r.name for r in readings] == events().columns
     with pytest.raises(InputError, match=re.escape(words)):
@@ -146,7 +146,7 @@ def test_what_prepare_would_refuse_is_said_in_the_preview(tmp_path: Path, column
 def test_a_column_given_another_part_leaves_the_one_its_name_says() -> None:
     for options in ({"targets": ["user"]}, {"ignore": ["user"]}, {"title": "user"}):
         found = dict.fromkeys(("session", "item"), "") | {"session": "visit", "item": "thing"}
-        readings, refusal = inspect(Table(events()), PrepareOptions.parse({**found, **options}))
+        readings, refusal = inspect(RawTable(events()), PrepareOptions.parse({**found, **options}))
         assert refusal is None
         assert {r.role for r in readings if r.name == "user"} == {"label", "ignore", "title"} & {
             {"targets": "label", "ignore": "ignore", "title": "title"}[next(iter(options))]
@@ -300,7 +300,7 @@ def test_names_in_use_are_said_to_be_replaced() -> None:
 
 def test_many_columns_are_shown_in_part() -> None:
     roles = ColumnRoles(lambda *a: None, lambda *a: None)
-    roles.show(tuple(Reading(f"c{i}", "feature", "continuous") for i in range(300)))
+    roles.show(tuple(ColumnReading(f"c{i}", "feature", "continuous") for i in range(300)))
     assert len(roles.rows) == 60 and "240 more columns" in roles.children[-1].value
 
 

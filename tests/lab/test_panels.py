@@ -27,7 +27,7 @@ from t4r_lab.lab.panels.runs.comparison import ComparisonView, sentences
 from t4r_lab.lab.panels.runs.runs_panel import RunsPanel
 from t4r_lab.lab.parts.table import Cell, Heading, Table
 from t4r_lab.lab.parts.theme import LIGHT
-from t4r_lab.lab.state.views import Answer, RunSummary
+from t4r_lab.lab.state.views import NextItems, RunSummary
 from t4r_lab.runs import run as runner
 from t4r_lab.runs.analyze import Analysis, analyze
 from t4r_lab.runs.recommend import Item
@@ -274,8 +274,8 @@ def test_a_session_is_put_together_and_answered_in_the_owners_words() -> None:
     assert "Add items" in panel._answers.value
     panel.picker.show_session([Item("7", "Red shoe")])
     panel.answers = {
-        one.run_id: Answer(((Item("8", EVIL), 0.5), (Item("9", "9"), 0.25)), "1 of 2 <b>events</b>"),
-        two.run_id: Answer(((Item("9", "9"), 0.125),)),
+        one.run_id: NextItems(((Item("8", EVIL), 0.5), (Item("9", "9"), 0.25)), "1 of 2 <b>events</b>"),
+        two.run_id: NextItems(((Item("9", "9"), 0.125),)),
     }
     html = panel._answers.value
     assert "<img" not in html

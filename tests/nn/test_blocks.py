@@ -168,7 +168,7 @@ def test_groups_of_like_length_change_nothing(body: str, masking: str, monkeypat
     masked = make_masking(masking).inference(batch)
     hidden = torch.randn(*masked.batch.ids.shape, 16, generator=torch.Generator().manual_seed(1))
     real = masked.batch.valid
-    several, one = packing.Cost(16, 100), packing.Cost(16, 10**9)
+    several, one = packing.PackingCost(16, 100), packing.PackingCost(16, 10**9)
     assert [len(packing.length_groups(masked.batch.lengths, cost)) > 1 for cost in (several, one)] == [True, False]
     for name in ("WHOLE", "ATTENTION"):
         monkeypatch.setattr(packing, name, several)

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from t4r_lab.nn import kernels
 from t4r_lab.nn.kernels import dropout, fast_types, linear_cross_entropy, packed_attention, packing, table_rows
-from t4r_lab.nn.kernels.packing import Cost, Packing
+from t4r_lab.nn.kernels.packing import Packing, PackingCost
 from tests.support import references
 
 
@@ -45,7 +45,7 @@ def integers(most: int, *shape: int) -> Tensor:
 LONGEST = 12
 LENGTHS = torch.cat([integers(6, 30) + 1, torch.tensor([LONGEST, 0, 1])])
 REAL = torch.arange(LONGEST) < LENGTHS[:, None]
-GROUPS = ((packing, "ATTENTION", Cost(16, 100)), (packing, "WHOLE", Cost(16, 100)))
+GROUPS = ((packing, "ATTENTION", PackingCost(16, 100)), (packing, "WHOLE", PackingCost(16, 100)))
 """Else sessions as short as these would be one group."""
 READ = (torch.rand(REAL.shape, generator=torch.Generator().manual_seed(8)) < 0.3) & REAL
 

@@ -17,7 +17,7 @@ from t4r_lab.nn.inputs.encoders import CategoricalFeature, embedding_table
 from t4r_lab.nn.inputs.tabular import FeatureReader, Joining, TabularSequenceFeatures
 from t4r_lab.nn.kernels import packed_attention
 from t4r_lab.nn.kernels import packing as packing_module
-from t4r_lab.nn.kernels.packing import ATTENTION, FEWEST, WHOLE, Cost, Packing, length_groups
+from t4r_lab.nn.kernels.packing import ATTENTION, FEWEST, WHOLE, Packing, PackingCost, length_groups
 from t4r_lab.nn.layers.content_stream import shift
 from t4r_lab.nn.layers.flow import Batch, Masked
 from t4r_lab.nn.layers.recurrent import RNNBlock
@@ -31,7 +31,7 @@ BOTH_WAYS = ("xlnet", "bert", "roberta", "electra")
 @pytest.fixture(autouse=True)
 def _several_groups(monkeypatch: pytest.MonkeyPatch) -> None:
     """Sessions as short as these would be one group."""
-    monkeypatch.setattr(packing_module, "ATTENTION", Cost(16, 100))
+    monkeypatch.setattr(packing_module, "ATTENTION", PackingCost(16, 100))
     assert len(Packing.of(LENGTHS, 12, 2).groups) > 1
 
 
@@ -174,7 +174,7 @@ def test_packing_and_padding_are_inverse_and_groups_hold_each_event_once() -> No
 
 @pytest.mark.parametrize("cost", [ATTENTION, WHOLE])
 @pytest.mark.parametrize("most", [1, 20, 50, 200])
-def test_groups_cost_less_than_one_of_all_and_are_not_too_small(cost: Cost, most: int) -> None:
+def test_groups_cost_less_than_one_of_all_and_are_not_too_small(cost: PackingCost, most: int) -> None:
     def paid(groups: tuple[torch.Tensor, ...]) -> int:
         longest = [int(lengths[group].max()) for group in groups]
         pairs = zip(groups, longest, strict=True)

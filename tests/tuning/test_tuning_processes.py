@@ -123,7 +123,7 @@ def _running_worker(home: Path, process: subprocess.Popen[str], but: str = "") -
         names = [t.worker for t in trials if t.state == "running" and t.worker and t.worker != but]
         if names:
             return names[0]
-        time.sleep(0.1)
+        time.sleep(0.4)
     raise AssertionError("no worker began a trial")
 
 
@@ -243,14 +243,14 @@ def test_a_study_in_the_background_works_on_a_server_whose_password_nobody_sees(
     deadline = time.monotonic() + 90
     while (state := found.look("hidden").state) is None or state.status != "running" or len(state.trials) < 3:
         assert time.monotonic() < deadline, launched.log(20)
-        time.sleep(0.1)
+        time.sleep(0.4)
     shown = [path.read_bytes() for path in Path("/proc").glob("[0-9]*/cmdline") if path.exists()]
     assert any(b"t4r_lab.tuning.worker" in line for line in shown)
     assert not any(b"hushed" in line for line in shown)
     lead.stop("hidden", home=tmp_path, storage=url)
     while launched.is_running():
         assert time.monotonic() < deadline, launched.log(20)
-        time.sleep(0.1)
+        time.sleep(0.4)
     state = found.look("hidden").state
     assert state is not None
     assert state.status == "stopped"
@@ -309,11 +309,11 @@ def test_a_server_that_is_stopped_under_a_study_and_started_again_ends_neither_l
     for times, (mode, done) in enumerate((("immediate", 1), ("fast", 4))):
         while finished("stopped", home, server) < done:
             assert process.poll() is None and time.monotonic() < deadline, log.read_text()
-            time.sleep(0.1)
+            time.sleep(0.4)
         server.stop(mode)
         while waits() <= times:  # said by the leader, who may be at the record
             assert process.poll() is None and time.monotonic() < deadline, log.read_text()
-            time.sleep(0.1)
+            time.sleep(0.4)
         time.sleep(2)
         server.start()
     out, _ = process.communicate(timeout=300)
@@ -347,7 +347,7 @@ def test_one_process_leads_and_a_dead_one_lets_go(data: Path, tmp_path: Path, se
         deadline = time.monotonic() + 240
         while not running("led", home, storage_of):
             assert first.poll() is None and time.monotonic() < deadline, first.communicate()[1]
-            time.sleep(0.1)
+            time.sleep(0.4)
         with pytest.raises(InputError, match=f"being led by process {first.pid} on {socket.gethostname()};") as told:
             lead.tune(RunSpec.load(spec), asked, "led", home=home, storage=storage_of.url, on_report=silent)
         assert "`t4r-lab worker --study led` adds a worker" in str(told.value)

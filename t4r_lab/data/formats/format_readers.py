@@ -16,7 +16,7 @@ from t4r_lab.base.errors import InputError
 from t4r_lab.data.read.compression import damage_refusal, is_parquet, open_bytes
 from t4r_lab.data.read.file_format import Format
 from t4r_lab.data.read.frames import Frame, to_polars
-from t4r_lab.data.read.raw_table import Table, concatenate
+from t4r_lab.data.read.raw_table import RawTable, concatenate
 from t4r_lab.spec.preparation import PrepareOptions
 
 Source: TypeAlias = "str | Path | Frame"
@@ -35,7 +35,7 @@ def _formats() -> list[Format]:
 FORMATS = _formats()
 
 
-def read_events(source: Source | Sequence[str | Path], how: PrepareOptions = PLAIN) -> Table:
+def read_events(source: Source | Sequence[str | Path], how: PrepareOptions = PLAIN) -> RawTable:
     """Read events from a file, several files of the same columns, or a data frame.
 
     Parameters
@@ -62,7 +62,7 @@ def read_events(source: Source | Sequence[str | Path], how: PrepareOptions = PLA
     frame = to_polars(source, "events")
     if frame.is_empty():
         raise InputError("events", "the data frame is empty", "give at least two sessions")
-    return Table(frame)
+    return RawTable(frame)
 
 
 def read_table(path: str | Path) -> pl.DataFrame:
@@ -70,7 +70,7 @@ def read_table(path: str | Path) -> pl.DataFrame:
     return read_file(Path(path)).frame
 
 
-def read_file(path: Path, how: PrepareOptions = PLAIN) -> Table:
+def read_file(path: Path, how: PrepareOptions = PLAIN) -> RawTable:
     """Read one file, its format recognized by its first bytes and lines."""
     try:
         if path.is_dir():

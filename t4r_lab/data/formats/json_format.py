@@ -12,14 +12,14 @@ from t4r_lab.data.read.compression import open_bytes
 from t4r_lab.data.read.file_format import Format
 from t4r_lab.data.read.frames import spread_structs
 from t4r_lab.data.read.json_lines import is_json, is_objects, read_objects
-from t4r_lab.data.read.raw_table import Table
+from t4r_lab.data.read.raw_table import RawTable
 from t4r_lab.spec.preparation import PrepareOptions
 
 
-def read(path: Path, head: list[str], how: PrepareOptions) -> Table:
+def read(path: Path, head: list[str], how: PrepareOptions) -> RawTable:
     """Read objects, an event or a session each, or item → list of attribute values."""
     if is_objects(path, head):
-        return Table(spread_structs(read_objects(path, head)), where=str(path))
+        return RawTable(spread_structs(read_objects(path, head)), where=str(path))
     try:
         with open_bytes(path) as file:
             content = read_json(file.read().decode("utf-8-sig"), str(path))
@@ -35,7 +35,7 @@ def read(path: Path, head: list[str], how: PrepareOptions) -> Table:
             'write an object a line, such as {"session_id": 1, "item_id": 7, "timestamp": 1700000000}',
         ) from None
     frame = pl.DataFrame(rows, schema={"item_id": pl.String, "attributes": pl.List(pl.String)}, orient="row")
-    return Table(frame, {"attributes": "multi"}, str(path))
+    return RawTable(frame, {"attributes": "multi"}, str(path))
 
 
 FORMAT = Format("JSON", 1, lambda path, head, how: is_json(path, head), read)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from t4r_lab.data.read.delimited import is_user_a_line, read_user_a_line
 from t4r_lab.data.read.file_format import Format
-from t4r_lab.data.read.raw_table import Table, table_of_texts
+from t4r_lab.data.read.raw_table import RawTable, table_of_texts
 from t4r_lab.spec.preparation import PrepareOptions
 
 
@@ -16,7 +16,7 @@ def recognizes(path: Path, head: list[str], how: PrepareOptions) -> bool:
     return how.layout == "lines" or (how.layout == "auto" and is_user_a_line(head) and not named)
 
 
-def read(path: Path, head: list[str], how: PrepareOptions) -> Table:
+def read(path: Path, head: list[str], how: PrepareOptions) -> RawTable:
     """Read a row per event, in order, without times."""
     frame = read_user_a_line(path)
     return table_of_texts(path, frame, dict.fromkeys(frame.columns, "categorical"))

@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from t4r_lab.data.pipeline.feature_values import Feature
+from t4r_lab.data.pipeline.feature_values import FeatureValues
 from t4r_lab.data.sessions.codes import MISSING, factorize
 from t4r_lab.schema.columns import UNKNOWN, Column
 
@@ -18,13 +18,13 @@ from t4r_lab.schema.columns import UNKNOWN, Column
 class Encoded:
     """A feature as stored: its column, a value per row of its level, and the table of its categories."""
 
-    feature: Feature
+    feature: FeatureValues
     column: Column
     stored: NDArray[Any] | pl.Series
     table: pl.DataFrame | None = None
 
 
-def encode(feature: Feature, weight: NDArray[np.int64]) -> Encoded:
+def encode(feature: FeatureValues, weight: NDArray[np.int64]) -> Encoded:
     """Encode a feature, fitted on the rows whose `weight` (training events per row) isn't zero."""
     base: dict[str, Any] = {
         "name": feature.name,
@@ -79,7 +79,7 @@ def _category_table(
     return table, ids
 
 
-def _encode_lists(feature: Feature, weight: NDArray[np.int64], base: dict[str, Any]) -> Encoded:
+def _encode_lists(feature: FeatureValues, weight: NDArray[np.int64], base: dict[str, Any]) -> Encoded:
     assert feature.lists is not None
     frame = pl.DataFrame({"item": np.arange(len(feature.lists)), "value": feature.lists}).explode("value").drop_nulls()
     codes, values = factorize(frame["value"])

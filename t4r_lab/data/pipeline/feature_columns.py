@@ -11,9 +11,9 @@ import polars as pl
 from numpy.typing import NDArray
 
 from t4r_lab.base.errors import InputError
-from t4r_lab.data.pipeline.feature_values import Feature, Level, first_rows, parse_numbers, set_scope, text_lists
+from t4r_lab.data.pipeline.feature_values import FeatureValues, Level, first_rows, parse_numbers, set_scope, text_lists
 from t4r_lab.data.read.column_types import Odd, type_of
-from t4r_lab.data.read.raw_table import Table
+from t4r_lab.data.read.raw_table import RawTable
 from t4r_lab.data.read.values import ColumnType, texts
 from t4r_lab.data.sessions.codes import factorize
 from t4r_lab.data.sessions.column_roles import Names, Roles, find, kind_of, read_column
@@ -28,7 +28,7 @@ TEXT_SHARE, TEXT_VALUES = 0.9, 100
 class Columns:
     """The selected columns: features, titles by item code, and the reasons why others were left out."""
 
-    features: list[Feature] = field(default_factory=list)
+    features: list[FeatureValues] = field(default_factory=list)
     titles: pl.Series | None = None
     left_out: dict[str, str] = field(default_factory=dict)
     odd: dict[str, Odd] = field(default_factory=dict)
@@ -38,21 +38,21 @@ class Columns:
     """notes on the tables of items and users, for the user"""
     names: Names = field(default_factory=Names)
 
-    def add(self, feature: Feature) -> None:
+    def add(self, feature: FeatureValues) -> None:
         """Append a feature; its name becomes unique among the columns."""
         feature.name = self.names.give(feature.source)
         self.features.append(feature)
 
 
 def find_features(
-    table: Table,
+    table: RawTable,
     log: Log,
     roles: Roles,
     options: PrepareOptions,
     item_values: pl.Series,
     group_values: pl.Series,
-    items: Table | None,
-    users: Table | None,
+    items: RawTable | None,
+    users: RawTable | None,
 ) -> Columns:
     """Return every column that is kept, with its kind and scope.
 
@@ -78,7 +78,7 @@ def find_features(
 
 def _add_events(
     columns: Columns,
-    table: Table,
+    table: RawTable,
     log: Log,
     roles: Roles,
     options: PrepareOptions,
@@ -102,7 +102,7 @@ def _add_events(
             columns.left_out.pop(name, None)
 
 
-def _title_option(table: Table, options: PrepareOptions) -> str | None:
+def _title_option(table: RawTable, options: PrepareOptions) -> str | None:
     """The title column of the options, if the table has it."""
     return options.title if options.title in table.frame.columns else None
 
@@ -133,7 +133,9 @@ def _selected(names: Sequence[str], options: PrepareOptions) -> list[str]:
     return kept if options.features is None else [n for n in kept if n in selected]
 
 
-def _feature(name: str, table: Table, columns: Columns, options: PrepareOptions, level: Level) -> Feature | None:
+def _feature(
+    name: str, table: RawTable, columns: Columns, options: PrepareOptions, level: Level
+) -> FeatureValues | None:
     """The column's values by its kind, or None with the reason in ``columns.left_out``."""
     raw, target = read_column(name, table, options), name in options.targets
     values, coded = raw.values, None
@@ -145,7 +147,7 @@ def _feature(name: str, table: Table, columns: Columns, options: PrepareOptions,
         coded = factorize(values)
     kind = kind_of(name, raw, len(coded[1]) if coded else 0, table, options)
     role: Literal["feature", "target"] = "target" if target else "feature"
-    feature = Feature(name, kind, role, level, raw.type)
+    feature = FeatureValues(name, kind, role, level, raw.type)
     if raw.odd:
         columns.odd[name] = raw.odd
     if isinstance(getattr(values.dtype, "inner", None), pl.Struct):
@@ -173,7 +175,7 @@ def _feature(name: str, table: Table, columns: Columns, options: PrepareOptions,
 # ── Tables of items and users ─────────────────────────────────────────────────────────────────────
 
 
-def align(table: Table, like: str | None, values: pl.Series, role: str) -> Table:
+def align(table: RawTable, like: str | None, values: pl.Series, role: str) -> RawTable:
     """Return the table with a row for each of `values`, in their order, without its key column."""
     key = like if like in table.frame.columns else find(table, None, role)
     if key is None:
@@ -195,7 +197,7 @@ def align(table: Table, like: str | None, values: pl.Series, role: str) -> Table
     return replace(table, frame=joined.drop(key), text=None, pieces=(), notes=notes)
 
 
-def _last_rows(frame: pl.DataFrame, key: str, role: str, table: Table) -> tuple[pl.DataFrame, tuple[str, ...]]:
+def _last_rows(frame: pl.DataFrame, key: str, role: str, table: RawTable) -> tuple[pl.DataFrame, tuple[str, ...]]:
     """The last row of each key, and the table's notes with the number of rows that differ from it."""
     last = frame.unique(key, keep="last", maintain_order=True)
     more = len(frame.unique()) - len(last) if len(last) < len(frame) else 0
@@ -206,7 +208,7 @@ def _last_rows(frame: pl.DataFrame, key: str, role: str, table: Table) -> tuple[
     return last, (*table.notes, note)
 
 
-def _add_side(columns: Columns, table: Table, level: Level, options: PrepareOptions) -> None:
+def _add_side(columns: Columns, table: RawTable, level: Level, options: PrepareOptions) -> None:
     """Add the columns of a table of items or users, and its notes."""
     columns.notes += table.notes
     taken = {f.source for f in columns.features}

@@ -11,12 +11,12 @@ import polars as pl
 from numpy.typing import NDArray
 
 from t4r_lab.base.errors import InputError
-from t4r_lab.data.read.raw_table import Table
+from t4r_lab.data.read.raw_table import RawTable
 from t4r_lab.data.read.time_forms import time_form
 from t4r_lab.data.read.times import to_seconds
 from t4r_lab.data.read.values import ColumnType, null_usual_words, numbers, unreadable
 from t4r_lab.data.sessions.codes import MISSING, Codes, comparable, constant_by, factorize
-from t4r_lab.data.sessions.column_roles import Raw
+from t4r_lab.data.sessions.column_roles import RawColumn
 from t4r_lab.data.sessions.sessionize import Log
 from t4r_lab.schema.columns import Scope
 from t4r_lab.spec.preparation import PrepareOptions
@@ -27,7 +27,7 @@ Comparable = NDArray[np.integer]
 
 
 @dataclass
-class Feature:
+class FeatureValues:
     """One column: coded values with their table, or numbers. Row r is event, item or group r, by `level`.
 
     `source` is its raw name, `type` defines how its values are read.
@@ -59,7 +59,7 @@ class Feature:
 # ── Values by kind ────────────────────────────────────────────────────────────────────────────────
 
 
-def text_lists(values: pl.Series, table: Table) -> pl.Series:
+def text_lists(values: pl.Series, table: RawTable) -> pl.Series:
     """Lists of texts; of texts that hold lists, the words between spaces."""
     if isinstance(values.dtype, pl.Array):
         values = values.arr.to_list()
@@ -72,12 +72,14 @@ def text_lists(values: pl.Series, table: Table) -> pl.Series:
     return values.cast(pl.List(pl.String))
 
 
-def parse_numbers(raw: Raw, kind: str, table: Table) -> NDArray[np.float64]:
+def parse_numbers(raw: RawColumn, kind: str, table: RawTable) -> NDArray[np.float64]:
     """Numbers or seconds, NaN where missing; any other text is refused."""
     values, name = raw.values, raw.values.name
     if kind == "timestamp":
         cleaned = null_usual_words(values) if isinstance(values.dtype, pl.String) else values
-        form = time_form([Table(cleaned.to_frame(), where=table.where)], name, remedy=f"use --kinds {name}=categorical")
+        form = time_form(
+            [RawTable(cleaned.to_frame(), where=table.where)], name, remedy=f"use --kinds {name}=categorical"
+        )
         parsed, what = to_seconds(cleaned, form), "a time"
     else:
         parsed, what = numbers(values, raw.type), "a number"
@@ -105,7 +107,9 @@ def first_rows(log: Log, n_items: int) -> NDArray[np.int64]:
     return rows
 
 
-def set_scope(feature: Feature, log: Log, first: NDArray[np.int64], table: Table, options: PrepareOptions) -> None:
+def set_scope(
+    feature: FeatureValues, log: Log, first: NDArray[np.int64], table: RawTable, options: PrepareOptions
+) -> None:
     """Set the scope of an event column from the options or its values; a feature of the item is then stored by item."""
     scope = options.scopes.get(feature.source)
     values = _comparable(feature)[log.row]
@@ -144,7 +148,7 @@ def _of_first_event(values: Comparable, log: Log) -> Comparable:
     return np.repeat(values[log.offsets[:-1]], log.lengths)
 
 
-def _comparable(feature: Feature) -> Comparable:
+def _comparable(feature: FeatureValues) -> Comparable:
     """A whole number for each of a feature's values, equal for equal values."""
     if feature.lists is not None:
         return factorize(feature.lists.list.join("\x1f"))[0]
@@ -153,7 +157,7 @@ def _comparable(feature: Feature) -> Comparable:
     return values
 
 
-def _first_with_value(feature: Feature, log: Log, first: NDArray[np.int64]) -> NDArray[np.int64]:
+def _first_with_value(feature: FeatureValues, log: Log, first: NDArray[np.int64]) -> NDArray[np.int64]:
     """The first row of each item that has a value; `first` for items without any."""
     if feature.lists is not None:
         present = feature.lists.is_not_null().to_numpy()

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 from t4r_lab.base.errors import InputError
 from t4r_lab.data.pipeline.feature_columns import Columns, find_features
-from t4r_lab.data.pipeline.feature_values import Feature
+from t4r_lab.data.pipeline.feature_values import FeatureValues
 from t4r_lab.data.read.column_types import odd_words
 from t4r_lab.data.read.dialect import USUAL
-from t4r_lab.data.read.raw_table import Table, null_missing
+from t4r_lab.data.read.raw_table import RawTable, null_missing
 from t4r_lab.data.read.time_forms import time_form
 from t4r_lab.data.read.times import seconds
 from t4r_lab.data.sessions.codes import factorize
@@ -23,7 +23,7 @@ KEYS = tuple(USUAL)
 
 
 @dataclass(frozen=True)
-class Reading:
+class ColumnReading:
     """How one raw column would be read."""
 
     name: str
@@ -38,7 +38,7 @@ class Reading:
     make a nearly numeric column text"""
 
 
-def inspect(table: Table, options: PrepareOptions) -> tuple[tuple[Reading, ...], InputError | None]:
+def inspect(table: RawTable, options: PrepareOptions) -> tuple[tuple[ColumnReading, ...], InputError | None]:
     """A reading of every column of `table`, in order, and the refusal that preparing it would raise, or None.
 
     The columns are read as `prepare` reads them; if that is refused, kinds are inferred from the values alone.
@@ -56,19 +56,19 @@ def inspect(table: Table, options: PrepareOptions) -> tuple[tuple[Reading, ...],
     readings = []
     for name in table.frame.columns:
         if name in played:
-            readings.append(Reading(name, played[name]))
+            readings.append(ColumnReading(name, played[name]))
         elif name in options.ignore:
-            readings.append(Reading(name, "ignore"))
+            readings.append(ColumnReading(name, "ignore"))
         elif name in columns.left_out:
             odd = columns.odd.get(name)
             why = columns.left_out[name] + (f"; {odd_words(odd)}" if odd else "")
-            readings.append(Reading(name, "ignore", note=f"left out: {why}"))
+            readings.append(ColumnReading(name, "ignore", note=f"left out: {why}"))
         else:
             role = "label" if name in options.targets else "feature"
             feature = features.get(name)
             kind = feature.kind if feature else _kind(name, table, options)
             readings.append(
-                Reading(
+                ColumnReading(
                     name,
                     role,
                     kind,
@@ -79,7 +79,7 @@ def inspect(table: Table, options: PrepareOptions) -> tuple[tuple[Reading, ...],
     return tuple(readings), refusal
 
 
-def _note(feature: Feature | None, columns: Columns) -> str:
+def _note(feature: FeatureValues | None, columns: Columns) -> str:
     if feature is None:
         return ""
     n, odd = feature.differing, columns.odd.get(feature.source)
@@ -87,7 +87,7 @@ def _note(feature: Feature | None, columns: Columns) -> str:
     return "; ".join(differ + ([odd_words(odd)] if odd else []))
 
 
-def _read_as_prepared(table: Table, options: PrepareOptions) -> tuple[dict[str, str], Columns]:
+def _read_as_prepared(table: RawTable, options: PrepareOptions) -> tuple[dict[str, str], Columns]:
     """The roles and features that `prepare` finds.
 
     Raises
@@ -112,7 +112,7 @@ def _read_as_prepared(table: Table, options: PrepareOptions) -> tuple[dict[str, 
     return {role: name for role, name in {**keys, "title": title}.items() if name is not None}, columns
 
 
-def _roles_by_name(table: Table, options: PrepareOptions) -> dict[str, str]:
+def _roles_by_name(table: RawTable, options: PrepareOptions) -> dict[str, str]:
     """Roles by the options and usual names only, for tables that `prepare` would refuse."""
     roles = {role: name for role in KEYS if (name := getattr(options, role)) in table.frame.columns}
     taken = {*roles.values(), *options.ignore, *options.targets}
@@ -126,6 +126,6 @@ def _roles_by_name(table: Table, options: PrepareOptions) -> dict[str, str]:
     return roles
 
 
-def _kind(name: str, table: Table, options: PrepareOptions) -> str:
+def _kind(name: str, table: RawTable, options: PrepareOptions) -> str:
     raw = read_column(name, table, options)
     return kind_of(name, raw, raw.values.n_unique() if raw.values.dtype.is_integer() else 0, table, options)

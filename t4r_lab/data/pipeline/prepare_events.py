@@ -24,7 +24,7 @@ from t4r_lab.data.prepared.folder import check_target, part_file, write_atomical
 from t4r_lab.data.prepared.prepared_data import Dataset
 from t4r_lab.data.prepared.vocabulary import FOLDER, SESSIONS
 from t4r_lab.data.read.column_types import save_types, type_of
-from t4r_lab.data.read.raw_table import Table, null_missing
+from t4r_lab.data.read.raw_table import RawTable, null_missing
 from t4r_lab.data.read.values import ColumnType
 from t4r_lab.data.sessions.arrays import PARTS, Sessions, ranges
 from t4r_lab.data.sessions.column_roles import Roles
@@ -108,7 +108,7 @@ def _log(raw: Events, options: PrepareOptions) -> tuple[Log, dict[str, int]]:
     return log.keep_events(~repeats), {"repeats": int(repeats.sum())}
 
 
-def _columns(raw: Events, log: Log, options: PrepareOptions, items: Table | None, users: Table | None) -> Columns:
+def _columns(raw: Events, log: Log, options: PrepareOptions, items: RawTable | None, users: RawTable | None) -> Columns:
     """The columns that become features, including those of the item and user tables."""
     users = None if raw.roles.session else users  # with sessions, `read` has joined them to the events already
     return find_features(raw.table, log, raw.roles, options, raw.item_values, raw.group_values, items, users)

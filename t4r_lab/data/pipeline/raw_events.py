@@ -15,7 +15,7 @@ from t4r_lab.base.errors import InputError
 from t4r_lab.data.formats.format_readers import Source, read_events, read_file
 from t4r_lab.data.pipeline.feature_columns import align
 from t4r_lab.data.read.frames import to_polars
-from t4r_lab.data.read.raw_table import Table, concatenate, null_missing
+from t4r_lab.data.read.raw_table import RawTable, concatenate, null_missing
 from t4r_lab.data.read.time_forms import time_form
 from t4r_lab.data.read.times import By, seconds
 from t4r_lab.data.sessions.codes import factorize
@@ -28,7 +28,7 @@ from t4r_lab.spec.preparation import PrepareOptions
 class Events:
     """Raw events with their keys as codes; rows of a given test part come last."""
 
-    table: Table
+    table: RawTable
     roles: Roles
     group: NDArray[np.int32]
     group_values: pl.Series
@@ -45,11 +45,11 @@ class Events:
 
 def side_tables(
     events: Source | Sequence[str | Path], items: Source | None, users: Source | None
-) -> tuple[Table | None, Table | None]:
+) -> tuple[RawTable | None, RawTable | None]:
     """Attribute tables of items and users: the ones passed, or the files beside a RecBole file."""
     if isinstance(events, Sequence) and not isinstance(events, str) and len(events) == 1:
         events = events[0]
-    tables: list[Table | None] = []
+    tables: list[RawTable | None] = []
     for source, ending in ((items, ".item"), (users, ".user")):
         if source is None and isinstance(events, (str, Path)) and ".inter" in Path(events).suffixes:
             beside = Path(re.sub(r"\.inter(?=(\.[a-z0-9]+)?$)", ending, str(events)))
@@ -59,7 +59,7 @@ def side_tables(
         elif isinstance(source, (str, Path)):
             tables.append(read_file(Path(source)))
         else:
-            tables.append(Table(to_polars(source, f"{ending[1:]}s"), where=f"{ending[1:]}s"))
+            tables.append(RawTable(to_polars(source, f"{ending[1:]}s"), where=f"{ending[1:]}s"))
     return tables[0], tables[1]
 
 
@@ -67,7 +67,7 @@ def read(
     events: Source | Sequence[str | Path],
     test: Source | Sequence[str | Path] | None,
     options: PrepareOptions,
-    side: Sequence[Table | None],
+    side: Sequence[RawTable | None],
 ) -> Events:
     """Read events and check their keys and times."""
     table = _table(events, options)
@@ -96,7 +96,7 @@ def read(
 
 
 def _times(
-    tables: Sequence[Table], name: str | None, options: PrepareOptions
+    tables: Sequence[RawTable], name: str | None, options: PrepareOptions
 ) -> tuple[str | None, NDArray[np.float64] | None]:
     """The form of the times of all tables, and the seconds of their rows, (R,)."""
     if name is None:
@@ -107,7 +107,7 @@ def _times(
     return form, times[0] if len(times) == 1 else np.concatenate(times)
 
 
-def _table(events: Source | Sequence[str | Path], options: PrepareOptions, is_test: bool = False) -> Table:
+def _table(events: Source | Sequence[str | Path], options: PrepareOptions, is_test: bool = False) -> RawTable:
     """A row per event, missing values as nulls; `is_test` is True for a separate test part."""
     return unroll(null_missing(read_events(events, options), options.missing), options, is_test)
 
@@ -119,7 +119,7 @@ def users_of(raw: Events, options: PrepareOptions) -> NDArray[np.int32] | None:
     return None if raw.roles.user is None else factorize(raw.table.frame[raw.roles.user])[0]
 
 
-def _join_users(table: Table, users: Table, roles: Roles) -> Table:
+def _join_users(table: RawTable, users: RawTable, roles: Roles) -> RawTable:
     """Join the columns of the users to events whose sessions have their own ids."""
     if roles.user is None:
         raise InputError(table.where, f"no user column to join {users.where} by", "name it with --user")

@@ -19,7 +19,7 @@ from t4r_lab.data.prepared.folder import MANIFEST
 from t4r_lab.data.read.column_types import load_types
 from t4r_lab.data.read.dialect import NoHeader
 from t4r_lab.data.read.frames import REFUSALS, Frame, read_parquet, refusing, to_polars
-from t4r_lab.data.read.raw_table import Table
+from t4r_lab.data.read.raw_table import RawTable
 from t4r_lab.data.read.time_forms import form_like
 from t4r_lab.data.read.times import seconds
 from t4r_lab.data.read.values import ColumnType, numbers, texts
@@ -143,7 +143,7 @@ class Vocabulary:
 
     def _encode(self, events: Frame) -> Sessions:
         frame = rename_histories(to_polars(events, "sessions"), [c.source for c in self.schema if c.source])
-        table = Table(frame, where="sessions")
+        table = RawTable(frame, where="sessions")
         columns = {*frame.columns}
         names = {c.name: n for c in self.schema if (n := _column_name(columns, c)) is not None}
         if "item_id" not in names:
@@ -174,7 +174,7 @@ class Vocabulary:
                     context[column.name] = stored[first]
         return Sessions(values, log.offsets, np.ones(len(log), np.int32), context, ids, dropped, unknown)
 
-    def _sessions(self, table: Table, names: dict[str, str]) -> tuple[Log, NDArray[Any]]:
+    def _sessions(self, table: RawTable, names: dict[str, str]) -> tuple[Log, NDArray[Any]]:
         """Events with item ids (0: unknown) as sessions in the order of their first rows, and the sessions' ids."""
         frame, settings = table.frame, self._session_options
         session, user = names.get("session_id"), names.get("user_id")

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from t4r_lab.base.errors import InputError
-from t4r_lab.data.read.raw_table import Table
+from t4r_lab.data.read.raw_table import RawTable
 from t4r_lab.spec.preparation import PrepareOptions
 
 
@@ -32,7 +32,7 @@ class Format:
     name: str
     order: int
     recognizes: Callable[[Path, list[str], PrepareOptions], bool]
-    read: Callable[[Path, list[str], PrepareOptions], Table]
+    read: Callable[[Path, list[str], PrepareOptions], RawTable]
     named: bool = True
 
     def check(self, path: Path, how: PrepareOptions) -> None:

@@ -18,7 +18,7 @@ from t4r_lab.data.read.dialect import Dialect
 
 
 @dataclass
-class Table:
+class RawTable:
     """A raw table, the kinds named by its header, and the name of a row in messages.
 
     Columns named in `raw` come from text without types: they hold whole numbers if that loses nothing, else the texts
@@ -31,11 +31,11 @@ class Table:
     raw: frozenset[str] = frozenset()
     text: tuple[Path, Dialect] | None = None
     """path and dialect, if the table is one text file"""
-    pieces: Sequence[Table] = ()
+    pieces: Sequence[RawTable] = ()
     """tables of the files it was concatenated from"""
     notes: tuple[str, ...] = ()
     """notes on inferred reading options"""
-    origin: tuple[Table, NDArray[np.integer[Any]]] | None = None
+    origin: tuple[RawTable, NDArray[np.integer[Any]]] | None = None
     """the table whose rows became several rows of this one, and the original row of each, (R,)"""
     last: NDArray[np.bool_] | None = None
     """(R,) True for the rows to predict, if a row of the file is a history with its target"""
@@ -56,7 +56,7 @@ class Table:
         return f"{self.where}, line {number}"
 
 
-def concatenate(tables: Sequence[Table]) -> Table:
+def concatenate(tables: Sequence[RawTable]) -> RawTable:
     """Concatenate tables by the columns of the first; different types become numbers if all are numeric, else text.
 
     Whole numbers read from text become that text again, so that no id or category depends on another file.
@@ -76,17 +76,17 @@ def concatenate(tables: Sequence[Table]) -> Table:
     ]
     frame = settle_types(pl.concat(aligned, how="diagonal_relaxed"), raw & unlike)
     notes = tuple(dict.fromkeys(note for table in tables for note in table.notes))
-    return Table(frame, tables[0].kinds, tables[0].where, raw, pieces=tables, notes=notes)
+    return RawTable(frame, tables[0].kinds, tables[0].where, raw, pieces=tables, notes=notes)
 
 
-def null_missing(table: Table, words: Collection[str]) -> Table:
+def null_missing(table: RawTable, words: Collection[str]) -> RawTable:
     """Return the table with nulls for `words` in every column."""
     return replace(table, frame=settle_types(table.frame, table.raw, words)) if words else table
 
 
-def table_of_texts(path: Path, frame: pl.DataFrame, kinds: Kinds, dialect: Dialect | None = None) -> Table:
+def table_of_texts(path: Path, frame: pl.DataFrame, kinds: Kinds, dialect: Dialect | None = None) -> RawTable:
     """Return a table of texts, with whole numbers if that loses nothing."""
     raw, notes = frozenset(frame.columns), (dialect.note,) if dialect and dialect.note else ()
-    return Table(
+    return RawTable(
         settle_types(frame, raw), kinds, str(path), raw, text=(path, dialect) if dialect else None, notes=notes
     )

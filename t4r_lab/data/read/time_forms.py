@@ -7,7 +7,7 @@ from collections.abc import Collection, Sequence
 import polars as pl
 
 from t4r_lab.base.errors import InputError
-from t4r_lab.data.read.raw_table import Table
+from t4r_lab.data.read.raw_table import RawTable
 from t4r_lab.data.read.times import (
     EARLIEST,
     LATEST,
@@ -45,7 +45,7 @@ WRITE_SECONDS = "give seconds since 1970"
 
 
 def time_form(
-    tables: Sequence[Table], name: str, chosen: str | None = None, measured: Collection[str] = (), remedy: str = ""
+    tables: Sequence[RawTable], name: str, chosen: str | None = None, measured: Collection[str] = (), remedy: str = ""
 ) -> str:
     """Return the form of the times of a column in all `tables`: `chosen`, else inferred from all values together.
 
@@ -92,7 +92,7 @@ def _unknown_unit(where: str, name: str, values: pl.Series, measured: Collection
     )
 
 
-def form_like(table: Table, name: str, trained: str | None) -> str:
+def form_like(table: RawTable, name: str, trained: str | None) -> str:
     """Return the form of the times of new events, given that of the training events.
 
     Numbers and texts with day or month first have the form of training; other dates need none.

@@ -9,7 +9,7 @@ from typing import Literal
 import polars as pl
 
 from t4r_lab.base.errors import InputError, first_line
-from t4r_lab.data.read.raw_table import Table
+from t4r_lab.data.read.raw_table import RawTable
 
 FIRST_YEAR, LAST_YEAR = 1990, 2100
 """Plausible years of events, unless the user states the form of the times."""
@@ -36,7 +36,7 @@ MORE_TEXTS = ("%Y-%m-%d %I:%M:%S %p", "%Y-%m-%d %I:%M %p", "%Y-%m-%d %H:%M:%S%.f
 """Formats that polars doesn't recognize by itself."""
 
 
-def seconds(table: Table, name: str, form: str, by: By = "inferred") -> pl.Series:
+def seconds(table: RawTable, name: str, form: str, by: By = "inferred") -> pl.Series:
     """Return a time column as seconds since 1970, float64, without nulls.
 
     Parameters
@@ -140,7 +140,7 @@ def _digits(numbers: pl.Series, format: str) -> pl.Series:
     return numbers.cast(pl.Int64, strict=False).cast(pl.String).str.zfill(width)
 
 
-def check_type(table: Table, name: str, remedy: str = "") -> None:
+def check_type(table: RawTable, name: str, remedy: str = "") -> None:
     """Refuse a column whose dtype can't hold times."""
     dtype = table.frame[name].dtype
     if isinstance(dtype, (pl.Date, pl.Datetime, pl.String, pl.Categorical, pl.Enum, pl.Null)) or dtype.is_numeric():

@@ -12,7 +12,7 @@ import polars as pl
 from t4r_lab.base.errors import InputError, did_you_mean
 from t4r_lab.data.read.column_types import Odd, infer_type, type_of
 from t4r_lab.data.read.dialect import USUAL, is_value, normalize_name
-from t4r_lab.data.read.raw_table import Table
+from t4r_lab.data.read.raw_table import RawTable
 from t4r_lab.data.read.values import ColumnType, null_usual_words, texts
 from t4r_lab.spec.preparation import PrepareOptions
 
@@ -43,7 +43,7 @@ class Roles:
         return {n for n in (self.item, self.session, self.time, self.user) if n is not None}
 
 
-def find_roles(table: Table, options: PrepareOptions, test_is_given: bool = False) -> Roles:
+def find_roles(table: RawTable, options: PrepareOptions, test_is_given: bool = False) -> Roles:
     """Return the columns named by options, else by usual names. If `test_is_given`, splitting needs no time.
 
     Raises
@@ -70,7 +70,9 @@ def find_roles(table: Table, options: PrepareOptions, test_is_given: bool = Fals
     return roles
 
 
-def _session_and_user(table: Table, options: PrepareOptions, taken: Collection[str]) -> tuple[str | None, str | None]:
+def _session_and_user(
+    table: RawTable, options: PrepareOptions, taken: Collection[str]
+) -> tuple[str | None, str | None]:
     """The session and user columns, at least one; with an inactivity gap only the user column."""
     session, user = find(table, options.session, "session", taken), find(table, options.user, "user", taken)
     if options.gap_minutes is not None:
@@ -92,7 +94,7 @@ def _session_and_user(table: Table, options: PrepareOptions, taken: Collection[s
     return session, user
 
 
-def _check_roles(table: Table, options: PrepareOptions, roles: Roles) -> None:
+def _check_roles(table: RawTable, options: PrepareOptions, roles: Roles) -> None:
     """Refuse a column with two roles, and a key that is also a label or a feature of another kind."""
     requested = [options.item, options.session, options.time, options.user]
     names = [name for name in (roles.item, roles.session, roles.time, roles.user) if name is not None]
@@ -117,7 +119,7 @@ def _check_roles(table: Table, options: PrepareOptions, roles: Roles) -> None:
             )
 
 
-def find(table: Table, requested: str | None, role: str, taken: Collection[str] = ()) -> str | None:
+def find(table: RawTable, requested: str | None, role: str, taken: Collection[str] = ()) -> str | None:
     """Return the `requested` column, else the one with a usual name of the role that isn't `taken`; None without any.
 
     Raises
@@ -150,12 +152,12 @@ def find(table: Table, requested: str | None, role: str, taken: Collection[str] 
     return candidates[0] if candidates else None
 
 
-def _column_list(table: Table) -> str:
+def _column_list(table: RawTable) -> str:
     names = table.frame.columns
     return ", ".join(names[:20]) + (f" and {len(names) - 20} more" if len(names) > 20 else "")
 
 
-def _naming_remedy(table: Table, remedy: str) -> str:
+def _naming_remedy(table: RawTable, remedy: str) -> str:
     names = table.frame.columns
     if len(names) == 1 and not names[0].isidentifier():
         return "say what stands between them with --separator"
@@ -164,7 +166,7 @@ def _naming_remedy(table: Table, remedy: str) -> str:
     return remedy
 
 
-def check_names(options: PrepareOptions, events: Table, side_tables: Collection[Table]) -> None:
+def check_names(options: PrepareOptions, events: RawTable, side_tables: Collection[RawTable]) -> None:
     """Refuse an option that names a column of no table."""
     columns = {c: table.where for table in (*side_tables, events) for c in table.frame.columns}
     for option in ("targets", "features", "ignore", "kinds", "scopes", "title"):
@@ -176,7 +178,7 @@ def check_names(options: PrepareOptions, events: Table, side_tables: Collection[
                 )
 
 
-def check_ids(table: Table, name: str, what: str) -> None:
+def check_ids(table: RawTable, name: str, what: str) -> None:
     """Refuse ids that are neither whole numbers nor text, or missing on a row.
 
     Raises
@@ -257,7 +259,7 @@ def _folded(name: str) -> str:
 
 
 @dataclass(frozen=True)
-class Raw:
+class RawColumn:
     """A column as read: its values, their type, and the values that kept it from being numeric."""
 
     values: pl.Series
@@ -265,7 +267,7 @@ class Raw:
     odd: Odd = ()
 
 
-def read_column(name: str, table: Table, options: PrepareOptions) -> Raw:
+def read_column(name: str, table: RawTable, options: PrepareOptions) -> RawColumn:
     """Read a column that may be a feature or label; its type is inferred from all of its values.
 
     A column declared a category keeps its texts. The type of a label is inferred even then, since a word for a
@@ -273,22 +275,22 @@ def read_column(name: str, table: Table, options: PrepareOptions) -> Raw:
     """
     values, kind = table.frame[name], _requested_kind(name, table, options)
     if name not in table.raw or not isinstance(values.dtype, pl.String):
-        return Raw(values, type_of(values, options.missing))
+        return RawColumn(values, type_of(values, options.missing))
     if kind == "categorical" and name not in options.targets:
-        return Raw(values, ColumnType("text", tuple(sorted(options.missing))))
+        return RawColumn(values, ColumnType("text", tuple(sorted(options.missing))))
     type, odd = infer_type(values, options.missing)
     if type.kind == "integer":
-        return Raw(texts(values, type).cast(pl.Int64), type)
+        return RawColumn(texts(values, type).cast(pl.Int64), type)
     if kind == "categorical" and type.kind == "number":
-        return Raw(null_usual_words(values), ColumnType("text", type.missing))
-    return Raw(values, type, odd if kind is None else ())
+        return RawColumn(null_usual_words(values), ColumnType("text", type.missing))
+    return RawColumn(values, type, odd if kind is None else ())
 
 
-def _requested_kind(name: str, table: Table, options: PrepareOptions) -> str | None:
+def _requested_kind(name: str, table: RawTable, options: PrepareOptions) -> str | None:
     return options.kinds.get(name) or table.kinds.get(name)
 
 
-def kind_of(name: str, raw: Raw, different: int, table: Table, options: PrepareOptions) -> str:
+def kind_of(name: str, raw: RawColumn, different: int, table: RawTable, options: PrepareOptions) -> str:
     """Return the kind of a column, from option, header or values: categorical, continuous, timestamp or multi.
 
     `different` is the number of distinct values, needed for whole numbers only.

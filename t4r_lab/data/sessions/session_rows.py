@@ -10,7 +10,7 @@ import polars as pl
 from t4r_lab.base.errors import InputError
 from t4r_lab.data.read.delimited import HISTORY
 from t4r_lab.data.read.dialect import USUAL
-from t4r_lab.data.read.raw_table import Table
+from t4r_lab.data.read.raw_table import RawTable
 from t4r_lab.data.sessions.column_roles import find
 from t4r_lab.schema.columns import PADDING, Schema
 from t4r_lab.spec.preparation import PrepareOptions
@@ -42,7 +42,7 @@ def by_schema(options: PrepareOptions) -> PrepareOptions:
     )
 
 
-def unroll(table: Table, options: PrepareOptions, is_test: bool = False) -> Table:
+def unroll(table: RawTable, options: PrepareOptions, is_test: bool = False) -> RawTable:
     """Return a row per event if the item column holds lists; any other table is returned as it is.
 
     Lists as long as the item's are columns of the events, all other columns are repeated. Each row stays a separate
@@ -94,7 +94,7 @@ def _ends(length: pl.Series) -> pl.Series:
     )
 
 
-def _number_sessions(frame: pl.DataFrame, table: Table, options: PrepareOptions) -> pl.DataFrame:
+def _number_sessions(frame: pl.DataFrame, table: RawTable, options: PrepareOptions) -> pl.DataFrame:
     """Give each row its own session id, unless an inactivity gap cuts users into sessions."""
     if options.gap_minutes is not None:
         return frame
@@ -119,7 +119,7 @@ def _taken(options: PrepareOptions) -> set[str]:
     return key_names | {*options.ignore, *options.targets}
 
 
-def _key(table: Table, options: PrepareOptions) -> str | None:
+def _key(table: RawTable, options: PrepareOptions) -> str | None:
     """The session column, else the user column."""
     taken = _taken(options)
     return find(table, options.session, "session", taken) or find(table, options.user, "user", taken)
@@ -149,7 +149,7 @@ def _pairs(frame: pl.DataFrame, item: str, options: PrepareOptions) -> Pairs:
     return {} if base is None else {base: pairs.pop(base)} | pairs
 
 
-def _join_histories(frame: pl.DataFrame, table: Table, pairs: Pairs, options: PrepareOptions) -> pl.DataFrame:
+def _join_histories(frame: pl.DataFrame, table: RawTable, pairs: Pairs, options: PrepareOptions) -> pl.DataFrame:
     """Join each history and its target into one column of lists.
 
     A column without a history gets null before the target, unless its scope is the session; a column that holds

@@ -15,7 +15,7 @@ from t4r_lab.families.bodies.shared.custom import CustomBody, row_of
 from t4r_lab.families.bodies.shared.layer_knobs import AttentionLayers, Layers
 from t4r_lab.families.bodies.shared.row import Body, Configuration, Sizes
 from t4r_lab.families.maskings.masking_table import MASKINGS
-from t4r_lab.families.own import Table, load, or_own
+from t4r_lab.families.own import MemberTable, load, or_own
 
 USUAL = (
     "xlnet",
@@ -49,7 +49,7 @@ def _by_kind() -> dict[str, Body]:
     return {kind: rows[kind] for kind in sorted(rows, key=lambda k: (USUAL.index(k) if k in USUAL else len(USUAL), k))}
 
 
-BODIES: Table[Body] = Table(_by_kind(), lambda kind: row_of(load(kind, CustomBody)))
+BODIES: MemberTable[Body] = MemberTable(_by_kind(), lambda kind: row_of(load(kind, CustomBody)))
 """Kind → row, in the order of choices."""
 
 
@@ -63,7 +63,7 @@ def _maskings(kind: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys((*trained_by, *(masking for masking in MASKINGS if _is_covered(masking, trained_by)))))
 
 
-BODY_MASKINGS: Table[tuple[str, ...]] = Table({kind: _maskings(kind) for kind in BODIES}, _maskings)
+BODY_MASKINGS: MemberTable[tuple[str, ...]] = MemberTable({kind: _maskings(kind) for kind in BODIES}, _maskings)
 """The maskings that train each body, the usual one first: those of its row, and those that need the same attention.
 Read by the validation, the forms, the blocks and the certificates."""
 

@@ -11,10 +11,10 @@ from t4r_lab.families.encoders.column_encoder import ColumnEncoder
 from t4r_lab.families.encoders.vectors_spec import VectorsSpec
 from t4r_lab.families.knobs import Part, knob
 from t4r_lab.families.members import members
-from t4r_lab.families.own import Table, load, or_own
+from t4r_lab.families.own import MemberTable, load, or_own
 
 USUAL = ("embedding", "scalar", "projected", "soft_one_hot", "vectors")
-ENCODERS: Table[type[ColumnEncoder]] = Table(
+ENCODERS: MemberTable[type[ColumnEncoder]] = MemberTable(
     members(encoders, ColumnEncoder, USUAL), lambda encoding: load(encoding, ColumnEncoder)
 )
 """Encoding → encoder, in the order of choices."""

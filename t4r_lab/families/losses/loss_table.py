@@ -9,10 +9,10 @@ from pydantic import Field, SerializeAsAny
 from t4r_lab.families import losses
 from t4r_lab.families.losses.item_loss import ItemLoss
 from t4r_lab.families.members import members
-from t4r_lab.families.own import Table, load, or_own
+from t4r_lab.families.own import MemberTable, load, or_own
 
 USUAL = ("cross_entropy", "sampled_softmax", "bce", "gbce", "bpr", "top1", "bpr_max", "top1_max")
-LOSSES: Table[type[ItemLoss]] = Table(members(losses, ItemLoss, USUAL), lambda kind: load(kind, ItemLoss))
+LOSSES: MemberTable[type[ItemLoss]] = MemberTable(members(losses, ItemLoss, USUAL), lambda kind: load(kind, ItemLoss))
 """Kind → loss, in the order of choices."""
 
 if TYPE_CHECKING:

@@ -9,9 +9,9 @@ from pydantic import Field, SerializeAsAny
 from t4r_lab.families import maskings
 from t4r_lab.families.maskings.policy import Masking
 from t4r_lab.families.members import members
-from t4r_lab.families.own import Table, load, or_own
+from t4r_lab.families.own import MemberTable, load, or_own
 
-MASKINGS: Table[type[Masking]] = Table(
+MASKINGS: MemberTable[type[Masking]] = MemberTable(
     members(maskings, Masking, ("clm", "mlm", "plm", "rtd")), lambda kind: load(kind, Masking)
 )
 """Kind → masking, in the order of choices."""

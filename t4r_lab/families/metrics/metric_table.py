@@ -17,7 +17,7 @@ from t4r_lab.families.metrics.kinds import (
     rank_metrics,
 )
 from t4r_lab.families.metrics.shared.metric_row import Metric, Source
-from t4r_lab.families.own import Table, load_object
+from t4r_lab.families.own import MemberTable, load_object
 
 if TYPE_CHECKING:
     import numpy as np
@@ -118,7 +118,7 @@ def check_metrics(names: Iterable[str], cutoffs: Sequence[int], n_items: int) ->
 
 # ── reading the table ───────────────────────────────────────────────────────────────────────────
 
-RANK_METRICS: Table[Metric] = Table(metrics_of("ranks"), load_metric)
+RANK_METRICS: MemberTable[Metric] = MemberTable(metrics_of("ranks"), load_metric)
 """Those of the next item after each epoch: recorded by case, and so compared in pairs and by slices."""
 
 

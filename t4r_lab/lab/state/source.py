@@ -15,7 +15,7 @@ from t4r_lab.base.errors import InputError
 from t4r_lab.base.reports import OnReport
 from t4r_lab.data.prepared.prepared_data import Dataset
 from t4r_lab.lab.parts.text import error_text, number
-from t4r_lab.lab.state.views import Answer, DataSummary, JobState, News, Preview, Raw, RunSummary
+from t4r_lab.lab.state.views import DataSummary, JobState, News, NextItems, Preview, Raw, RunSummary
 from t4r_lab.runs import processes
 from t4r_lab.runs.recommend import Item, LeftOut, Recommender
 from t4r_lab.spec import RunSpec
@@ -23,7 +23,7 @@ from t4r_lab.spec.preparation import PrepareOptions
 
 if TYPE_CHECKING:
     from t4r_lab.data.read.frames import Frame
-    from t4r_lab.data.read.raw_table import Table
+    from t4r_lab.data.read.raw_table import RawTable
     from t4r_lab.runs.analyze import Analysis, Case, Cases
     from t4r_lab.tracking.pages import Server
 
@@ -75,7 +75,7 @@ def frames(names: Mapping[str, Any]) -> dict[str, str]:
     return sizes
 
 
-def read(raw: Raw, options: Mapping[str, Any]) -> Table:
+def read(raw: Raw, options: Mapping[str, Any]) -> RawTable:
     """The raw events of a file, parsed by `options`, or of a data frame of the notebook."""
     from t4r_lab.data.formats.format_readers import read_events
 
@@ -89,7 +89,7 @@ def read(raw: Raw, options: Mapping[str, Any]) -> Table:
     return table
 
 
-def preview(table: Table, options: Mapping[str, Any]) -> Preview:
+def preview(table: RawTable, options: Mapping[str, Any]) -> Preview:
     """The columns as they would be prepared by `options`, and the first rows."""
     from t4r_lab.data.pipeline.inspection import inspect
 
@@ -268,7 +268,7 @@ def search(home: Path, run: str, text: str) -> list[Item]:
     return _recommender(home, run).search(text)
 
 
-def answer(home: Path, run: str, items: Sequence[Item], case: Case | None, k: int) -> Answer:
+def answer(home: Path, run: str, items: Sequence[Item], case: Case | None, k: int) -> NextItems:
     """The next items by `run`, for a recorded case (with all features of its events) or a list of items."""
     recommender = _recommender(home, run)
     if case is not None and case.digest == recommender.row.digest:
@@ -277,7 +277,7 @@ def answer(home: Path, run: str, items: Sequence[Item], case: Case | None, k: in
         session = recommender.session_of([item.id for item in items])
     top = recommender.top(session, k)
     rows = zip(top["item"], top["title"], top["probability"], strict=True)
-    return Answer(
+    return NextItems(
         tuple((Item(str(id), title), float(p)) for id, title, p in rows), LeftOut(**top.attrs["left_out"]).words
     )
 

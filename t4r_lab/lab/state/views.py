@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from t4r_lab.base.errors import InputError
-from t4r_lab.data.pipeline.inspection import Reading
+from t4r_lab.data.pipeline.inspection import ColumnReading
 from t4r_lab.data.pipeline.split_checks import Finding
 from t4r_lab.runs.recommend import Item
 from t4r_lab.schema.columns import Schema
@@ -69,7 +69,7 @@ class Raw:
 class Preview:
     """Columns and first rows of raw events."""
 
-    columns: tuple[Reading, ...]
+    columns: tuple[ColumnReading, ...]
     rows: tuple[tuple[str, ...], ...]
     """the first rows, as text"""
     events: int
@@ -163,7 +163,7 @@ class RunSummary:
 
 
 @dataclass(frozen=True)
-class Answer:
+class NextItems:
     """Next items with their probabilities, the best first."""
 
     items: tuple[tuple[Item, float], ...]

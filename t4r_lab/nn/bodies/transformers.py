@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from t4r_lab.base.errors import InputError
 from t4r_lab.families.bodies.body_table import BODIES, BODY_MASKINGS, pair_refusal
 from t4r_lab.families.bodies.shared.library import PADDED
-from t4r_lab.families.bodies.shared.row import Reading, Transformer
+from t4r_lab.families.bodies.shared.row import ForwardPass, Transformer
 from t4r_lab.nn.kernels.dropout import replace_dropouts
 from t4r_lab.nn.layers.flow import positions
 
@@ -76,5 +76,5 @@ def sequence_output(
     return reading.padded(model, hidden, positions(hidden[..., 0]) < lengths[:, None], causal)
 
 
-def _reading(kind: str) -> Reading:
+def _reading(kind: str) -> ForwardPass:
     return TRANSFORMERS[kind].reading if kind in TRANSFORMERS else PADDED

@@ -20,7 +20,7 @@ DISCRIMINATOR = "discriminator"
 """Name of the detector's loss beside those of the tasks."""
 
 
-class Body(Protocol):
+class SequenceEncoder(Protocol):
     """The network over a session, to (B, T, output_dim)."""
 
     output_dim: int
@@ -31,7 +31,7 @@ class Body(Protocol):
         """All modules within, as of `nn.Module`."""
 
 
-class Generator(Protocol):
+class ScoringTask(Protocol):
     """The task whose scores items are drawn from."""
 
     @property
@@ -49,22 +49,22 @@ class ReplacedItemDetector(nn.Module):
     starts as its copy; the input block with its embeddings is shared in either case, as in the paper.
     """
 
-    def __init__(self, body: Body, detection: Detection) -> None:
+    def __init__(self, body: SequenceEncoder, detection: Detection) -> None:
         super().__init__()
         self.weight, self.temperature = detection.weight, detection.temperature
-        self.body: Body | None = None
+        self.body: SequenceEncoder | None = None
         if detection.separate:
             inputs = {id(m): m for m in body.modules() if isinstance(m, TabularSequenceFeatures)}
             self.body = copy.deepcopy(body, inputs)  # copies everything but these
         width = body.output_dim
         self.judge = nn.Sequential(nn.Linear(width, width), nn.GELU(), nn.Linear(width, 1))
 
-    def forward(self, body: Body, masked: Masked) -> Tensor:
+    def forward(self, body: SequenceEncoder, masked: Masked) -> Tensor:
         """Logit of "replaced" at each event, (B, T)."""
         out: Tensor = self.judge((body if self.body is None else self.body)(masked))[..., 0]
         return out
 
-    def loss(self, body: Body, generator: Generator, masked: Masked, hidden: Tensor) -> Loss:
+    def loss(self, body: SequenceEncoder, generator: ScoringTask, masked: Masked, hidden: Tensor) -> Loss:
         """Mean binary cross-entropy over all real events.
 
         `masked` is the generator's batch and `hidden` (N, D) its output at the targets. No gradient passes through
@@ -89,7 +89,7 @@ def corrupt(masked: Masked, items: Tensor) -> Masked:
 
 
 @torch.no_grad()
-def draw_items(generator: Generator, hidden: Tensor, temperature: float = 1.0) -> Tensor:
+def draw_items(generator: ScoringTask, hidden: Tensor, temperature: float = 1.0) -> Tensor:
     """One item id a row of `hidden` (N, D) from softmax(scores / temperature), (N,), by the Gumbel-max trick.
 
     Scores are held for a chunk of rows at a time.

@@ -79,7 +79,7 @@ SUMMARIES: dict[str, Callable[[int], nn.Module]] = {
 # ── Kinds of labels ─────────────────────────────────────────────────────────────────────────────
 
 
-class Answer(Protocol):
+class LabelOutput(Protocol):
     """The output layer of a kind of label: its width, loss and prediction."""
 
     kind: LabelKind
@@ -98,7 +98,7 @@ class Answer(Protocol):
         """Outputs (N, width) to predictions (N,), or probabilities (N, classes)."""
 
 
-class Binary:
+class BinaryOutput:
     """Yes or no: cross-entropy of σ(out); predicts the probability of yes."""
 
     kind: LabelKind = "binary"
@@ -119,7 +119,7 @@ class Binary:
         return out[:, 0].sigmoid()
 
 
-class Categorical:
+class CategoricalOutput:
     """One of C classes: cross-entropy of softmax(out); predicts the probability of each."""
 
     kind: LabelKind = "categorical"
@@ -157,7 +157,7 @@ class Categorical:
 REGRESSION_LOSSES: dict[str, Callable[..., Tensor]] = {"mse": F.mse_loss, "mae": F.l1_loss, "huber": F.huber_loss}
 
 
-class Number:
+class NumberOutput:
     """A number: the loss compares out with (label - mean) / std; predicts in the label's own unit."""
 
     kind: LabelKind = "regression"
@@ -198,7 +198,7 @@ class LabelTask(nn.Module):
     """
 
     def __init__(
-        self, column: str, answer: Answer, summary: str, level: str, dropout: float, metrics: Sequence[str] | None
+        self, column: str, answer: LabelOutput, summary: str, level: str, dropout: float, metrics: Sequence[str] | None
     ) -> None:
         super().__init__()
         for word, value, choices in (("summary", summary, SUMMARIES), ("level", level, LEVELS)):
@@ -254,7 +254,7 @@ def BinaryClassificationTask(
     metrics: Sequence[str] | None = None,
 ) -> LabelTask:
     """A yes/no label: a column of two categories or of numbers 0 and 1. AUC, average precision, accuracy."""
-    return LabelTask(column, Binary(), summary, level, dropout, metrics)
+    return LabelTask(column, BinaryOutput(), summary, level, dropout, metrics)
 
 
 def CategoricalClassificationTask(
@@ -266,7 +266,7 @@ def CategoricalClassificationTask(
     metrics: Sequence[str] | None = None,
 ) -> LabelTask:
     """A label of `classes` categories. Macro AUC and average precision (each class against the rest), accuracy."""
-    return LabelTask(column, Categorical(classes), summary, level, dropout, metrics)
+    return LabelTask(column, CategoricalOutput(classes), summary, level, dropout, metrics)
 
 
 def RegressionTask(
@@ -280,4 +280,4 @@ def RegressionTask(
     std: float = 1.0,
 ) -> LabelTask:
     """A number. `loss` is ``mse``, ``mae`` or ``huber``, of the label with `mean` off in units of `std`. RMSE, MAE."""
-    return LabelTask(column, Number(loss, mean, std), summary, level, dropout, metrics)
+    return LabelTask(column, NumberOutput(loss, mean, std), summary, level, dropout, metrics)

@@ -18,7 +18,7 @@ FEWEST = 8
 """The fewest rows of a group of similar length."""
 
 
-class Cost(NamedTuple):
+class PackingCost(NamedTuple):
     """Cost of a group of b rows, padded to T positions: b·T·(T + linear) + group, in units of a pair of positions; and
     the most pairs in a group, b·T²."""
 
@@ -27,10 +27,10 @@ class Cost(NamedTuple):
     most: int = 2**62
 
 
-ATTENTION = Cost(16, 8_000, 300_000)
+ATTENTION = PackingCost(16, 8_000, 300_000)
 """Cost of attention alone, measured on two cores with a few heads: half or twice as much changes little. A group's
 scores stay in cache, unless one session is too long."""
-WHOLE = Cost(160, 60_000)
+WHOLE = PackingCost(160, 60_000)
 """Cost of a whole body that reads each group separately."""
 
 
@@ -137,7 +137,7 @@ def by_length(hidden: Tensor, lengths: Tensor, read: Callable[[Tensor, Tensor | 
     return torch.cat(outputs).index_select(0, order.argsort())
 
 
-def length_groups(lengths: Tensor, cost: Cost) -> tuple[Tensor, ...]:
+def length_groups(lengths: Tensor, cost: PackingCost) -> tuple[Tensor, ...]:
     """The rows of a batch with `lengths` (B,), in groups of similar length that minimize `cost`.
 
     One group unless on a CPU, where time is proportional to the positions, padding included.
@@ -146,7 +146,7 @@ def length_groups(lengths: Tensor, cost: Cost) -> tuple[Tensor, ...]:
     return rows.split(_sizes(ordered.numpy(), cost) if lengths.device.type == "cpu" else len(rows))
 
 
-def _sizes(ordered: NDArray[np.int64], cost: Cost) -> list[int]:
+def _sizes(ordered: NDArray[np.int64], cost: PackingCost) -> list[int]:
     """Sizes of groups of `ordered` lengths: split where it saves most, while it saves more than a group costs, then
     evenly into groups within the limit of `cost`."""
     sizes = np.arange(FEWEST, len(ordered) - FEWEST + 1)  # of a first group

@@ -8,7 +8,7 @@ from t4r_lab.base.errors import InputError
 from t4r_lab.base.private import seed_reformer
 from t4r_lab.families.bodies.shared.layer_knobs import AttentionLayers
 from t4r_lab.families.bodies.shared.library import WORDS, config, library, read_padded
-from t4r_lab.families.bodies.shared.row import CAUSAL, Configuration, Reading, Sizes, transformer_body
+from t4r_lab.families.bodies.shared.row import CAUSAL, Configuration, ForwardPass, Sizes, transformer_body
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -79,7 +79,7 @@ BODY = transformer_body(
     ReformerConfig,
     CAUSAL,
     model,
-    Reading(padded),
+    ForwardPass(padded),
     WORDS,
     # reversible layers go backward by themselves, once for each time that a step reads them, and torch takes the
     # second for a mistake

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from t4r_lab.families.bodies.shared.layer_knobs import AttentionLayers
 from t4r_lab.families.bodies.shared.library import config, last_hidden_state, library
-from t4r_lab.families.bodies.shared.row import EITHER, Configuration, Reading, Sizes, transformer_body
+from t4r_lab.families.bodies.shared.row import EITHER, Configuration, ForwardPass, Sizes, transformer_body
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -78,7 +78,7 @@ BODY = transformer_body(
     XLNetConfig,
     (*EITHER, "plm"),
     model,
-    Reading(padded, packs, packed),
+    ForwardPass(padded, packs, packed),
     # mask_emb and seg_embed serve permutation training and segments, and r_s_bias goes with segments
     ("word_embedding.weight", "mask_emb", "seg_embed", "r_s_bias"),
 )

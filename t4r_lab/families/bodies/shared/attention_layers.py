@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from t4r_lab.families.bodies.shared.row import Reading, Sizes
+from t4r_lab.families.bodies.shared.row import ForwardPass, Sizes
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -28,4 +28,4 @@ def _padded(model: Any, hidden: Tensor, valid: Tensor, causal: bool) -> Tensor:
     return _packed(model, hidden, valid.sum(1), causal)
 
 
-STACKED = Reading(_padded, lambda model: True, _packed)
+STACKED = ForwardPass(_padded, lambda model: True, _packed)

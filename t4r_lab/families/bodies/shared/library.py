@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from t4r_lab.families.bodies.shared.row import Reading, Sizes
+from t4r_lab.families.bodies.shared.row import ForwardPass, Sizes
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -126,11 +126,11 @@ def read_padded_either_way(model: Any, hidden: Tensor, valid: Tensor, causal: bo
     return last_hidden_state(model, hidden, attention_mask=earlier.expand(len(hidden), 1, -1, -1))
 
 
-PADDED = Reading(read_padded)
-EITHER_WAY = Reading(read_padded_either_way)
+PADDED = ForwardPass(read_padded)
+EITHER_WAY = ForwardPass(read_padded_either_way)
 
 
-def packed_reading(padded: Reading, first_position: int = 0) -> Reading:
+def packed_reading(padded: ForwardPass, first_position: int = 0) -> ForwardPass:
     """Of a `packed_model` that calls its first position so; with its own attention it reads as `padded` does."""
 
     def packed(model: Any, hidden: Tensor, lengths: Tensor, causal: bool, predict: Tensor | None = None) -> Tensor:
@@ -138,4 +138,4 @@ def packed_reading(padded: Reading, first_position: int = 0) -> Reading:
 
         return read_packed(model, hidden, lengths, causal, first_position)
 
-    return Reading(padded.padded, _packs, packed)
+    return ForwardPass(padded.padded, _packs, packed)

@@ -88,7 +88,7 @@ def _never(model: Any) -> bool:
     return False
 
 
-class Reading(NamedTuple):
+class ForwardPass(NamedTuple):
     """The forward pass of a model: `hidden` (B, T, D) to (B, T, D) with padding masked, from both sides or, where
     causal, from earlier events."""
 
@@ -107,7 +107,7 @@ class Transformer(NamedTuple):
     configuration: Configuration
     model: Callable[[Any], nn.Module]
     """the model of a configuration"""
-    reading: Reading
+    reading: ForwardPass
     unused: tuple[str, ...] = ()
     """ends of the names of parameters that get no gradient: the word embedding gives way to the input block"""
 
@@ -154,7 +154,7 @@ def transformer_body(
     configuration: Configuration,
     maskings: tuple[str, ...],
     model: Callable[[Any], nn.Module],
-    reading: Reading,
+    reading: ForwardPass,
     unused: tuple[str, ...] = (),
     one_process: str = "",
 ) -> Body:

@@ -9,7 +9,7 @@ from typing import Any, get_args
 import ipywidgets as w
 
 from t4r_lab.base.errors import InputError
-from t4r_lab.data.pipeline.inspection import KEYS, Reading
+from t4r_lab.data.pipeline.inspection import KEYS, ColumnReading
 from t4r_lab.lab.parts.text import error_text, escape
 from t4r_lab.spec.preparation import Kind
 
@@ -23,7 +23,7 @@ OF = {"event": "the event", "item": "the item", "session": "the session"}
 UNKNOWN = ""
 
 
-def scopes(reading: Reading) -> tuple[str, ...]:
+def scopes(reading: ColumnReading) -> tuple[str, ...]:
     """The choices of what the column depends on: lists belong to the item, labels never do."""
     if reading.of == UNKNOWN or reading.kind == "multi":
         return (reading.of,)
@@ -65,7 +65,9 @@ def with_of(options: Mapping[str, Any], option: str, column: str, value: str) ->
 class ColumnRow(w.VBox):
     """One column: its name, role, kind, what it depends on, and a note or error."""
 
-    def __init__(self, reading: Reading, on_role: Callable[[str, str], None], on_of: Callable[[str, str, str], None]):
+    def __init__(
+        self, reading: ColumnReading, on_role: Callable[[str, str], None], on_of: Callable[[str, str, str], None]
+    ):
         name, self._quiet = reading.name, True
         self._name = w.HTML(f'<span class="t4r-column-name">{escape(name)}</span>')
         wide = {"layout": {"width": "auto"}}
@@ -90,7 +92,7 @@ class ColumnRow(w.VBox):
         if not self._quiet:
             report(self.reading.name, value)
 
-    def show(self, reading: Reading) -> None:
+    def show(self, reading: ColumnReading) -> None:
         """Show the inferred or edited `reading`, without reporting an edit."""
         self.reading, self._quiet = reading, True
         try:
@@ -129,7 +131,7 @@ class ColumnRoles(w.VBox):
         super().__init__([])
         self.add_class("t4r-features")
 
-    def show(self, readings: tuple[Reading, ...]) -> None:
+    def show(self, readings: tuple[ColumnReading, ...]) -> None:
         """Show a row for each of the columns; rows are kept if the names are the same."""
         shown = readings[:MOST]
         if [r.name for r in shown] == list(self.rows):

@@ -6,12 +6,12 @@ from collections.abc import Mapping, Sequence
 
 from t4r_lab.lab.parts.table import Cell, Heading
 from t4r_lab.lab.parts.text import escape, number
-from t4r_lab.lab.state.views import Answer, RunSummary
+from t4r_lab.lab.state.views import NextItems, RunSummary
 from t4r_lab.runs.analyze import Case, Cases
 from t4r_lab.runs.recommend import Item
 
 
-def answers(runs: Sequence[RunSummary], by_run: Mapping[str, Answer], case: Case | None) -> str:
+def answers(runs: Sequence[RunSummary], by_run: Mapping[str, NextItems], case: Case | None) -> str:
     """HTML: a column of next items per run, the bars on one scale; `by_run` maps run ids to answers."""
     largest = max((p for a in by_run.values() for _, p in a.items), default=1.0)
     columns = "".join(_answer(run, by_run[run.run_id], case, largest) for run in runs)
@@ -24,7 +24,7 @@ def answers(runs: Sequence[RunSummary], by_run: Mapping[str, Answer], case: Case
     return f'{came}<div class="t4r-answers">{columns}</div>'
 
 
-def _answer(run: RunSummary, answer: Answer, case: Case | None, largest: float) -> str:
+def _answer(run: RunSummary, answer: NextItems, case: Case | None, largest: float) -> str:
     rows = "".join(_row(i, item, p, case, largest) for i, (item, p) in enumerate(answer.items, 1))
     note = f'<p class="t4r-help">{escape(answer.note)}.</p>' if answer.note else ""
     return (

@@ -16,7 +16,7 @@ from t4r_lab.lab.parts.section import Section
 from t4r_lab.lab.parts.table import Table
 from t4r_lab.lab.parts.text import error_text, escape, message
 from t4r_lab.lab.state.background import Background
-from t4r_lab.lab.state.views import Answer, RunSummary
+from t4r_lab.lab.state.views import NextItems, RunSummary
 from t4r_lab.runs.analyze import Case, Cases
 from t4r_lab.runs.recommend import Item
 
@@ -35,7 +35,7 @@ class RecommendPanel(w.VBox):
     beside = tr.Unicode("")
     case = tr.Instance(Case, allow_none=True)
     """the recorded case in the chips, until they are edited"""
-    answers: tr.Dict[str, Answer] = tr.Dict()
+    answers: tr.Dict[str, NextItems] = tr.Dict()
     cases = tr.Instance(Cases, allow_none=True)
     doing = tr.Unicode("")
     error = tr.Unicode("")
@@ -192,7 +192,7 @@ class RecommendController:
             return
         view.doing = "" if source.is_loaded(home, ids) else "Loading the model …"
 
-        def done(result: dict[str, Answer]) -> None:
+        def done(result: dict[str, NextItems]) -> None:
             view.doing, view.answers = "", result
 
         self._run(lambda: {id: source.answer(home, id, items, case, k) for id in ids}, done)
