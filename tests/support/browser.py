@@ -20,7 +20,7 @@ import pytest
 from playwright.sync_api import expect, sync_playwright
 
 from t4r_lab.data.pipeline.prepare_events import prepare
-from t4r_lab.data.pipeline.synthetic import Generator
+from t4r_lab.data.pipeline.synthetic import DEMO_SESSIONS, Generator
 from t4r_lab.spec.preparation import PrepareOptions
 from tests import ROOT
 
@@ -91,12 +91,14 @@ def jupyter(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Pat
 def server(jupyter: tuple[str, Path], tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Path]]:
     """JupyterLab whose kernels have a home of their own, one for each module; (address, home).
 
-    It holds less of the built-in data than the front end would prepare, so that trainings take seconds.
+    It holds less of the built-in data than the front end would prepare, so that trainings take seconds; pictures for
+    people show all of them.
     """
     address, root = jupyter
     home = tmp_path_factory.mktemp("home") / "home"
     shop = Generator()
-    prepare(shop.events(800), home / "data" / "demo", PrepareOptions(targets=["purchase"]), items=shop.items())
+    sessions = DEMO_SESSIONS if os.environ.get("T4R_LAB_SCREENSHOTS") else 800
+    prepare(shop.events(sessions), home / "data" / "demo", PrepareOptions(targets=["purchase"]), items=shop.items())
     kernel = {
         "argv": [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"],
         "display_name": "Python 3",
