@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from t4r_lab.base.terminal import table
+from t4r_lab.families.own import trusted
 
 if TYPE_CHECKING:
     from t4r_lab.jobs.job import Status
@@ -128,7 +129,8 @@ def studies_text(rows: Sequence[Listed]) -> str:
         ]
         for s in rows
     ]
-    return table(head, lines, [2, 4])
+    reasons = [f"{s.name}: {s.reason}" for s in rows if s.reason]
+    return "\n".join([table(head, lines, [2, 4]), *reasons])
 
 
 def _time(seconds: float) -> str:
@@ -171,7 +173,8 @@ def study_text(result: StudyResult, trials: Sequence[Trial] = ()) -> str:
             lines.append(f"what mattered for {objective}: {words}")
     if result.status == "stopped":
         lines.append("the same command continues it")
-    return "\n".join([*lines, f"test it with: t4r-lab finalize {result.name}", f"recorded in {result.home}"])
+    trust = "".join(f" --trust {package}" for package in trusted())
+    return "\n".join([*lines, f"test it with: t4r-lab finalize {result.name}{trust}", f"recorded in {result.home}"])
 
 
 def _values(values: dict[str, float]) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import types
 from collections import Counter
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -84,7 +84,9 @@ def walk(part: Part, prefix: str = "") -> Iterator[Knob]:
         path, value = f"{prefix}{name}", getattr(part, name)
         if name == "kind":
             continue
-        yield from _walk_value(path, value, field.annotation, field)
+        for leaf in _walk_value(path, value, field.annotation, field):
+            # which part was chosen is no default of the part
+            yield replace(leaf, default=None) if name == getattr(part, "tag", "") else leaf
 
 
 def _walk_value(path: str, value: Any, annotation: Any, field: Any) -> Iterator[Knob]:

@@ -63,13 +63,12 @@ class Sentences:
         )
 
     def _beside_baseline(self, metrics: dict[str, float]) -> str:
-        """The metrics, and the first of them for the best baseline."""
-        figures = _figures(metrics)
-        if not figures or not self._baselines:
-            return figures
-        first = figures.split(" ")[0]
-        name = best_baseline(self._baselines, first)
-        return figures if name is None else f"{figures}  ({name} {self._baselines[name][first]:.4f})"
+        """The metrics, behind the first of them the best baseline's value of it."""
+        first, *others = _figures(metrics).split("  ")
+        metric = first.split(" ")[0]
+        name = best_baseline(self._baselines, metric) if metric else None
+        beside = [] if name is None else [f"({name} {self._baselines[name][metric]:.4f})"]
+        return "  ".join([first, *beside, *others])
 
 
 SECONDS = 10.0

@@ -61,7 +61,9 @@ class LeftOut:
         sentences = []
         if self.events:
             share = f"{self.events:,} of {_count(self.of, 'event')}"
-            sentences.append(f"{share} have items that the run doesn't know and are left out")
+            words = "has an item that the run doesn't know and is" if self.events == 1 else ""
+            words = words or "have items that the run doesn't know and are"
+            sentences.append(f"{share} {words} left out")
         if self.sessions:
             reason = "no other" if self.events else "no item"
             consequence = f"has {reason}: it gets" if self.sessions == 1 else f"have {reason}: they get"

@@ -64,10 +64,8 @@ def parse_search(text: str) -> tuple[str, dict[str, Any] | None]:
     if not colon:
         try:
             return path, {"choices": [read_yaml(choice, where) for choice in value.split(",")]}
-        except InputError:
-            raise InputError(
-                where, "a choice is not valid YAML", f"""quote it, as in --search {path}='"{{a}}",b'"""
-            ) from None
+        except InputError as error:
+            raise InputError(where, error.problem, f"""quote it, as in --search {path}='"{{a}}",b'""") from None
     high, _, scale = rest.partition(":")
     if scale not in ("", "log"):
         raise InputError(where, f"{shortened(scale)} is no scale", "write log or nothing after the range")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from abc import abstractmethod
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Self, get_args
 
@@ -167,17 +168,17 @@ class _Label(Part):
         return self.metrics(cutoffs)[0]
 
     @staticmethod
+    @abstractmethod
     def fits(column: Column) -> bool:
         """True if the head can predict a column."""
-        raise NotImplementedError
 
     def values_refusal(self, low: float, high: float, whole: bool) -> tuple[str, str] | None:
         """Problem and remedy where labels from `low` to `high` can't be predicted; `whole` of whole numbers alone."""
         return None
 
+    @abstractmethod
     def guessing_loss(self, classes: int) -> float:
         """The training loss of a model that has learned nothing of a label of so many `classes`."""
-        raise NotImplementedError
 
     def constant(self, labels: NDArray[np.float64], classes: int) -> NDArray[np.float64]:
         """The best constant prediction by known `labels` (N,): () their mean, or (C,) the share of each class."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Literal
 
@@ -22,12 +23,15 @@ TIME_FORMS = (
     "hours",
     "days",
     "spreadsheet",
+    "ticks",
     "dates",
     "day-first",
     "month-first",
     "order",
 )
 """Words for how times are read; `docs/data.md` says what each is. A format as strptime takes it is another way."""
+YEAR = re.compile(r"%[-_0^#]?[YyGgCcDFxs+v]")
+"""What holds the year in a format of strptime."""
 READING = ("layout", "columns", "separator")
 """Options that say how a file is taken apart, before its columns are known."""
 
@@ -41,7 +45,7 @@ class PrepareOptions(Part):
     time_format: str | None = knob(
         None,
         "how times are read: a format of strptime, seconds (milliseconds, minutes, days, …) since 1970, "
-        "spreadsheet, day-first, month-first, or order; empty: by the whole column",
+        "spreadsheet, ticks, day-first, month-first, or order; empty: by the whole column",
     )
     user: str | None = knob(None, "column with the user's id; empty: by a usual name")
     title: str | None = knob(None, "column with the item's title; empty: by a usual name")
@@ -102,13 +106,15 @@ class PrepareOptions(Part):
     @field_validator("time_format")
     @classmethod
     def _check_time_format(cls, form: str | None) -> str | None:
-        if form is not None and "%" not in form and form not in TIME_FORMS:
-            raise InputError(
-                "",
-                f"{form!r} is neither a format such as %Y-%m-%d nor a known word",
-                did_you_mean(form, TIME_FORMS),
-            )
-        return form
+        if form is None or form in TIME_FORMS or YEAR.search(form):
+            return form
+        problem, remedy = (
+            f"{form!r} is neither a format such as %Y-%m-%d nor a known word",
+            did_you_mean(form, TIME_FORMS),
+        )
+        if "%" in form:
+            problem, remedy = f"{form!r} has no year", "add one, as in %Y-%m-%d %H:%M"
+        raise InputError("", problem, remedy)
 
     @property
     def measures_time(self) -> list[str]:

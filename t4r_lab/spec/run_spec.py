@@ -184,10 +184,8 @@ def parse_assignment(text: str) -> tuple[str, object]:
         raise InputError(f"--set {shortened(text)}", "expected path=value", "write for example --set train.epochs=5")
     try:
         return path.strip(), read_yaml(value, "--set")
-    except InputError:
-        raise InputError(
-            f"--set {shortened(text)}", "the value is not valid YAML", "quote it, as in --set name='\"a: b\"'"
-        ) from None
+    except InputError as error:
+        raise InputError(f"--set {shortened(text)}", error.problem, "quote it, as in --set name='\"a: b\"'") from None
 
 
 def _set(content: Any, path: str, value: object, changes: Mapping[str, object]) -> None:

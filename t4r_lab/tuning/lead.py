@@ -181,6 +181,8 @@ class Listed:
     began: float
     seconds: float
     best: dict[str, float]
+    reason: str = ""
+    """why it can't be read, and the remedy"""
 
 
 def listed(*, home: str | Path | None = None, storage: str | None = None) -> list[Listed]:
@@ -190,8 +192,8 @@ def listed(*, home: str | Path | None = None, storage: str | None = None) -> lis
         try:
             study = load(name, store)
             trials, front = [t for t in study.trials() if t.state not in ("running", "waiting")], study.front()
-        except InputError:
-            rows.append(Listed(name, "unreadable", 0, 0.0, 0.0, {}))
+        except InputError as refusal:
+            rows.append(Listed(name, "unreadable", 0, 0.0, 0.0, {}, str(refusal)))
             continue
         began = min((t.began for t in trials if t.began), default=0.0)
         seconds = sum(t.seconds for t in trials)

@@ -175,7 +175,7 @@ EVENTS = {
     "no time column": (csv("1,2,3", header="session_id,item_id,x"), [], "no time column among"),
     "a row with too many fields": (GOOD + "1,2,3,4,5\n", [], "line 122: 5 fields where the header has 3"),
     "a word among numbers": (GOOD + "1,2,soon\n", [], "line 122"),
-    "a negative time": (GOOD + "1,2,-5\n", [], "line 122: timestamp -5 is negative"),
+    "a negative time": (GOOD + "1,2,-5\n", [], "line 122: timestamp -5 is before 1970"),
     "a missing time": (GOOD + "1,2,\n", [], "line 122: timestamp is missing"),
     "a missing item": (GOOD + "1,,5\n", [], "line 122: column 'item_id' has no item"),
     "sessions of one event": (
@@ -385,3 +385,15 @@ sys.exit(cli.main(sys.argv[1:]))
         )
         assert done.stdout == document
         assert done.stderr.split("\n") == ["printed", "written", "by a child", "printed after", ""]
+
+
+def test_a_study_that_cannot_be_read_says_why_and_what_to_do() -> None:
+    from t4r_lab.cli.output import studies_text
+    from t4r_lab.tuning.lead import Listed
+
+    rows = [
+        Listed("good", "finished", 3, 0.0, 4.0, {}),
+        Listed("bad", "unreadable", 0, 0.0, 0.0, {}, "x; give --trust x"),
+    ]
+    assert studies_text(rows).splitlines()[-1] == "bad: x; give --trust x"
+    assert "good:" not in studies_text(rows)

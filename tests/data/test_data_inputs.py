@@ -189,7 +189,7 @@ def test_lines_are_named_through_quoted_line_breaks_and_several_files(tmp_path: 
     header = "session_id,item_id,timestamp,note\n"
     (tmp_path / "one.csv").write_text(header + '1,1,5,"two\nlines"\n1,2,6,x\n')
     (tmp_path / "two.csv").write_text(header + '2,1,7,"two\nlines"\n2,2,-8,x\n')
-    with pytest.raises(InputError, match=r"two\.csv, line 4: timestamp -8 is negative"):
+    with pytest.raises(InputError, match=r"two\.csv, line 4: timestamp -8 is before 1970"):
         prepare([tmp_path / "one.csv", tmp_path / "two.csv"], tmp_path / "out")
     (tmp_path / "two.csv").write_text("session_id,item_id\n1,2\n")
     with pytest.raises(InputError, match=r"two\.csv: its columns are not those of .*one\.csv"):

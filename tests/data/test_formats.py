@@ -304,3 +304,64 @@ def test_new_sessions_without_a_header_are_read_as_training_was(tmp_path: Path) 
     for frame in (bare, named):
         assert vocabulary.encode(frame).ids.tolist() == ["1", "2"]
         assert data.own_ids(vocabulary.encode(frame).values["item_id"]) == SESSIONS["1"] + SESSIONS["2"]
+
+
+@pytest.mark.parametrize("is_list", [False, True])
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ('{"session": 1, "item": "7", "item": "9"}', "the key 'item' stands twice"),
+        ('{"session": 1, "item": null, "item": "9"}', "the key 'item' stands twice"),
+        ('{"session": 1, "item": "\\ud800"}', "half of a surrogate pair"),
+        ('{"session": 1, "item": "x\\udc00"}', "half of a surrogate pair"),
+        ('{"session": 1, "item": "\\ud83d\\ud83d\\ude00"}', "half of a surrogate pair"),
+    ],
+)
+def test_json_that_reads_otherwise_than_it_looks_is_refused(
+    line: str, words: str, is_list: bool, tmp_path: Path
+) -> None:
+    """Polars takes the first of two values, and half of a pair for a character."""
+    first = '{"session": 1, "item": "1"}'
+    lines = [f"[{first},", f"{line}]"] if is_list else [first, '{"session": 2}', line]
+    with pytest.raises(InputError, match=words) as error:
+        read_file(write(tmp_path / "e.json", *lines))
+    assert is_list or error.value.path.endswith("line 3")
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        {"session": 1, "item": "\U0001f600"},  # a whole pair, written as two halves
+        {"session": 1, "item": "\\ud800"},  # a backslash and five letters
+        {"session": 1, "item": '"item":'},
+        {"session": 1, "item": "item"},
+        {"session": 1, "item": "a\u2028b\x0bc"},
+    ],
+)
+def test_json_that_only_looks_alike_is_read(row: dict[str, Any], tmp_path: Path) -> None:
+    rows = [row, {"session": 2, "item": "z"}]
+    for name, lines in (("e.jsonl", map(json.dumps, rows)), ("e.json", [json.dumps(rows)])):
+        assert read_file(write(tmp_path / name, *lines)).frame.to_dicts() == rows
+
+
+def test_objects_within_objects_may_repeat_names_of_others(tmp_path: Path) -> None:
+    rows = [{"session": s, "events": [{"aid": i, "session": 0} for i in range(3)]} for s in range(3)]
+    assert len(read_file(write(tmp_path / "e.jsonl", *map(json.dumps, rows))).frame) == 3
+
+
+@pytest.mark.parametrize(
+    ("content", "note"),
+    [
+        ("s,i,x\n1,2,3\n1,2\n2,2,3\n", "line has fewer fields than 3, the first is line 3"),
+        ("s,i,x\n\n1,2\n1\n2,2,3\n", "2 lines have fewer fields than 3, the first is line 3"),
+        ("s::i::x\n" + "1::2::3\n" * 100 + "1::2\n", "line has fewer fields than 3, the first is line 102"),
+        ("s,i,x\n1,2,\n1,2,\n", ""),  # written as missing
+        ('s,i,x\n1,"2,3",\n"1",2,3\n', ""),
+        ('s,i,x\n1,"2\nand\n3",\n1,2,3\n', ""),  # a record of three lines
+        ("s\ti\tx\n1\t2\t\n", ""),
+    ],
+)
+def test_a_line_that_ends_early_is_told(content: str, note: str, tmp_path: Path) -> None:
+    (tmp_path / "e.csv").write_text(content)
+    assert note in " ".join(read_file(tmp_path / "e.csv").notes)
+    assert note or "fewer" not in " ".join(read_file(tmp_path / "e.csv").notes)

@@ -98,7 +98,7 @@ def test_what_it_does_not_settle_is_refused_and_the_advice_works(values: list[An
         ([timedelta(hours=1)], "at is not a time: it holds durations"),
         ([time(9, 15)], "at is not a time: it holds times of day"),
         ([True], "at is not a time: it holds Boolean"),
-        ([-5, 3], "at -5 is negative"),
+        ([-5, 3], "at -5 is before 1970"),
     ],
 )
 def test_what_is_no_time_is_refused(values: list[Any], message: str) -> None:
@@ -217,3 +217,81 @@ def test_durations_and_times_of_day_are_numbers_beside_the_events(tmp_path: Path
     new = data.encode(frame.filter(pl.col("user_id") == 0))
     for name in ("stay", "hour"):
         assert new.values[name].tolist() == data.part("train").values[name][: len(new.values[name])].tolist() != [0] * 6
+
+
+# ── found by trying: silent readings, and advice that led into a crash ──────────────────────────
+
+TICKS = [638400096000000000, 638400096600000000]
+"""2024-01-05T00:00:00 and a minute later as .NET counts: (738 889 days) · 86 400 s · 10⁷, counted from year 1."""
+
+
+def test_ticks_are_told_from_nanoseconds_by_the_user_alone() -> None:
+    assert TICKS[0] == (datetime(2024, 1, 5) - datetime(1, 1, 1)).days * 86_400 * 10**7
+    with pytest.raises(InputError, match=r"year 1990 as nanoseconds .* 2024 as ticks; .*--time-format ticks or nanos"):
+        read(TICKS)
+    assert read(TICKS, "ticks") == ("ticks", [at("2024-01-05"), at("2024-01-05T00:01")])
+    assert read([1704412800 * 10**9]) == ("nanoseconds", [at("2024-01-05")])
+
+
+@pytest.mark.parametrize("values", [[1_700_000_000, 1_700_000_060_000], [1.7e15]])
+def test_no_option_reads_times_behind_all_calendars(values: list[float]) -> None:
+    """Such as milliseconds among seconds: advice that would store them led to data that nothing could show."""
+    with pytest.raises(InputError, match=r"would be in the year 5.*, read as seconds; .*the right unit") as error:
+        read(values, "seconds")
+    assert "row" in error.value.path
+
+
+@pytest.mark.parametrize("zone", ["+02:00", " -0500", "+02"])
+def test_times_with_and_without_a_zone_are_not_mixed(zone: str) -> None:
+    texts = [f"2024-01-10 00:00:00{zone}", "2024-01-10 00:01:00"]
+    for values in (texts, texts[::-1]):
+        with pytest.raises(InputError, match=r"'2024-01-10 00:01:00' names no zone, but '2024-01-10 00:00:00.*' does"):
+            read(values)
+    assert read([texts[0], f"2024-01-10 00:02:00{zone}", "2024-01-11"])[0] == "dates"  # a day has no zone
+    assert read([texts[1], "2024-01-10T00:00", "2024-01-31"])[0] == "dates"
+    for utc in ("Z", " UTC", "+00:00"):  # as those without a zone are read
+        assert read([f"2024-01-10 00:00:00{utc}", texts[1]])[0] == "dates"
+    frame = pl.DataFrame({"session": [1, 1, 2, 2] * 9, "item": [1, 2, 3, 4] * 9, "bought": (texts * 18)})
+    with pytest.raises(InputError, match="names no zone"):  # a feature as well as the events' time
+        prepare(frame, "nowhere", PrepareOptions(split="leave_one_out", kinds={"bought": "timestamp"}))
+
+
+def test_a_format_has_a_year() -> None:
+    with pytest.raises(InputError, match="'%H:%M' has no year; add one, as in %Y-%m-%d"):
+        PrepareOptions.parse({"time_format": "%H:%M"})
+    for form in ("%y%m%d", "%F %T", "%s", "%d/%b/%Y:%H:%M:%S %z", "%D", "%c"):
+        assert PrepareOptions.parse({"time_format": form}).time_format == form
+
+
+def test_times_without_a_unit_are_not_shown_as_dates(tmp_path: Path) -> None:
+    from t4r_lab.data.pipeline.describe import describe
+    from t4r_lab.lab.parts.plots import over_time
+
+    for start, last in ((0, "119"), (10**15, "1e+15")):
+        rows = [{"session": s, "item": s % 5 + t, "time": start + s * 4 + t} for s in range(30) for t in range(4)]
+        data = prepare(pl.DataFrame(rows), tmp_path / last, PrepareOptions(time_format="order"))
+        assert f" to {last}" in " ".join(describe(data).split()) and "1970" not in describe(data)
+        svg = over_time(data.profile["time"], data.profile.get("cuts", {}), dated=False)
+        assert "1970" not in svg and f">{last}<" in svg
+
+
+@pytest.mark.parametrize(
+    ("text", "formats"),
+    [
+        ("25/01/24 00:00", "'%d/%m/%y %H:%M' or '%y/%m/%d %H:%M'"),
+        ("10 January 2024", "'%d %B %Y'"),
+        ("10 Jan 2024", "'%d %B %Y'"),
+        ("10/Jan/2024:12:00:01 +0100", "'%d/%b/%Y:%H:%M:%S %z'"),
+        ("Wed Jan 10 12:00:00 +0000 2024", "'%a %b %d %H:%M:%S %z %Y'"),
+    ],
+)
+def test_a_usual_format_is_suggested_and_reads(text: str, formats: str) -> None:
+    with pytest.raises(InputError, match=re.escape(f"or say --time-format {formats}")):
+        read([text, text])
+    expected = datetime.strptime(text, formats.split("'")[1].replace("%B", "%b" if "Jan " in text else "%B"))
+    assert read([text], formats.split("'")[1])[1] == [expected.replace(tzinfo=expected.tzinfo or UTC)]
+
+
+def test_no_format_is_suggested_that_only_some_times_have() -> None:
+    with pytest.raises(InputError, match="or say how to read it with --time-format"):
+        read(["10 Jan 2024", "soon"])

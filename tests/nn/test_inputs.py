@@ -4,21 +4,24 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from t4r_lab.base.errors import InputError
+from t4r_lab.families.encoders.column_encoder import ColumnEncoder, EncoderInput
 from t4r_lab.nn.batches import make_batch, training_windows
+from t4r_lab.nn.inputs.encoders import make_encoders
 from t4r_lab.nn.inputs.noise import InputNoise, donors, swap_ids
 from t4r_lab.nn.inputs.tabular import TabularSequenceFeatures
 from t4r_lab.nn.layers.flow import Batch, Masked
 from t4r_lab.nn.masking import make_masking
 from t4r_lab.schema.columns import Column, Schema
 from t4r_lab.spec import FeatureSpec, InputsSpec
-from t4r_lab.spec.input_columns import TOGETHER, resolve
+from t4r_lab.spec.input_columns import TOGETHER, Feature, resolve
 from t4r_lab.training import assembly, trainer
 from tests.support.toy import N_ITEMS, SCHEMA, Toy, toy_spec
 
@@ -319,3 +322,26 @@ def test_a_hidden_event_gives_its_values_to_no_other() -> None:
     of = Batch({**events.columns, "item_id": alone}, events.lengths)
     values = inputs._values(Masked(of, hidden, hidden, alone[hidden], False))
     assert not bool((values["item_id"][events.valid & ~hidden] == N_ITEMS).any())
+
+
+class Flat(ColumnEncoder):
+    takes: ClassVar[tuple[str, ...]] = ("continuous",)
+    broken: bool = False
+
+    def build(self, of: EncoderInput) -> nn.Module:
+        return nn.Linear(1, of.dim) if self.broken else nn.Flatten(0)
+
+
+@pytest.mark.parametrize(
+    ("broken", "words"),
+    [
+        (False, r"the module of .*:Flat makes \(2,\) of two events, not \(2, 3\); let what its build returns"),
+        (True, r"the module of .*:Flat fails \(RuntimeError: .*; fix what its build returns"),
+    ],
+)
+def test_an_encoder_of_the_users_own_is_tried_before_it_trains(broken: bool, words: str) -> None:
+    state = torch.random.get_rng_state()
+    with pytest.raises(InputError, match=words) as error:
+        make_encoders({"price": Feature(Flat(broken=broken), 3, ("price",))}, {}, 0.05)
+    assert error.value.path == "model.inputs.features.price.encoding"
+    assert torch.equal(state, torch.random.get_rng_state()) or broken  # the layer that is built draws its weights

@@ -23,6 +23,13 @@ def test_each_epoch_stands_beside_the_best_baseline(capsys: pytest.CaptureFixtur
     assert "epoch 1/2  loss 3.5000  ndcg@10 0.3100  (successors 0.2500)  4.0 s *" in capsys.readouterr().err
 
 
+def test_the_baseline_stands_behind_the_metric_that_it_is_of(capsys: pytest.CaptureFixture[str]) -> None:
+    with Console() as console:
+        console(Baseline("popularity", {"ndcg@10": 0.2, "shop:effort@10": 1.0}))
+        console(epoch(**{"ndcg_10": 0.31, "shop:effort_10": 0.5}))
+    assert "ndcg@10 0.3100  (popularity 0.2000)  shop:effort@10 0.5000  4.0 s" in capsys.readouterr().err
+
+
 def test_without_validation_there_is_no_baseline_to_show(capsys: pytest.CaptureFixture[str]) -> None:
     with Console() as console:
         console(Baseline("popularity", {"ndcg@10": 0.1}))

@@ -189,6 +189,8 @@ def test_an_encoder_is_named_beside_its_knobs_and_is_for_its_columns_alone(
     assert RunSpec.loads(chosen.to_yaml()) == chosen
     knob_of_own = chosen.knobs()[f"{path}.height"]
     assert (knob_of_own.value, knob_of_own.low, knob_of_own.high) == (5, 1, 9)
+    named = chosen.knobs()[f"{path}.encoding"]
+    assert (named.value, named.default) == (name, None)  # chosen, as a comparison of two runs shows it
     back = chosen.override({f"{path}.encoding": "projected"})
     assert price_of(back) == price_of(spec(price={"encoding": "projected", "dim": 3}))
     with pytest.raises(InputError, match=rf"{path}.height: 10 is wrong"):

@@ -45,7 +45,8 @@ def _figures(profile: Mapping[str, Any]) -> list[str]:
     ]
     if time := profile["time"]:
         total = [sum(parts) for parts in zip(*time["events"].values(), strict=True)]
-        lines += [f"events over time    {spark(total)}  {_day(time['edges'][0])} to {_day(time['edges'][-1])}"]
+        in_words = "{:,g}".format if profile.get("time_form") == "order" else _day
+        lines += [f"events over time    {spark(total)}  {in_words(time['edges'][0])} to {in_words(time['edges'][-1])}"]
     repeats = profile["checks"]
     lines += [
         f"repeated items      {repeats['repeat_share']:.1%} of a session's later events, "

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from t4r_lab.base.errors import InputError
 from t4r_lab.data.read.raw_table import RawTable
 from t4r_lab.data.read.time_forms import time_form
-from t4r_lab.data.read.times import to_seconds
+from t4r_lab.data.read.times import check_zones, to_seconds
 from t4r_lab.data.read.values import ColumnType, null_usual_words, numbers, unreadable
 from t4r_lab.data.sessions.codes import MISSING, Codes, comparable, constant_by, factorize
 from t4r_lab.data.sessions.column_roles import RawColumn
@@ -77,9 +77,9 @@ def parse_numbers(raw: RawColumn, kind: str, table: RawTable) -> NDArray[np.floa
     values, name = raw.values, raw.values.name
     if kind == "timestamp":
         cleaned = null_usual_words(values) if isinstance(values.dtype, pl.String) else values
-        form = time_form(
-            [RawTable(cleaned.to_frame(), where=table.where)], name, remedy=f"use --kinds {name}=categorical"
-        )
+        times = RawTable(cleaned.to_frame(), where=table.where)
+        form = time_form([times], name, remedy=f"use --kinds {name}=categorical")
+        check_zones(times, name, form)
         parsed, what = to_seconds(cleaned, form), "a time"
     else:
         parsed, what = numbers(values, raw.type), "a number"

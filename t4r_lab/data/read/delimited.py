@@ -6,6 +6,8 @@ import csv
 import re
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
+from io import BytesIO
 from pathlib import Path
 
 import polars as pl
@@ -53,9 +55,31 @@ def read_delimited(
         raise _explain(path, dialect, len(names), error) from None
     if frame[:, 0].null_count():  # blank lines
         frame = frame.filter(~pl.all_horizontal(pl.all().is_null()))
+    if (count_and_line := _short_records(path, dialect, frame, above)) is not None:
+        count, first = count_and_line
+        words = "line has" if count == 1 else f"{count:,} lines have"
+        short = f"{words} fewer fields than {len(names)}, the first is line {first}: what they lack counts as missing"
+        dialect = replace(dialect, note="; ".join(filter(None, [dialect.note, short])))
     if frame.is_empty():
         raise InputError(path, "the file has a header but no rows", "give a file with events")
     return (*_by_header(frame, header), dialect) if atomic else (frame, {}, dialect)
+
+
+def _short_records(path: Path, dialect: Dialect, frame: pl.DataFrame, above: int) -> tuple[int, int] | None:
+    """Number of lines with too few fields, and the first such line; None if there are none.
+
+    Lines with quotes aren't looked at, as their separators may be part of a text, nor records of several lines.
+    """
+    if not frame[:, -1].null_count() or dialect.separator == SPACES:
+        return None
+    lines = read_lines(path, above)[LINE]
+    if len(lines) - lines.null_count() != len(frame):
+        return None
+    short = lines.str.count_matches(dialect.separator, literal=True) < frame.width - 1
+    if dialect.quote:
+        short &= ~lines.str.contains(dialect.quote, literal=True)
+    short = short.fill_null(False)  # blank lines
+    return (int(short.sum()), above + int(short.arg_max() or 0) + 1) if short.any() else None
 
 
 def _read_quoted(path: Path, dialect: Dialect, names: list[str], above: int) -> pl.DataFrame:
@@ -86,10 +110,10 @@ def _read_split(path: Path, dialect: Dialect, names: list[str], above: int) -> p
     )
 
 
-def read_lines(path: Path, skip: int = 0) -> pl.DataFrame:
+def read_lines(source: Path | BytesIO, skip: int = 0) -> pl.DataFrame:
     """Read every line as one text, null if blank."""
     return pl.read_csv(
-        polars_source(path),
+        polars_source(source) if isinstance(source, Path) else source,
         separator="\x01",
         has_header=False,
         new_columns=[LINE],
@@ -128,6 +152,11 @@ def _explain(path: Path, dialect: Dialect, width: int, error: BaseException) -> 
     """The refusal of a file that is no table, naming the first such line if a plain reader finds it."""
     if (line := not_utf8(path)) is not None:
         return InputError(f"{path}, line {line}", "not UTF-8", "save the file as UTF-8, or as Parquet")
+    with open_bytes(path) as raw:
+        if b"\r" in raw.readline().rstrip(b"\r\n"):
+            return InputError(
+                path, "its lines end in carriage returns alone", "save it with line ends of Unix or Windows"
+            )
     problem: object = first_line(error)
     where = "names are given" if dialect.names is not None else "the header has"
     try:

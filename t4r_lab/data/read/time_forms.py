@@ -33,6 +33,7 @@ SUSPECTS = (
     "%d%m%Y",
     "%m%d%Y",
     "spreadsheet",
+    "ticks",
     "minutes",
     "hours",
     "days",
@@ -134,14 +135,16 @@ def _number_form(where: str, name: str, values: pl.Series, remedy: str) -> str:
     if form is None and not whole and _plausible(to_seconds(chosen, "spreadsheet")):
         form = "spreadsheet"
     meant = [s for s in SUSPECTS if (whole or "%" not in s) and s != form and _fits(values, s)]
-    if form is not None and not (form == "seconds" and "%Y%m%d%H" in meant):
+    rival = {"seconds": "%Y%m%d%H", "nanoseconds": "ticks"}.get(form or "")  # of as many digits
+    if form is not None and rival not in meant:
         return form
     if form is None and not meant and low < NEAR_ZERO and high < EARLIEST:
         return "order"
-    year = year_of(middle)
+    unit = form or "seconds"
+    year = year_of(to_seconds(chosen, unit)[0])
     year_words = "would be a day in 1970" if year == "1970" else f"would be in the year {year}"
-    forms = " or ".join(dict.fromkeys([*meant, "seconds"]))
-    problem = f"{name}, for example {short(middle)}, {year_words} as seconds since 1970"
+    forms = " or ".join(dict.fromkeys([*meant, unit]))
+    problem = f"{name}, for example {short(middle)}, {year_words} as {unit} since 1970"
     alternative = f", and in {year_of(to_seconds(chosen, meant[0])[0])} as {meant[0]}" if meant else ""
     remedy = remedy or f"say --time-format {forms}, or order if only their order counts"
     raise InputError(where, f"{problem}{alternative}", f"write dates such as 2026-01-31, or {remedy}", [name])

@@ -15,6 +15,8 @@ FIRST_YEAR, LAST_YEAR = 1990, 2100
 """Plausible years of events, unless the user states the form of the times."""
 EARLIEST = datetime(FIRST_YEAR, 1, 1, tzinfo=UTC).timestamp()
 LATEST = datetime(LAST_YEAR + 1, 1, 1, tzinfo=UTC).timestamp()
+LAST_DATE = datetime.max.replace(tzinfo=UTC).timestamp()
+"""The end of the year 9999, behind which there are no dates."""
 UNITS = {
     "seconds": 1.0,
     "milliseconds": 1e-3,
@@ -27,13 +29,29 @@ UNITS = {
 """Seconds of each unit of numbers that count from 1970."""
 FIRST_DAY = 25_569
 """1970-01-01 as a spreadsheet's number of days."""
+TICKS_OF_1970 = 62_135_596_800
+"""Seconds from year 1, from which .NET counts, to 1970; a tick is 100 ns."""
 SLASHED = r"^(\d{1,2})[/.-](\d{1,2})[/.-](\d{4})(?:\D|$)"
 """A date whose year comes last: the day may be first, or the month."""
 By = Literal["inferred", "option", "training"]
 """Source of the form of times: the values themselves, the user's option, or the training data."""
+UTC_ZONE = r"(?i)\d\s*(?:Z|UTC|GMT|[+-]00(?::?00)?)$"
+"""The end of a time in UTC, as which times without a zone are read."""
+ANY_ZONE = r"(?i)\d\s*(?:Z|UTC|GMT|[+-]\d{2}(?::?\d{2})?)$"
 ISO = r"^\d{4}\D|^\d{8}[T ]"
 MORE_TEXTS = ("%Y-%m-%d %I:%M:%S %p", "%Y-%m-%d %I:%M %p", "%Y-%m-%d %H:%M:%S%.f %z", "%Y-%m-%d %H:%M %z")
 """Formats that polars doesn't recognize by itself."""
+WITH_DATE = (
+    *("%d/%m/%y", "%m/%d/%y", "%d.%m.%y", "%y-%m-%d", "%y/%m/%d"),
+    *("%d %B %Y", "%d-%b-%Y", "%d-%b-%y", "%d/%b/%Y", "%B %d %Y", "%B %d, %Y"),
+    *("%a, %d %B %Y", "%a %d %B %Y", "%a %b %d %Y"),
+)
+WITH_TIME = ("", " %H:%M", " %H:%M:%S", ", %H:%M", ", %H:%M:%S", " %I:%M %p", " %H:%M:%S %z")
+SUGGESTED = (
+    *(date + time for date in WITH_DATE for time in WITH_TIME),
+    *("%d/%b/%Y:%H:%M:%S %z", "%a %b %d %H:%M:%S %Y", "%a %b %d %H:%M:%S %z %Y", "%Y.%m.%d %H.%M", "%Y.%m.%d %H.%M.%S"),
+)
+"""Further usual formats, which a message suggests where all of a column has one, but which are never inferred."""
 
 
 def seconds(table: RawTable, name: str, form: str, by: By = "inferred") -> pl.Series:
@@ -46,10 +64,11 @@ def seconds(table: RawTable, name: str, form: str, by: By = "inferred") -> pl.Se
     Raises
     ------
     InputError
-        for a missing, unreadable, negative or implausible time, naming the row.
+        for a missing, unreadable, negative or implausible time, or one without a zone among others, naming the row.
     """
     check_type(table, name)
     raw = table.frame[name]
+    check_zones(table, name, form)
     values = to_seconds(raw, form)
     bad = values.is_null() | ~values.is_finite()
     if bad.any():
@@ -58,22 +77,46 @@ def seconds(table: RawTable, name: str, form: str, by: By = "inferred") -> pl.Se
             "is missing" if plain_values(raw)[row] is None else f"{short(raw[row])} {_time_problem(raw[row], form, by)}"
         )
         more = ", or say how to read it with --time-format" if by == "inferred" else ""
+        if by == "inferred" and (formats := _suggestions(raw)):
+            more = f", or say --time-format {' or '.join(repr(format) for format in formats)}"
         raise InputError(
-            table.line(row), f"{name} {problem}", f"use seconds, or dates such as 2026-01-31 12:00{more}", [name]
+            table.line(row),
+            f"{name} {problem}",
+            f"remove the row, use seconds, or dates such as 2026-01-31 12:00{more}",
+            [name],
         )
     if len(values) and (values < 0).any():
         row = int((values < 0).arg_max() or 0)
-        raise InputError(table.line(row), f"{name} {short(raw[row])} is negative", "times count from 1970", [name])
-    outside = (values < EARLIEST) | (values >= LATEST)
-    if by == "inferred" and form != "order" and outside.any():
-        row = int(outside.arg_max() or 0)
-        raise InputError(
-            table.line(row),
-            f"{name} {short(raw[row])} would be in the year {year_of(values[row])}",
-            f"fix it or remove the row, or, if it is right, say --time-format {form}",
-            [name],
-        )
+        problem = f"{name} {short(raw[row])} is before 1970, from which times count"
+        raise InputError(table.line(row), problem, "fix it or remove the row", [name])
+    if form != "order":
+        _check_years(table, name, values, form, by)
     return values
+
+
+def _check_years(table: RawTable, name: str, values: pl.Series, form: str, by: By) -> None:
+    """Refuse a year that dates don't reach, and an implausible one unless the user states the form."""
+    outside = ~values.is_between(EARLIEST, LATEST, closed="left") if by == "inferred" else values > LAST_DATE
+    if outside.any():
+        row = int(outside.arg_max() or 0)
+        problem = f"{name} {short(table.frame[name][row])} would be in the year {year_of(values[row])}, read as {form}"
+        settled = by == "inferred" and values[row] <= LAST_DATE
+        remedy = f"if it is right, say --time-format {form}" if settled else "say the right unit with --time-format"
+        raise InputError(table.line(row), problem, f"fix it or remove the row, or, {remedy}", [name])
+
+
+def check_zones(table: RawTable, name: str, form: str) -> None:
+    """Refuse dates of which some name another zone than UTC and others none: read as UTC, those could be hours off."""
+    if form not in ("dates", "day-first", "month-first") or not isinstance(table.frame[name].dtype, pl.String):
+        return
+    texts = table.frame[name].str.strip_chars()
+    timed = texts.str.contains(r"\d:\d").fill_null(False)
+    zoned = timed & texts.str.contains(ANY_ZONE)
+    shifted, bare = zoned & ~texts.str.contains(UTC_ZONE), timed & ~zoned
+    if shifted.any() and bare.any():
+        row, example = int(bare.arg_max() or 0), texts.filter(shifted)[0]
+        problem = f"{name} {short(texts[row])} names no zone, but {short(example)} does"
+        raise InputError(table.line(row), problem, "write all times with their zone, or none", [name])
 
 
 def _exceptions(raw: pl.Series, bad: pl.Series) -> pl.Series:
@@ -82,6 +125,19 @@ def _exceptions(raw: pl.Series, bad: pl.Series) -> pl.Series:
         return bad
     words = bad & raw.cast(pl.Float64, strict=False).is_null()
     return words if words.any() and 2 * words.sum() < len(raw) else bad
+
+
+def _suggestions(raw: pl.Series) -> list[str]:
+    """The usual formats that all texts have, which would be plausible times."""
+    if not isinstance(raw.dtype, pl.String):
+        return []
+    texts = raw.drop_nulls()
+
+    def fits(format: str, some: pl.Series) -> bool:
+        times = _by_format(some, format)
+        return not times.null_count() and bool(times.is_between(EARLIEST, LATEST, closed="left").all())
+
+    return [f for f in SUGGESTED if len(texts) and fits(f, texts.head(1)) and fits(f, texts)]
 
 
 def _time_problem(value: object, form: str, by: By) -> str:
@@ -108,6 +164,8 @@ def to_seconds(raw: pl.Series, form: str) -> pl.Series:
         return _by_format(_digits(plain, form) if raw.dtype.is_numeric() else raw.cast(pl.String), form)
     if plain.dtype.is_numeric() and form in UNITS:
         return _in_seconds(plain, form)
+    if plain.dtype.is_numeric() and form == "ticks":
+        return plain / 1e7 - TICKS_OF_1970
     if plain.dtype.is_numeric() and form in ("order", "spreadsheet"):
         return plain if form == "order" else ((plain - FIRST_DAY) * 86_400).round(3)
     if isinstance(plain.dtype, pl.String) and form in ("dates", "day-first", "month-first"):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 from t4r_lab.lab.parts.text import count, escape, number
@@ -65,12 +66,16 @@ def popularity(figures: Mapping[str, Any]) -> str:
     return svg("Item popularity", detail, words, [*shapes, x_title("rank of the item (both axes logarithmic)")])
 
 
-def over_time(figures: Mapping[str, Any], cuts: Mapping[str, float]) -> str:
-    """SVG: events over time as bars stacked by part; dashed lines at the times of the split."""
+def over_time(figures: Mapping[str, Any], cuts: Mapping[str, float], dated: bool = True) -> str:
+    """SVG: events over time as bars stacked by part; dashed lines at the times of the split.
+
+    Times that aren't `dated` count from an unknown start, in an unknown unit.
+    """
     edges, events = figures["edges"], figures["events"]
     parts = [part for part in PARTS if part in events]
     totals = [sum(events[part][i] for part in parts) for i in range(len(edges) - 1)]
     highest, span = max(*totals, 1), edges[-1] - edges[0]
+    in_words = partial(_format_time, span=span) if dated else "{:,g}".format
     shapes, step = [], (RIGHT - LEFT) / len(totals)
     for i in range(len(totals)):
         top = float(BASE)
@@ -79,23 +84,23 @@ def over_time(figures: Mapping[str, Any], cuts: Mapping[str, float]) -> str:
             tall = (BASE - TOP) * events[part][i] / highest
             top -= tall
             if tall:
-                shapes.append(_bar(part, LEFT + i * step, top, step, tall, f"{_format_time(edges[i], span)}: {says}"))
+                shapes.append(_bar(part, LEFT + i * step, top, step, tall, f"{in_words(edges[i])}: {says}"))
     for part, cut in cuts.items():
         if edges[0] < cut < edges[-1]:
             x = LEFT + (RIGHT - LEFT) * (cut - edges[0]) / span
             shapes.append(
-                f'<line class="t4r-cut" x1="{x:.1f}" x2="{x:.1f}" y1="{TOP - 4}" y2="{BASE}"><title>{PARTS[part]} from {_format_time(cut, span)}</title></line>'
+                f'<line class="t4r-cut" x1="{x:.1f}" x2="{x:.1f}" y1="{TOP - 4}" y2="{BASE}"><title>{PARTS[part]} from {in_words(cut)}</title></line>'
             )
     shapes += [
-        text_at(LEFT, BASE + 14, _format_time(edges[0], span)),
-        text_at(RIGHT, BASE + 14, _format_time(edges[-1], span), "end"),
+        text_at(LEFT, BASE + 14, in_words(edges[0])),
+        text_at(RIGHT, BASE + 14, in_words(edges[-1]), "end"),
     ]
     legend, at = [], float(LEFT)
     for part in parts:
         legend += [_bar(part, at, HEIGHT - 11, 9, 8, ""), text_at(at + 13, HEIGHT - 3, PARTS[part])]
         at += 24 + 6.2 * len(PARTS[part])
-    began = {part: _format_time(low, span) for part, (low, _) in figures["parts"].items()}
-    words = f"Events over time, {_format_time(edges[0], span)} to {_format_time(edges[-1], span)}; " + ", ".join(
+    began = {part: in_words(low) for part, (low, _) in figures["parts"].items()}
+    words = f"Events over time, {in_words(edges[0])} to {in_words(edges[-1])}; " + ", ".join(
         f"{PARTS[part]} {sum(events[part]):,} events from {began[part]}" for part in parts
     )
     return svg("Events over time", f"{sum(totals):,} events", words, [*_y_axis(highest), *shapes, *legend])

@@ -62,7 +62,9 @@ def _plots(data: DataSummary) -> str:
     drawn = [
         plots.lengths(figures["lengths"]) if figures.get("lengths") else "",
         plots.popularity(figures["popularity"]) if figures.get("popularity") else "",
-        plots.over_time(figures["time"], figures.get("cuts", {})) if figures.get("time") else "",
+        plots.over_time(figures["time"], figures.get("cuts", {}), figures.get("time_form") != "order")
+        if figures.get("time")
+        else "",
     ]
     lacks = [
         name
