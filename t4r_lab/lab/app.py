@@ -10,6 +10,7 @@ from pkgutil import iter_modules
 from typing import Any, ClassVar, cast
 
 import ipywidgets as w
+import traitlets as tr
 
 import t4r_lab.lab.panels as panels
 from t4r_lab.base import homes
@@ -342,13 +343,13 @@ class Lab(w.VBox):
 
     _read_again = False
 
-    def _selection_changed(self, change: Any) -> None:
+    def _selection_changed(self, change: tr.Bunch) -> None:
         """Show the actions of a single ticked run, or the comparison of several."""
         runs = self.runs.selected
         self.acting.choose(runs[0] if len(runs) == 1 else None)
         self.comparing.compare([run.run_id for run in runs], self.runs.metric)
 
-    def _tab_changed(self, change: Any = None) -> None:
+    def _tab_changed(self, change: tr.Bunch | None = None) -> None:
         if change is not None:
             self._trouble.value = ""  # the user has seen it
         self.tuning.open(self.tabs.selected_index == TABS.index("Tune"))

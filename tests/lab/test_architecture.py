@@ -237,7 +237,7 @@ def test_a_spec_is_loaded_by_pasting_by_path_and_by_upload(tmp_path: Path) -> No
     (tmp_path / "spec.json").write_text(spec.to_json())
     loader.path.value = str(tmp_path / "spec.json")
     loader.load.click()
-    loader._uploaded(None)
+    loader._uploaded()
     loader.upload.value = uploaded("up.yaml", spec.to_yaml().encode())
     loader.upload.value = uploaded("picture.png", b"\x89PNG\xff")
     assert loader.error == "picture.png: not a text file; give a YAML or JSON spec"

@@ -52,7 +52,7 @@ class Curves(anywidget.AnyWidget):
         self.series = {**self.series, name: curve}
 
     @tr.observe("series", "lines", "title", "smoothing")
-    def _describe(self, change: Any = None) -> None:
+    def _describe(self, change: tr.Bunch | None = None) -> None:
         self.alternative = describe(
             self.title, self.series, self.lines, highest=self.from_zero, smoothing=self.smoothing
         )

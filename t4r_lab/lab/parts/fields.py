@@ -148,12 +148,12 @@ class Field(w.VBox):
         finally:
             self._quiet = False
 
-    def _edited(self, change: Any) -> None:
+    def _edited(self, change: tr.Bunch) -> None:
         if not self._quiet:
             self._on_edit(self.knob.path, self.value)
 
     @tr.observe("error", "help")
-    def _show_note(self, change: Any = None) -> None:
+    def _show_note(self, change: tr.Bunch | None = None) -> None:
         (self.add_class if len(self.error or self.help) > LONG else self.remove_class)("t4r-long")
         if self.error:
             self.add_class("t4r-refused")

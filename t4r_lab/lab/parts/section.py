@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import ipywidgets as w
 import traitlets as tr
 
@@ -32,7 +30,7 @@ class Section(w.VBox):
         self._show()
 
     @tr.observe("opened", "summary")
-    def _show(self, change: Any = None) -> None:
+    def _show(self, change: tr.Bunch | None = None) -> None:
         self._button.description = f"{'▾' if self.opened else '▸'} {self.name}"
         self._summary.value = escape(self.summary)
         self.body.layout.display = "" if self.opened else "none"

@@ -69,7 +69,7 @@ class Table(anywidget.AnyWidget):
         self._sort()
 
     @tr.observe("sort_by", "descending", "filter_text")
-    def _sort(self, change: Any = None) -> None:
+    def _sort(self, change: tr.Bunch | None = None) -> None:
         words = self.filter_text.lower().split()
         rows: list[tuple[str, Sequence[Cell]]] = [
             (key, row) for key, row in getattr(self, "_cells", []) if not words or _contains_words(row, words)

@@ -107,7 +107,7 @@ class CostEstimate(tr.HasTraits):
         draft.observe(self._update, "revision")
         self._update()
 
-    def _update(self, change: Any = None) -> None:
+    def _update(self, change: tr.Bunch | None = None) -> None:
         """Show the stored estimate of the present spec, else request one; an estimate of other data is cleared."""
         spec, key = self.draft.spec, self._key
         if not self.draft.valid or spec.data.path != self._shown:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import ipywidgets as w
+import traitlets as tr
 
 from t4r_lab.base.errors import InputError
 from t4r_lab.lab.panels.architecture.diff import diff
@@ -102,11 +103,11 @@ class ArchitecturePanel(w.VBox):
         foot.add_class("t4r-foot")
         return [columns, foot]
 
-    def _preset_chosen(self, change: Any) -> None:
+    def _preset_chosen(self, change: tr.Bunch) -> None:
         if self.preset.value not in (NOTHING, self.draft.preset):
             self._start(self.preset.value)
 
-    def _show(self, change: Any = None) -> None:
+    def _show(self, change: tr.Bunch | None = None) -> None:
         draft = self.draft
         self.name.show(draft.pending.get("name", draft.spec.name))
         self.name.error = field_text(draft.errors.get("name"))
@@ -125,7 +126,7 @@ class ArchitecturePanel(w.VBox):
         self._status.value = status(draft)
         self._show_costs()
 
-    def _show_costs(self, change: Any = None) -> None:
+    def _show_costs(self, change: tr.Bunch | None = None) -> None:
         estimate = self.cost_estimate.estimate if self.cost_estimate else None
         self.picture.value = picture(self.draft.spec, self.draft.schema, estimate)
         self._costs.value = self.cost_estimate.line if self.cost_estimate else ""

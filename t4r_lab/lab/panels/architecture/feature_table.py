@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import ipywidgets as w
+import traitlets as tr
 
 from t4r_lab.base.errors import InputError
 from t4r_lab.families.encoders.encoder_table import ENCODERS, encodings_for
@@ -62,7 +63,7 @@ class FeatureEditor(w.VBox):
         part: Any = [model, *model.towers][number.index(self.prefix)]
         return part.inputs, part.body
 
-    def _show(self, change: Any = None) -> None:
+    def _show(self, change: tr.Bunch | None = None) -> None:
         schema, block = self.draft.schema, self._block
         if schema is None or block is None:
             return
@@ -221,7 +222,7 @@ class FeatureRow(w.VBox):
         if encoding in dict(self.encoding.options).values():
             self.encoding.value = encoding
         if self.more.value:
-            self._open(None)
+            self._open()
 
     @property
     def _part(self) -> type[Part]:
@@ -244,7 +245,7 @@ class FeatureRow(w.VBox):
     def _further_settings(self) -> str:
         return ", ".join(dict.fromkeys(knob.path.partition(".")[0] for knob in self._knobs()))
 
-    def _open(self, change: Any) -> None:
+    def _open(self, change: tr.Bunch | None = None) -> None:
         """Show or hide the fields beneath the row; they are made when first shown."""
         knobs = self._knobs() if self.more.value else []
         if self.more.value and {knob.path for knob in knobs} != self.fields.keys():
@@ -271,7 +272,7 @@ class FeatureRow(w.VBox):
         self._beneath = {k: v for k, v in {**self._beneath, part: value}.items() if v is not None}
         self._changed()
 
-    def _edited(self, change: Any) -> None:
+    def _edited(self, change: tr.Bunch) -> None:
         if not self._quiet:
             self._changed()
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import ipywidgets as w
+import traitlets as tr
 
 from t4r_lab.families.knobs import Part, element, variants
 from t4r_lab.families.own import is_own
@@ -142,7 +143,7 @@ class SpecForm(w.VBox):
         draft.observe(self._refresh, "revision")
         self._refresh()
 
-    def _refresh(self, change: Any = None) -> None:
+    def _refresh(self, change: tr.Bunch | None = None) -> None:
         spec = self.draft.spec
         shown: dict[str, list[w.Widget]] = {name: [] for name in SECTIONS}
         fields: dict[str, Field] = {}

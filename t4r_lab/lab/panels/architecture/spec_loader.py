@@ -56,7 +56,7 @@ class SpecLoader(w.VBox):
         else:
             self.error = "nothing to load; paste a spec or give the path of a file"
 
-    def _uploaded(self, change: Any) -> None:
+    def _uploaded(self, change: tr.Bunch | None = None) -> None:
         for file in self.upload.value:
             name, content = str(file["name"]), bytes(file["content"])
             self._try(partial(_parse, content, name), name)
@@ -71,7 +71,7 @@ class SpecLoader(w.VBox):
         self._on_load(spec, name)
 
     @tr.observe("error")
-    def _show(self, change: Any = None) -> None:
+    def _show(self, change: tr.Bunch | None = None) -> None:
         self._message.value = message("error", self.error)
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import ipywidgets as w
 import traitlets as tr
@@ -50,12 +49,12 @@ class DataPanel(w.VBox):
         self.choice.observe(self._chosen, "value")
         self._show()
 
-    def _chosen(self, change: Any) -> None:
+    def _chosen(self, change: tr.Bunch) -> None:
         if not self._quiet and change["new"] is not None:
             self._on_choose(Path(change["new"]))
 
     @tr.observe("paths", "summary", "doing", "progress", "error")
-    def _show(self, change: Any = None) -> None:
+    def _show(self, change: tr.Bunch | None = None) -> None:
         self._quiet = True
         try:
             options = [(path.name, str(path)) for path in self.paths]

@@ -110,7 +110,7 @@ class PrepareForm(w.VBox):
         """The chosen source of the events."""
         return Raw(frame=self.frame.value) if self.frame.value else Raw(path=self.source.value.strip())
 
-    def _chosen(self, change: Any) -> None:
+    def _chosen(self, change: tr.Bunch | None = None) -> None:
         if self._quiet:
             return
         self.source.layout.display = "none" if self.frame.value else ""
@@ -169,7 +169,7 @@ class PrepareForm(w.VBox):
                 section.opened = True
 
     @tr.observe("frames")
-    def _offer_frames(self, change: Any) -> None:
+    def _offer_frames(self, change: tr.Bunch) -> None:
         options = (("a file", FILE), *((f"{name} · {words}", name) for name, words in self.frames.items()))
         if options == tuple(self.frame.options):
             return
@@ -180,17 +180,17 @@ class PrepareForm(w.VBox):
         finally:
             self._quiet = False
         if self.frame.value != chosen:
-            self._chosen(None)
+            self._chosen()
 
     @tr.observe("taken")
-    def _show_name(self, change: Any = None) -> None:
+    def _show_name(self, change: tr.Bunch | None = None) -> None:
         self.asking = ""
         again = self.name.value.strip() in self.taken
         note = "replaces the prepared data of that name; if runs refer to them you must confirm"
         self._name_note.value = f'<div class="t4r-help t4r-indent">{note}</div>' if again else ""
 
     @tr.observe("preview", "refusal", "doing", "progress", "asking")
-    def _show(self, change: Any = None) -> None:
+    def _show(self, change: tr.Bunch | None = None) -> None:
         preview = self.preview
         self._reading.layout.display = "" if self.raw.path else "none"
         if change is None or change["name"] == "preview":

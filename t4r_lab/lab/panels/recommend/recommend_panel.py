@@ -93,7 +93,7 @@ class RecommendPanel(w.VBox):
             self.set_trait(name, value or NONE)
 
     @tr.observe("runs", "run", "beside")
-    def _offer(self, change: Any = None) -> None:
+    def _offer(self, change: tr.Bunch | None = None) -> None:
         """Update the drop-downs and their values to the present runs."""
         ids = {run.run_id for run in self.runs}
         options = [(run.label, run.run_id) for run in self.runs]
@@ -115,7 +115,7 @@ class RecommendPanel(w.VBox):
             self._quiet = False
 
     @tr.observe("runs", "run", "beside", "answers", "doing", "error", "loading", "case")
-    def _show(self, change: Any = None) -> None:
+    def _show(self, change: tr.Bunch | None = None) -> None:
         self.body.layout.display = "" if self.runs else "none"
         empty = message("loading", "Reading the record …") if self.loading else message("empty", EMPTY)
         text = message("error", self.error) if self.error else message("loading", self.doing)
@@ -127,7 +127,7 @@ class RecommendPanel(w.VBox):
             self._answers.value = answers(runs, self.answers, self.case)
 
     @tr.observe("cases", "cases_error")
-    def _list_cases(self, change: Any = None) -> None:
+    def _list_cases(self, change: tr.Bunch | None = None) -> None:
         cases = self.cases
         for part in (self.which, self.table):
             part.layout.display = "" if cases else "none"
@@ -251,7 +251,7 @@ class RecommendController:
             view.case, view.table.selected = None, []
         self.ask()
 
-    def _case_chosen(self, change: Any) -> None:
+    def _case_chosen(self, change: tr.Bunch) -> None:
         chosen = next((case for case in self.view.listed if [key(case)] == change["new"]), None)
         if chosen is not None and chosen != self.view.case:
             self._show_case(chosen)

@@ -67,7 +67,7 @@ class RunActions(w.VBox):
         self._show()
 
     @tr.observe("run", "doing", "error", "link")
-    def _show(self, change: Any = None) -> None:
+    def _show(self, change: tr.Bunch | None = None) -> None:
         run = self.run
         self._title.value = f'<div class="t4r-heading">{escape(run.label)}</div>' if run else ""
         self._bar.layout.display = "" if run else "none"

@@ -64,7 +64,7 @@ class ComparisonView(w.VBox):
         self._show()
 
     @tr.observe("doing", "error", "analysis")
-    def _show(self, change: Any = None) -> None:
+    def _show(self, change: tr.Bunch | None = None) -> None:
         text = message("error", self.error) if self.error else message("loading", self.doing)
         self._message.value = text
         self.body.layout.display = "" if self.analysis is not None else "none"
@@ -74,7 +74,7 @@ class ComparisonView(w.VBox):
             self._differing.value = differing(self.analysis)
 
     @tr.observe("drawn")
-    def _draw(self, change: Any = None) -> None:
+    def _draw(self, change: tr.Bunch | None = None) -> None:
         """Give the plots new content in place, so that nothing moves when the theme changes."""
         for name, drawn in in_order(self.drawn, ORDER):
             if name not in self.plots:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import ipywidgets as w
 import traitlets as tr
@@ -76,18 +75,18 @@ class RunsPanel(w.VBox):
         by_id = {run.run_id: run for run in self.runs}
         return [by_id[key] for key in self.table.selected if key in by_id]
 
-    def _selection_changed(self, change: Any = None) -> None:
+    def _selection_changed(self, change: tr.Bunch | None = None) -> None:
         self.clear.disabled = not self.table.selected
 
-    def _metric_chosen(self, change: Any) -> None:
+    def _metric_chosen(self, change: tr.Bunch) -> None:
         self.metric = change["new"] or ""
 
     @tr.observe("reading")
-    def _show_reading(self, change: Any) -> None:
+    def _show_reading(self, change: tr.Bunch) -> None:
         self.again.disabled = self.reading
 
     @tr.observe("runs", "metric", "error", "loading")
-    def _show(self, change: Any = None) -> None:
+    def _show(self, change: tr.Bunch | None = None) -> None:
         text = message("loading", "Reading the record …") if self.loading else message("empty", EMPTY)
         self._message.value = message("error", self.error) if self.error else ("" if self.runs else text)
         for part in (self._bar, self.table, self._legend, self._beneath):

@@ -106,7 +106,7 @@ class JobCard(w.VBox):
         on_look()
 
     @tr.observe("log")
-    def _show_log(self, change: Any = None) -> None:
+    def _show_log(self, change: tr.Bunch | None = None) -> None:
         self.log_button.description = f"{'▾' if self.log_opened else '▸'} Log"
         name, lines = escape(self.state.name), escape(self.log or "nothing yet")
         self._log.value = (
@@ -114,7 +114,7 @@ class JobCard(w.VBox):
         )
 
     @tr.observe("state")
-    def _show(self, change: Any = None) -> None:
+    def _show(self, change: tr.Bunch | None = None) -> None:
         state = self.state
         started = f" · started {clock(state.launched)}" if state.launched else ""
         self._head.value = (

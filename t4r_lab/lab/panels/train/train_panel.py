@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
 
 import ipywidgets as w
 import traitlets as tr
@@ -99,12 +98,12 @@ class TrainPanel(w.VBox):
         self.further.summary = " · ".join(f"{n} {state}" for state, n in states.most_common())
         self.table.fill(HEADINGS, [cells(job) for job in further], [job.id for job in further])
 
-    def _smooth(self, change: Any) -> None:
+    def _smooth(self, change: tr.Bunch) -> None:
         for card in self.cards.values():
             card.smooth(change["new"])
 
     @tr.observe("jobs", "error", "refusal", "loading")
-    def _show(self, change: Any = None) -> None:
+    def _show(self, change: tr.Bunch | None = None) -> None:
         self._bar.layout.display = "" if self.jobs else "none"
         self._message.value = (
             message("error", self.refusal or self.error)

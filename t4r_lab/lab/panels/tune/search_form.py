@@ -206,7 +206,7 @@ class SearchForm(w.VBox):
         self._fill()
         self.table.selected = list(dict.fromkeys([*self.table.selected, *domains]))
 
-    def _show_knobs(self, change: Any = None) -> None:
+    def _show_knobs(self, change: tr.Bunch | None = None) -> None:
         """Show the knobs of the present spec; ticked ones that it lacks are kept if their kind is ticked too.
 
         Ticks belong to a head or tower, not to its index: they are dropped if another one has that index now.
@@ -238,7 +238,7 @@ class SearchForm(w.VBox):
         ]
         self.table.fill(KNOBS, rows, list(self.domains))
 
-    def _show_ranges(self, change: Any = None) -> None:
+    def _show_ranges(self, change: tr.Bunch | None = None) -> None:
         ticked = [(path, self.domains[path]) for path in self.table.selected if path in self.domains]
         for path, domain in ticked:
             if (path, domain) not in self._rows:
@@ -265,7 +265,7 @@ class SearchForm(w.VBox):
         self._show_message()
 
     @tr.observe("error")
-    def _show_message(self, change: Any = None) -> None:
+    def _show_message(self, change: tr.Bunch | None = None) -> None:
         draft = self.draft
         self.start.disabled = self.plan is None or bool(draft.obstacle)
         if self.error:

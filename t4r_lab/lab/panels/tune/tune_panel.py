@@ -98,19 +98,19 @@ class TunePanel(w.VBox):
             self.chosen = look.state.name
         self.state = look.state
 
-    def _study_chosen(self, change: Any) -> None:
+    def _study_chosen(self, change: tr.Bunch) -> None:
         self.chosen = change["new"] or ""
 
-    def _trial_chosen(self, change: Any = None) -> None:
+    def _trial_chosen(self, change: tr.Bunch | None = None) -> None:
         self.use.disabled = not self.table.selected
         self.plots.chosen = self.table.selected[0] if self.table.selected else ""
 
-    def _dot_chosen(self, change: Any) -> None:
+    def _dot_chosen(self, change: tr.Bunch) -> None:
         if change["new"]:
             self.table.selected = [change["new"]]
 
     @tr.observe("names", "chosen", "state", "error", "refusal", "loading")
-    def _show(self, change: Any = None) -> None:
+    def _show(self, change: tr.Bunch | None = None) -> None:
         self._message.value = (
             message("error", self.refusal or self.error)
             or message("loading", "Reading the studies …" if self.loading else "")
