@@ -6,6 +6,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any, get_args
 
+PART_WORDS = {
+    "train": "training part",
+    "valid": "validation part",
+    "test": "test part",
+    "train+valid": "training and validation parts",
+}
+"""Part of the data, as specs, options and the record call it → the words for people."""
+
 
 @dataclass(frozen=True)
 class Progress:

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
+from t4r_lab.base.reports import PART_WORDS
 from t4r_lab.base.terminal import table
 from t4r_lab.families.own import trusted
 
@@ -41,7 +42,7 @@ def run_text(result: RunResult) -> str:
         return f"run {result.run_id[:8]} was stopped; resume it with: t4r-lab train --resume {result.run_id[:8]}"
     parts = {"valid": result.valid, "test": result.test}
     blocks = [
-        f"{part} part\n{scores({result.name: metrics, **result.baselines.get(part, {})})}"
+        f"{PART_WORDS[part]}\n{scores({result.name: metrics, **result.baselines.get(part, {})})}"
         for part, metrics in parts.items()
         if metrics
     ]

@@ -8,7 +8,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, NoReturn
@@ -27,6 +27,21 @@ from t4r_lab.cli.study_commands import STUDY_COMMANDS
 from t4r_lab.families.own import trust
 
 COMMANDS: dict[str, Command] = {**DATA_COMMANDS, **RUN_COMMANDS, **STUDY_COMMANDS, **JOB_COMMANDS}
+
+SYNONYMS = {
+    "--labels": ("--targets",),
+    "--label": ("--targets",),
+    "--target": ("--targets",),
+    "--timestamp": ("--time",),
+    "--output": ("--out",),
+    "--epochs": ("--set train.epochs=…",),
+    "--lr": ("--set train.learning_rate=…",),
+    "--learning-rate": ("--set train.learning_rate=…",),
+    "--batch-size": ("--set train.batch_size=…",),
+    "--seed": ("--seeds", "--set train.seed=…"),
+    "--device": ("--set train.device=…",),
+}
+"""Option of another tool → what stands for it here: the first that the command has."""
 
 
 class Parser(argparse.ArgumentParser):
@@ -47,8 +62,16 @@ class Parser(argparse.ArgumentParser):
         options, rest = super().parse_known_args(args, namespace)
         unknown = [a for a in rest if a.startswith("-")]
         if unknown and (existing := long_options(self)):
-            raise InputError(self.prog, f"unknown option {unknown[0]}", did_you_mean(unknown[0], existing))
+            word = unknown[0].partition("=")[0]
+            raise InputError(self.prog, f"unknown option {word}", _nearest(word, existing))
         return options, rest
+
+
+def _nearest(word: str, existing: Iterable[str]) -> str:
+    """The remedy for an unknown option of a command that has the `existing` ones."""
+    options = list(existing)
+    meant = next((option for option in SYNONYMS.get(word, ()) if option.partition(" ")[0] in options), None)
+    return f"did you mean {meant}?" if meant else did_you_mean(word, options)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -116,14 +116,15 @@ def load_object(kind: str, path: str, noun: str, remedy: str) -> Any:
             f"if it may run here, give --trust {package}, in Python trust=[{package!r}], or set {VARIABLE}={package}",
         )
     try:
-        return getattr(import_module(module), name)
-    except AttributeError:
-        if module == NOTEBOOK:
-            remedy = f"put the {noun} into a file, since a notebook's cells are in its own process alone"
-        raise InputError(path, f"{shortened(kind)}: the module has no such {noun}", remedy) from None
+        member = getattr(import_module(module), name, None)
     except Exception as error:
         problem = f"{shortened(kind)} can't be imported ({type(error).__name__}: {first_line(error)})"
         raise InputError(path, problem, "fix the module, or see that it lies on PYTHONPATH") from None
+    if member is None:
+        if module == NOTEBOOK:
+            remedy = f"put the {noun} into a file, since a notebook's cells are in its own process alone"
+        raise InputError(path, f"{shortened(kind)}: the module has no such {noun}", remedy)
+    return member
 
 
 def check_whole(member: type[Member]) -> None:

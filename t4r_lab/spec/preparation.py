@@ -9,6 +9,7 @@ from typing import Literal
 from pydantic import Field, ValidationError, field_validator, model_validator
 
 from t4r_lab.base.errors import InputError, did_you_mean
+from t4r_lab.base.reports import PART_WORDS
 from t4r_lab.families.knobs import Part, knob
 from t4r_lab.schema.columns import Scope
 from t4r_lab.spec.run_spec import explain
@@ -97,7 +98,9 @@ class PrepareOptions(Part):
     def _one_way_to_cut(self) -> PrepareOptions:
         for part in ("valid", "test"):
             if getattr(self, f"{part}_from") is not None and getattr(self, f"{part}_days") is not None:
-                raise InputError("", f"{part}_from and {part}_days both say where the {part} part begins", "give one")
+                raise InputError(
+                    "", f"{part}_from and {part}_days both say where the {PART_WORDS[part]} begins", "give one"
+                )
         both = sorted({*(self.features or []), *self.targets, *self.scopes} & set(self.ignore))
         if both:
             raise InputError("ignore", f"column {both[0]!r} is also asked for", "name it once", [both[0]])

@@ -15,7 +15,7 @@ from t4r_lab.base.errors import InputError, clipped, did_you_mean, shortened
 from t4r_lab.families import own
 from t4r_lab.families.encoders.column_encoder import ColumnEncoder
 from t4r_lab.families.knobs import Knob, Part, element, variants, walk
-from t4r_lab.families.metrics.metric_table import lower_is_better
+from t4r_lab.families.metrics.metric_table import is_ranked, lower_is_better
 from t4r_lab.spec.sections import DataSpec, EvaluationSpec, ModelSpec, TrainSpec
 
 TAGS = (own.Member.tag, ColumnEncoder.tag)
@@ -50,9 +50,9 @@ class RunSpec(Part):
     def _monitor_is_computed(self) -> RunSpec:
         monitor = self.train.monitor
         if monitor is not None and monitor not in self.metrics:
-            raise InputError(
-                "train.monitor", f"{shortened(monitor)} is not computed", did_you_mean(monitor, self.metrics)
-            )
+            reason = ", since no head predicts items" if is_ranked(monitor) and not self.model.next_item else ""
+            problem = f"{shortened(monitor)} is not computed{reason}"
+            raise InputError("train.monitor", problem, did_you_mean(monitor, self.metrics))
         return self
 
     @model_validator(mode="after")

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from t4r_lab.base import homes
-from t4r_lab.base.errors import InputError
+from t4r_lab.base.errors import InputError, clipped, shortened
 from t4r_lab.base.reports import OnReport, Report, silent
 from t4r_lab.families.metrics.metric_table import check_metrics
 from t4r_lab.spec import RunSpec
@@ -27,6 +27,9 @@ if TYPE_CHECKING:
     from t4r_lab.data.sessions.arrays import Sessions
     from t4r_lab.nn.heads.model import Model
     from t4r_lab.training.judgment import Judged
+
+LONGEST_NAME = 220
+"""Characters of a path or a metric that can be recorded: MLflow's keys have 250, with part and baseline before it."""
 
 
 @dataclass(frozen=True)
@@ -53,10 +56,12 @@ class Experiment:
         from t4r_lab.data.sessions.arrays import check_sessions
 
         experiment = cls(spec, dataset or open_data(spec), homes.locate(home))
+        _check_names(spec)
         assembly.check(spec, experiment.dataset.schema)
         _check_machine(spec)
         check_sessions(experiment.fitted, spec.data.path, 2 if spec.model.next_item else 1)
         _check_labels(spec, experiment.dataset)
+        _check_ranked(spec)
         _check_metrics(spec, experiment.dataset)
         _ = experiment.vectors  # raises if they can't be read
         return experiment
@@ -150,6 +155,21 @@ def open_data(spec: RunSpec, digest: str = "", owner: str = "") -> Dataset:
     if digest and dataset.digest != digest:
         raise InputError(spec.data.path, f"not the data {owner}", "prepare them as they were then")
     return dataset
+
+
+def _check_names(spec: RunSpec) -> None:
+    """Refuse a knob's path or a metric's name that is too long for the record."""
+    for name in (*spec.flat(), *spec.metrics):
+        if len(name) > LONGEST_NAME:
+            problem = f"a name of {len(name)} characters, of which the record in MLflow holds {LONGEST_NAME}"
+            raise InputError(clipped(name), problem, "shorten the name of the column, module, metric or knob")
+
+
+def _check_ranked(spec: RunSpec) -> None:
+    """Refuse metrics of ranks where nothing is ranked. A recorded run that has them can still be evaluated."""
+    if spec.evaluation.metrics and not spec.model.next_item:
+        problem = f"{shortened(spec.evaluation.metrics[0])} is computed from ranks of items, but no head predicts items"
+        raise InputError("evaluation.metrics", problem, "add a head of kind next_item, or remove the metric")
 
 
 def _check_labels(spec: RunSpec, dataset: Dataset) -> None:

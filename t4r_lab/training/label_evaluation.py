@@ -11,7 +11,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from t4r_lab.base.errors import InputError
-from t4r_lab.base.reports import OnReport, Progress, silent
+from t4r_lab.base.reports import PART_WORDS, OnReport, Progress, silent
 from t4r_lab.data.sessions.arrays import SLAB
 from t4r_lab.families.metrics.metric_table import metrics_of
 from t4r_lab.families.metrics.shared.metric_row import LabelKind
@@ -78,12 +78,14 @@ def check_labels(spec: RunSpec, sessions: Sessions, part: str) -> None:
         low, high, whole = _extent(_column(sessions, head.column))
         at, label = f"{path}.column", f"label {head.column!r}"
         if low > high:
-            raise InputError(at, f"{label} is missing in every session of the part {part}", "take another column")
+            raise InputError(
+                at, f"{label} is missing in every session of the {PART_WORDS[part]}", "take another column"
+            )
         if refusal := head.values_refusal(low, high, whole):
             problem, remedy = refusal
             raise InputError(at, f"{label} {problem}", remedy)
         if head.needs_classes and low == high and part != "valid":
-            raise InputError(at, f"{label} has one class only in the part {part}", "take another column")
+            raise InputError(at, f"{label} has one class only in the {PART_WORDS[part]}", "take another column")
 
 
 def _extent(stored: NDArray[Any]) -> tuple[float, float, bool]:
@@ -145,7 +147,7 @@ def check_tasks(model: Model, sessions: Sessions, part: str, split: str) -> None
         if low < 0 or high >= task.answer.width:
             raise InputError(
                 "classes",
-                f"label {task.name!r} has classes {low} to {high} in the part {part}, but its task has "
+                f"label {task.name!r} has classes {low} to {high} in the {PART_WORDS[part]}, but its task has "
                 f"{task.answer.width}, from 0",
                 f"give the task classes={high + 1 - min(low, 0)}",
             )

@@ -140,16 +140,16 @@ CASES = {
     # parts
     "short sessions": Case(GOOD, "^min_session_length: no session has 9 events or more; .*lower (--min-session-length)", "e.csv {0} 4", asked="e.csv --min-session-length 9"),
     "rare items": Case(GOOD, "no session has 2 events or more of items with enough support; lower (--min-item-support)", "e.csv {0} 2", asked="e.csv --min-item-support 99"),
-    "rare items before the cut": Case(LATE_ITEMS, "^the train part is empty; no session before the cut is left; cut later, or lower (--min-item-support) or --min-session-length", "e.csv --unseen-items keep {0} 1", asked="e.csv --unseen-items keep --min-item-support 3"),
-    "all after the cut": Case(GOOD, "^test_from: the train part is empty; no session ends before the cut; choose a later (--test-from)", "e.csv {0} 2023-11-15T01:00", asked="e.csv --test-from 2001-01-01"),
-    "all in validation": Case(GOOD, "^valid_days: the train part is empty; no session ends before the cut; choose a smaller (--valid-days)", "e.csv {0} 0.01", asked="e.csv --valid-days 3000"),
-    "validation from the first": Case(GOOD, "^valid_from: the train part is empty; .*; choose a later (--valid-from)", "e.csv {0} 2023-11-15T01:00", asked="e.csv --valid-from 2001-01-01"),
-    "all in test": Case(GOOD, "^test_days: the train part is empty; .*; choose a smaller (--test-days)", "e.csv {0} 0.01", asked="e.csv --test-days 3000"),
+    "rare items before the cut": Case(LATE_ITEMS, "^the training part is empty; no session before the cut is left; cut later, or lower (--min-item-support) or --min-session-length", "e.csv --unseen-items keep {0} 1", asked="e.csv --unseen-items keep --min-item-support 3"),
+    "all after the cut": Case(GOOD, "^test_from: the training part is empty; no session ends before the cut; choose a later (--test-from)", "e.csv {0} 2023-11-15T01:00", asked="e.csv --test-from 2001-01-01"),
+    "all in validation": Case(GOOD, "^valid_days: the training part is empty; no session ends before the cut; choose a smaller (--valid-days)", "e.csv {0} 0.01", asked="e.csv --valid-days 3000"),
+    "validation from the first": Case(GOOD, "^valid_from: the training part is empty; .*; choose a later (--valid-from)", "e.csv {0} 2023-11-15T01:00", asked="e.csv --valid-from 2001-01-01"),
+    "all in test": Case(GOOD, "^test_days: the training part is empty; .*; choose a smaller (--test-days)", "e.csv {0} 0.01", asked="e.csv --test-days 3000"),
     "all before the cut": Case(GOOD, "^test_from: the test part is empty; .*choose an earlier (--test-from)$", "e.csv {0} 2023-11-15T02:00", asked="e.csv --test-from 2101-01-01"),
     "pairs, one left out": Case({"e.csv": csv("session_id,item_id,timestamp", "{t},{i},{t}").replace("1700000001,", "1700000000,")}, "^split: the .* part is empty; leave-one-out needs sessions of at least three events; use --split time or longer sessions", "e.csv --split leave_one_out", GOOD, asked="e.csv --split leave_one_out"),
     "a test part of others": Case({**GOOD, "t.csv": csv(row="{s},x{i},{t}")}, "^test: the test part is empty; no given test session has two events of items in the training file; check that both have the same ids", "e.csv --test t.csv", {"t.csv": csv()}, asked="e.csv --test t.csv"),
     "no date": Case(GOOD, "valid_from: 'May' is not a date; use for example (2026-01-31) or", "e.csv --valid-from 2023-11-15T01:00 --test-from {0} --test t.csv", {"t.csv": csv()}, asked="e.csv --valid-from May"),
-    "two cuts": Case(GOOD, "valid_from and valid_days both say where the valid part begins; give one", "e.csv --valid-from 2023-11-15T01:00", asked="e.csv --valid-from 2023-11-15 --valid-days 1"),
+    "two cuts": Case(GOOD, "valid_from and valid_days both say where the validation part begins; give one", "e.csv --valid-from 2023-11-15T01:00", asked="e.csv --valid-from 2023-11-15 --valid-days 1"),
     "ignored and asked for": Case({"e.csv": csv("session_id,item_id,timestamp,x", "{s},{i},{t},1")}, "ignore: column 'x' is also asked for; name it once", "e.csv --ignore x", asked="e.csv --ignore x --targets x"),
 }  # fmt: skip
 

@@ -183,7 +183,7 @@ def test_blocks_put_together_by_hand_are_refused_when_they_are_made(make: Callab
 @pytest.mark.parametrize(
     ("task", "words"),
     [
-        (CategoricalClassificationTask("mood", 2), "classes: label 'mood' has classes 0 to 2 in the part train, but its task has 2, from 0; give the task classes=3"),
+        (CategoricalClassificationTask("mood", 2), "classes: label 'mood' has classes 0 to 2 in the training part, but its task has 2, from 0; give the task classes=3"),
         (BinaryClassificationTask("bougt"), "tasks: label 'bougt' is no column of the data; prepare them with --targets bougt"),
     ],
 )  # fmt: skip

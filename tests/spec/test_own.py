@@ -61,6 +61,7 @@ def module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     (tmp_path / "shapes" / "__init__.py").write_text("")
     (tmp_path / "shapes" / "stars.py").write_text(MODULE)
     (tmp_path / "shapes" / "broken.py").write_text("1 / 0\n")
+    (tmp_path / "shapes" / "typo.py").write_text("import math\nmath.squareroot\n")
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.delenv(own.VARIABLE, raising=False)
     yield tmp_path / "shapes"
@@ -100,6 +101,11 @@ def test_a_class_is_named_with_its_knobs_once_it_is_trusted(module: Path, monkey
         (("shapes",), "shapes.stars:Other", "is no Shape"),
         (("shapes",), "shapes.none:Star", "can't be imported (ModuleNotFoundError: No module named 'shapes.none')"),
         (("shapes",), "shapes.broken:Star", "can't be imported (ZeroDivisionError: division by zero)"),
+        (
+            ("shapes",),
+            "shapes.typo:Star",
+            "(AttributeError: module 'math' has no attribute 'squareroot'); fix the module",
+        ),
         (("shapes",), "os:system", "isn't trusted"),
         ((), "__main__:Star", "put the class into a file, since a notebook's cells are in its own process alone"),
     ],

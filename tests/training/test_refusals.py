@@ -18,10 +18,12 @@ import numpy as np
 import polars as pl
 import pytest
 import yaml
+from mlflow.utils.validation import MAX_ENTITY_KEY_LENGTH
 
 from t4r_lab import jobs, tracking
 from t4r_lab.base.errors import InputError
 from t4r_lab.base.reports import silent
+from t4r_lab.baselines.baseline_table import BASELINES, CONSTANT
 from t4r_lab.cli.program import main
 from t4r_lab.data.pipeline.prepare_events import PrepareOptions, prepare
 from t4r_lab.data.pipeline.synthetic import Generator
@@ -36,7 +38,7 @@ from t4r_lab.spec import RunSpec
 from t4r_lab.spec.study_options import Plan, StudyOptions
 from t4r_lab.training import checkpoint
 from t4r_lab.training.estimate import estimate
-from t4r_lab.training.experiment import Experiment
+from t4r_lab.training.experiment import LONGEST_NAME, Experiment
 from t4r_lab.tuning import finalize, worker
 from t4r_lab.tuning.studies import open_study, study
 from t4r_lab.tuning.studies.storage import connect
@@ -83,19 +85,19 @@ ROWS = {
     "a label that training lacks": Row(
         "labels",
         heads({"kind": "regression", "column": "late"}),
-        "label 'late' is missing in every session of the part train; take another column",
+        "label 'late' is missing in every session of the training part; take another column",
         judged=True,
     ),
     "a label that validation lacks": Row(
         "labels",
         heads({"kind": "regression", "column": "early"}),
-        "label 'early' is missing in every session of the part valid; take another column",
+        "label 'early' is missing in every session of the validation part; take another column",
         judged=True,
     ),
     "a label of one class": Row(
         "labels",
         heads({"kind": "binary", "column": "same"}),
-        "label 'same' has one class only in the part train; take another column",
+        "label 'same' has one class only in the training part; take another column",
         judged=True,
     ),
     "a yes or no that is neither": Row(
@@ -169,6 +171,21 @@ ROWS = {
     ),
     "no length at all": Row("shop", {"data.max_length": 1}, "1 is wrong: input should be greater than or equal to 2"),
     "a metric that isn't computed": Row("shop", {"train.monitor": "ndcg@7"}, "'ndcg@7' is not computed; did you mean"),
+    "a metric of items where none are predicted": Row(
+        "labels",
+        {**heads({"kind": "regression", "column": "stars"}), "evaluation.metrics": ["shopparts:effort"]},
+        "'shopparts:effort' is computed from ranks of items, but no head predicts items; add a head of kind next_item",
+    ),
+    "a monitor of items where none are predicted": Row(
+        "labels",
+        {**heads({"kind": "regression", "column": "stars"}), "train.monitor": "ndcg@5"},
+        "'ndcg@5' is not computed, since no head predicts items; choose from: stars/rmse",
+    ),
+    "a metric of a longer name than MLflow's": Row(
+        "shop",
+        {"evaluation.metrics": [f"shopparts:{'x' * 240}"]},
+        "a name of 252 characters, of which the record in MLflow holds 220; shorten",
+    ),
     "a precision that the device lacks": Row(
         "shop",
         {"train.precision": "float16", "train.device": "cpu"},
@@ -214,6 +231,12 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> Path:
     np.save(root / "short.npy", np.ones((7, 4), np.float32))
     np.save(root / "categories.npy", np.ones((13, 8), np.float32))
     return root
+
+
+def test_the_longest_name_fits_into_every_key_of_mlflow() -> None:
+    metric = f"{'x' * (LONGEST_NAME - 3)}@10"
+    keys = [tracking.to_key(part, metric, name) for part in ("valid", "test") for name in (None, *BASELINES, CONSTANT)]
+    assert max(map(len, [*keys, f"epoch.{keys[0]}", f"search {metric}"])) <= MAX_ENTITY_KEY_LENGTH
 
 
 # ── the faces ───────────────────────────────────────────────────────────────────────────────────

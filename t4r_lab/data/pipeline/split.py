@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from t4r_lab.base.errors import InputError
+from t4r_lab.base.reports import PART_WORDS
 from t4r_lab.data.sessions.arrays import PARTS
 from t4r_lab.data.sessions.sessionize import Log
 from t4r_lab.spec.preparation import PrepareOptions
@@ -119,7 +120,7 @@ def _check_parts(split: Split, options: PrepareOptions) -> None:
 
 def _empty(part: str, kind: str, options: PrepareOptions) -> InputError:
     """The error for an empty `part`, at the option that can fill it."""
-    problem = f"the {part} part is empty"
+    problem = f"the {PART_WORDS[part]} is empty"
     if kind == "leave_one_out":
         return InputError(
             "split",
@@ -151,7 +152,7 @@ def _cut_too_early(part: str, options: PrepareOptions) -> InputError:
     word = {"from": "later", "days": "smaller", "share": "smaller"}[how]
     return InputError(
         f"{part}_{how}",
-        "the train part is empty; no session ends before the cut",
+        f"the {PART_WORDS['train']} is empty; no session ends before the cut",
         f"choose a {word} --{part}-{how}",
     )
 
