@@ -49,7 +49,9 @@ class LeftOut:
     short: int
     """sessions that have seen so many items that fewer than k are left"""
     values: dict[str, int]
-    """column → values of categories that it doesn't know"""
+    """column → values that it doesn't know: categories without a training event, and no numbers where numbers were"""
+    columns: tuple[str, ...] = ()
+    """columns of the training data that are missing: features count as unknown, all events as one session"""
 
     @property
     def words(self) -> str:
@@ -68,6 +70,10 @@ class LeftOut:
             reason = "no other" if self.events else "no item"
             consequence = f"has {reason}: it gets" if self.sessions == 1 else f"have {reason}: they get"
             sentences.append(f"{_count(self.sessions, 'session')} {consequence} the most popular")
+        if self.columns:
+            names = ", ".join(self.columns)
+            column, verb = ("column", "is") if len(self.columns) == 1 else ("columns", "are")
+            sentences.append(f"{column} {names} of the training data {verb} missing")
         for column, n in self.values.items():
             sentences.append(f"{_count(n, 'value')} of {column} {'is' if n == 1 else 'are'} unknown")
         if self.short:
@@ -168,19 +174,19 @@ class Recommender:
         ids, scores, probabilities = _popular(self.vocabulary.items["count"].to_numpy(), (len(sessions), k))
         for rows, top_ids, top_scores, top_probabilities in score(self.model, sessions, self.spec, k):
             ids[rows], scores[rows], probabilities[rows] = top_ids, top_scores, top_probabilities
-        is_candidate = ~np.isneginf(scores)  # items that are no candidates are not listed
-        flat = ids[is_candidate]
+        verbcandidate = ~np.isneginf(scores)  # items that are no candidates are not listed
+        flat = ids[verbcandidate]
         frame = pd.DataFrame(
             {
-                "session": np.repeat(np.asarray(sessions.ids), is_candidate.sum(1)),
-                "rank": np.broadcast_to(np.arange(1, k + 1), is_candidate.shape)[is_candidate],
+                "session": np.repeat(np.asarray(sessions.ids), verbcandidate.sum(1)),
+                "rank": np.broadcast_to(np.arange(1, k + 1), verbcandidate.shape)[verbcandidate],
                 "item": self.vocabulary.own_ids(flat),
                 "title": self.vocabulary.titles(flat),
-                "score": scores[is_candidate],
-                "probability": probabilities[is_candidate],
+                "score": scores[verbcandidate],
+                "probability": probabilities[verbcandidate],
             }
         )
-        frame.attrs["left_out"] = asdict(_left_out(sessions, int((~is_candidate.all(1)).sum())))
+        frame.attrs["left_out"] = asdict(_left_out(sessions, int((~verbcandidate.all(1)).sum())))
         return frame
 
     def session_of(self, items: Sequence[str]) -> Sessions:
@@ -228,7 +234,7 @@ class Recommender:
 
 def _left_out(sessions: Sessions, short: int) -> LeftOut:
     n_known, n_empty = len(sessions.values["item_id"]), int((sessions.lengths == 0).sum())
-    return LeftOut(sessions.dropped, n_known + sessions.dropped, n_empty, short, sessions.unknown)
+    return LeftOut(sessions.dropped, n_known + sessions.dropped, n_empty, short, sessions.unknown, sessions.absent)
 
 
 def _popular(count: np.ndarray, shape: tuple[int, int]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -108,7 +108,7 @@ def test_train_test_evaluate_compare_recommend(world: Path, tmp_path: Path, caps
     out = tmp_path / "top.csv"
     found = document(capsys, "recommend", "second", "--sessions", tmp_path / "new.csv", "-k", 3, "--out", out)
     assert (found["sessions"], found["rows"]) == (2, 6)
-    assert found["left_out"] == {"events": 1, "of": 3, "sessions": 1, "short": 0, "values": {}}
+    assert found["left_out"] == {"events": 1, "of": 3, "sessions": 1, "short": 0, "values": {}, "columns": []}
     _, text, _ = call(capsys, "recommend", "second", "--items", 99, -1)
     assert text.splitlines()[-1] == (
         "2 of 2 events have items that the run doesn't know and are left out; 1 session has no other: it gets the most "

@@ -13,6 +13,7 @@ import pytest
 from t4r_lab import tracking
 from t4r_lab.base.errors import InputError
 from t4r_lab.base.reports import silent
+from t4r_lab.data.pipeline.prepare_events import PrepareOptions, prepare
 from t4r_lab.data.prepared.prepared_data import Dataset
 from t4r_lab.runs import run
 from t4r_lab.runs.recommend import LeftOut, Recommender, recommend
@@ -116,6 +117,7 @@ def test_what_is_left_out_is_counted_and_said(world: tuple[Path, str, Dataset]) 
     home, run_id, data = world
     known = data.items["item"][0]
     events = pd.DataFrame({"session_id": ["x", "y", "y"], "item_id": [10**6, known, 10**6], "timestamp": [1, 1, 2]})
+    events["purchase"] = 1
     found = LeftOut(**recommend(run_id, events, 4, home=home).attrs["left_out"])
     assert found == LeftOut(events=2, of=3, sessions=1, short=0, values={})
     assert found.words == (
@@ -123,6 +125,48 @@ def test_what_is_left_out_is_counted_and_said(world: tuple[Path, str, Dataset]) 
         "popular"
     )
     assert LeftOut(**recommend(run_id, prefixes(data)[0], 4, home=home).attrs["left_out"]).words == ""
+
+
+@pytest.fixture(scope="module")
+def priced(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    """A home and a run on events with a price and a color."""
+    root = tmp_path_factory.mktemp("priced")
+    rows = [
+        (s, (s * 3 + i) % 7, 60 * s + i, (s + i) % 5 + 0.5, "rgb"[(s + i * i) % 3]) for s in range(40) for i in range(4)
+    ]
+    events = pl.DataFrame(rows, ["session_id", "item_id", "timestamp", "price", "color"], orient="row")
+    prepare(events, root / "d", PrepareOptions())
+    return root / "home", run.run(small_spec(root / "d"), home=root / "home", on_report=silent).run_id
+
+
+NEW = pl.DataFrame(
+    {
+        "session_id": [1, 1, 2],
+        "item_id": [3, 6, 1],
+        "timestamp": [9, 10, 9],
+        "price": [1.5, 2.5, 0.5],
+        "color": [*"rgb"],
+    }
+)
+
+
+@pytest.mark.parametrize(
+    ("events", "words"),
+    [
+        (NEW.select(sorted(NEW.columns)), ""),
+        (NEW.with_columns(shop=1), ""),
+        (NEW.select("item_id"), ""),
+        (NEW.drop("price"), "column price of the training data is missing"),
+        (NEW.rename({"price": "Price", "color": "color "}), "columns price, color of the training data are missing"),
+        (NEW.drop("session_id"), "column session_id of the training data is missing"),
+        (NEW.with_columns(price=pl.Series(["1,5", "2.5", "NA"])), "1 value of price is unknown"),
+        (NEW.with_columns(price=pl.date(2026, 1, 1)), "3 values of price are unknown"),
+        (NEW.with_columns(price=pl.concat_list("price", "price")), "3 values of price are unknown"),
+    ],
+)
+def test_what_new_sessions_lack_is_said(events: pl.DataFrame, words: str, priced: tuple[Path, str]) -> None:
+    home, run_id = priced
+    assert LeftOut(**recommend(run_id, events, 2, home=home).attrs["left_out"]).words == words
 
 
 def test_seen_items_fill_no_place(world: tuple[Path, str, Dataset]) -> None:

@@ -22,7 +22,7 @@ from t4r_lab.data.read.frames import REFUSALS, Frame, read_parquet, refusing, to
 from t4r_lab.data.read.raw_table import RawTable
 from t4r_lab.data.read.time_forms import form_like
 from t4r_lab.data.read.times import seconds
-from t4r_lab.data.read.values import ColumnType, numbers, texts
+from t4r_lab.data.read.values import ColumnType, numbers, texts, unreadable
 from t4r_lab.data.sessions.arrays import Sessions
 from t4r_lab.data.sessions.codes import factorize
 from t4r_lab.data.sessions.session_rows import rename_histories, unroll
@@ -131,7 +131,8 @@ class Vocabulary:
         Sessions are formed as in preparing: by the session column, else by user and the inactivity gap, if one was
         set; without either column all events are one session. They come in the order of their first rows. Events of
         unknown items are left out and counted in ``dropped``; a session without any known item stays, empty.
-        Missing columns of the training data count as unknown.
+        Missing columns of the training data count as unknown, and are named in ``absent`` unless the events have no
+        other column than the items.
 
         Raises
         ------
@@ -172,7 +173,15 @@ class Vocabulary:
                     values[column.name] = stored[log.row]
                 else:
                     context[column.name] = stored[first]
-        return Sessions(values, log.offsets, np.ones(len(log), np.int32), context, ids, dropped, unknown)
+        absent = self._absent(names, frame.columns) if len(columns) > 1 else ()
+        return Sessions(values, log.offsets, np.ones(len(log), np.int32), context, ids, dropped, unknown, absent)
+
+    def _absent(self, names: Collection[str], columns: Collection[str]) -> tuple[str, ...]:
+        """Raw names of columns of training that `names` lack: sessions' ids, and features by event or session."""
+        key = self.schema.by_role("session") or self.schema.by_role("user")
+        keys = [key] if key is not None and not {"session_id", "user_id"} & {*names, *columns} else []
+        features = [c for c in self.schema.features[1:] if c.scope != "item" and c.name not in names]
+        return tuple(c.source or c.name for c in (*keys, *features))
 
     def _sessions(self, table: RawTable, names: dict[str, str]) -> tuple[Log, NDArray[Any]]:
         """Events with item ids (0: unknown) as sessions in the order of their first rows, and the sessions' ids."""
@@ -235,16 +244,17 @@ class Vocabulary:
         return ids, int((present & (ids == UNKNOWN)).sum())
 
     def _encode_column(self, values: pl.Series, column: Column) -> tuple[NDArray[Any], int]:
-        """A feature of new events, (N,), and the number of unknown values of a category.
+        """A feature of new events, (N,), and the number of its values that are unknown categories or no numbers.
 
         Missing values become unknown (categorical) or the mean (continuous).
         """
         if column.kind == "categorical":
             return self._categories(values, column)
         type = self.types[column.source]
-        floats = numbers(values, type).fill_null(np.nan).to_numpy()
+        parsed = numbers(values, type)
+        floats = parsed.fill_null(np.nan).to_numpy()
         stored = np.where(np.isfinite(floats), (floats - column.mean) / column.std, 0.0)
-        return stored.astype(np.float32), 0
+        return stored.astype(np.float32), int(unreadable(values, parsed, type).sum())
 
 
 def _table(path: Path, *columns: str) -> pl.DataFrame:

@@ -63,7 +63,8 @@ class Sessions:
     context: columns that are constant over a session, (S,) each.
     ids: (S,) raw session ids as text.
     dropped: number of events left out because their item is unknown (by `Vocabulary.encode`).
-    unknown: category column → number of unknown values, if any (by `Vocabulary.encode`).
+    unknown: feature column → number of its values that are unknown categories or no numbers (by `Vocabulary.encode`).
+    absent: columns of the training data that the events lack (by `Vocabulary.encode`).
     """
 
     values: dict[str, NDArray[Any]]
@@ -73,6 +74,7 @@ class Sessions:
     ids: NDArray[Any] | Texts
     dropped: int = 0
     unknown: dict[str, int] = field(default_factory=dict)
+    absent: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.offsets) - 1
