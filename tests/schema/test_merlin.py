@@ -177,6 +177,47 @@ def test_sessions_as_rows_are_prepared_as_they_are(tmp_path: Path) -> None:
     assembly.check(RunSpec.parse({"data": {"path": str(tmp_path / "data")}}), data.schema)
 
 
+@pytest.mark.parametrize(
+    ("wrong", "words"),
+    [
+        (pl.col("age.days-list").list.head(1), r"row 0: column 'age.days-list' has 1 values beside [3-7] items"),
+        (pl.when(pl.col("session_id") != 7).then("brand-list"), "row 7: column 'brand-list' has 0 values beside"),
+        (pl.concat_list("bought", "bought", "bought", "bought", "bought", "bought", "bought"), "'bought' has 7 values"),
+        (pl.col("sku/list").list.eval(pl.element().cast(pl.String) + "x"), ""),
+        (pl.col("sku/list").list.eval(pl.element().cast(pl.String)), ""),
+    ],
+)
+def test_lists_of_other_lengths_are_named_and_ids_may_be_texts(wrong: pl.Expr, words: str, tmp_path: Path) -> None:
+    padded = sessions(200).with_columns(
+        pl.concat_list(column, pl.lit(0)) for column in ("sku/list", "brand-list", "age.days-list")
+    )
+    options = PrepareOptions(merlin_schema=str(write(tmp_path)), split="leave_one_out")
+    frame = padded.with_columns(wrong.alias(wrong.meta.output_name()))
+    if words:
+        with pytest.raises(InputError, match=words):
+            prepare(frame, tmp_path / "data", options)
+    else:  # 0 is padding, 0x isn't
+        items = prepare(frame, tmp_path / "data", options).items["item"]
+        assert {*items} == {*frame["sku/list"].explode()} - {"0"}
+
+
+def test_a_test_part_without_a_column_is_said_and_without_a_label_refused(tmp_path: Path) -> None:
+    train, test = sessions(200), sessions(40, seed=1)
+    options = PrepareOptions(merlin_schema=str(write(tmp_path)))
+    data = prepare(train, tmp_path / "data", options, test=test.drop("brand-list", "country"))
+    note = "events: values of brand-list, country count as missing, as the file has no such column"
+    assert data.profile["reading"] == [note]
+    with pytest.raises(InputError, match="label column 'bought' is missing"):
+        prepare(train, tmp_path / "other", options, test=test.drop("bought"))
+    with pytest.raises(InputError, match=r"'brand-list' holds List.*, and single values"):
+        prepare(
+            train,
+            tmp_path / "other",
+            PrepareOptions(item="sku/list"),
+            test=test.with_columns(pl.col("brand-list").list.head(1)),
+        )
+
+
 def test_a_given_test_part_needs_no_time(tmp_path: Path) -> None:
     sessions(200).write_parquet(tmp_path / "train.parquet")
     sessions(40, seed=1).write_parquet(tmp_path / "test.parquet")

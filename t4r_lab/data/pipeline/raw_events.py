@@ -80,6 +80,7 @@ def read(
         if options.gap_minutes is not None:
             same["session"] = None
         find_roles(tables[1], options.model_copy(update=same), True)
+        tables[1] = _with_missing_said(tables[1], table, options)
     for each in tables:
         check_ids(each, roles.item, "item")
         check_ids(each, roles.group, "session" if roles.session else "user")
@@ -110,6 +111,25 @@ def _times(
 def _table(events: Source | Sequence[str | Path], options: PrepareOptions, is_test: bool = False) -> RawTable:
     """A row per event, missing values as nulls; `is_test` is True for a separate test part."""
     return unroll(null_missing(read_events(events, options), options.missing), options, is_test)
+
+
+def _with_missing_said(test: RawTable, table: RawTable, options: PrepareOptions) -> RawTable:
+    """The test part with a note on the columns of the main file that it lacks.
+
+    Raises
+    ------
+    InputError
+        if it lacks a label.
+    """
+    columns = table.frame.columns if options.features is None else [*options.features, *options.targets]
+    lacking = [c for c in columns if c in table.frame.columns and c not in (*test.frame.columns, *options.ignore)]
+    if label := next((c for c in options.targets if c in lacking), None):
+        remedy = "add it, or take it out of --targets"
+        raise InputError(test.where, f"label column {label!r} is missing", remedy, [label])
+    if not lacking:
+        return test
+    note = f"{test.where}: values of {', '.join(lacking)} count as missing, as the file has no such column"
+    return replace(test, notes=(*test.notes, note))
 
 
 def users_of(raw: Events, options: PrepareOptions) -> NDArray[np.int32] | None:

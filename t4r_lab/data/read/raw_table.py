@@ -12,6 +12,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from t4r_lab.base.errors import InputError
 from t4r_lab.data.read.column_types import settle_types
 from t4r_lab.data.read.delimited import Kinds
 from t4r_lab.data.read.dialect import Dialect
@@ -66,6 +67,10 @@ def concatenate(tables: Sequence[RawTable]) -> RawTable:
     unlike: set[str] = set()
     for name in schemas[0]:
         types = [schema[name] for schema in schemas if name in schema]
+        nested = next((t for t in tables if name in t.frame.columns and t.frame[name].dtype.is_nested()), None)
+        if nested is not None and not all(t.is_nested() for t in types):
+            problem = f"column {name!r} holds {nested.frame[name].dtype}, and single values in the other files"
+            raise InputError(nested.where, problem, "give files of one kind", [name])
         if any(t != types[0] for t in types) and not all(t.is_numeric() for t in types):
             unlike.add(name)
     aligned = [

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import replace
 
 import polars as pl
@@ -53,7 +53,7 @@ def unroll(table: RawTable, options: PrepareOptions, is_test: bool = False) -> R
     Raises
     ------
     InputError
-        if no row has items.
+        if no row has items, or a list that holds a value an event isn't as long as the items'.
     """
     item = find(table, options.item, "item", options.ignore)
     frame, notes = table.frame, table.notes
@@ -73,9 +73,10 @@ def unroll(table: RawTable, options: PrepareOptions, is_test: bool = False) -> R
         raise InputError(table.where, f"column {item!r} has no items on any row", "give a file with events", [item])
     frame = _number_sessions(frame, table, options)
     events = _event_lists(frame, item)
+    _check_lengths(frame, item, events, table, options)
     frame = frame.with_columns(_ends(frame[item].list.len()).alias(END)).explode(*events, END)
     if options.merlin_schema is not None:
-        frame = frame.filter((pl.col(item) != PADDING).fill_null(True))
+        frame = frame.filter((pl.col(item).cast(pl.String) != str(PADDING)).fill_null(True))
     kinds = {name: kind for name, kind in table.kinds.items() if name not in events}
     origin, last = (table, frame[ROW].to_numpy()), frame[END].to_numpy() if is_test and pairs else None
     return replace(table, frame=frame.drop(ROW, END), kinds=kinds, notes=notes, origin=origin, last=last)
@@ -85,6 +86,24 @@ def _event_lists(frame: pl.DataFrame, item: str) -> list[str]:
     """The columns of lists that are as long as the item's on every row."""
     length, lists = frame[item].list.len(), [n for n, dtype in frame.schema.items() if isinstance(dtype, pl.List)]
     return [n for n in lists if (frame[n].list.len() == length).fill_null(False).all()]
+
+
+def _check_lengths(
+    frame: pl.DataFrame, item: str, events: Collection[str], table: RawTable, options: PrepareOptions
+) -> None:
+    """Refuse lists of labels, and of columns declared to hold one value an event, that aren't as long as the items'."""
+    for name, dtype in frame.schema.items():
+        single = name in options.targets or options.kinds.get(name, "multi") != "multi"
+        if single and isinstance(dtype, pl.List) and name not in events:
+            lengths, expected = frame[name].list.len().fill_null(0), frame[item].list.len()
+            row = int((lengths != expected).arg_max() or 0)
+            problem = f"column {name!r} has {lengths[row]} values beside {expected[row]} items"
+            raise InputError(
+                table.line(frame[ROW][row]),
+                problem,
+                "give one for each item, or one for each row without a list",
+                [name],
+            )
 
 
 def _ends(length: pl.Series) -> pl.Series:
