@@ -19,6 +19,8 @@ from yaml.resolver import Resolver
 
 from t4r_lab.base.errors import InputError, shortened
 
+Document = dict[str, Any]
+"""The content of a JSON or YAML document, or of a part of one: plain values, lists and mappings, however deep."""
 YAML_CHARACTERS = 500_000
 """The longest YAML text; those written by people or forms are far shorter."""
 YAML_NODES = 30_000

@@ -7,7 +7,7 @@ from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
 from pkgutil import iter_modules
-from typing import Any, ClassVar, cast
+from typing import ClassVar, cast
 
 import ipywidgets as w
 import traitlets as tr
@@ -28,10 +28,10 @@ from t4r_lab.lab.panels.tune.tune_panel import TuneController
 from t4r_lab.lab.parts.panel import Panel
 from t4r_lab.lab.parts.text import error_text, escape, message
 from t4r_lab.lab.parts.theme import Theme
-from t4r_lab.lab.state.background import Background, explained
+from t4r_lab.lab.state.background import Background, Result, explained
 from t4r_lab.lab.state.cost import CostEstimate
 from t4r_lab.lab.state.draft import Draft
-from t4r_lab.lab.state.views import DataSummary, JobState, News
+from t4r_lab.lab.state.views import DataSummary, JobState, News, RunSummary
 from t4r_lab.spec import RunSpec
 
 PANELS = (
@@ -159,7 +159,7 @@ class Lab(w.VBox):
 
         self._request = request = object()
 
-        def if_latest(answer: Callable[[Any], None]) -> Callable[[Any], None]:
+        def if_latest(answer: Callable[[Result], None]) -> Callable[[Result], None]:
             return lambda result: answer(result) if self._request is request else None
 
         self.data.doing, self.data.error = f"Opening {path.name} …", ""
@@ -211,7 +211,7 @@ class Lab(w.VBox):
 
     # the draft ----------------------------------------------------------------------------------
 
-    def edit(self, path: str, value: Any) -> None:
+    def edit(self, path: str, value: object) -> None:
         """Make one edit of the spec; edits never overlap with the results of threads."""
         with self.background.lock:
             self.draft.set(path, value)
@@ -324,7 +324,7 @@ class Lab(w.VBox):
             self._read_again, self.runs.reading = False, True
         self.background.run(lambda: source.runs(self.home), self._show_runs, self._runs_failed)
 
-    def _show_runs(self, runs: list[Any]) -> None:
+    def _show_runs(self, runs: list[RunSummary]) -> None:
         self.runs.error, self.runs.runs = "", runs
         self.recommending.offer(runs)
         self._tab_changed()

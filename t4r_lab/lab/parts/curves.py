@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import anywidget
 import traitlets as tr
@@ -74,7 +73,12 @@ def smoothed(values: Sequence[float], weight: float) -> list[float]:
 
 
 def describe(
-    title: str, series: Mapping[str, Sequence[Any]], lines: Mapping[str, float], *, highest: bool, smoothing: float = 0
+    title: str,
+    series: Mapping[str, Sequence[Sequence[float]]],
+    lines: Mapping[str, float],
+    *,
+    highest: bool,
+    smoothing: float = 0,
 ) -> str:
     """The curves in one sentence: latest value, its average if there is one, best value, reference lines."""
     parts = []

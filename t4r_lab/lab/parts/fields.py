@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import ipywidgets as w
 import traitlets as tr
@@ -22,16 +21,20 @@ LARGEST = 2**53
 """Upper bound of knobs without one: the largest integer that a browser represents exactly."""
 
 
+OnEdit = Callable[[str, object], None]
+"""Called with the path and the new value of a knob."""
+Options = Sequence[tuple[str, object]]
+"""Text and value of each choice of a drop-down."""
 NOTHING = ""
 """Stands for None in a drop-down: ipywidgets shows a value of None as no choice at all."""
 
 
-def offered(options: Sequence[tuple[str, Any]]) -> tuple[tuple[str, Any], ...]:
+def offered(options: Options) -> tuple[tuple[str, object], ...]:
     """`options` with None replaced by `NOTHING`, so that it can be chosen."""
     return tuple((text, NOTHING if value is None else value) for text, value in options)
 
 
-def as_text(value: Any) -> str:
+def as_text(value: object) -> str:
     """A value as text of a field: lists without brackets, empty for None."""
     if value is None:
         return ""
@@ -40,7 +43,7 @@ def as_text(value: Any) -> str:
     return str(value)
 
 
-def from_text(text: str, knob: Knob) -> Any:
+def from_text(text: str, knob: Knob) -> object:
     """The typed text as a plain value; text that can't be parsed stays text, and the spec refuses it."""
     if not text.strip() and (knob.optional or knob.type not in (list, tuple)):
         return None if knob.optional else text
@@ -52,9 +55,9 @@ def from_text(text: str, knob: Knob) -> Any:
         return text
 
 
-def control(knob: Knob, options: Sequence[tuple[str, Any]] | None = None) -> w.ValueWidget:
+def control(knob: Knob, options: Options | None = None) -> w.ValueWidget:
     """The widget that fits a knob: drop-down, tick, slider, number or text."""
-    common: dict[str, Any] = {
+    common: dict[str, object] = {
         "description": label(knob.path),
         "style": {"description_width": LABEL_WIDTH},
         "layout": {"width": "auto"},
@@ -82,7 +85,7 @@ def control(knob: Knob, options: Sequence[tuple[str, Any]] | None = None) -> w.V
     )
 
 
-def _float(knob: Knob, common: dict[str, Any]) -> w.ValueWidget:
+def _float(knob: Knob, common: dict[str, object]) -> w.ValueWidget:
     """A slider if its steps reach every sensible value, else a number field."""
     low, high = knob.low, knob.high
     if low is None or high is None:
@@ -108,8 +111,8 @@ class Field(w.VBox):
     def __init__(
         self,
         knob: Knob,
-        on_edit: Callable[[str, Any], None],
-        options: Sequence[tuple[str, Any]] | None = None,
+        on_edit: OnEdit,
+        options: Options | None = None,
         help: str | None = None,
     ) -> None:
         self.knob, self._on_edit, self._quiet = knob, on_edit, False
@@ -122,14 +125,14 @@ class Field(w.VBox):
         self._show_note()
 
     @property
-    def value(self) -> Any:
+    def value(self) -> object:
         """The value as the spec takes it."""
         raw = self.control.value
         if isinstance(self.control, w.Dropdown):
             return None if raw == NOTHING else raw
         return from_text(raw, self.knob) if isinstance(self.control, w.Text) else raw
 
-    def show(self, value: Any, options: Sequence[tuple[str, Any]] | None = None) -> None:
+    def show(self, value: object, options: Options | None = None) -> None:
         """Show `value` (and `options`) of the spec, without reporting an edit."""
         self._quiet = True
         try:

@@ -91,7 +91,7 @@ def _contains_words(row: Sequence[Cell], words: Sequence[str]) -> bool:
     return all(word in text for word in words)
 
 
-def _cell_message(cell: Cell) -> dict[str, Any]:
+def _cell_message(cell: Cell) -> dict[str, object]:
     """The fields of a cell that the view needs; empty ones are left out, since a table may have a thousand rows."""
     marks = {"under": cell.under, "strong": cell.strong, "quiet": cell.quiet}
     return {"text": cell.text, **{name: mark for name, mark in marks.items() if mark}}

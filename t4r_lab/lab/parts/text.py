@@ -5,14 +5,14 @@ from __future__ import annotations
 import html
 import math
 import time
-from typing import Any, Literal
+from typing import Literal
 
 from t4r_lab.base.errors import OPTION, InputError
 
 State = Literal["empty", "loading", "error", "note", "warning"]
 
 
-def escape(text: Any) -> str:
+def escape(text: object) -> str:
     """`text` escaped for HTML content and attributes.
 
     >>> escape("<img onerror=x>")

@@ -9,11 +9,12 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable
-from typing import Any
+from typing import TypeVar
 
 from t4r_lab.base.errors import InputError
 
 log = logging.getLogger("t4r_lab.lab")
+Result = TypeVar("Result")
 REST = 2.0
 """Seconds between two repetitions if a panel's own pause fails."""
 
@@ -39,11 +40,15 @@ class Background:
         self._closed = threading.Event()
         self._wakes: list[threading.Event] = []
 
-    def run(self, work: Callable[[], Any], done: Callable[[Any], None], failed: Callable[[InputError], None]) -> None:
+    def run(
+        self, work: Callable[[], Result], done: Callable[[Result], None], failed: Callable[[InputError], None]
+    ) -> None:
         """Call `work` on a thread, then `done(result)` or `failed(error)` under the lock."""
         threading.Thread(target=self._run, args=(work, done, failed), daemon=True, name="t4r-lab").start()
 
-    def _run(self, work: Callable[[], Any], done: Callable[[Any], None], failed: Callable[[InputError], None]) -> None:
+    def _run(
+        self, work: Callable[[], Result], done: Callable[[Result], None], failed: Callable[[InputError], None]
+    ) -> None:
         try:
             result = work()
         except BaseException as error:  # the thread has no caller, and a panic of polars is no Exception
@@ -51,7 +56,7 @@ class Background:
         else:
             self._apply(result, done, failed, self._tell)
 
-    def _apply(self, value: Any, change: Callable[[Any], None], *else_tell: Callable[[InputError], None]) -> None:
+    def _apply(self, value: Result, change: Callable[[Result], None], *else_tell: Callable[[InputError], None]) -> None:
         """Call `change(value)`; if that fails, pass the error to the first of `else_tell` that can show it."""
         with self.lock:
             if self._closed.is_set():
@@ -66,8 +71,8 @@ class Background:
 
     def repeat(
         self,
-        work: Callable[[], Any],
-        done: Callable[[Any], None],
+        work: Callable[[], Result],
+        done: Callable[[Result], None],
         failed: Callable[[InputError], None],
         pause: Callable[[], float],
     ) -> None:

@@ -7,11 +7,10 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable
-from typing import Any
 
 import traitlets as tr
 
-from t4r_lab.base.documents import read_json
+from t4r_lab.base.documents import Document, read_json
 from t4r_lab.base.errors import InputError
 from t4r_lab.lab.parts.text import count, duration, escape
 from t4r_lab.lab.state.background import Background
@@ -57,7 +56,7 @@ class EstimateProcess:
             line = self._answer(json.dumps(spec.to_dict()))
         if not line:
             raise Unanswered("its process ended early, so the model may not fit into memory; make it smaller")
-        answer: dict[str, Any] = read_json(line, "estimate")
+        answer: Document = read_json(line, "estimate")
         if "error" in answer:
             raise InputError(*answer["error"])
         if "failed" in answer:

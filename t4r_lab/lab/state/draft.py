@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-from typing import Any
 
 import traitlets as tr
 
+from t4r_lab.base.documents import Document
 from t4r_lab.base.errors import InputError
 from t4r_lab.lab.parts.text import error_text
 from t4r_lab.schema.columns import Schema
@@ -61,7 +61,7 @@ class Draft(tr.HasTraits):
 
     def __init__(self, spec: RunSpec, schema: Schema | None = None) -> None:
         super().__init__(spec=spec, schema=schema)
-        self.pending: dict[str, Any] = {}
+        self.pending: Document = {}
         self.lacking: tuple[str, ...] = ()
         """paths of the heads and features that the data can't serve"""
 
@@ -102,11 +102,11 @@ class Draft(tr.HasTraits):
 
     # edits --------------------------------------------------------------------------------------
 
-    def set(self, path: str, value: Any) -> None:
+    def set(self, path: str, value: object) -> None:
         """Edit one value by its dotted path."""
         self.update({path: value})
 
-    def update(self, edits: dict[str, Any]) -> None:
+    def update(self, edits: Document) -> None:
         """Edit several values that are checked together."""
         if DATA in edits:
             raise InputError(DATA, "an edit of the spec opens no other data", "choose them in Data")
@@ -168,7 +168,7 @@ class Draft(tr.HasTraits):
         self.note = " · ".join(filter(None, [f"dropped: {', '.join(dropped)}" if dropped else "", self.note]))
         self.revision += 1
 
-    def _apply(self, changes: dict[str, Any], edited: list[str], note: str) -> None:
+    def _apply(self, changes: dict[str, object], edited: list[str], note: str) -> None:
         """Apply as many of `changes` as give a valid spec; keep the rest in `pending`, each with its error."""
         changes, held, errors = dict(changes), {}, {}
         while isinstance(result := edited_by(self.spec, changes), InputError):
@@ -194,7 +194,7 @@ def lacks(path: str, error: InputError) -> bool:
     return head or FEATURE.match(path) is not None
 
 
-def edited_by(spec: RunSpec, changes: dict[str, Any]) -> RunSpec | InputError:
+def edited_by(spec: RunSpec, changes: dict[str, object]) -> RunSpec | InputError:
     """`spec` with `changes`, or the error if they give no valid spec."""
     try:
         return spec.override(changes)
@@ -202,7 +202,7 @@ def edited_by(spec: RunSpec, changes: dict[str, Any]) -> RunSpec | InputError:
         return error
 
 
-def culprits(spec: RunSpec, changes: dict[str, Any], refusal: RunSpec | InputError) -> list[str]:
+def culprits(spec: RunSpec, changes: dict[str, object], refusal: RunSpec | InputError) -> list[str]:
     """The changes that `refusal` depends on, such as two that exclude each other; never empty.
 
     >>> spec = RunSpec.parse({"data": {"path": "demo"}})
@@ -216,11 +216,11 @@ def culprits(spec: RunSpec, changes: dict[str, Any], refusal: RunSpec | InputErr
     return needed or alone or list(changes)
 
 
-def without(spec: RunSpec, paths: tuple[str, ...]) -> dict[str, Any]:
+def without(spec: RunSpec, paths: tuple[str, ...]) -> dict[str, object]:
     """The edits of `spec` that remove the heads and features at `paths`."""
     content = [head.model_dump(mode="json") for head in spec.model.heads]
     left = [head for index, head in enumerate(content) if f"{HEADS}.{index}" not in paths]
-    edits: dict[str, Any] = {} if len(left) == len(content) else {HEADS: left or [{"kind": NEXT_ITEM}]}
+    edits: dict[str, object] = {} if len(left) == len(content) else {HEADS: left or [{"kind": NEXT_ITEM}]}
     for prefix, inputs in inputs_of(spec).items():
         features = inputs.model_dump(mode="json")["features"] or {}
         remaining = {name: f for name, f in features.items() if f"{prefix}.features.{name}" not in paths}
@@ -254,7 +254,7 @@ def inputs_of(spec: RunSpec) -> dict[str, InputsSpec]:
 
 
 def field_of(
-    error: InputError, changes: dict[str, Any], edited: list[str], knob_paths: list[str]
+    error: InputError, changes: dict[str, object], edited: list[str], knob_paths: list[str]
 ) -> tuple[str, InputError]:
     """Return the field an error belongs to, and the error at the path of that field.
 

@@ -52,7 +52,7 @@ def is_as_opened(data: DataSummary) -> bool:
     return False
 
 
-def namespace() -> Mapping[str, Any]:
+def namespace() -> Mapping[str, object]:
     """The names of the notebook; none outside of one."""
     shell = sys.modules["IPython"].get_ipython() if "IPython" in sys.modules else None
     return {} if shell is None else shell.user_ns
@@ -75,7 +75,7 @@ def frames(names: Mapping[str, Any]) -> dict[str, str]:
     return sizes
 
 
-def read(raw: Raw, options: Mapping[str, Any]) -> RawTable:
+def read(raw: Raw, options: Mapping[str, object]) -> RawTable:
     """The raw events of a file, parsed by `options`, or of a data frame of the notebook."""
     from t4r_lab.data.formats.format_readers import read_events
 
@@ -89,7 +89,7 @@ def read(raw: Raw, options: Mapping[str, Any]) -> RawTable:
     return table
 
 
-def preview(table: RawTable, options: Mapping[str, Any]) -> Preview:
+def preview(table: RawTable, options: Mapping[str, object]) -> Preview:
     """The columns as they would be prepared by `options`, and the first rows."""
     from t4r_lab.data.pipeline.inspection import inspect
 
@@ -111,7 +111,7 @@ def first(home: Path, on_report: OnReport) -> Path:
 
 
 def prepare(
-    home: Path, events: str | Frame, name: str, options: Mapping[str, Any], on_report: OnReport, force: bool = False
+    home: Path, events: str | Frame, name: str, options: Mapping[str, object], on_report: OnReport, force: bool = False
 ) -> Path:
     """Prepare a file or frame into the home's data folder; with `force` also over data that runs refer to."""
     from t4r_lab.runs.prepare_data import prepare as run

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from t4r_lab.base.documents import Document
 from t4r_lab.base.errors import InputError
 from t4r_lab.data.pipeline.inspection import ColumnReading
 from t4r_lab.data.pipeline.split_checks import Finding
@@ -119,7 +120,7 @@ class JobState:
 class News:
     """Reports of a job since the last reading."""
 
-    events: Sequence[Mapping[str, Any]] = ()
+    events: Sequence[Document] = ()
     read: int = 0
     """the byte up to which its reports have been read"""
     log: str = ""

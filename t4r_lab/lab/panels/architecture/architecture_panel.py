@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import ipywidgets as w
 import traitlets as tr
@@ -15,7 +14,7 @@ from t4r_lab.lab.panels.architecture.picture import picture
 from t4r_lab.lab.panels.architecture.spec_form import SpecForm
 from t4r_lab.lab.panels.architecture.spec_loader import SpecLoader
 from t4r_lab.lab.parts.clipboard import CopyText
-from t4r_lab.lab.parts.fields import LABEL_WIDTH, NOTHING, Field
+from t4r_lab.lab.parts.fields import LABEL_WIDTH, NOTHING, Field, OnEdit
 from t4r_lab.lab.parts.section import Section
 from t4r_lab.lab.parts.text import escape, field_text, message
 from t4r_lab.lab.state.cost import CostEstimate
@@ -38,7 +37,7 @@ class ArchitecturePanel(w.VBox):
     def __init__(
         self,
         draft: Draft,
-        edit: Callable[[str, Any], None],
+        edit: OnEdit,
         on_train: Callable[[], None],
         on_load: Callable[[RunSpec, str], None] | None = None,
         on_start: Callable[[str], None] | None = None,
@@ -62,7 +61,7 @@ class ArchitecturePanel(w.VBox):
             cost_estimate.observe(self._show_costs, ["estimate", "doing", "error"])
         self._show()
 
-    def _make_spec(self, edit: Callable[[str, Any], None], on_load: Callable[[RunSpec, str], None]) -> None:
+    def _make_spec(self, edit: OnEdit, on_load: Callable[[RunSpec, str], None]) -> None:
         """Make the inputs of the spec: preset, name, form, and the loader of specs from elsewhere."""
         self.preset = w.Dropdown(
             options=[("your own", NOTHING), *((preset.title, name) for name, preset in PRESETS.items())],

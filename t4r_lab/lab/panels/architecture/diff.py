@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from t4r_lab.lab.parts.text import escape
 from t4r_lab.lab.state.draft import Draft
 
 
-def differences(draft: Draft) -> dict[str, tuple[Any, Any]]:
+def differences(draft: Draft) -> dict[str, tuple[object, object]]:
     """Dotted path → (value of the cloned spec, present value), where they differ."""
     if draft.origin is None:
         return {}

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import ipywidgets as w
 
+from t4r_lab.base.documents import Document
 from t4r_lab.base.errors import InputError
-from t4r_lab.families.knobs import element, variants
+from t4r_lab.families.knobs import Part, element, variants
 from t4r_lab.lab.parts.text import escape
 from t4r_lab.schema.columns import Schema
 from t4r_lab.spec import BODY_MASKINGS, NEXT_ITEM, NextItem, RunSpec, head_name
@@ -19,11 +19,11 @@ from t4r_lab.training.assembly import label_column
 HEADS, TOWERS = "model.heads", "model.towers"
 NO_LABELS = "The data has no label columns: prepare it with some as targets to predict labels too."
 
-Offer = tuple[str, dict[str, Any]]
+Offer = tuple[str, Document]
 """Text in the drop-down, and content of the new element."""
 
 
-def _kinds(annotation: Any) -> dict[str, Any]:
+def _kinds(annotation: object) -> dict[str, type[Part]]:
     return dict(variants(element(annotation) or annotation))
 
 
@@ -80,7 +80,7 @@ class ElementHead(w.HBox):
 class Adder(w.VBox):
     """A drop-down of elements that can be added to a list, and its button; without any, the reason."""
 
-    def __init__(self, what: str, help: str, add: Callable[[dict[str, Any]], None]) -> None:
+    def __init__(self, what: str, help: str, add: Callable[[Document], None]) -> None:
         self.offers: list[Offer] = []
         self.choice = w.Dropdown(
             description=f"another {what}", layout={"width": "auto"}, style={"description_width": "8.5rem"}, tooltip=help

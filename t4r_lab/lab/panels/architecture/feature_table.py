@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import ipywidgets as w
 import traitlets as tr
 
+from t4r_lab.base.documents import Document
 from t4r_lab.base.errors import InputError
 from t4r_lab.families.encoders.encoder_table import ENCODERS, encodings_for
 from t4r_lab.families.knobs import Knob, Part, walk
 from t4r_lab.families.own import is_own
-from t4r_lab.lab.parts.fields import NOTHING, Field, as_text, offered
+from t4r_lab.lab.parts.fields import NOTHING, Field, OnEdit, as_text, offered
 from t4r_lab.lab.parts.text import escape, field_text
 from t4r_lab.lab.state.draft import Draft, inputs_of
 from t4r_lab.schema.columns import Column
-from t4r_lab.spec import BodySpec, FeatureSpec, InputsSpec, VectorsSpec
+from t4r_lab.spec import BodySpec, FeatureSpec, InputsSpec, ModelSpec, TowerSpec, VectorsSpec
 from t4r_lab.spec.input_columns import resolve
 
 HEAD = (
@@ -34,7 +34,7 @@ class FeatureEditor(w.VBox):
     `prefix` is the path of the input block. Pre-trained vectors of the items have rows too, named by the user.
     """
 
-    def __init__(self, draft: Draft, edit: Callable[[str, Any], None], prefix: str = "model.inputs") -> None:
+    def __init__(self, draft: Draft, edit: OnEdit, prefix: str = "model.inputs") -> None:
         self.draft, self._edit, self.prefix = draft, edit, prefix
         self.path = f"{prefix}.features"
         self.rows: dict[str, FeatureRow] = {}
@@ -60,7 +60,8 @@ class FeatureEditor(w.VBox):
         model, number = self.draft.spec.model, list(inputs_of(self.draft.spec))
         if self.prefix not in number:
             return None
-        part: Any = [model, *model.towers][number.index(self.prefix)]
+        towers: list[ModelSpec | TowerSpec] = [model, *model.towers]
+        part = towers[number.index(self.prefix)]
         return part.inputs, part.body
 
     def _show(self, change: tr.Bunch | None = None) -> None:
@@ -81,7 +82,7 @@ class FeatureEditor(w.VBox):
             error = next((e for path, e in errors if path == prefix or path.startswith(f"{prefix}.")), None)
             row.show(chosen, (features or {}).get(name) or {}, widths.get(name), field_text(error))
 
-    def _make_rows(self, features: dict[str, Any]) -> None:
+    def _make_rows(self, features: Document) -> None:
         """Make a row for each feature of the schema, and for each of `features` that isn't in the schema."""
         schema = self.draft.schema
         columns: dict[str, Column | str] = {c.name: c for c in schema.features} if schema else {}
@@ -108,11 +109,11 @@ class FeatureEditor(w.VBox):
         if name in self.rows:
             self.rows[name].more.value = True
 
-    def _chosen_features(self) -> dict[str, Any] | None:
+    def _chosen_features(self) -> Document | None:
         """The features of the latest edit, as in the spec; None if every feature is read by default."""
         block = self._block
         recorded = block[0].model_dump(mode="json")["features"] if block else None
-        features: dict[str, Any] | None = self.draft.pending.get(self.path, recorded)
+        features: Document | None = self.draft.pending.get(self.path, recorded)
         return features
 
 
@@ -125,8 +126,8 @@ class FeatureRow(w.VBox):
     def __init__(self, name: str, of: Column | str, changed: Callable[[], None]) -> None:
         column = None if isinstance(of, str) else of
         self.of, self.column, self._changed, self._quiet = of, column, changed, False
-        self._feature: dict[str, Any] = {}
-        self._beneath: dict[str, Any] = {}
+        self._feature: Document = {}
+        self._beneath: Document = {}
         """settings beneath the row: bins, vectors"""
         self.fields: dict[str, Field] = {}
         self._make_line(name, column.kind if column else str(of))
@@ -180,7 +181,7 @@ class FeatureRow(w.VBox):
         return bool(self.tick.value)
 
     @property
-    def choice(self) -> dict[str, Any]:
+    def choice(self) -> Document:
         """The settings that differ from the defaults, as the spec takes them."""
         if self.of == ABSENT:
             return self._feature
@@ -193,7 +194,7 @@ class FeatureRow(w.VBox):
         beneath = {name: value for name, value in self._beneath.items() if name in self._part.model_fields}
         return {**beneath, **{k: v for k, v in chosen.items() if v is not None}}
 
-    def show(self, ticked: bool, feature: dict[str, Any], width: int | None, error: str) -> None:
+    def show(self, ticked: bool, feature: Document, width: int | None, error: str) -> None:
         """Show the `feature` of the spec, without reporting an edit."""
         self._quiet = True
         try:
@@ -254,7 +255,7 @@ class FeatureRow(w.VBox):
                 field.show(self._value(path))
         self._more.children = tuple(self.fields.values()) if self.more.value else ()
 
-    def _value(self, path: str) -> Any:
+    def _value(self, path: str) -> object:
         """The value of a knob beneath the row, such as ``vectors.path``."""
         part, _, name = path.partition(".")
         content = self._beneath.get(part)
@@ -263,7 +264,7 @@ class FeatureRow(w.VBox):
         default = "" if name == "path" else VectorsSpec.model_fields[name].get_default()
         return (content or {}).get(name, default)
 
-    def _set(self, path: str, value: Any) -> None:
+    def _set(self, path: str, value: object) -> None:
         part, _, name = path.partition(".")
         if name:
             value = {**(self._beneath.get(part) or {"path": ""}), name: value}

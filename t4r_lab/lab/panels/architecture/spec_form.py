@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import ipywidgets as w
 import traitlets as tr
 
+from t4r_lab.base.documents import Document
 from t4r_lab.families.knobs import Part, element, variants
 from t4r_lab.families.own import is_own
 from t4r_lab.lab.panels.architecture.elements import (
@@ -22,7 +23,7 @@ from t4r_lab.lab.panels.architecture.elements import (
     tower_offers,
 )
 from t4r_lab.lab.panels.architecture.feature_table import FeatureEditor
-from t4r_lab.lab.parts.fields import Field
+from t4r_lab.lab.parts.fields import Field, OnEdit, Options
 from t4r_lab.lab.parts.section import Section
 from t4r_lab.lab.parts.text import field_text
 from t4r_lab.lab.state.draft import MASKING, Draft
@@ -62,7 +63,7 @@ def bodies(spec: RunSpec) -> list[BodySpec]:
     return [spec.model.body, *(tower.body for tower in spec.model.towers)]
 
 
-def options(spec: RunSpec, knob: Knob, schema: Schema | None = None) -> list[tuple[str, Any]] | None:
+def options(spec: RunSpec, knob: Knob, schema: Schema | None = None) -> list[tuple[str, object]] | None:
     """The present choices of a knob; None if it isn't a choice, or its own choices apply."""
     if knob.path.startswith(f"{HEADS}."):
         head = spec.model.heads[int(knob.path.split(".")[2])]
@@ -85,7 +86,7 @@ def options(spec: RunSpec, knob: Knob, schema: Schema | None = None) -> list[tup
     if not knob.path.endswith("kind"):
         return None
     parts = kinds(spec, knob.path)
-    allowed: Sequence[Any] = knob.choices
+    allowed: Sequence[object] = knob.choices
     if knob.path == MASKING:
         first, *rest = (BODY_MASKINGS[body.kind] for body in bodies(spec))
         allowed = [masking for masking in first if all(masking in other for other in rest)]
@@ -120,14 +121,12 @@ def not_offered(kinds: Sequence[str]) -> list[str]:
 class SpecForm(w.VBox):
     """Every knob of a `Draft` as a field; the fields follow the chosen kinds."""
 
-    def __init__(
-        self, draft: Draft, edit: Callable[[str, Any], None] | None = None, above: Mapping[str, w.Widget] | None = None
-    ) -> None:
+    def __init__(self, draft: Draft, edit: OnEdit | None = None, above: Mapping[str, w.Widget] | None = None) -> None:
         self.draft = draft
         self._edit = edit or draft.set
         above = above or {}
         self.fields: dict[str, Field] = {}
-        self._made: dict[Any, Field] = {}
+        self._made: dict[tuple[object, ...], Field] = {}
         self._heads: dict[tuple[str, int], ElementHead] = {}
         self.towers: dict[int, FeatureEditor] = {}
         """editors of the further towers' features"""
@@ -196,20 +195,20 @@ class SpecForm(w.VBox):
             self.towers[index] = FeatureEditor(self.draft, self._edit, f"{TOWERS}.{index}.inputs")
         return [head, self.towers[index]]
 
-    def _content(self, list_path: str) -> list[Any]:
+    def _content(self, list_path: str) -> list[Document]:
         """The list at `list_path` after the latest edit, as plain content."""
-        present: list[Any] = self.draft.spec.to_dict()["model"][list_path.rpartition(".")[2]]
-        content: list[Any] = self.draft.pending.get(list_path, present)
+        present: list[Document] = self.draft.spec.to_dict()["model"][list_path.rpartition(".")[2]]
+        content: list[Document] = self.draft.pending.get(list_path, present)
         return content
 
-    def _add(self, list_path: str, new: dict[str, Any]) -> None:
+    def _add(self, list_path: str, new: Document) -> None:
         self._edit(list_path, [*self._content(list_path), new])
 
     def _remove(self, list_path: str, index: int) -> None:
         content = self._content(list_path)
         self._edit(list_path, content[:index] + content[index + 1 :])
 
-    def _field(self, spec: RunSpec, knob: Knob, choices: Sequence[tuple[str, Any]] | None) -> Field:
+    def _field(self, spec: RunSpec, knob: Knob, choices: Options | None) -> Field:
         """The field of a knob. Fields are cached, so that switching kinds back and forth makes no new ones."""
         nature = (knob.path, knob.type, knob.optional, knob.low, knob.high, knob.choices)
         if nature not in self._made:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any
 
 import ipywidgets as w
 import traitlets as tr
@@ -21,7 +20,7 @@ class SpecLoader(w.VBox):
 
     def __init__(self, on_load: Callable[[RunSpec, str], None]) -> None:
         self._on_load = on_load
-        label: dict[str, Any] = {"style": {"description_width": "8.5rem"}, "layout": {"width": "auto"}}
+        label: dict[str, object] = {"style": {"description_width": "8.5rem"}, "layout": {"width": "auto"}}
         self.text = w.Textarea(
             description="spec to paste",
             placeholder="name: …\ndata: {path: …}\nmodel: …",

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
+from t4r_lab.base.documents import Document
 from t4r_lab.base.errors import InputError
-from t4r_lab.base.reports import OnReport, Progress
+from t4r_lab.base.reports import OnReport, Progress, Report
 from t4r_lab.lab.panels.data.data_panel import DataPanel
 from t4r_lab.lab.panels.data.prepare_form import PrepareForm, plain_name
 from t4r_lab.lab.state import source
@@ -17,11 +18,14 @@ from t4r_lab.lab.state.views import DataSummary, Preview, Raw
 from t4r_lab.runs.prepare_data import Referred
 from t4r_lab.spec.preparation import READING
 
+if TYPE_CHECKING:
+    from t4r_lab.data.read.raw_table import RawTable
+
 
 def stages(view: DataPanel | PrepareForm, what: str, background: Background) -> OnReport:
     """Return a reporter that shows the progress of `what` in `view`."""
 
-    def report(event: Any) -> None:
+    def report(event: Report) -> None:
         if isinstance(event, Progress):
             with background.lock:
                 view.doing, view.progress = f"{what}: {event.stage} …", event
@@ -29,7 +33,7 @@ def stages(view: DataPanel | PrepareForm, what: str, background: Background) -> 
     return report
 
 
-def reading(options: Mapping[str, Any]) -> dict[str, Any]:
+def reading(options: Document) -> Document:
     """The options that control how a file is parsed."""
     return {name: options[name] for name in READING if name in options}
 
@@ -37,17 +41,17 @@ def reading(options: Mapping[str, Any]) -> dict[str, Any]:
 class PrepareController:
     """Reads the source chosen in `form`, and calls `on_prepared` with the summary of new prepared data."""
 
-    def __init__(self, home: Path, background: Background, on_prepared: Callable[[Any], None]) -> None:
+    def __init__(self, home: Path, background: Background, on_prepared: Callable[[DataSummary], None]) -> None:
         self.home, self.background, self._on_prepared = home, background, on_prepared
         self.form = PrepareForm(self.read, self.inspect, self.prepare)
-        self._table: Any = None
+        self._table: RawTable | None = None
         """the raw events of the preview"""
         self._shell = sys.modules["IPython"].get_ipython() if "IPython" in sys.modules else None
         if self._shell is not None:
             self._shell.events.register("post_run_cell", self.offer)
         self.offer()
 
-    def offer(self, result: Any = None) -> None:
+    def offer(self, result: object = None) -> None:
         """Offer the data frames of the notebook; called after each of its cells."""
         with self.background.lock:
             self.form.frames = source.frames(source.namespace())
@@ -57,11 +61,11 @@ class PrepareController:
         form, options = self.form, dict(self.form.options)
         form.doing, form.progress, self._table = f"Reading {raw.name} …", None, None
 
-        def work() -> tuple[Any, Preview]:
+        def work() -> tuple[RawTable, Preview]:
             table = source.read(raw, options)
             return table, source.preview(table, options)
 
-        def done(result: tuple[Any, Preview]) -> None:
+        def done(result: tuple[RawTable, Preview]) -> None:
             if form.raw == raw and reading(form.options) == reading(
                 options
             ):  # else another source was chosen meanwhile
@@ -74,7 +78,7 @@ class PrepareController:
 
         self.background.run(work, done, failed)
 
-    def inspect(self, options: dict[str, Any]) -> None:
+    def inspect(self, options: Document) -> None:
         """Inspect the columns again, by corrected options."""
         table, form = self._table, self.form
         if table is None:
@@ -86,7 +90,7 @@ class PrepareController:
 
         self.background.run(lambda: source.preview(table, options), done, self._failed)
 
-    def prepare(self, raw: Raw, name: str, options: dict[str, Any], force: bool = False) -> None:
+    def prepare(self, raw: Raw, name: str, options: Document, force: bool = False) -> None:
         """Prepare the events and open them; without `force`, ask before replacing data that runs refer to."""
         form, table = self.form, self._table
         if not plain_name(name):
@@ -97,7 +101,8 @@ class PrepareController:
         what = f"Preparing {raw.name}"
         form.doing = f"{what} …"
 
-        events, report = raw.path or table.frame, stages(form, what, self.background)
+        events = raw.path if raw.path or table is None else table.frame
+        report = stages(form, what, self.background)
 
         def work() -> DataSummary | Referred:
             try:

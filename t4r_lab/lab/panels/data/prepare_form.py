@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import ipywidgets as w
 import traitlets as tr
 
+from t4r_lab.base.documents import Document
 from t4r_lab.base.errors import InputError
 from t4r_lab.base.reports import Progress
 from t4r_lab.data.pipeline.inspection import KEYS
@@ -46,11 +46,11 @@ class PrepareForm(w.VBox):
     def __init__(
         self,
         on_read: Callable[[Raw], None],
-        on_options: Callable[[dict[str, Any]], None],
-        on_prepare: Callable[[Raw, str, dict[str, Any], bool], None],
+        on_options: Callable[[Document], None],
+        on_prepare: Callable[[Raw, str, Document, bool], None],
     ) -> None:
         self._on_read, self._on_options, self._quiet, self._named = on_read, on_options, False, ""
-        self.options: dict[str, Any] = {}
+        self.options: Document = {}
         """options that differ from the defaults, as `PrepareOptions` takes them"""
         self._make_source()
         self.columns = ColumnRoles(self._set_role, lambda *of: self._set(with_of(self.options, *of)))
@@ -71,7 +71,7 @@ class PrepareForm(w.VBox):
 
     def _make_source(self) -> None:
         """Make the controls of the source of events and of the name of the prepared data."""
-        style: dict[str, Any] = {"style": {"description_width": LABEL_WIDTH}, "layout": {"width": "auto"}}
+        style: dict[str, object] = {"style": {"description_width": LABEL_WIDTH}, "layout": {"width": "auto"}}
         self.frame = w.Dropdown(
             description="events from",
             options=[("a file", FILE)],
@@ -123,7 +123,7 @@ class PrepareForm(w.VBox):
                 self._named = self.name.value = raw.name
             self._on_read(raw)
 
-    def edit(self, path: str, value: Any) -> None:
+    def edit(self, path: str, value: object) -> None:
         """Set one option; an invalid value is refused beside its field at once."""
         voided = (path, *BY_COLUMN) if path in READING else (path,)  # other reading options may give other columns
         rest = {key: setting for key, setting in self.options.items() if key not in voided}
@@ -138,7 +138,7 @@ class PrepareForm(w.VBox):
         else:
             self._set(with_role(self.options, column, role))
 
-    def _set(self, options: dict[str, Any], read_again: bool = False) -> None:
+    def _set(self, options: Document, read_again: bool = False) -> None:
         self.options, self.asking = options, ""
         try:
             PrepareOptions.parse(options)

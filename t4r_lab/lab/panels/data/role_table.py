@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import Any, get_args
+from typing import get_args
 
 import ipywidgets as w
 
+from t4r_lab.base.documents import Document
 from t4r_lab.base.errors import InputError
 from t4r_lab.data.pipeline.inspection import KEYS, ColumnReading
 from t4r_lab.lab.parts.text import error_text, escape
@@ -30,7 +31,7 @@ def scopes(reading: ColumnReading) -> tuple[str, ...]:
     return ("event", "session") if reading.role == "label" else tuple(OF)
 
 
-def with_role(options: Mapping[str, Any], column: str, role: str) -> dict[str, Any]:
+def with_role(options: Document, column: str, role: str) -> Document:
     """Prepare options in which `column` has `role`; it loses its former role, and another column loses this one.
 
     What it depends on is inferred again.
@@ -53,7 +54,7 @@ def with_role(options: Mapping[str, Any], column: str, role: str) -> dict[str, A
     return new
 
 
-def with_of(options: Mapping[str, Any], option: str, column: str, value: str) -> dict[str, Any]:
+def with_of(options: Document, option: str, column: str, value: str) -> Document:
     """Prepare options in which `option` (kinds, scopes) maps `column` to `value`.
 
     >>> with_of({"kinds": {"age": "continuous"}}, "kinds", "size", "categorical")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 import ipywidgets as w
 import traitlets as tr
@@ -15,7 +14,7 @@ from t4r_lab.lab.panels.recommend.session_picker import Picker
 from t4r_lab.lab.parts.section import Section
 from t4r_lab.lab.parts.table import Table
 from t4r_lab.lab.parts.text import error_text, escape, message
-from t4r_lab.lab.state.background import Background
+from t4r_lab.lab.state.background import Background, Result
 from t4r_lab.lab.state.views import NextItems, RunSummary
 from t4r_lab.runs.analyze import Case, Cases
 from t4r_lab.runs.recommend import Item
@@ -265,13 +264,13 @@ class RecommendController:
         if same:
             self.ask()  # the chips are the same, but a case has all features of its events
 
-    def _run(self, work: Callable[[], Any], done: Callable[[Any], None]) -> None:
+    def _run(self, work: Callable[[], Result], done: Callable[[Result], None]) -> None:
+        self.background.run(work, self._if_latest(done), self._if_latest(self._failed))
+
+    def _if_latest(self, apply: Callable[[Result], None]) -> Callable[[Result], None]:
+        """`apply`, skipped if something else was requested meanwhile."""
         turn = self._turn
-
-        def if_latest(apply: Callable[[Any], None]) -> Callable[[Any], None]:
-            return lambda result: apply(result) if turn == self._turn else None
-
-        self.background.run(work, if_latest(done), if_latest(self._failed))
+        return lambda result: apply(result) if turn == self._turn else None
 
     def _failed(self, error: InputError) -> None:
         self.view.doing, self.view.error = "", error_text(error)

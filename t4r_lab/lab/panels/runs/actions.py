@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import ipywidgets as w
 import traitlets as tr
@@ -12,7 +11,7 @@ import traitlets as tr
 from t4r_lab.base.errors import InputError
 from t4r_lab.families.metrics.metric_table import is_paired
 from t4r_lab.lab.parts.text import error_text, escape, message, number
-from t4r_lab.lab.state.background import Background
+from t4r_lab.lab.state.background import Background, Result
 from t4r_lab.lab.state.views import RunSummary
 from t4r_lab.runs.promote import ALIAS
 from t4r_lab.spec import RunSpec
@@ -142,28 +141,33 @@ class RunActionsController:
         if run is None or view.doing:
             return
         home, alias = self.home, view.alias.value.strip()
-        actions: dict[str, tuple[Callable[[], Any], Callable[[Any], None], str]] = {
-            "clone": (
-                lambda: source.spec(home, run.run_id),
-                lambda s: self._on_clone(s, run.label),
+        actions: dict[str, Callable[[], None]] = {
+            "clone": lambda: self._run(
                 "Reading the spec …",
+                lambda: source.spec(home, run.run_id),
+                lambda spec: self._on_clone(spec, run.label),
             ),
-            "repeat": (lambda: source.repeat(home, run.run_id), lambda _: self._on_job(), "Starting a job …"),
-            "promote": (
+            "repeat": lambda: self._run(
+                "Starting a job …", lambda: source.repeat(home, run.run_id), lambda _: self._on_job()
+            ),
+            "promote": lambda: self._run(
+                "Scoring the test part …",
                 lambda: source.promote(home, run.run_id, alias),
                 lambda _: self._on_change(),
-                "Scoring the test part …",
             ),
-            "open": (
+            "open": lambda: self._run(
+                "Starting MLflow's pages, which takes about 10 s …",
                 lambda: source.record_page(self.server, home, run.run_id),
                 lambda url: view.set_trait("link", url),
-                "Starting MLflow's pages, which takes about 10 s …",
             ),
         }
-        work, done, words = actions[action]
+        actions[action]()
+
+    def _run(self, words: str, work: Callable[[], Result], done: Callable[[Result], None]) -> None:
+        view = self.view
         view.error, view.link, view.doing = "", "", words
 
-        def end(result: Any) -> None:
+        def end(result: Result) -> None:
             view.doing = ""
             done(result)
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from t4r_lab.base.documents import read_json
+from t4r_lab.base.documents import Document, read_json
 from t4r_lab.families.knobs import label
 from t4r_lab.lab.parts.text import escape, number
 from t4r_lab.runs.analyze import Analysis
@@ -30,7 +30,7 @@ class Drawn:
     """A plot: its title, plotly's JSON, and a description in words."""
 
     title: str
-    figure: dict[str, Any]
+    figure: Document
     words: str
 
 
@@ -154,14 +154,15 @@ def knobs(analysis: Analysis, colors: Colors) -> Drawn | None:
     return drawn
 
 
-def axis(name: str, values: Sequence[Any]) -> dict[str, Any]:
+def axis(name: str, values: Sequence[object]) -> dict[str, object]:
     """An axis of parallel coordinates: numbers as they are, anything else one step a value."""
-    if all(isinstance(v, (int, float)) and not isinstance(v, bool) for v in values):
-        few = sorted(set(values)) if len(set(values)) <= 6 else []
+    numbers = [v for v in values if isinstance(v, (int, float)) and not isinstance(v, bool)]
+    if len(numbers) == len(values):
+        few = sorted(set(numbers)) if len(set(numbers)) <= 6 else []
         ticks = (
             {"tickvals": few, "ticktext": [number(v) if isinstance(v, float) else str(v) for v in few]} if few else {}
         )
-        return {"label": escape(name), "values": list(values), **ticks}
+        return {"label": escape(name), "values": numbers, **ticks}
     categories = list(dict.fromkeys(str(v) for v in values))
     texts = [escape(text if len(text) <= 18 else f"{text[:17]}…") for text in categories]
     return {
@@ -284,7 +285,7 @@ def styled(title: str, figure: go.Figure, words: str, colors: Colors) -> Drawn:
     lines = {"gridcolor": colors["grid"], "linecolor": colors["grid"], "zerolinecolor": colors["grid"]}
     figure.update_xaxes(**lines, automargin=True, title_font_size=12, title_standoff=6)
     figure.update_yaxes(**lines, automargin=True, title_font_size=12, title_standoff=6)
-    content: dict[str, Any] = read_json(figure.to_json(), "figure")
+    content: Document = read_json(figure.to_json(), "figure")
     content["config"] = {"displaylogo": False, "responsive": True, "displayModeBar": False}
     return Drawn(title, content, words)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Container, Sequence
 from pathlib import Path
-from typing import Any
 
 import ipywidgets as w
 import traitlets as tr
@@ -14,7 +13,7 @@ from t4r_lab.families.metrics.metric_table import is_available, is_paired, is_ra
 from t4r_lab.lab.panels.runs.analysis_figures import Drawn, draw, in_order, ranking
 from t4r_lab.lab.parts.text import error_text, escape, message, number
 from t4r_lab.lab.parts.theme import Theme
-from t4r_lab.lab.state.background import Background
+from t4r_lab.lab.state.background import Background, Result
 from t4r_lab.runs.analyze import Analysis
 from t4r_lab.runs.compare import Difference
 
@@ -24,6 +23,8 @@ LONG = 240
 """Longer descriptions of a plot are folded away."""
 SENTENCES = 5
 """Further sentences of a group are folded away."""
+Request = tuple[tuple[str, ...], str]
+"""Ids of the runs to compare, and the metric."""
 
 
 class Plot(w.VBox):
@@ -92,7 +93,7 @@ class ComparisonController:
     def __init__(self, home: Path, background: Background, theme: Theme) -> None:
         self.home, self.background, self.theme = home, background, theme
         self.view = ComparisonView()
-        self._request: tuple[tuple[str, ...], str] = ((), "")
+        self._request: Request = ((), "")
         theme.observe(lambda _: self._draw(), "colors")
 
     def compare(self, runs: Sequence[str], metric: str) -> None:
@@ -109,7 +110,7 @@ class ComparisonController:
             self._work(request), self._if_latest(request, self._done), self._if_latest(request, self._failed)
         )
 
-    def _work(self, request: tuple[tuple[str, ...], str]) -> Callable[[], tuple[Analysis, dict[str, Drawn]]]:
+    def _work(self, request: Request) -> Callable[[], tuple[Analysis, dict[str, Drawn]]]:
         from t4r_lab.lab.state import source
 
         runs, metric = request
@@ -119,7 +120,7 @@ class ComparisonController:
             draw(analysis, colors),
         )
 
-    def _if_latest(self, request: Any, apply: Callable[[Any], None]) -> Callable[[Any], None]:
+    def _if_latest(self, request: Request, apply: Callable[[Result], None]) -> Callable[[Result], None]:
         """`apply`, skipped if another comparison was requested meanwhile."""
         return lambda result: apply(result) if request == self._request else None
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
 
 import ipywidgets as w
 import traitlets as tr
 
+from t4r_lab.base.documents import Document
 from t4r_lab.baselines.baseline_table import words
 from t4r_lab.lab.parts.curves import Curves
 from t4r_lab.lab.parts.text import clock, count, duration, escape, message
@@ -67,7 +67,7 @@ class JobCard(w.VBox):
             self.log = news.log
         self.state = state
 
-    def consume(self, events: Sequence[Mapping[str, Any]]) -> None:
+    def consume(self, events: Sequence[Document]) -> None:
         """Extend the curves by `events` (reports as JSON, see `t4r_lab.base.reports`), one message per curve."""
         loss: list[tuple[float, float]] = []
         metric: list[tuple[float, float]] = []

@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import ipywidgets as w
 import traitlets as tr
 
+from t4r_lab.base.documents import Document
 from t4r_lab.base.errors import InputError
 from t4r_lab.families.knobs import label, walk
 from t4r_lab.lab.parts.fields import LABEL_WIDTH, Field, as_text
@@ -71,7 +71,7 @@ class RangeRow(w.HBox):
         self.add_class("t4r-range")
 
     @property
-    def content(self) -> dict[str, Any] | None:
+    def content(self) -> Document | None:
         """Content of a `Range`; None for the knob's default range."""
         if self.domain.choices:
             _, edited = parse_search(f"{self.path}={self.controls[0].value}")
@@ -100,7 +100,7 @@ class SearchForm(w.VBox):
         cost_estimate: CostEstimate | None = None,
     ) -> None:
         self.draft, self._on_start, self.cost_estimate = draft, on_start, cost_estimate
-        self.content: dict[str, Any] = {}
+        self.content: Document = {}
         self.domains: dict[str, Domain] = {}
         self._elements = elements(draft.spec)
         self._rows: dict[tuple[str, Domain], RangeRow] = {}
@@ -249,7 +249,7 @@ class SearchForm(w.VBox):
         self.clear.disabled = not rows
         self.check()
 
-    def _edit(self, path: str, value: Any) -> None:
+    def _edit(self, path: str, value: object) -> None:
         self.content = {**self.content, path: value}
         if value in (None, [], ""):
             del self.content[path]

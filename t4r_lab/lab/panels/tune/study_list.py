@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from t4r_lab.base.errors import InputError
 from t4r_lab.spec import RunSpec
@@ -120,7 +120,7 @@ class Watch:
         trials = tuple(study.trials())
         if before is None or before.trials != trials:
             front = tuple(trial.number for trial in study.front())
-            importance: Mapping[str, Any] = {o: study.importance(o) for o in study.plan.objectives}
+            importance: Mapping[str, Mapping[str, float]] = {o: study.importance(o) for o in study.plan.objectives}
         else:
             front, importance = before.front, before.importance
         requests = study.requests()

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from statistics import mean
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import ipywidgets as w
 import traitlets as tr
@@ -20,7 +20,7 @@ from t4r_lab.lab.parts.dots import Dots
 from t4r_lab.lab.parts.section import Section
 from t4r_lab.lab.parts.table import Cell, Heading, Table
 from t4r_lab.lab.parts.text import duration, error_text, escape, message, number
-from t4r_lab.lab.state.background import Background
+from t4r_lab.lab.state.background import Background, Result
 from t4r_lab.lab.state.cost import CostEstimate
 from t4r_lab.lab.state.draft import Draft
 from t4r_lab.spec import RunSpec
@@ -198,7 +198,7 @@ def cells(state: StudyState, trial: Trial) -> list[Cell]:
     ]
 
 
-def _parameter_text(value: Any) -> str:
+def _parameter_text(value: object) -> str:
     return number(value) if isinstance(value, float) else str(value)
 
 
@@ -235,7 +235,7 @@ class TuneController:
     def start(self, spec: RunSpec, options: StudyOptions, name: str, storage: str | None) -> None:
         """Begin a study in a separate process."""
 
-        def started(_: Any) -> None:
+        def started(_: object) -> None:
             self.view.chosen, self.view.section.opened = name, False  # so that its progress is visible
 
         self._run(lambda: detached.launch(spec, options, name, self.home, storage), started)
@@ -260,8 +260,8 @@ class TuneController:
         name = self.view.chosen
         self._run(lambda: self.watch.spec(name, number), lambda spec: self._on_use(spec, f"{name} · trial {number}"))
 
-    def _run(self, work: Callable[[], Any], apply: Callable[[Any], None]) -> None:
-        def done(result: Any) -> None:
+    def _run(self, work: Callable[[], Result], apply: Callable[[Result], None]) -> None:
+        def done(result: Result) -> None:
             self.view.refusal = ""
             apply(result)
             self.background.wake()
