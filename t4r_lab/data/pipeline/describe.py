@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Any
 
 from t4r_lab.base.terminal import clean_line, table, wrapped
 from t4r_lab.data.pipeline.split_checks import findings
 from t4r_lab.data.prepared.prepared_data import Dataset
+from t4r_lab.data.prepared.profile_content import Profile
 from t4r_lab.data.read.column_types import odd_words
 from t4r_lab.schema.columns import Column
 
@@ -28,7 +27,7 @@ def describe(dataset: Dataset) -> str:
     return "\n".join([*lines, *(wrapped(line, 20) for line in _figures(profile)), *_notes(profile)])
 
 
-def _figures(profile: Mapping[str, Any]) -> list[str]:
+def _figures(profile: Profile) -> list[str]:
     """Lengths, popularity, times and repeats, a line each."""
     lengths = profile["lengths"]
     histogram = {int(k): v for k, v in lengths["histogram"].items()}
@@ -55,7 +54,7 @@ def _figures(profile: Mapping[str, Any]) -> list[str]:
     return lines
 
 
-def _notes(profile: Mapping[str, Any]) -> list[str]:
+def _notes(profile: Profile) -> list[str]:
     """Dropped events and columns, and the checks of the split, a line each."""
     lines = ["", "left out", *(wrapped(f"  {clean_line(line)}", 4) for line in left_out(profile) or ["nothing"])]
     lines += ["", "checks of the split"]
@@ -65,7 +64,7 @@ def _notes(profile: Mapping[str, Any]) -> list[str]:
     return lines
 
 
-def left_out(profile: Mapping[str, Any]) -> list[str]:
+def left_out(profile: Profile) -> list[str]:
     """Events and columns that preparing dropped, a line each.
 
     >>> left_out({"left_out": {"rare_item_events": 1200, "repeats": 0}, "columns_left_out": {"note": "holds Object"}})
@@ -75,7 +74,7 @@ def left_out(profile: Mapping[str, Any]) -> list[str]:
     return dropped + [f"column {name!r}: {why}" for name, why in profile["columns_left_out"].items()]
 
 
-def as_text(profile: Mapping[str, Any]) -> list[str]:
+def as_text(profile: Profile) -> list[str]:
     """Columns that are text although nearly all values are numbers, with the values that are not.
 
     >>> as_text({"columns_as_text": {"age": [["old", 2]]}})[0].partition(";")[0]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -26,25 +27,18 @@ class Encoded:
 
 def encode(feature: FeatureValues, weight: NDArray[np.int64]) -> Encoded:
     """Encode a feature, fitted on the rows whose `weight` (training events per row) isn't zero."""
-    base: dict[str, Any] = {
-        "name": feature.name,
-        "role": feature.role,
-        "scope": feature.scope,
-        "source": feature.source,
-    }
+    column = partial(Column, name=feature.name, role=feature.role, scope=feature.scope, source=feature.source)
     if feature.kind == "multi":
-        return _encode_lists(feature, weight, base)
+        return _encode_lists(feature, weight, column)
     if feature.kind == "categorical":
         assert feature.codes is not None and feature.values is not None
         present = feature.codes != MISSING
         count = np.bincount(feature.codes[present], weights=weight[present], minlength=len(feature.values))
         table, ids = _category_table(feature.values, count, by_value=feature.role == "target")
-        return Encoded(
-            feature, Column(kind="categorical", size=len(table) + UNKNOWN + 1, **base), ids[feature.codes], table
-        )
+        return Encoded(feature, column(kind="categorical", size=len(table) + UNKNOWN + 1), ids[feature.codes], table)
     assert feature.numbers is not None
     if feature.kind == "timestamp":
-        return Encoded(feature, Column(kind="timestamp", **base), feature.numbers)
+        return Encoded(feature, column(kind="timestamp"), feature.numbers)
     mean, std = 0.0, 1.0
     used = (weight > 0) & ~np.isnan(feature.numbers)
     if used.any():
@@ -55,11 +49,11 @@ def encode(feature: FeatureValues, weight: NDArray[np.int64]) -> Encoded:
         stored = feature.numbers.astype(np.float32)
     else:
         stored = np.nan_to_num((feature.numbers - mean) / std, nan=0.0).astype(np.float32)
-    return Encoded(feature, Column(kind="continuous", mean=mean, std=std, **base), stored)
+    return Encoded(feature, column(kind="continuous", mean=mean, std=std), stored)
 
 
 def _category_table(
-    values: pl.Series, count: NDArray[Any], by_value: bool = False
+    values: pl.Series, count: NDArray[np.number], by_value: bool = False
 ) -> tuple[pl.DataFrame, NDArray[np.int32]]:
     """Table ``id, value`` of the values in training, and the id of each code (-1 included).
 
@@ -79,7 +73,7 @@ def _category_table(
     return table, ids
 
 
-def _encode_lists(feature: FeatureValues, weight: NDArray[np.int64], base: dict[str, Any]) -> Encoded:
+def _encode_lists(feature: FeatureValues, weight: NDArray[np.int64], column: partial[Column]) -> Encoded:
     assert feature.lists is not None
     frame = pl.DataFrame({"item": np.arange(len(feature.lists)), "value": feature.lists}).explode("value").drop_nulls()
     codes, values = factorize(frame["value"])
@@ -90,6 +84,4 @@ def _encode_lists(feature: FeatureValues, weight: NDArray[np.int64], base: dict[
     grouped = pairs.group_by("item", maintain_order=True).agg("id")
     every = pl.DataFrame({"item": np.arange(len(feature.lists))})
     stored = every.join(grouped, on="item", how="left", maintain_order="left").select(pl.col("id").fill_null([]))["id"]
-    return Encoded(
-        feature, Column(kind="categorical", size=len(table) + UNKNOWN + 1, multi=True, **base), stored, table
-    )
+    return Encoded(feature, column(kind="categorical", size=len(table) + UNKNOWN + 1, multi=True), stored, table)

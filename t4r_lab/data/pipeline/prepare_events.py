@@ -22,11 +22,12 @@ from t4r_lab.data.pipeline.split import Split, split_sessions
 from t4r_lab.data.pipeline.split_checks import split_figures
 from t4r_lab.data.prepared.folder import check_target, part_file, write_atomically, write_sessions
 from t4r_lab.data.prepared.prepared_data import Dataset
+from t4r_lab.data.prepared.profile_content import Profile
 from t4r_lab.data.prepared.vocabulary import FOLDER, SESSIONS
 from t4r_lab.data.read.column_types import save_types, type_of
 from t4r_lab.data.read.raw_table import RawTable, null_missing
 from t4r_lab.data.read.values import ColumnType
-from t4r_lab.data.sessions.arrays import PARTS, Sessions, ranges
+from t4r_lab.data.sessions.arrays import PARTS, Arrays, Sessions, ranges
 from t4r_lab.data.sessions.column_roles import Roles
 from t4r_lab.data.sessions.session_rows import by_schema
 from t4r_lab.data.sessions.sessionize import Log, find_sessions
@@ -185,7 +186,7 @@ def _item_table(
 ) -> pl.DataFrame:
     """One row per item, by id."""
     titles = columns.titles
-    content: dict[str, Any] = {
+    content: dict[str, pl.Series | NDArray[Any]] = {
         "item_id": np.arange(1, len(ordered) + 1, dtype=np.int32),
         "item": raw.item_values.gather(ordered),
         "title": pl.Series([None] * len(ordered), dtype=pl.String)
@@ -209,7 +210,7 @@ def _parts(raw: Events, split: Split, ids: NDArray[np.int32], encoded: Sequence[
         for e in encoded
         if e.column.scope == "session"
     }
-    values: dict[str, NDArray[Any]] = {"item_id": ids[log.item], **in_events}
+    values: Arrays = {"item_id": ids[log.item], **in_events}
     if raw.time is not None:
         values["timestamp"] = raw.time[log.row]
     for part in PARTS:
@@ -274,7 +275,7 @@ def _write(folder: Path, content: Content, reading: Reading, options: PrepareOpt
     save_types(reading.types, folder / FOLDER)
 
 
-def _write_profile(folder: Path, profile: dict[str, Any], reading: Reading) -> None:
+def _write_profile(folder: Path, profile: Profile, reading: Reading) -> None:
     """Write the figures of the data with the notes on how they were read."""
-    profile = profile | {"reading": list(reading.notes), "time_form": reading.time_form}
+    profile = {**profile, "reading": list(reading.notes), "time_form": reading.time_form}
     (folder / "profile.json").write_text(json.dumps(profile, indent=1) + "\n", encoding="utf-8")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 import polars as pl
@@ -11,6 +10,7 @@ from numpy.typing import NDArray
 
 from t4r_lab.data.pipeline.feature_columns import Columns
 from t4r_lab.data.pipeline.split import Split
+from t4r_lab.data.prepared.profile_content import Categories, Lengths, Numbers, Popularity, Profile, SplitFigures, Times
 from t4r_lab.data.read.column_types import SHOWN
 from t4r_lab.data.sessions.arrays import Sessions, ranges
 from t4r_lab.schema.columns import UNKNOWN, Column, Schema
@@ -32,8 +32,8 @@ def make_profile(
     columns: Columns,
     tables: Mapping[str, pl.DataFrame],
     options: PrepareOptions,
-    split_checks: Mapping[str, Any],
-) -> dict[str, Any]:
+    split_checks: SplitFigures,
+) -> Profile:
     """Return the content of ``profile.json`` as plain data, small whatever the size of the data set.
 
     `items` is the item table, `columns` the selected raw columns, `tables` has the ``id, value`` of each category
@@ -50,7 +50,7 @@ def make_profile(
         "features": {c.name: _feature(c, parts["train"], items, tables.get(c.name)) for c in described},
         "left_out": split.left_out,
         "columns_left_out": dict(columns.left_out),
-        "columns_as_text": {name: [list(pair) for pair in odd[:SHOWN]] for name, odd in columns.odd.items()},
+        "columns_as_text": {name: list(odd[:SHOWN]) for name, odd in columns.odd.items()},
         "cuts": split.cuts,
         "checks": _checks(parts, items, split),
         "leakage": _leakage(parts, split),
@@ -70,7 +70,7 @@ def _part(sessions: Sessions) -> dict[str, int]:
     }
 
 
-def _lengths(sessions: Sessions) -> dict[str, Any]:
+def _lengths(sessions: Sessions) -> Lengths:
     """Quantiles and a histogram of events per session; the last bar holds all longer ones."""
     lengths = sessions.lengths
     count = np.bincount(np.minimum(lengths, LONGEST))
@@ -82,7 +82,7 @@ def _lengths(sessions: Sessions) -> dict[str, Any]:
     }
 
 
-def _popularity(count: NDArray[np.integer[Any]]) -> dict[str, Any]:
+def _popularity(count: NDArray[np.integer]) -> Popularity:
     """Inequality of the items' training counts. Gini 0: all equal, 1: all events on one item."""
     ordered = np.sort(count)[::-1].astype(float)
     total, n = max(ordered.sum(), 1.0), len(ordered)
@@ -96,7 +96,7 @@ def _popularity(count: NDArray[np.integer[Any]]) -> dict[str, Any]:
     }
 
 
-def _times(parts: Mapping[str, Sessions], split: Split) -> dict[str, Any]:
+def _times(parts: Mapping[str, Sessions], split: Split) -> Times:
     """First and last event of each part, and events over time, each in one part only."""
     if "timestamp" not in parts["train"].values:
         return {}
@@ -112,9 +112,8 @@ def _times(parts: Mapping[str, Sessions], split: Split) -> dict[str, Any]:
     }
 
 
-def _feature(column: Column, train: Sessions, items: pl.DataFrame, table: pl.DataFrame | None) -> dict[str, Any]:
+def _feature(column: Column, train: Sessions, items: pl.DataFrame, table: pl.DataFrame | None) -> Categories | Numbers:
     """Summary of a column over training events, sessions or items, by its scope."""
-    summary: dict[str, Any] = {"kind": column.kind, "role": column.role, "scope": column.scope}
     if column.scope == "item":
         series = items[column.name]
         values = (series.explode().drop_nulls() if column.multi else series).to_numpy()
@@ -126,7 +125,9 @@ def _feature(column: Column, train: Sessions, items: pl.DataFrame, table: pl.Dat
         best = np.argsort(-counts[UNKNOWN + 1 :], kind="stable")[:TOP]
         names = table["value"].gather(best).to_list() if table is not None else []
         return {
-            **summary,
+            "kind": column.kind,
+            "role": column.role,
+            "scope": column.scope,
             "values": column.size - UNKNOWN - 1,
             "rows": total,
             "unknown_share": round(float(counts[UNKNOWN] / total), 4),
@@ -136,13 +137,20 @@ def _feature(column: Column, train: Sessions, items: pl.DataFrame, table: pl.Dat
     raw = values.astype(np.float64)
     raw = raw[~np.isnan(raw)] if column.role == "target" else raw * column.std + column.mean
     quantiles = {str(q): float(f"{np.quantile(raw, q):.6g}") for q in QUANTILES} if len(raw) else {}
-    return {**summary, "mean": column.mean, "std": column.std, "quantiles": quantiles}
+    return {
+        "kind": "continuous",
+        "role": column.role,
+        "scope": column.scope,
+        "mean": column.mean,
+        "std": column.std,
+        "quantiles": quantiles,
+    }
 
 
-def _checks(parts: Mapping[str, Sessions], items: pl.DataFrame, split: Split) -> dict[str, Any]:
+def _checks(parts: Mapping[str, Sessions], items: pl.DataFrame, split: Split) -> dict[str, float]:
     """Shares that describe the split, and the number of training events after the cut, which must be 0."""
     trained = np.concatenate([[False], items["count"].to_numpy() > 0])
-    checks: dict[str, Any] = {}
+    checks: dict[str, float] = {}
     for name in ("valid", "test"):
         sessions = parts[name]
         last = sessions.values["item_id"][sessions.offsets[1:] - 1]

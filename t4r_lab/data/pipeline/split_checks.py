@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from t4r_lab.data.pipeline.split import Split
+from t4r_lab.data.prepared.profile_content import Profile, Share, SplitFigures
 from t4r_lab.data.sessions.arrays import PARTS, ranges
 from t4r_lab.data.sessions.codes import MISSING
 from t4r_lab.data.sessions.sessionize import Log
@@ -18,14 +19,12 @@ LATER = PARTS[1:]
 MUCH = 0.1
 """A share of events of unseen items above this is a warning: metrics then mainly measure the change of the catalog."""
 Level = Literal["ok", "note", "warning"]
-Share = list[int]
-"""[count, total]"""
 
 
 # ── Figures, counted while preparing ────────────────────────────────────────────────────────────
 
 
-def split_figures(split: Split, time: NDArray[np.float64] | None, user: NDArray[np.int32] | None) -> dict[str, Any]:
+def split_figures(split: Split, time: NDArray[np.float64] | None, user: NDArray[np.int32] | None) -> SplitFigures:
     """Return the counts for `findings` as plain data, small whatever the size of the data set.
 
     Parameters
@@ -40,7 +39,7 @@ def split_figures(split: Split, time: NDArray[np.float64] | None, user: NDArray[
     ``unseen``: events, sessions and items that training does not hold, counted before the filters;
     ``repeated``: events with session, item and time of another. Each is [count, total].
     """
-    figures: dict[str, Any] = {"unseen": _unseen(split), "timed": time is not None}
+    figures: SplitFigures = {"unseen": _unseen(split), "timed": time is not None}
     if not split.leave_one_out:  # leave-one-out has each session in every part by design
         log = split.log
         ids = log.group if log.number is None else None
@@ -141,7 +140,7 @@ class Finding:
     remedy: str = ""
 
 
-def findings(profile: Mapping[str, Any]) -> tuple[Finding, ...]:
+def findings(profile: Profile) -> tuple[Finding, ...]:
     """Return the result of every check of a prepared folder's split, from its profile."""
     figures, kind, options = profile["split_checks"], profile["split"], profile["options"]
     keeps = (options["unseen_items"] or ("keep" if kind == "leave_one_out" else "drop")) == "keep"
@@ -159,7 +158,7 @@ def findings(profile: Mapping[str, Any]) -> tuple[Finding, ...]:
     return tuple(f for f in checks if f is not None)
 
 
-def _sessions(figures: Mapping[str, Any], kind: str) -> Finding:
+def _sessions(figures: SplitFigures, kind: str) -> Finding:
     if kind == "leave_one_out":
         return Finding("ok", "each session is in every part, but its targets in one only, and none is trained on")
     shared = figures["sessions"]
@@ -172,7 +171,7 @@ def _sessions(figures: Mapping[str, Any], kind: str) -> Finding:
     )
 
 
-def _users(figures: Mapping[str, Any]) -> Finding | None:
+def _users(figures: SplitFigures) -> Finding | None:
     if (shared := figures.get("users")) is None:
         return None
     if not _any_shared(shared):
@@ -184,7 +183,7 @@ def _users(figures: Mapping[str, Any]) -> Finding | None:
     )
 
 
-def _unit(profile: Mapping[str, Any]) -> Finding | None:
+def _unit(profile: Profile) -> Finding | None:
     if profile.get("time_form") != "order":
         return None
     return Finding(
@@ -194,7 +193,7 @@ def _unit(profile: Mapping[str, Any]) -> Finding | None:
     )
 
 
-def _order(figures: Mapping[str, Any], kind: str) -> Finding:
+def _order(figures: SplitFigures, kind: str) -> Finding:
     if not figures["timed"]:
         return Finding("note", "events have no times, so their order was not checked", "name a time column (--time)")
     early = figures["early"]
@@ -209,7 +208,7 @@ def _order(figures: Mapping[str, Any], kind: str) -> Finding:
     return Finding("note", words, "of sessions that reach over the cut; if many, cut at a quieter hour (--valid-from)")
 
 
-def _cold(unseen: Mapping[str, Any], keeps: bool) -> Finding:
+def _cold(unseen: Mapping[str, Mapping[str, Share]], keeps: bool) -> Finding:
     events, sessions, items = ({p: unseen[p][of] for p in LATER} for of in ("events", "sessions", "items"))
     if not _any_shared(events):
         return Finding("ok", "training holds every item of validation and test")
@@ -225,7 +224,7 @@ def _cold(unseen: Mapping[str, Any], keeps: bool) -> Finding:
     return Finding("warning" if max(a / max(n, 1) for a, n in events.values()) > MUCH else "note", words, remedy)
 
 
-def _copies(figures: Mapping[str, Any]) -> Finding | None:
+def _copies(figures: SplitFigures) -> Finding | None:
     if (copies := figures.get("copies")) is None:
         return None
     timed = figures["timed"]
@@ -241,7 +240,7 @@ def _copies(figures: Mapping[str, Any]) -> Finding | None:
     )
 
 
-def _repeats(figures: Mapping[str, Any]) -> Finding | None:
+def _repeats(figures: SplitFigures) -> Finding | None:
     if (repeated := figures.get("repeated")) is None:
         return None
     if not repeated[0]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import polars as pl
@@ -14,9 +13,10 @@ from numpy.typing import NDArray
 from t4r_lab.base.documents import read_json
 from t4r_lab.base.errors import InputError, did_you_mean
 from t4r_lab.data.prepared.folder import Manifest, check_folder, part_file, read_sessions
+from t4r_lab.data.prepared.profile_content import Profile
 from t4r_lab.data.prepared.vocabulary import Vocabulary
 from t4r_lab.data.read.frames import Frame
-from t4r_lab.data.sessions.arrays import PARTS, Sessions, join
+from t4r_lab.data.sessions.arrays import PARTS, Arrays, Sessions, join
 from t4r_lab.schema.columns import Schema
 
 BEFORE_TEST = "train+valid"
@@ -75,10 +75,10 @@ class Dataset:
         return Vocabulary.open(self.path)
 
     @cached_property
-    def profile(self) -> dict[str, Any]:
+    def profile(self) -> Profile:
         """The content of ``profile.json``: sizes, lengths, popularity, features, dropped events, leakage checks."""
         path = self.path / "profile.json"
-        content: dict[str, Any] = read_json(path.read_text(encoding="utf-8"), str(path))
+        content: Profile = read_json(path.read_text(encoding="utf-8"), str(path))
         return content
 
     def part(self, name: str) -> Sessions:
@@ -110,7 +110,7 @@ class Dataset:
         """One row per item: ``item_id``, ``item`` (the raw id), ``title``, ``count``, item features."""
         return self.vocabulary.items
 
-    def item_table(self) -> dict[str, NDArray[Any]]:
+    def item_table(self) -> Arrays:
         """Columns of item scope: name → array with one row per item id, row 0 for padding."""
         return self.vocabulary.item_table()
 
@@ -118,10 +118,10 @@ class Dataset:
         """Encode new events as sessions of ids, by the vocabulary of training; see `Vocabulary.encode`."""
         return self.vocabulary.encode(events)
 
-    def titles(self, ids: Sequence[int] | NDArray[Any]) -> list[str]:
+    def titles(self, ids: Sequence[int] | NDArray[np.integer]) -> list[str]:
         """Titles of item `ids`; the raw id if an item has no title."""
         return self.vocabulary.titles(ids)
 
-    def own_ids(self, ids: Sequence[int] | NDArray[Any]) -> list[Any]:
+    def own_ids(self, ids: Sequence[int] | NDArray[np.integer]) -> list[object]:
         """Raw ids of item `ids`, as they stand in the events."""
         return self.vocabulary.own_ids(ids)

@@ -12,7 +12,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from t4r_lab.base.checksums import check_seal, seal
-from t4r_lab.base.documents import read_json
+from t4r_lab.base.documents import Document, read_json
 from t4r_lab.base.errors import InputError, did_you_mean
 from t4r_lab.data.formats.format_readers import PLAIN, read_file
 from t4r_lab.data.prepared.folder import MANIFEST
@@ -23,7 +23,7 @@ from t4r_lab.data.read.raw_table import RawTable
 from t4r_lab.data.read.time_forms import form_like
 from t4r_lab.data.read.times import seconds
 from t4r_lab.data.read.values import ColumnType, numbers, texts, unreadable
-from t4r_lab.data.sessions.arrays import Sessions
+from t4r_lab.data.sessions.arrays import Arrays, Sessions
 from t4r_lab.data.sessions.codes import factorize
 from t4r_lab.data.sessions.session_rows import rename_histories, unroll
 from t4r_lab.data.sessions.sessionize import Log, find_sessions
@@ -72,16 +72,16 @@ class Vocabulary:
         """``id`` and ``value`` (as text) of a category column."""
         return _table(self.folder / FOLDER / f"{column}.parquet", "id", "value")
 
-    def titles(self, ids: Sequence[int] | NDArray[Any]) -> list[str]:
+    def titles(self, ids: Sequence[int] | NDArray[np.integer]) -> list[str]:
         """The title of each item id, or its raw id as text."""
         return [self._titles[i - 1] for i in np.asarray(ids)]
 
-    def own_ids(self, ids: Sequence[int] | NDArray[Any]) -> list[Any]:
+    def own_ids(self, ids: Sequence[int] | NDArray[np.integer]) -> list[object]:
         """The raw id of each item id."""
         return [self._raw_ids[i - 1] for i in np.asarray(ids)]
 
     @cached_property
-    def _raw_ids(self) -> list[Any]:
+    def _raw_ids(self) -> list[object]:
         return self.items["item"].to_list()
 
     @cached_property
@@ -92,9 +92,9 @@ class Vocabulary:
     def _titles(self) -> list[str]:
         return self.items.select(pl.coalesce("title", pl.col("item").cast(pl.String))).to_series().to_list()
 
-    def item_table(self) -> dict[str, NDArray[Any]]:
+    def item_table(self) -> Arrays:
         """Item features by item id: (I+1,), or (I+1, K) of multi-valued ones, padded with 0. Row 0 is padding."""
-        table: dict[str, NDArray[Any]] = {}
+        table: Arrays = {}
         for column in self.schema:
             if column.scope != "item" or column.role == "item":
                 continue
@@ -159,8 +159,8 @@ class Vocabulary:
         dropped = int((~in_vocabulary).sum())
         first = log.row[log.offsets[:-1]]  # kept for sessions without any known item
         log = log.keep_events(in_vocabulary)
-        values: dict[str, NDArray[Any]] = {"item_id": log.item}
-        context: dict[str, NDArray[Any]] = {}
+        values: Arrays = {"item_id": log.item}
+        context: Arrays = {}
         unknown: dict[str, int] = {}
         nothing = pl.Series([None], dtype=pl.String).new_from_index(0, len(frame))
         for column in self.schema.features[1:]:
@@ -183,7 +183,7 @@ class Vocabulary:
         features = [c for c in self.schema.features[1:] if c.scope != "item" and c.name not in names]
         return tuple(c.source or c.name for c in (*keys, *features))
 
-    def _sessions(self, table: RawTable, names: dict[str, str]) -> tuple[Log, NDArray[Any]]:
+    def _sessions(self, table: RawTable, names: dict[str, str]) -> tuple[Log, NDArray[np.object_]]:
         """Events with item ids (0: unknown) as sessions in the order of their first rows, and the sessions' ids."""
         frame, settings = table.frame, self._session_options
         session, user = names.get("session_id"), names.get("user_id")
@@ -216,11 +216,11 @@ class Vocabulary:
         return load_types(self.folder / FOLDER)
 
     @cached_property
-    def _session_options(self) -> dict[str, Any]:
+    def _session_options(self) -> Document:
         """The options by which events became sessions."""
         path = self.folder / FOLDER / SESSIONS
         try:
-            content: dict[str, Any] = read_json(path.read_text(encoding="utf-8"), str(path))
+            content: Document = read_json(path.read_text(encoding="utf-8"), str(path))
         except OSError:
             raise InputError(path, "is missing or damaged", REMEDY) from None
         return content

@@ -6,7 +6,6 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import polars as pl
@@ -36,7 +35,7 @@ class RawTable:
     """tables of the files it was concatenated from"""
     notes: tuple[str, ...] = ()
     """notes on inferred reading options"""
-    origin: tuple[RawTable, NDArray[np.integer[Any]]] | None = None
+    origin: tuple[RawTable, NDArray[np.integer]] | None = None
     """the table whose rows became several rows of this one, and the original row of each, (R,)"""
     last: NDArray[np.bool_] | None = None
     """(R,) True for the rows to predict, if a row of the file is a history with its target"""

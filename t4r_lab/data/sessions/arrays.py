@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 PARTS = ("train", "valid", "test")
 SLAB = 2_000_000
 """Events processed at once, to avoid copies of a whole column."""
+Arrays = dict[str, NDArray[Any]]
+"""Columns by name, each of its own type of values."""
 
 
 class Texts:
@@ -28,7 +30,13 @@ class Texts:
     def __len__(self) -> int:
         return len(self._array)
 
-    def __getitem__(self, rows: Any) -> Any:
+    @overload
+    def __getitem__(self, rows: int | np.integer) -> str: ...
+
+    @overload
+    def __getitem__(self, rows: slice | NDArray[np.integer | np.bool_]) -> NDArray[np.object_]: ...
+
+    def __getitem__(self, rows: int | np.integer | slice | NDArray[np.integer | np.bool_]) -> object:
         if isinstance(rows, int | np.integer):
             return self._array[int(rows)].as_py()
         return self._array.take(np.arange(len(self))[rows]).to_numpy(zero_copy_only=False)
@@ -39,7 +47,7 @@ class Texts:
     def __arrow_c_array__(self, requested_schema: object = None) -> object:
         return self._array.__arrow_c_array__(requested_schema)  # polars takes it without a copy
 
-    def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> NDArray[Any]:
+    def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> NDArray[np.object_]:
         return np.asarray(self._array.to_numpy(zero_copy_only=False), dtype)
 
     def tolist(self) -> list[str]:
@@ -67,11 +75,11 @@ class Sessions:
     absent: columns of the training data that the events lack (by `Vocabulary.encode`).
     """
 
-    values: dict[str, NDArray[Any]]
+    values: Arrays
     offsets: NDArray[np.int64]
     target_start: NDArray[np.int32]
-    context: dict[str, NDArray[Any]]
-    ids: NDArray[Any] | Texts
+    context: Arrays
+    ids: NDArray[np.object_] | Texts
     dropped: int = 0
     unknown: dict[str, int] = field(default_factory=dict)
     absent: tuple[str, ...] = ()
@@ -91,7 +99,7 @@ class Sessions:
             counts += np.bincount(ids[start : start + SLAB], minlength=n_items + 1)
         return counts[1:]
 
-    def take(self, rows: NDArray[np.integer[Any]]) -> Sessions:
+    def take(self, rows: NDArray[np.integer]) -> Sessions:
         """The sessions at `rows`, in that order."""
         flat, offsets = ranges(self.offsets[rows], self.offsets[rows + 1])
         return Sessions(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -57,7 +56,7 @@ class Log:
         """Keep the sessions where `keep`, (S,), is True."""
         return self.take(np.flatnonzero(keep))
 
-    def take(self, order: NDArray[np.integer[Any]]) -> Log:
+    def take(self, order: NDArray[np.integer]) -> Log:
         """The sessions at `order`, in that order."""
         flat, offsets = ranges(self.offsets[order], self.offsets[order + 1])
         number = None if self.number is None else self.number[order]

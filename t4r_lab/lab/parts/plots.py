@@ -6,8 +6,8 @@ import math
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from functools import partial
-from typing import Any
 
+from t4r_lab.data.prepared.profile_content import Categories, Lengths, Numbers, Popularity, Times
 from t4r_lab.lab.parts.text import count, escape, number
 
 WIDTH, HEIGHT = 340, 184
@@ -16,7 +16,7 @@ LEFT, RIGHT, TOP, BASE = 42, 334, 48, 156
 PARTS = {"train": "training", "valid": "validation", "test": "test"}
 
 
-def lengths(figures: Mapping[str, Any]) -> str:
+def lengths(figures: Lengths) -> str:
     """SVG: training sessions by length; the last bar holds all longer ones."""
     counts = {int(n): sessions for n, sessions in figures["histogram"].items()}
     if not counts:
@@ -38,7 +38,7 @@ def lengths(figures: Mapping[str, Any]) -> str:
     return svg("Session length", detail, words, [*_y_axis(highest), *shapes, x_title("events of a session")])
 
 
-def popularity(figures: Mapping[str, Any]) -> str:
+def popularity(figures: Popularity) -> str:
     """SVG: training events of items by rank, both axes logarithmic; a straight line is a power law."""
     points = [(rank, events) for rank, events in figures["curve"] if events > 0]
     if not points:
@@ -66,7 +66,7 @@ def popularity(figures: Mapping[str, Any]) -> str:
     return svg("Item popularity", detail, words, [*shapes, x_title("rank of the item (both axes logarithmic)")])
 
 
-def over_time(figures: Mapping[str, Any], cuts: Mapping[str, float], dated: bool = True) -> str:
+def over_time(figures: Times, cuts: Mapping[str, float], dated: bool = True) -> str:
     """SVG: events over time as bars stacked by part; dashed lines at the times of the split.
 
     Times that aren't `dated` count from an unknown start, in an unknown unit.
@@ -106,7 +106,7 @@ def over_time(figures: Mapping[str, Any], cuts: Mapping[str, float], dated: bool
     return svg("Events over time", f"{sum(totals):,} events", words, [*_y_axis(highest), *shapes, *legend])
 
 
-def summary(column: Mapping[str, Any]) -> str:
+def summary(column: Categories | Numbers) -> str:
     """SVG of a column's distribution: bars of its frequent values, or a box plot of its quantiles."""
     if column["kind"] == "categorical":
         top = column["top"]
@@ -127,7 +127,7 @@ def summary(column: Mapping[str, Any]) -> str:
     )
 
 
-def summary_words(column: Mapping[str, Any]) -> str:
+def summary_words(column: Categories | Numbers) -> str:
     """A column's distribution in words.
 
     >>> summary_words({"kind": "categorical", "values": 2, "unknown_share": 0.0, "rows": 4, "top": [3, 1], "top_values": ["a", "b"]})

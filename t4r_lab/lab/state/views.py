@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from t4r_lab.base.documents import Document
 from t4r_lab.base.errors import InputError
 from t4r_lab.data.pipeline.inspection import ColumnReading
 from t4r_lab.data.pipeline.split_checks import Finding
+from t4r_lab.data.prepared.profile_content import Profile
 from t4r_lab.runs.recommend import Item
 from t4r_lab.schema.columns import Schema
 
@@ -24,7 +24,7 @@ class DataSummary:
 
     path: Path
     schema: Schema
-    profile: Mapping[str, Any]
+    profile: Profile
     """content of ``profile.json``"""
     remarks: tuple[str, ...] = ()
     """events and columns dropped in preparation, in words"""
@@ -36,8 +36,7 @@ class DataSummary:
     @property
     def parts(self) -> Mapping[str, Mapping[str, int]]:
         """part → sessions, events, items"""
-        parts: Mapping[str, Mapping[str, int]] = self.profile["parts"]
-        return parts
+        return self.profile["parts"]
 
     @property
     def name(self) -> str:
