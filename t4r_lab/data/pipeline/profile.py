@@ -10,7 +10,15 @@ from numpy.typing import NDArray
 
 from t4r_lab.data.pipeline.feature_columns import Columns
 from t4r_lab.data.pipeline.split import Split
-from t4r_lab.data.prepared.profile_content import Categories, Lengths, Numbers, Popularity, Profile, SplitFigures, Times
+from t4r_lab.data.prepared.profile_content import (
+    CategoryFigures,
+    LengthFigures,
+    NumberFigures,
+    PopularityFigures,
+    Profile,
+    SplitFigures,
+    TimeFigures,
+)
 from t4r_lab.data.read.column_types import SHOWN
 from t4r_lab.data.sessions.arrays import Sessions, ranges
 from t4r_lab.schema.columns import UNKNOWN, Column, Schema
@@ -70,7 +78,7 @@ def _part(sessions: Sessions) -> dict[str, int]:
     }
 
 
-def _lengths(sessions: Sessions) -> Lengths:
+def _lengths(sessions: Sessions) -> LengthFigures:
     """Quantiles and a histogram of events per session; the last bar holds all longer ones."""
     lengths = sessions.lengths
     count = np.bincount(np.minimum(lengths, LONGEST))
@@ -82,7 +90,7 @@ def _lengths(sessions: Sessions) -> Lengths:
     }
 
 
-def _popularity(count: NDArray[np.integer]) -> Popularity:
+def _popularity(count: NDArray[np.integer]) -> PopularityFigures:
     """Inequality of the items' training counts. Gini 0: all equal, 1: all events on one item."""
     ordered = np.sort(count)[::-1].astype(float)
     total, n = max(ordered.sum(), 1.0), len(ordered)
@@ -96,7 +104,7 @@ def _popularity(count: NDArray[np.integer]) -> Popularity:
     }
 
 
-def _times(parts: Mapping[str, Sessions], split: Split) -> Times:
+def _times(parts: Mapping[str, Sessions], split: Split) -> TimeFigures:
     """First and last event of each part, and events over time, each in one part only."""
     if "timestamp" not in parts["train"].values:
         return {}
@@ -112,7 +120,9 @@ def _times(parts: Mapping[str, Sessions], split: Split) -> Times:
     }
 
 
-def _feature(column: Column, train: Sessions, items: pl.DataFrame, table: pl.DataFrame | None) -> Categories | Numbers:
+def _feature(
+    column: Column, train: Sessions, items: pl.DataFrame, table: pl.DataFrame | None
+) -> CategoryFigures | NumberFigures:
     """Summary of a column over training events, sessions or items, by its scope."""
     if column.scope == "item":
         series = items[column.name]

@@ -13,7 +13,7 @@ Quantiles = dict[str, float]
 """Probability, as text → value."""
 
 
-class Lengths(TypedDict):
+class LengthFigures(TypedDict):
     """Events of a training session."""
 
     mean: float
@@ -24,7 +24,7 @@ class Lengths(TypedDict):
     """true if the last bar of the histogram holds all longer sessions too"""
 
 
-class Popularity(TypedDict):
+class PopularityFigures(TypedDict):
     """Training events of the items."""
 
     top_1_percent_share: float
@@ -34,7 +34,7 @@ class Popularity(TypedDict):
     """[rank, events]"""
 
 
-class Times(TypedDict, total=False):
+class TimeFigures(TypedDict, total=False):
     """Events over time, in seconds since 1970; empty for events without times."""
 
     parts: dict[str, list[float]]
@@ -45,7 +45,7 @@ class Times(TypedDict, total=False):
     """part → events of each bin"""
 
 
-class Categories(TypedDict):
+class CategoryFigures(TypedDict):
     """The values of a category column."""
 
     kind: Literal["categorical"]
@@ -59,7 +59,7 @@ class Categories(TypedDict):
     top_values: list[str]
 
 
-class Numbers(TypedDict):
+class NumberFigures(TypedDict):
     """The values of a column of numbers."""
 
     kind: Literal["continuous"]
@@ -90,10 +90,10 @@ class Profile(TypedDict):
     split: str
     parts: dict[str, dict[str, int]]
     """part → sessions, events, items, targets"""
-    lengths: Lengths
-    popularity: Popularity
-    time: Times
-    features: dict[str, Categories | Numbers]
+    lengths: LengthFigures
+    popularity: PopularityFigures
+    time: TimeFigures
+    features: dict[str, CategoryFigures | NumberFigures]
     left_out: dict[str, int]
     """reason → events"""
     columns_left_out: dict[str, str]

@@ -7,7 +7,13 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from functools import partial
 
-from t4r_lab.data.prepared.profile_content import Categories, Lengths, Numbers, Popularity, Times
+from t4r_lab.data.prepared.profile_content import (
+    CategoryFigures,
+    LengthFigures,
+    NumberFigures,
+    PopularityFigures,
+    TimeFigures,
+)
 from t4r_lab.lab.parts.text import count, escape, number
 
 WIDTH, HEIGHT = 340, 184
@@ -16,7 +22,7 @@ LEFT, RIGHT, TOP, BASE = 42, 334, 48, 156
 PARTS = {"train": "training", "valid": "validation", "test": "test"}
 
 
-def lengths(figures: Lengths) -> str:
+def lengths(figures: LengthFigures) -> str:
     """SVG: training sessions by length; the last bar holds all longer ones."""
     counts = {int(n): sessions for n, sessions in figures["histogram"].items()}
     if not counts:
@@ -38,7 +44,7 @@ def lengths(figures: Lengths) -> str:
     return svg("Session length", detail, words, [*_y_axis(highest), *shapes, x_title("events of a session")])
 
 
-def popularity(figures: Popularity) -> str:
+def popularity(figures: PopularityFigures) -> str:
     """SVG: training events of items by rank, both axes logarithmic; a straight line is a power law."""
     points = [(rank, events) for rank, events in figures["curve"] if events > 0]
     if not points:
@@ -66,10 +72,10 @@ def popularity(figures: Popularity) -> str:
     return svg("Item popularity", detail, words, [*shapes, x_title("rank of the item (both axes logarithmic)")])
 
 
-def over_time(figures: Times, cuts: Mapping[str, float], dated: bool = True) -> str:
+def over_time(figures: TimeFigures, cuts: Mapping[str, float], dated: bool = True) -> str:
     """SVG: events over time as bars stacked by part; dashed lines at the times of the split.
 
-    Times that aren't `dated` count from an unknown start, in an unknown unit.
+    TimeFigures that aren't `dated` count from an unknown start, in an unknown unit.
     """
     edges, events = figures["edges"], figures["events"]
     parts = [part for part in PARTS if part in events]
@@ -106,7 +112,7 @@ def over_time(figures: Times, cuts: Mapping[str, float], dated: bool = True) -> 
     return svg("Events over time", f"{sum(totals):,} events", words, [*_y_axis(highest), *shapes, *legend])
 
 
-def summary(column: Categories | Numbers) -> str:
+def summary(column: CategoryFigures | NumberFigures) -> str:
     """SVG of a column's distribution: bars of its frequent values, or a box plot of its quantiles."""
     if column["kind"] == "categorical":
         top = column["top"]
@@ -127,7 +133,7 @@ def summary(column: Categories | Numbers) -> str:
     )
 
 
-def summary_words(column: Categories | Numbers) -> str:
+def summary_words(column: CategoryFigures | NumberFigures) -> str:
     """A column's distribution in words.
 
     >>> summary_words({"kind": "categorical", "values": 2, "unknown_share": 0.0, "rows": 4, "top": [3, 1], "top_values": ["a", "b"]})
