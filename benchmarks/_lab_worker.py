@@ -16,30 +16,30 @@ SLOWEST = 10
 
 
 def main() -> None:
-    found: dict[str, Any] = {}
+    figures: dict[str, Any] = {}
     with tempfile.TemporaryDirectory() as folder:
-        lab = timed(found, "import", lambda: importlib.import_module("t4r_lab").Lab)
-        lab = timed(found, "first_view", lambda: serialized(lab(folder)))
+        lab = timed(figures, "import", lambda: importlib.import_module("t4r_lab").Lab)
+        lab = timed(figures, "first_view", lambda: serialized(lab(folder)))
         timed(
-            found, "ready", lambda: wait("an estimate", lambda: lab.cost_estimate.estimate or lab.cost_estimate.error)
+            figures, "ready", lambda: wait("an estimate", lambda: lab.cost_estimate.estimate or lab.cost_estimate.error)
         )
         wait("the runs", lambda: not lab.runs.loading)
-        found |= launch(lab)
+        figures |= launch(lab)
         read_frame(lab)
         edits = callbacks(lab)
         lab.close()
-    found["slowest_callback_ms"] = max(edit["ms"] for edit in edits)
-    found["slowest_callback_cpu_ms"] = max(edit["cpu_ms"] for edit in edits)
-    found["callbacks"] = sorted(edits, key=lambda edit: -edit["cpu_ms"])[:SLOWEST]
-    print(json.dumps(found))
+    figures["slowest_callback_ms"] = max(edit["ms"] for edit in edits)
+    figures["slowest_callback_cpu_ms"] = max(edit["cpu_ms"] for edit in edits)
+    figures["callbacks"] = sorted(edits, key=lambda edit: -edit["cpu_ms"])[:SLOWEST]
+    print(json.dumps(figures))
 
 
-def timed(found: dict[str, Any], name: str, work: Callable[[], Any]) -> Any:
+def timed(figures: dict[str, Any], name: str, work: Callable[[], Any]) -> Any:
     """What `work` returns; its seconds by the clock, and of CPU in this process, go into `found`."""
     wall, cpu = time.perf_counter(), time.process_time()
     result = work()
-    found[f"{name}_seconds"] = round(time.perf_counter() - wall, 3)
-    found[f"{name}_cpu_seconds"] = round(time.process_time() - cpu, 3)
+    figures[f"{name}_seconds"] = round(time.perf_counter() - wall, 3)
+    figures[f"{name}_cpu_seconds"] = round(time.process_time() - cpu, 3)
     return result
 
 

@@ -34,29 +34,29 @@ def make_recommender(events: pl.DataFrame, folder: str) -> Recommender:
 
 def main() -> None:
     job = json.loads(sys.argv[1])
-    made = make_sessions(job["sessions"], 0, job["items"])
-    session, item = np.repeat(np.arange(job["sessions"]), np.diff(made["offsets"])), made["item_id"]
+    sessions = make_sessions(job["sessions"], 0, job["items"])
+    session, item = np.repeat(np.arange(job["sessions"]), np.diff(sessions["offsets"])), sessions["item_id"]
     events = pl.DataFrame({"session_id": session, "item_id": item, "timestamp": np.arange(len(item), dtype=float)})
     once = pl.DataFrame({"session_id": -1, "item_id": range(1, job["items"] + 1), "timestamp": 0.0}).cast(events.schema)
     with tempfile.TemporaryDirectory() as folder:
-        asked = make_recommender(pl.concat([events, once]), folder)  # every item is in the catalog
+        recommender = make_recommender(pl.concat([events, once]), folder)  # every item is in the catalog
         singles = [events.filter(pl.col("session_id") == number) for number in range(job["asked"])]
         times = []
         for frame in singles[:3] + singles:
             began = time.perf_counter()
-            asked.top(asked.vocabulary.encode(frame), 20)
+            recommender.top(recommender.vocabulary.encode(frame), 20)
             times.append(time.perf_counter() - began)
         began = time.perf_counter()
-        found = asked.top(asked.vocabulary.encode(events), 20)
+        recommended = recommender.top(recommender.vocabulary.encode(events), 20)
         seconds = time.perf_counter() - began
-    assert len(found) == 20 * job["sessions"]
+    assert len(recommended) == 20 * job["sessions"]
     print(
         json.dumps(
             {
                 "one_p50_ms": 1e3 * statistics.median(times[3:]),
                 "one_p95_ms": 1e3 * statistics.quantiles(times[3:], n=20)[-1],
                 "batch_per_second": job["sessions"] / seconds,
-                "items": asked.vocabulary.schema.n_items,
+                "items": recommender.vocabulary.schema.n_items,
             }
         )
     )

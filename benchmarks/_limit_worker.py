@@ -43,11 +43,11 @@ class Operand(NamedTuple):
     dtype: torch.dtype
 
     def make(self) -> torch.Tensor:
-        made = torch.empty_strided(self.shape, self.stride, dtype=self.dtype)
+        tensor = torch.empty_strided(self.shape, self.stride, dtype=self.dtype)
         if 0 in self.stride:  # one that was expanded: its memory is filled, not its places
-            made.untyped_storage().fill_(0)
-            return made
-        return made.normal_() if self.dtype.is_floating_point else made.zero_()
+            tensor.untyped_storage().fill_(0)
+            return tensor
+        return tensor.normal_() if self.dtype.is_floating_point else tensor.zero_()
 
 
 class Products(TorchDispatchMode):
@@ -133,7 +133,7 @@ def main() -> None:
                 "limit_share": (alone + moving) / step,
                 "gflop": flops / 1e9,
                 "gflop_per_second": flops / alone / 1e9,
-                "data_share": sum(made for made, *_ in taken) / sum(made + step for made, step, *_ in taken),
+                "data_share": sum(data for data, *_ in taken) / sum(data + step for data, step, *_ in taken),
                 "threads": torch.get_num_threads(),
             }
         )

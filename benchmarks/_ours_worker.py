@@ -143,7 +143,7 @@ def main() -> None:
                 began = time.perf_counter()
                 if job["validate"] and ndcg[-1] >= job["until"]:
                     break
-    found = {
+    figures = {
         "seconds": seconds,
         "losses": losses,
         "ndcg": ndcg if job["validate"] else [],
@@ -156,8 +156,8 @@ def main() -> None:
         evaluate(model, data.valid, spec)  # warms up, as an epoch does for training
         began = time.perf_counter()
         evaluate(model, data.valid, spec)
-        found["evaluated_per_second"] = len(data.valid) / (time.perf_counter() - began)
-    print(json.dumps(found))
+        figures["evaluated_per_second"] = len(data.valid) / (time.perf_counter() - began)
+    print(json.dumps(figures))
 
 
 if __name__ == "__main__":

@@ -25,11 +25,11 @@ CONTINUOUS = ("price", "recency")
 
 def make_schema(sizes: dict[str, int], columns: list[str], max_length: int) -> Schema:
     """Categorical columns have ids 0 … size-1. Continuous list columns need the LIST tag to be read as sequences."""
-    made = []
+    schemas = []
     for name in columns:
         kind = Tags.CONTINUOUS if name in CONTINUOUS else Tags.CATEGORICAL
         domain = {} if name in CONTINUOUS else {"domain": {"min": 0, "max": sizes[name] - 1, "name": name}}
-        made.append(
+        schemas.append(
             ColumnSchema(
                 name,
                 dtype=np.float32 if name in CONTINUOUS else np.int64,
@@ -38,7 +38,7 @@ def make_schema(sizes: dict[str, int], columns: list[str], max_length: int) -> S
                 dims=(None, (1, max_length)),
             )
         )
-    return Schema(made)
+    return Schema(schemas)
 
 
 def make_model(job: dict) -> tr.Model:
@@ -105,15 +105,15 @@ def ndcg(model: tr.Model, job: dict, batches: list) -> float:
     data = np.load(job["data"])
     items, offsets, gains, row = data["valid_item_id"], data["valid_offsets"], [], 0
     for inputs, _ in batches:
-        found = model(inputs, training=False, testing=True)
-        scores, labels = found["predictions"], found["labels"]
+        outputs = model(inputs, training=False, testing=True)
+        scores, labels = outputs["predictions"], outputs["labels"]
         scores[:, 0] = -torch.inf  # padding
-        own = scores.gather(1, labels[:, None])
+        target_scores = scores.gather(1, labels[:, None])
         for case in range(len(labels)):
             seen = torch.from_numpy(items[offsets[row] : offsets[row + 1] - 1])
             scores[case, seen[seen != labels[case]]] = -torch.inf
             row += 1
-        rank = 1 + (scores > own).sum(1) + ((scores == own).sum(1) - 1) / 2
+        rank = 1 + (scores > target_scores).sum(1) + ((scores == target_scores).sum(1) - 1) / 2
         gains += torch.where(rank <= 10, 1 / torch.log2(rank + 1.0), 0.0).tolist()
     return float(np.mean(gains))
 
@@ -135,7 +135,7 @@ def main() -> None:
             gains.append(ndcg(model, job, valid))
             if gains[-1] >= job["until"]:
                 break
-    found = {
+    figures = {
         "seconds": seconds,
         "losses": losses,
         "ndcg": gains,
@@ -150,8 +150,8 @@ def main() -> None:
             model.evaluate(valid, verbose=False)  # warms up, as an epoch does for training
             began = time.perf_counter()
             model.evaluate(valid, verbose=False)
-        found["evaluated_per_second"] = job["valid_sessions"] / (time.perf_counter() - began)
-    print(json.dumps(found))
+        figures["evaluated_per_second"] = job["valid_sessions"] / (time.perf_counter() - began)
+    print(json.dumps(figures))
 
 
 if __name__ == "__main__":

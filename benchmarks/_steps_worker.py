@@ -33,11 +33,11 @@ class Training:
     """A model with its data and its optimizer, put together as `fit` does, whose steps can be taken one by one."""
 
     def __init__(self, job: dict[str, Any]) -> None:
-        made = make_sessions(job["sessions"], 0, job["items"], job["length"])
-        count = len(made["offsets"]) - 1
+        generated = make_sessions(job["sessions"], 0, job["items"], job["length"])
+        count = len(generated["offsets"]) - 1
         self.sessions = Sessions(
-            {"item_id": made["item_id"].astype(np.int32)},
-            made["offsets"],
+            {"item_id": generated["item_id"].astype(np.int32)},
+            generated["offsets"],
             np.ones(count, np.int32),
             {},
             np.arange(count).astype(str),
@@ -72,15 +72,15 @@ class Training:
             began = time.perf_counter()
             for window in training_batches(self.windows, self.spec.train.batch_size, 0, epoch):
                 batch = make_batch(self.sessions, window)
-                made = time.perf_counter()
+                batch_read = time.perf_counter()
                 seed_step(0, done, 0)
-                found = train_step(
+                losses = train_step(
                     self.accelerator, self.wrapped, self.optimizer, batch, self.model.weights, self.spec.train.clip_norm
                 )
-                total, targets = next(iter(found.values()))
+                total, targets = next(iter(losses.values()))
                 loss = float(total) / max(targets, 1)
                 now = time.perf_counter()
-                yield made - began, now - made, loss, targets
+                yield batch_read - began, now - batch_read, loss, targets
                 done += 1
                 if done == count:
                     return
@@ -97,8 +97,8 @@ def main() -> None:
     list(training.steps(WARM))
     forget_peak()
     taken = list(training.steps(job["steps"]))
-    kept = 16 * training.parameters / 1e9  # weight, gradient and AdamW's two averages in float32
-    a_step = statistics.median(made + step for made, step, *_ in taken)
+    states = 16 * training.parameters / 1e9  # weight, gradient and AdamW's two averages in float32
+    a_step = statistics.median(data + step for data, step, *_ in taken)
     print(
         json.dumps(
             {
@@ -107,8 +107,8 @@ def main() -> None:
                 "loss": taken[-1][2],
                 "peak_gb": peak_gb(),
                 "parameters": training.parameters,
-                "weights_gradients_optimizer_gb": kept,
-                "beyond_gb": peak_gb() - training.before_gb - kept,
+                "weights_gradients_optimizer_gb": states,
+                "beyond_gb": peak_gb() - training.before_gb - states,
                 "threads": torch.get_num_threads(),
             }
         )

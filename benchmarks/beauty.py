@@ -95,28 +95,28 @@ def until_reached(seconds: list[float], ndcg: list[float], wanted: float) -> flo
 
 def summary(results: list[dict[str, Any]], until: float) -> dict[str, Any]:
     """Median seconds of an epoch, and seconds of training until the wanted NDCG, or in all if it wasn't reached."""
-    found = [until_reached(r["seconds"], r["ndcg"], until) if r["ndcg"] else None for r in results]
-    spent = [sum(r["seconds"]) if seconds is None else seconds for r, seconds in zip(results, found, strict=True)]
+    reached = [until_reached(r["seconds"], r["ndcg"], until) if r["ndcg"] else None for r in results]
+    spent = [sum(r["seconds"]) if seconds is None else seconds for r, seconds in zip(results, reached, strict=True)]
     return {
         "epoch_seconds": round(float(np.median([s for r in results for s in r["seconds"]])), 2),
         "peak_gb": round(float(np.median([r["peak_gb"] for r in results])), 2),
         "losses": [[round(loss, 3) for loss in r["losses"]] for r in results],
         "ndcg": [[round(value, 4) for value in r["ndcg"]] for r in results],
-        "reached": None not in found,
+        "reached": None not in reached,
         "until_seconds": round(float(np.median(spent)), 1),
     }
 
 
 def ratios(figures: dict[str, dict[str, Any]]) -> dict[str, dict[str, float]]:
     """How many times what others take either of our shapes does not need."""
-    found: dict[str, dict[str, float]] = {}
+    speedups: dict[str, dict[str, float]] = {}
     for name in figures.keys() & {"ours", "sasrec"}:
         ours = figures[name]
         others = {other: theirs for other, theirs in figures.items() if other in ("reference", "rectools")}
-        found[name] = {f"epoch_{o}": round(t["epoch_seconds"] / ours["epoch_seconds"], 2) for o, t in others.items()}
+        speedups[name] = {f"epoch_{o}": round(t["epoch_seconds"] / ours["epoch_seconds"], 2) for o, t in others.items()}
         if ours["reached"] and "reference" in others:
-            found[name]["until_reference"] = round(others["reference"]["until_seconds"] / ours["until_seconds"], 2)
-    return found
+            speedups[name]["until_reference"] = round(others["reference"]["until_seconds"] / ours["until_seconds"], 2)
+    return speedups
 
 
 def main() -> None:
@@ -128,14 +128,14 @@ def main() -> None:
 
     with tempfile.TemporaryDirectory() as folder:
         items = write_data(options.file, options.users, Path(folder))
-        asked = {"epochs": options.epochs, "until": options.until, "precision": options.precision}
-        found: dict[str, list[dict[str, Any]]] = {name: [] for name in options.sides}
+        settings = {"epochs": options.epochs, "until": options.until, "precision": options.precision}
+        sides: dict[str, list[dict[str, Any]]] = {name: [] for name in options.sides}
         for seed in range(options.runs):
-            job = beauty_job(Path(folder), items, seed=seed, **asked)
+            job = beauty_job(Path(folder), items, seed=seed, **settings)
             now = [name for name in options.sides if name != "rectools" or seed == 0]
             for name, results in in_turn({name: side(name, job) for name in now}, 1, options.threads).items():
-                found[name] += results
-    figures = {name: summary(results, options.until) for name, results in found.items()}
+                sides[name] += results
+    figures = {name: summary(results, options.until) for name, results in sides.items()}
     first = {name: figures[name]["losses"][0][:1] for name in options.sides}
     content = {
         "until": options.until,

@@ -29,8 +29,8 @@ def main() -> None:
         name: Side(sys.executable, "_steps_worker.py", make_job(items=options.items, loss=loss, steps=options.steps))
         for name, loss in LOSSES.items()
     }
-    found = in_turn(sides, options.runs, options.threads)
-    figures = {name: {key: round(median(rs, key), 5) for key in rs[0]} for name, rs in found.items()}
+    results = in_turn(sides, options.runs, options.threads)
+    figures = {name: {key: round(median(rs, key), 5) for key in rs[0]} for name, rs in results.items()}
     ratio = round(figures["full"]["step_seconds"] / figures["sampled"]["step_seconds"], 2)
     publish(
         "catalog",

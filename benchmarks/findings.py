@@ -115,13 +115,13 @@ def main() -> None:
                 if dataset == "ml-100k" and table != "results":
                     parts, changes = [*parts, "short"], SHORTER | changes
                 label = "-".join(parts)
-                found = []
+                metrics = []
                 for seed in options.seeds:
                     path = RECIPES / f"{dataset}-{recipe}.yaml"
                     settings = {"name": f"{label}-{seed}", "data.path": options.data / dataset, "train.seed": seed}
-                    found.append(run(options.command, path, settings | changes, options.out)["test"])
-                shown = [name for name in found[0] if name.split("@")[0] in SHOWN]
-                print(f"  {variant:<22}", "  ".join(f"{n} {interval([test[n] for test in found])}" for n in shown))
+                    metrics.append(run(options.command, path, settings | changes, options.out)["test"])
+                shown = [name for name in metrics[0] if name.split("@")[0] in SHOWN]
+                print(f"  {variant:<22}", "  ".join(f"{n} {interval([test[n] for test in metrics])}" for n in shown))
 
 
 if __name__ == "__main__":

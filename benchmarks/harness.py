@@ -38,14 +38,14 @@ ENVIRONMENTS: dict[str, list[list[str]]] = {
 def interpreter(library: str, python: str = sys.executable) -> Path:
     """The interpreter of `library`'s environment, which is made at the first call."""
     home = HERE / f".{library}-env"
-    stamp, found = home / ".installed", home / "bin/python"
+    stamp, executable = home / ".installed", home / "bin/python"
     if not stamp.exists():
         print(f"installing {library} into {home.name} (a few minutes)", file=sys.stderr)
         subprocess.run([python, "-m", "venv", "--clear", str(home)], check=True)
         for packages in ENVIRONMENTS[library]:
-            subprocess.run([str(found), "-m", "pip", "install", "-q", *packages], check=True)
+            subprocess.run([str(executable), "-m", "pip", "install", "-q", *packages], check=True)
         stamp.touch()
-    return found
+    return executable
 
 
 # ── Workers ─────────────────────────────────────────────────────────────────────────────────────
@@ -76,12 +76,12 @@ def work(side: Side, threads: int) -> dict[str, Any]:
 
 def in_turn(sides: Mapping[str, Side], runs: int, threads: int) -> dict[str, list[dict[str, Any]]]:
     """Every side `runs` times, one after the other in each round, so that a busy minute hits all alike."""
-    found: dict[str, list[dict[str, Any]]] = {name: [] for name in sides}
+    results: dict[str, list[dict[str, Any]]] = {name: [] for name in sides}
     for number in range(runs):
         for name, side in sides.items():
-            found[name].append(work(side, threads))
+            results[name].append(work(side, threads))
             print(f"  round {number + 1} of {runs}: {name}", file=sys.stderr)
-    return found
+    return results
 
 
 def median(results: Iterable[Mapping[str, Any]], key: str) -> float:

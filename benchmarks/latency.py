@@ -32,8 +32,8 @@ def main() -> None:
     rounds = [{name: run_seconds(command) for name, command in COMMANDS.items()} for _ in range(options.runs + 1)]
     waits = {f"{name}_seconds": round(median(rounds[1:], name), 3) for name in COMMANDS}  # the first one fills caches
     job = {"items": options.items, "sessions": options.sessions, "asked": options.asked}
-    found = in_turn({"recommend": Side(sys.executable, "_latency_worker.py", job)}, options.runs, options.threads)
-    figures = {key: round(median(found["recommend"], key), 2) for key in found["recommend"][0]}
+    results = in_turn({"recommend": Side(sys.executable, "_latency_worker.py", job)}, options.runs, options.threads)
+    figures = {key: round(median(results["recommend"], key), 2) for key in results["recommend"][0]}
     publish("latency", {**waits, "recommend": figures}, options.threads, not options.dry)
 
 

@@ -25,8 +25,8 @@ def main() -> None:
         body: Side(sys.executable, "_limit_worker.py", {**make_job(body=body, steps=options.steps), "counted": 4})
         for body in options.bodies
     }
-    found = in_turn(sides, options.runs, options.threads)
-    bodies = {name: {key: round(median(rs, key), 5) for key in rs[0]} for name, rs in found.items()}
+    results = in_turn(sides, options.runs, options.threads)
+    bodies = {name: {key: round(median(rs, key), 5) for key in rs[0]} for name, rs in results.items()}
     publish("limit", {"bodies": bodies}, options.threads, not options.dry)
 
 

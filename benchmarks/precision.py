@@ -35,8 +35,8 @@ def main() -> None:
             for seed in range(options.runs)
             for precision in PRECISIONS
         }
-        found = in_turn(sides, 1, options.threads)
-    best = {p: [max(found[f"{p} {seed}"][0]["ndcg"]) for seed in range(options.runs)] for p in PRECISIONS}
+        results = in_turn(sides, 1, options.threads)
+    best = {p: [max(results[f"{p} {seed}"][0]["ndcg"]) for seed in range(options.runs)] for p in PRECISIONS}
     difference = np.subtract(best["bfloat16"], best["float32"])
     content = {
         "epochs": options.epochs,

@@ -29,8 +29,8 @@ def main() -> None:
         events.write_parquet(source) if options.form == "parquet" else events.write_csv(source)
         del events
         side = Side(sys.executable, "_prepare_worker.py", {"events": str(source), "out": f"{folder}/out"})
-        found = in_turn({"ours": side}, options.runs, options.threads)["ours"]
-    figures = {key: round(median(found, key), 2) for key in found[0]}
+        results = in_turn({"ours": side}, options.runs, options.threads)["ours"]
+    figures = {key: round(median(results, key), 2) for key in results[0]}
     publish("prepare", {"form": options.form, **figures}, options.threads, not options.dry)
 
 

@@ -34,8 +34,8 @@ def make_job(**changes: Any) -> dict[str, Any]:
 
 def curve(sides: dict[int, Side], runs: int, threads: int) -> list[dict[str, float]]:
     """Medians of each size's figures, by rising size."""
-    found = in_turn({str(size): side for size, side in sorted(sides.items())}, runs, threads)
-    return [{"size": int(size), **{k: round(median(rs, k), 4) for k in rs[0]}} for size, rs in found.items()]
+    results = in_turn({str(size): side for size, side in sorted(sides.items())}, runs, threads)
+    return [{"size": int(size), **{k: round(median(rs, k), 4) for k in rs[0]}} for size, rs in results.items()]
 
 
 def write_events(sessions: list[int], folder: Path) -> dict[int, Path]:

@@ -35,17 +35,17 @@ def main(trials: int) -> None:
                 "train": {"epochs": 4, "patience": None},
             }
         )
-        found = {}
+        figures = {}
         for workers in (1, 2):
             options = {"space": {"train.weight_decay": None}, "trials": trials, "workers": workers}
-            asked = StudyOptions.parse({**options, "pruner": "none", "sampler": "random"})
+            study_options = StudyOptions.parse({**options, "pruner": "none", "sampler": "random"})
             began = time.perf_counter()
-            lead.tune(spec, asked, f"workers-{workers}", home=home, on_report=silent)
-            found[workers] = time.perf_counter() - began
+            lead.tune(spec, study_options, f"workers-{workers}", home=home, on_report=silent)
+            figures[workers] = time.perf_counter() - began
             _, done = lead.report(f"workers-{workers}", home=home)
             overhead = [t.seconds - sum(e["seconds"] for e in t.epochs) for t in done]
-            found[f"overhead_{workers}"] = statistics.median(overhead)
-        print(json.dumps({**found, "ratio": found[2] / found[1]}, indent=1))
+            figures[f"overhead_{workers}"] = statistics.median(overhead)
+        print(json.dumps({**figures, "ratio": figures[2] / figures[1]}, indent=1))
 
 
 if __name__ == "__main__":

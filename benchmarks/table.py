@@ -134,10 +134,10 @@ def find(results: Results, path: str) -> Any:
     KeyError
         if nothing does: it wasn't measured.
     """
-    found: Any = results
+    figure: Any = results
     for key in path.split("."):
-        found = found[key]
-    return found
+        figure = figure[key]
+    return figure
 
 
 def _targets(results: Results) -> str:
@@ -145,14 +145,14 @@ def _targets(results: Results) -> str:
     for row in ROWS:
         target = f"{'≥' if row.at_least else '≤'} {row.form.format(row.target).replace('.00', '')}"
         try:
-            found = find(results, row.measured)
+            figure = find(results, row.measured)
             form, *paths = row.beside or ("",)
             beside = form.format(*(find(results, path) for path in paths))
         except KeyError:
             lines.append(f"| {row.what} | {target} | not measured | | |")
             continue
-        met = found >= row.target if row.at_least else found <= row.target
-        lines.append(f"| {row.what} | {target} | {row.form.format(found)} | {'met' if met else 'missed'} | {beside} |")
+        met = figure >= row.target if row.at_least else figure <= row.target
+        lines.append(f"| {row.what} | {target} | {row.form.format(figure)} | {'met' if met else 'missed'} | {beside} |")
     return "\n".join(lines)
 
 
@@ -181,36 +181,37 @@ def _ways(results: Results) -> str:
     until, ways = results["ways"]["until"], results["ways"]["ways"]
     lines = [f"| | an epoch | epochs to NDCG@10 {f'{until:g}'.lstrip('0')} | seconds to it |", "|---|---|---|---|"]
     for name, way in ways.items():
-        found = [until_reached([1.0] * len(ndcg), ndcg, until) for ndcg in way["ndcg"]]
-        epochs = "not reached" if None in found else f"{statistics.median(e for e in found if e is not None):.2f}"
+        reached = [until_reached([1.0] * len(ndcg), ndcg, until) for ndcg in way["ndcg"]]
+        epochs = "not reached" if None in reached else f"{statistics.median(e for e in reached if e is not None):.2f}"
         lines.append(f"| {name} | {way['epoch_seconds']:.1f} s | {epochs} | {way['until_seconds']:.1f} s |")
     return "\n".join(lines)
 
 
 def _precision(results: Results) -> str:
     """What bfloat16 changes, in one sentence."""
-    found = results["precision"]
-    low, high = (found["difference"] + sign * found["half_width"] for sign in (-1, 1))
-    said = "no difference beyond noise" if low <= 0 <= high else "a difference"
-    means = {p: f"{value:.4f}" for p, value in found["mean"].items()}
+    precision = results["precision"]
+    low, high = (precision["difference"] + sign * precision["half_width"] for sign in (-1, 1))
+    verdict = "no difference beyond noise" if low <= 0 <= high else "a difference"
+    means = {p: f"{value:.4f}" for p, value in precision["mean"].items()}
     return (
-        f"NDCG@10 on Beauty's validation part, best of {found['epochs']} epochs, mean of "
-        f"{len(found['ndcg']['float32'])} seeds: {means['bfloat16']} with products in bfloat16, {means['float32']} in "
-        f"float32; the difference is {found['difference']:+.5f} (95 % t-interval {low:+.5f} to {high:+.5f}): {said}."
+        f"NDCG@10 on Beauty's validation part, best of {precision['epochs']} epochs, mean of "
+        f"{len(precision['ndcg']['float32'])} seeds: {means['bfloat16']} with products in bfloat16, {means['float32']} "
+        f"in float32; the difference is {precision['difference']:+.5f} (95 % t-interval {low:+.5f} to {high:+.5f}): "
+        f"{verdict}."
     )
 
 
 def _machines(results: Results) -> str:
     """On what each section was measured, sections of one machine together."""
-    found: dict[str, list[str]] = {}
+    benchmarks: dict[str, list[str]] = {}
     for name, section in results.items():
         m = section["machine"]
         words = (
             f"{m['cpu']}, {m['cores']} cores, {m['threads']} threads, {m['system']}, Python {m['python']}, "
             f"torch {m['torch']}, transformers {m['transformers']}"
         )
-        found.setdefault(words, []).append(name)
-    return "\n".join(f"- {', '.join(names)}: {words}" for words, names in found.items())
+        benchmarks.setdefault(words, []).append(name)
+    return "\n".join(f"- {', '.join(names)}: {words}" for words, names in benchmarks.items())
 
 
 def draw(curves: Mapping[str, list[dict[str, float]]]) -> None:

@@ -87,15 +87,15 @@ def compare(job: dict[str, Any], sessions: int, runs: int, threads: int) -> dict
         "reference": Side(interpreter("reference"), "_reference_worker.py", job),
         "ours": Side(sys.executable, "_ours_worker.py", job),
     }
-    found = in_turn(sides, runs, threads)
-    for results in found.values():
+    measured = in_turn(sides, runs, threads)
+    for results in measured.values():
         for result in results:  # the first epoch warms up
             result["trained_per_second"] = sessions * (job["epochs"] - 1) / sum(result["seconds"][1:])
     figures = {
-        key: {side: round(median(results, key), 3) for side, results in found.items()}
+        key: {side: round(median(results, key), 3) for side, results in measured.items()}
         for key in ("trained_per_second", "evaluated_per_second", "peak_gb")
     }
-    losses = {side: [round(loss, 3) for loss in results[-1]["losses"]] for side, results in found.items()}
+    losses = {side: [round(loss, 3) for loss in results[-1]["losses"]] for side, results in measured.items()}
     return {
         **figures,
         "trained_ratio": figures["trained_per_second"]["ours"] / figures["trained_per_second"]["reference"],
@@ -103,9 +103,9 @@ def compare(job: dict[str, Any], sessions: int, runs: int, threads: int) -> dict
         "memory_ratio": figures["peak_gb"]["ours"] / figures["peak_gb"]["reference"],
         "losses": losses,
         "losses_agree": losses_agree(losses),
-        "runs": {side: [round(r["trained_per_second"], 1) for r in results] for side, results in found.items()},
-        "parameters": {side: results[-1]["parameters"] for side, results in found.items()},
-        "torch": {side: results[-1]["torch"] for side, results in found.items()},
+        "runs": {side: [round(r["trained_per_second"], 1) for r in results] for side, results in measured.items()},
+        "parameters": {side: results[-1]["parameters"] for side, results in measured.items()},
+        "torch": {side: results[-1]["torch"] for side, results in measured.items()},
     }
 
 

@@ -36,16 +36,16 @@ def main() -> None:
     parser.add_argument("--ways", nargs="+", choices=WAYS, default=list(WAYS), metavar="WAY", help="(%(default)s)")
     options = parser.parse_args()
 
-    found: dict[str, list[dict[str, Any]]] = {way: [] for way in options.ways}
+    by_way: dict[str, list[dict[str, Any]]] = {way: [] for way in options.ways}
     with tempfile.TemporaryDirectory() as folder:
         items = write_data(options.file, options.users, Path(folder))
         for seed in range(options.runs):
             job = beauty_job(Path(folder), items, seed=seed, epochs=options.epochs, until=options.until)
             for way in options.ways:
                 threads = 1 if way == "one thread" else options.threads
-                found[way].append(work(side("sasrec", {**job, **WAYS[way]}), threads))
+                by_way[way].append(work(side("sasrec", {**job, **WAYS[way]}), threads))
                 print(f"  round {seed + 1} of {options.runs}: {way}", file=sys.stderr)
-    ways = {way: summary(results, options.until) for way, results in found.items()}
+    ways = {way: summary(results, options.until) for way, results in by_way.items()}
     publish("ways", {"until": options.until, "users": options.users, "ways": ways}, options.threads, not options.dry)
 
 

@@ -72,7 +72,7 @@ BAD_JSON = {
 }
 
 
-def told(read: Callable[[], Any]) -> str:
+def refusal(read: Callable[[], Any]) -> str:
     """The line with which `read` refuses, within a second."""
     with at_most(1), pytest.raises(InputError) as error:
         read()
@@ -83,29 +83,29 @@ def told(read: Callable[[], Any]) -> str:
 
 @pytest.mark.parametrize("text", BAD_YAML, ids=range(len(BAD_YAML)))
 def test_bad_yaml_is_one_line_with_its_place_and_a_remedy(text: str) -> None:
-    said = told(lambda: read_yaml(text, "spec.yaml"))
-    assert said.startswith("spec.yaml: ") and BAD_YAML[text] in said and said.rpartition("; ")[2]
+    message = refusal(lambda: read_yaml(text, "spec.yaml"))
+    assert message.startswith("spec.yaml: ") and BAD_YAML[text] in message and message.rpartition("; ")[2]
 
 
 @pytest.mark.parametrize("text", BAD_JSON, ids=range(len(BAD_JSON)))
 def test_bad_json_is_one_line_with_its_place_and_a_remedy(text: str) -> None:
-    said = told(lambda: read_json(text, "spec.json"))
-    assert said.startswith("spec.json: ") and BAD_JSON[text] in said and said.rpartition("; ")[2]
+    message = refusal(lambda: read_json(text, "spec.json"))
+    assert message.startswith("spec.json: ") and BAD_JSON[text] in message and message.rpartition("; ")[2]
 
 
 def test_json_is_read_as_json() -> None:
     text = '{"name": "\\ud83d\\ude00 1e3", "time": 2024, "yes": "2024-02-30", "rate": 1e-3}'
     wanted = {"name": "\U0001f600 1e3", "time": 2024, "yes": "2024-02-30", "rate": 0.001}
     assert read_document(text, "a.json") == read_document(text, "pasted") == read_document(text, "a.yaml") == wanted
-    assert "not valid JSON" in told(lambda: read_document("data: {path: x}", "a.json"))
+    assert "not valid JSON" in refusal(lambda: read_document("data: {path: x}", "a.json"))
     assert read_document("{data: {path: x}}", "pasted") == {"data": {"path": "x"}}
 
 
 def test_what_people_write_in_yaml_is_read() -> None:
     text = "base: &b {<<: {a: 1, c: 3}, a: 2}\nother: {<<: *b, c: 4}\nlist: [*b, *b]\nsign: =\nloss: .nan"
-    found = read_yaml(text, "x")
-    assert found["base"] == {"a": 2, "c": 3} and found["other"] == {"a": 2, "c": 4} and found["sign"] == "="
-    assert found["list"] == [{"a": 2, "c": 3}] * 2 and found["loss"] != found["loss"]
+    document = read_yaml(text, "x")
+    assert document["base"] == {"a": 2, "c": 3} and document["other"] == {"a": 2, "c": 4} and document["sign"] == "="
+    assert document["list"] == [{"a": 2, "c": 3}] * 2 and document["loss"] != document["loss"]
     several = "one: &one {long: 1, s: 1}\ntwo: &two {long: 2, s: 2, t: 2}\nall: {<<: [*one, *two], u: 3}"
     assert read_yaml(several, "x")["all"] == {"long": 1, "s": 1, "t": 2, "u": 3}
 
@@ -193,14 +193,14 @@ def test_no_value_is_too_odd_to_be_explained(path: str, value: Any) -> None:
 
 
 def test_an_unhashable_kind_does_not_hide_the_unknown_key() -> None:
-    said = told(lambda: RunSpec.loads('{"data": {"path": "x"}, "model": {"kind": {}}}'))
-    assert said.startswith("spec: model.kind: unknown key; choose from: inputs, masking, body")
+    message = refusal(lambda: RunSpec.loads('{"data": {"path": "x"}, "model": {"kind": {}}}'))
+    assert message.startswith("spec: model.kind: unknown key; choose from: inputs, masking, body")
 
 
 @pytest.mark.parametrize("value", [".nan", ".inf", "-.inf"])
 def test_no_knob_takes_what_is_no_number(value: str) -> None:
-    said = told(lambda: RunSpec.loads(f"data: {{path: x}}\ntrain: {{learning_rate: {value}}}"))
-    assert "train.learning_rate: " in said and "finite number" in said
+    message = refusal(lambda: RunSpec.loads(f"data: {{path: x}}\ntrain: {{learning_rate: {value}}}"))
+    assert "train.learning_rate: " in message and "finite number" in message
 
 
 def test_words_of_any_length_have_a_short_answer() -> None:
@@ -220,7 +220,7 @@ MERLIN = {
 
 @pytest.mark.parametrize("text", MERLIN, ids=range(len(MERLIN)))
 def test_a_schema_of_merlin_that_is_none(text: str) -> None:
-    assert MERLIN[text] in told(lambda: merlin.columns(text, "schema.pbtxt"))
+    assert MERLIN[text] in refusal(lambda: merlin.columns(text, "schema.pbtxt"))
 
 
 LONG = ["\n" * 100_000, "feature" + " " * 100_000, "feature\n" * 20_000, 'feature { name: "x" }\n' * 5000]
@@ -230,7 +230,7 @@ LONG = ["\n" * 100_000, "feature" + " " * 100_000, "feature\n" * 20_000, 'featur
 def test_long_schemas_are_read_in_time(text: str) -> None:
     with at_most(1):
         if merlin.is_merlin(text):
-            told(lambda: merlin.columns(text, "x"))
+            refusal(lambda: merlin.columns(text, "x"))
 
 
 COMMANDS = {

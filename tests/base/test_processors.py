@@ -20,13 +20,13 @@ def eight(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A machine of 8 processors without quotas or wishes."""
     monkeypatch.setattr(processors.os, "sched_getaffinity", lambda pid: set(range(8)), raising=False)
     monkeypatch.setattr(processors, "CGROUPS", tmp_path / "fs")
-    monkeypatch.setattr(processors, "MEMBERSHIP", tmp_path / "own")
+    monkeypatch.setattr(processors, "MEMBERSHIP", tmp_path / "cgroup")
     for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "POLARS_MAX_THREADS"):
         monkeypatch.delenv(name, raising=False)
 
 
 @pytest.mark.parametrize(
-    ("own", "files", "expected"),
+    ("cgroup", "files", "expected"),
     [
         ("0::/\n", {}, 8),
         ("0::/\n", {"cpu.max": "max 100000\n"}, 8),
@@ -44,8 +44,8 @@ def eight(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         ("0::/\n", {"cpu.max": "garbage\n"}, 8),
     ],
 )
-def test_a_quota_of_either_version_bounds(own: str, files: dict[str, str], expected: int, tmp_path: Path) -> None:
-    (tmp_path / "own").write_text(own)
+def test_a_quota_of_either_version_bounds(cgroup: str, files: dict[str, str], expected: int, tmp_path: Path) -> None:
+    (tmp_path / "cgroup").write_text(cgroup)
     for name, text in files.items():
         path = tmp_path / "fs" / name
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -91,12 +91,12 @@ def test_less_that_is_wished_of_others_stays(monkeypatch: pytest.MonkeyPatch) ->
 
 def test_a_whole_machine_is_left_to_the_libraries(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(processors.os, "cpu_count", lambda: 8)
-    monkeypatch.setattr(processors.os, "environ", found := dict(os.environ))
+    monkeypatch.setattr(processors.os, "environ", environment := dict(os.environ))
     processors.limit()
-    assert "OMP_NUM_THREADS" not in found
+    assert "OMP_NUM_THREADS" not in environment
     monkeypatch.setattr(processors.os, "cpu_count", lambda: 64)
     processors.limit()
-    assert (found["OMP_NUM_THREADS"], found["POLARS_MAX_THREADS"]) == ("8", "8")
+    assert (environment["OMP_NUM_THREADS"], environment["POLARS_MAX_THREADS"]) == ("8", "8")
 
 
 def test_torch_takes_no_more_while_a_share_is_measured(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -160,11 +160,11 @@ def test_a_lock_is_held_by_one_and_seen_by_all(tmp_path: Path) -> None:
         assert files.is_locked(path)
         with pytest.raises(BlockingIOError), files.locked(path, 0):
             pass
-        found: list[bool] = []
-        watchers = [threading.Thread(target=lambda: found.append(files.is_locked(path))) for _ in range(8)]
+        answers: list[bool] = []
+        watchers = [threading.Thread(target=lambda: answers.append(files.is_locked(path))) for _ in range(8)]
         for watcher in watchers:
             watcher.start()
         for watcher in watchers:
             watcher.join()
-        assert found == [True] * 8
+        assert answers == [True] * 8
     assert not files.is_locked(path)

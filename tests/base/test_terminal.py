@@ -53,8 +53,8 @@ LONG = ["a-run-with-a-very-long-name-" + str(i) for i in range(9)]
 
 
 def test_tables_fit_into_80_columns_and_keep_every_number() -> None:
-    found = {name: {"ndcg@10": i / 7, "purchase/auc": 0.5} for i, name in enumerate(LONG)}
-    text = output.scores(found)
+    metrics = {name: {"ndcg@10": i / 7, "purchase/auc": 0.5} for i, name in enumerate(LONG)}
+    text = output.scores(metrics)
     assert max(map(len, text.splitlines())) <= 80
     assert [f"{i / 7:.4f}" in text for i in range(9)] == [True] * 9
     blocks = text.split("\n\n")

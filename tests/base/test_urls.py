@@ -50,6 +50,6 @@ def test_a_password_is_masked(url: str, expected: str) -> None:
 )
 def test_what_others_say_of_an_address_is_masked_too(url: str) -> None:
     for written in (url, "hu@sh+ed", "hu%40sh%2Bed", "password=hu%40sh+ed"):
-        said = hushed(f"no such thing: {written}, fix it", url)
-        assert "hu" not in said.replace("such thing", "")
-        assert said.startswith("no such thing: ") and said.endswith("fix it")
+        message = hushed(f"no such thing: {written}, fix it", url)
+        assert "hu" not in message.replace("such thing", "")
+        assert message.startswith("no such thing: ") and message.endswith("fix it")

@@ -59,7 +59,7 @@ def test_popularity_counts_the_training_part() -> None:
 def test_evaluation_ranks_every_prefix_by_brute_force(name: str, filter_seen: bool) -> None:
     train, new = make_sessions(200, 0), make_sessions(12, 1)
     model = BASELINES[name].fit(train, N_ITEMS)
-    found = evaluate(model, new, EvaluationSpec(cutoffs=[5], positions="all", filter_seen=filter_seen))
+    ranks = evaluate(model, new, EvaluationSpec(cutoffs=[5], positions="all", filter_seen=filter_seen))
     case = 0
     for row, events in enumerate(lists(new)):
         for position in range(1, len(events)):
@@ -76,18 +76,18 @@ def test_evaluation_ranks_every_prefix_by_brute_force(name: str, filter_seen: bo
             rivals = [
                 s for i, s in enumerate(scores, 1) if i != target and not (filter_seen and i in events[:position])
             ]
-            own = scores[target - 1]
-            rank = 1 + sum(s > own for s in rivals) + sum(s == own for s in rivals) / 2
+            score = scores[target - 1]
+            rank = 1 + sum(s > score for s in rivals) + sum(s == score for s in rivals) / 2
             if filter_seen and target in events[:position]:
                 rank = N_ITEMS
-            assert (found.session[case], found.position[case], found.target[case], found.rank[case]) == (
+            assert (ranks.session[case], ranks.position[case], ranks.target[case], ranks.rank[case]) == (
                 row,
                 position,
                 target,
                 rank,
             )
             case += 1
-    assert case == len(found.rank)
+    assert case == len(ranks.rank)
 
 
 def test_on_random_items_successors_are_at_chance() -> None:

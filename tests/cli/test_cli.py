@@ -64,8 +64,8 @@ def document(capsys: pytest.CaptureFixture[str], *arguments: Any) -> dict[str, A
     """The one JSON document on standard output of a command that succeeds."""
     status, out, err = call(capsys, *arguments, "--json")
     assert status == 0, err
-    found: dict[str, Any] = json.loads(out)
-    return found
+    answer: dict[str, Any] = json.loads(out)
+    return answer
 
 
 # ── what works ──────────────────────────────────────────────────────────────────────────────────
@@ -80,9 +80,9 @@ def test_every_command_has_help_with_an_example(command: str, capsys: pytest.Cap
 
 
 def test_prepare_and_describe(world: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    found = document(capsys, "prepare", world / "good.csv", "--out", tmp_path / "d", "--valid-share", "0.2")
-    assert found["profile"]["items"] == 7
-    assert document(capsys, "describe", tmp_path / "d")["digest"] == found["digest"]
+    answer = document(capsys, "prepare", world / "good.csv", "--out", tmp_path / "d", "--valid-share", "0.2")
+    assert answer["profile"]["items"] == 7
+    assert document(capsys, "describe", tmp_path / "d")["digest"] == answer["digest"]
     status, out, _ = call(capsys, "describe", tmp_path / "d")
     assert status == 0
     assert "events per session" in out
@@ -106,9 +106,9 @@ def test_train_test_evaluate_compare_recommend(world: Path, tmp_path: Path, caps
     assert compared["valid"]["second"] == pytest.approx(result["valid"])
     (tmp_path / "new.csv").write_text("session_id,item_id,timestamp\na,1,5\na,2,6\nb,99,1\n")
     out = tmp_path / "top.csv"
-    found = document(capsys, "recommend", "second", "--sessions", tmp_path / "new.csv", "-k", 3, "--out", out)
-    assert (found["sessions"], found["rows"]) == (2, 6)
-    assert found["left_out"] == {"events": 1, "of": 3, "sessions": 1, "short": 0, "values": {}, "columns": []}
+    answer = document(capsys, "recommend", "second", "--sessions", tmp_path / "new.csv", "-k", 3, "--out", out)
+    assert (answer["sessions"], answer["rows"]) == (2, 6)
+    assert answer["left_out"] == {"events": 1, "of": 3, "sessions": 1, "short": 0, "values": {}, "columns": []}
     _, text, _ = call(capsys, "recommend", "second", "--items", 99, -1)
     assert text.splitlines()[-1] == (
         "2 of 2 events have items that the run doesn't know and are left out; 1 session has no other: it gets the most "
@@ -364,10 +364,10 @@ def test_the_demo_goes_through(
     monkeypatch.setenv("T4R_LAB_HOME", str(tmp_path))
     started = time.monotonic()
     status, out, _ = call(capsys, "demo", "--json")
-    found = json.loads(out)
+    answer = json.loads(out)
     assert status == 0
-    assert found["valid"]["recall@20"] > found["baselines"]["valid"]["popularity"]["recall@20"]
-    assert {row["session"] for row in found["recommendations"]} == {"a", "b"}
+    assert answer["valid"]["recall@20"] > answer["baselines"]["valid"]["popularity"]["recall@20"]
+    assert {row["session"] for row in answer["recommendations"]} == {"a", "b"}
     assert time.monotonic() - started < 180
 
 

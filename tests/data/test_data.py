@@ -48,10 +48,10 @@ ROLES = {"session": "visit", "item": "product", "time": "at"}
 
 
 def sessions_of(frame: pl.DataFrame) -> dict[str, list[dict[str, Any]]]:
-    found: dict[str, list[dict[str, Any]]] = defaultdict(list)
+    sessions: dict[str, list[dict[str, Any]]] = defaultdict(list)
     for row in sorted(frame.to_dicts(), key=lambda r: r["at"]):
-        found[str(row["visit"])].append(row)
-    return found
+        sessions[str(row["visit"])].append(row)
+    return sessions
 
 
 def own_items(data: Dataset, part: str) -> dict[str, list[str]]:
@@ -76,9 +76,9 @@ def test_a_time_split_cuts_by_the_end_of_sessions(tmp_path: Path) -> None:
     known = {r["product"] for v in wanted.values() if v[-1]["at"] < valid for r in v}
     for part, low, high in (("train", 0, valid), ("valid", valid, test), ("test", test, np.inf)):
         expected = {
-            k: kept
+            k: items
             for k, v in wanted.items()
-            if low <= v[-1]["at"] < high and len(kept := [r["product"] for r in v if r["product"] in known]) >= 2
+            if low <= v[-1]["at"] < high and len(items := [r["product"] for r in v if r["product"] in known]) >= 2
         }
         assert own_items(data, part) == expected
     assert max(data.part("train").values["timestamp"]) < valid  # nothing in training is later than the cut
@@ -137,8 +137,8 @@ def test_columns_are_stored_where_they_vary(tmp_path: Path) -> None:
     sessions, brands = data.part("train"), data.vocabulary.values("brand")
     name = dict(brands.iter_rows())
     table = data.item_table()
-    for own, item in zip(data.items["item"], data.items["item_id"], strict=True):
-        assert name[table["brand"][item]] == f"brand {int(own[1:]) % 5}"
+    for original, item in zip(data.items["item"], data.items["item_id"], strict=True):
+        assert name[table["brand"][item]] == f"brand {int(original[1:]) % 5}"
     column = data.schema["seconds"]
     raw = sessions.values["seconds"] * column.std + column.mean
     expected = [r["seconds"] for k in sessions.ids for r in sessions_of(frame)[k]]
@@ -187,9 +187,9 @@ def test_inactivity_cuts_a_users_events_into_sessions(tmp_path: Path) -> None:
     )
     options = PrepareOptions(gap_minutes=30, unseen_items="keep", valid_share=0.2, test_share=0.2)
     data = prepare(frame, tmp_path / "d", options)
-    found = {k: v for part in ("train", "valid", "test") for k, v in own_items(data, part).items()}
+    sessions = {k: v for part in ("train", "valid", "test") for k, v in own_items(data, part).items()}
     each = {"#1": [1, 2], "#2": [3, 4, 5], "#3": [6, 7]}
-    assert found == {u + k: v for u in "ab" for k, v in each.items()}
+    assert sessions == {u + k: v for u in "ab" for k, v in each.items()}
 
 
 def test_repeats_and_rare_items_and_short_sessions_are_left_out(tmp_path: Path) -> None:
@@ -405,13 +405,13 @@ def test_yoochoose(tmp_path: Path) -> None:
     from t4r_lab.baselines.successors_baseline import Successors
     from t4r_lab.spec import EvaluationSpec
 
-    found = evaluate(
+    metrics = evaluate(
         Successors(data.part("train+valid"), data.schema.n_items),
         data.part("test"),
         EvaluationSpec(cutoffs=[20], positions="all"),
     ).metrics()
-    assert found["recall@20"] == pytest.approx(0.6468, abs=0.01)
-    assert found["mrr@20"] == pytest.approx(0.3339, abs=0.01)
+    assert metrics["recall@20"] == pytest.approx(0.6468, abs=0.01)
+    assert metrics["mrr@20"] == pytest.approx(0.3339, abs=0.01)
 
 
 @real

@@ -117,8 +117,8 @@ def test_a_value_that_depends_on_its_key() -> None:
 )
 def test_times_of_any_form(raw: list[Any], seconds: list[float | None]) -> None:
     column = pl.Series("at", raw)
-    found = to_seconds(column, time_form([RawTable(column.to_frame())], "at")).to_list()
-    assert [s if s is None else round(s, 3) for s in found] == seconds
+    parsed = to_seconds(column, time_form([RawTable(column.to_frame())], "at")).to_list()
+    assert [s if s is None else round(s, 3) for s in parsed] == seconds
 
 
 def test_datetimes_with_and_without_a_zone() -> None:
@@ -306,8 +306,8 @@ def test_lists_of_an_item_are_a_multi_valued_feature_and_lists_that_vary_are_ref
     tags = [[f"t{i % 3}", f"u{i % 2}"] for i in frame["item_id"]]
     data = prepare(frame.with_columns(pl.Series("tags", tags)), tmp_path / "out", LOO)
     names = dict(data.vocabulary.values("tags").iter_rows())
-    for own, item in zip(data.items["item"], data.items["item_id"], strict=True):
-        assert [names[i] for i in data.item_table()["tags"][item]] == [f"t{own % 3}", f"u{own % 2}"]
+    for original, item in zip(data.items["item"], data.items["item_id"], strict=True):
+        assert [names[i] for i in data.item_table()["tags"][item]] == [f"t{original % 3}", f"u{original % 2}"]
     with pytest.raises(InputError, match="lists that differ between events of an item"):
         prepare(frame.with_columns(pl.Series("tags", [["a"], ["b"]] * 30)), tmp_path / "out", LOO)
 
@@ -479,8 +479,8 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     """A file system of one megabyte."""
     folder = tmp_path / "disk"
     folder.mkdir()
-    made = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(folder)], capture_output=True)
-    if made.returncode:
+    mount = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(folder)], capture_output=True)
+    if mount.returncode:
         pytest.skip("a small file system can only be mounted by root")
     yield folder
     subprocess.run(["umount", str(folder)], check=True)

@@ -162,12 +162,12 @@ def test_a_damaged_compression_is_said(how: str, damage: str, tmp_path: Path) ->
     )
     raw = compressed(content.encode(), how)
     middle = len(raw) // 2
-    found = {
+    contents = {
         "cut off": raw[:-9],
         "flipped": raw[:middle] + b"\xff" * 20 + raw[middle + 20 :],
         "garbage behind": raw + b"x" * 50,
     }
-    (tmp_path / "e.csv.gz").write_bytes(found[damage])
+    (tmp_path / "e.csv.gz").write_bytes(contents[damage])
     with pytest.raises(
         InputError, match=f"e.csv.gz: its {how} compression is cut off or damaged .*; fetch or compress"
     ):

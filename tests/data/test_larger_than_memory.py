@@ -104,11 +104,11 @@ def test_a_run_on_four_times_the_memory_it_may_hold(tmp_path: Path) -> None:
             }
         ).to_dict()
 
-    asked = spec(tmp_path / "small", []), spec(data.path, ["x0", "x127"]), str(tmp_path / "home"), ROOM
-    done = limited(*asked, False)
+    arguments = spec(tmp_path / "small", []), spec(data.path, ["x0", "x127"]), str(tmp_path / "home"), ROOM
+    done = limited(*arguments, False)
     assert done.returncode == 0, done.stderr[-3000:]
     assert 0 < json.loads(done.stdout)["recall@20"] < 1
-    whole = limited(*asked, True)
+    whole = limited(*arguments, True)
     assert whole.returncode and "memory" in whole.stderr.lower(), "the limit holds nothing back"
 
 
@@ -151,7 +151,7 @@ def test_counts_of_slabs_are_those_of_the_whole(slab: int, monkeypatch: pytest.M
             for later in range(at + 1, min(at + 4, end)):
                 pair = int(ids[at]), int(ids[later])
                 weight[pair] = weight.get(pair, 0.0) + 1 / (later - at)
-    found = Successors(sessions, 12)
-    item = np.repeat(np.arange(13), np.diff(found.rows))
-    pairs = zip(item.tolist(), found.successor.tolist(), strict=True)
-    assert dict(zip(pairs, found.weight, strict=True)) == pytest.approx(weight)
+    counts = Successors(sessions, 12)
+    item = np.repeat(np.arange(13), np.diff(counts.rows))
+    pairs = zip(item.tolist(), counts.successor.tolist(), strict=True)
+    assert dict(zip(pairs, counts.weight, strict=True)) == pytest.approx(weight)

@@ -74,9 +74,10 @@ def test_every_figure_by_plain_loops(tmp_path: Path, split: Any) -> None:
     apart = {"train": train, "valid": sessions[48:54], "test": sessions[54:]}
     if split == "leave_one_out":  # of a session in every part, validation and test have one event each
         apart |= {"valid": [s[-2:-1] for s in sessions], "test": [s[-1:] for s in sessions]}
-    for part, own in apart.items():
-        assert sum(profile["time"]["events"][part]) == sum(map(len, own)) and len(profile["time"]["edges"]) == BINS + 1
-        last = [s[-1]["item_id"] not in counts for s in own]
+    for part, part_sessions in apart.items():
+        assert sum(profile["time"]["events"][part]) == sum(map(len, part_sessions))
+        assert len(profile["time"]["edges"]) == BINS + 1
+        last = [s[-1]["item_id"] not in counts for s in part_sessions]
         if part != "train":
             assert profile["checks"][f"{part}_last_items_without_training"] == round(float(np.mean(last)), 4)
 

@@ -30,9 +30,9 @@ EVENTS = pl.DataFrame(
 )
 
 
-def made(folder: Path, columns: list[str], **options: Any) -> Dataset:
-    asked = {"features": columns, "split": "leave_one_out", **options}
-    return prepare(EVENTS.select("session_id", "item_id", *columns), folder / "d", PrepareOptions.parse(asked))
+def prepared(folder: Path, columns: list[str], **options: Any) -> Dataset:
+    settings = {"features": columns, "split": "leave_one_out", **options}
+    return prepare(EVENTS.select("session_id", "item_id", *columns), folder / "d", PrepareOptions.parse(settings))
 
 
 def by_item(data: Dataset, column: str) -> list[Any]:
@@ -43,14 +43,14 @@ def by_item(data: Dataset, column: str) -> list[Any]:
 
 
 def test_an_item_keeps_its_first_value_that_is_known(tmp_path: Path) -> None:
-    data = made(tmp_path, ["brand"], scopes={"brand": "item"})
+    data = prepared(tmp_path, ["brand"], scopes={"brand": "item"})
     assert data.schema["brand"].scope == "item"
     assert by_item(data, "brand") == ["p", "x", "z"]
     assert left_out(data.profile) == ["3 values of brand that differ from its item's first"]  # none, y, q
 
 
 def test_a_session_keeps_the_value_of_its_first_event(tmp_path: Path) -> None:
-    data = made(tmp_path, ["price"], scopes={"price": "session"})
+    data = prepared(tmp_path, ["price"], scopes={"price": "session"})
     assert data.schema["price"].scope == "session"
     words = dict(data.vocabulary.values("price").iter_rows())
     assert [words[v] for v in data.part("train").context["price"]] == ["1", "3", "5", "6"]
@@ -58,8 +58,8 @@ def test_a_session_keeps_the_value_of_its_first_event(tmp_path: Path) -> None:
 
 
 def test_what_depends_on_the_item_by_chance_stays_with_the_events(tmp_path: Path) -> None:
-    assert made(tmp_path, ["shelf"]).schema["shelf"].scope == "item"
-    data = made(tmp_path, ["shelf"], scopes={"shelf": "event"})
+    assert prepared(tmp_path, ["shelf"]).schema["shelf"].scope == "item"
+    data = prepared(tmp_path, ["shelf"], scopes={"shelf": "event"})
     words = dict(data.vocabulary.values("shelf").iter_rows())
     assert data.schema["shelf"].scope == "event" and not left_out(data.profile)
     assert [words[v] for v in data.part("train").values["shelf"]] == ["a", "b", "b", "c", "a", "a", "b"]
@@ -68,8 +68,8 @@ def test_what_depends_on_the_item_by_chance_stays_with_the_events(tmp_path: Path
 
 def test_lists_that_differ_are_refused_until_the_item_is_said(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="take each item's first with --scopes tags=item"):
-        made(tmp_path, ["tags"])
-    data = made(tmp_path, ["tags"], scopes={"tags": "item"})
+        prepared(tmp_path, ["tags"])
+    data = prepared(tmp_path, ["tags"], scopes={"tags": "item"})
     assert by_item(data, "tags") == [["u"], ["v"], []]
     assert left_out(data.profile) == ["1 values of tags that differ from its item's first"]
 
@@ -88,7 +88,7 @@ ODD: list[tuple[dict[str, Any], str]] = [
 def test_what_cannot_be_is_refused_in_a_line(tmp_path: Path, options: dict[str, Any], words: str) -> None:
     columns = ["tags"] if "tags" in options["scopes"] else ["brand", "price", "clicked"]
     with pytest.raises(InputError) as refused:
-        made(tmp_path, columns, **options)
+        prepared(tmp_path, columns, **options)
     assert words in str(refused.value) and "\n" not in str(refused.value)
     assert not (tmp_path / "d").exists()
 

@@ -53,11 +53,11 @@ def test_rows_of_one_id_stay_sessions_with_labels_of_their_own(tmp_path: Path) -
     (tmp_path / "schema.pbtxt").write_text(MERLIN)
     options = PrepareOptions(merlin_schema=str(tmp_path / "schema.pbtxt"))
     data = prepare(frame[:60], tmp_path / "data", options, test=frame[60:])
-    found = {
+    columns = {
         name: (data.schema[name].kind, data.schema[name].scope, data.schema[name].classes)
         for name in ("bought", "clicked-list", "spent", "reason")
     }
-    assert found == {
+    assert columns == {
         "bought": ("categorical", "session", 2),
         "clicked-list": ("categorical", "event", 2),
         "spent": ("continuous", "session", 0),
@@ -151,7 +151,7 @@ def test_what_stands_beside_the_target_is_the_target_s(tmp_path: Path) -> None:
         "stars": "session",
     }
     brand = dict(data.vocabulary.values("brand").iter_rows())
-    assert [brand[i] for i in table["brand"][1:]] == [f"b{own}" for own in data.items["item"]]
+    assert [brand[i] for i in table["brand"][1:]] == [f"b{original}" for original in data.items["item"]]
     assert test.values["timestamp"][:4].tolist() == [0.5, 1.0, 1.5, 2.0]
     assert (test.values["price"].reshape(20, 4)[:, :3] == 0).all()  # the target's price is none of its history
     assert test.context["stars"].tolist() == [float(s) for s in range(20)]
@@ -171,8 +171,8 @@ def test_rows_that_begin_a_longer_session_train_once_and_each_test_row_is_a_case
         rows = [(i, *row[1:]) for i, row in enumerate(rows)]
     frame = pl.DataFrame(rows, schema=["session_id", "item_id_list", "item_id"], orient="row")
     frame = frame.drop("session_id") if ids == "none" else frame
-    found = unroll(RawTable(frame), PrepareOptions())
-    sessions = found.frame.group_by("session_id", maintain_order=True).agg("item_id")["item_id"].to_list()
+    unrolled = unroll(RawTable(frame), PrepareOptions())
+    sessions = unrolled.frame.group_by("session_id", maintain_order=True).agg("item_id")["item_id"].to_list()
     assert sorted(sessions) == sorted(WHOLE.values())
     given = unroll(RawTable(frame), PrepareOptions(), is_test=True)
     sessions = given.frame.group_by("session_id", maintain_order=True).agg("item_id")["item_id"].to_list()

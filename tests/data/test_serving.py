@@ -51,7 +51,7 @@ def known(data: Dataset, encoded: Sessions) -> list[tuple[Any, Any]]:
     """Own id of the item and text of the size of each event; None where unknown."""
     sizes = dict(data.vocabulary.values("size").iter_rows())
     ids = encoded.values["item_id"]
-    return [(own, sizes.get(int(s))) for own, s in zip(data.own_ids(ids), encoded.values["size"], strict=True)]
+    return [(item, sizes.get(int(s))) for item, s in zip(data.own_ids(ids), encoded.values["size"], strict=True)]
 
 
 def csv_of(frame: pl.DataFrame, quoting: Any) -> str:
@@ -169,10 +169,10 @@ def test_a_value_is_known_however_it_comes(
 )
 def test_an_item_is_itself_only(tmp_path: Path, items: list[Any], served: list[Any], expected: list[Any]) -> None:
     data = prepare(log(items, ["a", "b"]), tmp_path / "out", OPTIONS)
-    for value, own in zip(served, expected, strict=True):
+    for value, original in zip(served, expected, strict=True):
         encoded = data.encode(pl.DataFrame({"item_id": [value]}))
-        assert data.own_ids(encoded.values["item_id"]) == ([] if own is None else [own])
-        assert encoded.dropped == (own is None)
+        assert data.own_ids(encoded.values["item_id"]) == ([] if original is None else [original])
+        assert encoded.dropped == (original is None)
 
 
 def test_ids_of_a_kind_that_has_no_text_are_refused(tmp_path: Path) -> None:
@@ -224,17 +224,17 @@ def test_the_advice_for_times_of_new_sessions_works(tmp_path: Path) -> None:
 
 def test_frames_of_numbers_beyond_64_bits_and_of_periods(tmp_path: Path) -> None:
     long = [2**64 + n for n in range(3)]
-    made = log(["x", "y", "z"], ["a", "b", "c"]).to_pandas()
-    n = len(made)
-    made["item_id"] = pd.Series([long[i % 3] for i in range(n)], dtype=object)
-    made["month"] = [pd.Period("2026-01") + i % 2 for i in range(n)]
+    table = log(["x", "y", "z"], ["a", "b", "c"]).to_pandas()
+    n = len(table)
+    table["item_id"] = pd.Series([long[i % 3] for i in range(n)], dtype=object)
+    table["month"] = [pd.Period("2026-01") + i % 2 for i in range(n)]
     typed = pl.DataFrame({"item_id": [long[i % 3] for i in range(n)]}, schema={"item_id": pl.Int128})
-    other = pl.from_pandas(made[["session_id", "timestamp", "size"]]).hstack(typed)
-    for frame in (made, other):
+    other = pl.from_pandas(table[["session_id", "timestamp", "size"]]).hstack(typed)
+    for frame in (table, other):
         data = prepare(frame, tmp_path / "out", OPTIONS)
         assert set(data.items["item"]) == {str(value) for value in long}
         assert data.encode(frame).dropped == 0
-        if frame is made:
+        if frame is table:
             assert set(data.vocabulary.values("month")["value"]) == {"2026-01", "2026-02"}
 
 

@@ -37,19 +37,19 @@ def random_clicks(seed: int, sessions: int = 80) -> list[Click]:
 
 
 def by_session(clicks: list[Click]) -> dict[Any, list[tuple[Any, float]]]:
-    found: dict[Any, list[tuple[Any, float]]] = defaultdict(list)
+    sessions: dict[Any, list[tuple[Any, float]]] = defaultdict(list)
     for session, item, at in sorted(clicks, key=lambda c: c[2]):  # stable: the order of the file stays
-        found[session].append((item, at))
-    return found
+        sessions[session].append((item, at))
+    return sessions
 
 
 def ids(data: Dataset, part: str) -> list[str]:
     return data.part(part).ids.tolist()
 
 
-def said(data: Dataset, beginning: str) -> Finding:
-    (found,) = [f for f in findings(data.profile) if f.words.startswith(beginning)]
-    return found
+def finding(data: Dataset, beginning: str) -> Finding:
+    (match,) = [f for f in findings(data.profile) if f.words.startswith(beginning)]
+    return match
 
 
 # ── by brute force ──────────────────────────────────────────────────────────────────────────────
@@ -76,13 +76,16 @@ def test_a_split_by_time_by_plain_loops(tmp_path: Path, seed: int, keep: Any) ->
             "sessions": [sum(any(i not in trained for i, _ in events) for events in came), len(came)],
             "items": [len(set(items) - trained), len(set(items))],
         }
-        kept = data.part(part)
-        times = np.split(kept.values["timestamp"], kept.offsets[1:-1])
+        sessions = data.part(part)
+        times = np.split(sessions.values["timestamp"], sessions.offsets[1:-1])
         assert figures["early"][part] == {
-            "events": [sum(t < end for own in times for t in own), sum(map(len, times))],
-            "targets": [sum(t < end for own in times for t in own[1:]), sum(len(own) - 1 for own in times)],
+            "events": [sum(t < end for session in times for t in session), sum(map(len, times))],
+            "targets": [
+                sum(t < end for session in times for t in session[1:]),
+                sum(len(session) - 1 for session in times),
+            ],
         }
-        assert figures["sessions"][part] == [0, len(kept)]
+        assert figures["sessions"][part] == [0, len(sessions)]
     assert figures["repeated"] == [len(clicks) - len(set(clicks)), len(clicks)]
     assert figures["early"]["valid"]["events"][0] > 0 and figures["unseen"]["test"]["events"][0] > 0
     assert "users" not in figures
@@ -95,13 +98,13 @@ def test_leave_one_out_by_plain_loops(tmp_path: Path, seed: int) -> None:
     figures, raw = data.profile["split_checks"], by_session(clicks)
     trained = [e for events in raw.values() for e in (events[:-2] if len(events) > 2 else events)]
     known, end = {i for i, _ in trained}, max(t for _, t in trained)
-    for part, place in (("valid", -2), ("test", -1)):
-        targets = [events[place] for events in raw.values() if len(events) > 2]
+    for part, position in (("valid", -2), ("test", -1)):
+        targets = [events[position] for events in raw.values() if len(events) > 2]
         new, early = sum(i not in known for i, _ in targets), sum(t < end for _, t in targets)
         assert figures["unseen"][part]["events"] == figures["unseen"][part]["sessions"] == [new, len(targets)]
         assert figures["early"][part] == {of: [early, len(targets)] for of in ("events", "targets")}
-    assert said(data, "events before the end of training").level == "warning"
-    assert said(data, "each session is in every part").level == "ok"
+    assert finding(data, "events before the end of training").level == "warning"
+    assert finding(data, "each session is in every part").level == "ok"
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -113,9 +116,9 @@ def test_users_by_plain_loops(tmp_path: Path, seed: int) -> None:
     data = prepare(frame(clicks, **more), tmp_path / "d", PrepareOptions(unseen_items="keep"))
     known = {user[int(s)] for s in ids(data, "train")} - {None}
     for part in ("valid", "test"):
-        own = [user[int(s)] for s in ids(data, part)]
-        assert data.profile["split_checks"]["users"][part] == [sum(u in known for u in own), len(own)]
-    assert said(data, "sessions of users that training holds").level == "note"
+        users = [user[int(s)] for s in ids(data, part)]
+        assert data.profile["split_checks"]["users"][part] == [sum(u in known for u in users), len(users)]
+    assert finding(data, "sessions of users that training holds").level == "note"
 
 
 # ── leaks planted ───────────────────────────────────────────────────────────────────────────────
@@ -135,8 +138,8 @@ def test_a_clean_split_is_all_ok(tmp_path: Path) -> None:
 
 def test_a_session_in_two_parts_is_found(tmp_path: Path) -> None:
     data = given(tmp_path, [(s, i, 1e6 + i) for s in (3, 4, 200, 201) for i in (4, 1)])
-    found = said(data, "sessions with the id")
-    assert (found.level, found.words) == (
+    check = finding(data, "sessions with the id")
+    assert (check.level, check.words) == (
         "warning",
         "sessions with the id of a training session: validation 0, test 2 (50.0 %)",
     )
@@ -144,18 +147,18 @@ def test_a_session_in_two_parts_is_found(tmp_path: Path) -> None:
 
 def test_test_events_of_the_past_are_found(tmp_path: Path) -> None:
     data = given(tmp_path, [(100, 4, 5.5), (100, 1, 9e5), (101, 4, 9e5), (101, 1, 9e5 + 1)])
-    found = said(data, "events before the end of training")
-    assert found.level == "warning"
-    assert found.words.endswith("validation 0, test 1 (25.0 %); of the targets validation 0, test 0")
-    assert "begins later" in found.remedy
+    check = finding(data, "events before the end of training")
+    assert check.level == "warning"
+    assert check.words.endswith("validation 0, test 1 (25.0 %); of the targets validation 0, test 0")
+    assert "begins later" in check.remedy
 
 
 def test_a_copied_session_is_found_by_items_and_times(tmp_path: Path) -> None:
     copy = [(100, (7 + i) % 5, 7000.0 + i) for i in range(3)]  # session 7 of training under another id
     other = [(101, i % 5, 1e6 + i) for i in range(3)] + [(102, (i + 1) % 5, 7000.0 + i) for i in range(3)]
     data = given(tmp_path, copy + other)
-    found = said(data, "sessions with the items and times")
-    assert (found.level, found.words.split("session: ")[1]) == ("warning", "validation 0, test 1 (33.3 %)")
+    check = finding(data, "sessions with the items and times")
+    assert (check.level, check.words.split("session: ")[1]) == ("warning", "validation 0, test 1 (33.3 %)")
 
 
 def test_without_times_copies_are_a_note(tmp_path: Path) -> None:
@@ -163,8 +166,8 @@ def test_without_times_copies_are_a_note(tmp_path: Path) -> None:
     test = pl.DataFrame({"session_id": [50, 50, 50, 51, 51, 51], "item_id": [0, 1, 2, 2, 1, 0]})
     data = prepare(train, tmp_path / "d", test=test)
     assert data.profile["split_checks"]["copies"]["test"] == [1, 2]
-    assert said(data, "sessions with the items in order").level == "note"
-    assert "have no times" in said(data, "events have no times").words
+    assert finding(data, "sessions with the items in order").level == "note"
+    assert "have no times" in finding(data, "events have no times").words
     assert not [f for f in findings(data.profile) if f.words.startswith("events with session")]
 
 
@@ -180,10 +183,10 @@ def test_unseen_items_are_found_whether_dropped_or_kept(tmp_path: Path) -> None:
     ]
     for keep, remedy in (("drop", "left out"), ("keep", "candidates")):
         data = given(tmp_path / keep, new, unseen_items=keep)
-        found = said(data, "items that training does not hold")
-        assert found.words.endswith("test 3 (42.9 %) of the events, validation 0, test 2 (66.7 %) of the sessions")
-        assert found.level == "warning"
-        assert remedy in found.remedy
+        check = finding(data, "items that training does not hold")
+        assert check.words.endswith("test 3 (42.9 %) of the events, validation 0, test 2 (66.7 %) of the sessions")
+        assert check.level == "warning"
+        assert remedy in check.remedy
 
 
 def test_beside_a_given_test_part_every_item_of_the_other_file_is_known(tmp_path: Path) -> None:
@@ -195,7 +198,7 @@ def test_beside_a_given_test_part_every_item_of_the_other_file_is_known(tmp_path
         )
         assert data.profile["left_out"]["unseen_item_events"] == left
         assert data.part("test").lengths.tolist() == [2]
-        assert remedy in said(data, "items that training does not hold").remedy
+        assert remedy in finding(data, "items that training does not hold").remedy
 
 
 def test_repeated_events_are_counted_before_they_are_dropped(tmp_path: Path) -> None:
@@ -204,7 +207,7 @@ def test_repeated_events_are_counted_before_they_are_dropped(tmp_path: Path) -> 
     twice = [*clicks, (5, 1, 5001.0), (6, 9, 6001.0), (6, 1, 6001.0), (7, 1, 8001.0)]
     data = prepare(frame(twice), tmp_path / "d")
     assert data.profile["split_checks"]["repeated"] == [2, len(twice)]
-    assert said(data, "events with session, item and time").words.endswith("2 (1.6 %)")
+    assert finding(data, "events with session, item and time").words.endswith("2 (1.6 %)")
 
 
 # ── faces ───────────────────────────────────────────────────────────────────────────────────────
@@ -213,8 +216,8 @@ def test_repeated_events_are_counted_before_they_are_dropped(tmp_path: Path) -> 
 def test_describe_says_the_checks(tmp_path: Path) -> None:
     data = given(tmp_path, [(s, i, 1e6 + i) for s in (3, 200) for i in (4, 1)])
     text = " ".join(describe(data).split())  # lines are wrapped
-    for found in findings(data.profile):
-        assert found.words in text and found.remedy in text
+    for check in findings(data.profile):
+        assert check.words in text and check.remedy in text
 
 
 def test_the_same_item_at_the_same_time_in_another_session_is_no_repeat(tmp_path: Path) -> None:

@@ -69,10 +69,10 @@ def test_the_demo_data_is_made_once_and_made_again_when_damaged(tmp_path: Path) 
 
 def test_successors_are_others_mostly_of_the_same_category_at_any_size() -> None:
     for shop in (Generator(n_items=5, n_categories=1), Generator(n_items=6, n_categories=6), Generator(n_items=3000)):
-        after, own = shop.successors, np.arange(shop.n_items)[:, None]
-        assert (after != own).all()
+        after, items = shop.successors, np.arange(shop.n_items)[:, None]
+        assert (after != items).all()
         assert (np.diff(np.sort(after, axis=1), axis=1) > 0).all()  # all different
-    same = (shop.category[after] == shop.category[own]).mean()
+    same = (shop.category[after] == shop.category[items]).mean()
     share = np.bincount(shop.category)[shop.category] / 3000
     assert same == pytest.approx((share / (share + (1 - share) / 20)).mean(), abs=0.02)
 

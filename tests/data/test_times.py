@@ -22,12 +22,12 @@ from t4r_lab.data.read.times import seconds
 NOON = datetime(2026, 1, 31, 12, 0, 5, tzinfo=UTC)
 
 
-def read(values: list[Any], asked: str | None = None) -> tuple[str, list[datetime]]:
+def read(values: list[Any], option: str | None = None) -> tuple[str, list[datetime]]:
     """The form of a column, and its times."""
     table = RawTable(pl.DataFrame({"at": pl.Series(values, strict=False)}))
-    form = time_form([table], "at", asked)
-    found = seconds(table, "at", form, "option" if asked else "inferred")
-    return form, [datetime.fromtimestamp(second, UTC) for second in found]
+    form = time_form([table], "at", option)
+    column = seconds(table, "at", form, "option" if option else "inferred")
+    return form, [datetime.fromtimestamp(second, UTC) for second in column]
 
 
 def at(text: str) -> datetime:
@@ -55,8 +55,8 @@ def at(text: str) -> datetime:
     ],
 )
 def test_what_the_whole_column_settles_is_read(values: list[Any], form: str, first: str) -> None:
-    found, times = read(values)
-    assert (found, times[0]) == (form, at(first))
+    inferred, times = read(values)
+    assert (inferred, times[0]) == (form, at(first))
 
 
 @pytest.mark.parametrize(
@@ -127,12 +127,12 @@ def test_times_read_back_as_they_were_or_are_refused(moments: list[datetime], fo
     values, expected = [WRITTEN[form](t) for t in moments], [t.replace(tzinfo=UTC) for t in moments]
     assert read(values, form)[1] == expected
     try:
-        found = read(values)[1]
+        times = read(values)[1]
     except InputError as error:
-        found, refusal = expected, str(error)
+        times, refusal = expected, str(error)
     else:
         refusal = form
-    assert found == expected
+    assert times == expected
     assert form in refusal
 
 

@@ -82,26 +82,26 @@ def test_ids_and_categories_are_what_was_written(
         part, words = data.part("train"), dict(data.vocabulary.values("kind").iter_rows())
         colors, color_of = data.item_table()["color"], dict(data.vocabulary.values("color").iter_rows())
         for key, first in zip(part.ids, part.offsets[:-1], strict=True):
-            own = [row for row in rows if row[0] == key][:2]
-            assert len(own) == 2
+            session = [row for row in rows if row[0] == key][:2]
+            assert len(session) == 2
             codes = part.values["item_id"][first : first + 2]
-            assert [str(i) for i in data.own_ids(codes)] == [row[1] for row in own]
-            assert [words[int(c)] for c in part.values["kind"][first : first + 2]] == [row[3] for row in own]
+            assert [str(i) for i in data.own_ids(codes)] == [row[1] for row in session]
+            assert [words[int(c)] for c in part.values["kind"][first : first + 2]] == [row[3] for row in session]
             written = dict(table[1:])
-            assert [color_of[int(colors[c])] for c in codes] == [written[row[1]] for row in own]
+            assert [color_of[int(colors[c])] for c in codes] == [written[row[1]] for row in session]
 
 
 @QUICK
 @given(
-    found=st.lists(st.floats(allow_nan=False, allow_infinity=False, width=64), min_size=1, max_size=20),
+    floats=st.lists(st.floats(allow_nan=False, allow_infinity=False, width=64), min_size=1, max_size=20),
     missing=st.lists(st.sampled_from(sorted(USUAL_MISSING)).flatmap(lambda w: st.sampled_from([w, w.upper()])), max_size=2),
 )  # fmt: skip
-def test_numbers_are_what_was_written_and_words_are_missing(found: list[float], missing: list[str]) -> None:
-    raw = pl.Series([*map(repr, found), *missing])
+def test_numbers_are_what_was_written_and_words_are_missing(floats: list[float], missing: list[str]) -> None:
+    raw = pl.Series([*map(repr, floats), *missing])
     type, odd = infer_type(raw)
     assert type.kind in ("number", "integer") and not odd
     read = numbers(raw, type)
-    assert read.to_list() == [*found, *[None] * len(missing)]
+    assert read.to_list() == [*floats, *[None] * len(missing)]
     assert not unreadable(raw, read, type).any()
 
 
@@ -119,22 +119,22 @@ def test_a_value_s_text_depends_on_the_value_and_the_type_alone(values: list[str
 @given(st.lists(st.floats(width=32, allow_infinity=False) | st.none(), min_size=1, max_size=8))
 def test_a_frame_s_decimals_have_one_text(values: list[float | None]) -> None:
     """As Python writes them, whatever else the column holds, and found again from text and from whole numbers."""
-    kept = [v + 0.0 if v is not None and v == v else None for v in values]
-    found = texts(pl.Series(values, dtype=pl.Float64), ColumnType("number")).to_list()
-    assert [None if t is None else float(t) for t in found] == kept
-    assert found == [texts(pl.Series([v], dtype=pl.Float64), ColumnType("number"))[0] for v in values]
-    again = [None if v is None else repr(v) for v in kept]
-    assert texts(pl.Series(again, dtype=pl.String), ColumnType("number")).to_list() == found
+    expected = [v + 0.0 if v is not None and v == v else None for v in values]
+    written = texts(pl.Series(values, dtype=pl.Float64), ColumnType("number")).to_list()
+    assert [None if t is None else float(t) for t in written] == expected
+    assert written == [texts(pl.Series([v], dtype=pl.Float64), ColumnType("number"))[0] for v in values]
+    again = [None if v is None else repr(v) for v in expected]
+    assert texts(pl.Series(again, dtype=pl.String), ColumnType("number")).to_list() == written
 
 
 @QUICK
 @given(st.lists(value | st.none(), min_size=1, max_size=12))
 def test_whole_numbers_are_read_where_their_texts_come_back(values: list[str | None]) -> None:
-    found = exact_integers(pl.Series(values, dtype=pl.String))
+    integers = exact_integers(pl.Series(values, dtype=pl.String))
     exact = all(v is None or (_is_whole(v) and str(int(v)) == v and -(2**63) <= int(v) < 2**63) for v in values)
-    assert (found is not None) == (exact and any(v is not None for v in values))
-    if found is not None:
-        assert found.cast(pl.String).to_list() == values
+    assert (integers is not None) == (exact and any(v is not None for v in values))
+    if integers is not None:
+        assert integers.cast(pl.String).to_list() == values
 
 
 def _is_whole(text: str) -> bool:
@@ -298,8 +298,8 @@ def test_what_kept_a_column_from_being_numeric_is_said(tmp_path: Path) -> None:
     data = prepare(path, tmp_path / "out", LOO)
     assert kinds(data) == {"price": "categorical", "code": "categorical"}
     assert data.profile["columns_as_text"] == {"price": [["ask us", 2], ["free", 2]], "code": [["007", 3]]}
-    said = " ".join(describe(data).split())
-    assert "column 'price' is text: nearly all values are numbers, but not 'ask us' (2), 'free' (2)" in said
+    description = " ".join(describe(data).split())
+    assert "column 'price' is text: nearly all values are numbers, but not 'ask us' (2), 'free' (2)" in description
     readings = {r.name: r for r in inspect(read_events(path), LOO)[0]}
     assert "but not 'ask us' (2), 'free' (2)" in readings["price"].note
     advice = LOO.model_copy(update={"missing": ["ask us", "free"]})  # as it says
@@ -323,10 +323,10 @@ def test_numbers_written_for_people_are_said(tmp_path: Path, price: list[str]) -
     data = prepare(path, tmp_path / "out", LOO)
     assert [*data.profile["columns_as_text"]] == ["price"]
     odd = next(p for p in price if not p.isdigit())
-    said = " ".join(describe(data).split())
-    assert "column 'price' is text: as numbers can't be read" in said
-    assert repr(odd) in said
-    assert "write digits with a point alone, such as 1234.5" in said
+    description = " ".join(describe(data).split())
+    assert "column 'price' is text: as numbers can't be read" in description
+    assert repr(odd) in description
+    assert "write digits with a point alone, such as 1234.5" in description
     assert kinds(prepare(events(tmp_path, price=["1234.5", "3"]), tmp_path / "out", LOO))["price"] == "continuous"
 
 
@@ -345,18 +345,18 @@ def test_rows_of_one_item_that_differ_are_said(tmp_path: Path) -> None:
         "items: a row says something else than the last row of the same item, which counts"
     ]
     words = dict(data.vocabulary.values("color").iter_rows())
-    assert {own: words.get(int(c)) for own, c in data.items.select("item", "color").iter_rows() if own < 3} == {
+    assert {item: words.get(int(c)) for item, c in data.items.select("item", "color").iter_rows() if item < 3} == {
         0: "a", 1: "c", 2: "d",
     }  # fmt: skip
 
 
 def test_the_remedies_for_a_text_among_numbers_work(tmp_path: Path) -> None:
     path = events(tmp_path, price=["1.5", "N/A", "2", "ask us"])
-    asked = LOO.model_copy(update={"kinds": {"price": "continuous"}})
+    options = LOO.model_copy(update={"kinds": {"price": "continuous"}})
     with pytest.raises(InputError, match=r"line 5: 'ask us' .* --missing 'ask us' .* --kinds price=categorical"):
-        prepare(path, tmp_path / "out", asked)
+        prepare(path, tmp_path / "out", options)
     for remedy, kind in (({"missing": ["ask us"]}, "continuous"), ({"kinds": {"price": "categorical"}}, "categorical")):
-        assert kinds(prepare(path, tmp_path / "out", asked.model_copy(update=remedy)))["price"] == kind
+        assert kinds(prepare(path, tmp_path / "out", options.model_copy(update=remedy)))["price"] == kind
 
 
 def test_files_of_one_kind_are_read_by_all_of_them(tmp_path: Path) -> None:
@@ -423,8 +423,8 @@ def test_a_table_of_items_joins_by_value_whatever_its_type(tmp_path: Path) -> No
         items = pd.DataFrame({"item_id": ids, "color": [f"c{i}" for i in range(9)]})
         data = prepare(path, tmp_path / "out", LOO, items=items)
         words = dict(data.vocabulary.values("color").iter_rows())
-        found = {own: words[int(color)] for own, color in data.items.select("item", "color").iter_rows()}
-        assert found == {i: f"c{i}" for i in range(8)}
+        colors = {item: words[int(color)] for item, color in data.items.select("item", "color").iter_rows()}
+        assert colors == {i: f"c{i}" for i in range(8)}
 
 
 # ── names ───────────────────────────────────────────────────────────────────────────────────────
@@ -434,10 +434,10 @@ def test_a_table_of_items_joins_by_value_whatever_its_type(tmp_path: Path) -> No
 @given(st.lists(st.text(st.characters(exclude_categories=["Cs"]), max_size=300), max_size=12))
 def test_any_names_become_files_that_differ_by_more_than_case(given: list[str]) -> None:
     names = Names()
-    made = [names.give(name) for name in [*given, *given, "Size", "size", "SIZE", "con"]]
-    assert len({name.casefold() for name in made}) == len(made)
-    assert all(0 < len(name.encode()) <= LONGEST_NAME and "/" not in name and "." not in name for name in made)
-    assert not {name.casefold() for name in made} & DEVICES
+    unique = [names.give(name) for name in [*given, *given, "Size", "size", "SIZE", "con"]]
+    assert len({name.casefold() for name in unique}) == len(unique)
+    assert all(0 < len(name.encode()) <= LONGEST_NAME and "/" not in name and "." not in name for name in unique)
+    assert not {name.casefold() for name in unique} & DEVICES
 
 
 def test_columns_of_any_name_are_prepared(tmp_path: Path) -> None:
@@ -485,11 +485,11 @@ def test_a_path_is_never_a_pattern(tmp_path: Path, ending: str) -> None:
     (tmp_path / "2 shop").mkdir()
     frame = pl.DataFrame({"session_id": [n // 4 for n in range(32)], "item_id": [n % 8 + 10 for n in range(32)]})
     for path, more in ((folder / f"clicks[1].{ending}", 0), (folder / f"clicks1.{ending}", 500)):
-        own = frame.with_columns(pl.col("item_id") + more)
+        shifted = frame.with_columns(pl.col("item_id") + more)
         if ending == "parquet":
-            own.write_parquet(path)
+            shifted.write_parquet(path)
         elif ending == "jsonl":
-            own.write_ndjson(path)
+            shifted.write_ndjson(path)
         elif ending == "txt":
             path.write_text(
                 "".join(f"{s} {' '.join(str(i + more) for i in range(10, 14 + s % 2))}\n" for s in range(8))
@@ -497,7 +497,7 @@ def test_a_path_is_never_a_pattern(tmp_path: Path, ending: str) -> None:
         else:
             import gzip
 
-            text = own.write_csv(separator="," if ending.startswith("csv") else "\t")
+            text = shifted.write_csv(separator="," if ending.startswith("csv") else "\t")
             path.write_bytes(gzip.compress(text.encode()) if ending.endswith("gz") else text.encode())
     data = prepare(folder / f"clicks[1].{ending}", folder / NASTY, LOO)
     assert max(int(i) for i in data.items["item"]) < 20

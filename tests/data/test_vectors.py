@@ -27,9 +27,9 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
 
 def own_vectors(data: Dataset, width: int = 3) -> pl.DataFrame:
     """A vector for each of the user's own ids, made of the id, in another order than ours; and one of another item."""
-    own = data.items["item"].to_list()
-    rows = [{"item": item, "vector": [1.0 + hash((item, i)) % 97 for i in range(width)]} for item in own]
-    other = {"item": own[0] * 0 + 987_654 if isinstance(own[0], int) else "another", "vector": [1.0] * width}
+    items = data.items["item"].to_list()
+    rows = [{"item": item, "vector": [1.0 + hash((item, i)) % 97 for i in range(width)]} for item in items]
+    other = {"item": items[0] * 0 + 987_654 if isinstance(items[0], int) else "another", "vector": [1.0] * width}
     return pl.DataFrame([*reversed(rows), other])
 
 
@@ -41,23 +41,23 @@ def read(data: Dataset, path: Path, feature: str = "blog", dim: int | None = Non
 def test_vectors_are_found_by_the_users_own_ids(data: Dataset, tmp_path: Path) -> None:
     frame = own_vectors(data)
     frame.write_parquet(tmp_path / "v.parquet")
-    found = read(data, tmp_path / "v.parquet")
-    by_own = dict(frame.iter_rows())
-    assert found.shape == (data.schema.item.size, 3) and not found[0].any()
-    for number in range(1, len(found)):
-        assert found[number].tolist() == by_own[data.own_ids([number])[0]]
+    vectors = read(data, tmp_path / "v.parquet")
+    by_item = dict(frame.iter_rows())
+    assert vectors.shape == (data.schema.item.size, 3) and not vectors[0].any()
+    for number in range(1, len(vectors)):
+        assert vectors[number].tolist() == by_item[data.own_ids([number])[0]]
     arrays = frame.with_columns(pl.col("vector").cast(pl.Array(pl.Float64, 3))).rename({"item": "whatever"})
     arrays.write_parquet(tmp_path / "a.parquet")
-    assert np.array_equal(read(data, tmp_path / "a.parquet"), found)
+    assert np.array_equal(read(data, tmp_path / "a.parquet"), vectors)
 
 
 def test_an_array_has_a_row_per_id(data: Dataset, tmp_path: Path) -> None:
     array = np.random.default_rng(0).normal(size=(data.schema.n_items, 4))
     np.save(tmp_path / "v.npy", array)
-    found = read(data, tmp_path / "v.npy")
-    assert np.allclose(found[1:], array) and not found[0].any()
+    vectors = read(data, tmp_path / "v.npy")
+    assert np.allclose(vectors[1:], array) and not vectors[0].any()
     np.save(tmp_path / "p.npy", np.concatenate([np.ones((1, 4)), array]))
-    assert np.array_equal(read(data, tmp_path / "p.npy"), found)
+    assert np.array_equal(read(data, tmp_path / "p.npy"), vectors)
 
 
 def test_a_category_starts_from_vectors_of_its_values(data: Dataset, tmp_path: Path) -> None:
@@ -65,8 +65,8 @@ def test_a_category_starts_from_vectors_of_its_values(data: Dataset, tmp_path: P
     values = data.vocabulary.values(column.name)
     frame = pl.DataFrame({"value": values["value"], "vector": [[float(i), 0.0] for i in values["id"]]})
     frame.write_parquet(tmp_path / "v.parquet")
-    found = read(data, tmp_path / "v.parquet", column.name, dim=2, missing="zero")
-    assert found[:, 0].tolist() == [0, 0, *range(2, column.size)]  # neither padding nor unknown has one
+    vectors = read(data, tmp_path / "v.parquet", column.name, dim=2, missing="zero")
+    assert vectors[:, 0].tolist() == [0, 0, *range(2, column.size)]  # neither padding nor unknown has one
 
 
 def test_normalization_leaves_what_has_no_vector_at_zero(data: Dataset, tmp_path: Path) -> None:

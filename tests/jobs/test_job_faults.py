@@ -139,7 +139,7 @@ def test_a_disk_that_fills_in_the_midst_of_training_leaves_a_job_that_resumes_to
 
     from t4r_lab.training import checkpoint
 
-    def made(name: str) -> jobs.Job:
+    def new_job(name: str) -> jobs.Job:
         job = jobs.Job(tmp_path / name / "jobs" / "x")
         job.folder.mkdir(parents=True)
         (job.folder / "spec.json").write_text(spec.to_json())
@@ -152,7 +152,7 @@ def test_a_disk_that_fills_in_the_midst_of_training_leaves_a_job_that_resumes_to
         write(folder, *more)  # type: ignore[arg-type]
 
     spec, write = small_spec(small_data(tmp_path / "d"), train__epochs=3), checkpoint.write_state
-    whole, job = made("a"), made("b")
+    whole, job = new_job("a"), new_job("b")
     assert worker.work(whole) == 0
     with monkeypatch.context() as patch:
         patch.setattr("t4r_lab.training.checkpoint.write_state", fills)
@@ -199,8 +199,8 @@ def test_a_job_with_a_damaged_state_resumes(job: jobs.Job, monkeypatch: pytest.M
     monkeypatch.setattr(jobs.Job, "start", lambda self, lock: started.append(lock))
     job.resume()
     assert len(started) == 1
-    found = job.written()
-    assert (found.state, found.name, found.epochs, found.monitor) == ("starting", "mine", 7, "ndcg@5")
+    status = job.written()
+    assert (status.state, status.name, status.epochs, status.monitor) == ("starting", "mine", 7, "ndcg@5")
 
 
 def test_a_job_of_a_later_version_is_shown_and_left_alone(job: jobs.Job) -> None:
@@ -265,10 +265,10 @@ def test_a_damaged_state_is_shown_and_hides_no_other_job(content: str, job: jobs
     other.mkdir()
     jobs.Job(other).write(jobs.Status("y", "y", "finished"))
     (job.folder / "status.json").write_text(content)
-    found = {j.id: j.status() for j in jobs.all_jobs(tmp_path)}
-    assert found["y"].state == "finished"
-    assert found["x"].state == "lost"
-    assert "can't be read" in found["x"].error
+    statuses = {j.id: j.status() for j in jobs.all_jobs(tmp_path)}
+    assert statuses["y"].state == "finished"
+    assert statuses["x"].state == "lost"
+    assert "can't be read" in statuses["x"].error
 
 
 def test_a_state_of_a_newer_version_is_read(job: jobs.Job) -> None:

@@ -141,8 +141,8 @@ KILLS = 8
 @pytest.mark.slow
 def test_killed_at_any_moment_a_job_reaches_the_same_result(data: Path, tmp_path: Path) -> None:
     seed = random.SystemRandom().randrange(10**6)
-    asked = spec(data, 3).override({"train.checkpoint_seconds": 0})
-    (tmp_path / "spec.yaml").write_text(asked.to_yaml())
+    run_spec = spec(data, 3).override({"train.checkpoint_seconds": 0})
+    (tmp_path / "spec.yaml").write_text(run_spec.to_yaml())
     command = [
         sys.executable,
         "-m",
@@ -155,14 +155,14 @@ def test_killed_at_any_moment_a_job_reaches_the_same_result(data: Path, tmp_path
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=300, check=False)
     assert done.returncode == 0, f"seed {seed}\n{done.stderr}"
-    found = json.loads(done.stdout)
-    assert len(found["stages"]) >= KILLS
-    assert len(set(found["stages"])) >= 3, found["stages"]
-    expected = outcome(tmp_path, found["whole"])
-    for id in found["others"]:
-        assert outcome(tmp_path, id) == expected, f"seed {seed}, job {id}: {found['stages']}"
+    answer = json.loads(done.stdout)
+    assert len(answer["stages"]) >= KILLS
+    assert len(set(answer["stages"])) >= 3, answer["stages"]
+    expected = outcome(tmp_path, answer["whole"])
+    for id in answer["others"]:
+        assert outcome(tmp_path, id) == expected, f"seed {seed}, job {id}: {answer['stages']}"
     runs = tracking.runs(tmp_path)
-    assert [run.status for run in runs] == ["FINISHED"] * (1 + len(found["others"]))  # none stands there twice
+    assert [run.status for run in runs] == ["FINISHED"] * (1 + len(answer["others"]))  # none stands there twice
 
 
 def outcome(home: Path, id: str) -> dict[str, object]:
@@ -198,9 +198,9 @@ def test_of_two_resumes_one_works(data: Path, tmp_path: Path) -> None:
         subprocess.Popen([sys.executable, "-c", code, str(job.folder)], stderr=subprocess.PIPE, text=True)
         for _ in range(2)
     ]
-    said = [process.communicate(timeout=60)[1] for process in both]
+    messages = [process.communicate(timeout=60)[1] for process in both]
     assert sorted(process.returncode for process in both) == [0, 1]
-    assert any("stop it first, or wait for it" in text for text in said), said
+    assert any("stop it first, or wait for it" in text for text in messages), messages
     wait(job, lambda s: s.state == "running")
     assert len(workers(job)) == 1
     job.cancel()
@@ -209,19 +209,19 @@ def test_of_two_resumes_one_works(data: Path, tmp_path: Path) -> None:
 
 def workers(job: jobs.Job) -> list[int]:
     """The processes that work on `job`, by what the system says they were started with."""
-    found = []
+    pids = []
     for path in Path("/proc").glob("[0-9]*/cmdline"):
         with suppress(OSError):
             if f"t4r_lab.jobs.job_worker\0{job.folder}\0" in path.read_text():
-                found.append(int(path.parent.name))
-    return found
+                pids.append(int(path.parent.name))
+    return pids
 
 
 def test_a_worker_that_died_before_it_wrote_anything_is_lost_at_once_and_resumes(data: Path, tmp_path: Path) -> None:
     job = jobs.launch(spec(data, 1), tmp_path)
-    while not (found := workers(job)):
+    while not (pids := workers(job)):
         time.sleep(0.001)
-    os.kill(found[0], signal.SIGKILL)
+    os.kill(pids[0], signal.SIGKILL)
     assert wait(job, lambda s: s.state != "starting", 2).state == "lost"
     assert job.events() == []
     job.resume()
@@ -267,8 +267,8 @@ def test_the_shell_does_the_same(data: Path, tmp_path: Path, capsys: pytest.Capt
 
     def shell(*arguments: str) -> dict[str, Any]:
         assert main(["jobs", *arguments, "--json"]) == 0
-        found: dict[str, Any] = json.loads(capsys.readouterr().out)
-        return found
+        answer: dict[str, Any] = json.loads(capsys.readouterr().out)
+        return answer
 
     home = Path(os.environ["T4R_LAB_HOME"])
     job = jobs.launch(spec(data, 60), home)

@@ -60,17 +60,17 @@ def values(field: Any) -> str:
     choices = re.findall(r"Literal\[(.*?)\]", text)
     bounds = {key: getattr(m, key) for m in field.metadata for key in ("ge", "le") if hasattr(m, key)}
     if choices:
-        found = choices[0].replace("'", "")
+        words = choices[0].replace("'", "")
     elif "bool" in text:
-        found = "true, false"
+        words = "true, false"
     elif "list" in text:
-        found = "whole numbers"
+        words = "whole numbers"
     elif "str" in text:
-        found = "text"
+        words = "text"
     else:
         low, high = (f"{bounds[key]:,.10g}" if key in bounds else "" for key in ("ge", "le"))
-        found = f"{low} to {high}" if high else f"{low} and more"
-    return found + (", empty" if "None" in text else "")
+        words = f"{low} to {high}" if high else f"{low} and more"
+    return words + (", empty" if "None" in text else "")
 
 
 def is_leaf(field: Any) -> bool:
@@ -119,15 +119,15 @@ def metric_table() -> str:
 
 
 def with_tables(text: str) -> str:
-    text = METRIC_MARK.sub(lambda found: f"{found[1]}{metric_table()}{found[2]}", text)
-    text = BODY_MARK.sub(lambda found: f"{found[1]}{body_table()}{found[2]}", text)
-    return MARK.sub(lambda found: f"{found[1]}{table(found[2])}{found[3]}", text)
+    text = METRIC_MARK.sub(lambda mark: f"{mark[1]}{metric_table()}{mark[2]}", text)
+    text = BODY_MARK.sub(lambda mark: f"{mark[1]}{body_table()}{mark[2]}", text)
+    return MARK.sub(lambda mark: f"{mark[1]}{table(mark[2])}{mark[3]}", text)
 
 
 def test_the_tables_are_those_of_the_spec() -> None:
     text = PAGE.read_text(encoding="utf-8")
     assert with_tables(text) == text, "run python -m tests.project.test_architecture_page"
-    assert {found[1] for found in MARK.findall(text)} == set(KINDS)
+    assert {mark[1] for mark in MARK.findall(text)} == set(KINDS)
 
 
 def test_every_knob_of_a_model_stands_in_a_table() -> None:

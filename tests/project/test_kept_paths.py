@@ -14,6 +14,6 @@ def test_they_lead_to_what_they_led_to() -> None:
     assert importlib.import_module("t4r_lab.data.dataset").Dataset is Dataset is t4r_lab.Dataset
     assert callable(importlib.import_module("t4r_lab.data.readers").read_table)
     assert importlib.import_module("t4r_lab.runner").run is t4r_lab.run
-    kept = importlib.import_module("t4r_lab.data.prepare")
-    assert callable(kept) and kept is t4r_lab.data.prepare and kept.prepare is prepare  # type: ignore[attr-defined]
+    module = importlib.import_module("t4r_lab.data.prepare")
+    assert callable(module) and module is t4r_lab.data.prepare and module.prepare is prepare  # type: ignore[attr-defined]
     assert importlib.import_module("t4r_lab.cli").main(["jobs", "none"]) == program.main(["jobs", "none"]) == 2

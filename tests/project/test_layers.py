@@ -91,8 +91,12 @@ def test_imports_go_down(name: str) -> None:
     for imported in floors.imports(MODULES[name]):
         target = floors.module_of(imported, MODULES)
         if target is not None and room(target) != here:
-            there = room(target)
-            lower = FLOOR[there] < FLOOR[here] if WING[there] == WING[here] else FLOOR[there][0] < FLOOR[here][0]
+            target_room = room(target)
+            lower = (
+                FLOOR[target_room] < FLOOR[here]
+                if WING[target_room] == WING[here]
+                else FLOOR[target_room][0] < FLOOR[here][0]
+            )
             assert lower, f"{name} imports {imported}, which stands no lower"
         package = imported.split(".")[0]
         if package in ONLY_IMPORTER:
@@ -125,8 +129,8 @@ def test_the_figures_are_those_of_the_files() -> None:
 def test_what_has_limits_is_called_where_they_are(name: str) -> None:
     tree = ast.parse(MODULES[name].read_text(encoding="utf-8"))
     called = {ast.unparse(node.func) for node in ast.walk(tree) if isinstance(node, ast.Call)}
-    for owner, kept in ONLY_CALLER.items():
-        foreign = {c for c in called if c in kept or c.rpartition(".")[2] in kept} if name != owner else set()
+    for owner, limited in ONLY_CALLER.items():
+        foreign = {c for c in called if c in limited or c.rpartition(".")[2] in limited} if name != owner else set()
         assert not foreign, f"{name} calls {foreign}: use t4r_lab.{owner}"
 
 

@@ -45,13 +45,13 @@ def test_the_lab_command_starts_jupyterlab_for_any_user(tmp_path: Path) -> None:
     )
     assert server.stdout is not None
     try:
-        said = []
+        output = []
         for line in server.stdout:
-            said.append(line)
+            output.append(line)
             if "/lab?token=" in line:
                 break
         else:
-            raise AssertionError("".join(said))
+            raise AssertionError("".join(output))
     finally:
         os.killpg(server.pid, signal.SIGTERM)
         server.wait()

@@ -34,18 +34,18 @@ def project() -> dict:
 def pins() -> dict[str, Version]:
     lines = (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()
     exact = re.compile(r"([A-Za-z0-9._-]+)==([A-Za-z0-9.!+-]+)")
-    found = {}
+    versions = {}
     for line in lines:
         if line and not line.startswith("#"):
             match = exact.fullmatch(line)
             assert match, f"constraints.txt: {line!r} is not name==version"
-            found[canonicalize_name(match[1])] = Version(match[2])
-    return found
+            versions[canonicalize_name(match[1])] = Version(match[2])
+    return versions
 
 
 def declared() -> dict[str, Requirement]:
-    found = [Requirement(text) for text in project()["dependencies"]]
-    return {canonicalize_name(r.name): r for r in found}
+    requirements = [Requirement(text) for text in project()["dependencies"]]
+    return {canonicalize_name(r.name): r for r in requirements}
 
 
 def imported() -> set[str]:

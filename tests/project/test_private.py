@@ -89,8 +89,8 @@ def test_the_search_finds_them(code: str) -> None:
 
 @pytest.mark.parametrize("name", private.INSTRUCTIONS)
 def test_instructions_are_those_that_torch_tells_of(name: str) -> None:
-    told = private.has_instructions(torch.cpu, name)
-    assert told == getattr(torch.cpu, private.INSTRUCTIONS[name])()
+    supported = private.has_instructions(torch.cpu, name)
+    assert supported == getattr(torch.cpu, private.INSTRUCTIONS[name])()
     for answer in (True, False):
         newer = SimpleNamespace(get_capabilities=lambda answer=answer: {name: answer})
         assert private.has_instructions(newer, name) == answer  # type: ignore[arg-type]

@@ -52,14 +52,14 @@ def test_intervals_are_those_of_a_mean_and_no_narrower_for_long_sessions() -> No
 
 def test_an_analysis_has_intervals_curves_and_the_metric_asked_for(world: tuple[Path, str, str]) -> None:
     home, long, short = world
-    found = analyze([long, short], home=home)
-    assert (found.metric, found.labels) == ("ndcg@5", ["long", "short"])
-    for label, metrics in found.comparison.metrics.items():
-        for name, (low, high) in found.intervals[label].items():
+    analysis = analyze([long, short], home=home)
+    assert (analysis.metric, analysis.labels) == ("ndcg@5", ["long", "short"])
+    for label, metrics in analysis.comparison.metrics.items():
+        for name, (low, high) in analysis.intervals[label].items():
             assert low <= metrics[name] <= high
-    assert [epoch for epoch, _ in found.curves["long"]["ndcg@5"]] == [1, 2, 3]
-    assert found.curves["short"]["train/loss"][0][1] > 0
-    assert list(found.comparison.specs) == ["train.epochs"]
+    assert [epoch for epoch, _ in analysis.curves["long"]["ndcg@5"]] == [1, 2, 3]
+    assert analysis.curves["short"]["train/loss"][0][1] > 0
+    assert list(analysis.comparison.specs) == ["train.epochs"]
     other = analyze([long, short], "mrr@5", home=home)
     assert {d.metric for d in other.comparison.differences} == {"mrr@5"}
     with pytest.raises(InputError, match="did you mean 'mrr@5'"):
@@ -68,38 +68,38 @@ def test_an_analysis_has_intervals_curves_and_the_metric_asked_for(world: tuple[
 
 def test_sessions_won_and_lost_are_the_largest_differences(world: tuple[Path, str, str]) -> None:
     home, long, _ = world
-    found = won_and_lost(long, "popularity", 5, home=home)
+    extremes = won_and_lost(long, "popularity", 5, home=home)
     gain = 1 / ranks(home, long, "model")["rank"] - 1 / ranks(home, long, "popularity")["rank"]
     of = lambda cases: [1 / c.rank - 1 / c.other for c in cases]  # noqa: E731
-    np.testing.assert_allclose(of(found.won), np.sort(gain.to_numpy())[::-1][:5])
-    np.testing.assert_allclose(of(found.lost), np.sort(gain.to_numpy())[:5])
+    np.testing.assert_allclose(of(extremes.won), np.sort(gain.to_numpy())[::-1][:5])
+    np.testing.assert_allclose(of(extremes.lost), np.sort(gain.to_numpy())[:5])
     assert won_and_lost(long, home=home).other == "successors"  # the better baseline
     assert won_and_lost(long, "short", 5, home=home).won
 
 
 def test_a_recorded_session_is_answered_as_it_was_judged(world: tuple[Path, str, str]) -> None:
     home, long, _ = world
-    asked = Recommender.open(long, home=home)
-    for case in (cases := won_and_lost(asked, n=5)).won + cases.lost:
-        top = asked.top(asked.beginning(case.row, case.position), 40)
-        place = top.loc[top["item"].astype(str) == case.target.id, "rank"].item()
-        assert place == pytest.approx(case.rank, abs=0.5)
+    recommender = Recommender.open(long, home=home)
+    for case in (cases := won_and_lost(recommender, n=5)).won + cases.lost:
+        top = recommender.top(recommender.beginning(case.row, case.position), 40)
+        rank = top.loc[top["item"].astype(str) == case.target.id, "rank"].item()
+        assert rank == pytest.approx(case.rank, abs=0.5)
         assert len(case.items) == case.position
 
 
 def test_items_are_found_by_title_and_id(world: tuple[Path, str, str]) -> None:
-    asked = Recommender.open(world[1], home=world[0])
-    table = asked.vocabulary.items
-    asked.vocabulary.items = table.with_columns(
+    recommender = Recommender.open(world[1], home=world[0])
+    table = recommender.vocabulary.items
+    recommender.vocabulary.items = table.with_columns(
         title=pl.Series(["Red shoe", "a red hat", "(.*)", *[None] * (len(table) - 3)], dtype=pl.String),
         count=pl.Series([1, 9, 1, *[0] * (len(table) - 3)]),
     )
-    own = [str(i) for i in table["item"]]
-    assert asked.search("RED") == [Item(own[0], "Red shoe"), Item(own[1], "a red hat")]  # a beginning comes first
-    assert asked.search("(.*") == [Item(own[2], "(.*)")]  # text, not a pattern
-    assert asked.search(own[7])[0] == Item(own[7], own[7])
-    assert [i.title for i in asked.search("", 2)] == ["a red hat", "Red shoe"]
-    assert asked.search("nothing like it") == []
+    ids = [str(i) for i in table["item"]]
+    assert recommender.search("RED") == [Item(ids[0], "Red shoe"), Item(ids[1], "a red hat")]  # a beginning comes first
+    assert recommender.search("(.*") == [Item(ids[2], "(.*)")]  # text, not a pattern
+    assert recommender.search(ids[7])[0] == Item(ids[7], ids[7])
+    assert [i.title for i in recommender.search("", 2)] == ["a red hat", "Red shoe"]
+    assert recommender.search("nothing like it") == []
 
 
 def test_promotion_looks_at_the_test_part_once_and_moves_the_alias(world: tuple[Path, str, str]) -> None:
@@ -140,9 +140,9 @@ def test_the_command_line_has_it_too(
         assert main.main([*words, "--json"]) == 0
         return json.loads(capsys.readouterr().out)
 
-    found = ask("compare", long, short, "--cases", "2", "--metric", "recall@5")
-    assert found["intervals"]["long"]["recall@5"][0] < found["valid"]["long"]["recall@5"]
-    assert found["cases"]["other"] == short
+    comparison = ask("compare", long, short, "--cases", "2", "--metric", "recall@5")
+    assert comparison["intervals"]["long"]["recall@5"][0] < comparison["valid"]["long"]["recall@5"]
+    assert comparison["cases"]["other"] == short
     assert ask("promote", short, "--alias", "third")["alias"] == "third"
     top = ask("recommend", short, "--items", "3", "5", "-k", "4")["recommendations"]
     assert [row["rank"] for row in top] == [1, 2, 3, 4]

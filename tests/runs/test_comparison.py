@@ -20,14 +20,14 @@ def cases(rank: np.ndarray, per_session: int = 2) -> np.ndarray:
 def test_the_interval_holds_the_normal_one_of_independent_sessions() -> None:
     rng = np.random.default_rng(0)
     one, two = rng.integers(1, 40, 3000).astype(float), rng.integers(1, 40, 3000).astype(float)
-    found = paired_bootstrap(cases(one, 1), cases(two, 1), "recall@10", "one", "two")
+    interval = paired_bootstrap(cases(one, 1), cases(two, 1), "recall@10", "one", "two")
     difference = (one <= 10).astype(float) - (two <= 10)
     if difference.mean() < 0:
         difference = -difference
     half = 1.96 * difference.std() / len(difference) ** 0.5
-    assert found.mean == pytest.approx(difference.mean())
-    assert found.low == pytest.approx(difference.mean() - half, abs=0.1 * half)
-    assert found.high == pytest.approx(difference.mean() + half, abs=0.1 * half)
+    assert interval.mean == pytest.approx(difference.mean())
+    assert interval.low == pytest.approx(difference.mean() - half, abs=0.1 * half)
+    assert interval.high == pytest.approx(difference.mean() + half, abs=0.1 * half)
 
 
 def test_events_of_one_session_count_as_one_draw() -> None:

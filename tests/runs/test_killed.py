@@ -78,8 +78,8 @@ def test_prepare_leaves_the_old_data_or_the_new_ones(moment: str, events: dict[s
     digests = {name: prepare(path, tmp_path / name).digest for name, path in events.items()}
     prepare(events["old"], out)
     killed(at, pattern, "prepare", events["new"], "--out", str(out), in_one_step=in_one_step)
-    found = Dataset.open(out).digest
-    assert [name for name, digest in digests.items() if digest == found] == [wanted]
+    current = Dataset.open(out).digest
+    assert [name for name, digest in digests.items() if digest == current] == [wanted]
     assert len(list(tmp_path.iterdir())) == 4  # of the process that was killed
     assert prepare(events["new"], out).digest == digests["new"]
     assert sorted(p.name for p in tmp_path.iterdir()) == ["new", "old", "shop"]

@@ -41,6 +41,6 @@ def test_terms_of_the_loss_and_skipped_sessions_are_told(capsys: pytest.CaptureF
     with Console() as console:
         console(replace(epoch(), losses={"next_item": 2.5, "discriminator": 0.1}, skipped=1200))
         console(Stopped("finished", 1, 4.0))
-    told = capsys.readouterr().err
-    assert "loss 3.5000 (next_item 2.5000, discriminator 0.1000)" in told
-    assert "4 s, 1,200 sessions without a target skipped\n" in told
+    output = capsys.readouterr().err
+    assert "loss 3.5000 (next_item 2.5000, discriminator 0.1000)" in output
+    assert "4 s, 1,200 sessions without a target skipped\n" in output

@@ -34,9 +34,9 @@ def prefixes(data: Dataset) -> tuple[pl.DataFrame, list[int]]:
     """Validation sessions without their last event, in the user's own ids; and the items that were left off."""
     part, rows, targets = data.part("valid"), [], []
     for i, (start, stop) in enumerate(zip(part.offsets[:-1], part.offsets[1:], strict=True)):
-        own = data.own_ids(part.values["item_id"][start:stop])
-        targets.append(own[-1])
-        for at, item in enumerate(own[:-1]):
+        items = data.own_ids(part.values["item_id"][start:stop])
+        targets.append(items[-1])
+        for at, item in enumerate(items[:-1]):
             row = {"session_id": f"s{i:04}", "item_id": item, "timestamp": float(at)}
             rows.append({**row, **features(data, part, i, start + at)})
     return pl.DataFrame(rows), targets
@@ -44,17 +44,17 @@ def prefixes(data: Dataset) -> tuple[pl.DataFrame, list[int]]:
 
 def features(data: Dataset, part: object, session: int, event: int) -> dict[str, object]:
     """Raw values of the columns that depend on event or session, from what prepared data stores."""
-    found: dict[str, object] = {}
+    raw: dict[str, object] = {}
     for column in data.schema.features[1:]:
         if column.scope == "item":
             continue
         stored = part.values[column.name][event] if column.scope == "event" else part.context[column.name][session]  # type: ignore[attr-defined]
         if column.kind == "continuous":
-            found[column.name] = float(stored) * column.std + column.mean
+            raw[column.name] = float(stored) * column.std + column.mean
         else:
             values = data.vocabulary.values(column.name)
-            found[column.name] = values.filter(pl.col("id") == int(stored))["value"][0]
-    return found
+            raw[column.name] = values.filter(pl.col("id") == int(stored))["value"][0]
+    return raw
 
 
 def test_the_place_in_the_list_is_the_rank_that_was_evaluated(world: tuple[Path, str, Dataset]) -> None:
@@ -64,11 +64,11 @@ def test_the_place_in_the_list_is_the_rank_that_was_evaluated(world: tuple[Path,
     ranks = pl.read_parquet(tracking.artifacts(home, run_id) / "ranks" / "valid" / "model.parquet").sort("session")
     assert len(ranks) == len(targets) == frame["session"].nunique()
     listed = frame.set_index(["session", "item"])["rank"]
-    found = [listed[f"s{i:04}", target] for i, target in enumerate(targets)]
+    positions = [listed[f"s{i:04}", target] for i, target in enumerate(targets)]
     np.testing.assert_allclose(
-        found, ranks["rank"].to_numpy(), atol=0.5
+        positions, ranks["rank"].to_numpy(), atol=0.5
     )  # ties count half there, and have an order here
-    assert len(set(found)) > 5  # not all alike
+    assert len(set(positions)) > 5  # not all alike
 
 
 def test_lists_are_ordered_whole_and_add_up(world: tuple[Path, str, Dataset]) -> None:
@@ -118,9 +118,9 @@ def test_what_is_left_out_is_counted_and_said(world: tuple[Path, str, Dataset]) 
     known = data.items["item"][0]
     events = pd.DataFrame({"session_id": ["x", "y", "y"], "item_id": [10**6, known, 10**6], "timestamp": [1, 1, 2]})
     events["purchase"] = 1
-    found = LeftOut(**recommend(run_id, events, 4, home=home).attrs["left_out"])
-    assert found == LeftOut(events=2, of=3, sessions=1, short=0, values={})
-    assert found.words == (
+    left_out = LeftOut(**recommend(run_id, events, 4, home=home).attrs["left_out"])
+    assert left_out == LeftOut(events=2, of=3, sessions=1, short=0, values={})
+    assert left_out.words == (
         "2 of 3 events have items that the run doesn't know and are left out; 1 session has no other: it gets the most "
         "popular"
     )
@@ -172,17 +172,17 @@ def test_what_new_sessions_lack_is_said(events: pl.DataFrame, words: str, priced
 def test_seen_items_fill_no_place(world: tuple[Path, str, Dataset]) -> None:
     """A shorter list, and none for a session that has seen everything; the others stay as they are."""
     home, run_id, data = world
-    asked, own = Recommender.open(run_id, home=home), data.items["item"].to_list()
-    asked.spec = asked.spec.override({"evaluation.filter_seen": True})
-    seen = {"all": own, "most": own[:-3], "one": own[:1]}
+    recommender, catalog = Recommender.open(run_id, home=home), data.items["item"].to_list()
+    recommender.spec = recommender.spec.override({"evaluation.filter_seen": True})
+    seen = {"all": catalog, "most": catalog[:-3], "one": catalog[:1]}
     events = pl.DataFrame(
         [(s, i) for s, items in seen.items() for i in items], schema=["session_id", "item_id"], orient="row"
     )
-    frame = asked.top(asked.vocabulary.encode(events), 10)
+    frame = recommender.top(recommender.vocabulary.encode(events), 10)
     lists = {s: rows["item"].tolist() for s, rows in frame.groupby("session")}
     assert {s: len(items) for s, items in lists.items()} == {"most": 3, "one": 10}
-    assert set(lists["most"]) == set(own[-3:])
-    assert own[0] not in lists["one"]
+    assert set(lists["most"]) == set(catalog[-3:])
+    assert catalog[0] not in lists["one"]
     assert np.isfinite(frame["score"]).all()
     assert frame.groupby("session")["rank"].apply(list).map(lambda r: r == list(range(1, len(r) + 1))).all()
     assert frame.attrs["left_out"]["short"] == 2

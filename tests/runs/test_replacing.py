@@ -98,8 +98,8 @@ def test_the_command_line_wants_force(home: Path, tmp_path: Path, capsys: pytest
     record(home)
     out = ["--out", str(home / "data" / "shop")]
     assert main(["prepare", str(tmp_path / "other.csv"), *out]) == 2
-    said = capsys.readouterr().err.splitlines()[-1]
-    assert said.startswith("error: ") and "run mine refers to" in said and "--force" in said
+    message = capsys.readouterr().err.splitlines()[-1]
+    assert message.startswith("error: ") and "run mine refers to" in message and "--force" in message
     assert main(["prepare", str(tmp_path / "same.csv"), *out]) == 0
     assert main(["prepare", str(tmp_path / "other.csv"), *out, "--force"]) == 0
     assert Dataset.open(home / "data" / "shop").profile["parts"]["train"]["sessions"] > 30
@@ -122,23 +122,23 @@ def test_the_lab_asks_and_the_second_press_replaces(home: Path, tmp_path: Path) 
     lab = Lab(home)
     try:
         until(lambda: lab.data.summary is not None and not lab.data.doing)
-        made = lab.data.form
-        made.source.value = str(tmp_path / "other.csv")
-        until(lambda: made.preview and not made.doing)
-        made.name.value = "shop"
+        form = lab.data.form
+        form.source.value = str(tmp_path / "other.csv")
+        until(lambda: form.preview and not form.doing)
+        form.name.value = "shop"
         for word in ("asking", "again"):
-            made.button.click()
-            until(lambda: made.asking)
-            assert made.button.description == "Replace them" and not made.button.disabled, word
-            assert "run mine" in made._message.value and Dataset.open(shop).digest == before
-            made.name.value = "another"  # whatever is edited takes the question back
-            assert not made.asking and made.button.description == "Prepare"
-            made.name.value = "shop"
-        made.button.click()
-        until(lambda: made.asking)
-        made.button.click()
-        until(lambda: Dataset.open(shop).digest != before and not made.doing)
+            form.button.click()
+            until(lambda: form.asking)
+            assert form.button.description == "Replace them" and not form.button.disabled, word
+            assert "run mine" in form._message.value and Dataset.open(shop).digest == before
+            form.name.value = "another"  # whatever is edited takes the question back
+            assert not form.asking and form.button.description == "Prepare"
+            form.name.value = "shop"
+        form.button.click()
+        until(lambda: form.asking)
+        form.button.click()
+        until(lambda: Dataset.open(shop).digest != before and not form.doing)
         until(lambda: lab.data.summary is not None and lab.data.summary.path == shop)
-        assert not made.asking and not made.refusal
+        assert not form.asking and not form.refusal
     finally:
         lab.close()

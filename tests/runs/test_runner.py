@@ -62,9 +62,9 @@ def after(epochs: int) -> tuple[Callable[[Report], None], Callable[[], bool]]:
 def test_metrics_follow_from_the_recorded_ranks(whole: RunResult) -> None:
     folder = tracking.artifacts(whole.home, whole.run_id) / "ranks"
     assert whole.test is not None
-    found = {"valid": {"model": whole.valid, **whole.baselines["valid"]}}
-    found["test"] = {"model": whole.test, **whole.baselines["test"]}
-    for part, scorers in found.items():
+    returned = {"valid": {"model": whole.valid, **whole.baselines["valid"]}}
+    returned["test"] = {"model": whole.test, **whole.baselines["test"]}
+    for part, scorers in returned.items():
         assert {p.stem for p in (folder / part).iterdir()} == set(scorers)
         for name, metrics in scorers.items():
             rank = pl.read_parquet(folder / part / f"{name}.parquet")["rank"].to_numpy()
@@ -79,8 +79,8 @@ def test_the_record_holds_what_the_run_returned(whole: RunResult, data: Path) ->
     assert row.status == "FINISHED"
     assert row.valid == pytest.approx(whole.valid)
     assert row.test == pytest.approx(whole.test)
-    for part, found in whole.baselines.items():
-        assert row.baselines[part] == {name: pytest.approx(metrics) for name, metrics in found.items()}
+    for part, baselines in whole.baselines.items():
+        assert row.baselines[part] == {name: pytest.approx(metrics) for name, metrics in baselines.items()}
     assert row.looks == 1
     folder = tracking.artifacts(whole.home, whole.run_id)
     assert {p.name for p in (folder / "model").iterdir()} == {
@@ -105,11 +105,11 @@ def test_the_epochs_recorded_are_those_reported_and_the_best_is_kept(whole: RunR
 
 
 def test_baselines_are_told_before_training_begins(data: Path, home: Path) -> None:
-    told: list[Report] = []
-    run.run(small_spec(data, train__epochs=1), home=home, on_report=told.append)
-    kinds = [type(report) for report in told]
+    reports: list[Report] = []
+    run.run(small_spec(data, train__epochs=1), home=home, on_report=reports.append)
+    kinds = [type(report) for report in reports]
     assert kinds.index(Started) < kinds.index(Baseline) < kinds.index(Epoch)
-    assert [r.name for r in told if isinstance(r, Baseline)] == ["popularity", "successors"]
+    assert [r.name for r in reports if isinstance(r, Baseline)] == ["popularity", "successors"]
 
 
 def test_a_last_fit_on_train_and_valid_has_only_test_metrics(data: Path, home: Path) -> None:
@@ -158,10 +158,10 @@ def test_a_stopped_run_goes_on_to_the_same_result(data: Path, whole: RunResult) 
     assert stopped.valid == {}
     with pytest.raises(InputError, match="has no model; resume it with"):
         evaluate.evaluate_run(stopped.run_id, home=whole.home, on_report=silent)
-    told: list[Report] = []
-    resumed = run.resume(stopped.run_id[:10], home=whole.home, on_report=told.append)
+    reports: list[Report] = []
+    resumed = run.resume(stopped.run_id[:10], home=whole.home, on_report=reports.append)
     # from the start again it would reach the same, with the same seed
-    assert [report.epoch for report in told if isinstance(report, Epoch)] == [3, 4]
+    assert [report.epoch for report in reports if isinstance(report, Epoch)] == [3, 4]
     assert resumed.run_id == stopped.run_id
     assert whole.best_epoch > 2, "the best epoch lies before the stop: equality would say nothing of what followed"
     assert (resumed.best_epoch, resumed.valid) == (whole.best_epoch, whole.valid)

@@ -58,9 +58,9 @@ GUESSING = {
 
 @pytest.mark.parametrize(("kind", "guessing"), GUESSING.items())
 def test_a_loss_is_doubted_from_twice_that_of_guessing_on(kind: str, guessing: float) -> None:
-    asked = spec({**HEAD, "loss": {"kind": kind}})
-    assert quality_warnings.loss_warnings(epoch(1.99 * guessing), asked, SCHEMA) == []
-    (words,) = quality_warnings.loss_warnings(epoch(2.01 * guessing), asked, SCHEMA)
+    run_spec = spec({**HEAD, "loss": {"kind": kind}})
+    assert quality_warnings.loss_warnings(epoch(1.99 * guessing), run_spec, SCHEMA) == []
+    (words,) = quality_warnings.loss_warnings(epoch(2.01 * guessing), run_spec, SCHEMA)
     assert words.startswith("the training loss of next_item in epoch 1 is ") and "lower train.learning_rate" in words
 
 
@@ -96,11 +96,11 @@ def test_the_weight_of_a_head_is_no_part_of_its_loss() -> None:
 
 
 def test_each_task_is_held_against_its_own_guess() -> None:
-    asked = spec(HEAD, *LABEL_HEADS)
+    run_spec = spec(HEAD, *LABEL_HEADS)
     fine = {"next_item": 7.3, "bought": 1.38, "mood": 2.19, "spend": 1.99}  # 2 log 40, 2 log 2, 2 log 3, 2
-    assert quality_warnings.loss_warnings(epoch(1e9, fine), asked, LABELLED) == []
+    assert quality_warnings.loss_warnings(epoch(1e9, fine), run_spec, LABELLED) == []
     for name in fine:
-        (words,) = quality_warnings.loss_warnings(epoch(0.0, {**fine, name: fine[name] + 0.1}), asked, LABELLED)
+        (words,) = quality_warnings.loss_warnings(epoch(0.0, {**fine, name: fine[name] + 0.1}), run_spec, LABELLED)
         assert f"the training loss of {name} in epoch 1" in words
 
 
@@ -127,33 +127,33 @@ def ranked(rank: Any) -> Judged:
 def numbers(error: float, n: int = 400) -> Judged:
     """Predictions of the number 0 that are `error` away, half of them on either side."""
     label = np.zeros(n)
-    found = Labels(
+    labels = Labels(
         "spend", "regression", ("rmse", "mae"), np.arange(n), np.zeros(n, int), label, np.resize([error, -error], n)
     )
-    return Judged(labels={"spend": found})
+    return Judged(labels={"spend": labels})
 
 
 def test_a_model_below_counting_is_doubted_and_one_within_noise_is_not() -> None:
     counted = {"popularity": ranked([9] * 400), "successors": ranked([1, 9] * 200)}  # ndcg@5 of 0 and .5
-    asked = spec(evaluation__cutoffs=[5])
-    (words,) = quality_warnings.metric_warnings("valid", ranked([1, 9, 9, 9] * 100), counted, asked)
+    run_spec = spec(evaluation__cutoffs=[5])
+    (words,) = quality_warnings.metric_warnings("valid", ranked([1, 9, 9, 9] * 100), counted, run_spec)
     assert words.startswith(
         "on the validation part ndcg@5 is 0.2500, worse than 0.5000 of the baseline successors (by "
     )
-    assert quality_warnings.metric_warnings("test", ranked([9] * 400), counted, asked)[0].startswith(
+    assert quality_warnings.metric_warnings("test", ranked([9] * 400), counted, run_spec)[0].startswith(
         "on the test part ndcg@5 is 0.0000"
     )
     for rank in ([1, 9] * 200, [1] * 400):
-        assert quality_warnings.metric_warnings("valid", ranked(rank), counted, asked) == []
+        assert quality_warnings.metric_warnings("valid", ranked(rank), counted, run_spec) == []
     # one case in 400 that is worse says nothing
-    assert quality_warnings.metric_warnings("valid", ranked([9, 9] + [1, 9] * 199), counted, asked) == []
+    assert quality_warnings.metric_warnings("valid", ranked([9, 9] + [1, 9] * 199), counted, run_spec) == []
 
 
 def test_the_lower_error_is_the_better_one() -> None:
-    asked = spec({"kind": "regression", "column": "spend"})
-    (words,) = quality_warnings.metric_warnings("valid", numbers(3.0), {"constant": numbers(2.0)}, asked)
+    run_spec = spec({"kind": "regression", "column": "spend"})
+    (words,) = quality_warnings.metric_warnings("valid", numbers(3.0), {"constant": numbers(2.0)}, run_spec)
     assert "spend/rmse is 3.0000, worse than 2.0000 of the baseline constant" in words
-    assert quality_warnings.metric_warnings("valid", numbers(1.0), {"constant": numbers(2.0)}, asked) == []
+    assert quality_warnings.metric_warnings("valid", numbers(1.0), {"constant": numbers(2.0)}, run_spec) == []
 
 
 def test_many_sessions_are_judged_by_some_of_them(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -165,8 +165,8 @@ def test_many_sessions_are_judged_by_some_of_them(monkeypatch: pytest.MonkeyPatc
         "paired_bootstrap",
         lambda one, two, *rest, **named: seen.append(len(one["rank"])) or paired(one, two, *rest, **named),
     )
-    asked = spec(evaluation__cutoffs=[5])
-    assert quality_warnings.metric_warnings("valid", ranked([9] * 5000), {"successors": ranked([1] * 5000)}, asked)
+    run_spec = spec(evaluation__cutoffs=[5])
+    assert quality_warnings.metric_warnings("valid", ranked([9] * 5000), {"successors": ranked([1] * 5000)}, run_spec)
     assert seen == [100]
 
 
@@ -177,9 +177,9 @@ def test_many_sessions_are_judged_by_some_of_them(monkeypatch: pytest.MonkeyPatc
 def doubtful(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, RunResult, list[Report]]:
     """A home with a run whose loss is far above guessing and whose model is below counting."""
     root = tmp_path_factory.mktemp("doubtful")
-    asked = small_spec(small_data(root / "shop"), name="wild", train__learning_rate=5.0, train__clip_norm=None)
-    said: list[Report] = []
-    return root / "home", run.run(asked, home=root / "home", on_report=said.append), said
+    run_spec = small_spec(small_data(root / "shop"), name="wild", train__learning_rate=5.0, train__clip_norm=None)
+    reports: list[Report] = []
+    return root / "home", run.run(run_spec, home=root / "home", on_report=reports.append), reports
 
 
 def shown(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
@@ -192,15 +192,15 @@ def test_a_doubtful_run_says_so_on_every_face(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    home, result, said = doubtful
+    home, result, reports = doubtful
     monkeypatch.setenv("T4R_LAB_HOME", str(home))
     loss, metric = result.warnings
     assert "the training loss of next_item in epoch" in loss and "worse than" in metric
-    assert [r.words for r in said if isinstance(r, Caution)][-1] == metric
+    assert [r.words for r in reports if isinstance(r, Caution)][-1] == metric
     assert tracking.find(home, "wild").warnings == {"train": [loss], "valid": [metric]}
     # as events of a job, and on its card in the Lab
-    events = [to_event(r) for r in said]
-    assert [from_event(e) for e in events] == said
+    events = [to_event(r) for r in reports]
+    assert [from_event(e) for e in events] == reports
     card = JobCard(JobState("j", "wild", "running"), lambda id, action: None)
     card.consume(events)
     card.consume(events)  # as a job that has gone on tells them again
@@ -208,8 +208,8 @@ def test_a_doubtful_run_says_so_on_every_face(
     # beside others
     assert json.loads(shown(capsys, "compare", "wild", "--json"))["warnings"] == {"wild": [loss, metric]}
     assert f"warning: wild: {metric}" in shown(capsys, "compare", "wild")
-    found = json.loads(shown(capsys, "evaluate", "wild", "--json"))
-    assert found["warnings"] == [loss, metric]
+    answer = json.loads(shown(capsys, "evaluate", "wild", "--json"))
+    assert answer["warnings"] == [loss, metric]
     assert f"warning: {loss}\nwarning: {metric}" in shown(capsys, "evaluate", "wild")
     (row,) = source.runs(home)
     assert row.warnings == (loss, metric)
@@ -230,22 +230,22 @@ def test_promote_repeats_the_warnings_and_says_what_the_version_is_good_for(
     monkeypatch.setenv("T4R_LAB_HOME", str(home))
     loss, metric = result.warnings
     text = shown(capsys, "promote", "wild")
-    found = json.loads(shown(capsys, "promote", "wild", "--json"))
-    where, note = f"{found['model']}@champion is version 1 now", tracking.VERSION_NOTE
+    answer = json.loads(shown(capsys, "promote", "wild", "--json"))
+    where, note = f"{answer['model']}@champion is version 1 now", tracking.VERSION_NOTE
     assert text.splitlines()[0] == f"{where}, {note}"
     assert "`mlflow.pyfunc.load_model` can't load it yet" in note
-    assert found["note"] == note
-    assert found["warnings"][:2] == [loss, metric] and "on the test part" in found["warnings"][2]
+    assert answer["note"] == note
+    assert answer["warnings"][:2] == [loss, metric] and "on the test part" in answer["warnings"][2]
     assert [line for line in text.splitlines() if line.startswith("warning: ")] == [
-        f"warning: {w}" for w in found["warnings"]
+        f"warning: {w}" for w in answer["warnings"]
     ]
     client, _ = tracking.client_of(home)
-    version = client.get_model_version(found["model"], "1")
+    version = client.get_model_version(answer["model"], "1")
     assert "`mlflow.pyfunc.load_model` can't load it yet." in version.description and metric in version.description
     with pytest.raises(Exception, match="MLmodel"):  # what the note says is so
         mlflow.pyfunc.load_model(f"{client.get_run(result.run_id).info.artifact_uri}/model")
     (row,) = source.runs(home)
-    assert row.warnings == tuple(found["warnings"])  # of the test part only now
+    assert row.warnings == tuple(answer["warnings"])  # of the test part only now
     view = RunActions(lambda action: None)
     view.run = row
     assert "can&#x27;t load it yet" in view._test.value
@@ -254,10 +254,10 @@ def test_promote_repeats_the_warnings_and_says_what_the_version_is_good_for(
 def test_a_sound_run_has_no_warning(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    asked = small_spec(
+    run_spec = small_spec(
         small_data(tmp_path / "shop"), train__epochs=12, train__learning_rate=3e-2, model__body__d_model=16
     )
-    result = run.run(asked, home=tmp_path / "home", on_report=silent)
+    result = run.run(run_spec, home=tmp_path / "home", on_report=silent)
     assert result.warnings == [] and tracking.find(tmp_path / "home", "small").warnings == {}
     monkeypatch.setenv("T4R_LAB_HOME", str(tmp_path / "home"))
     assert json.loads(shown(capsys, "evaluate", "small", "--json"))["warnings"] == []

@@ -116,8 +116,8 @@ def test_the_program_builds_and_trains_the_model_of_the_spec(
     counts = data.part("train").item_counts(data.schema.n_items)
     model = build(spec, data.schema, data.item_table(), read_all_vectors(spec.model, data.vocabulary), counts)
     assert sum(v.numel() for v in built.values()) == sum(v.numel() for v in model.state_dict().values())
-    for (name, value), (own, same) in zip(model.state_dict().items(), built.items(), strict=True):
-        assert name == own
+    for (name, value), (built_name, same) in zip(model.state_dict().items(), built.items(), strict=True):
+        assert name == built_name
         torch.testing.assert_close(value, same, rtol=0, atol=0)
 
 

@@ -60,15 +60,15 @@ def as_json(message: merlin.Message) -> object:
     repeated = ("feature", "tag", "extraMetadata")
     plain = {}
     for key, values in message.items():
-        made = [as_json(v) if isinstance(v, dict) else str(v) if type(v) is int else v for v in values]
-        plain[camel(key)] = made if camel(key) in repeated else made[0]
+        converted = [as_json(v) if isinstance(v, dict) else str(v) if type(v) is int else v for v in values]
+        plain[camel(key)] = converted if camel(key) in repeated else converted[0]
     return plain
 
 
 def test_text_and_json_say_the_same(tmp_path: Path) -> None:
     schema = Schema.load(write(tmp_path))
-    found = [(c.name, c.source, c.role, c.kind, c.scope, c.size) for c in schema]
-    assert found == [
+    columns = [(c.name, c.source, c.role, c.kind, c.scope, c.size) for c in schema]
+    assert columns == [
         ("session_id", "session_id", "session", "categorical", "session", 0),
         ("item_id", "sku/list", "item", "categorical", "event", 31),
         ("brand-list", "brand-list", "feature", "categorical", "event", 6),

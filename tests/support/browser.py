@@ -175,8 +175,8 @@ def end_kernels(address: str) -> None:
     with urllib.request.urlopen(f"{address}/api/sessions", timeout=20) as answer:
         sessions = [session["id"] for session in json.load(answer)]
     for session in sessions:
-        asked = urllib.request.Request(f"{address}/api/sessions/{session}", method="DELETE")
-        urllib.request.urlopen(asked, timeout=20).close()
+        request = urllib.request.Request(f"{address}/api/sessions/{session}", method="DELETE")
+        urllib.request.urlopen(request, timeout=20).close()
 
 
 def open_lab(page: Any, address: str) -> Any:

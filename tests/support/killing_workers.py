@@ -42,16 +42,16 @@ def main(home: Path, study: str, seed: int, kills: int) -> None:
     dice, stages = random.Random(seed), []
     for number in range(kills):
         pid = fork(home, study, number)
-        found = load(study, connect(address(home, None)))
-        while not any(t.worker == f"fork{number}" for t in found.trials()) and os.waitpid(pid, os.WNOHANG)[0] == 0:
+        opened = load(study, connect(address(home, None)))
+        while not any(t.worker == f"fork{number}" for t in opened.trials()) and os.waitpid(pid, os.WNOHANG)[0] == 0:
             time.sleep(0.01)
         time.sleep(dice.uniform(0.0, 0.5))
         with suppress(ProcessLookupError):  # it may have used up the budget
             os.kill(pid, signal.SIGKILL)
             os.waitpid(pid, 0)
-        mine = [t.state for t in found.trials() if t.worker == f"fork{number}"]
-        found.release(f"fork{number}")  # as the process that leads the study does
-        found.optuna._storage.remove_session()
+        mine = [t.state for t in opened.trials() if t.worker == f"fork{number}"]
+        opened.release(f"fork{number}")  # as the process that leads the study does
+        opened.optuna._storage.remove_session()
         stages.append(mine[-1] if mine else "none")
     pid = fork(home, study, kills)
     _, status = os.waitpid(pid, 0)

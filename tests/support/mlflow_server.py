@@ -65,12 +65,12 @@ class Server:
     def close(self) -> None:
         self._nursery.communicate(timeout=20)
 
-    def asked(self, method: str) -> Counter[str]:
+    def requests(self, method: str) -> Counter[str]:
         """How often each address was asked for since the last call."""
         log = self.folder / "log.txt"
-        found = Counter(re.findall(rf'"{method} (\S+) HTTP', log.read_text()))
+        requests = Counter(re.findall(rf'"{method} (\S+) HTTP', log.read_text()))
         log.write_text("")  # it is opened to append
-        return found
+        return requests
 
     def _say(self, word: str) -> None:
         assert self._nursery.stdin is not None and self._nursery.stdout is not None

@@ -28,8 +28,8 @@ NEXT = {"kind": "next_item"}
 TOY = with_labels(Toy(n=120))
 
 
-def heads(*asked: dict[str, Any]) -> dict[str, Any]:
-    return {"model__heads": list(asked)}
+def heads(*specs: dict[str, Any]) -> dict[str, Any]:
+    return {"model__heads": list(specs)}
 
 
 SPECS: dict[str, RunSpec] = {
@@ -91,8 +91,8 @@ def resumed(name: str, folder: Path, before: int | None) -> Outcome | None:
     """
     spec, model = case(name)
     spec = spec.override({"train.epochs": 2})
-    asked = iter(range(before or 0))
-    stop = (lambda: next(asked) + 1 == before) if before else (lambda: False)
+    batches = iter(range(before or 0))
+    stop = (lambda: next(batches) + 1 == before) if before else (lambda: False)
     reports = list(trainer.fit(model, TOY, spec, folder, stop, resume=before is None))  # type: ignore[arg-type]
     if before:
         return None
@@ -109,14 +109,14 @@ def in_turn(name: str, world: int = 2) -> Outcome:
     model.train()
     with tables_of(name):
         for step, parts in enumerate(zip(*shares, strict=True)):
-            found = []
+            outputs = []
             for rank, window in enumerate(parts):
                 trainer.seed_step(spec.train.seed, step, rank)
-                found.append(model(make_batch(TOY.part("train"), window)))
+                outputs.append(model(make_batch(TOY.part("train"), window)))
             total = torch.zeros(())
             for task, weight in model.weights.items():
-                summed = sum(losses[task].mean * losses[task].targets for losses in found)
-                targets = sum(losses[task].targets for losses in found)
+                summed = sum(losses[task].mean * losses[task].targets for losses in outputs)
+                targets = sum(losses[task].targets for losses in outputs)
                 total = total + weight * summed / max(targets, 1)
                 sums[task], counts[task] = sums.get(task, 0.0) + float(summed.detach()), counts.get(task, 0) + targets
             optimizer.zero_grad()
@@ -136,14 +136,14 @@ def outcome(model: Model, spec: RunSpec, losses: dict[str, float]) -> Outcome:
     longest = spec.data.max_length - model.masking.inference_reserve
     batch = make_batch(sessions, whole_windows(sessions, longest).take(np.arange(20)))
     with torch.no_grad():
-        said = model.eval().predict(batch) | ({"next_item": model.score(batch)} if model.predicts_items else {})
-    return {"losses": losses, "said": {task: answer.tolist() for task, answer in said.items()}}
+        predictions = model.eval().predict(batch) | ({"next_item": model.score(batch)} if model.predicts_items else {})
+    return {"losses": losses, "predictions": {task: answer.tolist() for task, answer in predictions.items()}}
 
 
 if __name__ == "__main__":
-    place = Path(sys.argv[1])
-    everything = {name: fitted(name, place / name.replace(" ", "-")) for name in SPECS}
+    root = Path(sys.argv[1])
+    everything = {name: fitted(name, root / name.replace(" ", "-")) for name in SPECS}
     for name in RESUMED:
-        everything[f"{name}, resumed"] = resumed(name, place / f"one-{name}", None)
-        resumed(name, place / f"two-{name}", STEPS)
-    (place / f"process-{os.environ['RANK']}.json").write_text(json.dumps(everything))
+        everything[f"{name}, resumed"] = resumed(name, root / f"one-{name}", None)
+        resumed(name, root / f"two-{name}", STEPS)
+    (root / f"process-{os.environ['RANK']}.json").write_text(json.dumps(everything))

@@ -8,7 +8,6 @@ from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 
-from t4r_lab import tracking
 from t4r_lab.base import homes
 from t4r_lab.tracking import record_file
 
@@ -34,10 +33,3 @@ def made_from_copy(home: Path, folder: Path) -> Iterator[None]:
         if not path.exists():
             shutil.copyfile(empty_database(folder), path)
         yield
-
-
-def made(home: Path) -> Path:
-    """The home with its record, which the processes of a test open at once instead of making it."""
-    home.mkdir(parents=True, exist_ok=True)
-    tracking.client_of(home)
-    return home

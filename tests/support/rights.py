@@ -17,11 +17,11 @@ def readonly(folder: Path) -> Iterator[None]:
     for path in folder.parents:  # pytest's own folders are closed to others
         if path != Path("/") and path.owner() == Path(folder).owner():
             path.chmod(path.stat().st_mode | 0o055)
-    libc, own = ctypes.CDLL(None), os.getuid()
-    libc.setfsuid(own or 65534)
+    libc, user = ctypes.CDLL(None), os.getuid()
+    libc.setfsuid(user or 65534)
     try:
         yield
     finally:
-        libc.setfsuid(own)
+        libc.setfsuid(user)
         for path in (folder, *folder.rglob("*")):
             path.chmod(0o755 if path.is_dir() else 0o644)

@@ -100,7 +100,7 @@ def tiny(body: str) -> dict[str, object]:
 def toy_spec(body: str = "gpt2", masking: str = "clm", **changes: object) -> RunSpec:
     """A tiny spec; towers are joined by ``+``, and `changes` are dotted paths with ``__`` for the dot."""
     first, *others = body.split("+")
-    own: dict[str, object] = {
+    inputs: dict[str, object] = {
         "features": {"item_id": {}, "price": {"encoding": "soft_one_hot", "dim": 4}, "genres": {}}
     }
     spec = RunSpec.parse(
@@ -109,7 +109,7 @@ def toy_spec(body: str = "gpt2", masking: str = "clm", **changes: object) -> Run
             "model": {
                 "masking": {"kind": masking},
                 "body": tiny(first),
-                "towers": [{"inputs": own, "body": tiny(other)} for other in others],
+                "towers": [{"inputs": inputs, "body": tiny(other)} for other in others],
             },
             "train": {"epochs": 2, "batch_size": 32, "learning_rate": 5e-3, "patience": None},
             "evaluation": {"cutoffs": [5]},

@@ -72,11 +72,11 @@ def test_documents_are_documents_and_a_comparison_fetches_what_it_needs_once(
     (tmp_path / "s.yaml").write_text(small_spec(data, name="one", train__epochs=1).to_yaml())
     runs = [document("train", str(tmp_path / "s.yaml"))["run_id"]]
     runs.append(runner.run(small_spec(data, name="two", train__epochs=1), home=home, on_report=silent).run_id)
-    mlflow.asked("GET")
+    mlflow.requests("GET")
     found = document("compare", "one", "two")
     assert [row["run_id"] for row in found["runs"]] == runs
     assert found["differences"] and found["slices"] and found["reliability"]
-    files = {path: n for path, n in mlflow.asked("GET").items() if "/mlflow-artifacts/artifacts/" in path}
+    files = {path: n for path, n in mlflow.requests("GET").items() if "/mlflow-artifacts/artifacts/" in path}
     wanted = {"artifacts/spec.yaml", "ranks/valid/model.parquet", "detail/valid/model.json"}
     for run in runs:
         names = {path.partition(f"{run}/")[2].removeprefix("artifacts/") for path in files if run in path}

@@ -89,9 +89,11 @@ def two(two_folder: Path) -> list[dict[str, Outcome]]:
 def compare(found: Outcome, expected: Outcome) -> None:
     assert found["losses"] == pytest.approx(expected["losses"], rel=1e-4)
     assert found["valid"] == pytest.approx(expected["valid"], abs=5e-3)
-    assert set(found["said"]) == set(expected["said"])
-    for task, answers in expected["said"].items():
-        torch.testing.assert_close(torch.tensor(found["said"][task]), torch.tensor(answers), atol=2e-3, rtol=2e-3)
+    assert set(found["predictions"]) == set(expected["predictions"])
+    for task, answers in expected["predictions"].items():
+        torch.testing.assert_close(
+            torch.tensor(found["predictions"][task]), torch.tensor(answers), atol=2e-3, rtol=2e-3
+        )
 
 
 @pytest.mark.slow
