@@ -15,10 +15,12 @@ def _add_prepare(sub: argparse.ArgumentParser) -> None:
     from t4r_lab.spec.preparation import PrepareOptions
 
     sub.add_argument(
-        "events", nargs="+", help="CSV, TSV, JSON lines, Parquet, RecBole .inter, one user a line; gzip, zstd"
+        "events",
+        nargs="+",
+        help="CSV, TSV, JSON lines, Parquet, RecBole's .inter, or one user per line; also gzip, zstd, bzip2",
     )
     sub.add_argument("--out", required=True, help="folder for the prepared data")
-    sub.add_argument("--test", nargs="+", metavar="EVENTS", help="events of a given test part")
+    sub.add_argument("--test", nargs="+", metavar="EVENTS", help="events of a separate test part")
     sub.add_argument("--items", help="table of item attributes")
     sub.add_argument("--users", help="table of user attributes")
     sub.add_argument("--force", action="store_true", help="replace prepared data that runs or studies refer to")
@@ -65,7 +67,7 @@ def _pair(text: str, flag: str, example: str) -> tuple[str, str]:
 
 def _add_describe(sub: argparse.ArgumentParser) -> None:
     sub.add_argument(
-        "what", metavar="DATA|SPEC", help="prepared folder, or a spec: its parts, memory and seconds per epoch"
+        "what", metavar="DATA|SPEC", help="prepared folder, or spec (parameters, memory, seconds per epoch)"
     )
     add_json(sub)
 
@@ -107,7 +109,7 @@ DATA_COMMANDS = {
     ),
     "describe": Command(
         _describe,
-        "show what a prepared folder holds, or what a spec builds and takes",
+        "show what is in a prepared folder, or what a spec's model costs",
         "describe mlruns/data/shop",
         _add_describe,
     ),

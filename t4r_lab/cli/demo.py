@@ -55,7 +55,7 @@ def demo(home: str | Path | None = None, on_report: OnReport | None = None) -> d
     frame = recommend(result.run_id, sessions, 5, home=home_path)
     where = (
         f"recorded in {home_path}\n"
-        f"look: t4r-lab ui (MLflow's pages) · t4r-lab compare {result.run_id[:8]} · make lab (the front end)"
+        f"next: t4r-lab ui (the MLflow UI) · t4r-lab compare {result.run_id[:8]} · make lab (the front end)"
     )
     return {
         "run_id": result.run_id,

@@ -23,9 +23,9 @@ def _add_jobs(sub: argparse.ArgumentParser) -> None:
         nargs="?",
         choices=["list", "attach", "pause", "stop", "resume", "cancel"],
         default="list",
-        help="pause and stop end after the batch and can be resumed; cancel is for good",
+        help="pause and stop finish the batch and can be resumed; cancel is final",
     )
-    sub.add_argument("id", nargs="?", help="a job's id or the beginning of it")
+    sub.add_argument("id", nargs="?", help="id of a job, or its beginning")
     add_json(sub)
 
 
@@ -138,6 +138,6 @@ def _lab(options: argparse.Namespace) -> int:
 JOB_COMMANDS = {
     "jobs": Command(_jobs, "list, watch, pause, stop, resume or cancel jobs", "jobs stop 20261124-1203", _add_jobs),
     "demo": Command(_demo, "prepare, train, evaluate, compare and recommend on built-in data", "demo", add_json),
-    "ui": Command(_ui, "open the record in MLflow's pages", "ui --port 5000", _add_ui),
-    "lab": Command(_lab, "open JupyterLab on the front end", "lab", add_json),
+    "ui": Command(_ui, "open the record in the MLflow UI", "ui --port 5000", _add_ui),
+    "lab": Command(_lab, "open the front end in JupyterLab", "lab", add_json),
 }

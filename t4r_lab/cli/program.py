@@ -139,7 +139,7 @@ def make_parser() -> argparse.ArgumentParser:
             action="append",
             default=[],
             metavar="PACKAGE",
-            help="let specs name classes of this package, which runs its code; repeatable",
+            help="allow specs to name classes of this package, whose code then runs; repeatable",
         )
         sub.set_defaults(command=command.run)
     return parser

@@ -16,16 +16,16 @@ from t4r_lab.cli.options import Command, add_json, show
 def _add_train(sub: argparse.ArgumentParser) -> None:
     from t4r_lab.spec.presets import PRESETS
 
-    sub.add_argument("spec", nargs="?", help="YAML or JSON spec")
+    sub.add_argument("spec", nargs="?", help="spec, a YAML or JSON file")
     sub.add_argument(
         "--preset",
         metavar="NAME",
         help=f"a published model on the spec's data, or on --set data.path=…: {', '.join(PRESETS)}",
     )
     sub.add_argument("--set", action="append", default=[], metavar="path=value", help="change one value; repeatable")
-    sub.add_argument("--test", action="store_true", help="look at the test part too, once")
+    sub.add_argument("--test", action="store_true", help="evaluate on the test part too; the look is counted")
     sub.add_argument("--resume", metavar="RUN", help="resume a stopped run instead of training a spec")
-    sub.add_argument("--again", metavar="RUN", help="train the spec of a recorded run once more instead of a file's")
+    sub.add_argument("--again", metavar="RUN", help="train the spec of a recorded run again")
     add_json(sub)
 
 
@@ -92,7 +92,10 @@ def _result(result: Any) -> dict[str, Any]:
 def _add_evaluate(sub: argparse.ArgumentParser) -> None:
     sub.add_argument("run", help="id, beginning of an id, or name of a run")
     sub.add_argument(
-        "--split", choices=["valid", "test"], default="valid", help="part of the data; each look at test is counted"
+        "--split",
+        choices=["valid", "test"],
+        default="valid",
+        help="part of the data; each look at the test part is counted",
     )
     add_json(sub)
 
@@ -106,13 +109,13 @@ def _evaluate(options: argparse.Namespace) -> None:
 
 def _add_compare(sub: argparse.ArgumentParser) -> None:
     sub.add_argument("runs", nargs="+", metavar="RUN", help="ids or names of runs")
-    sub.add_argument("--metric", help="what they are judged by (default: what the first run monitors)")
+    sub.add_argument("--metric", help="metric to compare by (default: the one that the first run monitors)")
     sub.add_argument(
         "--cases",
         type=int,
         default=0,
         metavar="N",
-        help="list the N cases that the first run wins and loses most against the second, or else a baseline",
+        help="list the first run's N largest wins and losses against the second run, or against a baseline",
     )
     add_json(sub)
 
@@ -153,7 +156,7 @@ def _add_promote(sub: argparse.ArgumentParser) -> None:
     from t4r_lab.runs.promote import ALIAS
 
     sub.add_argument("run", help="id, beginning of an id, or name of a run")
-    sub.add_argument("--alias", default=ALIAS, help=f"name under which the registry gives it out (default {ALIAS})")
+    sub.add_argument("--alias", default=ALIAS, help=f"its alias in the registry (default {ALIAS})")
     add_json(sub)
 
 
@@ -168,8 +171,8 @@ def _promote(options: argparse.Namespace) -> None:
 
 def _add_recommend(sub: argparse.ArgumentParser) -> None:
     sub.add_argument("run", help="id, beginning of an id, or name of a run")
-    sub.add_argument("--sessions", help="events of the new sessions: any form that prepare reads")
-    sub.add_argument("--items", nargs="+", metavar="ITEM", help="ids of the items of one session instead, in order")
+    sub.add_argument("--sessions", help="events of the new sessions, in any format that prepare reads")
+    sub.add_argument("--items", nargs="+", metavar="ITEM", help="instead of a file: item ids of one session, in order")
     sub.add_argument("-k", type=int, default=20, help="items per session (default 20)")
     sub.add_argument("--out", help="CSV, TSV or Parquet file; without it the first rows are printed")
     add_json(sub)
@@ -210,19 +213,19 @@ def _events(items: list[str]) -> Any:
 
 RUN_COMMANDS = {
     "train": Command(_train, "train a spec and record the run", "train spec.yaml --set train.epochs=5", _add_train),
-    "evaluate": Command(_evaluate, "score a recorded run", "evaluate 3f2a9c1d --split test", _add_evaluate),
+    "evaluate": Command(_evaluate, "evaluate a recorded run", "evaluate 3f2a9c1d --split test", _add_evaluate),
     "compare": Command(
-        _compare, "put runs side by side, with their baselines", "compare xlnet-mlm gpt2-clm", _add_compare
+        _compare, "compare runs with each other and with their baselines", "compare xlnet-mlm gpt2-clm", _add_compare
     ),
     "promote": Command(
         _promote,
-        "give a run an alias in the registry, with its score on the test part",
+        "register a run under an alias, with its metrics on the test part",
         "promote 3f2a9c1d",
         _add_promote,
     ),
     "recommend": Command(
         _recommend,
-        "give next items for new sessions",
+        "recommend next items for new sessions",
         "recommend 3f2a9c1d --sessions new.csv --out top.csv",
         _add_recommend,
     ),

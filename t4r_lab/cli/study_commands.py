@@ -20,7 +20,7 @@ def _storage(sub: argparse.ArgumentParser) -> None:
     from t4r_lab.tuning.studies.storage_address import HELP, VARIABLE
 
     sub.add_argument(
-        "--storage", metavar="URL", help=f"{HELP}; ${VARIABLE} is read too", default=os.environ.get(VARIABLE)
+        "--storage", metavar="URL", help=f"{HELP}; also set by ${VARIABLE}", default=os.environ.get(VARIABLE)
     )
 
 
@@ -28,22 +28,24 @@ def _add_tune(sub: argparse.ArgumentParser) -> None:
     from t4r_lab.families.knobs import walk
     from t4r_lab.spec.study_options import StudyOptions
 
-    sub.add_argument("spec", help="YAML or JSON spec, the one that trial 0 tries; may have a section `search:`")
+    sub.add_argument("spec", help="YAML or JSON spec, which becomes trial 0; may have a section `search:`")
     sub.add_argument(
-        "--study", metavar="NAME", help="study to begin, or to continue if it exists (default: the spec's name)"
+        "--study", metavar="NAME", help="study to start, or to continue if it exists (default: the spec's name)"
     )
     sub.add_argument(
         "--search",
         action="append",
         default=[],
         metavar="path[=low:high[:log]]",
-        help="search a path over its own range, another one, or choices: path=a,b,c; repeatable",
+        help="search a path over its default range, a given range, or choices (path=a,b,c); repeatable",
     )
     sub.add_argument("--set", action="append", default=[], metavar="path=value", help="change the spec; repeatable")
     for knob in walk(StudyOptions()):
         if knob.path != "space":
             add_flag(sub, knob)
-    sub.add_argument("--detach", action="store_true", help="in the background: it outlives this shell")
+    sub.add_argument(
+        "--detach", action="store_true", help="run in the background; continues after this shell is closed"
+    )
     _storage(sub)
     add_json(sub)
 
@@ -103,7 +105,7 @@ def _trial(trial: Trial) -> dict[str, Any]:
 
 def _add_worker(sub: argparse.ArgumentParser) -> None:
     sub.add_argument("--study", required=True, metavar="NAME", help="name of a study started by `t4r-lab tune`")
-    sub.add_argument("--minutes", type=float, help="begin no trial that would not end within so many minutes")
+    sub.add_argument("--minutes", type=float, help="start no trial that wouldn't finish within this many minutes")
     sub.add_argument("--threads", type=int, default=0, help="threads of this worker (default: all)")
     _storage(sub)
     add_json(sub)
@@ -134,8 +136,9 @@ def _add_studies(sub: argparse.ArgumentParser) -> None:
         nargs="?",
         choices=["list", "show", "pause", "resume", "stop"],
         default="list",
-        help="show: every trial with its reason; pause: all workers wait after the batch, with their trials; stop: "
-        "they end after it, and their trials are tried again; resume: at once after a pause, else in the background",
+        help="show: list every trial with its outcome; pause: workers wait after the current batch and keep their "
+        "trials; stop: workers end after it, and their trials are repeated later; resume: continue a paused study, or "
+        "restart a stopped one in the background",
     )
     sub.add_argument("study", nargs="?", help="name of the study")
     _storage(sub)
@@ -174,8 +177,10 @@ def _studies(options: argparse.Namespace) -> None:
 
 def _add_finalize(sub: argparse.ArgumentParser) -> None:
     sub.add_argument("study", help="name of the study")
-    sub.add_argument("--seeds", type=int, default=3, help="trainings of the best spec and of the first one (default 3)")
-    sub.add_argument("--trial", type=int, metavar="N", help="take the spec of this trial instead of the best one's")
+    sub.add_argument(
+        "--seeds", type=int, default=3, help="number of seeds for the best and the starting spec (default 3)"
+    )
+    sub.add_argument("--trial", type=int, metavar="N", help="use this trial's spec instead of the best one")
     _storage(sub)
     add_json(sub)
 
@@ -203,14 +208,14 @@ STUDY_COMMANDS = {
     ),
     "worker": Command(
         _worker,
-        "try specs of a study started elsewhere",
+        "run trials of a study started elsewhere",
         "worker --study shop --storage postgresql://lab@host/studies",
         _add_worker,
     ),
     "studies": Command(_studies, "list, show, pause, resume or stop studies", "studies show shop", _add_studies),
     "finalize": Command(
         _finalize,
-        "train the best spec of a study again and evaluate it on the test part",
+        "retrain a study's best spec and evaluate it on the test part",
         "finalize shop --seeds 3",
         _add_finalize,
     ),

@@ -21,8 +21,8 @@ class Range(Part):
 
     low: float | None = knob(None, "lower end, included")
     high: float | None = knob(None, "upper end, included")
-    log: bool = knob(False, "drawn on a log scale")
-    step: float | None = knob(None, "distance of the values from each other", low=1e-12)
+    log: bool = knob(False, "sampled on a log scale")
+    step: float | None = knob(None, "step between values", low=1e-12)
     choices: list[Any] | None = Field(None, description="values instead of a range", min_length=1)
 
     @model_validator(mode="after")

@@ -28,7 +28,7 @@ BESIDE_TASK = ("kind", "weight", "column", "level")
 
 
 def _weight() -> float:
-    value: float = knob(1.0, "factor of this head's loss in the sum of all", low=0, high=1e6)
+    value: float = knob(1.0, "weight of this head's loss in the total loss", low=0, high=1e6)
     return value
 
 
@@ -50,15 +50,15 @@ class NextItem(Part):
     weight: float = _weight()
     loss: LossSpec = Field(CrossEntropy(), description="what is minimized")
     temperature: float = knob(
-        1.0, "scores are divided by it, in the loss and in the scores", low=0.01, high=100, search=(0.1, 5), log=True
+        1.0, "scores are divided by it, in training and inference", low=0.01, high=100, search=(0.1, 5), log=True
     )
     fit_temperature: bool = knob(
         False,
-        "after training, fit one more temperature of the scores to validation data (Guo et al., 2017)",
+        "after training, fit a second temperature of the scores on validation data (Guo et al., 2017)",
     )
     weight_tying: bool = knob(True, "use the item embedding as output weights (Inan et al., 2017)")
     init_std: float = knob(
-        0.02, "standard deviation of the initial output weights, where they aren't the item embedding", low=1e-4, high=1
+        0.02, "standard deviation of the initial output weights, if they aren't the item embedding", low=1e-4, high=1
     )
     dropout: float = _head_dropout()
 
@@ -106,10 +106,10 @@ class _Label(Part):
     kind: LabelKind
     column: str = Field(description="label column of the data, kept by `prepare --targets`", min_length=1)
     level: Literal["session", "event"] | None = knob(
-        None, "one label for the session, or one for each event from the events up to it; empty: as the column is"
+        None, "one label per session, or one per event, predicted from the events up to it; empty: by the column"
     )
     summary: Literal["last", "first", "mean", "attention"] = knob(
-        "last", "session label: how the events become one vector; an event's label is read at the event"
+        "last", "session labels: how the events become one vector; event labels are read at their event"
     )
     dropout: float = _head_dropout()
     weight: float = _weight()
@@ -253,7 +253,7 @@ class Regression(_Label):
 
     kind: Literal["regression"] = "regression"
     loss: Literal["mse", "mae", "huber"] = knob(
-        "mse", "what is minimized: squared or absolute error, or Huber's with its bend at one standard deviation"
+        "mse", "squared error, absolute error, or Huber loss with its threshold at one standard deviation"
     )
 
     @staticmethod

@@ -40,50 +40,50 @@ READING = ("layout", "columns", "separator")
 class PrepareOptions(Part):
     """Column roles, sessions, filters, features and split."""
 
-    session: str | None = knob(None, "column with the session's id; empty: by a usual name")
-    item: str | None = knob(None, "column with the item's id; empty: by a usual name")
-    time: str | None = knob(None, "column with the time of the event; empty: by a usual name")
+    session: str | None = knob(None, "column with the session's id; empty: recognized by its name")
+    item: str | None = knob(None, "column with the item's id; empty: recognized by its name")
+    time: str | None = knob(None, "column with the time of the event; empty: recognized by its name")
     time_format: str | None = knob(
         None,
-        "how times are read: a format of strptime, seconds (milliseconds, minutes, days, …) since 1970, "
-        "spreadsheet, ticks, day-first, month-first, or order; empty: by the whole column",
+        "format of the times: a strptime format, seconds (milliseconds, minutes, days, …) since 1970, "
+        "spreadsheet, ticks, day-first, month-first, or order; empty: inferred from the whole column",
     )
-    user: str | None = knob(None, "column with the user's id; empty: by a usual name")
-    title: str | None = knob(None, "column with the item's title; empty: by a usual name")
+    user: str | None = knob(None, "column with the user's id; empty: recognized by its name")
+    title: str | None = knob(None, "column with the item's title; empty: recognized by its name")
     merlin_schema: str | None = knob(
-        None, "schema file of Merlin or NVTabular (.pbtxt, .json) that says what the columns are"
+        None, "schema file of Merlin or NVTabular (.pbtxt, .json) that describes the columns"
     )
-    layout: Literal["auto", "table", "lines"] = knob("auto", "table: a column each; lines: a user and its items a line")
-    columns: list[str] = Field([], description="names of a text file's columns, where its first line has none: a,b,c")
+    layout: Literal["auto", "table", "lines"] = knob("auto", "table: one event per line; lines: one user per line")
+    columns: list[str] = Field([], description="column names of a text file without a header: a,b,c")
     separator: str | None = knob(
-        None, "what stands between the fields of a text file, such as :: or tab or space; empty: by its first lines"
+        None, "separator of a text file's fields, such as :: or tab or space; empty: inferred from its first lines"
     )
-    gap_minutes: float | None = knob(None, "cut a user's events into sessions where so many minutes pass", low=0.01)
+    gap_minutes: float | None = knob(None, "start a new session when a user pauses for this many minutes", low=0.01)
     min_item_support: int = knob(1, "items with fewer training events are left out", low=1)
     min_session_length: int = knob(2, "sessions with fewer events are left out", low=2)
-    drop_repeats: bool = knob(False, "of the same item several times in a row, keep the first")
-    features: list[str] | None = Field(None, description="columns to keep as features; empty: all that are left")
+    drop_repeats: bool = knob(False, "of consecutive events with the same item, keep the first")
+    features: list[str] | None = Field(None, description="columns to keep as features; empty: all others")
     ignore: list[str] = Field([], description="columns to leave out")
     targets: list[str] = Field([], description="label columns: kept, but never a feature")
     kinds: dict[str, Kind] = Field({}, description="kind of a column: categorical, continuous or timestamp")
-    missing: list[str] = Field([], description="words that stand for a missing value, in any column")
+    missing: list[str] = Field([], description="words that mean a missing value, in any column")
     scopes: dict[str, Scope] = Field(
         {}, description="what a column depends on: event, item or session; where values differ, the first one counts"
     )
     split: Literal["time", "leave_one_out"] = knob(
         "time", "time: later sessions; leave_one_out: each session's last events"
     )
-    valid_from: str | None = knob(None, "date from which sessions are validation")
-    test_from: str | None = knob(None, "date from which sessions are test")
-    valid_days: float | None = knob(None, "last days before the test part that are validation", low=1e-6)
-    test_days: float | None = knob(None, "last days that are test", low=1e-6)
+    valid_from: str | None = knob(None, "start date of the validation part")
+    test_from: str | None = knob(None, "start date of the test part")
+    valid_days: float | None = knob(None, "days of the validation part, just before the test part", low=1e-6)
+    test_days: float | None = knob(None, "days of the test part, the last ones", low=1e-6)
     valid_share: float = knob(
-        0.1, "last share of the sessions before the test part that is validation", low=0.001, high=0.9
+        0.1, "share of the sessions in the validation part, just before the test part", low=0.001, high=0.9
     )
-    test_share: float = knob(0.1, "last share of the sessions that is test", low=0.001, high=0.9)
+    test_share: float = knob(0.1, "share of the sessions in the test part, the last ones", low=0.001, high=0.9)
     unseen_items: Literal["drop", "keep"] | None = knob(
         None,
-        "items without a training event: drop them, or keep them as candidates; empty: drop, keep with leave_one_out",
+        "items without a training event: drop, or keep as candidates; empty: drop, but keep with leave_one_out",
     )
 
     @field_validator("columns", mode="before")

@@ -25,7 +25,7 @@ class DataSpec(Part):
 
     path: str = Field(description="folder written by `t4r-lab prepare`")
     max_length: int = knob(
-        20, "events of a session the model reads; the newest are kept", low=2, high=1024, search=(10, 50)
+        20, "events of a session that the model reads; the newest are kept", low=2, high=1024, search=(10, 50)
     )
 
 
@@ -43,8 +43,8 @@ class InputsSpec(Part):
     aggregation: Aggregation = knob("concat", "how the features of one event become one vector")
     continuous_projection: int | None = knob(
         None,
-        "width to which one layer projects all continuous columns together, but those with an encoding of their own; "
-        "empty: each by itself",
+        "width of one joint projection of all continuous columns without an encoding of their own; "
+        "empty: each separately",
         low=1,
         high=2048,
     )
@@ -52,19 +52,19 @@ class InputsSpec(Part):
     dropout: float = knob(0.0, "dropout on the aggregated vector", low=0, high=0.95, search=(0, 0.5))
     shared_embeddings: float = knob(
         0.0,
-        "stochastic shared embeddings (Wu et al., 2019): chance in training that an id is swapped for any other one",
+        "stochastic shared embeddings (Wu et al., 2019): training probability that an id is replaced by a random one",
         low=0,
         high=1,
         search=(0, 0.1),
     )
     swap_noise: float = knob(
         0.0,
-        "stochastic swap noise: chance in training that a value is that of an event of another session of the batch",
+        "stochastic swap noise: training probability that a value is replaced by one from another session of the batch",
         low=0,
         high=1,
         search=(0, 0.3),
     )
-    swap: Literal["feature", "event"] = knob("feature", "swap noise takes single values, or an event with all of them")
+    swap: Literal["feature", "event"] = knob("feature", "unit of swap noise: single values, or all values of an event")
     init_std: float = knob(0.05, "standard deviation of the initial embeddings", low=1e-4, high=1, search=(0.01, 0.15))
 
 
@@ -163,12 +163,12 @@ class ModelSpec(Part):
 class EvaluationSpec(Part):
     """How the model is judged: full ranking over all items, ties by halves."""
 
-    cutoffs: list[int] = Field([10, 20], description="lengths k of the list that is judged", min_length=1)
+    cutoffs: list[int] = Field([10, 20], description="list lengths k at which metrics are computed", min_length=1)
     positions: Literal["last", "all"] = knob(
         "last", "predict each session's last event, or every event after the first"
     )
-    filter_seen: bool = knob(False, "items already in the session are no candidates")
-    metrics: list[str] = Field([], description="further metrics of ranks, each `package.module:name`, of your own code")
+    filter_seen: bool = knob(False, "don't recommend items that are already in the session")
+    metrics: list[str] = Field([], description="your own metrics of ranks, each as `package.module:name`")
 
     @model_validator(mode="after")
     def _cutoffs_are_positive(self) -> EvaluationSpec:
@@ -213,22 +213,24 @@ class TrainSpec(Part):
     fit_on: Literal["train", "train+valid"] = knob(
         "train", "train+valid: a final fit for a set number of epochs, without validation or early stopping"
     )
-    epochs: int = knob(10, "passes over the training part at most", low=1, high=10_000)
+    epochs: int = knob(10, "maximum number of passes over the training part", low=1, high=10_000)
     batch_size: int = knob(
-        128, "sessions in one step, all processes together", low=1, high=65_536, search=(128, 512), log=True
+        128, "sessions per step, over all processes", low=1, high=65_536, search=(128, 512), log=True
     )
     learning_rate: float = knob(1e-3, "peak step size of AdamW", low=1e-8, high=10, search=(1e-4, 1e-2), log=True)
     weight_decay: float = knob(1e-5, "decoupled weight decay", low=0, high=10, search=(1e-6, 1e-3), log=True)
-    schedule: Literal["constant", "linear", "cosine"] = knob("linear", "how the learning rate falls after warm-up")
+    schedule: Literal["constant", "linear", "cosine"] = knob("linear", "how the learning rate decays after warm-up")
     warmup: float = knob(0.1, "share of all steps over which the learning rate rises", low=0, high=1, search=(0, 0.3))
-    clip_norm: float | None = knob(1.0, "largest norm of the gradient; empty: no clipping", low=1e-6)
-    patience: int | None = knob(3, "stop after so many epochs without a better validation metric; empty: never", low=1)
+    clip_norm: float | None = knob(1.0, "gradient norm above which gradients are clipped; empty: no clipping", low=1e-6)
+    patience: int | None = knob(
+        3, "stop after this many epochs without a better validation metric; empty: never", low=1
+    )
     monitor: str | None = knob(
         None,
-        f"validation metric that decides; empty: {next(iter(RANK_METRICS))} at the last cutoff, or the first label's "
-        "first metric",
+        f"validation metric that selects the best epoch; empty: {next(iter(RANK_METRICS))} at the last cutoff, or the "
+        "first label's first metric",
     )
-    seed: int = knob(0, "seed of initial weights, order and dropout", low=0, high=2**31 - 1)
+    seed: int = knob(0, "seed of the initial weights, batch order and dropout", low=0, high=2**31 - 1)
     precision: Literal["float32", "bfloat16", "float16"] = knob("float32", "arithmetic of the body")
-    device: Literal["auto", "cpu"] = knob("auto", "auto: an accelerator where there is one")
-    checkpoint_seconds: float = knob(60.0, "after so many seconds the state is kept within an epoch too", low=0)
+    device: Literal["auto", "cpu"] = knob("auto", "auto: an accelerator if available")
+    checkpoint_seconds: float = knob(60.0, "seconds between checkpoints within an epoch", low=0)

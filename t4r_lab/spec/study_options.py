@@ -27,23 +27,28 @@ class StudyOptions(Part):
     """A search over specs."""
 
     presets: list[Literal["regularizers", "paper", "architecture"]] = Field(
-        [], description="sets of paths, each searched over its own range: regularizers, paper, architecture"
+        [],
+        description="predefined sets of paths, searched over their default ranges: regularizers, paper, architecture",
     )
-    space: dict[str, Range | None] = Field({}, description="further paths; empty: over the knob's own range")
+    space: dict[str, Range | None] = Field({}, description="paths to search; empty: over the knob's default range")
     objectives: list[str] = Field(
-        [], description="metrics that are sought; empty: the one that the spec monitors", max_length=MOST_OBJECTIVES
+        [],
+        description="metrics to optimize, up to three; empty: the one that the spec monitors",
+        max_length=MOST_OBJECTIVES,
     )
-    constraints: list[str] = Field([], description="what a model must keep, such as ece<=0.05 or parameters<=1e6")
-    sampler: Literal["tpe", "gp", "qmc", "random", "grid"] = knob("tpe", "how the next values are chosen")
+    constraints: list[str] = Field([], description="conditions on the best trial, such as ece<=0.05 or parameters<=1e6")
+    sampler: Literal["tpe", "gp", "qmc", "random", "grid"] = knob("tpe", "how the values of the next trial are chosen")
     pruner: Literal["median", "hyperband", "none"] = knob(
-        "median", "which trials end early; with several objectives none does"
+        "median", "how unpromising trials are stopped early; unused with several objectives"
     )
     seed: int = knob(0, "seed of the sampler", low=0, high=2**31 - 1)
     trials: int | None = knob(
-        None, f"trials in all, the starting spec among them; empty: {DEFAULT_TRIALS}, or what the minutes allow", low=1
+        None,
+        f"total number of trials, including the starting spec; empty: {DEFAULT_TRIALS}, or unlimited with --minutes",
+        low=1,
     )
-    minutes: float | None = knob(None, "after so many minutes no trial begins, and a running one is stopped", low=0.01)
-    workers: int = knob(1, "processes that try specs; 0: only watch those on other machines", low=0, high=256)
+    minutes: float | None = knob(None, "time limit: no trial starts after it, and running ones are stopped", low=0.01)
+    workers: int = knob(1, "worker processes on this machine; 0: only follow those on other machines", low=0, high=256)
 
     @classmethod
     def parse(cls, content: object, source: str = "search") -> StudyOptions:

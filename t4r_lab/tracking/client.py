@@ -83,7 +83,7 @@ def _with_experiment(client: MlflowClient, artifact_location: str | None) -> tup
     experiment = client.get_experiment_by_name(EXPERIMENT)
     if experiment is not None:
         return client, experiment.experiment_id
-    kind = {"mlflow.experimentKind": "custom_model_development"}  # else MLflow's pages show tools for chat models first
+    kind = {"mlflow.experimentKind": "custom_model_development"}  # else the MLflow UI shows tools for chat models first
     try:
         return client, client.create_experiment(EXPERIMENT, artifact_location=artifact_location, tags=kind)
     except Exception:

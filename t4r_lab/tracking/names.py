@@ -11,7 +11,7 @@ WARNINGS = "t4r.warnings."
 STUDY = "t4r.study"
 """Tag of the runs of a study and its trials, written by `t4r_lab.tracking.study_runs`: they aren't runs of the Lab."""
 NOTE = "mlflow.note.content"
-"""Tag that MLflow's pages show as the description of a run."""
+"""Tag that the MLflow UI shows as the description of a run."""
 SPEC = "spec.yaml"
 BASELINE = "baseline."
 

@@ -1,4 +1,4 @@
-"""MLflow's pages on the record: their addresses, and the server that shows them."""
+"""The MLflow UI on the record: addresses of its pages, and the server that shows them."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def environment() -> dict[str, str]:
 
 
 class Server:
-    """Server of MLflow's pages, started at first use; it ends with this process."""
+    """Server of the MLflow UI, started at first use; it ends with this process."""
 
     def __init__(self, home: Path) -> None:
         self.home = home
@@ -90,7 +90,7 @@ class Server:
                     return f"http://127.0.0.1:{self._port}"
             time.sleep(0.1)
         self.close()
-        raise InputError("", "MLflow's pages did not start", "see why with `t4r-lab ui`")
+        raise InputError("", "the MLflow UI did not start", "see why with `t4r-lab ui`")
 
     def close(self) -> None:
         """End the server's process, waiting up to 10 seconds."""

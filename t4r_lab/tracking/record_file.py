@@ -1,7 +1,7 @@
 """The record as a file: ``mlflow.db`` in the home, checked before MLflow opens it.
 
 MLflow writes the home's path into it. After the home was moved or copied, the first opening updates these paths, so
-that MLflow's pages work too.
+that the MLflow UI works too.
 """
 
 from __future__ import annotations

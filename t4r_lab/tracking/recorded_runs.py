@@ -91,7 +91,7 @@ def references_to_data(home: Path, digest: str) -> list[tuple[str, str]]:
 
 
 def _row(home: Path, run: Any) -> RunRow:
-    """The row of an MLflow run, whose tags may have been edited in MLflow's pages."""
+    """The row of an MLflow run, whose tags may have been edited in the MLflow UI."""
     parameters, tags, info = run.data.params, run.data.tags, run.info
     scores: dict[str, dict[str, float]] = {"valid": {}, "test": {}}
     baselines: dict[str, dict[str, dict[str, float]]] = {"valid": {}, "test": {}}

@@ -64,7 +64,7 @@ def values(field: Any) -> str:
     elif "bool" in text:
         words = "true, false"
     elif "list" in text:
-        words = "whole numbers"
+        words = "list of whole numbers" if "int" in text else "list of texts"
     elif "str" in text:
         words = "text"
     else:

@@ -49,7 +49,7 @@ def test_a_run_is_recorded_whole(home: Path, data: Dataset) -> None:
     tags = dict(rows(home, "SELECT key, value FROM tags WHERE run_uuid = ?", record.run_id))
     assert tags["t4r.dataset_digest"] == data.digest
     assert tags["t4r.seed"] == "7"
-    assert tags["mlflow.note.content"] == "gru · clm on d"  # the description in MLflow's pages
+    assert tags["mlflow.note.content"] == "gru · clm on d"  # the description in the MLflow UI
     query = "SELECT step, value FROM metrics WHERE run_uuid = ? AND key = ? ORDER BY step"
     assert rows(home, query, record.run_id, "valid/ndcg_at_5") == [(1, 0.1), (2, 0.2)]
     assert rows(home, query, record.run_id, "train/loss") == [(1, 3.5), (2, 2.5)]

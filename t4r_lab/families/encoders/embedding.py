@@ -20,7 +20,9 @@ class Embedding(ColumnEncoder):
     takes: ClassVar[tuple[str, ...]] = ("categorical",)
 
     encoding: Literal["embedding"] = "embedding"
-    table: str | None = knob(None, "categorical: columns that name the same embedding table share it; empty: its own")
+    table: str | None = knob(
+        None, "categorical: columns with the same table name share the embedding; empty: a separate table"
+    )
     vectors: VectorsSpec | None = Field(
         None, description="of a column: where its embedding starts; under a new name: pre-trained vectors of the items"
     )

@@ -17,7 +17,7 @@ class SoftOneHot(ColumnEncoder):
     takes: ClassVar[tuple[str, ...]] = ("continuous",)
 
     encoding: Literal["soft_one_hot"] = "soft_one_hot"
-    bins: int = knob(10, "soft one-hot: number of embeddings that are mixed", low=2, high=1000)
+    bins: int = knob(10, "soft one-hot: number of embeddings mixed", low=2, high=1000)
 
     def build(self, of: EncoderInput) -> SoftOneHotFeature:
         """(N,) to (N, dim)."""

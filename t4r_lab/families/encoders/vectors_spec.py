@@ -16,11 +16,12 @@ class VectorsSpec(Part):
     path: str = Field(
         description=".parquet with a column of the user's own ids and a column of lists, or .npy with a row per id"
     )
-    trainable: bool = knob(False, "train the vectors too; otherwise they stay as given")
+    trainable: bool = knob(False, "train the vectors too; otherwise they stay fixed")
     normalization: Literal["none", "l2", "standardize"] = knob(
-        "none", "of the given vectors. l2: each of length 1; standardize: each dimension to mean 0 and deviation 1"
+        "none",
+        "applied to the given vectors; l2: each of length 1; standardize: each dimension to mean 0 and deviation 1",
     )
-    missing: Literal["refuse", "zero"] = knob("refuse", "ids without a vector: refuse them, or give them zeros")
+    missing: Literal["refuse", "zero"] = knob("refuse", "ids without a vector: refuse, or use zeros")
 
     @field_validator("path")
     @classmethod

@@ -15,7 +15,9 @@ class BPRMax(SampledItemLoss):
     """BPR against the highest drawn items (Hidasi & Karatzoglou, 2018)."""
 
     kind: Literal["bpr_max"] = "bpr_max"
-    regularization: float = knob(1.0, "weight of the squared scores", low=0, high=100, search=(0, 3))
+    regularization: float = knob(
+        1.0, "weight of the penalty on squared negative scores", low=0, high=100, search=(0, 3)
+    )
 
     def pair_loss(self, target: Tensor, negatives: Tensor, hit: Tensor, items: int) -> Tensor:
         """-log Σ w σ(s⁺ - s⁻) + λ Σ w s⁻² with w = softmax(s⁻) (Hidasi & Karatzoglou, 2018)."""

@@ -19,7 +19,8 @@ class CrossEntropy(ItemLoss):
         0.0, "share of the target's probability spread over all items", low=0, high=0.99, search=(0, 0.9)
     )
     precision: Literal["auto", "float32", "bfloat16"] = knob(
-        "auto", "of products with the item vectors; auto: bfloat16 where the processor has it and the catalog is large"
+        "auto",
+        "of the products with item vectors; auto: bfloat16 if the processor supports it and the catalog is large",
     )
     prior: Prior = prior()
 

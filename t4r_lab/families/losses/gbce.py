@@ -15,7 +15,7 @@ class GBCE(SampledItemLoss):
     """Generalized BCE: undoes the overconfidence that drawing negatives brings (Petrov & Macdonald, 2023)."""
 
     kind: Literal["gbce"] = "gbce"
-    calibration: float = knob(0.75, "t: 0 is BCE, 1 makes the scores calibrated", low=0, high=1, search=(0, 1))
+    calibration: float = knob(0.75, "t: 0 is BCE, 1 gives calibrated scores", low=0, high=1, search=(0, 1))
 
     def pair_loss(self, target: Tensor, negatives: Tensor, hit: Tensor, items: int) -> Tensor:
         """-β log σ(s⁺) - Σ log(1 - σ(s⁻))."""

@@ -23,8 +23,8 @@ def prior() -> Prior:
     """The knob of a loss whose scores are logits of a softmax over the items."""
     value: Prior = knob(
         "popularity",
-        "where the items' biases start: at the logarithm of their events in training, so that nothing has to be "
-        "learned for it; or all at 0",
+        "initial biases of the items: the logarithm of their events in training, so that popularity needn't be "
+        "learned, or 0",
     )
     return value
 
@@ -64,7 +64,7 @@ class SampledItemLoss(ItemLoss):
     """whether log Q(item) is taken off every score, which makes a sampled softmax an estimate of the full one"""
 
     negatives: int = knob(
-        256, "items drawn for a batch, shared by its cases", low=1, high=65_536, search=(16, 4096), log=True
+        256, "items drawn per batch, shared by its cases", low=1, high=65_536, search=(16, 4096), log=True
     )
     sampler: SamplerSpec = knob("uniform", f"how they are drawn: {described()}")
 

@@ -17,7 +17,7 @@ class CLM(Masking):
     """Causal: each position predicts the next item from those before."""
 
     kind: Literal["clm"] = "clm"
-    predict: Literal["all", "last"] = knob("all", "train on every next item of a session, or on its last only")
+    predict: Literal["all", "last"] = knob("all", "train on every next item of a session, or only on the last")
 
     attention: ClassVar[Attention] = "causal"
     training_extra: ClassVar[int] = 1

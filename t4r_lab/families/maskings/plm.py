@@ -27,12 +27,12 @@ class PLM(Masking):
 
     kind: Literal["plm"] = "plm"
     probability: float = knob(
-        0.2, "share of the positions predicted in training; 0: one a session", low=0, high=1, search=(0, 0.7)
+        0.2, "share of the positions predicted in training; 0: one per session", low=0, high=1, search=(0, 0.7)
     )
     max_span_length: int = knob(
-        5, "predicted positions stand in spans of 1 to so many; below data.max_length", low=1, high=1023, search=(2, 6)
+        5, "longest span of predicted positions; below data.max_length", low=1, high=1023, search=(2, 6)
     )
-    permute_all: bool = knob(False, "predict every position but the first of the random order, instead of spans")
+    permute_all: bool = knob(False, "predict every position after the first in the random order, instead of spans")
 
     attention: ClassVar[Attention] = "two streams"
     inference_reserve: ClassVar[int] = 1

@@ -25,10 +25,15 @@ class RTD(Masking):
         0.2, "share of the positions hidden, and then replaced, in training", low=0.01, high=0.99, search=(0.05, 0.7)
     )
     weight: float = knob(
-        10.0, "weight of the discriminator's loss beside the generator's", low=0, high=1000, search=(1, 50), log=True
+        10.0,
+        "weight of the discriminator's loss relative to the generator's",
+        low=0,
+        high=1000,
+        search=(1, 50),
+        log=True,
     )
     discriminator: Literal["shared", "separate"] = knob(
-        "shared", "its body: the generator's own, or a second one on the same input block"
+        "shared", "its body: the generator's, or a second one on the same input block"
     )
     temperature: float = knob(
         1.0, "replacements are drawn from softmax(scores / temperature)", low=0.01, high=100, search=(0.5, 2), log=True

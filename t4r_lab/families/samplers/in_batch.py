@@ -14,7 +14,7 @@ class InBatch(ItemSampler):
     """Other cases' targets."""
 
     kind: Literal["in_batch"] = "in_batch"
-    words: ClassVar[str] = "other cases' targets"
+    words: ClassVar[str] = "from other cases' targets"
 
     def build(self, counts: Tensor) -> InBatchSampler:
         """Of `counts` (I,)."""

@@ -14,7 +14,7 @@ class Uniform(ItemSampler):
     """All alike."""
 
     kind: Literal["uniform"] = "uniform"
-    words: ClassVar[str] = "all alike"
+    words: ClassVar[str] = "uniformly"
 
     def build(self, counts: Tensor) -> UniformSampler:
         """Of `counts` (I,)."""

@@ -235,7 +235,7 @@ def promote(home: Path, run: str, alias: str) -> None:
 
 
 def record_page(server: Server, home: Path, run: str) -> str:
-    """The address of a run in MLflow's pages, which are started if need be."""
+    """The address of a run in the MLflow UI, which is started if need be."""
     from t4r_lab.tracking.pages import page
 
     return page(home, server.address(), run)

@@ -87,10 +87,10 @@ EACH = "; mean over classes, each against the rest"
 METRICS = (
     Metric("auc", "binary", AUC, _auc),
     Metric("average_precision", "binary", PRECISION, _average_precision),
-    Metric("accuracy", "binary", "share of right answers at the threshold 0.5", _binary_accuracy),
+    Metric("accuracy", "binary", "share of correct predictions at the threshold 0.5", _binary_accuracy),
     Metric("auc", "categorical", AUC + EACH, _over_classes(_auc)),
     Metric("average_precision", "categorical", PRECISION + EACH, _over_classes(_average_precision)),
-    Metric("accuracy", "categorical", "share of cases whose likeliest class is the right one", _accuracy),
+    Metric("accuracy", "categorical", "share of cases whose most likely class is the true one", _accuracy),
     Metric("rmse", "regression", "square root of the mean squared error", _rmse, "lower"),
     Metric("mae", "regression", "mean absolute error", _mae, "lower"),
 )

@@ -36,9 +36,9 @@ def _precision(rank: Floats, k: int) -> Floats:
 # One target a case: recall is the hit rate and equals P@k in the session-based literature, average precision is the
 # reciprocal rank, and precision is recall / k. The last two are for comparison with others' tables only.
 METRICS = (
-    Metric("ndcg", "ranks", "1/log₂(rank + 1) where the target is among the first k, else 0", _ndcg),
-    Metric("recall", "ranks", "1 where the target is among the first k, else 0", _recall),
-    Metric("mrr", "ranks", "1/rank where the target is among the first k, else 0", _mrr),
-    Metric("map", "final ranks", "average precision, which of one target is the reciprocal rank", _mrr),
+    Metric("ndcg", "ranks", "1/log₂(rank + 1) if the target is among the first k, else 0", _ndcg),
+    Metric("recall", "ranks", "1 if the target is among the first k, else 0", _recall),
+    Metric("mrr", "ranks", "1/rank if the target is among the first k, else 0", _mrr),
+    Metric("map", "final ranks", "average precision; with one target, the reciprocal rank", _mrr),
     Metric("precision", "final ranks", "share of the k items that are the target", _precision),
 )

@@ -52,7 +52,7 @@ class RunActions(w.VBox):
                     "start a job with the recorded spec; the same data and seed give the same metrics",
                 ),
                 "promote": ("Promote", "register the model under the alias; scores the test part and counts the look"),
-                "open": ("Open in MLflow", "the run's record in MLflow's pages, which take 10 s to start"),
+                "open": ("Open in MLflow", "the run's record in the MLflow UI, which takes 10 s to start"),
             }.items()
         }
         for action, button in self.buttons.items():
@@ -156,7 +156,7 @@ class RunActionsController:
                 lambda _: self._on_change(),
             ),
             "open": lambda: self._run(
-                "Starting MLflow's pages, which takes about 10 s …",
+                "Starting the MLflow UI, which takes about 10 s …",
                 lambda: source.record_page(self.server, home, run.run_id),
                 lambda url: view.set_trait("link", url),
             ),

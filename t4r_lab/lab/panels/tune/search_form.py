@@ -61,7 +61,7 @@ class RangeRow(w.HBox):
                     description="log scale",
                     indent=False,
                     layout={"width": "auto"},
-                    tooltip=f"{path}: drawn on a log scale",
+                    tooltip=f"{path}: sampled on a log scale",
                 ),
             ]
         for control in self.controls:
