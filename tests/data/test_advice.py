@@ -147,6 +147,11 @@ CASES = {
     "all in test": Case(GOOD, "^test_days: the training part is empty; .*; choose a smaller (--test-days)", "e.csv {0} 0.01", arguments="e.csv --test-days 3000"),
     "all before the cut": Case(GOOD, "^test_from: the test part is empty; .*choose an earlier (--test-from)$", "e.csv {0} 2023-11-15T02:00", arguments="e.csv --test-from 2101-01-01"),
     "pairs, one left out": Case({"e.csv": csv("session_id,item_id,timestamp", "{t},{i},{t}").replace("1700000001,", "1700000000,")}, "^split: the .* part is empty; leave-one-out needs sessions of at least three events; use --split time or longer sessions", "e.csv --split leave_one_out", GOOD, arguments="e.csv --split leave_one_out"),
+    "a stray quote": Case({"e.csv": csv("session_id,item_id,timestamp,title", '{s},{i},{t},"a" {i}')}, "line 2: a quote stands within a text, or isn't closed; enclose the text in quotes and write each one in it twice, such as \"5(\"\") pipe\", or save", fixed={"e.csv": csv("session_id,item_id,timestamp,title", '{s},{i},{t},"""a"" {i}"')}),
+    "files joined to one": Case({"e.csv": csv(more=csv().strip())}, "line 122: the header again, as if files were joined; remove it, or give the files apart", "e.csv f.csv", {"e.csv": csv(), "f.csv": csv()}),
+    "lists of other lengths": Case({"e.parquet": lists(x=pl.lit([1.5, 2.5]))}, "row 0: column 'x' has 2 values beside 4 items; give one for each item, or one for each row without a list", "e.parquet --kinds x=continuous", {"e.parquet": lists(x=pl.lit(1.5))}, arguments="e.parquet --kinds x=continuous"),
+    "a test part without a label": Case({"e.csv": csv("session_id,item_id,timestamp,x", "{s},{i},{t},1"), "t.csv": csv()}, "t.csv: label column 'x' is missing; add it, or take it out of --targets", "e.csv --test t.csv", arguments="e.csv --test t.csv --targets x"),
+    "lists beside single values": Case({"e.parquet": lists(x=pl.lit([1.5, 2.5])), "f.parquet": lists(x=pl.lit(1.5))}, "e.parquet: column 'x' holds List.*, and single values in the other files; give files of one kind", "e.parquet f.parquet", {"e.parquet": lists(x=pl.lit(1.5))}, arguments="e.parquet f.parquet"),
     "a test part of others": Case({**GOOD, "t.csv": csv(row="{s},x{i},{t}")}, "^test: the test part is empty; no given test session has two events of items in the training file; check that both have the same ids", "e.csv --test t.csv", {"t.csv": csv()}, arguments="e.csv --test t.csv"),
     "no date": Case(GOOD, "valid_from: 'May' is not a date; use for example (2026-01-31) or", "e.csv --valid-from 2023-11-15T01:00 --test-from {0} --test t.csv", {"t.csv": csv()}, arguments="e.csv --valid-from May"),
     "two cuts": Case(GOOD, "valid_from and valid_days both say where the validation part begins; give one", "e.csv --valid-from 2023-11-15T01:00", arguments="e.csv --valid-from 2023-11-15 --valid-days 1"),
@@ -191,7 +196,7 @@ def test_the_advice_of_a_refusal_works(
 
 MODULES = (
     "formats.format_readers", "formats.json_format", "formats.parquet_format", "read.file_format", "read.delimited",
-    "read.dialect", "read.json_lines", "read.compression", "sessions.column_roles",
+    "read.dialect", "read.quotes", "read.raw_table", "pipeline.raw_events", "read.json_lines", "read.compression", "sessions.column_roles",
     "sessions.session_rows", "pipeline.feature_columns", "pipeline.split",
 )  # fmt: skip
 ELSEWHERE = {

@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from io import BytesIO
+from itertools import islice
 from pathlib import Path
 
 import polars as pl
@@ -16,6 +17,7 @@ from t4r_lab.base.errors import InputError, first_line
 from t4r_lab.data.read.compression import open_bytes, polars_source
 from t4r_lab.data.read.dialect import SPACES, Dialect, recognize
 from t4r_lab.data.read.frames import REFUSALS
+from t4r_lab.data.read.quotes import has_quotes, refuse_stray_quotes, settle_quotes
 
 Kinds = dict[str, str]
 ATOMIC = {"token": "categorical", "float": "continuous", "token_seq": "multi"}
@@ -48,6 +50,8 @@ def read_delimited(
         raise InputError(path, f"two columns are named {twice!r}", "rename one")
     above = line - 1 + dialect.header
     try:
+        if has_quotes(path, dialect):
+            dialect = settle_quotes(path, dialect, read_lines(path)[LINE])
         frame = _read_quoted(path, dialect, names, above) if dialect.plain else _read_split(path, dialect, names, above)
     except pl.exceptions.NoDataError:
         raise InputError(path, "the file has a header but no rows", "give a file with events") from None
@@ -62,7 +66,24 @@ def read_delimited(
         dialect = replace(dialect, note="; ".join(filter(None, [dialect.note, short])))
     if frame.is_empty():
         raise InputError(path, "the file has a header but no rows", "give a file with events")
+    _refuse_joined(path, dialect, frame)
     return (*_by_header(frame, header), dialect) if atomic else (frame, {}, dialect)
+
+
+def _refuse_joined(path: Path, dialect: Dialect, frame: pl.DataFrame) -> None:
+    """Refuse files joined to one, of which the later ones brought their header or byte order mark."""
+    begins = frame[:, 0]
+    header = begins.str.strip_prefix("\ufeff") == frame.columns[0]
+    if header.any():
+        header &= frame.select(pl.all_horizontal(pl.nth(i) == n for i, n in enumerate(frame.columns) if i)).to_series()
+    joined = (header | begins.str.starts_with("\ufeff")).fill_null(False)
+    if joined.any():
+        row = int(joined.arg_max() or 0)
+        line = next(islice(dialect.records(path), row + dialect.header, None))[0]
+        what = "the header again" if header[row] else "a byte order mark"
+        raise InputError(
+            f"{path}, line {line}", f"{what}, as if files were joined", "remove it, or give the files apart"
+        )
 
 
 def _short_records(path: Path, dialect: Dialect, frame: pl.DataFrame, above: int) -> tuple[int, int] | None:
@@ -166,6 +187,11 @@ def _explain(path: Path, dialect: Dialect, width: int, error: BaseException) -> 
                 return InputError(f"{path}, line {line}", f"{len(row)} fields where {expected}", "fix that line")
     except csv.Error as csv_error:
         problem = csv_error
+    if dialect.quote is not None and dialect.plain:
+        try:
+            refuse_stray_quotes(path, dialect, within_fields=True)
+        except InputError as refusal:
+            return refusal
     return InputError(path, f"cannot be read as a table ({problem})", "fix it or save it as Parquet")
 
 
