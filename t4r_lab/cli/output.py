@@ -168,10 +168,11 @@ def study_text(result: StudyResult, trials: Sequence[Trial] = ()) -> str:
         f"  {path}: {value:.4g}" if isinstance(value, float) else f"  {path}: {value}"
         for path, value in best.params.items()
     ]
+    lines += [result.remark] if result.remark else []
+    lines += [f"with the same values: trial {', '.join(map(str, result.ties))}"] if result.ties else []
     for objective, shares in result.importance.items():
-        if shares:
-            words = ", ".join(f"{path} {100 * share:.0f} %" for path, share in list(shares.items())[:5])
-            lines.append(f"what mattered for {objective}: {words}")
+        words = ", ".join(f"{path} {100 * share:.0f} %" for path, share in list(shares.items())[:5])
+        lines.append(f"what mattered for {objective}: {words or 'too few finished trials to tell, or all are equal'}")
     if result.status == "stopped":
         lines.append("the same command continues it")
     trust = "".join(f" --trust {package}" for package in trusted())
@@ -186,9 +187,10 @@ def final_text(final: Final) -> str:
     """Test metrics of both specs with their intervals and of the baselines, and the differences with intervals."""
     seeds = f"{final.seeds} seed{'s' if final.seeds > 1 else ''}"
     lines = [f"study {final.name}, trial {final.trial}, {seeds}; test part", ""]
-    labels = list(final.test)
+    lines += [final.remark, ""] if final.remark else []
+    labels = [label for label in final.test if not (final.remark and label == "tuned")]
     rows = []
-    for name in final.test["tuned"]:
+    for name in final.test["untuned"]:
         cells = []
         for label in labels:
             value, half = final.test[label].get(name), final.interval.get(label, {}).get(name)
@@ -198,6 +200,6 @@ def final_text(final: Final) -> str:
     if final.seeds > 1:
         lines.append("± is half of the 95 % interval of the mean over seeds")
     looks = f"{final.looks} time{'s' if final.looks != 1 else ''}"
-    warnings = [f"warning: {variant}: {words}" for variant, several in final.warnings.items() for words in several]
+    warnings = [f"warning: {label}: {words}" for label in labels for words in final.warnings.get(label, [])]
     lines += ["", *(d.sentence for d in final.differences), f"the test part was looked at {looks}", *warnings]
     return "\n".join(lines)

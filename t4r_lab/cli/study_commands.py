@@ -94,6 +94,8 @@ def _study(result: StudyResult) -> dict[str, Any]:
         "start": _trial(result.start) if result.start else None,
         "front": [_trial(t) for t in result.front],
         "importance": result.importance,
+        "ties": result.ties,
+        "remark": result.remark,
         "spec": result.best.to_dict() if result.best else None,
         "seconds": round(result.seconds, 1),
     }

@@ -13,7 +13,14 @@ from numpy.typing import NDArray
 from t4r_lab import tracking
 from t4r_lab.base import homes
 from t4r_lab.base.errors import InputError, did_you_mean
-from t4r_lab.families.metrics.metric_table import RANK_METRICS, best_baseline, is_paired, lower_is_better, metrics_of
+from t4r_lab.families.metrics.metric_table import (
+    RANK_METRICS,
+    best_baseline,
+    is_paired,
+    is_ranked,
+    lower_is_better,
+    metrics_of,
+)
 from t4r_lab.spec import RunSpec
 
 RESAMPLES = 2000
@@ -83,10 +90,11 @@ def compare(
     first, baselines = rows[0], rows[0].baselines["valid"]
     metrics |= baselines
     metric = metric or specs[first.run_id].monitor
+    cases, remarks = _comparable_cases(files, rows, labels, metric)
+    metrics = _completed(metrics, cases, metric)
     if not any(metric in values for values in metrics.values()) and metric != specs[first.run_id].monitor:
         recorded = list(dict.fromkeys(name for values in metrics.values() for name in values))
         raise InputError("metric", f"{metric!r} is not in the record of these runs", did_you_mean(metric, recorded))
-    cases, remarks = _comparable_cases(files, rows, labels, metric)
     pairs = _pairs([labels[r.run_id] for r in rows], list(baselines), metrics, metric)
     differences, unlike = _differences(pairs, cases, metric, seed)
     all_warnings = {labels[r.run_id]: [*r.warnings.get("train", []), *r.warnings.get("valid", [])] for r in rows}
@@ -112,6 +120,17 @@ def _comparable_cases(
             remarks.append(f"{label} has no cases of {metric}: not paired")
     cases |= {name: cases_of(files, first, name, metric) for name in first.baselines["valid"]}
     return {label: columns for label, columns in cases.items() if columns is not None}, remarks
+
+
+def _completed(
+    metrics: Mapping[str, dict[str, float]], cases: Mapping[str, Cases], metric: str
+) -> dict[str, dict[str, float]]:
+    """`metrics` by label, with `metric` from the recorded ranks of those that lack it, such as at another cutoff."""
+    if not is_ranked(metric):
+        return dict(metrics)
+    missing = {label for label, columns in cases.items() if metric not in metrics[label] and len(columns["rank"])}
+    values = {label: _metric(cases[label], metric)(np.ones(len(cases[label]["rank"]))) for label in missing}
+    return {label: row | ({metric: values[label]} if label in missing else {}) for label, row in metrics.items()}
 
 
 def _differences(

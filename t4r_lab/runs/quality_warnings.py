@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from t4r_lab.base.reports import Caution, Epoch, OnReport
+from t4r_lab.base.reports import PART_WORDS, Caution, Epoch, OnReport
 from t4r_lab.runs.compare import Cases, paired_bootstrap
 from t4r_lab.schema.columns import Schema
 from t4r_lab.spec import (
@@ -29,7 +29,6 @@ FAR = 2.0
 """A training loss of more than this many times that of guessing is a sign of broken training, not of a weak model."""
 MOST_SESSIONS, RESAMPLES = 20_000, 500
 """Limits of the comparison with the baselines, so that it takes about a second on data of any size."""
-PARTS = {"valid": "validation", "test": "test"}
 
 
 class LossWatch:
@@ -79,7 +78,7 @@ def metric_warnings(part: str, judged: Judged, baselines: Mapping[str, Judged], 
         difference = paired_bootstrap(cases, baseline_cases, metric, "model", best, resamples=RESAMPLES)
         if difference.better == best and difference.low > 0:
             warnings.append(
-                f"on the {PARTS[part]} part {metric} is {metrics[metric]:.4f}, worse than "
+                f"on the {PART_WORDS[part]} {metric} is {metrics[metric]:.4f}, worse than "
                 f"{baseline_metrics[best][metric]:.4f} of the baseline {best} "
                 f"(by {difference.low:.4f} to {difference.high:.4f}): train longer, or change the spec"
             )

@@ -25,7 +25,7 @@ from t4r_lab.tuning.studies.leader_lock import leading
 from t4r_lab.tuning.studies.open_study import data_of, load
 from t4r_lab.tuning.studies.storage import connect
 from t4r_lab.tuning.studies.storage_address import address
-from t4r_lab.tuning.studies.study import FINAL, Study, Trial
+from t4r_lab.tuning.studies.study import FINAL, START_IS_BEST, Study, Trial
 from t4r_lab.tuning.study_record import open_record
 
 TUNED, UNTUNED = "tuned", "untuned"
@@ -47,6 +47,7 @@ class Final:
     differences: paired bootstraps over the sessions of the test part, all seeds together.
     looks: how often the test part has been looked at to finalize this study.
     warnings: tuned and untuned → the warnings about the figures of their runs.
+    remark: said where the best spec is the starting one: it is trained once, and both names have its runs.
     """
 
     name: str
@@ -60,6 +61,7 @@ class Final:
     differences: list[Difference]
     looks: int
     warnings: dict[str, list[str]]
+    remark: str = ""
 
 
 def finalize(
@@ -100,14 +102,16 @@ def finalize(
 def _finalize(study: Study, home: Path, seeds: int, trial: int | None, on_report: OnReport) -> Final:
     chosen = _chosen(study, trial)
     specs = {TUNED: study.spec_of(chosen), UNTUNED: study.plan.spec}
-    pairs = [(seed, variant) for seed in range(seeds) for variant in specs]
+    remark = _remark(study, chosen) if specs[TUNED] == specs[UNTUNED] else ""
+    variants = [UNTUNED] if remark else [TUNED, UNTUNED]
+    pairs = [(seed, variant) for seed in range(seeds) for variant in variants]
     finished = {(seed, variant): _finished_run(study, home, chosen, variant, seed) for seed, variant in pairs}
     if None in finished.values():
         Experiment.open(specs[UNTUNED], data_of(study), home).with_spec(specs[TUNED])
     record = open_record(study, home)
     if None in finished.values():
         record.look()  # counted before the look: a process killed during it may have seen the test part
-    rows: dict[str, list[tracking.RunRow]] = {TUNED: [], UNTUNED: []}
+    rows: dict[str, list[tracking.RunRow]] = {variant: [] for variant in variants}
     for seed, variant in pairs:
         row = finished[seed, variant]
         if row is None:
@@ -115,7 +119,8 @@ def _finalize(study: Study, home: Path, seeds: int, trial: int | None, on_report
             row = _train(study, home, record.run_id, chosen, variant, specs[variant], seed, on_report)
         rows[variant].append(row)
     looks = tracking.looks_of(tracking.tags(home, record.run_id))
-    final = _final(study, home, record.run_id, chosen, rows, looks)
+    both = {TUNED: rows[variants[0]], UNTUNED: rows[UNTUNED]}
+    final = _final(study, home, record.run_id, chosen, both, looks, remark)
     _write(record, final)
     return final
 
@@ -131,6 +136,13 @@ def _chosen(study: Study, number: int | None) -> Trial:
         if trial.number == number and trial.state == "finished":
             return trial
     raise InputError(f"study {study.name}", f"trial {number} has not finished", "choose one of `t4r-lab studies show`")
+
+
+def _remark(study: Study, chosen: Trial) -> str:
+    """What to say of a `chosen` trial whose spec is the starting one."""
+    if chosen.number == study.front()[0].number:
+        return START_IS_BEST
+    return f"trial {chosen.number} has the starting spec itself, which is trained once"
 
 
 def _key(chosen: Trial, variant: str, seed: int) -> str:
@@ -159,7 +171,13 @@ def _train(
 
 
 def _final(
-    study: Study, home: Path, run_id: str, chosen: Trial, runs: dict[str, list[tracking.RunRow]], looks: int
+    study: Study,
+    home: Path,
+    run_id: str,
+    chosen: Trial,
+    runs: dict[str, list[tracking.RunRow]],
+    looks: int,
+    remark: str,
 ) -> Final:
     metric = next((o for o in study.plan.objectives if is_paired(o)), study.plan.spec.monitor)
     test, interval = {}, {}
@@ -169,10 +187,11 @@ def _final(
         interval[variant] = {name: half_interval(by_seed) for name, by_seed in values.items()} if len(rows) > 1 else {}
     baselines = runs[TUNED][0].baselines["test"]
     cases = {variant: _cases(home, rows, "model", metric) for variant, rows in runs.items()}
-    differences = [paired_bootstrap(cases[TUNED], cases[UNTUNED], metric, TUNED, UNTUNED)]
+    compared = [UNTUNED] if remark else [TUNED, UNTUNED]
+    differences = [] if remark else [paired_bootstrap(cases[TUNED], cases[UNTUNED], metric, TUNED, UNTUNED)]
     if (best := best_baseline(baselines, metric)) is not None:
         baseline_cases = _cases(home, runs[TUNED], best, metric)
-        differences += [paired_bootstrap(cases[v], baseline_cases, metric, v, best) for v in (TUNED, UNTUNED)]
+        differences += [paired_bootstrap(cases[v], baseline_cases, metric, v, best) for v in compared]
     ids = {variant: [row.run_id for row in rows] for variant, rows in runs.items()}
     repeated = {
         v: [words for row in rows for several in row.warnings.values() for words in several] for v, rows in runs.items()
@@ -190,6 +209,7 @@ def _final(
         differences,
         looks,
         warnings,
+        remark,
     )
 
 

@@ -26,7 +26,7 @@ from t4r_lab.tuning.studies.leader_lock import Leader, leading, mark_if_dead
 from t4r_lab.tuning.studies.open_study import all_names, begin, load
 from t4r_lab.tuning.studies.storage import connect, connect_to_read
 from t4r_lab.tuning.studies.storage_address import address
-from t4r_lab.tuning.studies.study import COUNTED, PAUSED, STOP, UNTIL, Requests, Study, Trial
+from t4r_lab.tuning.studies.study import COUNTED, PAUSED, START_IS_BEST, STOP, UNTIL, Requests, Study, Trial
 from t4r_lab.tuning.worker_process import crew
 
 POLL = 0.25
@@ -54,6 +54,10 @@ class StudyResult:
     seconds: float
     best: RunSpec | None = field(repr=False)
     home: Path = field(repr=False)
+    ties: tuple[int, ...] = ()
+    """numbers of the other trials with the values of the best"""
+    remark: str = ""
+    """said where the starting spec itself is best"""
 
 
 def tune(
@@ -214,6 +218,8 @@ def summary(study: Study, home: Path) -> StudyResult:
     trials, front = study.trials(), study.front()
     counts = Counter(trial.state for trial in trials)
     starts = [t for t in trials if t.start and t.state != "lost"]
+    best = front[0] if front else None
+    equal = [t.number for t in trials if best and t.feasible and t.values == best.values and t != best]
     return StudyResult(
         study.name,
         shown(study.store.url),
@@ -225,8 +231,10 @@ def summary(study: Study, home: Path) -> StudyResult:
         starts[0] if starts else None,
         {o: study.importance(o) for o in study.plan.objectives},
         0.0,
-        study.spec_of(front[0]) if front else None,
+        study.spec_of(best) if best else None,
         home,
+        tuple(equal),
+        START_IS_BEST if best and study.spec_of(best) == study.plan.spec else "",
     )
 
 

@@ -62,8 +62,25 @@ def test_an_analysis_has_intervals_curves_and_the_metric_asked_for(world: tuple[
     assert list(analysis.comparison.specs) == ["train.epochs"]
     other = analyze([long, short], "mrr@5", home=home)
     assert {d.metric for d in other.comparison.differences} == {"mrr@5"}
-    with pytest.raises(InputError, match="did you mean 'mrr@5'"):
-        analyze([long, short], "mrr@6", home=home)
+    for unknown in ("mr@5", "mrr@0"):
+        with pytest.raises(InputError, match="did you mean 'mrr@5'"):
+            analyze([long, short], unknown, home=home)
+
+
+def test_a_metric_at_another_cutoff_is_computed_from_the_recorded_ranks(world: tuple[Path, str, str]) -> None:
+    home, long, short = world
+    found = analyze([long, short], "mrr@7", home=home)
+    names = {"long": (long, "model"), "short": (short, "model")}
+    names |= {name: (long, name) for name in ("popularity", "successors")}
+    assert set(found.comparison.metrics) == set(names)
+    for label, (run_id, name) in names.items():
+        rank = ranks(home, run_id, name)["rank"].to_numpy()
+        assert found.comparison.metrics[label]["mrr@7"] == pytest.approx(np.where(rank <= 7, 1 / rank, 0).mean())
+        low, high = found.intervals[label]["mrr@7"]
+        assert low <= found.comparison.metrics[label]["mrr@7"] <= high
+    pairs = [{d.better, d.other} for d in found.comparison.differences]
+    best = max(("popularity", "successors"), key=lambda name: found.comparison.metrics[name]["mrr@7"])
+    assert pairs == [{"long", "short"}, {"long", best}, {"short", best}]
 
 
 def test_sessions_won_and_lost_are_the_largest_differences(world: tuple[Path, str, str]) -> None:

@@ -15,7 +15,10 @@ from scipy import stats  # comes along with MLflow
 
 from t4r_lab import tracking
 from t4r_lab.cli.program import main
+from t4r_lab.data.prepared.prepared_data import Dataset
+from t4r_lab.spec.study_options import Plan, StudyOptions
 from t4r_lab.tuning import finalize
+from t4r_lab.tuning.studies.study import START_IS_BEST
 from tests.support.small import small_data, small_spec
 
 SMOOTHING = "model.heads.0.loss.label_smoothing"
@@ -112,6 +115,42 @@ def _finalized(capsys: pytest.CaptureFixture[str], *arguments: Any) -> dict[str,
 def _ndcg(home: Path, run: str) -> float:
     rank = pl.read_parquet(tracking.artifacts(home, run) / "ranks" / "test" / "model.parquet")["rank"].to_numpy()
     return float(np.where(rank <= 5, 1 / np.log2(rank + 1), 0).mean())
+
+
+def test_a_starting_spec_that_is_best_is_trained_once_and_said(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Every trial is as good as the start: the search has gained nothing."""
+    from t4r_lab.tuning import trial, worker
+    from t4r_lab.tuning.studies import open_study
+    from t4r_lab.tuning.studies.storage import connect
+    from t4r_lab.tuning.studies.storage_address import address
+
+    monkeypatch.setenv("T4R_LAB_HOME", str(tmp_path))
+    data = small_data(tmp_path / "data", 120)
+    spec, store = small_spec(data, train__epochs=1), connect(address(tmp_path, None))
+    plan = Plan.of(spec, StudyOptions.parse({"space": {SMOOTHING: None}, "trials": 3}))
+    open_study.begin("flat", plan, Dataset.open(data).digest, store)
+    monkeypatch.setattr(trial, "train", lambda *_: {"ndcg@5": 0.5})
+    worker.work(worker.Orders("flat", address(tmp_path, None), str(tmp_path), "w", [1], None))
+    status, out, err = call(capsys, "studies", "show", "flat")
+    assert status == 0, err
+    assert START_IS_BEST in out.splitlines()
+    assert "with the same values: trial 1, 2" in out
+    assert "what mattered for ndcg@5: too few finished trials to tell, or all are equal" in out
+    other = _finalized(capsys, "flat", "--seeds", 1, "--trial", 1)
+    assert (other["remark"], other["runs"]["tuned"] == other["runs"]["untuned"]) == ("", False)
+    assert {other["differences"][0]["better"], other["differences"][0]["other"]} == {"tuned", "untuned"}
+    final = _finalized(capsys, "flat", "--seeds", 1)
+    assert (final["trial"], final["remark"]) == (0, START_IS_BEST)
+    assert final["runs"]["tuned"] == final["runs"]["untuned"] == other["runs"]["untuned"]  # nothing is trained again
+    assert len(tracking.runs(tmp_path)) == 2
+    assert final["test"]["tuned"] == final["test"]["untuned"]
+    (difference,) = final["differences"]
+    assert "untuned" in (difference["better"], difference["other"])
+    status, out, _ = call(capsys, "finalize", "flat", "--seeds", 1)
+    assert START_IS_BEST in out.splitlines()
+    assert " tuned" not in out
 
 
 @pytest.mark.parametrize(

@@ -51,6 +51,8 @@ PATH = "evaluation.metrics"
 NAME = re.compile(r"[^\W\d][\w.]*:[^\W\d]\w*")
 """A metric of the user's own, ``package.module:name``."""
 
+CUTOFF = re.compile(r"[1-9]\d{0,8}", re.ASCII)
+
 
 def name_of(row: Metric) -> str:
     """The name in a spec of a `row` of the user's own: the module of its function, and the name of the row."""
@@ -154,7 +156,7 @@ def lower_is_better(metric: str) -> bool:
 def is_ranked(metric: str) -> bool:
     """Whether each case has one value of `metric`, made of the rank of its target."""
     name, _, cutoff = metric.partition("@")
-    return cutoff.isdecimal() and (name in RANK_METRICS or NAME.fullmatch(name) is not None)
+    return CUTOFF.fullmatch(cutoff) is not None and (name in RANK_METRICS or NAME.fullmatch(name) is not None)
 
 
 def is_paired(metric: str) -> bool:

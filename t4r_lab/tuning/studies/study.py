@@ -51,6 +51,7 @@ START, WORKER, REASON, REFUSED, RETRY_OF, RETRIES, STOPPED = (
     "stopped",
 )
 RESULT = "found"
+START_IS_BEST = "the starting spec itself is best: the search has gained nothing over it"
 
 
 @dataclass(frozen=True)
@@ -221,13 +222,13 @@ class Study:
 
     def front(self) -> list[Trial]:
         """The finished trials within the constraints that no other trial dominates, the best at the first objective
-        first: with one objective the best trial alone."""
+        first: with one objective the best trial alone, of equal ones the start or else the first."""
         finished = [t for t in self.trials() if t.state == "finished" and t.feasible]
         if not finished:
             return []
         merits = np.array([self._merits(t) for t in finished])  # (trials, objectives)
         if merits.shape[1] == 1:
-            return [finished[int(merits[:, 0].argmax())]]
+            return [max(finished, key=lambda trial: (self._merits(trial)[0], trial.start, -trial.number))]
         dominates = (merits[:, None] >= merits).all(2) & (merits[:, None] > merits).any(2)  # row dominates column
         front = [trial for trial, beaten in zip(finished, np.any(dominates, axis=0), strict=True) if not beaten]
         return sorted(front, key=lambda trial: (-self._merits(trial)[0], trial.number))
@@ -236,11 +237,16 @@ class Study:
         return [trial.values[name] * (-1 if self.plan.lower(name) else 1) for name in self.plan.objectives]
 
     def importance(self, objective: str) -> dict[str, float]:
-        """The importance of each path for an objective (PED-ANOVA; Watanabe et al., 2023) as shares, largest first."""
+        """The importance of each path for an objective (PED-ANOVA; Watanabe et al., 2023) as shares, largest first.
+
+        Empty for too few finished trials, or where all have the same value, which the method takes for equal shares.
+        """
+        if len({trial.values[objective] for trial in self.trials() if trial.state == "finished"}) < 2:
+            return {}
         index, sign = self.plan.objectives.index(objective), 1 if self.plan.lower(objective) else -1
         try:
             return optuna.importance.get_param_importances(self.optuna, target=lambda trial: sign * trial.values[index])
-        except (ValueError, RuntimeError):  # too few trials, or all equal
+        except (ValueError, RuntimeError):  # too few trials
             return {}
 
 
