@@ -514,3 +514,45 @@ def test_only_two_places_read_files_by_polars() -> None:
             for after in text.split(call)[1:]:
                 assert "glob=False" in after.partition("\n\n")[0], path
         assert "pl.scan_" not in text, path
+
+
+@pytest.mark.parametrize("twin", ["p1 ", " p1", "p1\u00a0", "p1\u200b", "\ufeffp1"])
+def test_ids_and_categories_that_look_alike_stay_apart_and_are_told(twin: str, tmp_path: Path) -> None:
+    items = ["p1", "p2", twin, "p3", "p4"]
+    frame = pl.DataFrame(
+        {
+            "session_id": [f"{n // 4}" for n in range(80)],
+            "item_id": [items[n % 5] for n in range(80)],
+            "color": [["red", twin, "p1"][n % 3] for n in range(80)],
+        }
+    )
+    data = prepare(frame, tmp_path / "out", LOO)
+    assert set(data.items["item"]) == {*items}
+    apart = f"but for spaces or invisible characters: {twin!r} is not 'p1'"
+    mirrored = f"but for spaces or invisible characters: 'p1' is not {twin!r}"
+    assert data.profile["reading"] == [
+        f"1 value of item_id looks like another one, {apart}",
+        f"1 value of color looks like another one, {mirrored}",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("classes", "words"),
+    [
+        (["True", "true", "False"], "classes 'True' and 'true'"),
+        (["1", "0", "true"], "classes '1' and 'true'"),
+        (["yes", "no", "Yes"], "classes 'yes' and 'Yes'"),
+        (["yes", "no", "no "], "classes 'no' and 'no '"),
+        (["yes", "no", "maybe"], ""),
+        (["True", "False", "True"], ""),
+    ],
+)
+def test_a_class_is_written_in_one_way(classes: list[str], words: str, tmp_path: Path) -> None:
+    rows = "".join(f"{n // 4},{n % 7},{classes[n % 3]}\n" for n in range(80))
+    (tmp_path / "e.csv").write_text("session_id,item_id,good\n" + rows)
+    options = LOO.model_copy(update={"targets": ["good"]})
+    if words:
+        with pytest.raises(InputError, match=f"{words} of the label column 'good' differ only in writing"):
+            prepare(tmp_path / "e.csv", tmp_path / "out", options)
+    else:
+        assert prepare(tmp_path / "e.csv", tmp_path / "out", options).schema["good"].size == len({*classes}) + 2

@@ -14,7 +14,7 @@ from t4r_lab.base.errors import InputError
 from t4r_lab.data.pipeline.feature_values import FeatureValues, Level, first_rows, parse_numbers, set_scope, text_lists
 from t4r_lab.data.read.column_types import Odd, type_of
 from t4r_lab.data.read.raw_table import RawTable
-from t4r_lab.data.read.values import ColumnType, texts
+from t4r_lab.data.read.values import ColumnType, alike_note, texts
 from t4r_lab.data.sessions.codes import factorize
 from t4r_lab.data.sessions.column_roles import Names, Roles, find, kind_of, read_column
 from t4r_lab.data.sessions.sessionize import Log
@@ -169,7 +169,22 @@ def _feature(
         if text and not named:
             columns.left_out[name] = "another value on nearly every row"
             return None
+        if target:
+            _check_classes(feature.values, name, table)
+        columns.notes += alike_note(feature.values, name)
     return feature
+
+
+def _check_classes(values: pl.Series, name: str, table: RawTable) -> None:
+    """Refuse classes of a label that are written in several ways: ``True``, ``true`` and 1."""
+    if not isinstance(values.dtype, pl.String):
+        return
+    plain = values.str.strip_chars().str.to_lowercase().replace({"true": "1", "false": "0"})
+    again = (~plain.is_first_distinct() & plain.is_not_null()).arg_max() or 0
+    if again:
+        first, second = values.filter(plain == plain[again]).head(2)
+        problem = f"classes {first!r} and {second!r} of the label column {name!r} differ only in writing"
+        raise InputError(table.where, problem, "write them alike", [name])
 
 
 # ── Tables of items and users ─────────────────────────────────────────────────────────────────────

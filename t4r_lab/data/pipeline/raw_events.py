@@ -18,6 +18,7 @@ from t4r_lab.data.read.frames import to_polars
 from t4r_lab.data.read.raw_table import RawTable, concatenate, null_missing
 from t4r_lab.data.read.time_forms import time_form
 from t4r_lab.data.read.times import By, seconds
+from t4r_lab.data.read.values import alike_note
 from t4r_lab.data.sessions.codes import factorize
 from t4r_lab.data.sessions.column_roles import Roles, check_ids, check_names, find_roles
 from t4r_lab.data.sessions.session_rows import unroll
@@ -90,6 +91,8 @@ def read(
         whole = _join_users(whole, side[1], roles)
     group, group_values = factorize(whole.frame[roles.group])
     item, item_values = factorize(whole.frame[roles.item])
+    notes = [*alike_note(item_values, roles.item), *alike_note(group_values, roles.group)]
+    whole = replace(whole, notes=(*whole.notes, *notes))
     last = tables[-1].last
     if last is not None:
         last = np.concatenate([np.zeros(len(table.frame), bool), last])

@@ -71,19 +71,16 @@ def read_delimited(
 
 
 def _refuse_joined(path: Path, dialect: Dialect, frame: pl.DataFrame) -> None:
-    """Refuse files joined to one, of which the later ones brought their header or byte order mark."""
-    begins = frame[:, 0]
-    header = begins.str.strip_prefix("\ufeff") == frame.columns[0]
+    """Refuse files joined to one, of which the later ones brought their header, with its byte order mark or without."""
+    header = frame[:, 0].str.strip_prefix("\ufeff") == frame.columns[0]
     if header.any():
-        header &= frame.select(pl.all_horizontal(pl.nth(i) == n for i, n in enumerate(frame.columns) if i)).to_series()
-    joined = (header | begins.str.starts_with("\ufeff")).fill_null(False)
-    if joined.any():
-        row = int(joined.arg_max() or 0)
+        rest = [pl.col(name) == name for name in frame.columns[1:]]
+        header &= frame.select(pl.all_horizontal(pl.lit(True), *rest)).to_series()
+    if header.any():
+        row = int(header.arg_max() or 0)
         line = next(islice(dialect.records(path), row + dialect.header, None))[0]
-        what = "the header again" if header[row] else "a byte order mark"
-        raise InputError(
-            f"{path}, line {line}", f"{what}, as if files were joined", "remove it, or give the files apart"
-        )
+        problem = "the header again, as if files were joined"
+        raise InputError(f"{path}, line {line}", problem, "remove it, or give the files apart")
 
 
 def _short_records(path: Path, dialect: Dialect, frame: pl.DataFrame, above: int) -> tuple[int, int] | None:
@@ -135,7 +132,7 @@ def read_lines(source: Path | BytesIO, skip: int = 0) -> pl.DataFrame:
     """Read every line as one text, null if blank."""
     return pl.read_csv(
         polars_source(source) if isinstance(source, Path) else source,
-        separator="\x01",
+        separator="\0",  # which no text holds
         has_header=False,
         new_columns=[LINE],
         quote_char=None,

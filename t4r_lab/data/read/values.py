@@ -67,6 +67,28 @@ def is_missing_word(values: pl.Series) -> pl.Series:
     return values.str.strip_chars().str.to_lowercase().is_in(list(USUAL_MISSING)).fill_null(False)
 
 
+def alike_note(values: pl.Series, name: str) -> tuple[str, ...]:
+    """Return a note if different texts look alike: they differ by spaces around them or invisible characters only.
+
+    >>> alike_note(pl.Series(["a", "b", "a "]), "item_id")
+    ("1 value of item_id looks like another one, but for spaces or invisible characters: 'a ' is not 'a'",)
+    """
+    if not isinstance(values.dtype, pl.String):
+        return ()
+    texts = values.drop_nulls().unique(maintain_order=True)
+    seen = texts.str.normalize("NFC").str.replace_all(r"\p{Cf}", "").str.strip_chars()
+    again = ~seen.is_first_distinct()
+    if not again.any():
+        return ()
+    n, row = int(again.sum()), int(again.arg_max() or 0)
+    looks, first = "value of {} looks" if n == 1 else "values of {} look", texts.filter(seen == seen[row])[0]
+    like = "another one" if n == 1 else "other ones"
+    return (
+        f"{n:,} {looks.format(name)} like {like}, but for spaces or invisible characters: {texts[row][:40]!r} is not "
+        f"{first[:40]!r}",
+    )
+
+
 # ── Reading by a type ─────────────────────────────────────────────────────────────────────────────
 
 
