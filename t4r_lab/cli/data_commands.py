@@ -67,7 +67,9 @@ def _pair(text: str, flag: str, example: str) -> tuple[str, str]:
 
 def _add_describe(sub: argparse.ArgumentParser) -> None:
     sub.add_argument(
-        "what", metavar="DATA|SPEC", help="prepared folder, or spec (parameters, memory, seconds per epoch)"
+        "what",
+        metavar="DATA|SPEC|RUN",
+        help="prepared folder, spec (parameters, memory, seconds per epoch), or recorded run",
     )
     add_json(sub)
 
@@ -77,6 +79,8 @@ def _describe(options: argparse.Namespace) -> None:
 
     if Path(options.what).is_file():
         return _describe_spec(options)
+    if not Path(options.what).exists():
+        return _describe_run(options)
     from t4r_lab.data.pipeline.describe import describe
     from t4r_lab.data.pipeline.split_checks import findings
     from t4r_lab.data.prepared.prepared_data import Dataset
@@ -103,13 +107,29 @@ def _describe_spec(options: argparse.Namespace) -> None:
     show(options, content, lambda: output.estimate_text(spec, costs))
 
 
+def _describe_run(options: argparse.Namespace) -> None:
+    from dataclasses import asdict
+
+    from t4r_lab import tracking
+    from t4r_lab.base import homes
+
+    home = homes.locate()
+    try:
+        row = tracking.find(home, options.what)
+    except InputError as error:
+        problem = f"no such folder of prepared data or file of a spec, and as a run: {error.problem}"
+        raise InputError(options.what, problem, error.remedy) from None
+    changed = tracking.spec(home, row).changed()
+    show(options, {**asdict(row), "changed": changed}, lambda: output.described_run_text(row, changed))
+
+
 DATA_COMMANDS = {
     "prepare": Command(
         _prepare, "turn raw events into a prepared folder", "prepare clicks.csv --out data/shop", _add_prepare
     ),
     "describe": Command(
         _describe,
-        "show what is in a prepared folder, or what a spec's model costs",
+        "show what is in a prepared folder, what a spec's model costs, or what a run has reached",
         "describe mlruns/data/shop",
         _add_describe,
     ),

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from t4r_lab.base.reports import PART_WORDS
-from t4r_lab.base.terminal import table
+from t4r_lab.base.terminal import clean_line, table, wrapped
 from t4r_lab.families.own import trusted
 
 if TYPE_CHECKING:
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from t4r_lab.runs.promote import Promotion
     from t4r_lab.runs.results import RunResult
     from t4r_lab.spec import RunSpec
+    from t4r_lab.tracking import RunRow
     from t4r_lab.training.estimate import Estimate
     from t4r_lab.tuning.finalize import Final
     from t4r_lab.tuning.lead import Listed, StudyResult
@@ -48,6 +49,36 @@ def run_text(result: RunResult) -> str:
     ]
     warnings = ["\n".join(f"warning: {words}" for words in result.warnings)] if result.warnings else []
     return "\n\n".join([f"run {result.run_id} ({result.name})", *blocks, *warnings, f"recorded in {result.home}"])
+
+
+NEXT = {
+    "FINISHED": ("compare {run} OTHER", "recommend {run} --sessions FILE", "train --again {run}"),
+    "KILLED": ("train --resume {run}",),
+    "RUNNING": ("jobs",),
+    "FAILED": ("train --again {run} --set path=value",),
+}
+"""Status of a run → the commands that may come next."""
+
+
+def described_run_text(row: RunRow, changed: Mapping[str, Any]) -> str:
+    """A recorded run: state, data, knobs `changed` from their defaults, metrics beside the baselines, next commands."""
+    began = datetime.fromtimestamp(row.started).strftime("%Y-%m-%d %H:%M")
+    reason = f" ({row.reason})" if row.reason and row.status != "FINISHED" else ""
+    lines = [
+        wrapped(f"run {row.run_id} ({clean_line(row.name)})", 4),
+        wrapped(f"{row.status.lower()}{clean_line(reason)}, begun {began}, took {_time(row.seconds)}", 4),
+        wrapped(f"{row.body} · {row.masking}, data {clean_line(row.data)} (digest {row.digest[:12]})", 4),
+    ]
+    knobs = [[path, _setting(value)] for path, value in changed.items()]
+    lines += ["", table(["set apart from the defaults", "value"], knobs) if knobs else "every knob at its default"]
+    for part, metrics in (("valid", row.valid), ("test", row.test)):
+        looks = f", looked at {row.looks} time{'s' if row.looks != 1 else ''}" if part == "test" else ""
+        if metrics:
+            lines += ["", f"{PART_WORDS[part]}{looks}", scores({row.name: metrics, **row.baselines.get(part, {})})]
+    lines += ["", *(wrapped(f"warning: {words}", 4) for words in row.all_warnings)] if row.all_warnings else []
+    trust = "".join(f" --trust {package}" for package in trusted())
+    commands = [command.format(run=row.run_id[:8]) for command in NEXT.get(row.status, ())]
+    return "\n".join([*lines, "", *(f"next: t4r-lab {command}{trust}" for command in commands)])
 
 
 def comparison_text(comparison: Comparison, cases: Cases | None = None) -> str:

@@ -138,6 +138,12 @@ class RunSpec(Part):
         """Every value by its dotted path: the parameters of the run's record."""
         return {path: k.value for path, k in self.knobs().items()}
 
+    def changed(self) -> dict[str, Any]:
+        """Path → value of every knob that differs from its default, but those that a spec must give."""
+        kinds = {path: value for path, value in RunSpec(data=self.data).flat().items() if path.endswith(".kind")}
+        knobs = [knob for path, knob in self.knobs().items() if path not in ("name", "data.path")]
+        return {knob.path: knob.value for knob in knobs if knob.value != kinds.get(knob.path, knob.default)}
+
     def override(self, changes: Mapping[str, object]) -> RunSpec:
         """A new spec with the values at dotted paths replaced.
 

@@ -128,6 +128,34 @@ def test_text_output_shows_the_baselines(world: Path, capsys: pytest.CaptureFixt
     assert "95 %" in out
 
 
+def test_a_run_is_described_beside_its_baselines(
+    world: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    found = document(capsys, "describe", "tiny")
+    assert found["changed"] == {  # by the spec file of `world`
+        "data.max_length": 5,
+        "model.body.kind": "gru",
+        "model.body.d_model": 8,
+        "model.body.n_layer": 1,
+        "train.epochs": 1,
+        "train.batch_size": 8,
+        "evaluation.cutoffs": [3],
+    }
+    status, text, err = call(capsys, "describe", found["run_id"][:8])
+    assert status == 0, err
+    lines = text.splitlines()
+    assert max(map(len, lines)) <= 80
+    assert lines[0] == f"run {found['run_id']} (tiny)"
+    assert lines[1].startswith("finished, begun ")
+    assert any(line.split() == ["train.epochs", "1"] for line in lines)
+    row = next(line.split() for line in lines if line.startswith("ndcg@3"))
+    baselines = [found["baselines"]["valid"][name]["ndcg@3"] for name in ("popularity", "successors")]
+    assert sorted(row[2:]) == sorted(f"{value:.4f}" for value in baselines)
+    assert row[1] == f"{found['valid']['ndcg@3']:.4f}"
+    assert f"next: t4r-lab train --again {found['run_id'][:8]}" in lines
+
+
 def test_an_empty_list_of_jobs(world: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert document(capsys, "jobs") == {"jobs": []}
 
@@ -260,6 +288,7 @@ def test_a_missing_events_file(tmp_path: Path, capsys: pytest.CaptureFixture[str
         (["finalize", "s", "--seed", "1"], "did you mean --seeds?"),
         (["evaluate", "tiny", "--epochs", "5"], "unknown option --epochs; choose from: --help"),
         (["describe", "nowhere"], "no such folder"),
+        (["describe", "tniy"], "as a run: no such run in"),
         (["jobs", "stop"], "which job?"),
         (["jobs", "stop", "x"], "no such job"),
     ],
