@@ -486,6 +486,19 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", str(folder)], check=True)
 
 
+@pytest.mark.parametrize("size", [100, 6000])
+def test_a_limit_on_the_size_of_files(size: int, tmp_path: Path) -> None:
+    resource = pytest.importorskip("resource")
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        with pytest.raises(InputError, match=r"exceed the limit on the size of files; raise it \(`ulimit -f`\)"):
+            prepare(clicks(400), tmp_path / "out")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert not any(tmp_path.iterdir())
+
+
 def test_a_disk_that_fills_up_while_writing(small_disk: Path) -> None:
     old = prepare(clicks(200), small_disk / "data").digest
     rng = np.random.default_rng(0)

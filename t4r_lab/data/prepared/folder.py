@@ -185,6 +185,8 @@ def _disk_refusal(error: Exception, out: Path) -> InputError | None:
             f"the disk is full ({_mount(disk)} has {free / 1000000.0:,.0f} MB free)",
             "free some space or choose another --out",
         )
+    if number == errno.EFBIG or "File too large" in words:
+        return InputError(out, "a file would exceed the limit on the size of files", "raise it (`ulimit -f`)")
     if isinstance(error, OSError) and number in (
         errno.EACCES,
         errno.EPERM,
