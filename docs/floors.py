@@ -161,13 +161,16 @@ def figures() -> str:
     depth = {pair: 2 if wing[pair[0]] == wing[pair[1]] else 1 for pair in pairs}  # floors of a wing count within it
     upward = sum(floor[b][: depth[a, b]] >= floor[a][: depth[a, b]] for a, b in pairs)
     mutual = sum((b, a) in pairs for a, b in pairs) // 2
-    return (
-        "| | before the folders | now |\n|---|---|---|\n"
-        f"| modules, the most in one folder | 170, 45 | {sizes.total()}, {max(sizes.values())} |\n"
-        f"| folders, on floors | 7, 1 | {len(folders)}, {len(HOUSE)} |\n"
-        "| arrows between them (modules of the root each a folder), upward, pairs in circles | 284, –, 5 "
-        f"| {len(pairs)}, {upward}, {mutual} |\n"
+    rows = (
+        ("modules", "170", sizes.total()),
+        ("modules in the largest folder", "45", max(sizes.values())),
+        ("folders", "7", len(folders)),
+        ("floors", "1", len(HOUSE)),
+        ("pairs of folders with an import", "284", len(pairs)),
+        ("of them upward", "–", upward),
+        ("circular pairs", "5", mutual),
     )
+    return "| | before the folders | now |\n|---|---|---|\n" + "".join(f"| {a} | {b} | {c} |\n" for a, b, c in rows)
 
 
 def with_figures(text: str) -> str:

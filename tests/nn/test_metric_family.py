@@ -75,7 +75,7 @@ def test_a_new_metric_is_sought_compared_and_explained(used: dict[str, Any]) -> 
     assert low <= used["valid"]["clipped_rank@3"] <= high
     assert set(used["differences"]) == {"clipped_rank@3"}
     assert used["slice"]["low"] <= used["slice"]["mean"] <= used["slice"]["high"]
-    assert any("k + 1 where the target is not among the first k" in help for help in used["help"])
+    assert any("k + 1 if the target is not among the first k" in help for help in used["help"])
 
 
 def test_each_metric_is_in_the_table_once_and_has_one_direction() -> None:

@@ -235,11 +235,11 @@ def test_the_module_of_a_metric_is_needed_where_it_is_computed_alone(place: Path
         100 * (value / min(baselines) - 1), abs=0.1
     )
     assert strong[5] is (value < min(baselines))
-    assert any("items read to the target" in help for help in helps)
+    assert any("items read up to the target" in help for help in helps)
     untrusted_texts, untrusted_strong, untrusted_helps = found["untrusted"]
     assert untrusted_texts[:8] == texts[:8]  # the values themselves
     assert untrusted_texts[8] == "–" and not any(untrusted_strong)
-    assert not any("items read to the target" in help for help in untrusted_helps)
+    assert not any("items read up to the target" in help for help in untrusted_helps)
     assert found["recommended"] == 3
     assert found["intervals"] == ["mrr@5", "ndcg@5", "recall@5"]
     assert found["figures"] == [False, True]
