@@ -133,6 +133,7 @@ CASES = {
     "lists that differ, the first": Case({"e.parquet": frame(tags=pl.concat_list(pl.col("timestamp").cast(pl.String)))}, "lists that differ .* with (--scopes tags=item)", "e.parquet {0}", arguments="e.parquet"),
     "lists of lists": Case({"e.parquet": frame(tags=pl.Series([[["a"]]] * 120))}, "column 'tags' holds lists of lists; leave it out with (--ignore)", "e.parquet {0} tags", arguments="e.parquet"),
     "items of nothing": Case({"e.parquet": lists(item_id=pl.lit([], dtype=pl.List(pl.Int64)))}, "column 'item_id' has no items on any row; give a file with events", "e.parquet", {"e.parquet": lists()}, arguments="e.parquet"),
+    "labels of another count": Case({"e.parquet": lists(price=pl.lit([1.5]))}, "column 'price' has 1 values beside . items; give one for each item, or one for each row without a list", "e.parquet --kinds price=continuous", {"e.parquet": lists(price=pl.lit(1.5))}, arguments="e.parquet --kinds price=continuous"),
     # other tables
     "items without an id": Case({**GOOD, "i.csv": "what,color\n1,red\n"}, "no item column among what, color; name it '(.*)'", "e.csv --items i.csv", {"i.csv": "item_id,color\n1,red\n"}, arguments="e.csv --items i.csv"),
     "items of another shop": Case({**GOOD, "i.csv": "item_id,color\n99,red\n"}, "none of its items is among the events; check the column 'item_id'", "e.csv --items i.csv", {"i.csv": "item_id,color\n1,red\n"}, arguments="e.csv --items i.csv"),

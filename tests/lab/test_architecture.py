@@ -311,10 +311,10 @@ def test_costs_are_one_line_and_a_bar_of_each_part() -> None:
 
 
 def test_one_question_at_a_time_and_the_newest_next() -> None:
-    d, asked, gate = draft(), [], threading.Event()
+    d, estimated, gate = draft(), [], threading.Event()
 
     def answer(spec: RunSpec) -> Estimate:
-        asked.append(spec.model.body.d_model)
+        estimated.append(spec.model.body.d_model)
         gate.wait(10)
         return FOUND
 
@@ -324,12 +324,12 @@ def test_one_question_at_a_time_and_the_newest_next() -> None:
         d.set("model.body.d_model", width)
     gate.set()
     until(lambda: not costs.doing)
-    assert asked == [64, 96]
+    assert estimated == [64, 96]
     d.set("model.body.d_model", 64)  # known already
     d.set("name", "another")
     d.set("train.epochs", 3)  # an epoch is as long as before
     until(lambda: not costs.doing)
-    assert asked == [64, 96]
+    assert estimated == [64, 96]
 
 
 def test_what_the_data_refuse_stands_beside_its_field() -> None:

@@ -88,9 +88,9 @@ def test_choose_train_watch_and_find_the_run(page: Any, server: tuple[str, Path]
     expect(path).to_have_attribute("data-first", "yes")  # extended, not drawn anew
     expect(card.locator("svg path.t4r-curve")).to_have_count(2)
     assert len(card.locator("svg path.t4r-raw").first.get_attribute("d")) > 100  # the values stay, behind
-    said = re.search(r"smoothed [\d.]+", smooth.get_attribute("aria-label"))
-    assert said is not None
-    assert smooth.locator(".t4r-now").text_content().endswith(said[0])
+    reading = re.search(r"smoothed [\d.]+", smooth.get_attribute("aria-label"))
+    assert reading is not None
+    assert smooth.locator(".t4r-now").text_content().endswith(reading[0])
     expect(card.locator("svg line.t4r-line")).to_have_count(2)  # both baselines
     shoot(page, "lab-train-light")
     tab(page, "Runs")

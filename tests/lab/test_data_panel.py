@@ -82,10 +82,10 @@ def lab(tmp_path: Path, notebook: dict[str, Any]) -> Iterator[Lab]:
 
 
 def form(preview: Preview | None = None) -> tuple[PrepareForm, list[Any]]:
-    asked: list[Any] = []
-    made = PrepareForm(lambda raw: asked.append(raw), lambda o: asked.append(o), lambda *all: asked.append(all))
-    made.preview = preview
-    return made, asked
+    calls: list[Any] = []
+    view = PrepareForm(lambda raw: calls.append(raw), lambda o: calls.append(o), lambda *all: calls.append(all))
+    view.preview = preview
+    return view, calls
 
 
 def previewed(frame: pl.DataFrame, **options: Any) -> Preview:
@@ -145,8 +145,8 @@ def test_what_prepare_would_refuse_is_said_in_the_preview(tmp_path: Path, column
 
 def test_a_column_given_another_part_leaves_the_one_its_name_says() -> None:
     for options in ({"targets": ["user"]}, {"ignore": ["user"]}, {"title": "user"}):
-        found = dict.fromkeys(("session", "item"), "") | {"session": "visit", "item": "thing"}
-        readings, refusal = inspect(RawTable(events()), PrepareOptions.parse({**found, **options}))
+        inferred = dict.fromkeys(("session", "item"), "") | {"session": "visit", "item": "thing"}
+        readings, refusal = inspect(RawTable(events()), PrepareOptions.parse({**inferred, **options}))
         assert refusal is None
         assert {r.role for r in readings if r.name == "user"} == {"label", "ignore", "title"} & {
             {"targets": "label", "ignore": "ignore", "title": "title"}[next(iter(options))]
@@ -157,35 +157,35 @@ def test_a_column_given_another_part_leaves_the_one_its_name_says() -> None:
 
 
 def test_every_option_has_a_field_or_its_place_elsewhere() -> None:
-    made, _ = form()
-    assert {*made.fields, *BY_COLUMN, *ELSEWHERE} == set(PrepareOptions.model_fields)
-    for path, field in made.fields.items():
+    view, _ = form()
+    assert {*view.fields, *BY_COLUMN, *ELSEWHERE} == set(PrepareOptions.model_fields)
+    for path, field in view.fields.items():
         assert field.help == PrepareOptions.model_fields[path].description
         assert field.control.description and field.control.tooltip
 
 
 def test_every_column_has_a_row_with_labels_and_evil_names_are_text() -> None:
-    made, _ = form(previewed(events().rename({"brand": EVIL})))
-    assert list(made.columns.rows) == [c if c != "brand" else EVIL for c in events().columns]
-    row = made.columns.rows[EVIL]
+    view, _ = form(previewed(events().rename({"brand": EVIL})))
+    assert list(view.columns.rows) == [c if c != "brand" else EVIL for c in events().columns]
+    row = view.columns.rows[EVIL]
     assert row.role.description == f"role of {EVIL}"
     assert tuple(row.role.options) == ROLES
-    html = made._table.value + "".join(r._name.value + r._note.value for r in made.columns.rows.values())
+    html = view._table.value + "".join(r._name.value + r._note.value for r in view.columns.rows.values())
     assert "<img" not in html and "&lt;img" in html
-    assert "caption" in made._table.value and 'scope="col"' in made._table.value
+    assert "caption" in view._table.value and 'scope="col"' in view._table.value
 
 
 def test_roles_and_kinds_become_options() -> None:
-    made, asked = form(previewed(events()))
-    rows = made.columns.rows
+    view, calls = form(previewed(events()))
+    rows = view.columns.rows
     rows["visit"].role.value = "session"
     rows["thing"].role.value = "item"
     rows["bought"].role.value = "label"
     rows["seconds"].kind.value = "categorical"
-    made.fields["min_session_length"].control.value = 3
+    view.fields["min_session_length"].control.value = 3
     assert (
-        made.options
-        == asked[-1]
+        view.options
+        == calls[-1]
         == {
             "session": "visit",
             "item": "thing",
@@ -196,7 +196,7 @@ def test_roles_and_kinds_become_options() -> None:
     )
     rows["bought"].role.value = "ignore"
     rows["thing"].role.value = "title"
-    assert {k: made.options.get(k) for k in ("item", "title", "targets", "ignore")} == {
+    assert {k: view.options.get(k) for k in ("item", "title", "targets", "ignore")} == {
         "item": None,
         "title": "thing",
         "targets": None,
@@ -205,8 +205,8 @@ def test_roles_and_kinds_become_options() -> None:
 
 
 def test_what_a_column_depends_on_can_be_corrected() -> None:
-    made, asked = form(previewed(events(), item="thing", session="visit", targets=["bought"]))
-    rows = made.columns.rows
+    view, calls = form(previewed(events(), item="thing", session="visit", targets=["bought"]))
+    rows = view.columns.rows
     assert rows["brand"].scope.description == "what brand depends on"
     assert {name: row.scope.value for name, row in rows.items()} == {
         "visit": "",
@@ -220,82 +220,82 @@ def test_what_a_column_depends_on_can_be_corrected() -> None:
     }
     assert [value for _, value in rows["bought"].scope.options] == ["event", "session"]  # a label is never an item's
     assert rows["visit"].scope.disabled and not rows["brand"].scope.disabled
-    assert not asked
+    assert not calls
     rows["seconds"].scope.value, rows["brand"].scope.value = "item", "event"
-    assert made.options == asked[-1] == {"scopes": {"seconds": "item", "brand": "event"}}
-    chosen = {"item": "thing", "session": "visit", **made.options}
-    made.preview = previewed(events(), **chosen)
+    assert view.options == calls[-1] == {"scopes": {"seconds": "item", "brand": "event"}}
+    chosen = {"item": "thing", "session": "visit", **view.options}
+    view.preview = previewed(events(), **chosen)
     assert (rows["seconds"].scope.value, rows["brand"].scope.value) == ("item", "event")
     assert "events differ; the first value counts" in rows["seconds"]._note.value
     assert rows["brand"]._note.layout.display == "none"
     rows["seconds"].role.value = "label"  # as a label it is found anew
-    assert made.options == {"scopes": {"brand": "event"}, "targets": ["seconds"]}
-    made.preview = previewed(events(), scopes={"brand": "event"})  # nothing is found without an item column
+    assert view.options == {"scopes": {"brand": "event"}, "targets": ["seconds"]}
+    view.preview = previewed(events(), scopes={"brand": "event"})  # nothing is found without an item column
     assert (rows["brand"].scope.value, rows["device"].scope.value) == ("event", "")
 
 
 def test_a_column_with_a_telling_name_is_no_plain_feature() -> None:
-    made, asked = form(previewed(events()))
-    row = made.columns.rows["user"]
+    view, calls = form(previewed(events()))
+    row = view.columns.rows["user"]
     row.role.value = "feature"
-    assert row.role.value == "user" and not asked
+    assert row.role.value == "user" and not calls
     assert "its name says user" in row._note.value
 
 
 def test_errors_stand_beside_what_they_name(tmp_path: Path) -> None:
-    made, _ = form(previewed(events()))
-    made.fields["valid_days"].control.value = "-1"
-    assert "-1" in made.fields["valid_days"].error and made.refusal is None
-    made.fields["valid_days"].control.value = ""
-    assert not any(field.error for field in made.fields.values()) and made.options == {}
+    view, _ = form(previewed(events()))
+    view.fields["valid_days"].control.value = "-1"
+    assert "-1" in view.fields["valid_days"].error and view.refusal is None
+    view.fields["valid_days"].control.value = ""
+    assert not any(field.error for field in view.fields.values()) and view.options == {}
     with pytest.raises(InputError) as short:
         prepare(events(), tmp_path / "out", PrepareOptions(item="thing", session="visit", min_session_length=99))
-    made.refuse(short.value)
-    assert made.fields["min_session_length"].error.startswith("no session has 99 events or more; ")
-    assert made.refusal is None
+    view.refuse(short.value)
+    assert view.fields["min_session_length"].error.startswith("no session has 99 events or more; ")
+    assert view.refusal is None
     remedy = "fix it, or use --kinds seconds=categorical"
-    made.refuse(InputError("clicks, row 3", "'x' in column 'seconds' is not a number: ever", remedy, ["seconds"]))
-    assert "“kinds”" in made.columns.rows["seconds"]._note.value
-    assert "row 3" in made._message.value and 'role="alert"' in made._message.value
-    assert "Error" not in made.columns.rows["brand"]._note.value
-    made.refuse(None)
-    assert "Error" not in made.columns.rows["seconds"]._note.value
+    view.refuse(InputError("clicks, row 3", "'x' in column 'seconds' is not a number: ever", remedy, ["seconds"]))
+    assert "“kinds”" in view.columns.rows["seconds"]._note.value
+    assert "row 3" in view._message.value and 'role="alert"' in view._message.value
+    assert "Error" not in view.columns.rows["brand"]._note.value
+    view.refuse(None)
+    assert "Error" not in view.columns.rows["seconds"]._note.value
 
 
 @pytest.mark.parametrize("name", ["it's", 'a "b"', "x: y; z"])
 def test_what_the_data_refuse_stands_beside_its_column_whatever_it_is_called(name: str) -> None:
-    made, _ = form(previewed(events().rename({"thing": name}).with_columns(pl.lit(0.5).alias(name)), item=name))
-    marked = [column for column, row in made.columns.rows.items() if "Error" in row._note.value]
-    assert marked == [name] and "decimal numbers" in made.columns.rows[name]._note.value
+    view, _ = form(previewed(events().rename({"thing": name}).with_columns(pl.lit(0.5).alias(name)), item=name))
+    marked = [column for column, row in view.columns.rows.items() if "Error" in row._note.value]
+    assert marked == [name] and "decimal numbers" in view.columns.rows[name]._note.value
 
 
 def test_options_that_are_seldom_wanted_are_folded_until_they_are_what_is_wrong() -> None:
-    made, _ = form(previewed(events(), item="thing", session="visit"))
-    assert not made._more.opened and not made._reading.opened
-    assert {*READING, *FIRST} <= set(made.fields) and made.fields["split"] in made._choices.children
-    made.fields["valid_days"].control.value = "-1"
-    assert made._more.opened and not made._reading.opened
-    made.refuse(InputError("clicks.csv", "has no header", "name its columns with --columns a,b,c"))
-    assert made._reading.opened
+    view, _ = form(previewed(events(), item="thing", session="visit"))
+    assert not view._more.opened and not view._reading.opened
+    assert {*READING, *FIRST} <= set(view.fields) and view.fields["split"] in view._choices.children
+    view.fields["valid_days"].control.value = "-1"
+    assert view._more.opened and not view._reading.opened
+    view.refuse(InputError("clicks.csv", "has no header", "name its columns with --columns a,b,c"))
+    assert view._reading.opened
 
 
 def test_nothing_can_be_prepared_before_the_columns_fit() -> None:
-    made, _ = form()
-    assert made.button.disabled and "Choose a data frame" in made._message.value
-    made.preview = previewed(events())
-    assert made.button.disabled and "no item column" in made._message.value
-    made.preview = previewed(events(), item="thing", session="visit")
-    assert not made.button.disabled
-    made.doing, made.progress = "Preparing clicks: splitting …", Progress("splitting", 2, 5, "stages")
-    assert made.button.disabled and 'aria-valuenow="40"' in made._message.value
+    view, _ = form()
+    assert view.button.disabled and "Choose a data frame" in view._message.value
+    view.preview = previewed(events())
+    assert view.button.disabled and "no item column" in view._message.value
+    view.preview = previewed(events(), item="thing", session="visit")
+    assert not view.button.disabled
+    view.doing, view.progress = "Preparing clicks: splitting …", Progress("splitting", 2, 5, "stages")
+    assert view.button.disabled and 'aria-valuenow="40"' in view._message.value
 
 
 def test_names_in_use_are_said_to_be_replaced() -> None:
-    made, _ = form()
-    made.taken, made.name.value = ["shop"], "shop"
-    assert "replaces" in made._name_note.value
-    made.name.value = "shop 2"
-    assert made._name_note.value == ""
+    view, _ = form()
+    view.taken, view.name.value = ["shop"], "shop"
+    assert "replaces" in view._name_note.value
+    view.name.value = "shop 2"
+    assert view._name_note.value == ""
 
 
 def test_many_columns_are_shown_in_part() -> None:
@@ -305,18 +305,18 @@ def test_many_columns_are_shown_in_part() -> None:
 
 
 def test_another_source_keeps_what_was_typed_but_not_the_roles_of_columns() -> None:
-    made, asked = form()
-    made.frames = {"clicks": "polars, 240 × 8", "shop": "pandas, 240 × 8"}
-    made.frame.value = "clicks"
-    assert (made.name.value, asked[-1]) == ("clicks", Raw(frame="clicks"))
-    made.preview = previewed(events())
-    made.columns.rows["thing"].role.value = "item"
-    made.fields["min_session_length"].control.value = 3
-    made.frame.value = "shop"
-    assert (made.name.value, made.options, made.preview) == ("shop", {"min_session_length": 3}, None)
-    made.name.value = "mine"
-    made.frame.value = "clicks"
-    assert made.name.value == "mine"
+    view, calls = form()
+    view.frames = {"clicks": "polars, 240 × 8", "shop": "pandas, 240 × 8"}
+    view.frame.value = "clicks"
+    assert (view.name.value, calls[-1]) == ("clicks", Raw(frame="clicks"))
+    view.preview = previewed(events())
+    view.columns.rows["thing"].role.value = "item"
+    view.fields["min_session_length"].control.value = 3
+    view.frame.value = "shop"
+    assert (view.name.value, view.options, view.preview) == ("shop", {"min_session_length": 3}, None)
+    view.name.value = "mine"
+    view.frame.value = "clicks"
+    assert view.name.value == "mine"
 
 
 class Later(Background):
@@ -336,19 +336,19 @@ class Later(Background):
 
 def test_of_two_answers_the_one_to_what_stands_is_shown(tmp_path: Path, notebook: dict[str, Any]) -> None:
     later = Later()
-    made = PrepareController(tmp_path, later, lambda summary: None).form
+    view = PrepareController(tmp_path, later, lambda summary: None).form
     notebook["short"] = events(5)
-    made.frames = source.frames(notebook)
-    made.frame.value, made.frame.value = "clicks", "short"
+    view.frames = source.frames(notebook)
+    view.frame.value, view.frame.value = "clicks", "short"
     later.answer(1)
     later.answer(0)  # of what was chosen before
-    assert made.preview is not None and made.preview.events == 20 and len(made.preview.rows) == 5
-    assert str(made.preview.refusal).startswith("short: no item column")
-    made.columns.rows["thing"].role.value, made.columns.rows["visit"].role.value = "item", "session"
+    assert view.preview is not None and view.preview.events == 20 and len(view.preview.rows) == 5
+    assert str(view.preview.refusal).startswith("short: no item column")
+    view.columns.rows["thing"].role.value, view.columns.rows["visit"].role.value = "item", "session"
     later.answer(3)
-    assert made.preview.refusal is None
+    assert view.preview.refusal is None
     later.answer(2)  # to the first edit alone
-    assert made.preview.refusal is None and made.columns.rows["visit"].role.value == "session"
+    assert view.preview.refusal is None and view.columns.rows["visit"].role.value == "session"
 
 
 # ── frames of the notebook ──────────────────────────────────────────────────────────────────────
@@ -359,43 +359,43 @@ def test_frames_are_offered_by_name_and_size(notebook: dict[str, Any]) -> None:
 
 
 def test_a_frame_that_came_later_is_offered_and_one_that_went_is_not(lab: Lab, notebook: dict[str, Any]) -> None:
-    made = lab.data.form
-    assert made.frames.keys() == {"clicks", "shop"}
-    made.frame.value = "clicks"
+    view = lab.data.form
+    assert view.frames.keys() == {"clicks", "shop"}
+    view.frame.value = "clicks"
     notebook["late"] = events(5)
     lab.preparing.offer()
-    assert ("late · polars, 20 × 8", "late") in made.frame.options
-    assert made.frame.value == "clicks"
+    assert ("late · polars, 20 × 8", "late") in view.frame.options
+    assert view.frame.value == "clicks"
     del notebook["clicks"]
     lab.preparing.offer()
-    assert made.frame.value == "" and made.preview is None
+    assert view.frame.value == "" and view.preview is None
 
 
 @pytest.mark.parametrize("name", ["clicks", "shop"])
 def test_a_frame_is_read_corrected_prepared_and_used(lab: Lab, name: str) -> None:
-    made = lab.data.form
-    made.frame.value = name
-    until(lambda: made.preview and made.columns.rows)
-    assert made.name.value == name
-    assert made.source.layout.display == "none"
+    view = lab.data.form
+    view.frame.value = name
+    until(lambda: view.preview and view.columns.rows)
+    assert view.name.value == name
+    assert view.source.layout.display == "none"
     with at_most(4 * 0.15):
-        made.columns.rows["visit"].role.value = "session"
-        made.columns.rows["thing"].role.value = "item"
-        made.columns.rows["bought"].role.value = "label"
-        made.fields["split"].control.value = "leave_one_out"
-    until(lambda: made.preview is not None and made.preview.refusal is None)
-    assert made.columns.rows["device"].scope.value == "session"
-    made.columns.rows["device"].scope.value = "event"
-    until(lambda: made.preview is not None and made.preview.columns[5].of == "event")
-    made.button.click()
-    until(lambda: (lab.data.summary is not None and lab.data.summary.name == name) or made.refusal)
-    assert made.refusal is None and made.doing == ""
+        view.columns.rows["visit"].role.value = "session"
+        view.columns.rows["thing"].role.value = "item"
+        view.columns.rows["bought"].role.value = "label"
+        view.fields["split"].control.value = "leave_one_out"
+    until(lambda: view.preview is not None and view.preview.refusal is None)
+    assert view.columns.rows["device"].scope.value == "session"
+    view.columns.rows["device"].scope.value = "event"
+    until(lambda: view.preview is not None and view.preview.columns[5].of == "event")
+    view.button.click()
+    until(lambda: (lab.data.summary is not None and lab.data.summary.name == name) or view.refusal)
+    assert view.refusal is None and view.doing == ""
     schema = lab.data.summary.schema  # type: ignore[union-attr]
     assert schema["bought"].role == "target" and (schema["brand"].scope, schema["device"].scope) == ("item", "event")
     assert lab.draft.spec.data.path.endswith(name)
     assert not lab.data.section.opened
-    made.name.value = "clicks"
-    assert ("replaces" in made._name_note.value) == (name == "clicks")
+    view.name.value = "clicks"
+    assert ("replaces" in view._name_note.value) == (name == "clicks")
 
 
 def test_a_frame_that_polars_cannot_take_is_refused_in_words(lab: Lab, notebook: dict[str, Any]) -> None:
@@ -413,53 +413,53 @@ def test_a_frame_that_polars_cannot_take_is_refused_in_words(lab: Lab, notebook:
 
 
 def test_a_wrong_file_is_refused_in_the_panel(lab: Lab, tmp_path: Path) -> None:
-    made = lab.data.form
-    made.source.value = str(tmp_path / "none.csv")
-    until(lambda: made.refusal)
-    assert "no such file" in made._message.value
+    view = lab.data.form
+    view.source.value = str(tmp_path / "none.csv")
+    until(lambda: view.refusal)
+    assert "no such file" in view._message.value
 
 
 def test_a_file_without_names_is_named_in_the_panel(lab: Lab, tmp_path: Path) -> None:
     rows = events().select("thing", "visit", "timestamp").iter_rows()
     (tmp_path / "bare.txt").write_text("".join(f"{thing}~x{visit}~{time}\n" for thing, visit, time in rows))
-    made = lab.data.form
-    made.source.value = str(tmp_path / "bare.txt")
-    until(lambda: (made.preview or made.refusal) and not made.doing)
-    assert made._reading.layout.display == "" and made.button.disabled
-    made.fields["separator"].control.value = "~"
-    until(lambda: made.preview is not None and made.preview.refusal and not made.doing)
-    made.fields["columns"].control.value = "item_id, session_id, timestamp"
-    until(lambda: made.preview is not None and not made.preview.refusal and not made.doing)
-    assert made.preview is not None and made.preview.rows[0][1].startswith("x") and made.refusal is None
-    assert list(made.columns.rows) == ["item_id", "session_id", "timestamp"] and not made.button.disabled
-    made.source.value = str(tmp_path / "other.csv")  # another file is read by its own first lines
-    assert made.fields["columns"].control.value == "" and not {"columns", "separator"} & set(made.options)
+    view = lab.data.form
+    view.source.value = str(tmp_path / "bare.txt")
+    until(lambda: (view.preview or view.refusal) and not view.doing)
+    assert view._reading.layout.display == "" and view.button.disabled
+    view.fields["separator"].control.value = "~"
+    until(lambda: view.preview is not None and view.preview.refusal and not view.doing)
+    view.fields["columns"].control.value = "item_id, session_id, timestamp"
+    until(lambda: view.preview is not None and not view.preview.refusal and not view.doing)
+    assert view.preview is not None and view.preview.rows[0][1].startswith("x") and view.refusal is None
+    assert list(view.columns.rows) == ["item_id", "session_id", "timestamp"] and not view.button.disabled
+    view.source.value = str(tmp_path / "other.csv")  # another file is read by its own first lines
+    assert view.fields["columns"].control.value == "" and not {"columns", "separator"} & set(view.options)
 
 
 def test_a_file_is_prepared_and_a_failure_leaves_nothing(lab: Lab, tmp_path: Path) -> None:
     events().write_csv(tmp_path / "clicks.csv")
-    made = lab.data.form
-    made.source.value = str(tmp_path / "clicks.csv")
-    until(lambda: made.preview and made.columns.rows)
-    made.columns.rows["visit"].role.value, made.columns.rows["thing"].role.value = "session", "item"
-    until(lambda: made.preview is not None and made.preview.refusal is None)
-    made.name.value = "../mine"
-    made.button.click()
-    assert "plain name" in str(made.refusal)
-    made.name.value = "mine"
-    shortest = made.fields["min_session_length"]
+    view = lab.data.form
+    view.source.value = str(tmp_path / "clicks.csv")
+    until(lambda: view.preview and view.columns.rows)
+    view.columns.rows["visit"].role.value, view.columns.rows["thing"].role.value = "session", "item"
+    until(lambda: view.preview is not None and view.preview.refusal is None)
+    view.name.value = "../mine"
+    view.button.click()
+    assert "plain name" in str(view.refusal)
+    view.name.value = "mine"
+    shortest = view.fields["min_session_length"]
     shortest.control.value = 9
-    made.button.click()
-    until(lambda: shortest.error and not made.doing)  # beside the field that it is about
+    view.button.click()
+    until(lambda: shortest.error and not view.doing)  # beside the field that it is about
     assert "no session has 9 events" in shortest.error
     assert sorted(p.name for p in (lab.home / "data").iterdir()) == ["demo"]
     shortest.control.value = 3
     assert not shortest.error
     stages: list[str] = []
-    made.observe(lambda change: change["new"] and stages.append(change["new"].stage), "progress")
-    made.button.click()
-    until(lambda: (lab.data.summary is not None and lab.data.summary.name == "mine") or made.refusal)
-    assert made.refusal is None
+    view.observe(lambda change: change["new"] and stages.append(change["new"].stage), "progress")
+    view.button.click()
+    until(lambda: (lab.data.summary is not None and lab.data.summary.name == "mine") or view.refusal)
+    assert view.refusal is None
     assert stages[0] == "reading events" and stages[-1] == "writing"
     assert [p.name for p in lab.data.paths] == ["demo", "mine"]
 
@@ -472,7 +472,7 @@ def test_the_profile_shows_plots_checks_and_columns(tmp_path: Path) -> None:
     html = profile(summary)
     for heading in ("Session length", "Item popularity", "Events over time", "Checks of the split", "Columns"):
         assert heading in html
-    assert all(escape(found.words) in html for found in summary.checks)
+    assert all(escape(check.words) in html for check in summary.checks)
     assert html.count('class="t4r-cut"') == 2
     assert html.count('role="img"') == 3 + len(summary.checks)
     assert "validation" in html

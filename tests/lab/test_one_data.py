@@ -190,10 +190,10 @@ def test_while_data_are_opened_nothing_can_be_launched() -> None:
 
 
 def test_every_panel_speaks_of_the_data_that_were_chosen() -> None:
-    asked: list[str] = []
+    paths: list[str] = []
 
     def answer(spec: RunSpec) -> Estimate:
-        asked.append(spec.data.path)
+        paths.append(spec.data.path)
         return Estimate((Cost("model.body", 1000, 8, 8, 16, 0),), 6.4, 31)
 
     d, started = on_a(), list[Any]()
@@ -215,7 +215,7 @@ def test_every_panel_speaks_of_the_data_that_were_chosen() -> None:
     view.drop.click()
     assert not view.train.disabled and not form.start.disabled and view.drop.layout.display == "none"
     until(lambda: costs.estimate is not None)
-    assert asked == ["a", "b"]
+    assert paths == ["a", "b"]
     form._start()
     assert started[0][0].data.path == "b"
 

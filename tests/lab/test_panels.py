@@ -150,14 +150,14 @@ def test_the_test_part_is_shown_of_promoted_runs_only() -> None:
 
 
 def test_actions_wait_for_a_run_and_for_each_other() -> None:
-    asked: list[str] = []
-    view = RunActions(asked.append)
+    actions: list[str] = []
+    view = RunActions(actions.append)
     assert "Tick one run" in view._test.value
     view.run = summary(1, status="RUNNING")
     assert view.buttons["promote"].disabled
     view.run = summary(2)
     view.buttons["promote"].click()
-    assert asked == ["promote"]
+    assert actions == ["promote"]
     view.doing = "Scoring the test part …"
     assert all(button.disabled for button in view.buttons.values())
     view.doing, view.error = "", EVIL
@@ -288,12 +288,12 @@ def test_a_session_is_put_together_and_answered_in_the_owners_words() -> None:
 
 
 def test_a_picker_tells_what_it_finds() -> None:
-    asked: list[str] = []
+    queries: list[str] = []
     picker = Picker()
-    picker.on_query(asked.append)
+    picker.on_query(queries.append)
     picker.query = "sho"
     picker.show_matches([])
-    assert (asked, picker.note) == (["sho"], "no such title or id")
+    assert (queries, picker.note) == (["sho"], "no such title or id")
     picker.show_matches([Item("7", "Red shoe")])
     assert (picker.matches, picker.note) == ([{"id": "7", "title": "Red shoe"}], "")
 

@@ -44,10 +44,10 @@ def state(number: int, **changes: Any) -> JobState:
 @pytest.mark.parametrize("weight", [0.0, 0.5, 0.95])
 def test_smoothing_is_the_weighted_mean_of_what_came_before(weight: float) -> None:
     values = np.random.default_rng(0).normal(size=30)
-    found = smoothed(list(values), weight)
+    curve = smoothed(list(values), weight)
     for last in range(30):
         weights = weight ** np.arange(last, -1, -1.0)
-        assert found[last] == pytest.approx(np.average(values[: last + 1], weights=weights))
+        assert curve[last] == pytest.approx(np.average(values[: last + 1], weights=weights))
 
 
 def test_the_words_follow_the_smoothing() -> None:

@@ -55,8 +55,8 @@ def draft(data: Path) -> Draft:
 
 
 def test_the_form_makes_the_plan_that_the_command_line_makes(draft: Draft) -> None:
-    asked: list[tuple[RunSpec, StudyOptions, str, str | None]] = []
-    form = SearchForm(draft, lambda *study: asked.append(study))
+    studies: list[tuple[RunSpec, StudyOptions, str, str | None]] = []
+    form = SearchForm(draft, lambda *study: studies.append(study))
     assert form.start.disabled
     form.table.selected = [RATE, DROPOUT, "model.body.kind"]
     rate, dropout, kind = form.ranges.children
@@ -67,10 +67,10 @@ def test_the_form_makes_the_plan_that_the_command_line_makes(draft: Draft) -> No
     form.fields["constraints"].control.value = "parameters<=1e6"
     form.fields["trials"].control.value = "7"
     form.start.click()
-    spec, options, name, storage = asked[0]
+    spec, options, name, storage = studies[0]
     typed = [f"{RATE}=1e-4:1e-2:log", f"{DROPOUT}=0:0.3", "model.body.kind=gru,gpt2"]
-    own = {"objectives": ["ndcg@5", "ece"], "constraints": ["parameters<=1e6"], "trials": 7}
-    expected = Plan.of(draft.spec, StudyOptions.parse({**own, "space": dict(map(parse_search, typed))}))
+    settings = {"objectives": ["ndcg@5", "ece"], "constraints": ["parameters<=1e6"], "trials": 7}
+    expected = Plan.of(draft.spec, StudyOptions.parse({**settings, "space": dict(map(parse_search, typed))}))
     assert Plan.of(spec, options).comparable() == expected.comparable()
     assert (options.trials, name, storage) == (7, "small", None)
     form.storage.value = "mysql://host/db"
@@ -78,7 +78,7 @@ def test_the_form_makes_the_plan_that_the_command_line_makes(draft: Draft) -> No
     assert form.start.disabled
     form.storage.value = "postgresql://lab@host/db"
     form.start.click()
-    assert asked[1][3] == "postgresql://lab@host/db"
+    assert studies[1][3] == "postgresql://lab@host/db"
 
 
 @pytest.mark.parametrize("preset", SEARCH_PRESETS)
@@ -90,17 +90,17 @@ def test_a_preset_ticks_its_own_knobs(draft: Draft, preset: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("path", "value", "said"),
+    ("path", "value", "message"),
     [
         ("objectives", "ndcg@5, ecee", "did you mean &#x27;ece&#x27;"),
         ("constraints", "ece", "write metric&lt;=number"),
     ],
 )
-def test_what_cannot_be_judged_is_said_at_once(draft: Draft, path: str, value: str, said: str) -> None:
+def test_what_cannot_be_judged_is_said_at_once(draft: Draft, path: str, value: str, message: str) -> None:
     form = SearchForm(draft, lambda *study: None)
     form.table.selected = [DROPOUT]
     form.fields[path].control.value = value
-    assert said in form._message.value
+    assert message in form._message.value
     assert form.start.disabled
     form.fields[path].control.value = ""
     assert not form.start.disabled
@@ -132,13 +132,13 @@ def trial(n: int, state: str = "finished", **changes: Any) -> Trial:
     return Trial(n, state, {DROPOUT: 0.25}, values, {}, changes.get("reason", ""), 6.0, 1e9, [], True, n == 0)
 
 
-def panel(asked: list[Any]) -> TunePanel:
-    return TunePanel(SearchForm(Draft(small_spec(Path("none"))), lambda *study: None), asked.append, asked.append)
+def panel(calls: list[Any]) -> TunePanel:
+    return TunePanel(SearchForm(Draft(small_spec(Path("none"))), lambda *study: None), calls.append, calls.append)
 
 
 def test_a_study_is_shown_with_reasons_and_its_best(draft: Draft) -> None:
-    asked: list[Any] = []
-    view = panel(asked)
+    calls: list[Any] = []
+    view = panel(calls)
     assert "Reading" in view._message.value
     view.show(Look([], [], None))
     assert EMPTY in view._message.value
@@ -164,7 +164,7 @@ def test_a_study_is_shown_with_reasons_and_its_best(draft: Draft) -> None:
     assert 'data-trial="0"' in view.plots.html
     view.asks["pause"].click()
     view.asks["stop"].click()
-    assert asked == [2, 0, "pause", "stop"]
+    assert calls == [2, 0, "pause", "stop"]
     assert view.asks["resume"].disabled
     view.show(Look(["s"], ["s"], replace(state, status="paused")))
     assert {ask for ask, button in view.asks.items() if not button.disabled} == {"stop", "resume"}
@@ -208,11 +208,11 @@ def test_a_background_studys_error_comes_back_with_its_parts(tmp_path: Path, dat
 
 @pytest.fixture
 def tuning(draft: Draft, tmp_path: Path) -> Iterator[TuneController]:
-    made = TuneController(
+    controller = TuneController(
         tmp_path, Background(), draft, lambda spec, name: draft.clone(spec, name), lambda living: None
     )
-    yield made
-    made.background.close()
+    yield controller
+    controller.background.close()
     for study in detached.all_detached(tmp_path):
         if study.is_running():
             until(lambda study=study: study.name in lead.names(home=tmp_path))

@@ -71,9 +71,9 @@ def test_only_valid_pairs_can_be_chosen_and_the_reason_is_shown() -> None:
         assert [value for _, value in form.fields["model.masking.kind"].control.options] == list(maskings)
         help = form.fields["model.masking.kind"].help
         if refused := [m for m in ("clm", "mlm", "rtd", "plm") if m not in maskings]:
-            said = help.partition(f"Not offered with {body}: ")[2]
-            assert re.findall(r"\w+", re.sub(r"\(.*?\)", "", said)) == refused
-            assert re.findall(r"\((.*?)\)", said) == REASONS[maskings] and len(said) < 80
+            reason = help.partition(f"Not offered with {body}: ")[2]
+            assert re.findall(r"\w+", re.sub(r"\(.*?\)", "", reason)) == refused
+            assert re.findall(r"\((.*?)\)", reason) == REASONS[maskings] and len(reason) < 80
         else:
             assert "Not offered" not in help
 
@@ -227,8 +227,8 @@ def test_a_card_extends_its_curves_and_escapes_its_name() -> None:
 
 
 def test_a_card_offers_what_can_be_done_and_asks_for_it() -> None:
-    asked: list[tuple[str, str]] = []
-    card = JobCard(JobState("1", "mine", "running"), lambda id, action: asked.append((id, action)))
+    calls: list[tuple[str, str]] = []
+    card = JobCard(JobState("1", "mine", "running"), lambda id, action: calls.append((id, action)))
     offered = {
         "running": ["pause", "stop"],
         "pausing": [],
@@ -245,9 +245,9 @@ def test_a_card_offers_what_can_be_done_and_asks_for_it() -> None:
         buttons = {action: getattr(card, action) for action in ("pause", "stop", "resume")}
         assert [a for a, b in buttons.items() if b.layout.display != "none" and not b.disabled] == actions, state
         for action in actions:
-            asked.clear()
+            calls.clear()
             buttons[action].click()
-            assert asked == [("1", action)]
+            assert calls == [("1", action)]
 
 
 def test_panels_say_what_to_do_when_there_is_nothing() -> None:
@@ -323,7 +323,7 @@ def test_damaged_jobs_and_a_launch_that_fails_are_shown(lab: Lab, monkeypatch: p
     assert lab.jobs.jobs[0].state == "lost"
     assert "remove the folder" in lab.jobs.cards[folder.name]._progress.value
 
-    def full(*asked: Any) -> None:
+    def full(*arguments: Any) -> None:
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("t4r_lab.jobs.launch", full)
@@ -361,14 +361,14 @@ def test_train_runs_in_a_job_and_the_run_appears(lab: Lab) -> None:
 
 def test_what_comes_after_closing_changes_nothing() -> None:
     background, go = Background(), threading.Event()
-    told: list[Any] = []
+    results: list[Any] = []
     before = set(threading.enumerate())
-    background.run(lambda: go.wait(30), told.append, told.append)
+    background.run(lambda: go.wait(30), results.append, results.append)
     (thread,) = set(threading.enumerate()) - before
     background.close()
     go.set()
     thread.join(30)
-    assert told == []
+    assert results == []
 
 
 class PanicException(BaseException):
@@ -383,25 +383,25 @@ def raises(error: BaseException) -> Callable[..., Any]:
 
 
 def test_every_failure_reaches_a_panel_or_whoever_shows_the_whole() -> None:
-    told: list[InputError] = []
+    errors: list[InputError] = []
     for error in (PanicException("called `Option::unwrap()`"), SystemExit(3), MemoryError()):
-        background, panel = Background(told.append), list[InputError]()
+        background, panel = Background(errors.append), list[InputError]()
         background.run(raises(error), panel.append, panel.append)  # the work fails
         background.run(lambda: "found", raises(error), panel.append)  # the panel can't show what was found
         background.run(lambda: "found", raises(error), raises(error))  # nor that
-        until(lambda panel=panel: len(panel) == 2 and told)  # type: ignore[misc]
+        until(lambda panel=panel: len(panel) == 2 and errors)  # type: ignore[misc]
         name = type(error).__name__
-        assert all(name in str(error) for error in [*panel, *told])
+        assert all(name in str(error) for error in [*panel, *errors])
         assert sorted("could not be updated" in error.path for error in panel) == [False, True]
         background.close()
-        told.clear()
+        errors.clear()
 
 
 def test_a_watch_goes_on_after_every_failure(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("t4r_lab.lab.state.background.REST", 0.01)
-    background, told = Background(), list[InputError]()
-    background.repeat(raises(PanicException("no")), told.append, told.append, raises(ValueError("pause")))
-    until(lambda: sum("PanicException" in str(e) for e in told) > 2 and any("pause" in str(e) for e in told))
+    background, errors = Background(), list[InputError]()
+    background.repeat(raises(PanicException("no")), errors.append, errors.append, raises(ValueError("pause")))
+    until(lambda: sum("PanicException" in str(e) for e in errors) > 2 and any("pause" in str(e) for e in errors))
     background.close()
 
 

@@ -125,11 +125,11 @@ def test_a_spec_is_refused_by_field_and_remedy_before_anything_is_recorded(
 
 def probabilities() -> list[tuple[str, str]]:
     """(spec, path) of every knob that is a share or a probability."""
-    found = []
+    paths = []
     for name, spec in SPECS.items():
         knobs = {path: knob for path, knob in spec.knobs().items() if knob.type is float and knob.high is not None}
-        found += [(name, p) for p, k in knobs.items() if k.low is not None and 0 <= k.low < k.high <= 1]
-    return found
+        paths += [(name, p) for p, k in knobs.items() if k.low is not None and 0 <= k.low < k.high <= 1]
+    return paths
 
 
 @pytest.mark.parametrize(("name", "path"), probabilities())
@@ -241,8 +241,8 @@ def test_a_label_of_whole_sessions_is_refused_on_leave_one_out_data(tmp_path: Pa
     assert text.endswith("prepare with --split time, or use a label of events")
     assert tracking.runs(tmp_path / "home") == []
     events = small_spec(data, model__heads=[{"kind": "regression", "column": "stars"}])
-    found = run.run(events, home=tmp_path / "home", on_report=silent)  # the last event's is new in each part
-    assert "stars/rmse" in found.valid
+    result = run.run(events, home=tmp_path / "home", on_report=silent)  # the last event's is new in each part
+    assert "stars/rmse" in result.valid
 
 
 def test_what_is_refused_by_a_spec_is_refused_before_torch_is_needed(data: Path) -> None:

@@ -24,8 +24,8 @@ def test_training_keeps_the_newest_events_and_skips_single_ones() -> None:
     assert windows.row.tolist() == [r for r, n in enumerate(lengths) if n >= 2]
     batch = make_batch(sessions, windows)
     for i, row in enumerate(windows.row):
-        own = sessions.values["item_id"][sessions.offsets[row] : sessions.offsets[row + 1]][-6:].tolist()
-        assert batch.ids[i].tolist() == own + [0] * (batch.ids.shape[1] - len(own))
+        newest = sessions.values["item_id"][sessions.offsets[row] : sessions.offsets[row + 1]][-6:].tolist()
+        assert batch.ids[i].tolist() == newest + [0] * (batch.ids.shape[1] - len(newest))
         assert batch.columns["device"][i, 0] == sessions.context["device"][row]  # context is repeated
     assert float((batch.columns["price"] * ~batch.valid).abs().sum()) == 0
 
@@ -43,13 +43,13 @@ def test_every_target_is_read_once_with_its_newest_context(causal: bool, positio
             targets = range(sessions.target_start[row], n) if positions == "all" else [n - 1]
             expected += [(row, t) for t in targets]
     windows = evaluation_windows(sessions, longest, positions, causal)
-    found = []
+    cases = []
     for row, start, stop, read in zip(windows.row, windows.start, windows.stop, windows.read, strict=True):
         assert 1 <= stop - start <= longest
         for target in range(start + read + 1, stop + 1):
-            found.append((row, target))
+            cases.append((row, target))
             assert target - max(0, target - longest) == min(target - start, longest)  # as much context as fits
-    assert sorted(found) == expected
+    assert sorted(cases) == expected
 
 
 def test_the_order_of_an_epoch_depends_on_seed_and_epoch_alone() -> None:

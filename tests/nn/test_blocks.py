@@ -97,8 +97,8 @@ def test_every_argument_of_a_configuration_reaches_the_model() -> None:
         built = config.build(d_model=16, n_head=2, n_layer=3, total_seq_length=20, dropout=0.37, activation="relu")
         assert all(getattr(built, name) == 0.37 for name in names)
         block = TransformerBlock(built)
-        found = {m.p for m in block.modules() if isinstance(m, nn.Dropout)}
-        assert found == {0.37}
+        rates = {m.p for m in block.modules() if isinstance(m, nn.Dropout)}
+        assert rates == {0.37}
         assert any(isinstance(m, nn.ReLU) for m in block.modules())
 
 

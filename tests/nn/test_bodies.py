@@ -132,8 +132,8 @@ assert found == ["gpt2"] * 8, found
 
 def test_threads_that_need_transformers_at_once_all_get_it() -> None:
     """As panels of the Lab do; only in a new process has nobody imported it before."""
-    found = subprocess.run([sys.executable, "-c", TOGETHER], capture_output=True, text=True, check=False)
-    assert found.returncode == 0, found.stderr
+    process = subprocess.run([sys.executable, "-c", TOGETHER], capture_output=True, text=True, check=False)
+    assert process.returncode == 0, process.stderr
 
 
 def foreign(name: str, **options: Any) -> Any:

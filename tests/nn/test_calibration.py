@@ -29,10 +29,10 @@ def in_chunks(calibration: Calibration, scores: Tensor, targets: Tensor) -> Cali
 
 def test_nll_and_brier_as_of_one_hot_labels(case: tuple[Tensor, Tensor]) -> None:
     scores, targets = case
-    found = in_chunks(Calibration(), scores, targets).metrics()
+    metrics = in_chunks(Calibration(), scores, targets).metrics()
     probability, one_hot = torch.softmax(scores.double(), 1), torch.nn.functional.one_hot(targets - 1, ITEMS)
-    assert found["nll"] == pytest.approx(float(torch.nn.functional.cross_entropy(scores.double(), targets - 1)))
-    assert found["brier"] == pytest.approx(float((probability - one_hot).square().sum(1).mean()), rel=1e-5)
+    assert metrics["nll"] == pytest.approx(float(torch.nn.functional.cross_entropy(scores.double(), targets - 1)))
+    assert metrics["brier"] == pytest.approx(float((probability - one_hot).square().sum(1).mean()), rel=1e-5)
 
 
 def test_ece_and_curve_case_by_case(case: tuple[Tensor, Tensor]) -> None:
@@ -49,8 +49,8 @@ def test_ece_and_curve_case_by_case(case: tuple[Tensor, Tensor]) -> None:
     curve = [
         (np.mean([c for c, _ in boxes[b]]), np.mean([h for _, h in boxes[b]]), len(boxes[b])) for b in sorted(boxes)
     ]
-    for found, (confidence, accuracy, cases) in zip(calibration.curve(), curve, strict=True):
-        assert (found["confidence"], found["accuracy"], found["cases"]) == pytest.approx((confidence, accuracy, cases))
+    for point, (confidence, accuracy, cases) in zip(calibration.curve(), curve, strict=True):
+        assert (point["confidence"], point["accuracy"], point["cases"]) == pytest.approx((confidence, accuracy, cases))
 
 
 def test_the_curve_the_error_and_the_likelihood_of_scikit_learn(case: tuple[Tensor, Tensor]) -> None:
@@ -68,9 +68,9 @@ def test_the_curve_the_error_and_the_likelihood_of_scikit_learn(case: tuple[Tens
     curve = calibration.curve()
     assert [row["accuracy"] for row in curve] == pytest.approx(accuracy.tolist())
     assert [row["confidence"] for row in curve] == pytest.approx(mean.tolist(), rel=1e-5)
-    found = calibration.metrics()
-    assert found["ece"] == pytest.approx(np.abs(accuracy - mean) @ cases[cases > 0] / N, abs=1e-6)
-    assert found["nll"] == pytest.approx(log_loss(targets.numpy(), probability.numpy(), labels=range(1, ITEMS + 1)))
+    metrics = calibration.metrics()
+    assert metrics["ece"] == pytest.approx(np.abs(accuracy - mean) @ cases[cases > 0] / N, abs=1e-6)
+    assert metrics["nll"] == pytest.approx(log_loss(targets.numpy(), probability.numpy(), labels=range(1, ITEMS + 1)))
 
 
 def test_a_distribution_that_is_true_is_calibrated() -> None:
@@ -113,17 +113,17 @@ def test_lists_item_by_item(case: tuple[Tensor, Tensor], filtered: int) -> None:
         for row in range(N):
             allowed = [j for j in range(ITEMS) if seen is None or j + 1 not in seen[row].tolist()]
             listed += sorted(allowed, key=lambda j: -float(scores[row, j]))[:k]
-        found = lists.metrics()
-        assert found[f"coverage@{k}"] == len(set(listed)) / ITEMS
-        assert found[f"novelty@{k}"] == pytest.approx(np.mean([-np.log2(max(share[j], share[1])) for j in listed]))
-        assert found[f"popularity@{k}"] == pytest.approx(np.mean([share[j] for j in listed]))
+        metrics = lists.metrics()
+        assert metrics[f"coverage@{k}"] == len(set(listed)) / ITEMS
+        assert metrics[f"novelty@{k}"] == pytest.approx(np.mean([-np.log2(max(share[j], share[1])) for j in listed]))
+        assert metrics[f"popularity@{k}"] == pytest.approx(np.mean([share[j] for j in listed]))
 
 
 def test_slices_by_hand() -> None:
     counts = np.array([50, 20, 20, 10, 0])
     assert popularity_group(counts).tolist() == [0, 1, 1, 2, 2]  # 0, .5, .7, .9 and 1 of the events come before
-    found = Ranks(np.arange(4), np.array([1, 2, 3, 20]), np.array([1, 1, 2, 5]), np.array([1.0, 3.0, 1.0, 9.0]), (2,))
-    rows = {row["slice"]: row for row in slices(found, counts)}
+    ranked = Ranks(np.arange(4), np.array([1, 2, 3, 20]), np.array([1, 1, 2, 5]), np.array([1.0, 3.0, 1.0, 9.0]), (2,))
+    rows = {row["slice"]: row for row in slices(ranked, counts)}
     assert {name: row["cases"] for name, row in rows.items()} == {
         "1 event": 1,
         "2 to 3": 2,
@@ -141,10 +141,10 @@ def test_slices_by_hand() -> None:
 def test_slices_join_to_the_whole(case: tuple[Tensor, Tensor]) -> None:
     scores, targets = case
     rank = ranks(scores, targets).numpy()
-    found = Ranks(np.arange(N), np.arange(N) % 20 + 1, targets.numpy(), rank, (5,))
-    rows = slices(found, np.arange(1, ITEMS + 1))
+    ranked = Ranks(np.arange(N), np.arange(N) % 20 + 1, targets.numpy(), rank, (5,))
+    rows = slices(ranked, np.arange(1, ITEMS + 1))
     for by in ("length", "popularity"):
         mine = [row for row in rows if row["by"] == by]
         assert sum(row["cases"] for row in mine) == N
         whole = sum(row["cases"] * row["ndcg@5"]["mean"] for row in mine) / N
-        assert whole == pytest.approx(found.metrics()["ndcg@5"])
+        assert whole == pytest.approx(ranked.metrics()["ndcg@5"])

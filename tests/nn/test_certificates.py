@@ -84,12 +84,12 @@ def leak_within(model: Model, batch: Batch) -> float:
     """As `leak_of`, one event of one session at a time: what is drawn from other sessions stays as it is."""
     shift = model.masking.training_extra
     before, worst = training_reads(model, batch), 0.0
-    for row, place in batch.valid.nonzero().tolist():
-        if place >= shift:
+    for row, position in batch.valid.nonzero().tolist():
+        if position >= shift:
             where = torch.zeros_like(batch.valid)
-            where[row, place] = True
+            where[row, position] = True
             after = training_reads(model, swap_items(batch, where))
-            worst = max(worst, float((after - before)[row, place - shift].abs().max()))
+            worst = max(worst, float((after - before)[row, position - shift].abs().max()))
     return worst
 
 
@@ -198,11 +198,11 @@ def test_2_random_items_evaluate_at_chance(body: str, masking: str, tmp_path: Pa
     toy, spec = Toy(structure=0.0), toy_spec(body, masking, evaluation__positions="all")
     model = assembly.build(spec, toy.schema, toy.item_table())
     list(trainer.fit(model, toy, spec, tmp_path))  # type: ignore[arg-type]
-    found = evaluation.evaluate(model, toy.part("test"), spec)
+    ranks = evaluation.evaluate(model, toy.part("test"), spec)
     chance = 5 / N_ITEMS
-    deviation = (chance * (1 - chance) / len(found.rank)) ** 0.5
-    assert abs(found.metrics()["recall@5"] - chance) < 4 * deviation
-    assert abs(found.rank.mean() - (N_ITEMS + 1) / 2) < 4 * (N_ITEMS / 12**0.5) / len(found.rank) ** 0.5
+    deviation = (chance * (1 - chance) / len(ranks.rank)) ** 0.5
+    assert abs(ranks.metrics()["recall@5"] - chance) < 4 * deviation
+    assert abs(ranks.rank.mean() - (N_ITEMS + 1) / 2) < 4 * (N_ITEMS / 12**0.5) / len(ranks.rank) ** 0.5
 
 
 @pairs
@@ -210,18 +210,18 @@ def test_2_random_items_evaluate_at_chance(body: str, masking: str, tmp_path: Pa
 def test_3_evaluation_is_inference_on_what_came_before(body: str, masking: str, positions: str) -> None:
     model, toy = make(body, masking)
     sessions, spec = toy.part("valid"), toy_spec(body, masking, evaluation__positions=positions)
-    found = evaluation.evaluate(model, sessions, spec)
+    ranks = evaluation.evaluate(model, sessions, spec)
     lengths = np.diff(sessions.offsets)
     cases = [(r, p) for r, n in enumerate(lengths) for p in (range(1, n) if positions == "all" else [n - 1]) if p]
-    assert [(r, p) for r, p in zip(found.session, found.position, strict=True)] == cases
-    prefixes = cut(sessions, found.position, found.session)
+    assert [(r, p) for r, p in zip(ranks.session, ranks.position, strict=True)] == cases
+    prefixes = cut(sessions, ranks.position, ranks.session)
     longest = model.max_length - model.masking.inference_reserve
     with torch.no_grad():
         scores = model.score(make_batch(prefixes, whole_windows(prefixes, longest))).numpy()
-    target = np.take_along_axis(scores, found.target[:, None] - 1, 1)
+    target = np.take_along_axis(scores, ranks.target[:, None] - 1, 1)
     near = 1e-5
     low, high = 1 + (scores > target + near).sum(1), (scores >= target - near).sum(1)
-    assert ((low <= found.rank) & (found.rank <= high)).all()
+    assert ((low <= ranks.rank) & (ranks.rank <= high)).all()
 
 
 @pairs

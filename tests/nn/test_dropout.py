@@ -23,9 +23,9 @@ def test_share_and_scale(p: float) -> None:
 
 def test_neighbors_are_independent() -> None:
     torch.manual_seed(1)
-    kept = (keep_mask(torch.Size([400_000]), 0.3, torch.float32) > 0).double()
+    mask = (keep_mask(torch.Size([400_000]), 0.3, torch.float32) > 0).double()
     for lag in (1, 2, 3, 4):  # four elements share a random word
-        pair = torch.stack([kept[lag:], kept[:-lag]])
+        pair = torch.stack([mask[lag:], mask[:-lag]])
         assert abs(float(torch.corrcoef(pair)[0, 1])) < 0.01
 
 

@@ -53,12 +53,12 @@ def test_metrics_are_those_of_scikit_learn() -> None:
         rng.integers(0, 2, 300) * 1.0,
         rng.random(300).round(1),
     )
-    found = {name: row.compute(label, score, weight) for name, row in metrics_of("binary").items()}
-    assert found["auc"] == pytest.approx(sk.roc_auc_score(label, score, sample_weight=weight))
-    assert found["average_precision"] == pytest.approx(sk.average_precision_score(label, score, sample_weight=weight))
-    assert found["accuracy"] == pytest.approx(sk.accuracy_score(label, score > 0.5, sample_weight=weight))
+    metrics = {name: row.compute(label, score, weight) for name, row in metrics_of("binary").items()}
+    assert metrics["auc"] == pytest.approx(sk.roc_auc_score(label, score, sample_weight=weight))
+    assert metrics["average_precision"] == pytest.approx(sk.average_precision_score(label, score, sample_weight=weight))
+    assert metrics["accuracy"] == pytest.approx(sk.accuracy_score(label, score > 0.5, sample_weight=weight))
     classes, shares = rng.integers(0, 3, 300), rng.dirichlet(np.ones(3), 300)
-    found = {name: row.compute(classes * 1.0, shares, weight) for name, row in metrics_of("categorical").items()}
+    metrics = {name: row.compute(classes * 1.0, shares, weight) for name, row in metrics_of("categorical").items()}
     each = [
         (
             sk.roc_auc_score(classes == c, shares[:, c], sample_weight=weight),
@@ -66,11 +66,11 @@ def test_metrics_are_those_of_scikit_learn() -> None:
         )
         for c in range(3)
     ]
-    assert (found["auc"], found["average_precision"]) == pytest.approx(tuple(np.mean(each, 0)))
-    assert found["accuracy"] == pytest.approx(sk.accuracy_score(classes, shares.argmax(1), sample_weight=weight))
-    found = {name: row.compute(score, label, weight) for name, row in metrics_of("regression").items()}
-    assert found["rmse"] == pytest.approx(sk.mean_squared_error(score, label, sample_weight=weight) ** 0.5)
-    assert found["mae"] == pytest.approx(sk.mean_absolute_error(score, label, sample_weight=weight))
+    assert (metrics["auc"], metrics["average_precision"]) == pytest.approx(tuple(np.mean(each, 0)))
+    assert metrics["accuracy"] == pytest.approx(sk.accuracy_score(classes, shares.argmax(1), sample_weight=weight))
+    metrics = {name: row.compute(score, label, weight) for name, row in metrics_of("regression").items()}
+    assert metrics["rmse"] == pytest.approx(sk.mean_squared_error(score, label, sample_weight=weight) ** 0.5)
+    assert metrics["mae"] == pytest.approx(sk.mean_absolute_error(score, label, sample_weight=weight))
     classified = ("auc", "average_precision", "accuracy")
     assert {"binary": classified, "categorical": classified, "regression": ("rmse", "mae")} == LABEL_METRICS
 
@@ -80,13 +80,13 @@ def test_summaries_leave_padding_out(summary: str) -> None:
     torch.manual_seed(0)
     module, hidden = SUMMARIES[summary](6), torch.randn(2, 5, 6)
     valid = torch.tensor([[True, True, True, False, False], [True] * 5])
-    found = module(torch.where(valid[..., None], hidden, torch.inf), valid)
+    summaries = module(torch.where(valid[..., None], hidden, torch.inf), valid)
     real = hidden[0, :3]
     if summary == "attention":
         by_hand = torch.softmax(module.score(real)[:, 0], 0) @ real
     else:
         by_hand = {"last": real[-1], "first": real[0], "mean": real.mean(0)}[summary]
-    torch.testing.assert_close(found[0], by_hand)
+    torch.testing.assert_close(summaries[0], by_hand)
 
 
 @pytest.mark.parametrize("causal", [True, False])
@@ -102,12 +102,12 @@ def test_every_label_is_read_once_behind_its_own_event(causal: bool, level: str,
         elif n > start:
             expected += [(row, t) for t in (range(start, n) if positions == "all" else [n - 1])]
     windows = label_windows(sessions, 4, level, positions, causal)
-    found = []
+    labels = []
     for row, start, stop, read in zip(windows.row, windows.start, windows.stop, windows.read, strict=True):
         for position in range(start + read, stop):
-            found.append((row, position))
+            labels.append((row, position))
             assert position + 1 - start == min(position + 1, 4)  # as much context as fits
-    assert sorted(found) == expected
+    assert sorted(labels) == expected
 
 
 @pytest.mark.parametrize("tied", [True, False])
@@ -115,12 +115,12 @@ def test_scores_of_items_follow_the_formula(tied: bool) -> None:
     """l = (h·Uᵀ + b) / τ: temperature acts on the scores too, smoothing on the loss alone."""
     toy = Toy()
 
-    def made(**head: Any) -> Model:
+    def model_of(**head: Any) -> Model:
         return assembly.build(
             toy_spec(model__heads=[{"kind": "next_item", "weight_tying": tied, **head}]), SCHEMA, toy.item_table()
         ).eval()
 
-    plain = made()
+    plain = model_of()
     batch, task = make_batch(toy.part("train"), whole_windows(toy.part("train"), 8)), plain.next_item
     torch.nn.init.normal_(task.bias)
     hidden = plain.read(batch)
@@ -132,7 +132,7 @@ def test_scores_of_items_follow_the_formula(tied: bool) -> None:
         ({"temperature": 0.5}, 2.0),
         ({"loss": {"kind": "cross_entropy", "label_smoothing": 0.3}}, 1.0),
     ):
-        other = made(**head)
+        other = model_of(**head)
         other.load_state_dict(plain.state_dict())
         torch.testing.assert_close(other.score(batch), expected * scale)
         assert float((other.loss(batch).mean - plain.loss(batch).mean).abs().detach()) > 1e-3
@@ -179,10 +179,10 @@ def test_labels_and_later_events_never_change_a_prediction(data: Dataset, maskin
 def test_evaluation_is_what_inference_predicts(data: Dataset, masking: str) -> None:
     spec, sessions = spec_of(data, masking=masking), data.part("valid")
     model = assembly.build(spec, data.schema, data.item_table())
-    found = evaluation.evaluate_tasks(model, sessions, spec)[1]
+    tasks = evaluation.evaluate_tasks(model, sessions, spec)[1]
     with torch.no_grad():
         predicted = model.predict(make_batch(sessions, whole_windows(sessions, spec.data.max_length)))
-    for name, cases in found.items():
+    for name, cases in tasks.items():
         np.testing.assert_allclose(cases.prediction, predicted[name].numpy()[cases.session], atol=1e-5)
 
 
@@ -210,9 +210,9 @@ def test_a_model_of_labels_alone_is_judged_compared_and_recommends_nothing(data:
     heads = [{"kind": "regression", "column": "price", "loss": "huber"}]
     one = run.run(spec_of(data, heads), home=tmp_path, on_report=silent)
     two = run.run(spec_of(data, heads, name="two", train__learning_rate=1e-6), home=tmp_path, on_report=silent)
-    found = compare.compare([one.run_id, two.run_id], home=tmp_path)
-    assert found.differences[0].sentence.startswith("small beats two by")
-    assert found.differences[0].mean == pytest.approx(two.valid["price/rmse"] - one.valid["price/rmse"])
+    comparison = compare.compare([one.run_id, two.run_id], home=tmp_path)
+    assert comparison.differences[0].sentence.startswith("small beats two by")
+    assert comparison.differences[0].mean == pytest.approx(two.valid["price/rmse"] - one.valid["price/rmse"])
     with pytest.raises(InputError, match="run small: it predicts price and no next item"):
         recommend.recommend(one.run_id, Generator(n_items=40).events(3), home=tmp_path)
 
@@ -222,13 +222,13 @@ def test_training_with_several_heads_resumes_to_the_same(data: Dataset, tmp_path
     spec = spec_of(data, masking=masking)
 
     def curve(folder: Path, stops: list[int]) -> list[Any]:
-        found = []
+        epochs = []
         for stop in [*stops, 10**9]:
             calls = iter(range(10**9))
             model = assembly.build(spec, data.schema, data.item_table())
             for report in trainer.fit(model, data, spec, folder, lambda c=calls, s=stop: next(c) >= s, resume=True):
-                found += [(report.train_loss, report.losses, report.valid)] if isinstance(report, Epoch) else []
-        return found
+                epochs += [(report.train_loss, report.losses, report.valid)] if isinstance(report, Epoch) else []
+        return epochs
 
     assert curve(tmp_path / "stopped", [3]) == curve(tmp_path / "whole", [])
 

@@ -37,10 +37,10 @@ def make(inputs: dict[str, object], schema: Schema = SCHEMA, **more: object) -> 
 
 def batch(schema: Schema = SCHEMA) -> Batch:
     sessions = Toy().part("train")
-    made = make_batch(sessions, training_windows(sessions, 8).take(np.arange(20)))
+    events = make_batch(sessions, training_windows(sessions, 8).take(np.arange(20)))
     if "age" in schema:
-        made.columns["age"] = torch.randn(20, 1).expand_as(made.ids) * made.valid
-    return made
+        events.columns["age"] = torch.randn(20, 1).expand_as(events.ids) * events.valid
+    return events
 
 
 def masked(of: Batch) -> Masked:
@@ -91,17 +91,19 @@ def test_continuous_encodings_follow_their_formulas() -> None:
         make({"features": {"price": {"encoding": name, "dim": 3, "bins": 4}}}).eval()
         for name in ("scalar", "projected", "soft_one_hot")
     )
-    found = [inputs(masked(events))[..., 16:] for inputs in (scalar, projected, soft)]
+    encoded = [inputs(masked(events))[..., 16:] for inputs in (scalar, projected, soft)]
     w, b = (p.flatten().tolist() for p in projected.encoders["price"].linear.parameters())
     encoder = soft.encoders["price"]
     weight, bias, table = encoder.linear.weight[:, 0].tolist(), encoder.linear.bias.tolist(), encoder.table.tolist()
-    for row, place in ((0, 0), (3, 1), (19, 0)):
-        x = price[row][place]
-        assert found[0][row, place].tolist() == pytest.approx([x])
-        assert found[1][row, place].tolist() == pytest.approx([w[k] * x + b[k] for k in range(3)], rel=1e-5, abs=1e-6)
+    for row, position in ((0, 0), (3, 1), (19, 0)):
+        x = price[row][position]
+        assert encoded[0][row, position].tolist() == pytest.approx([x])
+        assert encoded[1][row, position].tolist() == pytest.approx(
+            [w[k] * x + b[k] for k in range(3)], rel=1e-5, abs=1e-6
+        )
         power = [math.exp(weight[k] * x + bias[k]) for k in range(4)]
         mixed = [sum(power[k] / sum(power) * table[k][d] for k in range(4)) for d in range(3)]
-        assert found[2][row, place].tolist() == pytest.approx(mixed, rel=1e-5, abs=1e-6)
+        assert encoded[2][row, position].tolist() == pytest.approx(mixed, rel=1e-5, abs=1e-6)
 
 
 def test_continuous_columns_are_projected_together() -> None:
@@ -110,11 +112,11 @@ def test_continuous_columns_are_projected_together() -> None:
     assert list(inputs.encoders) == ["item_id", TOGETHER] and inputs.output_dim == 16 + 5
     linear = inputs.encoders[TOGETHER].linear
     both = torch.stack([events.columns["price"], events.columns["age"]], -1)
-    found, real = inputs(masked(events))[..., 16:], events.valid
-    torch.testing.assert_close(found[real], (both @ linear.weight.T + linear.bias)[real])
-    assert not found[~real].any()
-    own = {"item_id": {}, "price": {}, "age": {"encoding": "soft_one_hot", "dim": 3}}
-    assert list(make({"features": own, "continuous_projection": 5}, TWO).encoders) == ["item_id", "age", TOGETHER]
+    projected, real = inputs(masked(events))[..., 16:], events.valid
+    torch.testing.assert_close(projected[real], (both @ linear.weight.T + linear.bias)[real])
+    assert not projected[~real].any()
+    features = {"item_id": {}, "price": {}, "age": {"encoding": "soft_one_hot", "dim": 3}}
+    assert list(make({"features": features, "continuous_projection": 5}, TWO).encoders) == ["item_id", "age", TOGETHER]
 
 
 def test_each_feature_has_its_own_layer_norm() -> None:
@@ -267,8 +269,8 @@ def test_every_event_of_the_other_sessions_gives_alike_and_a_session_alone_keeps
     torch.manual_seed(0)
     real = torch.tensor([[True, True, False], [True, False, False], [True, True, True]])
     drawn = torch.stack([donors(real, 1.0) for _ in range(6000)])
-    for place, others in ((0, [3, 6, 7, 8]), (3, [0, 1, 6, 7, 8]), (7, [0, 1, 3])):
-        count = torch.bincount(drawn[:, place], minlength=9)
+    for position, others in ((0, [3, 6, 7, 8]), (3, [0, 1, 6, 7, 8]), (7, [0, 1, 3])):
+        count = torch.bincount(drawn[:, position], minlength=9)
         assert count.nonzero().flatten().tolist() == others
         expected = 6000 / len(others)
         assert bool(((count[others] - expected).abs() < 5 * expected**0.5).all())

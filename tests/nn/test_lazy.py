@@ -45,13 +45,13 @@ def test_gradients_are_those_of_a_dense_twin_and_sparse_where_no_loss_reads_all(
 ) -> None:
     model = make({"kind": kind, **({} if kind == "cross_entropy" else {"negatives": 6})}, weight_tying=tied)
     twin = copy.deepcopy(model)
-    found, expected = gradients(model, 39, monkeypatch), gradients(twin, 10**9, monkeypatch)
+    actual, expected = gradients(model, 39, monkeypatch), gradients(twin, 10**9, monkeypatch)
     monkeypatch.setattr(table_rows, "LARGE", 39)
-    sparse = {name for name, grad in found.items() if grad.is_sparse}
+    sparse = {name for name, grad in actual.items() if grad.is_sparse}
     assert sparse == set(model.lazy)
     assert len(sparse) == {"cross_entropy": 1 - tied}.get(kind, 3 - tied)
     for name, grad in expected.items():
-        torch.testing.assert_close(found[name].to_dense(), grad)
+        torch.testing.assert_close(actual[name].to_dense(), grad)
 
 
 def test_small_tables_have_dense_gradients(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -103,14 +103,14 @@ def test_rows_without_a_gradient_stay_and_the_others_take_adamws_step() -> None:
 def test_clipping_counts_sparse_gradients_in(monkeypatch: pytest.MonkeyPatch) -> None:
     model = make({"kind": "bce"})
     twin = copy.deepcopy(model)
-    found, expected = gradients(model, 39, monkeypatch), gradients(twin, 10**9, monkeypatch)
+    actual, expected = gradients(model, 39, monkeypatch), gradients(twin, 10**9, monkeypatch)
     clip_gradients(SimpleNamespace(unscale_gradients=lambda: None), model.parameters(), 0.01)
     norm = torch.nn.utils.clip_grad_norm_(twin.parameters(), 0.01)
     assert norm > 0.01
     for name, parameter in model.named_parameters():
         if parameter.grad is not None:
             torch.testing.assert_close(parameter.grad.to_dense(), expected[name])
-            assert parameter.grad.is_sparse == found[name].is_sparse
+            assert parameter.grad.is_sparse == actual[name].is_sparse
 
 
 def test_an_interrupted_training_goes_on_to_the_same_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -127,8 +127,8 @@ def test_an_interrupted_training_goes_on_to_the_same_end(tmp_path: Path, monkeyp
     resumed, model = fit("parts", resume=True)
     curve = lambda reports: [(r.train_loss, r.valid) for r in reports if isinstance(r, Epoch)]  # noqa: E731
     assert curve(resumed) == curve(whole)
-    kept = expected.state_dict()
-    assert all(torch.equal(value, kept[name]) for name, value in model.state_dict().items())
+    state = expected.state_dict()
+    assert all(torch.equal(value, state[name]) for name, value in model.state_dict().items())
 
 
 def test_a_sampler_is_made_once_and_anew_when_the_counts_change(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -73,9 +73,9 @@ def test_a_loss_read_in_inference_mode_does_not_spoil_training() -> None:
 def test_a_large_catalog_goes_by_quick_products(monkeypatch: pytest.MonkeyPatch) -> None:
     """As they were one, so that it is done in a moment; and the switch is back where it was."""
     monkeypatch.setattr(kernel, "HALF_CLASSES", range(0))
-    asked: list[Any] = []
+    switches: list[Any] = []
     mm = torch.mm
-    monkeypatch.setattr(torch, "mm", lambda *args, **kw: (asked.append(_switch()), mm(*args, **kw))[1])
+    monkeypatch.setattr(torch, "mm", lambda *args, **kw: (switches.append(_switch()), mm(*args, **kw))[1])
     before = _switch()
     hidden, weight, bias = (t.detach().float().requires_grad_() for t in inputs(70, 300, 16)[:3])
     labels = inputs(70, 300, 16)[3]
@@ -85,8 +85,8 @@ def test_a_large_catalog_goes_by_quick_products(monkeypatch: pytest.MonkeyPatch)
     wanted = torch.autograd.grad(plain, (hidden, weight, bias))
     for got, want in zip(torch.autograd.grad(ours, (hidden, weight, bias)), wanted, strict=True):
         torch.testing.assert_close(got, want, atol=1e-6, rtol=1e-4)
-    assert asked and _switch() == before
-    assert all((now != before) == fast_types._onednn_keeps_float32() for now in asked)
+    assert switches and _switch() == before
+    assert all((now != before) == fast_types._onednn_keeps_float32() for now in switches)
 
 
 def _switch() -> Any:

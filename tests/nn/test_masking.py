@@ -110,8 +110,8 @@ def spans_by_hand(length: int, probability: float, longest: int, rng: random.Ran
         span = rng.randint(1, longest)
         stretch = round(span / probability)
         start = begin + rng.randint(0, stretch - span)
-        for place in range(start, min(start + span, length)):
-            chosen[place] = True
+        for position in range(start, min(start + span, length)):
+            chosen[position] = True
         begin += stretch
     return chosen
 
@@ -119,13 +119,13 @@ def spans_by_hand(length: int, probability: float, longest: int, rng: random.Ran
 @pytest.mark.parametrize(("probability", "longest"), [(0.2, 5), (0.5, 3), (0.25, 1)])
 def test_plm_spans_are_those_of_the_paper(probability: float, longest: int) -> None:
     torch.manual_seed(0)
-    found = PermutationLM(probability=probability, max_span_length=longest)._spans(LONG.ids).float()
+    spans = PermutationLM(probability=probability, max_span_length=longest)._spans(LONG.ids).float()
     rng = random.Random(0)
     expected = torch.tensor([spans_by_hand(30, probability, longest, rng) for _ in range(4000)]).float()
     noise = 5 * (0.5 / 4000) ** 0.5  # five deviations of a difference of two shares
-    assert float((found.mean(0) - expected.mean(0)).abs().max()) < noise  # at each place
+    assert float((spans.mean(0) - expected.mean(0)).abs().max()) < noise  # at each place
     neighbors = lambda chosen: (chosen[:, 1:] * chosen[:, :-1]).mean(0)  # noqa: E731
-    assert float((neighbors(found) - neighbors(expected)).abs().max()) < noise  # how long the spans are
+    assert float((neighbors(spans) - neighbors(expected)).abs().max()) < noise  # how long the spans are
 
 
 def test_plm_predicts_the_asked_share_where_stretches_are_no_whole_numbers() -> None:
@@ -156,10 +156,10 @@ def test_plm_appends_a_query_that_sees_every_observed_event() -> None:
 
 def test_rtd_hides_as_mlm_does() -> None:
     torch.manual_seed(3)
-    found = ReplacedItems(probability=0.4, weight=3.0).training(batch())
+    masked = ReplacedItems(probability=0.4, weight=3.0).training(batch())
     torch.manual_seed(3)
     expected = MaskedLM(probability=0.4).training(batch())
-    assert torch.equal(found.predict, expected.predict)
+    assert torch.equal(masked.predict, expected.predict)
     assert torch.equal(ReplacedItems().inference(batch()).predict, MaskedLM().inference(batch()).predict)
 
 

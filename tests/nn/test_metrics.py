@@ -17,9 +17,9 @@ def test_rank_counts_greater_and_half_of_equal() -> None:
 
 
 def test_one_score_for_all_is_chance_and_not_a_hit() -> None:
-    found = ranks(torch.zeros(3, 101), torch.tensor([1, 50, 101]))
-    assert found.tolist() == [51.0, 51.0, 51.0]
-    assert summarize(found.numpy(), [20])["recall@20"] == 0.0
+    tied = ranks(torch.zeros(3, 101), torch.tensor([1, 50, 101]))
+    assert tied.tolist() == [51.0, 51.0, 51.0]
+    assert summarize(tied.numpy(), [20])["recall@20"] == 0.0
 
 
 def test_scores_that_are_no_numbers_rank_last() -> None:
@@ -52,14 +52,14 @@ def test_ndcg_equals_scikit_learn() -> None:
     scores, target = rng.normal(size=(40, 30)), rng.integers(0, 30, 40)
     truth = np.zeros((40, 30))
     truth[np.arange(40), target] = 1
-    found = summarize(ranks(torch.from_numpy(scores), torch.from_numpy(target + 1)).numpy(), [10])
-    assert found["ndcg@10"] == pytest.approx(sklearn.ndcg_score(truth, scores, k=10))
-    assert found["recall@10"] == pytest.approx(sklearn.top_k_accuracy_score(target, scores, k=10, labels=range(30)))
+    metrics = summarize(ranks(torch.from_numpy(scores), torch.from_numpy(target + 1)).numpy(), [10])
+    assert metrics["ndcg@10"] == pytest.approx(sklearn.ndcg_score(truth, scores, k=10))
+    assert metrics["recall@10"] == pytest.approx(sklearn.top_k_accuracy_score(target, scores, k=10, labels=range(30)))
 
 
 def test_hand_worked_means() -> None:
-    found = summarize(np.array([1.0, 3.0, 11.0]), [10])
-    assert found == pytest.approx({"ndcg@10": (1 + 0.5) / 3, "recall@10": 2 / 3, "mrr@10": (1 + 1 / 3) / 3})
+    metrics = summarize(np.array([1.0, 3.0, 11.0]), [10])
+    assert metrics == pytest.approx({"ndcg@10": (1 + 0.5) / 3, "recall@10": 2 / 3, "mrr@10": (1 + 1 / 3) / 3})
 
 
 def test_no_case_gives_zero_and_cases_come_in_order() -> None:

@@ -53,7 +53,7 @@ def hidden_of(seed: int = 2) -> torch.Tensor:
     [(kind, False) for kind in BOTH_WAYS] + [(kind, True) for kind in (*BOTH_WAYS, "gpt2", "llama", "qwen3")],
 )
 def test_outputs_and_gradients_are_those_of_the_padded_model(kind: str, causal: bool) -> None:
-    model, found = model_of(kind), []
+    model, results = model_of(kind), []
     assert transformers.reads_packed(model, kind)
     for packed in (True, False):
         hidden = hidden_of().requires_grad_()
@@ -66,9 +66,9 @@ def test_outputs_and_gradients_are_those_of_the_padded_model(kind: str, causal: 
         (out[REAL] ** 2).sum().backward()
         assert hidden.grad is not None
         weights = {name: p.grad.clone() for name, p in model.named_parameters() if p.grad is not None}
-        found.append((out[REAL].detach(), hidden.grad[REAL], weights))
+        results.append((out[REAL].detach(), hidden.grad[REAL], weights))
         model.zero_grad()
-    (ours, ours_hidden, ours_weights), (theirs, theirs_hidden, theirs_weights) = found
+    (ours, ours_hidden, ours_weights), (theirs, theirs_hidden, theirs_weights) = results
     torch.testing.assert_close(ours, theirs, atol=1e-5, rtol=1e-5)
     torch.testing.assert_close(ours_hidden, theirs_hidden, atol=1e-4, rtol=1e-4)
     assert set(ours_weights) == set(theirs_weights)
@@ -79,20 +79,20 @@ def test_outputs_and_gradients_are_those_of_the_padded_model(kind: str, causal: 
 @pytest.mark.parametrize("kind", ["xlnet", "sasrec", "ligr"])
 @pytest.mark.parametrize("chance", [0.0, 0.2, 1.0])
 def test_the_last_layer_done_for_predicted_events_alone_changes_nothing_there(kind: str, chance: float) -> None:
-    model, found = model_of(kind), []
+    model, results = model_of(kind), []
     predict = REAL & (torch.rand(REAL.shape, generator=torch.Generator().manual_seed(3)) <= chance)
-    for asked in (predict, None):
+    for events in (predict, None):
         hidden = hidden_of().requires_grad_()
-        out = transformers.sequence_output(model, kind, hidden, LENGTHS, False, asked)
-        if 0 < chance < 1 and asked is not None:
+        out = transformers.sequence_output(model, kind, hidden, LENGTHS, False, events)
+        if 0 < chance < 1 and events is not None:
             assert not out[~predict].any()
         (out[predict] ** 2).sum().backward()
         assert hidden.grad is not None
         weights = [p.grad.clone() for p in model.parameters() if p.requires_grad and p.grad is not None]
-        found.append([out[predict].detach(), hidden.grad, *weights])
+        results.append([out[predict].detach(), hidden.grad, *weights])
         model.zero_grad()
-    assert len(found[0]) == len(found[1])
-    for ours, theirs in zip(*found, strict=True):
+    assert len(results[0]) == len(results[1])
+    for ours, theirs in zip(*results, strict=True):
         torch.testing.assert_close(ours, theirs, atol=1e-3, rtol=1e-3)
 
 
@@ -122,7 +122,7 @@ def test_only_the_last_block_of_a_body_leaves_events_out() -> None:
 
 @pytest.mark.parametrize("kind", ["gru", "lstm"])
 def test_a_recurrent_body_reads_packed_events_as_padded_ones(kind: str) -> None:
-    block, found = RNNBlock(kind, 16, 24, n_layer=2), []
+    block, results = RNNBlock(kind, 16, 24, n_layer=2), []
     batch = Batch({"item_id": REAL.long()}, LENGTHS)
     masked = Masked(batch, None, REAL, LENGTHS[:0], causal=True)
     for packed in (True, False):
@@ -130,10 +130,10 @@ def test_a_recurrent_body_reads_packed_events_as_padded_ones(kind: str) -> None:
         out = block(hidden, masked) if packed else block.rnn(hidden)[0]
         (out[REAL] ** 2).sum().backward()
         assert hidden.grad is not None
-        found.append([out[REAL].detach(), hidden.grad, *(p.grad.clone() for p in block.parameters())])
+        results.append([out[REAL].detach(), hidden.grad, *(p.grad.clone() for p in block.parameters())])
         block.zero_grad()
         assert not packed or not out[~REAL & (LENGTHS > 0)[:, None]].any()
-    for ours, theirs in zip(*found, strict=True):
+    for ours, theirs in zip(*results, strict=True):
         torch.testing.assert_close(ours, theirs, atol=1e-5, rtol=1e-4)
 
 
@@ -153,10 +153,10 @@ def test_places_are_shifted_as_transformers_does_it() -> None:
     from transformers.models.xlnet.modeling_xlnet import XLNetRelativeAttention
 
     scores = torch.randn(3, 2, 5, 10, requires_grad=True)
-    found = [shift(scores, 5), shift(scores.transpose(0, 1), 5).transpose(0, 1)]
+    shifted = [shift(scores, 5), shift(scores.transpose(0, 1), 5).transpose(0, 1)]
     wanted = XLNetRelativeAttention.rel_shift_bnij(scores, klen=5)
     (expected,) = torch.autograd.grad((wanted**3).sum(), scores)
-    for ours in found:
+    for ours in shifted:
         assert torch.equal(ours, wanted)
         torch.testing.assert_close(torch.autograd.grad((ours**3).sum(), scores)[0], expected)
 
@@ -212,15 +212,15 @@ def test_attention_in_reduced_precision_is_close(dtype: torch.dtype, causal: boo
     packing, generator = Packing.of(LENGTHS, 12, 2), torch.Generator().manual_seed(6)
     read = torch.randn(int(LENGTHS.clamp(min=1).sum()), 2, 4, 4, generator=generator)
     distances = torch.randn(2, 24, 4, generator=generator)
-    found = []
+    results = []
     for kind in (torch.float32, dtype):
         given = read.detach().to(kind, copy=True).requires_grad_()
         out = packed_attention.attend(given, packing, causal, 0.5, 0.0, distances.to(kind))
         assert out.dtype == kind
         (out.float() ** 2).sum().backward()
         assert given.grad is not None and given.grad.dtype == kind
-        found.append((out.float(), given.grad.float()))
-    for ours, theirs in zip(*found, strict=True):
+        results.append((out.float(), given.grad.float()))
+    for ours, theirs in zip(*results, strict=True):
         torch.testing.assert_close(ours, theirs, atol=0.06, rtol=0.06)
 
 

@@ -57,9 +57,9 @@ def test_items_are_drawn_from_the_softmax_a_chunk_at_a_time(
     torch.manual_seed(0)
     drawn = replaced_items.draw_items(generator, torch.zeros(count, 1), temperature)
     expected = torch.softmax(generator._scores / temperature, 0)
-    found = torch.bincount(drawn, minlength=6)[1:] / count
+    frequencies = torch.bincount(drawn, minlength=6)[1:] / count
     assert drawn.shape == (count,)
-    assert bool(((found - expected).abs() < 5 * (expected * (1 - expected) / count).sqrt()).all())
+    assert bool(((frequencies - expected).abs() < 5 * (expected * (1 - expected) / count).sqrt()).all())
 
 
 def test_attributes_follow_the_drawn_item_and_what_is_measured_stays() -> None:
@@ -68,8 +68,8 @@ def test_attributes_follow_the_drawn_item_and_what_is_measured_stays() -> None:
     drawn = masked.labels % N_ITEMS + 1
     corrupted = replaced_items.corrupt(masked, drawn)
     ids = masked.batch.ids.clone()
-    for (row, place), item in zip(masked.predict.nonzero().tolist(), drawn.tolist(), strict=True):
-        ids[row, place] = item
+    for (row, position), item in zip(masked.predict.nonzero().tolist(), drawn.tolist(), strict=True):
+        ids[row, position] = item
     table = {name: torch.as_tensor(values) for name, values in Toy().item_table().items()}
     columns = {
         **masked.batch.columns,
@@ -124,16 +124,16 @@ def test_the_body_is_shared_or_its_own_and_the_input_block_shared_always(discrim
     masked, hidden = step(model)
     detector, body = model.head.detector, model.head.body
     assert detector is not None
-    found = detector.loss(body, model.head.task, masked, hidden).mean
-    (through_draw,) = torch.autograd.grad(found, hidden, retain_graph=True, allow_unused=True)
+    loss = detector.loss(body, model.head.task, masked, hidden).mean
+    (through_draw,) = torch.autograd.grad(loss, hidden, retain_graph=True, allow_unused=True)
     assert through_draw is None  # no gradient through the draw
-    found.backward()
-    own = [p for p in body.blocks.parameters() if p.requires_grad]
-    assert all((p.grad is not None) == shared for p in own)
+    loss.backward()
+    parameters = [p for p in body.blocks.parameters() if p.requires_grad]
+    assert all((p.grad is not None) == shared for p in parameters)
     assert body.inputs.item_embedding.weight.grad is not None
     if not shared:
         assert detector.body is not None and detector.body.inputs is body.inputs
-        assert not {id(p) for p in detector.body.blocks.parameters()} & {id(p) for p in own}
+        assert not {id(p) for p in detector.body.blocks.parameters()} & {id(p) for p in parameters}
         assert all(p.grad is not None for p in detector.body.blocks.parameters() if p.requires_grad)
 
 

@@ -53,10 +53,10 @@ def test_each_loss_case_by_case(kind: str) -> None:
     target, negatives = torch.randn(6), torch.randn(6, 5)
     hit = torch.rand(6, 5) < 0.3
     hit[:, 0] = False
-    found = loss_of(kind)(target, negatives, hit)
+    losses = loss_of(kind)(target, negatives, hit)
     for row in range(6):
         counted = [float(s) for s, h in zip(negatives[row], hit[row], strict=True) if not h]
-        assert float(found[row]) == pytest.approx(by_hand(kind, float(target[row]), counted), rel=1e-5)
+        assert float(losses[row]) == pytest.approx(by_hand(kind, float(target[row]), counted), rel=1e-5)
 
 
 @pytest.mark.parametrize("kind", ["sampled_softmax", "bce", "bpr", "top1", "bpr_max", "top1_max"])
@@ -146,8 +146,8 @@ def test_corrected_samples_estimate_the_full_softmax(kind: str) -> None:
         if kind == "in_batch":  # a batch whose targets follow the counts
             draw = torch.distributions.Categorical(COUNTS.clamp(min=1).float()).sample((3000,))
             loss.forward = partial(_with_batch, loss, draw)  # type: ignore[method-assign]
-        (found,) = torch.autograd.grad(len(labels) * loss(queries, weight, bias, labels, 1.0), bias)
-        errors[correct] = float((found - expected).abs().max())
+        (gradient,) = torch.autograd.grad(len(labels) * loss(queries, weight, bias, labels, 1.0), bias)
+        errors[correct] = float((gradient - expected).abs().max())
     assert errors[True] < 0.25
     if kind != "uniform":
         assert errors[True] < errors[False] / 2

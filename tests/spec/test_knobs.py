@@ -64,16 +64,16 @@ NEEDS: dict[str, dict[str, Any]] = {
 
 def specs() -> dict[str, RunSpec]:
     """One spec for each kind of each choice, by ``path=kind``; "" is the plain one."""
-    found = {"": toy_spec(**SHORT)}
+    by_choice = {"": toy_spec(**SHORT)}
     for body, maskings in BODY_MASKINGS.items():
-        found[f"model.body.kind={body}"] = toy_spec(body, maskings[0], **SHORT)
+        by_choice[f"model.body.kind={body}"] = toy_spec(body, maskings[0], **SHORT)
     for masking in dict.fromkeys(m for ms in BODY_MASKINGS.values() for m in ms):
         body = next(b for b, maskings in BODY_MASKINGS.items() if masking in maskings)
-        found[f"model.masking.kind={masking}"] = toy_spec(body, masking, **SHORT)
+        by_choice[f"model.masking.kind={masking}"] = toy_spec(body, masking, **SHORT)
     head = variants(element(ModelSpec.model_fields["heads"].annotation))["next_item"]
     for loss in variants(head.model_fields["loss"].annotation):
-        found[f"model.heads.0.loss.kind={loss}"] = toy_spec(**SHORT, model__heads__0__loss={"kind": loss})
-    return found
+        by_choice[f"model.heads.0.loss.kind={loss}"] = toy_spec(**SHORT, model__heads__0__loss={"kind": loss})
+    return by_choice
 
 
 SPECS = specs()
@@ -82,11 +82,11 @@ SPECS = specs()
 def cases() -> list[tuple[str, str]]:
     """(spec, path) for each knob: those of a kind in the spec of that kind, the rest in the plain one."""
     below = {name: name.partition("=")[0].removesuffix("kind") for name in SPECS if name}
-    found = [(name, path) for name, prefix in below.items() for path in SPECS[name].knobs() if path.startswith(prefix)]
+    chosen = [(name, path) for name, prefix in below.items() for path in SPECS[name].knobs() if path.startswith(prefix)]
     features, prefixes = "model.inputs.features.", tuple(below.values())
     plain = [p for p in SPECS[""].knobs() if p.startswith(("model.", "train.")) and not p.startswith(prefixes)]
     plain = [p for p in plain if not p.startswith(features)] + [features + name for name in FEATURES]
-    return [(n, p) for n, p in [*found, *(("", p) for p in plain)] if not p.endswith(".kind") and p not in ELSEWHERE]
+    return [(n, p) for n, p in [*chosen, *(("", p) for p in plain)] if not p.endswith(".kind") and p not in ELSEWHERE]
 
 
 def other_value(knob: Knob) -> Any:

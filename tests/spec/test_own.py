@@ -75,11 +75,11 @@ def drawing(shape: Any) -> Drawing:
 
 def test_a_class_is_named_with_its_knobs_once_it_is_trusted(module: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(own.VARIABLE, "numbers, shapes")
-    found = drawing({"kind": "shapes.stars:Star", "points": 7})
-    assert found.model_dump() == {"shape": {"kind": "shapes.stars:Star", "points": 7}}
-    assert drawing(found.model_dump()["shape"]) == found
-    assert drawing(type(found.shape)(points=7)) == found  # made in Python
-    (kind, points) = walk(found)
+    parsed = drawing({"kind": "shapes.stars:Star", "points": 7})
+    assert parsed.model_dump() == {"shape": {"kind": "shapes.stars:Star", "points": 7}}
+    assert drawing(parsed.model_dump()["shape"]) == parsed
+    assert drawing(type(parsed.shape)(points=7)) == parsed  # made in Python
+    (kind, points) = walk(parsed)
     assert (kind.path, kind.value, kind.choices) == (
         "shape.kind",
         "shapes.stars:Star",

@@ -34,9 +34,9 @@ def test_each_builds_and_takes_a_step(name: str) -> None:
     losses = []
     for _ in range(2):
         torch.manual_seed(0)
-        found = model.losses(batch)
-        sum(loss.mean for loss in found.values()).backward()  # type: ignore[union-attr]
-        losses.append(float(found["next_item"].mean.detach()))
+        step_losses = model.losses(batch)
+        sum(loss.mean for loss in step_losses.values()).backward()  # type: ignore[union-attr]
+        losses.append(float(step_losses["next_item"].mean.detach()))
         optimizer.step()
     assert losses[1] < losses[0]
 

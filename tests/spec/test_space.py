@@ -86,8 +86,8 @@ def test_text_and_yaml_say_the_same(tmp_path: Path) -> None:
     )
     spec, section = load_study(tmp_path / "s.yaml")
     assert spec == spec_of()
-    told = Plan.of(spec, StudyOptions.parse({"space": dict(parse_search(text) for text in texts)}))
-    assert Plan.of(spec, StudyOptions.parse(section)).space == told.space
+    from_text = Plan.of(spec, StudyOptions.parse({"space": dict(parse_search(text) for text in texts)}))
+    assert Plan.of(spec, StudyOptions.parse(section)).space == from_text.space
     assert StudyOptions.parse(section).total_trials == 7
 
 
@@ -129,14 +129,14 @@ def test_the_first_objective_chooses_the_best_epoch() -> None:
 def test_pruning_needs_one_objective_that_each_epoch_has() -> None:
     assert plan({"presets": ["paper"]}).prunes
     for objectives, words in ((["ndcg@20", "ece"], "several objectives"), (["ece"], "no epoch has ece")):
-        found = plan({"presets": ["paper"], "objectives": objectives})
-        assert not found.prunes
-        assert words in found.remarks[0]
+        search = plan({"presets": ["paper"], "objectives": objectives})
+        assert not search.prunes
+        assert words in search.remarks[0]
 
 
 def test_a_start_outside_the_search_is_told() -> None:
-    found = plan({"space": {SMOOTHING: {"low": 0.5, "high": 0.9}}})
-    assert found.remarks == [f"trial 0 starts outside the search at {SMOOTHING}"]
+    search = plan({"space": {SMOOTHING: {"low": 0.5, "high": 0.9}}})
+    assert search.remarks == [f"trial 0 starts outside the search at {SMOOTHING}"]
 
 
 def test_constraints_are_signed() -> None:
@@ -145,8 +145,8 @@ def test_constraints_are_signed() -> None:
 
 
 def test_whatever_is_judged_has_a_direction() -> None:
-    found = plan({"presets": ["paper"]})
-    lower = {name for name in judged_metrics(found.spec) if found.lower(name)}
+    search = plan({"presets": ["paper"]})
+    lower = {name for name in judged_metrics(search.spec) if search.lower(name)}
     assert lower == {"ece", "brier", "nll", "parameters", "epoch_seconds", "latency_ms"}
 
 
