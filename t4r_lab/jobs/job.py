@@ -225,7 +225,9 @@ class Job:
         if state in states:
             raise InputError(f"job {self.id}", f"it {'has finished' if state == 'finished' else f'is {state}'}", remedy)
         if state not in (*ACTIVE, *RESUMABLE):
-            raise InputError(f"job {self.id}", f"its state {state!r} is of another version of t4r-lab", "use that")
+            raise InputError(
+                f"job {self.id}", f"its state {state!r} is of another version of t4r-lab", "use that version"
+            )
 
     def start(self, lock: int) -> None:
         """Start a worker with the `lock`, in its own session: no interrupt or shutdown of this process reaches it."""
@@ -289,7 +291,9 @@ def launch(spec: RunSpec, home: Path) -> Job:
             job.start(lock)
     except OSError as error:
         shutil.rmtree(folder, ignore_errors=True)
-        raise InputError(folder, f"the job can't be written ({error.strerror})", "free some space or fix it") from None
+        raise InputError(
+            folder, f"the job can't be written ({error.strerror})", "free some space or fix its permissions"
+        ) from None
     return job
 
 

@@ -60,7 +60,7 @@ class StudyOptions(Part):
             with the option, its value and a remedy.
         """
         if not isinstance(content, Mapping):
-            raise InputError(source, "expected keys such as presets and space", "see `t4r-lab tune --help`")
+            raise InputError(source, "expected keys such as presets or space", "see `t4r-lab tune --help`")
         try:
             return cls.model_validate(dict(content))
         except ValidationError as error:

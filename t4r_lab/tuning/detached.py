@@ -107,7 +107,9 @@ def launch(spec: RunSpec, options: StudyOptions, name: str, home: Path, storage:
     except BlockingIOError:
         raise InputError(f"study {name!r}", "it is running", "stop it first, or wait for it") from None
     except OSError as error:
-        raise InputError(study.folder, f"can't be written ({error.strerror})", "free some space or fix it") from None
+        raise InputError(
+            study.folder, f"can't be written ({error.strerror})", "free some space or fix its permissions"
+        ) from None
     return study
 
 

@@ -151,9 +151,7 @@ def pause(name: str, *, home: str | Path | None = None, storage: str | None = No
             break
         time.sleep(POLL)
     else:
-        raise InputError(
-            f"study {name!r}", "nothing of it runs that could be paused", f"see `t4r-lab studies show {name}`"
-        )
+        raise InputError(f"study {name!r}", "it has no running worker to pause", f"see `t4r-lab studies show {name}`")
     if not study.requests().paused:
         study.set_attribute(PAUSED, time.time())
 

@@ -55,7 +55,7 @@ class EstimateProcess:
         with self._lock:
             line = self._answer(json.dumps(spec.to_dict()))
         if not line:
-            raise Unanswered("its process ended early, so the model may not fit into memory; make it smaller")
+            raise Unanswered("its process ended early; the model may not fit into memory: make it smaller")
         answer: Document = read_json(line, "estimate")
         if "error" in answer:
             raise InputError(*answer["error"])
