@@ -215,13 +215,13 @@ def load(folder: str | Path) -> tuple[Model, RunSpec, Schema]:
     InputError
         if a file is missing or damaged.
     """
-    from safetensors import safe_open
-
-    from t4r_lab.nn.inputs.tabular import ITEM_TABLE
-
     folder = Path(folder)
     check_seal(folder, "train the run again")
     spec, schema = RunSpec.load(folder / SPEC), Schema.load(folder / SCHEMA)
+    from safetensors import safe_open  # imports after the spec is read, which may be refused: they take seconds
+
+    from t4r_lab.nn.inputs.tabular import ITEM_TABLE
+
     if not (folder / WEIGHTS).is_file():
         raise InputError(folder / WEIGHTS, "there are no weights", "train the run first")
     try:

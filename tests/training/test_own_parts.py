@@ -147,6 +147,32 @@ def test_from_the_shell_a_part_is_searched_and_used_where_it_is_trusted(place: P
     assert study["best"]["values"][objective] <= study["start"]["values"][objective]  # less is better
 
 
+LOAD = """
+import sys
+from pathlib import Path
+from t4r_lab.base.checksums import seal
+from t4r_lab.base.errors import InputError
+from t4r_lab.training import assembly
+folder = Path("distrusted")
+folder.mkdir()
+(folder / assembly.SPEC).write_text('{"data": {"path": "d"}, "model": {"body": {"kind": "shopparts:RunningMean"}}}')
+seal(folder)
+try:
+    assembly.load(folder)
+except InputError as error:
+    print(error.path, error.problem, "torch" in sys.modules, sep="|")
+"""
+
+
+def test_a_model_that_lacks_trust_is_refused_before_torch_is_imported(place: Path) -> None:
+    status, out, error = asked(place, LOAD)
+    assert status == 0, error
+    path, problem, has_torch = out.strip().split("|")
+    assert path.endswith("model.body.kind")
+    assert problem.endswith("which isn't trusted")
+    assert has_torch == "False"
+
+
 def test_in_python_it_is_shown_written_out_run_in_another_process_and_used(place: Path) -> None:
     status, out, error = asked(place, USE)
     assert status == 0, error
