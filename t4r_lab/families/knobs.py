@@ -12,7 +12,11 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, JsonValue
+from pydantic.config import JsonDict
+from pydantic.fields import FieldInfo
+
+from t4r_lab.base.documents import Document
 
 
 class Part(BaseModel):
@@ -22,17 +26,17 @@ class Part(BaseModel):
 
 
 def knob(
-    default: Any,
+    default: object,
     help: str,
     *,
     low: float | None = None,
     high: float | None = None,
-    search: tuple[float, float] | list[Any] | None = None,
+    search: tuple[float, float] | list[JsonValue] | None = None,
     log: bool = False,
     step: float | None = None,
 ) -> Any:
     """A pydantic field with bounds (inclusive), help text and what a search covers by default: a range or choices."""
-    extra: dict[str, Any] = {}
+    extra: JsonDict = {}
     if isinstance(search, tuple):
         extra["search"] = {"low": search[0], "high": search[1], "log": log, "step": step}
     elif search:
@@ -45,18 +49,18 @@ class Knob:
     """One value of a spec with all that is known of it."""
 
     path: str
-    value: Any
-    default: Any
+    value: object
+    default: object
     help: str
     type: type
     optional: bool
     low: float | None
     high: float | None
     choices: tuple[Any, ...]
-    search: dict[str, Any]
+    search: Document
 
 
-def variants(annotation: Any) -> dict[str, type[Part]]:
+def variants(annotation: object) -> dict[str, type[Part]]:
     """The parts an annotation admits, by their ``kind``; a single part stands under ''."""
     if get_origin(annotation) is Annotated:
         annotation = get_args(annotation)[0]
@@ -67,7 +71,7 @@ def variants(annotation: Any) -> dict[str, type[Part]]:
     return {get_args(p.model_fields["kind"].annotation)[0]: p for p in parts}
 
 
-def element(annotation: Any) -> Any:
+def element(annotation: object) -> object:
     """The element type of a list or dict annotation; None for anything else."""
     for member in (annotation, *get_args(annotation)):
         origin = get_origin(member)
@@ -89,7 +93,7 @@ def walk(part: Part, prefix: str = "") -> Iterator[Knob]:
             yield replace(leaf, default=None) if name == getattr(part, "tag", "") else leaf
 
 
-def _walk_value(path: str, value: Any, annotation: Any, field: Any) -> Iterator[Knob]:
+def _walk_value(path: str, value: object, annotation: object, field: FieldInfo) -> Iterator[Knob]:
     if isinstance(value, Part):
         kinds = variants(annotation)
         if "" not in kinds:
@@ -108,12 +112,12 @@ def _walk_value(path: str, value: Any, annotation: Any, field: Any) -> Iterator[
         yield _leaf(path, value, annotation, field)
 
 
-def _is_part(annotation: Any) -> bool:
+def _is_part(annotation: object) -> bool:
     inner = get_args(annotation)[0] if get_origin(annotation) is Annotated else annotation
     return isinstance(inner, type) and issubclass(inner, Part)
 
 
-def _leaf(path: str, value: Any, annotation: Any, field: Any) -> Knob:
+def _leaf(path: str, value: object, annotation: object, field: FieldInfo) -> Knob:
     members = [m for m in get_args(annotation) if m is not type(None) and not _is_part(m)]
     optional = type(None) in get_args(annotation)
     if len(members) == 1 and get_origin(annotation) in (Union, types.UnionType):
@@ -126,7 +130,8 @@ def _leaf(path: str, value: Any, annotation: Any, field: Any) -> Knob:
         else (annotation if isinstance(annotation, type) else get_origin(annotation) or object)
     )
     default = field.get_default(call_default_factory=True)
-    extra = field.json_schema_extra or {}
+    extra = field.json_schema_extra if isinstance(field.json_schema_extra, dict) else {}
+    search = extra.get("search")
     return Knob(
         path,
         value,
@@ -137,7 +142,7 @@ def _leaf(path: str, value: Any, annotation: Any, field: Any) -> Knob:
         bounds.get("ge"),
         bounds.get("le"),
         choices,
-        dict(extra.get("search", {})),
+        dict(search) if isinstance(search, dict) else {},
     )
 
 

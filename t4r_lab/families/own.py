@@ -62,7 +62,7 @@ def trusted() -> tuple[str, ...]:
     return tuple(filter(None, (name.strip() for name in os.environ.get(VARIABLE, "").split(","))))
 
 
-def refuse_notebook(values: Mapping[str, Any]) -> None:
+def refuse_notebook(values: Mapping[str, object]) -> None:
     """Refuse a spec (path → value) that names something of a notebook's cells, where another process is to work by it.
 
     Raises
@@ -99,7 +99,7 @@ def load(kind: str, family: type[M]) -> type[M]:
     return member
 
 
-def load_object(kind: str, path: str, noun: str, remedy: str) -> Any:
+def load_object(kind: str, path: str, noun: str, remedy: str) -> object:
     """What `kind` names, imported: a `noun` at the `path` of a spec, missing ones being refused with `remedy`.
 
     Raises
@@ -134,7 +134,7 @@ def check_whole(member: type[Member]) -> None:
     ------
     InputError
     """
-    base: Any = next(each for each in member.__mro__ if "needs" in vars(each))
+    base = next(each for each in member.__mro__ if issubclass(each, Member) and "needs" in vars(each))
     missing = [name for name in base.needs if getattr(member, name, None) is getattr(base, name, None)]
     if missing:
         problem = f"{member.__name__} has no {' and no '.join(missing)}"
@@ -157,8 +157,8 @@ class MemberTable(dict[str, R]):
 def or_own(family: type[Member]) -> WrapValidator:
     """What lets a field of a spec hold a member of `family` of the user's own beside those of the table."""
 
-    def check(value: Any, table: ValidatorFunctionWrapHandler) -> Any:
-        kind: Any = value.get(family.tag) if isinstance(value, Mapping) else getattr(value, family.tag, None)
+    def check(value: Any, table: ValidatorFunctionWrapHandler) -> object:
+        kind = value.get(family.tag) if isinstance(value, Mapping) else getattr(value, family.tag, None)
         if not is_own(kind):
             return table(value)
         if isinstance(value, family):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator
 from importlib import import_module
 from pkgutil import iter_modules
-from typing import TYPE_CHECKING, Annotated, Any, Union
+from typing import TYPE_CHECKING, Annotated, Union
 
 from pydantic import BeforeValidator, Field, SerializeAsAny
 
@@ -79,7 +79,7 @@ REMOVED_KINDS = dict.fromkeys(
 """Kinds that no longer exist: the reason, and the remedy."""
 
 
-def _transfo_xl(sizes: Sizes) -> Any:
+def _transfo_xl(sizes: Sizes) -> object:
     """Transformer-XL (Dai et al., 2019) left `transformers`."""
     raise InputError("TransfoXLConfig", *REMOVED_KINDS["transfo-xl"])
 
@@ -94,7 +94,7 @@ CONFIGURATIONS = {
 # ── a body in a spec ────────────────────────────────────────────────────────────────────────────
 
 
-def _refuse_removed_kinds(content: Any) -> Any:
+def _refuse_removed_kinds(content: object) -> object:
     kind = content.get("kind") if isinstance(content, dict) else None
     if isinstance(kind, str) and kind.lower() in REMOVED_KINDS:
         raise InputError("kind", *REMOVED_KINDS[kind.lower()])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import SerializeAsAny, create_model
 
@@ -45,10 +45,10 @@ def _described() -> str:
 WORDS = "How one column enters the model. A feature with `vectors` may have any name: it belongs to the item."
 
 
-def _fields() -> dict[str, Any]:
+def _fields() -> dict[str, tuple[object, object]]:
     """The encoding, its width, and the knobs of every encoder of the table."""
     words = tuple(encoding for encoding, encoder in ENCODERS.items() if encoder.takes)
-    fields: dict[str, Any] = {ColumnEncoder.tag: (Literal[words] | None, knob(None, _described()))}
+    fields: dict[str, tuple[object, object]] = {ColumnEncoder.tag: (Literal[words] | None, knob(None, _described()))}
     for encoder in ENCODERS.values():
         for name, field in encoder.model_fields.items():
             fields.setdefault(name, (field.annotation, field))

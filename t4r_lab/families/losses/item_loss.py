@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from t4r_lab.families.knobs import knob
 from t4r_lab.families.own import Member
@@ -86,5 +86,5 @@ class SampledItemLoss(ItemLoss):
         """The loss where all `items` have the same score."""
         import torch
 
-        negatives: Any = torch.zeros(1, self.negatives)
+        negatives = torch.zeros(1, self.negatives)
         return float(self.pair_loss(torch.zeros(1), negatives, torch.zeros_like(negatives, dtype=torch.bool), items))

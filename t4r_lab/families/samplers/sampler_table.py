@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import BeforeValidator, SerializeAsAny
 
@@ -17,7 +17,7 @@ SAMPLERS: dict[str, type[ItemSampler]] = members(samplers, ItemSampler, ("unifor
 """Kind → sampler, in the order of choices."""
 
 
-def _named(value: Any) -> Any:
+def _named(value: object) -> object:
     """A word of the table as it is; a class of the user's own, or its name with knobs, as a sampler."""
     kind = value.get("kind") if isinstance(value, Mapping) else value
     knobs = {name: knob for name, knob in value.items() if name != "kind"} if isinstance(value, Mapping) else {}

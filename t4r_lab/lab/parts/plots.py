@@ -75,7 +75,7 @@ def popularity(figures: PopularityFigures) -> str:
 def over_time(figures: TimeFigures, cuts: Mapping[str, float], dated: bool = True) -> str:
     """SVG: events over time as bars stacked by part; dashed lines at the times of the split.
 
-    TimeFigures that aren't `dated` count from an unknown start, in an unknown unit.
+    Times that aren't `dated` count from an unknown start, in an unknown unit.
     """
     edges, events = figures["edges"], figures["events"]
     parts = [part for part in PARTS if part in events]

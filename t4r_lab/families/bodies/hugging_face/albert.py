@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Literal
 
 from t4r_lab.families.bodies.shared.layer_knobs import AttentionLayers
 from t4r_lab.families.bodies.shared.library import EITHER_WAY, WORDS, bert_config, model
@@ -15,7 +15,7 @@ class ALBERT(AttentionLayers):
     kind: Literal["albert"] = "albert"
 
 
-def configuration(s: Sizes) -> Any:
+def configuration(s: Sizes) -> object:
     """BERT whose layers share their weights (Lan et al., 2020)."""
     return bert_config("AlbertConfig", s, embedding_size=s.d_model)
 

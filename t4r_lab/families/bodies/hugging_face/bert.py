@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Literal
 
 from t4r_lab.families.bodies.shared.layer_knobs import AttentionLayers
 from t4r_lab.families.bodies.shared.library import EITHER_WAY, WORDS, bert_config, packed_model, packed_reading
@@ -15,7 +15,7 @@ class BERT(AttentionLayers):
     kind: Literal["bert"] = "bert"
 
 
-def configuration(s: Sizes) -> Any:
+def configuration(s: Sizes) -> object:
     """Attention both ways, post-norm (Devlin et al., 2019); causal by a 4-D mask."""
     return bert_config("BertConfig", s)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Literal
 
 from t4r_lab.families.bodies.shared.layer_knobs import AttentionLayers
 from t4r_lab.families.bodies.shared.library import PADDED, WORDS, bert_config, model
@@ -15,7 +15,7 @@ class DeBERTa(AttentionLayers):
     kind: Literal["deberta-v2"] = "deberta-v2"
 
 
-def configuration(s: Sizes) -> Any:
+def configuration(s: Sizes) -> object:
     """Attention disentangled into content and relative position (He et al., 2021)."""
     return bert_config(
         "DebertaV2Config",

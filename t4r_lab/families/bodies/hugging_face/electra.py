@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Literal
 
 from t4r_lab.families.bodies.shared.layer_knobs import AttentionLayers
 from t4r_lab.families.bodies.shared.library import EITHER_WAY, WORDS, bert_config, packed_model, packed_reading
@@ -15,7 +15,7 @@ class ELECTRA(AttentionLayers):
     kind: Literal["electra"] = "electra"
 
 
-def configuration(s: Sizes) -> Any:
+def configuration(s: Sizes) -> object:
     """The body of ELECTRA's discriminator (Clark et al., 2020)."""
     return bert_config("ElectraConfig", s, embedding_size=s.d_model)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Literal
 
 from t4r_lab.families.bodies.shared.layer_knobs import AttentionLayers
 from t4r_lab.families.bodies.shared.library import PADDED, config, packed_model, packed_reading
@@ -15,7 +15,7 @@ class GPT2(AttentionLayers):
     kind: Literal["gpt2"] = "gpt2"
 
 
-def configuration(s: Sizes) -> Any:
+def configuration(s: Sizes) -> object:
     """Causal attention, pre-norm (Radford et al., 2019)."""
     return config(
         "GPT2Config",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Literal
 
 from t4r_lab.families.bodies.shared.layer_knobs import Activation, RotaryLayers
 from t4r_lab.families.bodies.shared.library import PADDED, llama_config, packed_model, packed_reading
@@ -17,7 +17,7 @@ class Llama(RotaryLayers):
     activation: Activation = knob("silu", "activation of the gate")
 
 
-def configuration(s: Sizes) -> Any:
+def configuration(s: Sizes) -> object:
     """Causal, rotary positions, gated feed-forward layers (Touvron et al., 2023)."""
     return llama_config("LlamaConfig", s)
 

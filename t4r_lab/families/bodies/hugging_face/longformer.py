@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Literal
 
 from t4r_lab.families.bodies.shared.layer_knobs import AttentionLayers
 from t4r_lab.families.bodies.shared.library import PADDED, WORDS, bert_config, model
@@ -15,7 +15,7 @@ class Longformer(AttentionLayers):
     kind: Literal["longformer"] = "longformer"
 
 
-def configuration(s: Sizes) -> Any:
+def configuration(s: Sizes) -> object:
     """Each event attends to those within 64 places (Beltagy et al., 2020)."""
     window = 2 * min(s.total_seq_length, 64)
     padded = -(-s.total_seq_length // window) * window  # sessions are padded to whole windows, with positions

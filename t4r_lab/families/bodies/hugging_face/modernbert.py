@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Literal
 
 from t4r_lab.families.bodies.shared.layer_knobs import RotaryLayers
 from t4r_lab.families.bodies.shared.library import PADDED, config, model
@@ -15,7 +15,7 @@ class ModernBERT(RotaryLayers):
     kind: Literal["modernbert"] = "modernbert"
 
 
-def configuration(s: Sizes) -> Any:
+def configuration(s: Sizes) -> object:
     """Rotary positions, gated feed-forward layers, every third layer global (Warner et al., 2024)."""
     return config(
         "ModernBertConfig",

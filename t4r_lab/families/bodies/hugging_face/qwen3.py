@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Literal
 
 from t4r_lab.families.bodies.shared.layer_knobs import Activation, RotaryLayers
 from t4r_lab.families.bodies.shared.library import PADDED, llama_config, packed_model, packed_reading
@@ -17,7 +17,7 @@ class Qwen3(RotaryLayers):
     activation: Activation = knob("silu", "activation of the gate")
 
 
-def configuration(s: Sizes) -> Any:
+def configuration(s: Sizes) -> object:
     """Llama with normalized queries and keys (Yang et al., 2025)."""
     return llama_config("Qwen3Config", s)
 

@@ -20,7 +20,7 @@ class Reformer(AttentionLayers):
     kind: Literal["reformer"] = "reformer"
 
 
-def configuration(s: Sizes) -> Any:
+def configuration(s: Sizes) -> object:
     """Reversible layers with exact causal attention (Kitaev et al., 2020).
 
     A chunk holds a whole session, so nothing is hashed: hashing pays beyond thousands of events, and its random

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Literal
 
 from t4r_lab.families.bodies.shared.layer_knobs import AttentionLayers
 from t4r_lab.families.bodies.shared.library import EITHER_WAY, WORDS, bert_config, packed_model, packed_reading
@@ -15,7 +15,7 @@ class RoBERTa(AttentionLayers):
     kind: Literal["roberta"] = "roberta"
 
 
-def configuration(s: Sizes) -> Any:
+def configuration(s: Sizes) -> object:
     """BERT whose positions are counted from the padding id on, hence one more (Liu et al., 2019)."""
     return bert_config("RobertaConfig", s, max_position_embeddings=s.total_seq_length + 1)
 

@@ -18,7 +18,7 @@ class XLNet(AttentionLayers):
     kind: Literal["xlnet"] = "xlnet"
 
 
-def configuration(s: Sizes) -> Any:
+def configuration(s: Sizes) -> object:
     """Relative positions, attention in either direction, causal by a permutation mask (Yang et al., 2019)."""
     return config(
         "XLNetConfig",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from t4r_lab.families.bodies.shared.attention_layers import STACKED, AttentionConfig
 from t4r_lab.families.bodies.shared.layer_knobs import Activation, AttentionLayers
@@ -20,7 +20,7 @@ class LiGR(AttentionLayers):
     activation: Activation = knob("silu", "activation of the gate")
 
 
-def configuration(s: Sizes) -> Any:
+def configuration(s: Sizes) -> AttentionConfig:
     """x + σ(x·W) ⊙ f(norm(x)), SwiGLU (Borisyuk et al., 2025)."""
     return AttentionConfig("ligr", s)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from t4r_lab.families.bodies.shared.attention_layers import STACKED, AttentionConfig
 from t4r_lab.families.bodies.shared.layer_knobs import AttentionLayers
@@ -18,7 +18,7 @@ class SASRec(AttentionLayers):
     kind: Literal["sasrec"] = "sasrec"
 
 
-def configuration(s: Sizes) -> Any:
+def configuration(s: Sizes) -> AttentionConfig:
     """Pre-norm, learned absolute positions (Kang & McAuley, 2018)."""
     return AttentionConfig("sasrec", s)
 

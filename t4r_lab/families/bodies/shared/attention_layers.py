@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from t4r_lab.families.bodies.shared.row import ForwardPass, Sizes
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    from torch import Tensor, nn
 
 
 @dataclass(frozen=True)
@@ -19,12 +19,12 @@ class AttentionConfig:
     sizes: Sizes
 
 
-def _packed(model: Any, hidden: Tensor, lengths: Tensor, causal: bool, predict: Tensor | None = None) -> Tensor:
+def _packed(model: nn.Module, hidden: Tensor, lengths: Tensor, causal: bool, predict: Tensor | None = None) -> Tensor:
     out: Tensor = model(hidden, lengths, causal, predict)
     return out
 
 
-def _padded(model: Any, hidden: Tensor, valid: Tensor, causal: bool) -> Tensor:
+def _padded(model: nn.Module, hidden: Tensor, valid: Tensor, causal: bool) -> Tensor:
     return _packed(model, hidden, valid.sum(1), causal)
 
 

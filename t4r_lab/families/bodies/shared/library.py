@@ -31,12 +31,12 @@ def library() -> Any:
 # ── configurations ──────────────────────────────────────────────────────────────────────────────
 
 
-def config(name: str, **arguments: Any) -> Any:
+def config(name: str, **arguments: object) -> object:
     """A configuration class of `transformers` by name, filled."""
     return getattr(library(), name)(vocab_size=1, pad_token_id=0, bos_token_id=0, eos_token_id=0, **arguments)
 
 
-def bert_config(name: str, s: Sizes, **more: Any) -> Any:
+def bert_config(name: str, s: Sizes, **more: object) -> object:
     """A configuration with the argument names that BERT's descendants share; `more` adds to them or replaces them."""
     arguments = {
         "hidden_size": s.d_model,
@@ -53,7 +53,7 @@ def bert_config(name: str, s: Sizes, **more: Any) -> Any:
     return config(name, **(arguments | more))
 
 
-def llama_config(name: str, s: Sizes) -> Any:
+def llama_config(name: str, s: Sizes) -> object:
     """A configuration with the argument names that the descendants of Llama share."""
     return config(
         name,
@@ -74,20 +74,20 @@ def llama_config(name: str, s: Sizes) -> Any:
 # ── models ──────────────────────────────────────────────────────────────────────────────────────
 
 
-def model(name: str, **options: Any) -> Callable[[Any], nn.Module]:
+def model(name: str, **options: object) -> Callable[[object], nn.Module]:
     """A model class of `transformers`, imported when a model is made."""
 
-    def make(config: Any) -> nn.Module:
+    def make(config: object) -> nn.Module:
         made: nn.Module = getattr(library(), name)(config, **options)
         return made
 
     return make
 
 
-def packed_model(name: str, **options: Any) -> Callable[[Any], nn.Module]:
+def packed_model(name: str, **options: object) -> Callable[[object], nn.Module]:
     """One that leaves attention to a function of ours, so that it can read packed events."""
 
-    def make(config: Any) -> nn.Module:
+    def make(config: object) -> nn.Module:
         from t4r_lab.nn.layers.packed_library import use_packed_attention
 
         made = model(name, **options)(config)

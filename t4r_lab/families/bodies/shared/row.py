@@ -45,7 +45,7 @@ class Configuration:
     name: str
     """in `t4r_lab.nn`"""
     knobs: type[AttentionLayers]
-    make: Callable[[Sizes], Any]
+    make: Callable[[Sizes], object]
 
     def __post_init__(self) -> None:
         """Name the file of its body as its module, by which documentation finds it."""
@@ -84,7 +84,7 @@ class Configuration:
         return self.make(Sizes(d_model, n_head, n_layer, total_seq_length, **chosen))
 
 
-def _never(model: Any) -> bool:
+def _never(model: object) -> bool:
     return False
 
 
@@ -125,7 +125,7 @@ class Body(NamedTuple):
     is called as ``block(hidden, masked, last)``, with a `Masked` and whether no block follows; else with `hidden`.
     """
     transformer: Transformer | None = None
-    code: Callable[[Any], tuple[str, list[Any]]] | None = None
+    code: Callable[[Any], tuple[str, list[object]]] | None = None
     """knobs → a name of `t4r_lab.nn` and its arguments, which build the same block in a script"""
     one_process: str = ""
     """where several processes can't train it, what to use instead"""
@@ -146,8 +146,7 @@ class Body(NamedTuple):
         """The name in `t4r_lab.nn` that it is made by; "" where it has none."""
         if self.transformer is not None:
             return self.transformer.configuration.name
-        defaults: Any = self.knobs
-        return self.code(defaults())[0] if self.code else ""
+        return self.code(self.knobs.model_validate({}))[0] if self.code else ""
 
 
 def transformer_body(
@@ -160,7 +159,7 @@ def transformer_body(
 ) -> Body:
     """The row of a body that a `TransformerBlock` runs."""
 
-    def build(spec: AttentionLayers, length: int) -> Any:
+    def build(spec: AttentionLayers, length: int) -> object:
         sizes = {field: value for field, value in spec if field != "kind"}
         return configuration.build(total_seq_length=length, **sizes)
 

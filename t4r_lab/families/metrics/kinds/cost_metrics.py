@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from t4r_lab.families.metrics.shared.metric_row import Metric
+
+if TYPE_CHECKING:
+    from torch import nn
 
 
 class Measurable(Protocol):
     """A model that has been trained, as `t4r_lab.tuning.trial.Trained` has it."""
 
     @property
-    def model(self) -> Any:
+    def model(self) -> nn.Module:
         """The torch module."""
 
     @property

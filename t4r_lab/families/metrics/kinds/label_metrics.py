@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from t4r_lab.families.metrics.shared.metric_row import Metric
 
@@ -75,7 +75,7 @@ def _mae(label: Floats, prediction: Floats, weight: Floats) -> float:
     return _mean(abs(prediction - label), weight)
 
 
-def _mean(values: NDArray[Any], weight: Floats) -> float:
+def _mean(values: NDArray[np.floating | np.bool_], weight: Floats) -> float:
     import numpy as np
 
     return float(np.average(values, weights=weight))

@@ -69,7 +69,7 @@ def options(spec: RunSpec, knob: Knob, schema: Schema | None = None) -> list[tup
         head = spec.model.heads[int(knob.path.split(".")[2])]
         if knob.path.endswith(".column") and schema is not None and (label := head.as_label) is not None:
             columns = [c.name for c in schema.targets if fits_label(type(label), c.name, schema)]
-            return [(name, name) for name in dict.fromkeys([*columns, knob.value])]
+            return [(name, name) for name in dict.fromkeys([*columns, label.column])]
         if knob.path.count(".") == 3 and knob.path.endswith(".kind"):
             if head.label is None:
                 return [(head.title, head.kind)]
@@ -86,17 +86,17 @@ def options(spec: RunSpec, knob: Knob, schema: Schema | None = None) -> list[tup
     if not knob.path.endswith("kind"):
         return None
     parts = kinds(spec, knob.path)
-    allowed: Sequence[object] = knob.choices
+    allowed: Sequence[str] = knob.choices
     if knob.path == MASKING:
         first, *rest = (BODY_MASKINGS[body.kind] for body in bodies(spec))
         allowed = [masking for masking in first if all(masking in other for other in rest)]
         allowed += [knob.value] if is_own(knob.value) else []
-    return [(parts[k].__name__ if k in parts else str(k), k) for k in allowed]
+    return [(parts[k].__name__ if k in parts else k, k) for k in allowed]
 
 
 def help_text(spec: RunSpec, knob: Knob) -> str:
     """Help of a field: for a kind, that of the chosen part; for maskings also why others can't be chosen."""
-    part = kinds(spec, knob.path).get(knob.value) if knob.path.endswith("kind") else None
+    part = kinds(spec, knob.path).get(str(knob.value)) if knob.path.endswith("kind") else None
     lines = [(part.__doc__ or knob.help).strip().splitlines()[0]] if part else [knob.help]
     if knob.path == MASKING:
         lines += not_offered([body.kind for body in bodies(spec)])
