@@ -8,13 +8,16 @@ import subprocess
 import sys
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from t4r_lab.base import system
 from t4r_lab.base.errors import InputError
 from t4r_lab.base.terminal import say
 from t4r_lab.cli import output
 from t4r_lab.cli.options import Command, add_json, show
+
+if TYPE_CHECKING:
+    from t4r_lab.jobs.job import Job
 
 
 def _add_jobs(sub: argparse.ArgumentParser) -> None:
@@ -59,7 +62,7 @@ def _jobs(options: argparse.Namespace) -> None:
     show(options, {"job_id": job.id, **asdict(status)}, lambda: f"{job.id} {status.state} {status.error}".rstrip())
 
 
-def _attach(job: Any) -> None:
+def _attach(job: Job) -> None:
     """Show a job's reports until it ends; Ctrl-C leaves it running."""
     import time
 
@@ -126,7 +129,7 @@ def _lab(options: argparse.Namespace) -> int:
     if not notebook.exists():
         notebook = Path("lab.ipynb")
         if not notebook.exists():
-            cell: dict[str, Any] = {"cell_type": "code", "execution_count": None, "id": "lab", "metadata": {}}
+            cell: dict[str, object] = {"cell_type": "code", "execution_count": None, "id": "lab", "metadata": {}}
             cell |= {"outputs": [], "source": "import t4r_lab as t4r\n\nt4r.Lab()"}
             kernel = {"kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"}}
             notebook.write_text(json.dumps({"cells": [cell], "metadata": kernel, "nbformat": 4, "nbformat_minor": 5}))

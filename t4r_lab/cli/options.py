@@ -8,9 +8,12 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stdout
-from typing import IO, Any, NamedTuple
+from typing import IO, TYPE_CHECKING, NamedTuple
 
 from t4r_lab.base.terminal import clean
+
+if TYPE_CHECKING:
+    from t4r_lab.families.knobs import Knob
 
 
 class Command(NamedTuple):
@@ -50,14 +53,14 @@ def document() -> Iterator[IO[str]]:
             os.dup2(out.fileno(), descriptor)
 
 
-def show(options: argparse.Namespace, content: Any, text: Callable[[], str]) -> None:
+def show(options: argparse.Namespace, content: object, text: Callable[[], str]) -> None:
     """Print the result of a command, as JSON `content` or as `text`, onto ``options.document``."""
     if os.environ.get("RANK", "0") == "0":  # only one of several processes prints
         result = json.dumps(content, indent=2, default=str) if options.json else clean(text())
         print(result, file=options.document, flush=True)
 
 
-def add_flag(sub: argparse.ArgumentParser, knob: Any) -> None:
+def add_flag(sub: argparse.ArgumentParser, knob: Knob) -> None:
     """Add an option with the name, type, choices and help of a knob."""
     flag = f"--{knob.path.replace('_', '-')}"
     if knob.type is bool:

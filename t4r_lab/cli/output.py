@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from t4r_lab.base.reports import PART_WORDS
 from t4r_lab.base.terminal import clean_line, table, wrapped
 from t4r_lab.families.own import trusted
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from t4r_lab.jobs.job import Status
     from t4r_lab.runs.analyze import Cases
     from t4r_lab.runs.compare import Comparison
@@ -93,7 +95,7 @@ def comparison_text(comparison: Comparison, cases: Cases | None = None) -> str:
     return "\n".join([*lines, *(_cases(cases) if cases else [])]).rstrip()
 
 
-def _setting(value: Any) -> str:
+def _setting(value: object) -> str:
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
@@ -118,7 +120,7 @@ def _figure(value: float | None) -> str:
     return "–" if value is None else f"{value:.4f}" if abs(value) < 1e5 else f"{value:.4g}"
 
 
-def frame_text(frame: Any, most: int) -> str:
+def frame_text(frame: pd.DataFrame, most: int) -> str:
     """The first rows of a data frame."""
     head = [str(name) for name in frame.columns]
     rows = [

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from typing import Any
+from typing import TYPE_CHECKING
 
 from t4r_lab.base import system
 from t4r_lab.base.documents import read_json
@@ -11,6 +11,12 @@ from t4r_lab.base.errors import InputError
 from t4r_lab.base.terminal import say
 from t4r_lab.cli import output
 from t4r_lab.cli.options import Command, add_json, show
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from t4r_lab.runs.results import RunResult
+    from t4r_lab.spec import RunSpec
 
 
 def _add_train(sub: argparse.ArgumentParser) -> None:
@@ -55,7 +61,7 @@ def _train(options: argparse.Namespace) -> int:
     return 0 if result.status == "FINISHED" else 1
 
 
-def _file_spec(path: str) -> Any:
+def _file_spec(path: str) -> RunSpec:
     """The spec in a file, which may also have the section ``search:`` of a study."""
     from t4r_lab.spec.study_options import load_study
 
@@ -65,7 +71,7 @@ def _file_spec(path: str) -> Any:
     return spec
 
 
-def _preset(options: argparse.Namespace, changes: dict[str, Any]) -> Any:
+def _preset(options: argparse.Namespace, changes: dict[str, object]) -> RunSpec:
     """The spec of ``--preset``, on the data of the spec file or of ``--set data.path=…``."""
     from t4r_lab.spec import presets
 
@@ -75,7 +81,7 @@ def _preset(options: argparse.Namespace, changes: dict[str, Any]) -> Any:
     return presets.start(options.preset, base)
 
 
-def _result(result: Any) -> dict[str, Any]:
+def _result(result: RunResult) -> dict[str, object]:
     content = {
         "run_id": result.run_id,
         "name": result.name,
@@ -205,7 +211,7 @@ def _recommend(options: argparse.Namespace) -> None:
     show(options, {**content, "recommendations": rows} if rows else content, lambda: message)
 
 
-def _events(items: list[str]) -> Any:
+def _events(items: list[str]) -> pl.DataFrame:
     import polars as pl
 
     return pl.DataFrame({"item_id": items})

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from t4r_lab.base import system
 from t4r_lab.base.errors import InputError
@@ -80,7 +80,7 @@ def _tune(options: argparse.Namespace) -> int:
     return 0 if result.status == "finished" and result.front else 1
 
 
-def _study(result: StudyResult) -> dict[str, Any]:
+def _study(result: StudyResult) -> dict[str, object]:
     best = result.front[0] if result.front else None
     return {
         "study": result.name,
@@ -101,7 +101,7 @@ def _study(result: StudyResult) -> dict[str, Any]:
     }
 
 
-def _trial(trial: Trial) -> dict[str, Any]:
+def _trial(trial: Trial) -> dict[str, object]:
     return {"trial": trial.number, "values": trial.values, "params": trial.params, "metrics": trial.metrics}
 
 

@@ -28,11 +28,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
-from typing import Any
 
 from t4r_lab import __version__
 from t4r_lab.base import homes, system
-from t4r_lab.base.documents import read_json
+from t4r_lab.base.documents import Document, read_json
 from t4r_lab.base.errors import InputError, did_you_mean
 from t4r_lab.base.files import LOCK_SECONDS, is_locked, locked, replacing, tail, write_json
 from t4r_lab.families.own import refuse_notebook
@@ -142,11 +141,11 @@ class Job:
             message = f"{STATUS} can't be read ({type(error).__name__}); resume it with `t4r-lab jobs resume {self.id}`"
             return Status(self.id, self.id, "lost", error=message)
 
-    def events(self) -> list[dict[str, Any]]:
+    def events(self) -> list[Document]:
         """All reports as events, a damaged one empty, without a line that is still being written."""
         return self.follow()[0]
 
-    def follow(self, offset: int = 0) -> tuple[list[dict[str, Any]], int]:
+    def follow(self, offset: int = 0) -> tuple[list[Document], int]:
         """The reports from byte `offset` of their file on, and the offset of the next ones."""
         try:
             with (self.folder / EVENTS).open("rb") as file:
@@ -325,7 +324,7 @@ def find(home: Path, id: str) -> Job:
     raise InputError(f"job {id!r}", "no such job", remedy)
 
 
-def _read(path: Path) -> dict[str, Any]:
+def _read(path: Path) -> Document:
     """The JSON object in `path`; empty if it can't be read."""
     try:
         return _parsed(path.read_text(encoding="utf-8", errors="replace"))
@@ -333,7 +332,7 @@ def _read(path: Path) -> dict[str, Any]:
         return {}
 
 
-def _parsed(text: str) -> dict[str, Any]:
+def _parsed(text: str) -> Document:
     try:
         content = read_json(text, "a file of a job")
     except ValueError:

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from t4r_lab import tracking
 from t4r_lab.base import homes
-from t4r_lab.base.documents import read_json
+from t4r_lab.base.documents import Document, read_json
 from t4r_lab.base.errors import InputError
 from t4r_lab.families.metrics.metric_table import RANK_METRICS, best_baseline, is_available, is_ranked
 from t4r_lab.runs.compare import RESAMPLES, Comparison, compare
@@ -42,8 +42,8 @@ class Analysis:
     labels: list[str]
     intervals: dict[str, dict[str, Interval]]
     curves: dict[str, dict[str, list[tuple[int, float]]]]
-    slices: dict[str, list[dict[str, Any]]]
-    reliability: dict[str, list[dict[str, Any]]]
+    slices: dict[str, list[Document]]
+    reliability: dict[str, list[dict[str, float]]]
 
 
 def analyze(
@@ -79,7 +79,9 @@ def analyze(
     return Analysis(comparison, metric, labels, intervals, curves, slices, reliability)
 
 
-def bootstrap(session: NDArray[Any], rank: NDArray[Any], metrics: Sequence[str], seed: int = 0) -> dict[str, Interval]:
+def bootstrap(
+    session: NDArray[np.generic], rank: NDArray[np.integer], metrics: Sequence[str], seed: int = 0
+) -> dict[str, Interval]:
     """95 % interval of each metric, by a bootstrap that draws sessions with replacement (Efron, 1979).
 
     Parameters
@@ -221,8 +223,8 @@ def _ranks(files: tracking.Artifacts, row: tracking.RunRow, name: str) -> pl.Dat
     return read_parquet(path) if path.exists() else None
 
 
-def _detail(files: tracking.Artifacts, row: tracking.RunRow, name: str) -> dict[str, Any]:
+def _detail(files: tracking.Artifacts, row: tracking.RunRow, name: str) -> Document:
     """Slices and reliability curve; empty for a run that has none."""
     path = files.path(row.run_id, f"detail/valid/{name}.json")
-    content: dict[str, Any] = read_json(path.read_text(encoding="utf-8"), str(path)) if path.exists() else {}
+    content: Document = read_json(path.read_text(encoding="utf-8"), str(path)) if path.exists() else {}
     return content

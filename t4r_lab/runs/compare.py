@@ -58,7 +58,7 @@ class Comparison:
 
     runs: list[tracking.RunRow]
     metrics: dict[str, dict[str, float]]
-    specs: dict[str, dict[str, Any]]
+    specs: dict[str, dict[str, object]]
     differences: list[Difference]
     remarks: list[str]
     warnings: dict[str, list[str]] = field(default_factory=dict)
@@ -232,7 +232,7 @@ def _chosen(specs: Iterable[RunSpec], differing: Iterable[str]) -> list[str]:
     ]
 
 
-def _differing(specs: dict[str, RunSpec], labels: dict[str, str]) -> dict[str, dict[str, Any]]:
+def _differing(specs: dict[str, RunSpec], labels: dict[str, str]) -> dict[str, dict[str, object]]:
     flat = {labels[run]: spec.flat() for run, spec in specs.items()}
     paths = list(dict.fromkeys(path for values in flat.values() for path in values))
     values_of = {path: {label: values.get(path, "–") for label, values in flat.items()} for path in paths}

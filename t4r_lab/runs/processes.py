@@ -14,7 +14,6 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from pathlib import Path
-from typing import Any
 
 from t4r_lab import tracking
 from t4r_lab.base import homes, retries
@@ -115,7 +114,7 @@ def interruptible(should_stop: Callable[[], bool]) -> Iterator[Callable[[], bool
     """Yield `should_stop`, True too after a first Ctrl-C; a second Ctrl-C raises `KeyboardInterrupt` as usual."""
     interrupted = threading.Event()
 
-    def interrupt(signum: int, frame: Any) -> None:
+    def interrupt(signum: int, frame: object) -> None:
         if interrupted.is_set():
             raise KeyboardInterrupt
         interrupted.set()

@@ -6,7 +6,7 @@ Only this module decides what is worth a warning; every face shows the warnings,
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -22,6 +22,7 @@ from t4r_lab.spec import (
 )
 
 if TYPE_CHECKING:
+    from t4r_lab.data.sessions.arrays import Arrays
     from t4r_lab.runs.results import Judgment
     from t4r_lab.training.judgment import Judged
 
@@ -111,7 +112,7 @@ def _cases(judged: Judged, metric: str) -> Cases:
     label, slash, _ = metric.rpartition("/")
     if slash:
         predictions = judged.labels[label]
-        columns: dict[str, Any] = {
+        columns: Arrays = {
             "session": predictions.session,
             "label": predictions.label,
             "prediction": predictions.prediction,

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -201,7 +201,7 @@ class Recommender:
         values = {name: column[:length] for name, column in whole.values.items()}
         return replace(whole, values=values, offsets=np.array([0, length]))
 
-    def items(self, ids: Sequence[int] | NDArray[Any]) -> list[Item]:
+    def items(self, ids: Sequence[int] | NDArray[np.integer]) -> list[Item]:
         """Items by their encoded ids, 1 to I."""
         user_ids, titles = self.vocabulary.own_ids(ids), self.vocabulary.titles(ids)
         return [Item(str(id), title) for id, title in zip(user_ids, titles, strict=True)]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import textwrap
 from collections.abc import Mapping
-from typing import Any
 
 from t4r_lab import spec as spec_names
 from t4r_lab.families.knobs import Part
@@ -208,7 +207,7 @@ def _part(part: Part, names: _Names) -> str:
     return _call(names.use(name, module), _changed(part, names))
 
 
-def _code(value: Any, names: _Names | None = None) -> str:
+def _code(value: object, names: _Names | None = None) -> str:
     """A value as a literal, a part of the spec as a call of its class."""
     if isinstance(value, Part) and names is not None:
         return _part(value, names)

@@ -6,11 +6,11 @@ import json
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from t4r_lab.base.documents import read_json
+from t4r_lab.base.documents import Document, read_json
 from t4r_lab.base.errors import InputError, did_you_mean
 from t4r_lab.schema import merlin
 
@@ -138,7 +138,7 @@ class Schema(BaseModel):
         """Return the schema as JSON, which `load` reads."""
         return json.dumps(self.to_dict(), indent=2) + "\n"
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> Document:
         """Return the schema as plain data, without defaults."""
         return {"columns": [c.model_dump(mode="json", exclude_defaults=True) for c in self.columns]}
 

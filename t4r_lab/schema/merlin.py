@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from t4r_lab.base.documents import DEPTH, DIGITS, read_json
+from t4r_lab.base.documents import DEPTH, DIGITS, Document, read_json
 from t4r_lab.base.errors import InputError, shortened
 
 Message = dict[str, list[Any]]
@@ -61,7 +61,7 @@ def columns(text: str, source: str) -> list[dict[str, object]]:
     return fields
 
 
-def _column(feature: Message, source: str) -> dict[str, Any] | None:
+def _column(feature: Message, source: str) -> Document | None:
     name, tags = (
         str(_one(feature, "name", "")),
         {str(t).lower() for t in _one(feature, "annotation", {}).get("tag", [])},
@@ -75,7 +75,7 @@ def _column(feature: Message, source: str) -> dict[str, Any] | None:
         categorical = bool(tags & CLASSES) or ("categorical" in tags and "regression" not in tags)
     elif not categorical and "continuous" not in tags:
         return None
-    column: dict[str, Any] = {
+    column: Document = {
         "name": KEYS.get(role, name.replace(".", "_")),  # a module can't be called by a name with dots
         "source": name,
         "role": role,

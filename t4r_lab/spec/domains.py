@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic import Field, model_validator
 
-from t4r_lab.base.documents import read_yaml
+from t4r_lab.base.documents import Document, read_yaml
 from t4r_lab.base.errors import InputError, shortened
 from t4r_lab.families.knobs import Part, knob
 
@@ -46,7 +46,7 @@ class Range(Part):
         return self
 
 
-def parse_search(text: str) -> tuple[str, dict[str, Any] | None]:
+def parse_search(text: str) -> tuple[str, Document | None]:
     """``path``, ``path=low:high[:log]`` or ``path=a,b,c`` of the command line as path and content of a `Range`.
 
     >>> parse_search("train.learning_rate=1e-4:1e-2:log")

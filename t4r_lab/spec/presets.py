@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+from t4r_lab.base.documents import Document
 from t4r_lab.base.errors import InputError, did_you_mean, shortened
 from t4r_lab.spec.run_spec import RunSpec
 
@@ -14,13 +15,11 @@ class Preset(NamedTuple):
 
     title: str
     source: str
-    fragment: Mapping[str, Mapping[str, Any]]
+    fragment: Document
     """section of the spec → its values; ``model`` and ``train`` are replaced whole"""
 
 
-def _paper(
-    body: dict[str, Any], masking: dict[str, Any], inputs: dict[str, Any], smoothing: float, **train: Any
-) -> dict[str, Any]:
+def _paper(body: Document, masking: Document, inputs: Document, smoothing: float, **train: object) -> Document:
     """A row of the paper's appendix C with what all its rows share."""
     alone = {"features": {"item_id": {"dim": 448}}, "layer_norm": True}
     loss = {"kind": "cross_entropy", "label_smoothing": smoothing}

@@ -9,8 +9,9 @@ from typing import Any
 
 import yaml
 from pydantic import Field, ValidationError, model_validator
+from pydantic_core import ErrorDetails
 
-from t4r_lab.base.documents import read_document, read_yaml
+from t4r_lab.base.documents import Document, read_document, read_yaml
 from t4r_lab.base.errors import InputError, clipped, did_you_mean, shortened
 from t4r_lab.families import own
 from t4r_lab.families.encoders.column_encoder import ColumnEncoder
@@ -116,7 +117,7 @@ class RunSpec(Part):
 
     # writing ------------------------------------------------------------------------------------
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> Document:
         """Plain content, complete with every default."""
         return self.model_dump(mode="json")
 
@@ -134,7 +135,7 @@ class RunSpec(Part):
         """Every knob of this spec by its dotted path."""
         return {k.path: k for k in walk(self)}
 
-    def flat(self) -> dict[str, Any]:
+    def flat(self) -> dict[str, object]:
         """Every value by its dotted path: the parameters of the run's record."""
         return {path: k.value for path, k in self.knobs().items()}
 
@@ -234,7 +235,7 @@ def _index(here: list[object], key: str, path: str) -> int:
     return int(key)
 
 
-def _drop_foreign_keys(here: dict[str, Any], trail: str, kind: object, changes: Mapping[str, object]) -> None:
+def _drop_foreign_keys(here: Document, trail: str, kind: object, changes: Mapping[str, object]) -> None:
     """Drop keys that the new kind lacks, unless the same change sets them (then they are an error to show)."""
     part = _named(trail.rstrip("."), kind)
     if part is None:
@@ -262,7 +263,7 @@ def _user_class(kind: object) -> type[Part] | None:
 
 def kinds_at(path: str) -> dict[str, type[Part]]:
     """The parts that may stand at a dotted path such as ``model.body``, by kind."""
-    annotation: Any = RunSpec
+    annotation: object = RunSpec
     for key in path.split("."):
         annotation = _annotation(annotation, key, {})
     return variants(annotation)
@@ -271,7 +272,7 @@ def kinds_at(path: str) -> dict[str, type[Part]]:
 # explaining -------------------------------------------------------------------------------------
 
 
-def _annotation(owner: Any, key: str, raw: Any) -> Any:
+def _annotation(owner: object, key: str, raw: object) -> object:
     """The annotation of `key` in `owner` (a part, a union of parts, or a container)."""
     inner = element(owner) if not isinstance(owner, type) else None
     if inner is not None:
@@ -283,7 +284,7 @@ def _annotation(owner: Any, key: str, raw: Any) -> Any:
     return field.annotation
 
 
-def _part(owner: Any, raw: Any) -> type[Part] | None:
+def _part(owner: object, raw: object) -> type[Part] | None:
     """The part that `raw` describes: of the kind that it names, where that exists; else the first of `owner`."""
     named = [raw[tag] for tag in TAGS if tag in raw] if isinstance(raw, Mapping) else []
     if user_class := next(filter(None, map(_user_class, named)), None):
@@ -296,8 +297,8 @@ def _part(owner: Any, raw: Any) -> type[Part] | None:
 def explain(root: type[Part], content: Any, error: ValidationError, source: str = "") -> InputError:
     """The first of pydantic's errors in `content` of a `root`, which `source` holds, as one of ours."""
     first = error.errors()[0]
-    loc, raw, owner = list(first["loc"]), content, root
-    path: list[str] = []
+    loc, raw, path = list(first["loc"]), content, list[str]()
+    owner: object = root
     for i, key in enumerate(loc):
         if isinstance(raw, Mapping) and key not in raw and str(key) in variants(owner):
             continue  # pydantic names the variant of a union in the location; a person doesn't
@@ -326,7 +327,7 @@ def _location(source: str, path: Sequence[str]) -> str:
     return ": ".join(filter(None, [source, ".".join(filter(None, path))]))
 
 
-def _error_of(source: str, path: Sequence[str], value: Any, owner: Any, first: Any) -> InputError:
+def _error_of(source: str, path: Sequence[str], value: object, owner: object, first: ErrorDetails) -> InputError:
     """Pydantic's `first` error of a `value` at `path` in `source`, which belongs to `owner`."""
     at = _location(source, path)
     if first["type"] == "missing":

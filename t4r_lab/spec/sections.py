@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Literal
 
 from pydantic import Field, SerializerFunctionWrapHandler, field_validator, model_serializer, model_validator
 
+from t4r_lab.base.documents import Document
 from t4r_lab.base.errors import InputError, shortened
 from t4r_lab.families.bodies.body_table import BodySpec, pair_refusal
 from t4r_lab.families.bodies.hugging_face.gpt2 import GPT2
@@ -196,9 +197,9 @@ class EvaluationSpec(Part):
         return self
 
     @model_serializer(mode="wrap")
-    def _without_empty_metrics(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
+    def _without_empty_metrics(self, serialize: SerializerFunctionWrapHandler) -> Document:
         """Specs without metrics of their own stay as earlier versions wrote and can read them."""
-        content: dict[str, Any] = serialize(self)
+        content: Document = serialize(self)
         return {key: value for key, value in content.items() if key != "metrics" or value}
 
     @property

@@ -123,9 +123,9 @@ def grid_size(space: Mapping[str, Domain]) -> int:
     return math.prod(len(domain.points()) for domain in space.values())
 
 
-def grid(spec: RunSpec, space: Mapping[str, Domain]) -> list[dict[str, Any]]:
+def grid(spec: RunSpec, space: Mapping[str, Domain]) -> list[dict[str, object]]:
     """Every point of the grid that makes a valid spec, once, without the paths that its kinds lack."""
-    points: dict[str, dict[str, Any]] = {}
+    points: dict[str, dict[str, object]] = {}
     for values in _products(space):
         try:
             knobs = changed(spec, values).knobs()
@@ -136,7 +136,7 @@ def grid(spec: RunSpec, space: Mapping[str, Domain]) -> list[dict[str, Any]]:
     return list(points.values())
 
 
-def _products(space: Mapping[str, Domain]) -> Iterator[dict[str, Any]]:
+def _products(space: Mapping[str, Domain]) -> Iterator[dict[str, object]]:
     import itertools
 
     for values in itertools.product(*(domain.points() for domain in space.values())):
@@ -226,7 +226,7 @@ def _default_domain(knob: Knob) -> Domain:
     return Domain((), **knob.search, whole=knob.type is int)
 
 
-def _choice(knob: Knob, choice: Any) -> Any:
+def _choice(knob: Knob, choice: Any) -> object:
     """A choice as the knob's own type."""
     if choice is None and knob.optional:
         return None

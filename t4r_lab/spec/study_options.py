@@ -6,10 +6,11 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from pydantic import Field, ValidationError
 
+from t4r_lab.base.documents import Document
 from t4r_lab.base.errors import InputError, did_you_mean, shortened
 from t4r_lab.families.knobs import Part, knob
 from t4r_lab.families.metrics.metric_table import lower_is_better, objectives_of
@@ -141,7 +142,7 @@ class Plan:
         """True if a lower value of the objective is better."""
         return lower_is_better(objective)
 
-    def comparable(self) -> dict[str, Any]:
+    def comparable(self) -> Document:
         """Content that two plans must share so that their trials belong to one study."""
         spec = self.spec.to_dict()
         return {
@@ -205,7 +206,7 @@ def _constraint(text: str) -> Constraint:
     return Constraint(f"{metric}{comparison}{bound:g}", metric, bound, 1 if comparison == "<=" else -1)
 
 
-def load_study(path: str | Path) -> tuple[RunSpec, dict[str, Any]]:
+def load_study(path: str | Path) -> tuple[RunSpec, Document]:
     """A spec file whose ``search:`` section, if there is one, stands apart as plain content of `StudyOptions`."""
     content = read_file(path)
     spec = RunSpec.parse(without_search(content), str(path))

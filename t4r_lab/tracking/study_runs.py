@@ -34,7 +34,7 @@ class TrialRow:
 
 
 def start_study(
-    home: Path, name: str, path: str, digest: str, parameters: Mapping[str, Any], storage: str, note: str
+    home: Path, name: str, path: str, digest: str, parameters: Mapping[str, object], storage: str, note: str
 ) -> Record:
     """Open the run of a study on the data at `path`, the parent of its trials; `note` states its aim."""
     from mlflow.entities import Param

@@ -19,7 +19,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from t4r_lab.base import processors
-from t4r_lab.base.documents import read_json
+from t4r_lab.base.documents import Document, read_json
 from t4r_lab.base.errors import InputError
 from t4r_lab.spec import NEXT_ITEM, RunSpec
 from t4r_lab.training.experiment import Experiment
@@ -231,12 +231,12 @@ def _validation_seconds(model: Model, dataset: Dataset, spec: RunSpec) -> float:
 # ── Estimates from a process of its own ─────────────────────────────────────────────────────────
 
 
-def to_json(result: Estimate) -> dict[str, Any]:
+def to_json(result: Estimate) -> dict[str, object]:
     """The estimate as JSON content, for `from_json`."""
     return asdict(result)
 
 
-def from_json(content: dict[str, Any]) -> Estimate:
+def from_json(content: Document) -> Estimate:
     """An estimate from what `to_json` wrote."""
     return Estimate(tuple(Cost(**cost) for cost in content["costs"]), content["seconds"], content["steps"])
 

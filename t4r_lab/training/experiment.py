@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Self
 
 from t4r_lab.base import homes
 from t4r_lab.base.errors import InputError, clipped, shortened
@@ -21,6 +21,7 @@ from t4r_lab.spec import RunSpec
 from t4r_lab.training import assembly
 
 if TYPE_CHECKING:
+    import numpy as np
     from numpy.typing import NDArray
 
     from t4r_lab.data.prepared.prepared_data import Dataset
@@ -98,14 +99,14 @@ class Experiment:
         return self.dataset.part(self.spec.train.fit_on)
 
     @cached_property
-    def vectors(self) -> Mapping[str, NDArray[Any]]:
+    def vectors(self) -> Mapping[str, NDArray[np.floating]]:
         """Pre-trained vectors, (size, W) by feature, as `data.prepared.vectors.read_vectors` returns them."""
         from t4r_lab.data.prepared.vectors import read_all_vectors
 
         return read_all_vectors(self.spec.model, self.dataset.vocabulary)
 
     @cached_property
-    def counts(self) -> NDArray[Any]:
+    def counts(self) -> NDArray[np.int64]:
         """Events of each item in training, (I,)."""
         return self.fitted.item_counts(self.dataset.schema.n_items)
 

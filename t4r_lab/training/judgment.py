@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
+from t4r_lab.base.documents import Document
 from t4r_lab.base.reports import OnReport, silent
 from t4r_lab.baselines import baseline_ranks
 from t4r_lab.baselines.baseline_row import Scorer
@@ -37,8 +37,8 @@ class Judged:
     ranks: Ranks | None = None
     labels: dict[str, Labels] = field(default_factory=dict)
     extra_metrics: dict[str, float] = field(default_factory=dict)
-    slices: list[dict[str, Any]] = field(default_factory=list)
-    reliability: list[dict[str, Any]] = field(default_factory=list)
+    slices: list[Document] = field(default_factory=list)
+    reliability: list[dict[str, float]] = field(default_factory=list)
 
     def metrics(self) -> dict[str, float]:
         """Metrics as after each epoch, such as ``ndcg@10``, then the final ones of ranks, lists and probabilities."""

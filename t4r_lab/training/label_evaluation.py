@@ -59,7 +59,7 @@ class Labels:
         return pl.DataFrame({**columns, "prediction": self.prediction})
 
 
-def as_labels(values: NDArray[Any]) -> NDArray[np.float64]:
+def as_labels(values: NDArray[np.number]) -> NDArray[np.float64]:
     """Stored values as numbers, classes from 0; NaN for a missing label."""
     if values.dtype.kind == "f":
         return values.astype(np.float64)
@@ -88,7 +88,7 @@ def check_labels(spec: RunSpec, sessions: Sessions, part: str) -> None:
             raise InputError(at, f"{label} has one class only in the {PART_WORDS[part]}", "take another column")
 
 
-def _extent(stored: NDArray[Any]) -> tuple[float, float, bool]:
+def _extent(stored: NDArray[np.number]) -> tuple[float, float, bool]:
     """The smallest label, the largest, and True if all are whole numbers; without labels, (inf, -inf, True).
 
     Read in slabs, since data may outgrow memory.
@@ -182,7 +182,7 @@ def evaluate_labels(
     return labels
 
 
-def _column(sessions: Sessions, name: str) -> NDArray[Any]:
+def _column(sessions: Sessions, name: str) -> NDArray[np.number]:
     """The stored values of a label column: one per session (S,), or one per event (N,)."""
     return sessions.context[name] if name in sessions.context else sessions.values[name]
 

@@ -62,7 +62,7 @@ class LazyAdamW(torch.optim.AdamW):
     state_dict, load_state_dict = _plain("state_dict"), _plain("load_state_dict")
 
     @torch.no_grad()
-    def step(self, closure: Any = None) -> Any:
+    def step(self, closure: object = None) -> Any:
         """One step: of tables with a sparse gradient the rows of it, all other parameters as AdamW does."""
         for group in self.param_groups:
             for table in group["params"]:

@@ -7,11 +7,14 @@ from __future__ import annotations
 
 import html
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from optuna import visualization as draw
 
 from t4r_lab.tuning.studies.study import Study
+
+if TYPE_CHECKING:
+    from plotly.graph_objects import Figure
 
 MOST_AXES = 4
 """The most paths in figures of pairs; the most important ones are shown."""
@@ -42,7 +45,7 @@ def page(study: Study) -> str:
     )
 
 
-def _of_objective(study: Study, index: int, objective: str) -> list[tuple[str, Any]]:
+def _of_objective(study: Study, index: int, objective: str) -> list[tuple[str, Figure | None]]:
     """Heading and figure of history, importance, slices, contour and parallel coordinates of one objective."""
     several = len(study.plan.objectives) > 1
     target = (lambda trial: trial.values[index]) if several else None
@@ -68,7 +71,7 @@ def _of_objective(study: Study, index: int, objective: str) -> list[tuple[str, A
     ]
 
 
-def _bars(importance: dict[str, float]) -> Any:
+def _bars(importance: dict[str, float]) -> Figure | None:
     from plotly import graph_objects
 
     if not importance:
@@ -78,7 +81,7 @@ def _bars(importance: dict[str, float]) -> Any:
     return graph_objects.Figure(bars, {"xaxis": {"title": {"text": "share"}}, "yaxis": {"automargin": True}})
 
 
-def _curves(study: Study, objective: str) -> Any:
+def _curves(study: Study, objective: str) -> Figure | None:
     """The objective after each epoch, one line per trial, including pruned ones; None without epochs."""
     from plotly import graph_objects
 
@@ -98,7 +101,7 @@ def _curves(study: Study, objective: str) -> Any:
     return graph_objects.Figure(lines, titles) if lines else None
 
 
-def _figure(make: Callable[[], Any]) -> Any:
+def _figure(make: Callable[[], Figure]) -> Figure | None:
     """The figure that `make` returns; None if there are too few trials for it."""
     try:
         return make()

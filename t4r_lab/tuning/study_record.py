@@ -9,7 +9,6 @@ from __future__ import annotations
 import csv
 import io
 from pathlib import Path
-from typing import Any
 
 from t4r_lab import tracking
 from t4r_lab.base.errors import InputError
@@ -73,7 +72,7 @@ def _row(study: Study, trial: Trial) -> study_runs.TrialRow:
         for epoch in trial.epochs
     ]
     try:
-        parameters: dict[str, Any] = study.spec_of(trial).flat()
+        parameters: dict[str, object] = study.spec_of(trial).flat()
     except InputError:  # it fits no model
         parameters = dict(trial.params)
     metrics = {tracking.to_key("valid", name): value for name, value in trial.metrics.items()}

@@ -8,8 +8,8 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
+from t4r_lab.base.documents import Document
 from t4r_lab.base.reports import Epoch, Stopped
 from t4r_lab.families.metrics.metric_table import metrics_of
 from t4r_lab.nn.heads.model import Model
@@ -21,7 +21,7 @@ from t4r_lab.training.loss_meter import Diverged
 
 TIMED = 20
 """Sessions with which the latency is measured, one at a time."""
-Epochs = list[dict[str, Any]]
+Epochs = list[Document]
 
 
 class Pruned(Exception):

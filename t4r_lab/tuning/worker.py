@@ -17,7 +17,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import median
-from typing import Any
+from typing import TYPE_CHECKING
 
 import optuna
 from optuna.trial import TrialState
@@ -34,6 +34,9 @@ from t4r_lab.training.experiment import Experiment
 from t4r_lab.tuning.studies.open_study import data_of, load
 from t4r_lab.tuning.studies.storage import Unusable, connect
 from t4r_lab.tuning.studies.study import COUNTED, REASON, REFUSED, RESULT, START, Requests, Study, suggest
+
+if TYPE_CHECKING:
+    from t4r_lab.tuning.trial import Epochs
 
 POLL = 0.5
 """Seconds between two checks of the requests to the workers of the study."""
@@ -109,7 +112,7 @@ def _try(study: Study, trial: optuna.Trial, base: Experiment, folder: Path, shou
     from t4r_lab.tuning.trial import Interrupted, Pruned, reason, train
 
     plan, patiently = study.plan, study.store.patiently
-    epochs: list[dict[str, Any]] = []
+    epochs: Epochs = []
     metrics: dict[str, float] = {}
     state, attributes = TrialState.COMPLETE, {}
 
@@ -165,7 +168,7 @@ def choose(trial: optuna.Trial, plan: Plan) -> RunSpec:
 
 
 def _store(
-    study: Study, trial: optuna.Trial, state: TrialState, metrics: dict[str, float], attributes: dict[str, Any]
+    study: Study, trial: optuna.Trial, state: TrialState, metrics: dict[str, float], attributes: dict[str, object]
 ) -> None:
     """Store the end of a trial, attributes first: a trial with a state has all of them."""
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 from torch import Tensor
 
@@ -48,7 +46,7 @@ class Calibration:
         """Each metric of probabilities, such as ``ece``."""
         return {name: row.compute(self) for name, row in metrics_of("probabilities").items()}
 
-    def curve(self) -> list[dict[str, Any]]:
+    def curve(self) -> list[dict[str, float]]:
         """The reliability curve: mean confidence, share of hits and cases of each bin that has any."""
         cases, confidence, hits = self.bins
         filled = cases > 0

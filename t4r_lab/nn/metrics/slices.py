@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 from numpy.typing import NDArray
 
+from t4r_lab.base.documents import Document
 from t4r_lab.nn.metrics.ranking import Ranks
 
 LENGTHS = {"1 event": (1, 1), "2 to 3": (2, 3), "4 to 7": (4, 7), "8 to 15": (8, 15), "16 and more": (16, 10**9)}
@@ -15,7 +14,7 @@ POPULARITY = {"head": (0.0, 0.5), "middle": (0.5, 0.8), "tail": (0.8, 1.0)}
 """Items in the order of their training events, by the share of all events that more popular ones have."""
 
 
-def slices(ranks: Ranks, counts: NDArray[np.int64]) -> list[dict[str, Any]]:
+def slices(ranks: Ranks, counts: NDArray[np.int64]) -> list[Document]:
     """Every metric of every slice that has cases, with its 95 % interval (normal approximation of a mean).
 
     Parameters

@@ -15,6 +15,7 @@ from typing import Any
 
 from t4r_lab import tracking
 from t4r_lab.base import homes
+from t4r_lab.base.documents import Document
 from t4r_lab.base.errors import InputError
 from t4r_lab.base.files import LOCK_SECONDS, locked
 from t4r_lab.base.retries import Unavailable
@@ -135,10 +136,10 @@ class Leader:
         )
 
 
-def leader_of(store: Store, name: str) -> dict[str, Any] | None:
+def leader_of(store: Store, name: str) -> Document | None:
     """The leader named in the storage, which may be dead: its host, pid, home and start; None without one."""
     try:
-        leader: dict[str, Any] | None = load(name, store).attribute(LEADER)
+        leader: Document | None = load(name, store).attribute(LEADER)
         return leader
     except InputError:  # the study is just being created
         return None

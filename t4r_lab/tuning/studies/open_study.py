@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import optuna
 
 from t4r_lab import tracking
 from t4r_lab.base import homes
+from t4r_lab.base.documents import Document
 from t4r_lab.base.errors import InputError, did_you_mean
 from t4r_lab.data.prepared.prepared_data import Dataset
 from t4r_lab.spec import RunSpec
@@ -106,7 +106,7 @@ def data_of(study: Study) -> Dataset:
     return open_data(study.plan.spec, study.digest, f"of study {study.name}")
 
 
-def _refuse_another(name: str, content: dict[str, Any], plan: Plan, digest: str) -> None:
+def _refuse_another(name: str, content: Document, plan: Plan, digest: str) -> None:
     before, now = content["comparable"], plan.comparable()
     for key in before:
         if before[key] != now[key]:
@@ -120,7 +120,7 @@ def _refuse_another(name: str, content: dict[str, Any], plan: Plan, digest: str)
         raise InputError(f"study {name!r}", "it was begun on other data", "give another --study name")
 
 
-def _difference(before: Any, now: Any, path: str = "") -> str:
+def _difference(before: object, now: object, path: str = "") -> str:
     """The first path at which two plain contents differ, with both values."""
     if isinstance(before, dict) and isinstance(now, dict):
         for key in dict.fromkeys((*before, *now)):
@@ -129,7 +129,7 @@ def _difference(before: Any, now: Any, path: str = "") -> str:
     return f"{path or 'before'}: {before}, not {now}"
 
 
-def _grid(plan: Plan) -> list[dict[str, Any]]:
+def _grid(plan: Plan) -> list[dict[str, object]]:
     if plan.options.sampler != "grid":
         return []
     size, most = grid_size(plan.space), plan.options.trials or MOST_GRID

@@ -138,7 +138,7 @@ def connect(url: str, seconds: float = 0.0) -> Store:
         if it can't be reached or used.
     """
     path = homes.sqlite_path(url)
-    arguments: dict[str, Any] = {"connect_timeout": 5} if path is None else {"timeout": 60, "factory": _File}
+    arguments: dict[str, object] = {"connect_timeout": 5} if path is None else {"timeout": 60, "factory": _File}
     try:
         if path is not None:
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -173,7 +173,7 @@ def connect_to_read(url: str) -> Store:
     return replace(store, url=url, folder=path.parent)
 
 
-def _open(url: str, arguments: dict[str, Any], path: Path | None) -> Store:
+def _open(url: str, arguments: dict[str, object], path: Path | None) -> Store:
     def create() -> optuna.storages.RDBStorage:
         return optuna.storages.RDBStorage(
             url,

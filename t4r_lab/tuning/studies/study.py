@@ -17,6 +17,7 @@ from optuna import trial as optuna_trial
 from optuna.trial import FrozenTrial, TrialState
 
 from t4r_lab.base import private
+from t4r_lab.base.documents import Document
 from t4r_lab.base.errors import InputError
 from t4r_lab.spec import RunSpec
 from t4r_lab.spec.domains import Domain
@@ -71,7 +72,7 @@ class Trial:
     reason: str
     seconds: float
     began: float
-    epochs: list[dict[str, Any]] = field(repr=False)
+    epochs: list[Document] = field(repr=False)
     feasible: bool = True
     start: bool = False
     worker: str = ""
@@ -114,11 +115,11 @@ class Study:
         retried = {t.user_attrs[RETRY_OF]: t.number for t in rows if RETRY_OF in t.user_attrs}
         return [_trial(row, self.plan, retried) for row in rows]
 
-    def attribute(self, name: str, default: Any = None) -> Any:
+    def attribute(self, name: str, default: object = None) -> Any:
         """A user attribute of the study, `default` where it has none."""
         return self.store.patiently(lambda: self.optuna.user_attrs).get(name, default)
 
-    def set_attribute(self, name: str, value: Any) -> None:
+    def set_attribute(self, name: str, value: object) -> None:
         """Set a user attribute of the study."""
         self.store.patiently(lambda: self.optuna.set_user_attr(name, value))
 
@@ -253,7 +254,7 @@ class Study:
 # ── trials ──────────────────────────────────────────────────────────────────────────────────────
 
 
-def suggest(trial: optuna_trial.Trial, path: str, domain: Domain) -> Any:
+def suggest(trial: optuna_trial.Trial, path: str, domain: Domain) -> object:
     """The value of `path` that the sampler of `trial` chooses."""
     if domain.choices:
         return trial.suggest_categorical(path, domain.choices)
