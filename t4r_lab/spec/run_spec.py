@@ -9,7 +9,6 @@ from typing import Any
 
 import yaml
 from pydantic import Field, ValidationError, model_validator
-from pydantic_core import ErrorDetails
 
 from t4r_lab.base.documents import Document, read_document, read_yaml
 from t4r_lab.base.errors import InputError, clipped, did_you_mean, shortened
@@ -327,7 +326,7 @@ def _location(source: str, path: Sequence[str]) -> str:
     return ": ".join(filter(None, [source, ".".join(filter(None, path))]))
 
 
-def _error_of(source: str, path: Sequence[str], value: object, owner: object, first: ErrorDetails) -> InputError:
+def _error_of(source: str, path: Sequence[str], value: object, owner: object, first: Any) -> InputError:
     """Pydantic's `first` error of a `value` at `path` in `source`, which belongs to `owner`."""
     at = _location(source, path)
     if first["type"] == "missing":

@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from t4r_lab.base import homes
 from t4r_lab.base.errors import InputError
@@ -22,6 +22,7 @@ from t4r_lab.tracking import record_file
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
+Result = TypeVar("Result")
 EXPERIMENT = "t4r-lab"
 PAGE = 1000
 """Results of a search per page, and metrics per batch."""
@@ -103,7 +104,7 @@ class _Client:
         method = getattr(self._client, name)
         return lambda *args, **named: self._translated(lambda: method(*args, **named))
 
-    def _translated(self, call: Callable[[], Any]) -> Any:
+    def _translated(self, call: Callable[[], Result]) -> Result:
         try:
             return call()
         except Exception as error:

@@ -7,7 +7,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from t4r_lab.base import homes
 from t4r_lab.base.errors import InputError, did_you_mean
@@ -18,6 +18,9 @@ from t4r_lab.tracking.client import PAGE, client_of, is_empty, server
 from t4r_lab.tracking.names import DATA, HOST, REASON, SPEC, STUDY, WARNINGS, from_key, looks_of
 from t4r_lab.tracking.record_file import FOLDER
 from t4r_lab.tracking.run_record import folder_tags
+
+if TYPE_CHECKING:
+    from mlflow.entities import Run
 
 
 @dataclass(frozen=True)
@@ -90,7 +93,7 @@ def references_to_data(home: Path, digest: str) -> list[tuple[str, str]]:
             return references
 
 
-def _row(home: Path, run: Any) -> RunRow:
+def _row(home: Path, run: Run) -> RunRow:
     """The row of an MLflow run, whose tags may have been edited in the MLflow UI."""
     parameters, tags, info = run.data.params, run.data.tags, run.info
     scores: dict[str, dict[str, float]] = {"valid": {}, "test": {}}

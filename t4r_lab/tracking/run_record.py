@@ -11,7 +11,7 @@ import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from t4r_lab.base import homes
 from t4r_lab.base.reports import Epoch
@@ -22,10 +22,12 @@ from t4r_lab.tracking.names import DATA, HOST, LOOKS, NOTE, REASON, SPEC, WARNIN
 from t4r_lab.tracking.record_file import FOLDER
 
 if TYPE_CHECKING:
+    from mlflow.entities import DatasetInput
+
     from t4r_lab.data.prepared.prepared_data import Dataset
 
 
-def data_input(path: str | Path, digest: str) -> Any:
+def data_input(path: str | Path, digest: str) -> DatasetInput:
     """Prepared data as an MLflow dataset, which its pages show beside a run."""
     from mlflow.entities import Dataset, DatasetInput
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 from t4r_lab.base.errors import InputError
 from t4r_lab.lab.panels.architecture.drawing import BETWEEN, MARGIN, NARROW, WIDTH, Box, Drawing, Row, cost_of
@@ -115,7 +114,7 @@ def _projection(prefix: str, part: ModelSpec | TowerSpec, features: dict[str, Fe
 
 
 def _body(prefix: str, part: ModelSpec | TowerSpec, length: int) -> Box:
-    body: Any = part.body
+    body = part.body
     heads = f"{body.n_head} head{'s' if body.n_head > 1 else ''}" if hasattr(body, "n_head") else ""
     return Box(f"{type(body).__name__} ×{body.n_layer}", heads, f"B × {length} × {body.d_model}", (f"{prefix}.body",))
 

@@ -219,7 +219,7 @@ class SpecForm(w.VBox):
 def summary(spec: RunSpec, section: str) -> str:
     """A section in a few words, shown when it is closed."""
     model, train = spec.model, spec.train
-    body: Any = model.body
+    body = model.body
     heads = f" · heads {body.n_head}" if hasattr(body, "n_head") else ""
     beside = "".join(f" | {type(tower.body).__name__}" for tower in model.towers)
     return {
