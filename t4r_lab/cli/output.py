@@ -62,7 +62,7 @@ NEXT = {
 """Status of a run → the commands that may come next."""
 
 
-def described_run_text(row: RunRow, changed: Mapping[str, Any]) -> str:
+def described_run_text(row: RunRow, changed: Mapping[str, object]) -> str:
     """A recorded run: state, data, knobs `changed` from their defaults, metrics beside the baselines, next commands."""
     began = datetime.fromtimestamp(row.started).strftime("%Y-%m-%d %H:%M")
     reason = f" ({row.reason})" if row.reason and row.status != "FINISHED" else ""
