@@ -152,9 +152,9 @@ def test_what_the_user_can_mend_is_said_in_a_line(
     record = tracking.start(home, small_spec(data.path), data)
     monkeypatch.setattr(retries, "SECONDS", 0.0)
     monkeypatch.setattr(MlflowClient, "log_batch", raising(RuntimeError(error)))
-    with pytest.raises(InputError, match=words) as told:
+    with pytest.raises(InputError, match=words) as refusal:
         record.metrics({"train/loss": 1.0})
-    assert "\n" not in str(told.value)
+    assert "\n" not in str(refusal.value)
     monkeypatch.setattr(MlflowClient, "log_batch", raising(RuntimeError("something else")))
     with pytest.raises(RuntimeError, match="something else"):
         record.metrics({"train/loss": 1.0})

@@ -26,15 +26,15 @@ VALUES = [(0.3, 0.2), (0.2, 0.3), (0.5, 0.4), (0.4, 0.1), (0.6, 0.6), (0.1, 0.5)
 
 
 def trials(values: list[tuple[float, float]]) -> list[Trial]:
-    found = []
+    finished = []
     for n, (ndcg, ece) in enumerate(values):
         params: dict[str, Any] = {KIND: "sasrec" if n % 2 else "gru", DROPOUT: 0.05 * n, DECAY: 1e-6 * 2**n}
         params |= {HEADS: 2} if n % 2 else {}
         epochs = [{"valid": {"ndcg@5": ndcg * share}} for share in (0.5, 1.0)]
         metrics = {"ndcg@5": ndcg, "ece": ece}
-        found.append(Trial(n, "finished", params, metrics, metrics, "", 1.0, 1e9, epochs, ece <= 0.5, n == 0))
+        finished.append(Trial(n, "finished", params, metrics, metrics, "", 1.0, 1e9, epochs, ece <= 0.5, n == 0))
     pruned = Trial(len(values), "pruned", {}, {}, {}, "worse", 1.0, 1e9, [{"valid": {"ndcg@5": 0.05}}], False)
-    return [*found, pruned]
+    return [*finished, pruned]
 
 
 def study(values: list[tuple[float, float]] = VALUES, importance: dict[str, float] | None = None) -> Any:
@@ -50,18 +50,18 @@ def study(values: list[tuple[float, float]] = VALUES, importance: dict[str, floa
             "constraints": ["ece<=0.5"],
         }
     )
-    plan, there = Plan.of(small_spec(Path("none"), model__body__kind="gru"), options), trials(values)
-    front = [t for t in there if t.number in (3, 2)]
+    plan, of_study = Plan.of(small_spec(Path("none"), model__body__kind="gru"), options), trials(values)
+    front = [t for t in of_study if t.number in (3, 2)]
     return SimpleNamespace(
-        plan=plan, name="s", trials=lambda: there, front=lambda: front, importance=lambda _: importance or {}
+        plan=plan, name="s", trials=lambda: of_study, front=lambda: front, importance=lambda _: importance or {}
     )
 
 
 def seen(**changes: Any) -> StudyData:
-    made = study(**changes)
-    finished = [t for t in made.trials() if t.values]
-    shares = {o: made.importance(o) for o in made.plan.objectives}
-    return StudyData(made, made.trials(), finished, {2, 3}, shares, labels(made.plan.space))
+    drawn = study(**changes)
+    finished = [t for t in drawn.trials() if t.values]
+    shares = {o: drawn.importance(o) for o in drawn.plan.objectives}
+    return StudyData(drawn, drawn.trials(), finished, {2, 3}, shares, labels(drawn.plan.space))
 
 
 def axes_of(name: str, view: StudyData) -> list[Axes]:
@@ -70,8 +70,8 @@ def axes_of(name: str, view: StudyData) -> list[Axes]:
 
 
 def dots(axes: Axes, label: str) -> set[tuple[float, float]]:
-    (found,) = [c for c in axes.collections if c.get_label() == label]
-    return {(round(float(x), 9), round(float(y), 9)) for x, y in np.asarray(found.get_offsets())}
+    (points,) = [c for c in axes.collections if c.get_label() == label]
+    return {(round(float(x), 9), round(float(y), 9)) for x, y in np.asarray(points.get_offsets())}
 
 
 def test_the_history_is_of_trials_that_keep_the_constraints() -> None:
@@ -136,12 +136,12 @@ def test_a_contour_is_brightest_at_the_best() -> None:
 def test_files_are_written_as_far_as_there_is_something_to_show(
     values: list[tuple[float, float]], tmp_path: Path
 ) -> None:
-    made = study_images.draw(
+    paths = study_images.draw(
         study(values, {DROPOUT: 0.6, DECAY: 0.4} if len(values) > 2 else None), tmp_path / "figures"
     )
     expected = set(FIGURES) if values else {"intermediate_values"}
-    assert {path.stem for path in made} == expected - (set() if len(values) > 2 else {"importance"})
-    for path in made:
+    assert {path.stem for path in paths} == expected - (set() if len(values) > 2 else {"importance"})
+    for path in paths:
         with Image.open(path) as image:
             assert image.format == "PNG"
             assert min(image.size) > 300
