@@ -6,7 +6,7 @@ import re
 import shutil
 import sys
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from t4r_lab.base.private import open_bars
 
@@ -30,6 +30,19 @@ def clean_line(text: str) -> str:
     return clean(text.replace("\n", "\\n").replace("\t", " "))
 
 
+class Lines(str):
+    """Lines for a terminal that are clean already, in which a line break ends a line and is part of no name."""
+
+
+def lines_of(lines: Iterable[str]) -> Lines:
+    r"""Texts as lines: each is cleaned as one line, unless it is `Lines`.
+
+    >>> lines_of(["run a\nb", table(["x"], [["1"]])])
+    'run a\\nb\nx\n1'
+    """
+    return Lines("\n".join(line if isinstance(line, Lines) else clean_line(line) for line in lines))
+
+
 def say(line: str) -> None:
     """Print a line on standard error, after closing any progress bar."""
     for bar in open_bars():
@@ -42,9 +55,9 @@ def width() -> int:
     return max(shutil.get_terminal_size((80, 24)).columns, 40)
 
 
-def wrapped(line: str, indent: int) -> str:
-    """A long line wrapped to the terminal, all but the first line indented."""
-    return textwrap.fill(line, width(), subsequent_indent=" " * indent, break_on_hyphens=False)
+def wrapped(line: str, indent: int) -> Lines:
+    """A long line, cleaned and wrapped to the terminal, all but the first line indented."""
+    return Lines(textwrap.fill(clean_line(line), width(), subsequent_indent=" " * indent, break_on_hyphens=False))
 
 
 def shortened_to(text: str, most: int) -> str:
@@ -58,7 +71,7 @@ def shortened_to(text: str, most: int) -> str:
 
 def table(
     head: Sequence[str], rows: Sequence[Sequence[str]], numbers: Sequence[int] = (), most: int | None = None
-) -> str:
+) -> Lines:
     """A table within `most` columns of the terminal; `numbers` are the indices of right-aligned columns.
 
     In a table that is too wide texts are shortened; then it is cut into blocks that all begin with the first column.
@@ -77,12 +90,14 @@ def table(
         if widths[widest] <= NARROW:
             break
         widths[widest] -= 1
-    return "\n\n".join(
-        "\n".join(
-            _line([columns[i][row] for i in block], [widths[i] for i in block], [i in numbers for i in block])
-            for row in range(len(rows) + 1)
+    return Lines(
+        "\n\n".join(
+            "\n".join(
+                _line([columns[i][row] for i in block], [widths[i] for i in block], [i in numbers for i in block])
+                for row in range(len(rows) + 1)
+            )
+            for block in _blocks(widths, most)
         )
-        for block in _blocks(widths, most)
     )
 
 

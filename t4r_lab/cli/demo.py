@@ -53,10 +53,10 @@ def demo(home: str | Path | None = None, on_report: OnReport | None = None) -> d
         {"session_id": ["a", "a", "b"], "item_id": [items[0], items[1], items[2]], "timestamp": [1, 2, 1]}
     )
     frame = recommend(result.run_id, sessions, 5, home=home_path)
-    where = (
-        f"recorded in {home_path}\n"
-        f"next: t4r-lab ui (the MLflow UI) · t4r-lab compare {result.run_id[:8]} · make lab (the front end)"
-    )
+    where = [
+        f"recorded in {home_path}",
+        f"next: t4r-lab ui (the MLflow UI) · t4r-lab compare {result.run_id[:8]} · make lab (the front end)",
+    ]
     return {
         "run_id": result.run_id,
         "valid": result.valid,

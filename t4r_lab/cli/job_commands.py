@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from t4r_lab.base import system
 from t4r_lab.base.errors import InputError
-from t4r_lab.base.terminal import say
+from t4r_lab.base.terminal import lines_of, say
 from t4r_lab.cli import output
 from t4r_lab.cli.options import Command, add_json, show
 
@@ -92,8 +92,8 @@ def _demo(options: argparse.Namespace) -> None:
     from t4r_lab.cli.demo import demo
 
     result = demo()
-    where = result.pop("where")
-    show(options, result, lambda: f"{json.dumps(result, indent=2, default=str)}\n{where}")
+    where, content = result.pop("where"), json.dumps(result, indent=2, default=str)
+    show(options, result, lambda: lines_of([*content.split("\n"), *where]))
 
 
 def _add_ui(sub: argparse.ArgumentParser) -> None:
@@ -114,7 +114,8 @@ def _ui(options: argparse.Namespace) -> int:
         return 0
     processes.runs(home)  # so that the pages show no run of a dead process as running
     page = pages.page(home, f"http://127.0.0.1:{options.port}")
-    show(options, {"url": page}, lambda: f"in a moment, open {page}\nIt {pages.tunnel_hint(page)}\nCtrl-C ends it")
+    words = [f"in a moment, open {page}", f"It {pages.tunnel_hint(page)}", "Ctrl-C ends it"]
+    show(options, {"url": page}, lambda: lines_of(words))
     return _start(pages.command(home, options.port), pages.environment())
 
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stdout
 from typing import IO, TYPE_CHECKING, NamedTuple
 
-from t4r_lab.base.terminal import clean
+from t4r_lab.base.terminal import lines_of
 
 if TYPE_CHECKING:
     from t4r_lab.families.knobs import Knob
@@ -54,9 +54,12 @@ def document() -> Iterator[IO[str]]:
 
 
 def show(options: argparse.Namespace, content: object, text: Callable[[], str]) -> None:
-    """Print the result of a command, as JSON `content` or as `text`, onto ``options.document``."""
+    """Print the result of a command, as JSON `content` or as `text`, onto ``options.document``.
+
+    A text that isn't `Lines` is one line, whatever names it quotes.
+    """
     if os.environ.get("RANK", "0") == "0":  # only one of several processes prints
-        result = json.dumps(content, indent=2, default=str) if options.json else clean(text())
+        result = json.dumps(content, indent=2, default=str) if options.json else lines_of([text()])
         print(result, file=options.document, flush=True)
 
 

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from t4r_lab.base.reports import PART_WORDS
-from t4r_lab.base.terminal import clean_line, table, wrapped
+from t4r_lab.base.terminal import Lines, lines_of, table, wrapped
 from t4r_lab.families.own import trusted
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from t4r_lab.tuning.studies.study import Trial
 
 
-def estimate_text(spec: RunSpec, estimate: Estimate) -> str:
+def estimate_text(spec: RunSpec, estimate: Estimate) -> Lines:
     """Parameters and memory of every part that `spec` builds, and the time of an epoch."""
     kinds = ("weights", "gradients", "optimizer", "activations", "logits")
     lines = [f"{spec.name}  ({spec.model.body.kind} · {spec.model.masking.kind}, data {spec.data.path})", ""]
@@ -36,21 +36,21 @@ def estimate_text(spec: RunSpec, estimate: Estimate) -> str:
     lines += ["memory in training, MB  " + " · ".join(f"{kind} {estimate.total(kind) / 1e6:,.1f}" for kind in kinds)]
     seconds = f"about {estimate.seconds:.3g} s with validation, as timed here"
     lines += [f"an epoch                {estimate.steps:,} steps, {seconds}"]
-    return "\n".join(lines)
+    return lines_of(lines)
 
 
-def run_text(result: RunResult) -> str:
+def run_text(result: RunResult) -> Lines:
     """The summary that `train` prints: tables of model and baselines on each part that was scored."""
     if result.status != "FINISHED":
-        return f"run {result.run_id[:8]} was stopped; resume it with: t4r-lab train --resume {result.run_id[:8]}"
+        short = result.run_id[:8]
+        return lines_of([f"run {short} was stopped; resume it with: t4r-lab train --resume {short}"])
     parts = {"valid": result.valid, "test": result.test}
-    blocks = [
-        f"{PART_WORDS[part]}\n{scores({result.name: metrics, **result.baselines.get(part, {})})}"
-        for part, metrics in parts.items()
-        if metrics
-    ]
-    warnings = ["\n".join(f"warning: {words}" for words in result.warnings)] if result.warnings else []
-    return "\n\n".join([f"run {result.run_id} ({result.name})", *blocks, *warnings, f"recorded in {result.home}"])
+    lines = [f"run {result.run_id} ({result.name})", ""]
+    for part, metrics in parts.items():
+        if metrics:
+            lines += [PART_WORDS[part], scores({result.name: metrics, **result.baselines.get(part, {})}), ""]
+    lines += [*(f"warning: {words}" for words in result.warnings), ""] if result.warnings else []
+    return lines_of([*lines, f"recorded in {result.home}"])
 
 
 NEXT = {
@@ -62,14 +62,14 @@ NEXT = {
 """Status of a run → the commands that may come next."""
 
 
-def described_run_text(row: RunRow, changed: Mapping[str, object]) -> str:
+def described_run_text(row: RunRow, changed: Mapping[str, object]) -> Lines:
     """A recorded run: state, data, knobs `changed` from their defaults, metrics beside the baselines, next commands."""
     began = datetime.fromtimestamp(row.started).strftime("%Y-%m-%d %H:%M")
     reason = f" ({row.reason})" if row.reason and row.status != "FINISHED" else ""
-    lines = [
-        wrapped(f"run {row.run_id} ({clean_line(row.name)})", 4),
-        wrapped(f"{row.status.lower()}{clean_line(reason)}, begun {began}, took {_time(row.seconds)}", 4),
-        wrapped(f"{row.body} · {row.masking}, data {clean_line(row.data)} (digest {row.digest[:12]})", 4),
+    lines: list[str] = [
+        wrapped(f"run {row.run_id} ({row.name})", 4),
+        wrapped(f"{row.status.lower()}{reason}, begun {began}, took {_time(row.seconds)}", 4),
+        wrapped(f"{row.body} · {row.masking}, data {row.data} (digest {row.digest[:12]})", 4),
     ]
     knobs = [[path, _setting(value)] for path, value in changed.items()]
     lines += ["", table(["set apart from the defaults", "value"], knobs) if knobs else "every knob at its default"]
@@ -80,19 +80,20 @@ def described_run_text(row: RunRow, changed: Mapping[str, object]) -> str:
     lines += ["", *(wrapped(f"warning: {words}", 4) for words in row.all_warnings)] if row.all_warnings else []
     trust = "".join(f" --trust {package}" for package in trusted())
     commands = [command.format(run=row.run_id[:8]) for command in NEXT.get(row.status, ())]
-    return "\n".join([*lines, "", *(f"next: t4r-lab {command}{trust}" for command in commands)])
+    return lines_of([*lines, "", *(f"next: t4r-lab {command}{trust}" for command in commands)])
 
 
-def comparison_text(comparison: Comparison, cases: Cases | None = None) -> str:
+def comparison_text(comparison: Comparison, cases: Cases | None = None) -> Lines:
     """The text that `compare` prints: metrics, differing knobs, differences with intervals, warnings and `cases`."""
     lines = ["validation part", scores(comparison.metrics)]
     if comparison.specs:
         head = ["", *next(iter(comparison.specs.values()))]
         rows = [[path, *map(_setting, comparison.specs[path].values())] for path in comparison.chosen]
         lines += ["", "what differs", table(head, rows)] if rows else []
-    lines += ["", *(d.sentence for d in comparison.differences), *comparison.remarks]
-    lines += [f"warning: {label}: {words}" for label, warnings in comparison.warnings.items() for words in warnings]
-    return "\n".join([*lines, *(_cases(cases) if cases else [])]).rstrip()
+    notes = [*(d.sentence for d in comparison.differences), *comparison.remarks]
+    notes += [f"warning: {label}: {words}" for label, warnings in comparison.warnings.items() for words in warnings]
+    lines += ["", *notes] if notes else []
+    return lines_of([*lines, *(_cases(cases) if cases else [])])
 
 
 def _setting(value: object) -> str:
@@ -109,7 +110,7 @@ def _cases(analysis: Cases) -> list[str]:
     return lines
 
 
-def scores(columns: Mapping[str, Mapping[str, float]]) -> str:
+def scores(columns: Mapping[str, Mapping[str, float]]) -> Lines:
     """A table with one row per metric and one column per run or baseline."""
     names = list(dict.fromkeys(name for metrics in columns.values() for name in metrics))
     rows = [[name, *(_figure(metrics.get(name)) for metrics in columns.values())] for name in names]
@@ -120,7 +121,7 @@ def _figure(value: float | None) -> str:
     return "–" if value is None else f"{value:.4f}" if abs(value) < 1e5 else f"{value:.4g}"
 
 
-def frame_text(frame: pd.DataFrame, most: int) -> str:
+def frame_text(frame: pd.DataFrame, most: int) -> Lines:
     """The first rows of a data frame."""
     head = [str(name) for name in frame.columns]
     rows = [
@@ -128,11 +129,11 @@ def frame_text(frame: pd.DataFrame, most: int) -> str:
         for row in frame.head(most).itertuples(index=False)
     ]
     numbers = [i for i, kind in enumerate(frame.dtypes) if kind.kind in "if"]
-    more = f"\n… and {len(frame) - most:,} more rows" if len(frame) > most else ""
-    return table(head, rows, numbers) + more
+    more = [f"… and {len(frame) - most:,} more rows"] if len(frame) > most else []
+    return lines_of([table(head, rows, numbers), *more])
 
 
-def jobs_text(rows: Sequence[Status]) -> str:
+def jobs_text(rows: Sequence[Status]) -> Lines:
     """A table with one row per job: its progress, running time and remaining time."""
     head = ["job", "state", "done", "ran", "left", "name"]
     lines = [
@@ -149,7 +150,7 @@ def jobs_text(rows: Sequence[Status]) -> str:
     return table(head, lines, [2, 3, 4])
 
 
-def studies_text(rows: Sequence[Listed]) -> str:
+def studies_text(rows: Sequence[Listed]) -> Lines:
     """A table with one row per study: its state, begin, time of all trials and best objectives."""
     head = ["study", "state", "trials", "began", "ran", "best"]
     lines = [
@@ -164,7 +165,7 @@ def studies_text(rows: Sequence[Listed]) -> str:
         for s in rows
     ]
     reasons = [f"{s.name}: {s.reason}" for s in rows if s.reason]
-    return "\n".join([table(head, lines, [2, 4]), *reasons])
+    return lines_of([table(head, lines, [2, 4]), *reasons])
 
 
 def _time(seconds: float) -> str:
@@ -172,16 +173,14 @@ def _time(seconds: float) -> str:
     return str(timedelta(seconds=round(seconds)))
 
 
-def promotion_text(promotion: Promotion) -> str:
+def promotion_text(promotion: Promotion) -> Lines:
     """The version of the model in the registry, and its metrics and those of its baselines on the test part."""
     looks = (
         f"the test part has been looked at {promotion.looks} time{'s' if promotion.looks != 1 else ''} with this run"
     )
     beside = {promotion.run_id[:8]: promotion.test, **promotion.baselines}
     where = f"{promotion.model}@{promotion.alias} is version {promotion.version} now, {promotion.note}"
-    return "\n".join(
-        [where, "test part", scores(beside), looks, *(f"warning: {words}" for words in promotion.warnings)]
-    )
+    return lines_of([where, "test part", scores(beside), looks, *(f"warning: {words}" for words in promotion.warnings)])
 
 
 def study_text(result: StudyResult, trials: Sequence[Trial] = ()) -> str:
@@ -191,7 +190,7 @@ def study_text(result: StudyResult, trials: Sequence[Trial] = ()) -> str:
     lines += [f"  {t.number:>4}  {_values(t.values) or f'{t.state}: {t.reason}'.rstrip(': ')}" for t in trials]
     if not result.front:
         failed = next((t.reason for t in trials if t.reason), "see `t4r-lab studies show`")
-        return "\n".join([*lines, f"no trial has finished within the constraints ({failed})"])
+        return lines_of([*lines, f"no trial has finished within the constraints ({failed})"])
     if result.start is not None and result.start.values:
         lines.append(f"starting spec: {_values(result.start.values)}")
     word = "best" if len(result.objectives) == 1 else f"of {len(result.front)} that no other beats, best at the first"
@@ -209,14 +208,14 @@ def study_text(result: StudyResult, trials: Sequence[Trial] = ()) -> str:
     if result.status == "stopped":
         lines.append("the same command continues it")
     trust = "".join(f" --trust {package}" for package in trusted())
-    return "\n".join([*lines, f"test it with: t4r-lab finalize {result.name}{trust}", f"recorded in {result.home}"])
+    return lines_of([*lines, f"test it with: t4r-lab finalize {result.name}{trust}", f"recorded in {result.home}"])
 
 
 def _values(values: dict[str, float]) -> str:
     return "  ".join(f"{name} {value:.4g}" for name, value in values.items())
 
 
-def final_text(final: Final) -> str:
+def final_text(final: Final) -> Lines:
     """Test metrics of both specs with their intervals and of the baselines, and the differences with intervals."""
     seeds = f"{final.seeds} seed{'s' if final.seeds > 1 else ''}"
     lines = [f"study {final.name}, trial {final.trial}, {seeds}; test part", ""]
@@ -235,4 +234,4 @@ def final_text(final: Final) -> str:
     looks = f"{final.looks} time{'s' if final.looks != 1 else ''}"
     warnings = [f"warning: {label}: {words}" for label in labels for words in final.warnings.get(label, [])]
     lines += ["", *(d.sentence for d in final.differences), f"the test part was looked at {looks}", *warnings]
-    return "\n".join(lines)
+    return lines_of(lines)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from t4r_lab.base import system
 from t4r_lab.base.documents import read_json
 from t4r_lab.base.errors import InputError
-from t4r_lab.base.terminal import say
+from t4r_lab.base.terminal import lines_of, say
 from t4r_lab.cli import output
 from t4r_lab.cli.options import Command, add_json, show
 
@@ -207,8 +207,8 @@ def _recommend(options: argparse.Namespace) -> None:
         "left_out": asdict(left_out),
     }
     text = f"{len(frame)} rows in {options.out}" if options.out else output.frame_text(frame, 40)
-    message = f"{text}\n{left_out.words}" if left_out.words else text
-    show(options, {**content, "recommendations": rows} if rows else content, lambda: message)
+    lines = lines_of([text, *([left_out.words] if left_out.words else [])])
+    show(options, {**content, "recommendations": rows} if rows else content, lambda: lines)
 
 
 def _events(items: list[str]) -> pl.DataFrame:

@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from t4r_lab.base.reports import Epoch, Progress, Stopped
-from t4r_lab.base.terminal import clean, clean_line, shortened_to, table
+from t4r_lab.base.terminal import clean, clean_line, lines_of, shortened_to, table
 from t4r_lab.cli import output
 from t4r_lab.cli import program as main
 from t4r_lab.data.pipeline.prepare_events import prepare
@@ -23,8 +23,9 @@ from t4r_lab.jobs.job import Status
 from t4r_lab.runs import progress
 from t4r_lab.runs.compare import _chosen, _differing
 from t4r_lab.runs.progress import Console
+from t4r_lab.runs.results import RunResult
 from t4r_lab.spec import RunSpec
-from t4r_lab.tuning.lead import Listed
+from t4r_lab.tuning.lead import Listed, StudyResult
 
 
 @pytest.fixture(autouse=True)
@@ -104,6 +105,35 @@ def test_what_differs_leaves_out_what_comes_with_a_kind() -> None:
     specs = {"a": start, "b": start.override({"model.body.kind": "gru", "train.epochs": 77, "name": "b"})}
     differing = _differing(specs, {"a": "a", "b": "b"})
     assert len(differing) > 3 and _chosen(specs.values(), differing) == ["model.body.kind", "train.epochs"]
+
+
+BAD = "bad\nname\x1b[2J\tx"
+
+
+def test_a_name_breaks_no_line_and_a_forgotten_one_neither(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    result = RunResult("abc", BAD, "FINISHED", {"ndcg@10": 0.5}, None, {}, 1, 1.0, tmp_path / BAD, [BAD])
+    study = StudyResult(
+        name=BAD,
+        storage="",
+        run_id="r",
+        status="finished",
+        counts={},
+        objectives=("ndcg@10",),
+        front=[],
+        start=None,
+        importance={},
+        seconds=1.0,
+        best=None,
+        home=tmp_path / BAD,
+    )
+    texts = [output.run_text(result), output.study_text(study), lines_of([BAD, BAD]), lines_of([table([BAD], [[BAD]])])]
+    assert [text.count("\n") for text in texts] == [8, 1, 1, 1]
+    assert not any("\x1b" in text or "\t" in text for text in texts)
+    monkeypatch.setenv("T4R_LAB_HOME", str(tmp_path / BAD))
+    assert main.main(["jobs"]) == 0
+    assert capsys.readouterr().out.replace(str(tmp_path), "~") == "no jobs in ~/bad\\nname\\x1b[2J x\n"
 
 
 # ── progress ────────────────────────────────────────────────────────────────────────────────────

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from t4r_lab.base.terminal import clean_line, table, wrapped
+from t4r_lab.base.terminal import Lines, lines_of, table, wrapped
 from t4r_lab.data.pipeline.split_checks import findings
 from t4r_lab.data.prepared.prepared_data import Dataset
 from t4r_lab.data.prepared.profile_content import Profile
@@ -14,7 +14,7 @@ from t4r_lab.schema.columns import Column
 BARS = " ▁▂▃▄▅▆▇█"
 
 
-def describe(dataset: Dataset) -> str:
+def describe(dataset: Dataset) -> Lines:
     """Parts, columns, session lengths, popularity, what was left out, and the checks of the split."""
     profile = dataset.profile
     lines = [f"{dataset.path}  ({dataset.schema.n_items:,} items, digest {dataset.digest[:12]})", ""]
@@ -23,8 +23,8 @@ def describe(dataset: Dataset) -> str:
     parts = [[n, *(f"{p[what]:,}" for what in ("sessions", "events", "items"))] for n, p in profile["parts"].items()]
     lines += [table(["part", "sessions", "events", "items"], parts, [1, 2, 3]), ""]
     lines += [table(["column", "role", "kind", "scope", ""], [_column(column) for column in dataset.schema])]
-    lines += [wrapped(f"  {clean_line(line)}", 4) for line in as_text(profile)]
-    return "\n".join([*lines, *(wrapped(line, 20) for line in _figures(profile)), *_notes(profile)])
+    lines += [wrapped(f"  {line}", 4) for line in as_text(profile)]
+    return lines_of([*lines, *(wrapped(line, 20) for line in _figures(profile)), *_notes(profile)])
 
 
 def _figures(profile: Profile) -> list[str]:
@@ -56,7 +56,7 @@ def _figures(profile: Profile) -> list[str]:
 
 def _notes(profile: Profile) -> list[str]:
     """Dropped events and columns, and the checks of the split, a line each."""
-    lines = ["", "left out", *(wrapped(f"  {clean_line(line)}", 4) for line in left_out(profile) or ["nothing"])]
+    lines = ["", "left out", *(wrapped(f"  {line}", 4) for line in left_out(profile) or ["nothing"])]
     lines += ["", "checks of the split"]
     for finding in findings(profile):
         lines += [wrapped(f"  {finding.level:<8} {finding.words}", 11)]
