@@ -11,6 +11,7 @@ from functools import cache
 from pathlib import Path
 from urllib.parse import quote, unquote
 
+from t4r_lab.base import system
 from t4r_lab.base.errors import InputError
 
 VARIABLE = "T4R_LAB_HOME"
@@ -95,13 +96,30 @@ def host() -> str:
     return f"{socket.gethostname()} {machine}".strip()
 
 
-def disk_is_full(error: BaseException | None) -> bool:
-    """True if `error` or its cause is a full disk, which SQLite and safetensors report only in the message."""
+FULL, LIMIT = "the disk is full", "a file would exceed the limit on the size of files"
+NO_ROOM = {
+    FULL: (
+        "free some space",
+        (errno.ENOSPC, errno.EDQUOT),
+        ("No space left on device", "disk is full", "quota exceeded"),
+    ),
+    LIMIT: ("raise it (`ulimit -f`)", (errno.EFBIG,), ("File too large",)),
+}
+"""Why a file can't grow → the remedy, and the numbers and messages of its errors."""
+
+
+def no_room(error: BaseException | None) -> tuple[str, str] | None:
+    """Problem and remedy if `error` or its cause is a file that can't grow; None for any other error.
+
+    SQLite, polars and safetensors report that only in their messages, and SQLite a limit on the size of files as an
+    error of the disk.
+    """
     while error is not None:
-        message = str(error)
-        if getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT):
-            return True
-        if "No space left on device" in message or "disk is full" in message:
-            return True
+        number, message = getattr(error, "errno", None), str(error)
+        for problem, (remedy, numbers, messages) in NO_ROOM.items():
+            if number in numbers or any(words in message for words in messages):
+                return problem, remedy
+        if "disk I/O error" in message and system.limits_files():
+            return LIMIT, NO_ROOM[LIMIT][0]
         error = error.__cause__ or error.__context__
-    return False
+    return None

@@ -74,6 +74,15 @@ def exchange(first: Path, second: Path) -> bool:
     return not failed
 
 
+def limits_files() -> bool:
+    """True if this process may write files up to a certain size only, as ``ulimit -f`` sets it."""
+    try:
+        import resource
+    except ImportError:  # Windows has no such limit
+        return False
+    return resource.getrlimit(resource.RLIMIT_FSIZE)[0] != resource.RLIM_INFINITY
+
+
 # ── processes ───────────────────────────────────────────────────────────────────────────────────
 
 

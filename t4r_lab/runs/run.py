@@ -125,9 +125,10 @@ def _close_failed_run(
         return refusal
     if processes.is_main() and not processes.can_resume(checkpoints):
         processes.remove_checkpoints(checkpoints)
-    if homes.disk_is_full(error):
-        remedy = f"resume run {record.run_id[:12]}" if record and processes.can_resume(checkpoints) else "train again"
-        return InputError(home, "the disk is full", f"free some space, then {remedy}")
+    if reason := homes.no_room(error):
+        problem, remedy = reason
+        then = f"resume run {record.run_id[:12]}" if record and processes.can_resume(checkpoints) else "train again"
+        return InputError(home, problem, f"{remedy}, then {then}")
     if ended:
         remedy = f"continue with --resume {run_id[:12]}" if processes.can_resume(checkpoints) else "train again"
         return InputError("", ended, f"see its output above, then {remedy}")

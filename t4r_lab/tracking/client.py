@@ -115,8 +115,9 @@ class _Client:
 
 def _refusal(error: Exception, home: Path, uri: str) -> InputError | None:
     message, path = str(error), record_file.database_file(home)
-    if homes.disk_is_full(error):
-        return InputError(home, "the disk is full", "free some space and try again")
+    if reason := homes.no_room(error):
+        problem, remedy = reason
+        return InputError(home, problem, f"{remedy} and try again")
     if "database is locked" in message:
         return Unavailable(
             shown(uri) if server() else path, "another program keeps it locked", "close that and try again"

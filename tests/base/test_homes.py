@@ -51,6 +51,9 @@ def caught(call: object) -> BaseException:
     raise AssertionError("nothing was raised")
 
 
+FULL = "the disk is full", "free some space"
+
+
 def test_a_full_disk_is_recognized_however_it_is_said() -> None:
     def write() -> None:
         with open("/dev/full", "w") as file:
@@ -68,13 +71,36 @@ def test_a_full_disk_is_recognized_however_it_is_said() -> None:
             raise RuntimeError("could not save") from error
 
     for call in (write, sqlite, chained):
-        assert homes.disk_is_full(caught(call)), call
+        assert homes.no_room(caught(call)) == FULL, call
     words = "Error while serializing: I/O error: No space left on device (os error 28)"  # as safetensors says it
-    assert homes.disk_is_full(RuntimeError(words))
+    assert homes.no_room(RuntimeError(words)) == FULL
     for other in (
         lambda: 1 / 0,
         lambda: Path("/nowhere/x").read_text(),
         lambda: sqlite3.connect(":memory:").execute("SELECT x"),
     ):
-        assert not homes.disk_is_full(caught(other))
-    assert not homes.disk_is_full(None)
+        assert homes.no_room(caught(other)) is None
+    assert homes.no_room(None) is None
+
+
+def test_a_limit_on_the_size_of_files_is_recognized_however_it_is_said(tmp_path: Path) -> None:
+    resource = pytest.importorskip("resource")
+
+    def write() -> None:
+        (tmp_path / "file").write_bytes(b"x" * 10_000)
+
+    def sqlite() -> None:
+        base = sqlite3.connect(tmp_path / "base.db")
+        base.execute("CREATE TABLE t (x)")
+        base.executemany("INSERT INTO t VALUES (?)", [("x" * 1000,)] * 100)
+        base.commit()
+
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (9000, before[1]))
+    try:
+        errors = [caught(write), caught(sqlite)]
+        reasons = [homes.no_room(error) for error in errors]
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert reasons == [("a file would exceed the limit on the size of files", "raise it (`ulimit -f`)")] * 2
+    assert str(errors[1]) == "disk I/O error" and homes.no_room(errors[1]) is None  # without a limit: a broken disk

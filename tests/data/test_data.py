@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections import Counter, defaultdict
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,7 @@ import pytest
 
 from t4r_lab.base.errors import InputError
 from t4r_lab.data.pipeline.prepare_events import PrepareOptions, prepare
+from t4r_lab.data.prepared import folder
 from t4r_lab.data.prepared.folder import VERSION
 from t4r_lab.data.prepared.prepared_data import Dataset
 from tests import ROOT
@@ -365,6 +368,60 @@ def test_a_full_disk_leaves_the_old_state(tmp_path: Path, monkeypatch: pytest.Mo
         prepare(events(seed=1), tmp_path / "d", PrepareOptions(**ROLES))
     assert Dataset.open(tmp_path / "d").digest == old
     assert [p.name for p in tmp_path.iterdir()] == ["d"]
+
+
+READS: list[Callable[[Dataset], object]] = [
+    lambda data: data.part("train"),
+    lambda data: data.part("train+valid"),
+    lambda data: data.profile,
+    lambda data: data.schema,
+]
+
+
+@pytest.mark.parametrize("read", READS)
+def test_data_prepared_again_since_they_were_opened_are_refused(
+    read: Callable[[Dataset], object], tmp_path: Path
+) -> None:
+    data = prepare(events(), tmp_path / "d", PrepareOptions(**ROLES))
+    valid, n_valid = data.part("valid"), data.profile["parts"]["valid"]["sessions"]
+    opened = Dataset.open(tmp_path / "d")
+    prepare(events(), tmp_path / "d", PrepareOptions(**ROLES))
+    read(Dataset.open(tmp_path / "d")), read(opened)  # the same data
+    opened = Dataset.open(tmp_path / "d")
+    prepare(events(seed=1), tmp_path / "d", PrepareOptions(**ROLES))
+    with pytest.raises(InputError, match="prepared again since they were opened; open them again"):
+        read(opened)
+    read(Dataset.open(tmp_path / "d"))
+    assert data.part("valid") is valid and len(valid) == n_valid  # what was read before stays
+    assert all(0 < id <= 30 for id in valid.values["item_id"])
+
+
+def test_a_vocabulary_reads_no_tables_of_other_data(tmp_path: Path) -> None:
+    vocabulary = prepare(events(), tmp_path / "d", PrepareOptions(**ROLES)).vocabulary
+    prepare(events(seed=1), tmp_path / "d", PrepareOptions(**ROLES))
+    for read in (
+        lambda: vocabulary.values("device"),
+        lambda: vocabulary.encode(events()),
+        lambda: vocabulary.copy_to(tmp_path / "copy"),
+    ):
+        with pytest.raises(InputError, match="prepared again since they were opened; open them again"):
+            read()
+
+
+def test_data_replaced_while_they_are_opened_are_the_new_ones(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    prepare(events(), tmp_path / "d", PrepareOptions(**ROLES))
+    new = prepare(events(seed=1), tmp_path / "new", PrepareOptions(**ROLES)).digest
+    verify = folder.verify
+
+    def replaced_meanwhile(*arguments: Any) -> None:
+        if (tmp_path / "new").exists():
+            shutil.rmtree(tmp_path / "d")
+            (tmp_path / "new").rename(tmp_path / "d")
+        verify(*arguments)
+
+    monkeypatch.setattr(folder, "verify", replaced_meanwhile)
+    data = Dataset.open(tmp_path / "d")
+    assert data.digest == new and len(data.part("train")) == data.profile["parts"]["train"]["sessions"]
 
 
 def test_the_profile_is_small_and_counts(tmp_path: Path) -> None:

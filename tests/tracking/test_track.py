@@ -160,6 +160,24 @@ def test_what_the_user_can_mend_is_said_in_a_line(
         record.metrics({"train/loss": 1.0})
 
 
+def test_a_limit_on_the_size_of_files_is_said_in_a_line(
+    tmp_path: Path, data: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    resource = pytest.importorskip("resource")
+    monkeypatch.setattr(record_file, "created_completely", made_by_mlflow)
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    for size in (5_000, 200_000):  # at the first table of the database, and at a later one
+        (tmp_path / str(size)).mkdir()
+        resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+        try:
+            with pytest.raises(InputError) as error:
+                tracking.start(tmp_path / str(size), small_spec(data.path), data)
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        assert error.value.problem == "a file would exceed the limit on the size of files"
+        assert error.value.remedy == "raise it (`ulimit -f`) and try again"
+
+
 def raising(error: Exception) -> Callable[..., None]:
     def call(*args: Any, **named: Any) -> None:
         raise error

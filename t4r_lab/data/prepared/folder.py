@@ -16,7 +16,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.ipc
 
-from t4r_lab.base import system
+from t4r_lab.base import homes, system
 from t4r_lab.base.checksums import Sums, from_json, measure, to_json, verify
 from t4r_lab.base.documents import read_json
 from t4r_lab.base.errors import InputError
@@ -175,19 +175,15 @@ def restore(out: Path) -> None:
 
 
 def _disk_refusal(error: Exception, out: Path) -> InputError | None:
-    """The error as a refusal if the disk is the reason, else None. polars reports some of them by text only."""
-    number, words = getattr(error, "errno", None), str(error)
-    if number in (errno.ENOSPC, errno.EDQUOT) or "No space left on device" in words or "quota exceeded" in words:
-        disk = _nearest(out)
-        free = shutil.disk_usage(disk).free
-        return InputError(
-            out,
-            f"the disk is full ({_mount(disk)} has {free / 1000000.0:,.0f} MB free)",
-            "free some space or choose another --out",
-        )
-    if number == errno.EFBIG or "File too large" in words:
-        return InputError(out, "a file would exceed the limit on the size of files", "raise it (`ulimit -f`)")
-    if isinstance(error, OSError) and number in (
+    """The error as a refusal if the disk is the reason, else None."""
+    if reason := homes.no_room(error):
+        problem, remedy = reason
+        if problem == homes.FULL:
+            disk = _nearest(out)
+            problem += f" ({_mount(disk)} has {shutil.disk_usage(disk).free / 1000000.0:,.0f} MB free)"
+            remedy += " or choose another --out"
+        return InputError(out, problem, remedy)
+    if isinstance(error, OSError) and error.errno in (
         errno.EACCES,
         errno.EPERM,
         errno.EROFS,
@@ -264,7 +260,38 @@ def check_folder(folder: Path) -> Manifest:
     InputError
         naming the first file that is missing, foreign or changed.
     """
-    manifest, again = read_manifest(folder), "prepare the data again"
+    manifest = read_manifest(folder)
+    try:
+        _check_files(folder, manifest)
+    except InputError:
+        if read_manifest(folder).digest == manifest.digest:
+            raise
+        return check_folder(folder)  # the data were replaced while they were read
+    return manifest
+
+
+@contextmanager
+def unchanged(folder: Path, digest: str) -> Iterator[None]:
+    """Refuse what was read from a prepared folder in the block, if it is no longer the data of `digest`.
+
+    Since a folder is replaced as a whole, and read by its name, data that have the digest after they were read had it
+    before. Arrays stay what they are: the system keeps a file that is mapped.
+
+    Raises
+    ------
+    InputError
+        if other data were prepared into the folder, whatever else was wrong with what was read.
+    """
+    try:
+        yield
+    finally:
+        if read_manifest(folder).digest != digest:
+            raise InputError(folder, "the data were prepared again since they were opened", "open them again")
+
+
+def _check_files(folder: Path, manifest: Manifest) -> None:
+    """Refuse a folder whose files are not those of its manifest."""
+    again = "prepare the data again"
     listed, files = set(manifest.files), _files(folder) - {MANIFEST}
     required = {*REQUIRED, *map(part_file, PARTS)}
     for name in sorted((listed | required) - files):
@@ -274,7 +301,6 @@ def check_folder(folder: Path) -> Manifest:
     verify(folder, manifest.files, again)
     if _digest(manifest.files) != manifest.digest:
         raise InputError(folder / MANIFEST, "is corrupt (the digest does not fit its files)", again)
-    return manifest
 
 
 def _files(folder: Path) -> set[str]:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from t4r_lab.base.documents import read_json
 from t4r_lab.base.errors import InputError, did_you_mean
-from t4r_lab.data.prepared.folder import Manifest, check_folder, part_file, read_sessions
+from t4r_lab.data.prepared.folder import Manifest, check_folder, part_file, read_sessions, unchanged
 from t4r_lab.data.prepared.profile_content import Profile
 from t4r_lab.data.prepared.vocabulary import Vocabulary
 from t4r_lab.data.read.frames import Frame
@@ -45,7 +45,8 @@ class Dataset:
         Raises
         ------
         InputError
-            if it isn't a prepared folder, or one of its files is missing, changed or foreign.
+            if it isn't a prepared folder, or one of its files is missing, changed or foreign; and later, at the first
+            use of a table, if other data were prepared into the folder since.
         """
         path = Path(path)
         return cls(path, check_folder(path))
@@ -72,13 +73,15 @@ class Dataset:
         InputError
             as `Vocabulary.open` does.
         """
-        return Vocabulary.open(self.path)
+        with unchanged(self.path, self.digest):
+            return Vocabulary.open(self.path)
 
     @cached_property
     def profile(self) -> Profile:
         """The content of ``profile.json``: sizes, lengths, popularity, features, dropped events, leakage checks."""
         path = self.path / "profile.json"
-        content: Profile = read_json(path.read_text(encoding="utf-8"), str(path))
+        with unchanged(self.path, self.digest):
+            content: Profile = read_json(path.read_text(encoding="utf-8"), str(path))
         return content
 
     def part(self, name: str) -> Sessions:
@@ -86,10 +89,12 @@ class Dataset:
         if name not in (*PARTS, BEFORE_TEST):
             raise InputError(name, "no such part of the data", did_you_mean(name, (*PARTS, BEFORE_TEST)))
         if name not in self._parts:
-            self._parts[name] = (
-                self._before_test() if name == BEFORE_TEST else read_sessions(self.path / part_file(name))
-            )
+            self._parts[name] = self._before_test() if name == BEFORE_TEST else self._read_part(name)
         return self._parts[name]
+
+    def _read_part(self, name: str) -> Sessions:
+        with unchanged(self.path, self.digest):
+            return read_sessions(self.path / part_file(name))
 
     def _before_test(self) -> Sessions:
         train, valid = self.part("train"), self.part("valid")

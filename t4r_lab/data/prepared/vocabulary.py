@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from t4r_lab.base.checksums import check_seal, seal
 from t4r_lab.base.documents import Document, read_json
 from t4r_lab.base.errors import InputError, did_you_mean
 from t4r_lab.data.formats.format_readers import PLAIN, read_file
-from t4r_lab.data.prepared.folder import MANIFEST
+from t4r_lab.data.prepared.folder import MANIFEST, read_manifest, unchanged
 from t4r_lab.data.read.column_types import load_types
 from t4r_lab.data.read.dialect import NoHeader
 from t4r_lab.data.read.frames import REFUSALS, Frame, read_parquet, refusing, to_polars
@@ -39,8 +40,8 @@ REMEDY = "prepare the data again, or train the run again where it is a run's"
 class Vocabulary:
     """Items and category values of a prepared folder; enough to encode new sessions."""
 
-    def __init__(self, folder: Path, schema: Schema, items: pl.DataFrame) -> None:
-        self.folder, self.schema, self.items = folder, schema, items
+    def __init__(self, folder: Path, schema: Schema, items: pl.DataFrame, digest: str = "") -> None:
+        self.folder, self.schema, self.items, self._digest = folder, schema, items, digest
 
     @classmethod
     def open(cls, folder: str | Path) -> Vocabulary:
@@ -52,11 +53,23 @@ class Vocabulary:
             if a file is missing or damaged.
         """
         folder = Path(folder)
-        if not (folder / MANIFEST).is_file():  # a prepared folder has its checksums in the manifest
+        digest = ""
+        if (folder / MANIFEST).is_file():  # a prepared folder has its checksums in the manifest
+            digest = read_manifest(folder).digest
+        else:
             check_seal(folder, REMEDY)
         schema = Schema.load(folder / "schema.json")
         of_items = [c.name for c in schema if c.scope == "item" and c.role != "item"]
-        return cls(folder, schema, _table(folder / "items.parquet", "item_id", "item", "title", "count", *of_items))
+        items = _table(folder / "items.parquet", "item_id", "item", "title", "count", *of_items)
+        return cls(folder, schema, items, digest)
+
+    @property
+    def _same_data(self) -> AbstractContextManager[None]:
+        """Refuses what the block reads from a prepared folder into which other data were prepared since it was opened.
+
+        A run keeps its files.
+        """
+        return unchanged(self.folder, self._digest) if self._digest else nullcontext()
 
     def copy_to(self, folder: Path) -> None:
         """Copy the files into another folder, with their checksums."""
@@ -65,12 +78,14 @@ class Vocabulary:
         folder.mkdir(parents=True, exist_ok=True)
         self.schema.save(folder / "schema.json")
         self.items.write_parquet(folder / "items.parquet")
-        shutil.copytree(self.folder / FOLDER, folder / FOLDER, dirs_exist_ok=True)
+        with self._same_data:
+            shutil.copytree(self.folder / FOLDER, folder / FOLDER, dirs_exist_ok=True)
         seal(folder)
 
     def values(self, column: str) -> pl.DataFrame:
         """``id`` and ``value`` (as text) of a category column."""
-        return _table(self.folder / FOLDER / f"{column}.parquet", "id", "value")
+        with self._same_data:
+            return _table(self.folder / FOLDER / f"{column}.parquet", "id", "value")
 
     def titles(self, ids: Sequence[int] | NDArray[np.integer]) -> list[str]:
         """The title of each item id, or its raw id as text."""
@@ -213,14 +228,16 @@ class Vocabulary:
     @cached_property
     def types(self) -> dict[str, ColumnType]:
         """Type of each raw column, by raw name."""
-        return load_types(self.folder / FOLDER)
+        with self._same_data:
+            return load_types(self.folder / FOLDER)
 
     @cached_property
     def _session_options(self) -> Document:
         """The options by which events became sessions."""
         path = self.folder / FOLDER / SESSIONS
         try:
-            content: Document = read_json(path.read_text(encoding="utf-8"), str(path))
+            with self._same_data:
+                content: Document = read_json(path.read_text(encoding="utf-8"), str(path))
         except OSError:
             raise InputError(path, "is missing or damaged", REMEDY) from None
         return content

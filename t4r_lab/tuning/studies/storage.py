@@ -265,8 +265,9 @@ def _is_of_storage(error: Exception) -> bool:
 
 def _refusal(url: str, error: BaseException) -> InputError:
     cause, where = hushed(first_line(_origin(error)), url), f"storage {shown(url)}"
-    if homes.disk_is_full(error):
-        return Unusable(where, "the disk is full", "free some space, then start the study again")
+    if reason := homes.no_room(error):
+        problem, remedy = reason
+        return Unusable(where, problem, f"{remedy}, then start the study again")
     if refusal := REFUSALS.get(_state(error)):
         problem, remedy = refusal
         return Unusable(where, f"{problem} ({cause})", remedy)
