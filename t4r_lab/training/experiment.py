@@ -186,7 +186,7 @@ def _check_labels(spec: RunSpec, dataset: Dataset) -> None:
     from t4r_lab.training import label_evaluation
 
     label_evaluation.check_split(spec, dataset.schema, dataset.split)
-    for part in (spec.train.fit_on, *(["valid"] if spec.train.fit_on == "train" else [])):
+    for part in (spec.train.fit_on, *(["valid"] if spec.train.fit_on == "train" else []), "test"):
         label_evaluation.check_labels(spec, dataset.part(part), part)
 
 

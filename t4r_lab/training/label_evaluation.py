@@ -17,12 +17,13 @@ from t4r_lab.families.metrics.metric_table import metrics_of
 from t4r_lab.families.metrics.shared.metric_row import LabelKind
 from t4r_lab.schema.columns import UNKNOWN, Schema
 from t4r_lab.spec import LABEL_METRICS, RunSpec
+from t4r_lab.spec.head_specs import LABEL_HEADS
 from t4r_lab.training.assembly import label_column, label_level
 
 if TYPE_CHECKING:
     from t4r_lab.data.sessions.arrays import Sessions
     from t4r_lab.nn.heads.model import Model
-    from t4r_lab.nn.heads.tasks import LabelOutput
+    from t4r_lab.nn.heads.tasks import LabelOutput, LabelTask
 
 BATCH = 256
 
@@ -72,19 +73,20 @@ def check_labels(spec: RunSpec, sessions: Sessions, part: str) -> None:
     Raises
     ------
     InputError
-        if a label is missing everywhere, of one class only, or not 0 or 1 where it should be.
+        if a label is not 0 or 1 where it should be, missing everywhere in a part but the test part, or of one class
+        only in the part to train on.
     """
     for path, head in spec.model.labels_by_path.items():
         low, high, whole = _extent(_column(sessions, head.column))
         at, label = f"{path}.column", f"label {head.column!r}"
-        if low > high:
+        if low > high and part != "test":
             raise InputError(
                 at, f"{label} is missing in every session of the {PART_WORDS[part]}", "take another column"
             )
         if refusal := head.values_refusal(low, high, whole):
             problem, remedy = refusal
             raise InputError(at, f"{label} {problem}", remedy)
-        if head.needs_classes and low == high and part != "valid":
+        if head.needs_classes and low == high and part not in ("valid", "test"):
             raise InputError(at, f"{label} has one class only in the {PART_WORDS[part]}", "take another column")
 
 
@@ -139,6 +141,7 @@ def check_tasks(model: Model, sessions: Sessions, part: str, split: str) -> None
             )
         if split == "leave_one_out" and task.name in sessions.context:
             raise _known_before("tasks", task.name)
+        _check_values(task, _column(sessions, task.name))
         if not task.answer.classes:
             continue
         values = as_labels(_column(sessions, task.name))
@@ -151,6 +154,12 @@ def check_tasks(model: Model, sessions: Sessions, part: str, split: str) -> None
                 f"{task.answer.width}, from 0",
                 f"give the task classes={high + 1 - min(low, 0)}",
             )
+
+
+def _check_values(task: LabelTask, stored: NDArray[Any]) -> None:
+    """Refuse labels that are not 0 or 1 where `task` needs them, whatever made the task."""
+    if refusal := LABEL_HEADS[task.answer.kind](column=task.name).values_refusal(*_extent(stored)):
+        raise InputError("tasks", f"label {task.name!r} {refusal[0]}", "use a categorical or a regression task")
 
 
 def evaluate_labels(
@@ -176,6 +185,7 @@ def evaluate_labels(
         label = _labels_at(sessions, task.name, row, position)
         order = np.lexsort((position, row))
         order = order[~np.isnan(label[order])]
+        _check_values(task, label[order])
         labels[task.name] = Labels(
             task.name, task.answer.kind, task.metrics, row[order], position[order], label[order], prediction[order]
         )

@@ -184,6 +184,7 @@ def test_blocks_put_together_by_hand_are_refused_when_they_are_made(make: Callab
     ("task", "words"),
     [
         (CategoricalClassificationTask("mood", 2), "classes: label 'mood' has classes 0 to 2 in the training part, but its task has 2, from 0; give the task classes=3"),
+        (BinaryClassificationTask("mood"), "tasks: label 'mood' holds 0 to 2, not 0 and 1; use a categorical or a regression task"),
         (BinaryClassificationTask("bougt"), "tasks: label 'bougt' is no column of the data; prepare them with --targets bougt"),
     ],
 )  # fmt: skip
@@ -205,6 +206,8 @@ def test_a_class_or_label_that_is_missing_in_a_batch_is_named_in_a_loop_of_ones_
         Model(Head(body(), t)) for t in (CategoricalClassificationTask("mood", 2), BinaryClassificationTask("x"))
     )
     assert "classes: class 2 is out of range 0 to 1; give the task classes=3" in refusal(lambda: few.loss(batch))
+    yes_no = Model(Head(body(), BinaryClassificationTask("mood")))
+    assert "labels: a binary label is 2, not 0 or 1; use a task of another kind" in refusal(lambda: yes_no.loss(batch))
     assert "tasks: label 'x' is not among the batch's columns" in refusal(lambda: none.loss(batch))
     assert "heads: the model predicts x and no next item; train one" in refusal(lambda: none.next_item)
 

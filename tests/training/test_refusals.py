@@ -112,6 +112,17 @@ ROWS = {
         "label 'half' holds 0 to 1, not 0 and 1; use kind regression",
         judged=True,
     ),
+    "a yes or no that is neither in the test part": Row(
+        "labels",
+        heads({"kind": "binary", "column": "at_last"}),
+        "label 'at_last' holds 0 to 2, not 0 and 1; use kind regression",
+        judged=True,
+    ),
+    "a yes or no of three classes": Row(
+        "labels",
+        heads({"kind": "binary", "column": "mood"}),
+        "binary is not for label 'mood', which has 3 classes; use kind categorical",
+    ),
     "a label that the data lack": Row(
         "labels", heads({"kind": "binary", "column": "starz"}), "the data has no label 'starz'; did you mean 'stars'"
     ),
@@ -214,12 +225,15 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> Path:
         same=pl.Series(np.where(number > 190, 1.0, 0.0)),
         stars=pl.Series(2 * half),
         half=pl.Series(half),
+        at_last=pl.Series(np.where(np.arange(len(shop)) == shop["timestamp"].arg_max(), 2.0, number % 2)),
+        mood=pl.Series([("bad", "fair", "good")[n % 3] for n in number]),
     )
-    names = ["late", "early", "same", "stars", "half"]
+    names = ["late", "early", "same", "stars", "half", "at_last"]
     options = PrepareOptions(
-        targets=names, kinds=dict.fromkeys(names, "continuous"), scopes=dict.fromkeys(names, "event")
+        targets=[*names, "mood"], kinds=dict.fromkeys(names, "continuous"), scopes=dict.fromkeys(names, "event")
     )
-    prepare(labels, root / "labels", options)
+    at_last = prepare(labels, root / "labels", options).part
+    assert [at_last(part).values["at_last"].max() for part in ("train", "valid", "test")] == [1, 1, 2]
     three = {"session_id": np.repeat(np.arange(40), 3), "item_id": np.arange(120) % 12, "timestamp": np.arange(120)}
     prepare(pl.DataFrame(three), root / "short", PrepareOptions(split="leave_one_out"))
     for name in ("damaged", "torn"):

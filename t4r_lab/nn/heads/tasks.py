@@ -105,10 +105,20 @@ class BinaryOutput:
     width, classes = 1, 0
 
     def target(self, labels: Tensor) -> Tensor:
-        """Labels (N,) to 0 or 1; of two values the second is yes."""
-        if labels.is_floating_point():
-            return (labels > 0.5).to(labels.dtype)
-        return (labels > UNKNOWN + 1).float()  # of two values the second one is yes: 0 < 1, false < true, no < yes
+        """Labels (N,) to 0 or 1; of two categories the second is yes: 0 < 1, false < true, no < yes.
+
+        Raises
+        ------
+        InputError
+            for any other label.
+        """
+        target = labels if labels.is_floating_point() else (labels - UNKNOWN - 1).float()
+        other = target[(target != 0) & (target != 1)]
+        if len(other):
+            raise InputError(
+                "labels", f"a binary label is {float(other[0]):g}, not 0 or 1", "use a task of another kind"
+            )
+        return target
 
     def loss(self, out: Tensor, target: Tensor) -> Tensor:
         """Binary cross-entropy with logits (N, 1), summed over cases."""
