@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from t4r_lab.data.prepared.vocabulary import Vocabulary
     from t4r_lab.data.sessions.arrays import Sessions
     from t4r_lab.nn.heads.model import Model
-    from t4r_lab.spec import RunSpec
+    from t4r_lab.spec import ModelSpec, RunSpec, TowerSpec
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ class LeftOut:
     values: dict[str, int]
     """column → values that it doesn't know: categories without a training event, and no numbers where numbers were"""
     columns: tuple[str, ...] = ()
-    """columns of the training data that are missing: features count as unknown, all events as one session"""
+    """columns that the run reads and the events lack: features count as unknown, all events as one session"""
 
     @property
     def words(self) -> str:
@@ -174,20 +174,37 @@ class Recommender:
         ids, scores, probabilities = _popular(self.vocabulary.items["count"].to_numpy(), (len(sessions), k))
         for rows, top_ids, top_scores, top_probabilities in score(self.model, sessions, self.spec, k):
             ids[rows], scores[rows], probabilities[rows] = top_ids, top_scores, top_probabilities
-        verbcandidate = ~np.isneginf(scores)  # items that are no candidates are not listed
-        flat = ids[verbcandidate]
+        is_candidate = ~np.isneginf(scores)  # items that are no candidates are not listed
+        flat = ids[is_candidate]
         frame = pd.DataFrame(
             {
-                "session": np.repeat(np.asarray(sessions.ids), verbcandidate.sum(1)),
-                "rank": np.broadcast_to(np.arange(1, k + 1), verbcandidate.shape)[verbcandidate],
+                "session": np.repeat(np.asarray(sessions.ids), is_candidate.sum(1)),
+                "rank": np.broadcast_to(np.arange(1, k + 1), is_candidate.shape)[is_candidate],
                 "item": self.vocabulary.own_ids(flat),
                 "title": self.vocabulary.titles(flat),
-                "score": scores[verbcandidate],
-                "probability": probabilities[verbcandidate],
+                "score": scores[is_candidate],
+                "probability": probabilities[is_candidate],
             }
         )
-        frame.attrs["left_out"] = asdict(_left_out(sessions, int((~verbcandidate.all(1)).sum())))
+        frame.attrs["left_out"] = asdict(self._left_out(sessions, int((~is_candidate.all(1)).sum())))
         return frame
+
+    def _left_out(self, sessions: Sessions, short: int) -> LeftOut:
+        """What of `sessions` the run can't use; columns that it doesn't read don't count."""
+        n_known, n_empty = len(sessions.values["item_id"]), int((sessions.lengths == 0).sum())
+        unread = self._unread
+        unknown = {column: n for column, n in sessions.unknown.items() if column not in unread}
+        absent = tuple(column for column in sessions.absent if column not in unread)
+        return LeftOut(sessions.dropped, n_known + sessions.dropped, n_empty, short, unknown, absent)
+
+    @property
+    def _unread(self) -> set[str]:
+        """Raw and prepared names of the features of the data that the run doesn't read."""
+        parts: list[ModelSpec | TowerSpec] = [self.spec.model, *self.spec.model.towers]
+        features, chosen = self.vocabulary.schema.features, [part.inputs.features for part in parts]
+        read = {c for c in features if any(names is None or c.name in names for names in chosen)}
+        raw = {c.source for c in read}
+        return {name for c in features if c not in read for name in (c.source, c.name) if name and name not in raw}
 
     def session_of(self, items: Sequence[str]) -> Sessions:
         """One session of items by the user's ids; those that the run doesn't know are counted in ``dropped``."""
@@ -230,11 +247,6 @@ class Recommender:
 
         id = pl.col("item").cast(pl.String)
         return self.vocabulary.items.select(id.alias("id"), pl.coalesce("title", id).alias("title"), "count")
-
-
-def _left_out(sessions: Sessions, short: int) -> LeftOut:
-    n_known, n_empty = len(sessions.values["item_id"]), int((sessions.lengths == 0).sum())
-    return LeftOut(sessions.dropped, n_known + sessions.dropped, n_empty, short, sessions.unknown, sessions.absent)
 
 
 def _popular(count: np.ndarray, shape: tuple[int, int]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

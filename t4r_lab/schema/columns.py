@@ -157,7 +157,9 @@ class Schema(BaseModel):
         """
         try:
             text = Path(path).read_text(encoding="utf-8")
-            if merlin.is_merlin(text):
+            if not text.strip():
+                raise InputError(path, "the file is empty", "give a schema")
+            if merlin.is_merlin(text) or Path(path).suffix == ".pbtxt":
                 return cls.model_validate({"columns": merlin.columns(text, str(path))})
             return cls.model_validate(read_json(text, str(path)))
         except OSError as error:

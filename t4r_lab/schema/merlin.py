@@ -83,7 +83,7 @@ def _column(feature: Message, source: str) -> Document | None:
         "scope": "event" if role == "item" or _is_list(feature, tags) else "session",
     }
     if categorical and role not in ("session", "user"):
-        largest = 1 if tags & {"binary_classification", "binary"} else int(_one(domain, "max", 0))
+        largest = 1 if tags & {"binary_classification", "binary"} else _whole(domain, "max")
         if largest < 1:
             raise InputError(source, f"feature {name!r} has no int_domain max", "give it the number of its ids")
         column["size"] = largest + (3 if role == "target" else 1)  # ids of labels stand behind padding and unknown
@@ -93,12 +93,24 @@ def _column(feature: Message, source: str) -> Document | None:
 def _is_list(feature: Message, tags: set[str]) -> bool:
     count = _one(feature, "value_count", {})
     extra = _one(_one(feature, "annotation", {}), "extra_metadata", {})
-    return bool(tags & {"list", "sequence"}) or int(_one(count, "max", 0)) > 1 or _one(extra, "is_list", False) is True
+    return bool(tags & {"list", "sequence"}) or _whole(count, "max") > 1 or _one(extra, "is_list", False) is True
 
 
 def _one(message: Message, name: str, default: Any) -> Any:
     values = message.get(name) or [default]
     return values[0]
+
+
+def _whole(message: Message, name: str) -> int:
+    """A whole number, also one with a point; 0 if the message lacks it. A ValueError for any other value."""
+    value = _one(message, name, 0)
+    try:
+        return int(str(value))
+    except ValueError:
+        number = float(value)
+    if not number.is_integer():
+        raise ValueError(f"{name}: {shortened(value)} is no whole number")
+    return int(number)
 
 
 # ── Reading ─────────────────────────────────────────────────────────────────────────────────────

@@ -86,6 +86,8 @@ CASES = {
     "not UTF-8": Case({"e.csv": csv(more="9,é,1700000000").encode("latin-1")}, "line 122: not UTF-8; save the file as UTF-8, or as Parquet", fixed={"e.csv": csv(more="9,é,1700000000")}),
     "a header not UTF-8": Case({"e.csv": csv("session_id,item_id,timestamp,größe", "{s},{i},{t},1").encode("cp1252")}, "line 1: not UTF-8; save the file as UTF-8, or as Parquet", fixed={"e.csv": csv("session_id,item_id,timestamp,größe", "{s},{i},{t},1")}),
     "UTF-16": Case({"e.csv": csv().encode("utf-16")}, "is text in UTF-16; save it as UTF-8", fixed=GOOD),
+    "UTF-32": Case({"e.csv": csv().encode("utf-32")}, "is text in UTF-32; save it as UTF-8", fixed=GOOD),
+    "UTF-32, big end first": Case({"e.csv": b"\0\0\xfe\xff" + csv().encode("utf-32-be")}, "is text in UTF-32; save it as UTF-8", fixed=GOOD),
     "a workbook": Case({"e.xlsx": b"PK\x03\x04" + bytes(40)}, "is a spreadsheet's workbook; save the sheet as CSV, and give that file", fixed=GOOD, arguments="e.xlsx"),
     "NaN in JSON": Case({"e.jsonl": bare('{{"session_id": {s}, "item_id": {i}, "timestamp": {t}, "price": 1.5}}') + '{"session_id": 9, "item_id": 9, "timestamp": 1700000000, "price": NaN}\n'}, "line 121: NaN is no JSON; write null where a value is missing", "e.jsonl", {"e.jsonl": bare('{{"session_id": {s}, "item_id": {i}, "timestamp": {t}, "price": 1.5}}') + '{"session_id": 9, "item_id": 9, "timestamp": 1700000000, "price": null}\n'}, arguments="e.jsonl"),
     "a user a line, not UTF-8": Case({"e.csv": b"1 2 3\n4 5 6 7\n5 \xe9\n"}, "line 3: not UTF-8; save the file as UTF-8", "e.csv --layout lines --split leave_one_out", {"e.csv": "1 2 3\n4 5 6 7\n5 é\n"}, arguments="e.csv --layout lines"),

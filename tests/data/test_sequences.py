@@ -102,6 +102,25 @@ def test_an_ignored_session_column_merges_no_rows(tmp_path: Path) -> None:
     assert list(sequences(data, "test").values()) == frame["item_id"].to_list()
 
 
+@pytest.mark.parametrize("as_lists", [True, False])
+def test_ids_that_are_whole_numbers_with_a_point_are_whole_numbers(as_lists: bool, tmp_path: Path) -> None:
+    frame = pl.DataFrame(
+        {"session_id": [float(s) for s in range(30)], "item_id": [[s % 5, 7, s % 3] for s in range(30)]}
+    )
+    pointed = frame.with_columns(pl.col("item_id").cast(pl.List(pl.Float64)))
+    if not as_lists:
+        frame, pointed = frame.explode("item_id"), pointed.explode("item_id")
+    options = LOO if as_lists else LOO.model_copy(update={"measures_time": False})
+    whole = prepare(frame.with_columns(pl.col("session_id").cast(pl.Int64)), tmp_path / "whole", options)
+    data = prepare(pointed, tmp_path / "data", options)
+    assert data.digest == whole.digest and data.items["item"].dtype == pl.Int64
+    assert data.encode(pointed).values["item_id"].tolist() == whole.encode(frame).values["item_id"].tolist()
+    for value, words in ((6.5, "6.5"), (float("inf"), "inf"), (1e300, "1e"), (float("nan"), "NaN or nothing")):
+        broken = pl.concat([pointed, pointed.tail(1).with_columns(item_id=pl.lit([value] * 3) if as_lists else value)])
+        with pytest.raises(InputError, match=rf"row {len(pointed)}: item column .* decimal numbers or NaN \({words}"):
+            prepare(broken, tmp_path / "broken", options)
+
+
 def test_a_missing_item_is_found_on_the_file_s_row(tmp_path: Path) -> None:
     frame = pl.DataFrame({"session_id": range(4), "item_id": [[1, 2], [], [2, None], [1, 2]]})
     with pytest.raises(InputError, match="events, row 2: column 'item_id' has no item"):

@@ -169,6 +169,17 @@ def test_what_new_sessions_lack_is_said(events: pl.DataFrame, words: str, priced
     assert LeftOut(**recommend(run_id, events, 2, home=home).attrs["left_out"]).words == words
 
 
+def test_columns_that_the_run_does_not_read_are_not_missed(priced: tuple[Path, str]) -> None:
+    home, _ = priced
+    spec = small_spec(home.parent / "d", name="colors", model__inputs__features={"item_id": {}, "color": {}})
+    run_id = run.run(spec, home=home, on_report=silent).run_id
+    events = NEW.drop("color", "session_id").with_columns(price=pl.lit("free"))
+    left_out = LeftOut(**recommend(run_id, events, 2, home=home).attrs["left_out"])
+    assert (left_out.columns, left_out.values) == (("session_id", "color"), {})
+    gone = LeftOut(**recommend(run_id, NEW.drop("price"), 2, home=home).attrs["left_out"])
+    assert gone.words == ""
+
+
 def test_seen_items_fill_no_place(world: tuple[Path, str, Dataset]) -> None:
     """A shorter list, and none for a session that has seen everything; the others stay as they are."""
     home, run_id, data = world

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -115,12 +116,24 @@ def test_tags_of_newer_files_come_in_two_and_lists_in_the_metadata(tmp_path: Pat
         (('name: "country"', "name: }"), "line 22: '}' where a value should stand"),
         (('name: "country"', "{"), "line 22: '{' where a field should begin"),
         (('"day-first" annotation { } }', '"day-first"'), "ends within a feature"),
+        (("max: 4", "max: 4.5"), "max: '4.5' is no whole number"),
+        (("max: 4", "max: inf"), "max: 'inf' is no whole number"),
+        ((PBTXT, ""), "schema.pbtxt: the file is empty; give a schema"),
+        ((PBTXT, " \n"), "schema.pbtxt: the file is empty; give a schema"),
+        ((PBTXT, "# nothing\n"), "no feature has the tag item_id; tag exactly one"),
+        ((PBTXT, "session_id, item_id"), "line 1: ',' where a value should stand"),
     ],
 )
 def test_damaged_schemas_are_refused_with_the_place(change: tuple[str, str], words: str, tmp_path: Path) -> None:
     assert change[0] in PBTXT
     with pytest.raises(InputError, match=words):
         Schema.load(write(tmp_path, PBTXT.replace(*change)))
+
+
+def test_whole_numbers_may_have_a_point(tmp_path: Path) -> None:
+    pointed = re.sub(r"(max: \d+)\b(?![.e])", r"\1.0", PBTXT)
+    assert "max: 30.0" in pointed and "max: 20.0" in pointed
+    assert Schema.load(write(tmp_path, pointed)) == Schema.load(write(tmp_path, name="other.pbtxt"))
 
 
 def test_the_input_block_is_made_from_the_file(tmp_path: Path) -> None:

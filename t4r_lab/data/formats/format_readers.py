@@ -23,6 +23,11 @@ Source: TypeAlias = "str | Path | Frame"
 PLAIN = PrepareOptions()
 HEAD = 1 << 20
 """Bytes read to recognize a text file."""
+OTHER_ENCODINGS = {
+    "UTF-32": (codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE),
+    "UTF-16": (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE),
+}
+"""Encodings that can't be read → the marks by which they begin; little-endian UTF-32 begins as UTF-16 does."""
 
 
 def _formats() -> list[Format]:
@@ -113,8 +118,8 @@ def _head(path: Path) -> list[str]:
     """The first nonblank lines. A cut inside a character is no error: the whole file is read later."""
     with open_bytes(path) as file:
         start = file.read(HEAD)
-    if start.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-        raise InputError(path, "is text in UTF-16", "save it as UTF-8")
+    if encoding := next((name for name, marks in OTHER_ENCODINGS.items() if start.startswith(marks)), None):
+        raise InputError(path, f"is text in {encoding}", "save it as UTF-8")
     if b"\0" in start:
         raise InputError(path, "not a text file", "give CSV, TSV, JSON lines, Parquet or RecBole's atomic files")
     lines = start.decode("utf-8-sig", errors="replace").split("\n")

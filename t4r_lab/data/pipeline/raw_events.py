@@ -20,7 +20,7 @@ from t4r_lab.data.read.time_forms import time_form
 from t4r_lab.data.read.times import By, seconds
 from t4r_lab.data.read.values import alike_note
 from t4r_lab.data.sessions.codes import factorize
-from t4r_lab.data.sessions.column_roles import Roles, check_ids, check_names, find_roles
+from t4r_lab.data.sessions.column_roles import Roles, check_ids, check_names, find_roles, with_whole_ids
 from t4r_lab.data.sessions.session_rows import unroll
 from t4r_lab.spec.preparation import PrepareOptions
 
@@ -82,6 +82,8 @@ def read(
             same["session"] = None
         find_roles(tables[1], options.model_copy(update=same), True)
         tables[1] = _with_missing_said(tables[1], table, options)
+    tables = [replace(each, frame=with_whole_ids(each.frame, (roles.item, roles.group))) for each in tables]
+    table = tables[0]
     for each in tables:
         check_ids(each, roles.item, "item")
         check_ids(each, roles.group, "session" if roles.session else "user")

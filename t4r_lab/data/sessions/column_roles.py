@@ -178,6 +178,27 @@ def check_names(options: PrepareOptions, events: RawTable, side_tables: Collecti
                 )
 
 
+def with_whole_ids(frame: pl.DataFrame, names: Collection[str]) -> pl.DataFrame:
+    """Return the frame with decimals in the columns `names`, alone or in lists, as whole numbers if all of them are.
+
+    >>> with_whole_ids(pl.DataFrame({"item": [[6.0], [7.0, None]], "user": [6.5, 7.0]}), ["item", "user"]).schema
+    Schema({'item': List(Int64), 'user': Float64})
+    """
+    for name in names:
+        values = frame[name]
+        dtype = values.dtype.inner if isinstance(values.dtype, pl.List) else values.dtype
+        if isinstance(dtype, (pl.Float32, pl.Float64)):
+            flat = values.explode(empty_as_null=False, keep_nulls=False) if values.dtype.is_nested() else values
+            if _is_whole(flat.drop_nulls()).all():
+                frame = frame.with_columns(values.cast(pl.List(pl.Int64) if values.dtype.is_nested() else pl.Int64))
+    return frame
+
+
+def _is_whole(values: pl.Series) -> pl.Series:
+    """True for decimals that are whole numbers, up to the largest that they hold exactly."""
+    return values.is_finite() & (values == values.floor()) & (values.abs() <= 2**53)
+
+
 def check_ids(table: RawTable, name: str, what: str) -> None:
     """Refuse ids that are neither whole numbers nor text, or missing on a row.
 
@@ -188,7 +209,7 @@ def check_ids(table: RawTable, name: str, what: str) -> None:
     """
     values = table.frame[name]
     if values.dtype.is_float():
-        broken = values.is_null() | values.is_nan() | (values != values.floor())
+        broken = ~_is_whole(values).fill_null(False)
         row = int(broken.arg_max() or 0)
         value = "NaN or nothing" if values[row] is None or values[row] != values[row] else values[row]
         raise InputError(

@@ -11,7 +11,7 @@ from t4r_lab.base.errors import InputError
 from t4r_lab.data.read.delimited import HISTORY
 from t4r_lab.data.read.dialect import USUAL
 from t4r_lab.data.read.raw_table import RawTable
-from t4r_lab.data.sessions.column_roles import find
+from t4r_lab.data.sessions.column_roles import find, with_whole_ids
 from t4r_lab.schema.columns import PADDING, Schema
 from t4r_lab.spec.preparation import PrepareOptions
 
@@ -68,7 +68,7 @@ def unroll(table: RawTable, options: PrepareOptions, is_test: bool = False) -> R
         frame = _join_histories(frame, table, pairs, options).rename({next(iter(pairs)): item})
         notes = (*notes, "; ".join(f"{history} and {x} are read as one session's" for x, history in pairs.items()))
         frame = frame if is_test else _longest(frame, item, _key(table, options))
-    frame = frame.filter(pl.col(item).list.len() > 0)
+    frame = with_whole_ids(frame, [item]).filter(pl.col(item).list.len() > 0)
     if frame.is_empty():
         raise InputError(table.where, f"column {item!r} has no items on any row", "give a file with events", [item])
     frame = _number_sessions(frame, table, options)
