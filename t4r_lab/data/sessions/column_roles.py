@@ -181,8 +181,8 @@ def check_names(options: PrepareOptions, events: RawTable, side_tables: Collecti
 def with_whole_ids(frame: pl.DataFrame, names: Collection[str]) -> pl.DataFrame:
     """Return the frame with decimals in the columns `names`, alone or in lists, as whole numbers if all of them are.
 
-    >>> with_whole_ids(pl.DataFrame({"item": [[6.0], [7.0, None]], "user": [6.5, 7.0]}), ["item", "user"]).schema
-    Schema({'item': List(Int64), 'user': Float64})
+    >>> with_whole_ids(pl.DataFrame({"item": [[6.0], [7.0, None]], "user": [6.5, 7.0]}), ["item", "user"]).to_dicts()
+    [{'item': [6], 'user': 6.5}, {'item': [7, None], 'user': 7.0}]
     """
     for name in names:
         values = frame[name]
