@@ -53,6 +53,7 @@ HOUSE: tuple[dict[str, Wing], ...] = (
     },
     {"baselines": (("baselines",),)},
     {"training": (("training",),)},
+    {"pictures": (("pictures",),)},
     {"runs": (("runs",),)},
     {"jobs": (("jobs",),)},
     {"tuning": (("tuning.studies",), ("tuning",))},

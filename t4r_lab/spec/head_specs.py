@@ -15,6 +15,7 @@ from t4r_lab.families.losses.cross_entropy import CrossEntropy
 from t4r_lab.families.losses.loss_table import LossSpec
 from t4r_lab.families.metrics.metric_table import RANK_METRICS, metrics_of
 from t4r_lab.families.metrics.shared.metric_row import LabelKind
+from t4r_lab.families.own import is_own
 from t4r_lab.schema.columns import Column, Schema
 
 if TYPE_CHECKING:
@@ -23,6 +24,14 @@ if TYPE_CHECKING:
 
 NEXT_ITEM = "next_item"
 """Name of the task that predicts the next item; a label's task is called by its column."""
+LOSS_NAMES = {
+    "cross_entropy": "cross-entropy",
+    "bce": "binary cross-entropy",
+    "gbce": "gBCE",
+    "bpr": "BPR",
+    "bpr_max": "BPR-max",
+}
+"""Kinds of losses whose names in the literature aren't their words."""
 BESIDE_TASK = ("kind", "weight", "column", "level")
 """Fields of a head that are no knobs of its task."""
 
@@ -76,6 +85,23 @@ class NextItem(Part):
     def detail(self) -> str:
         """The output layer in a few words."""
         return "tied" if self.weight_tying else "own weights"
+
+    @property
+    def loss_name(self) -> str:
+        """The loss in words."""
+        return (
+            type(self.loss).__name__
+            if is_own(self.loss.kind)
+            else LOSS_NAMES.get(self.loss.kind, self.loss.kind.replace("_", " "))
+        )
+
+    @property
+    def loss_detail(self) -> str:
+        """The main knobs of the loss."""
+        knobs = {"smoothing": "label_smoothing", "negatives": "negatives"}
+        values = {word: getattr(self.loss, name, None) for word, name in knobs.items()}
+        values["temperature"] = self.temperature if self.temperature != 1 else None
+        return " · ".join(f"{word} {value:g}" for word, value in values.items() if value)
 
     @property
     def brief(self) -> str:
@@ -149,6 +175,16 @@ class _Label(Part):
     def detail(self) -> str:
         """Kind and summary."""
         return f"{self.kind} · {self.summary}"
+
+    @property
+    def loss_name(self) -> str:
+        """The loss in words."""
+        return "cross-entropy"
+
+    @property
+    def loss_detail(self) -> str:
+        """The share of the loss in the sum of all."""
+        return f"weight {self.weight:g}"
 
     @property
     def brief(self) -> str:
@@ -255,6 +291,11 @@ class Regression(_Label):
     loss: Literal["mse", "mae", "huber"] = knob(
         "mse", "squared error, absolute error, or Huber loss with its threshold at one standard deviation"
     )
+
+    @property
+    def loss_name(self) -> str:
+        """The loss in words."""
+        return {"mse": "squared error", "mae": "absolute error", "huber": "Huber loss"}[self.loss]
 
     @staticmethod
     def fits(column: Column) -> bool:

@@ -14,6 +14,8 @@ class Preset(NamedTuple):
     """A published model. What `fragment` leaves out has the spec's defaults."""
 
     title: str
+    when: str
+    """when to use it, in a sentence"""
     source: str
     fragment: Document
     """section of the spec → its values; ``model`` and ``train`` are replaced whole"""
@@ -35,6 +37,7 @@ APPENDIX = "Transformers4Rec (de Souza Pereira Moreira et al., RecSys '21), onli
 PRESETS: dict[str, Preset] = {
     "xlnet-rtd": Preset(
         "XLNet · replaced items (paper)",
+        "Short sessions with an hour to train: the paper's most accurate, as every position learns.",
         APPENDIX,
         _paper(
             {"kind": "xlnet", "d_model": 384, "n_head": 4, "n_layer": 4, "dropout": 0.0},
@@ -48,6 +51,7 @@ PRESETS: dict[str, Preset] = {
     ),
     "xlnet-mlm": Preset(
         "XLNet · masked (paper)",
+        "When what comes after an event helps to understand it, and there are epochs to spend.",
         APPENDIX,
         _paper(
             {"kind": "xlnet", "d_model": 320, "n_head": 8, "n_layer": 2, "dropout": 0.0},
@@ -61,6 +65,7 @@ PRESETS: dict[str, Preset] = {
     ),
     "gpt2": Preset(
         "GPT-2 · causal (paper)",
+        "A first model that is hard to beat: it learns from every position and trains fast.",
         APPENDIX,
         _paper(
             {"kind": "gpt2", "d_model": 192, "n_head": 1, "n_layer": 2, "dropout": 0.1},
@@ -74,6 +79,7 @@ PRESETS: dict[str, Preset] = {
     ),
     "gru4rec": Preset(
         "GRU4Rec",
+        "The classic for sessions of a few clicks; the smallest and fastest here.",
         "GRU4Rec (Hidasi et al., 2016; Hidasi & Karatzoglou, 2018), its authors' best values for cross-entropy on "
         "RSC15: one layer of 100, 2,048 negatives with log Q correction; the learning rate is AdamW's own default",
         {
@@ -89,6 +95,7 @@ PRESETS: dict[str, Preset] = {
     ),
     "sasrec": Preset(
         "SASRec",
+        "Histories of users over weeks or years, in catalogs of any size.",
         "SASRec (Kang & McAuley, 2018), its sizes for sparse data, with full cross-entropy in place of one negative an "
         "event (Klenitskiy & Vasilev, RecSys '23)",
         {
@@ -110,6 +117,7 @@ PRESETS: dict[str, Preset] = {
     ),
     "ligr": Preset(
         "LiGR",
+        "The most accurate on histories of users; larger than SASRec.",
         "LiGR layers (Borisyuk et al., 2025) with sampled softmax as in eSASRec (Tikhonovich et al., RecSys '25), its "
         "values on Beauty",
         {

@@ -13,9 +13,10 @@ import statistics
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import asdict, dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from t4r_lab.base import processors
@@ -31,13 +32,14 @@ if TYPE_CHECKING:
     from t4r_lab.nn.heads.model import Model
     from t4r_lab.nn.layers.flow import Batch, Loss
 
+HEADS = "model.heads"
 BUDGET, MOST_STEPS, VALIDATED = 1.0, 6, 256
 """Seconds after which no further step is timed, the most steps to time, and the validation sessions to sample."""
 
 
 @dataclass(frozen=True)
 class Cost:
-    """One part of a model in training; all but `parameters` in bytes."""
+    """One part of a model in training, in bytes but for `parameters` and `seconds`."""
 
     path: str
     """path in the spec, such as ``model.inputs.features.item_id`` or ``model.body``"""
@@ -50,6 +52,8 @@ class Cost:
     """kept for the backward pass of one batch"""
     logits: int = 0
     """of the largest chunk that is in memory at once"""
+    seconds: float = 0.0
+    """of one step, in its forward and its backward pass"""
 
     @property
     def memory(self) -> int:
@@ -125,9 +129,10 @@ def measure(experiment: Experiment) -> Estimate:
             break
     steps = math.ceil(len(windows) / spec.train.batch_size)
     step = statistics.median(step_seconds[1:] or step_seconds)
+    seconds_of_parts = _seconds_of_parts(model, batch, accelerator.autocast)
     targets = max((n for name, (_, n) in losses.items() if name == NEXT_ITEM), default=0)
     seconds = step * steps + _validation_seconds(model, dataset, spec)
-    return Estimate(tuple(_costs(model, activations, targets)), seconds, steps)
+    return Estimate(tuple(_costs(model, activations, seconds_of_parts, targets)), seconds, steps)
 
 
 def _parts(model: Model) -> Iterator[tuple[str, nn.Module]]:
@@ -148,12 +153,12 @@ def _parts(model: Model) -> Iterator[tuple[str, nn.Module]]:
     if isinstance(body, Towers) and body.gate is not None:
         yield "model.merge", body.gate
     for number, task in enumerate(model.head.tasks):
-        yield f"model.heads.{number}", task
+        yield f"{HEADS}.{number}", task
     if model.head.detector is not None:
         yield "model.masking", model.head.detector
 
 
-def _costs(model: Model, activations: Counter[str], targets: int) -> Iterator[Cost]:
+def _costs(model: Model, activations: Counter[str], seconds: Mapping[str, float], targets: int) -> Iterator[Cost]:
     """The cost of every part; tensors that two parts share belong to the first."""
     from t4r_lab.nn.heads.next_item import NextItemPredictionTask
     from t4r_lab.nn.kernels.linear_cross_entropy import rows_per_chunk
@@ -169,7 +174,9 @@ def _costs(model: Model, activations: Counter[str], targets: int) -> Iterator[Co
         if isinstance(module, NextItemPredictionTask) and module.sampled is None:
             logits = min(rows_per_chunk(len(module.bias)), max(targets, 1)) * len(module.bias) * 4
         gradients = sum(t.nbytes for t in tensors if t.requires_grad and id(t) not in lazy)
-        yield Cost(path, parameters, sum(t.nbytes for t in tensors), gradients, 2 * trained, activations[path], logits)
+        weights = sum(t.nbytes for t in tensors)
+        held = activations[path]
+        yield Cost(path, parameters, weights, gradients, 2 * trained, held, logits, seconds.get(path, 0.0))
 
 
 def _held_for_backward(model: Model, batch: Batch) -> Counter[str]:
@@ -192,21 +199,91 @@ def _held_for_backward(model: Model, batch: Batch) -> Counter[str]:
             hooks.callback(module.register_forward_pre_hook(lambda *_, path=path: active_parts.append(path)).remove)
             hooks.callback(module.register_forward_hook(lambda *_: active_parts.pop() and None).remove)
         for number, task in enumerate(model.head.tasks):
-            hooks.callback(_track_loss(task, f"model.heads.{number}", active_parts))
+            path = f"{HEADS}.{number}"
+            hooks.callback(_around_loss(task, partial(active_parts.append, path), lambda _: _drop_last(active_parts)))
         with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
             losses = model(batch)
         del losses
     return activations
 
 
-def _track_loss(task: Any, path: str, active_parts: list[str]) -> Callable[[], None]:
-    """Add `path` to `active_parts` while the task computes its `loss`, which calls no module; returns the undo."""
+class _Clock:
+    """Seconds of each part of a step: that begun last counts, until another begins or it ends."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+        self._active = ["model.inputs"]
+        self._since = time.perf_counter()
+
+    def begin(self, path: str) -> None:
+        """Count for `path` from now on."""
+        self._count()
+        self._active.append(path)
+
+    def end(self) -> None:
+        """Count for the part before again."""
+        self._count()
+        self._active.pop()
+
+    def turn(self, path: str) -> None:
+        """Count for `path` instead of the part that is active."""
+        self._count()
+        self._active[-1] = path
+
+    def _count(self) -> None:
+        now = time.perf_counter()
+        self.seconds[self._active[-1]] = self.seconds.get(self._active[-1], 0.0) + now - self._since
+        self._since = now
+
+
+def _seconds_of_parts(
+    model: Model, batch: Batch, autocast: Callable[[], AbstractContextManager[Any]]
+) -> dict[str, float]:
+    """Path of each part → seconds of its forward and backward pass on one batch.
+
+    The backward pass reaches a part when the gradient of its output is there, and leaves it when that of the part
+    before is.
+    """
+    clock = _Clock()
+
+    def reached(path: str, output: object) -> None:
+        values = output if isinstance(output, tuple) else getattr(output, "__dict__", {"": output}).values()
+        first = next((t for t in values if getattr(t, "requires_grad", False)), None)
+        if first is not None:
+            first.register_hook(lambda _: clock.turn(path))
+
+    def leave(path: str, output: object) -> None:
+        clock.end()
+        reached(path, output)
+
+    with ExitStack() as hooks:
+        for path, module in _parts(model):
+            hooks.callback(module.register_forward_pre_hook(lambda *_, path=path: clock.begin(path)).remove)
+            hooks.callback(module.register_forward_hook(lambda _, __, out, path=path: leave(path, out)).remove)
+        for number, task in enumerate(model.head.tasks):
+            path = f"{HEADS}.{number}"
+            hooks.callback(_around_loss(task, partial(clock.begin, path), partial(leave, path)))
+        with autocast():
+            losses = model(batch)
+        clock.turn(f"{HEADS}.0")
+        sum(loss.mean for loss in losses.values()).backward()
+        clock.turn("")
+    model.zero_grad(set_to_none=True)
+    return clock.seconds
+
+
+def _drop_last(parts: list[str]) -> None:
+    parts.pop()
+
+
+def _around_loss(task: Any, before: Callable[[], None], after: Callable[[Loss], None]) -> Callable[[], None]:
+    """Call `before` and `after` around the `loss` of a task, which no module computes; returns the undo."""
     task_loss = task.loss
 
     def loss(*arguments: Tensor) -> Loss:
-        active_parts.append(path)
+        before()
         value: Loss = task_loss(*arguments)
-        active_parts.pop()
+        after(value)
         return value
 
     task.loss = loss

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import datetime
 import html
 import os
@@ -17,12 +18,14 @@ import pytest
 
 from t4r_lab.base.errors import InputError
 from t4r_lab.lab.panels.architecture.architecture_panel import ArchitecturePanel
-from t4r_lab.lab.panels.architecture.picture import picture
+from t4r_lab.lab.panels.architecture.inspector import belongs
+from t4r_lab.lab.panels.architecture.list_edits import moved, removed
 from t4r_lab.lab.panels.architecture.spec_form import SpecForm
 from t4r_lab.lab.panels.architecture.spec_loader import SpecLoader
 from t4r_lab.lab.state.background import Background
 from t4r_lab.lab.state.cost import CostEstimate, EstimateProcess, Unanswered, summary
 from t4r_lab.lab.state.draft import Draft
+from t4r_lab.pictures.model_picture import layers, picture, picture_file
 from t4r_lab.schema.columns import Column, Schema
 from t4r_lab.spec import RunSpec
 from t4r_lab.spec.presets import PRESETS
@@ -31,6 +34,7 @@ from tests.support.panels import until
 from tests.support.small import small_data, small_spec
 from tests.support.toy import SCHEMA
 
+SVG = "{http://www.w3.org/2000/svg}"
 EVIL = "<img src=x onerror=alert(1)>"
 LABELLED = Schema(
     columns=(
@@ -55,16 +59,18 @@ def panel(d: Draft, **options: Any) -> ArchitecturePanel:
 
 def test_a_preset_is_chosen_shown_with_its_source_and_left_by_an_edit() -> None:
     view = panel(draft())
-    assert [value for _, value in view.preset.options] == ["", *PRESETS]
+    assert list(view.presets.buttons) == list(PRESETS)
     for name, preset in PRESETS.items():
-        view.preset.value = name
+        view.presets.buttons[name].click()
         assert view.draft.valid and view.draft.spec.name == name
         assert view.draft.spec.data.path == "shop"
-        assert html.escape(preset.source) in view._source.value
+        card = view.presets._cards[name].children[1].value
+        assert html.escape(preset.source) in card and html.escape(preset.when) in card
+        assert [n for n, button in view.presets.buttons.items() if button.description == "Used"] == [name]
     view.draft.set("name", "mine")  # a name makes no other model
-    assert view.preset.value == "ligr"
+    assert view.presets.buttons["ligr"].description == "Used"
     view.draft.set("model.body.dropout", 0.3)
-    assert view.preset.value == "" and view.draft.spec.model.body.dropout == 0.3
+    assert view.presets.buttons["ligr"].description == "Use" and view.draft.spec.model.body.dropout == 0.3
 
 
 # ── Heads ───────────────────────────────────────────────────────────────────────────────────────
@@ -185,7 +191,7 @@ def test_vectors_of_a_column_and_of_items_under_a_new_name() -> None:
     new.fields["vectors.path"].control.value = "text.npy"
     new.fields["vectors.trainable"].control.value = True
     assert d.valid and d.spec.model.inputs.features["text"].vectors.trainable
-    assert "text" in view.picture.value
+    assert "text" in view.canvas.svg
     new.tick.value = False
     assert "text" not in view.features.rows and "text" not in d.spec.model.inputs.features
 
@@ -213,8 +219,9 @@ def test_other_data_keep_vectors_of_items() -> None:
 
 def test_the_spec_can_be_copied_as_yaml_and_as_python() -> None:
     view = panel(draft())
+    view.view.value = "YAML"
     assert RunSpec.loads(view.text.text) == view.draft.spec
-    view.language.value = "Python"
+    view.view.value = "Python"
     assert view.text.text.startswith("# ") and "TransformerBlock(" in view.text.text
     compile(view.text.text, "program", "exec")
     view.draft.schema = None
@@ -277,9 +284,9 @@ def test_a_cloned_spec_shows_what_is_changed_since() -> None:
 
 FOUND = Estimate(
     (
-        Cost("model.inputs.features.item_id", 2_000, 8_000, 8_000, 16_000, 0),
-        Cost("model.body", 348_000, 1_392_000, 1_392_000, 2_784_000, 90_000_000),
-        Cost("model.heads.0", 40, 160, 160, 320, 0, 104_399_360),
+        Cost("model.inputs.features.item_id", 2_000, 8_000, 8_000, 16_000, 0, seconds=0.02),
+        Cost("model.body", 348_000, 1_392_000, 1_392_000, 2_784_000, 90_000_000, seconds=0.08),
+        Cost("model.heads.0", 40, 160, 160, 320, 0, 104_399_360, seconds=0.1),
     ),
     6.4,
     31,
@@ -298,16 +305,20 @@ def test_costs_are_one_line_and_a_bar_of_each_part() -> None:
     until(lambda: not costs.doing)
     assert "0.35M parameters · 0.2 GB · ~6 s per epoch" in view._costs.value
     assert "Timed in a few steps on your data" in view._costs.value
-    svg = ET.fromstring(view.picture.value)
-    names = {"svg": ""}
-    bars = [e for e in svg.iter() if e.get("class") == "t4r-memory"]
-    titles = [e.text or "" for e in svg.iter("title")]
-    assert len(bars) == 3 and names
-    assert "GPT2 ×2 · 4 heads · B × 20 × 64: 348,000 parameters, 95.6 MB in training, 48% of all" in titles
-    desc = next(svg.iter("desc")).text or ""
-    assert "348k parameters" in desc and "next item tied" in desc
-    widths = [float(bar.get("width", 0)) for bar in bars]
-    assert widths[2] > widths[1] > widths[0]
+    svg = ET.fromstring(view.canvas.svg)
+    bars = [e for e in svg.iter() if (e.get("class") or "") == "t4r-share-bar"]
+    titles = [e.text or "" for e in svg.iter(f"{SVG}title")]
+    assert len(bars) == 3
+    assert (
+        "GPT2 ×2 · 4 heads · B × 20 × 64 · 348k · 95.6 MB · 40%\n348,000 parameters, 95.6 MB in training, 40% of a step's time"
+        in titles
+    )
+    description = svg.get("aria-label") or ""
+    assert "GPT2 ×2 4 heads B × 20 × 64 348k 95.6 MB 40%" in description and "next item tied" in description
+    frames = [float(e.get("width", 0)) - 8 for e in svg.iter(f"{SVG}rect") if e.get("class") == "t4r-frame"]
+    shares = [float(bar.get("width", 0)) for bar in bars]
+    item, body, head = frames[1], frames[-5], frames[-4]
+    assert shares == pytest.approx([0.1 * item, 0.4 * body, 0.5 * head], abs=0.1)
 
 
 def test_one_question_at_a_time_and_the_newest_next() -> None:
@@ -393,11 +404,12 @@ def test_the_picture_shows_towers_side_by_side_all_heads_and_the_discriminator()
         heads=[{"kind": "next_item"}, {"kind": "regression", "column": "rating"}],
     )
     svg = ET.fromstring(picture(d.spec, LABELLED))
-    desc = next(svg.iter("desc")).text or ""
+    desc = svg.get("aria-label") or ""
     assert "XLNet ×2 4 heads B × 20 × 64 | BERT ×2 4 heads B × 20 × 32 | BERT ×2 4 heads B × 20 × 32" in desc
     assert "concat of 3 towers B × 20 × 128" in desc
-    assert "next item tied B × 40, rating regression · last B × 1, original or replaced?" in desc
-    edges = [float(e.get("x", 0)) + float(e.get("width", 0)) for e in svg.iter("rect")]
+    assert "next item tied B × 40, cross-entropy, rating regression · last B × 1, squared error weight 1" in desc
+    assert "original or replaced? separate body B × 20, binary cross-entropy" in desc
+    edges = [float(e.get("x", 0)) + float(e.get("width", 0)) for e in svg.iter(f"{SVG}rect")]
     assert max(edges) <= float(svg.get("viewBox", "").split()[2])
     order = [
         desc.index(word) for word in ("data shop", "item_id", "concat", "rtd", "XLNet ×2", "of 3 towers", "next item")
@@ -405,9 +417,154 @@ def test_the_picture_shows_towers_side_by_side_all_heads_and_the_discriminator()
     assert order == sorted(order)
 
 
-def test_many_towers_and_features_keep_the_picture_small() -> None:
+def test_every_feature_and_tower_can_be_reached_however_many() -> None:
     d = draft(towers=[{"body": {"kind": "gru"}}] * 7)
-    many = Schema(columns=(*SCHEMA, *(Column(name=f"c{n}", kind="categorical", size=5) for n in range(30))))
-    text = picture(d.spec, many)
-    assert "30 more" in text and "of 8 towers" in text
-    assert float(ET.fromstring(text).get("viewBox", "").split()[2]) < 850
+    columns = (*SCHEMA, *(Column(name=f"c{n}", kind="categorical", size=5) for n in range(30)))
+    many = Schema(columns=columns)
+    folded = [b.key for row in layers(d.spec, many) for lane in row.lanes for b in lane.blocks if b.folded]
+    assert "model.inputs.features categorical" in folded and "of 8 towers" in picture(d.spec, many)
+    for unfolded in (folded, ()):
+        keys = {b.key for row in layers(d.spec, many, unfolded) for lane in row.lanes for b in lane.blocks}
+        assert {f"model.towers.{n}.body" for n in range(7)} <= keys
+        assert ({f"model.inputs.features.{c.name}" for c in many.features} <= keys) == bool(unfolded)
+    file = picture_file(d.spec, many)  # shows all of them, in colors of its own
+    assert all(f">c{n}<" in file for n in range(30)) and "prefers-color-scheme" in file
+    view = panel(Draft(d.spec, many))
+    view.canvas.chosen = "model.inputs.features categorical"
+    assert "model.inputs.features.c7" in view.canvas.svg
+    view.canvas.chosen = "model.inputs.features.c7"
+    assert view.inspector._body.children == (view.features.rows["c7"],)
+
+
+# ── The picture as editor ───────────────────────────────────────────────────────────────────────
+
+
+def test_every_knob_stands_at_one_block() -> None:
+    d = draft(
+        masking={"kind": "rtd"},
+        body={"kind": "xlnet"},
+        towers=[{"body": {"kind": "bert"}}],
+        heads=[{"kind": "next_item"}, {"kind": "regression", "column": "rating"}],
+    )
+    keys = {b.key for row in layers(d.spec, LABELLED) for lane in row.lanes for b in lane.blocks}
+    for path in d.spec.knobs():
+        if ".features" in path or path in ("name",):
+            continue
+        assert len({key for key in keys if belongs(path, key)}) == 1, path
+
+
+def test_a_block_that_is_chosen_shows_its_knobs_and_edits_the_spec() -> None:
+    view = panel(draft())
+    for key, path in {
+        "data": "data.max_length",
+        "model.inputs": "model.inputs.aggregation",
+        "model.masking": "model.masking.kind",
+        "model.body": "model.body.d_model",
+        "model.heads.0": "model.heads.0.weight_tying",
+        "model.heads.0.loss": "model.heads.0.loss.label_smoothing",
+        "train": "train.epochs",
+        "evaluation": "evaluation.cutoffs",
+    }.items():
+        view.canvas.chosen = key
+        assert view.form.fields[path] in view.inspector._body.children, key
+    view.canvas.chosen = "model.heads.0.loss"
+    view.form.fields["model.heads.0.temperature"].control.value = 2.0
+    assert view.draft.spec.model.heads[0].temperature == 2.0 and "temperature 2" in view.canvas.svg
+
+
+def test_what_is_refused_is_marked_on_its_block_with_what_to_do() -> None:
+    d = draft()
+    view = panel(d)
+    d.set("model.body.n_head", 5)
+    svg = ET.fromstring(view.canvas.svg)
+    marked = [e for e in svg.iter(f"{SVG}g") if "t4r-refused" in (e.get("class") or "")]
+    assert [e.get("data-key") for e in marked] == ["model.body"]
+    assert "n_head 5 does not divide d_model 64" in (marked[0].get("aria-label") or "")
+    assert "n_head 5 does not divide" in view.inspector._head.value
+    view.inspector.take_back.click()
+    assert d.valid and d.spec.model.body.n_head == 4 and "t4r-refused" not in view.canvas.svg
+    assert view.inspector.take_back not in view.inspector._foot.children
+    d.set("model.heads", [{"kind": "next_item"}, {"kind": "binary", "column": "bought"}])
+    d.use_data("other", SCHEMA)  # which lacks the label
+    assert 'class="t4r-block t4r-refused' in view.canvas.svg
+    view.canvas.chosen = "model.heads.1"
+    view.inspector.remove.click()
+    assert d.valid and len(d.spec.model.heads) == 1 and view.canvas.chosen == "model.heads.0"
+
+
+def test_elements_are_added_moved_and_removed_where_they_stand() -> None:
+    d = draft()
+    view = panel(d)
+    view.canvas.chosen = "add model.heads"
+    assert view.inspector._body.children == (view.form.adders["model.heads"],)
+    view.form.adders["model.heads"].button.click()
+    assert view.canvas.chosen == "model.heads.1"  # the new one, to go on with
+    view.request("move", "model.heads.1", "model.heads.0")
+    assert [head.kind for head in d.spec.model.heads] == [
+        "binary",
+        "next_item",
+    ] and view.canvas.chosen == "model.heads.0"
+    view.inspector.later.click()
+    assert [head.kind for head in d.spec.model.heads] == ["next_item", "binary"]
+    view.canvas.chosen = "add model.towers"
+    view.form.adders["model.towers"].button.click()
+    assert view.canvas.chosen == "model.towers.0.body"
+    view.request("remove", "model.towers.0.body")
+    assert not d.spec.model.towers and view.canvas.chosen == "model.body"
+    names = [column.name for column in LABELLED.features]
+    view.request("move", f"model.inputs.features.{names[-1]}", f"model.inputs.features.{names[1]}")
+    assert list(d.spec.model.inputs.features or {}) == [names[0], names[-1], *names[1:-1]]
+    view.request("remove", f"model.inputs.features.{names[1]}")
+    assert names[1] not in (d.spec.model.inputs.features or {}) and view.canvas.chosen == "model.inputs"
+    view.canvas.chosen = "add model.inputs.features"
+    row = view.features.rows[names[1]]
+    assert view.inspector._body.children == (row.tick, view.features.foot)
+    row.tick.value = True
+    assert names[1] in (d.spec.model.inputs.features or {names[1]: {}})
+
+
+def test_only_what_can_be_removed_or_moved_is() -> None:
+    d = draft()
+    for key in (
+        "model.inputs.features.item_id",
+        "model.heads.0",
+        "model.body",
+        "model.inputs",
+        "nonsense",
+        "model.heads.9",
+    ):
+        assert removed(d.spec, LABELLED, key) == {}, key
+    assert moved(d.spec, LABELLED, "model.heads.0", "model.inputs.features.price") == {}
+    assert moved(d.spec, LABELLED, "model.heads.0", "model.heads.7") == {}
+    assert moved(d.spec, LABELLED, "model.heads.0", "model.heads.0") == {}
+
+
+def test_edits_are_undone_and_made_again_on_the_present_data() -> None:
+    d = draft()
+    view = panel(d)
+    assert view.undo.disabled and view.redo.disabled
+    first = d.spec
+    d.set("model.body.d_model", 32)
+    d.set("model.body.n_head", 5)  # isn't taken, and waits
+    d.start("ligr")
+    assert d.spec.model.body.kind == "ligr"
+    view.undo.click()
+    assert d.preset == "" and d.pending == {"model.body.n_head": 5} and "n_head 5" in str(d.errors)
+    view.undo.click()
+    assert d.valid and d.spec.model.body.d_model == 32
+    view.undo.click()
+    assert d.spec == first and view.undo.disabled
+    d.use_data("other", LABELLED)
+    for _ in range(3):
+        view.redo.click()
+    assert d.preset == "ligr" and d.spec.data.path == "other" and view.redo.disabled
+    view.undo.click()
+    d.set("name", "mine")  # a new edit ends what could be made again
+    assert not d.can_redo
+
+
+def test_the_picture_that_is_saved_is_the_model() -> None:
+    view = panel(draft())
+    link = ET.fromstring(view._save.value)
+    content = base64.b64decode((link.get("href") or "").partition("base64,")[2])
+    assert "GPT2 ×2" in (ET.fromstring(content).get("aria-label") or "") and link.get("download") == "run.svg"

@@ -202,13 +202,14 @@ def test_every_panel_speaks_of_the_data_that_were_chosen() -> None:
         ArchitecturePanel(d, d.set, lambda: None, cost_estimate=costs),
         SearchForm(d, lambda *s: started.append(s)),
     )
+    view.view.value = "YAML"
     form.table.selected = ["model.body.dropout"]
     until(lambda: costs.estimate is not None)
     use(d, "b")
     assert costs.estimate is None and not costs.line  # what was found is of other data
     assert view.train.disabled and form.start.disabled
     assert "bought" in view._status.value and "Fix the spec in Architecture first: model.heads.1" in form._message.value
-    assert RunSpec.loads(view.text.text).data.path == "b" and ">b<" in view.picture.value
+    assert RunSpec.loads(view.text.text).data.path == "b" and ">b<" in view.canvas.svg
     form._start()
     assert not started
     assert view.drop.layout.display == "" and view.drop.description == "Drop all 2 that don't fit"
@@ -240,6 +241,7 @@ def test_features_that_the_data_lack_stand_as_that_and_come_back() -> None:
 def test_a_spec_that_is_copied_says_what_is_not_in_it() -> None:
     d = on_a()
     view = ArchitecturePanel(d, d.set, lambda: None)
+    view.view.value = "YAML"
     d.set("model.body.n_head", 5)
     assert view.text.text.startswith("# not taken yet: model.body.n_head: 5\n")
     assert RunSpec.loads(view.text.text) == d.spec
@@ -287,6 +289,7 @@ def test_in_any_order_all_speak_of_one_data_and_train_is_on_where_nothing_is_ref
 ) -> None:
     d, launched = on_a(), list[Any]()
     view, form = ArchitecturePanel(d, d.set, lambda: None), SearchForm(d, lambda *study: launched.append(study))
+    view.view.value = "YAML"
     form.table.selected = ["train.learning_rate"]
     chosen = "a"
     for what, value in steps:
@@ -312,7 +315,7 @@ def test_in_any_order_all_speak_of_one_data_and_train_is_on_where_nothing_is_ref
                 d.set(what, value)
         assert d.spec.data.path == chosen and d.schema is DATA[chosen]
         text = RunSpec.loads(view.text.text)
-        assert text.data.path == chosen and f">{chosen}<" in view.picture.value
+        assert text.data.path == chosen and f">{chosen}<" in view.canvas.svg
         fits = True
         try:
             assembly.check(d.spec, DATA[chosen])
@@ -364,7 +367,7 @@ def test_the_lab_shows_and_trains_the_data_that_were_chosen(lab: Lab, monkeypatc
     turn("a")
     lab.edit("model.heads", [{"kind": "regression", "column": "rating"}])
     turn("b")
-    lab.architecture.preset.value = "sasrec"
+    lab.architecture.presets.buttons["sasrec"].click()
     lab.train()
     until(lambda: launched)
     assert [Path(spec.data.path).name for spec in launched] == ["b"]

@@ -8,6 +8,9 @@ import time
 from typing import Literal
 
 from t4r_lab.base.errors import OPTION, InputError
+from t4r_lab.pictures.short_numbers import count, number
+
+__all__ = ["clock", "count", "duration", "error_text", "escape", "field_text", "message", "number", "without_flags"]
 
 State = Literal["empty", "loading", "error", "note", "warning"]
 
@@ -19,34 +22,6 @@ def escape(text: object) -> str:
     '&lt;img onerror=x&gt;'
     """
     return html.escape(str(text), quote=True)
-
-
-def number(value: float | None) -> str:
-    """`value` with three significant digits; a dash if there is none.
-
-    >>> number(0.03814), number(0.5), number(12.345), number(12345.6), number(2e-06), number(None)
-    ('0.0381', '0.500', '12.3', '12,346', '2.00e-06', '–')
-    """
-    if value is None or not math.isfinite(value):
-        return "–"
-    if value == 0:
-        return "0"
-    size = math.floor(math.log10(abs(value)))
-    if size >= 3:
-        return f"{value:,.0f}"
-    return f"{value:.{2 - size}f}" if size >= -4 else f"{value:.2e}"
-
-
-def count(value: float) -> str:
-    """A count as short text.
-
-    >>> count(933), count(2933), count(16234), count(1_500_000)
-    ('933', '2.93k', '16.2k', '1.50M')
-    """
-    for size, sign in ((1e6, "M"), (1e3, "k")):
-        if value >= size:
-            return f"{number(value / size)}{sign}"
-    return f"{value:,.0f}"
 
 
 def duration(seconds: float | None) -> str:

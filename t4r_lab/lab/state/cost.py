@@ -20,7 +20,7 @@ from t4r_lab.training.estimate import Estimate, from_json
 
 CACHE_SIZE = 50
 """The most estimates in memory."""
-SHORT = "Timed in a few steps on your data, not a training. Bars show where the memory goes."
+SHORT = "Timed in a few steps on your data, not a training. Bars show where the time goes."
 HELP = (
     "Measured, not trained: a separate process builds the model and takes a few steps on your data. Parameters are "
     "exact; memory is weights, gradients, optimizer, activations of a batch and a chunk of logits; time includes the validation."
@@ -155,6 +155,11 @@ class CostEstimate(tr.HasTraits):
         self._update()
 
     @property
+    def is_current(self) -> bool:
+        """True if `estimate` is that of the present spec."""
+        return self.draft.valid and self._answers.get(self._key) is self.estimate
+
+    @property
     def _key(self) -> str:
         return f"{self._version} {_key(self.draft.spec)}"
 
@@ -168,8 +173,9 @@ class CostEstimate(tr.HasTraits):
             text = f"{text} · estimating …" if text else "estimating parameters, memory and time …"
         if not text:
             return ""
+        old = "" if self.is_current else " t4r-stale"
         return (
-            f'<div title="{escape(HELP)}"><div class="t4r-estimate" role="status">{escape(text)}</div>'
+            f'<div title="{escape(HELP)}"><div class="t4r-estimate{old}" role="status">{escape(text)}</div>'
             f'<div class="t4r-help">{escape(SHORT)}</div></div>'
         )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from typing import NamedTuple
 
 import traitlets as tr
 
@@ -23,6 +24,20 @@ BODY, MASKING, HEADS, MONITOR, DATA = (
 FEATURES = "model.inputs.features"
 FEATURE = re.compile(r"model\.(towers\.\d+\.)?inputs\.features\.")
 """Beginning of every path within a single feature."""
+
+
+UNDONE = 100
+"""The most edits that can be undone."""
+
+
+class Version(NamedTuple):
+    """The content of a draft at a moment, to go back to."""
+
+    spec: RunSpec
+    pending: Document
+    preset: str
+    origin: RunSpec | None
+    origin_name: str
 
 
 class Draft(tr.HasTraits):
@@ -62,6 +77,8 @@ class Draft(tr.HasTraits):
     def __init__(self, spec: RunSpec, schema: Schema | None = None) -> None:
         super().__init__(spec=spec, schema=schema)
         self.pending: Document = {}
+        self._past: list[Version] = []
+        self._future: list[Version] = []
         self.lacking: tuple[str, ...] = ()
         """paths of the heads and features that the data can't serve"""
 
@@ -110,6 +127,7 @@ class Draft(tr.HasTraits):
         """Edit several values that are checked together."""
         if DATA in edits:
             raise InputError(DATA, "an edit of the spec opens no other data", "choose them in Data")
+        self._remember()
         if set(edits) != {"name"}:
             self.preset = ""
         changes = {**self.pending, **edits}
@@ -133,11 +151,14 @@ class Draft(tr.HasTraits):
 
     def start(self, preset: str) -> None:
         """Edit the preset of that name, on the present data."""
+        spec = presets.start(preset, self.spec)
+        self._remember()
         self.preset = preset
-        self.replace(presets.start(preset, self.spec))
+        self.replace(spec)
 
     def clone(self, spec: RunSpec, name: str, data: tuple[str, Schema] | None = None) -> None:
         """Edit the spec of the run `name`, and keep the original for comparison."""
+        self._remember()
         self.origin, self.origin_name, self.preset = spec, name, ""
         self.replace(spec, data)
 
@@ -158,13 +179,56 @@ class Draft(tr.HasTraits):
         self.lacking = tuple(path for path in vectors_of(self.spec) if error.path.startswith(f"{path}."))
         self.revision += 1
 
+    def take_back(self, path: str) -> None:
+        """Give up a value that isn't taken; the field shows that of the spec again."""
+        self._remember()
+        self._apply({p: value for p, value in self.pending.items() if p != path}, [], "")
+
+    @property
+    def can_undo(self) -> bool:
+        """True if there is an edit to undo."""
+        return bool(self._past)
+
+    @property
+    def can_redo(self) -> bool:
+        """True if an undone edit can be made again."""
+        return bool(self._future)
+
+    def undo(self) -> None:
+        """Go back to the content before the latest edit; the data stay."""
+        if self._past:
+            self._future.append(self._version)
+            self._go_to(self._past.pop())
+
+    def redo(self) -> None:
+        """Make the latest undone edit again."""
+        if self._future:
+            self._past.append(self._version)
+            self._go_to(self._future.pop())
+
+    @property
+    def _version(self) -> Version:
+        return Version(self.spec, dict(self.pending), self.preset, self.origin, self.origin_name)
+
+    def _remember(self) -> None:
+        """Keep the present content for `undo`, before it is edited."""
+        self._past = [*self._past, self._version][-UNDONE:]
+        self._future = []
+
+    def _go_to(self, version: Version) -> None:
+        path = self.spec.data.path
+        self.spec, self.preset, self.origin, self.origin_name = version.spec.override({DATA: path}), *version[2:]
+        self._apply(version.pending, list(version.pending), "")
+
     def drop(self) -> None:
         """Remove all heads and features that the data can't serve; if no head is left, predict the next item."""
+        before, past = self._version, self._past
         dropped, left = [], None
         while self.lacking and self.lacking != left:  # removing parts may reveal further errors
             left = self.lacking
             dropped += [name_of_part(self.spec, path) for path in left]
             self.update(without(self.spec, left))
+        self._past = [*past, before][-UNDONE:]  # one edit to undo
         self.note = " · ".join(filter(None, [f"dropped: {', '.join(dropped)}" if dropped else "", self.note]))
         self.revision += 1
 

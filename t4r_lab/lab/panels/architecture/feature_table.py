@@ -47,8 +47,8 @@ class FeatureEditor(w.VBox):
         )
         self.add = w.Button(description="Add vectors", tooltip="add pre-trained vectors of the items under this name")
         self.add.on_click(lambda _: self._add())
-        self._foot = w.HBox([self.name, self.add])
-        self._foot.add_class("t4r-adder")
+        self.foot = w.HBox([self.name, self.add])
+        self.foot.add_class("t4r-adder")
         super().__init__()
         self.add_class("t4r-features")
         draft.observe(self._show, "revision")
@@ -91,7 +91,7 @@ class FeatureEditor(w.VBox):
         if {name: row.of for name, row in self.rows.items()} != columns:
             unchanged = {name: row for name, row in self.rows.items() if columns.get(name) == row.of}
             self.rows = {name: unchanged.get(name) or FeatureRow(name, c, self._changed) for name, c in columns.items()}
-            self.children = (w.HTML(HEAD), *self.rows.values(), self._foot)
+            self.children = (w.HTML(HEAD), *self.rows.values(), self.foot)
 
     def _changed(self) -> None:
         """Edit the spec's features by the rows; None if every row has its default."""

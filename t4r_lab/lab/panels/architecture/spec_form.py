@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import ipywidgets as w
@@ -121,10 +121,10 @@ def not_offered(kinds: Sequence[str]) -> list[str]:
 class SpecForm(w.VBox):
     """Every knob of a `Draft` as a field; the fields follow the chosen kinds."""
 
-    def __init__(self, draft: Draft, edit: OnEdit | None = None, above: Mapping[str, w.Widget] | None = None) -> None:
+    def __init__(self, draft: Draft, edit: OnEdit | None = None, features: FeatureEditor | None = None) -> None:
         self.draft = draft
         self._edit = edit or draft.set
-        above = above or {}
+        self.features = features or FeatureEditor(draft, self._edit)
         self.fields: dict[str, Field] = {}
         self._made: dict[tuple[object, ...], Field] = {}
         self._heads: dict[tuple[str, int], ElementHead] = {}
@@ -136,7 +136,8 @@ class SpecForm(w.VBox):
                 "tower", "another body, with its own features, beside the first", lambda new: self._add(TOWERS, new)
             ),
         }
-        self.sections = {name: Section(name, name in ("Masking", "Body"), above.get(name)) for name in SECTIONS}
+        self.sections = {name: Section(name, name in ("Masking", "Body")) for name in SECTIONS}
+        self.sections["Inputs"] = Section("Inputs", above=self.features)
         super().__init__(list(self.sections.values()))
         self.add_class("t4r-form")
         draft.observe(self._refresh, "revision")
@@ -159,7 +160,9 @@ class SpecForm(w.VBox):
             field.error = field_text(self.draft.errors.get(knob.path))
             section.append(field)
             fields[knob.path] = field
-        self.adders[HEADS].show(head_offers(spec, self.draft.schema), NO_LABELS if not spec.model.labels else "")
+        self.adders[HEADS].show(
+            head_offers(spec, self.draft.schema), NO_LABELS if not spec.model.labels else "Every label has its head."
+        )
         self.adders[TOWERS].show(tower_offers(spec, self.draft.schema))
         shown["Heads"].append(self.adders[HEADS])
         shown["Body"].append(self.adders[TOWERS])
