@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from html import escape
-from typing import Any
 
 from t4r_lab.base.errors import InputError
 from t4r_lab.pictures.drawing import BETWEEN, GUTTER, MARGIN, NARROW, WIDTH, Block, Drawing, Lane, Row, cost_of, figures
@@ -196,7 +195,7 @@ def _projection(prefix: str, part: ModelSpec | TowerSpec, features: Features, le
 
 
 def _body(prefix: str, part: ModelSpec | TowerSpec, length: int) -> Block:
-    body: Any = part.body
+    body = part.body
     heads = f"{body.n_head} head{'s' if body.n_head > 1 else ''}" if hasattr(body, "n_head") else ""
     name, shape = f"{type(body).__name__} ×{body.n_layer}", f"B × {length} × {body.d_model}"
     return Block(f"{prefix}.body", name, heads, shape, (f"{prefix}.body",), of="" if prefix == "model" else TOWERS)

@@ -16,6 +16,7 @@ from tests.support.browser import (
     CONNECTED,
     NASTY,
     RESTART,
+    choose,
     expect,
     new_page,
     open_lab,
@@ -50,13 +51,15 @@ def test_choose_train_watch_and_find_the_run(page: Any, server: tuple[str, Path]
     body = page.get_by_label("body", exact=True)
     body.select_option(label="ModernBERT")
     page.locator(".t4r-note", has_text="masking changed from clm to mlm").wait_for()
+    choose(page, "model.masking", "mlm")
     masking = page.get_by_label("masking", exact=True)
     expect(masking.locator("option")).to_have_text(["MLM", "RTD"])
     expect(page.locator(".t4r-help", has_text="Not offered with modernbert: clm (it attends both ways)")).to_have_count(
         1
     )
+    choose(page, "model.body", "ModernBERT")
     body.select_option(label="GPT2")
-    page.locator(".t4r-copy pre", has_text="kind: gpt2").wait_for()
+    page.locator(".t4r-block-title", has_text="GPT2").wait_for()
     # a value that doesn't fit is refused beside its field, and Train waits
     heads = page.get_by_label("n_head", exact=True)
     heads.fill("5")
@@ -185,6 +188,7 @@ def test_compare_two_runs(runs_page: Any, two_runs: tuple[str, str]) -> None:
     page.locator(".t4r-help", has_text="The test part is hidden until").wait_for()
     lab.get_by_role("button", name="Clone and edit").click()
     page.locator(".t4r-help", has_text="nothing is changed yet").wait_for()
+    choose(page, "model.body", "×")
     page.get_by_label("d_model", exact=True).fill("48")
     page.get_by_label("d_model", exact=True).press("Tab")
     page.locator(".t4r-plain tr", has_text="model.body.d_model").locator("td", has_text="48").wait_for()
@@ -290,10 +294,12 @@ def test_reload_and_restart_find_the_running_job_again(page: Any, server: tuple[
     lab = open_lab(page, server[0])
     page.get_by_label("name", exact=True).fill("outlives")
     page.get_by_label("name", exact=True).press("Tab")
-    lab.get_by_role("button", name=re.compile("▸ Train")).click()
+    choose(page, "train", "training")
     for knob in ("epochs", "patience"):  # it trains until it is stopped
         page.get_by_label(knob, exact=True).fill("2000")
         page.get_by_label(knob, exact=True).press("Tab")
+    page.get_by_role("button", name="YAML", exact=True).click()
+    for knob in ("epochs", "patience"):
         page.locator(".t4r-copy pre", has_text=f"{knob}: 2000").wait_for()
     lab.get_by_role("button", name="Train", exact=True).click()
     page.locator(".t4r-card", has_text="outlives").locator(".t4r-stage", has_text="training").wait_for(timeout=90_000)

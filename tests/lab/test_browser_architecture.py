@@ -9,13 +9,9 @@ from typing import Any
 
 import pytest
 
-from tests.support.browser import expect, open_lab, shoot, theme
+from tests.support.browser import block, choose, expect, open_lab, shoot, theme
 
 pytestmark = pytest.mark.browser
-
-
-def block(page: Any, key: str) -> Any:
-    return page.locator(f".t4r-canvas [data-key='{key}']").first
 
 
 def chosen(page: Any, key: str) -> None:
@@ -44,8 +40,7 @@ def test_put_a_model_together_from_a_preset(page: Any, server: tuple[str, Path])
     inspector.get_by_role("button", name="Add tower").press("Enter")
     chosen(page, "model.towers.0.body")
     block(page, "add model.inputs.features").click()
-    block(page, "model.towers.0.inputs.features.price").click()
-    inspector.locator(".t4r-block-title", has_text="price").wait_for()
+    choose(page, "model.towers.0.inputs.features.price", "price")
     inspector.get_by_role("button", name="Remove").click()
     expect(page.locator("[data-key='model.towers.0.inputs.features.price']")).to_have_count(0)
     expect(page.locator(".t4r-picture")).to_have_attribute(

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.browser import expect, open_lab, shoot, tab, theme
+from tests.support.browser import block, expect, open_lab, shoot, tab, theme
 from tests.support.panels import HEADS, shop
 
 pytestmark = pytest.mark.browser
@@ -46,10 +46,10 @@ def test_data_that_lack_a_label_are_shown_and_trained_once_its_head_is_dropped(
     )
     (jupyter[1] / "work" / "two.yaml").write_text(spec.to_yaml())
     lab = open_lab(page, server[0])
-    lab.get_by_role("button", name="Load a spec").click()
+    lab.get_by_role("button", name="load", exact=True).click()
     page.get_by_label("or its path").fill("two.yaml")
     page.get_by_label("or its path").press("Tab")
-    lab.get_by_role("button", name="Load", exact=True).click()
+    lab.get_by_role("button", name="Load", exact=True).last.click()
     page.locator(".t4r-header", has_text="labelled · ").wait_for()
     tab(page, "Data")
     page.get_by_label("dataset").select_option(label="plain")
@@ -59,11 +59,14 @@ def test_data_that_lack_a_label_are_shown_and_trained_once_its_head_is_dropped(
     refused.wait_for()
     train = lab.get_by_role("button", name="Train", exact=True)
     expect(train).to_be_disabled()
+    page.get_by_role("button", name="YAML", exact=True).click()
+    page.locator(".t4r-copy pre", has_text="/plain").wait_for()
     assert (
         "/plain" in page.locator(".t4r-copy pre").inner_text()
         and "plain" in page.locator("svg.t4r-picture").text_content()
     )
     pictures(page, "refused-architecture")
+    expect(block(page, "model.heads.1")).to_have_class(re.compile("t4r-refused"))
     tab(page, "Tune")
     page.locator(".t4r-knobs tbody tr input").first.check()
     page.locator(".t4r-message", has_text="Fix the spec in Architecture first").wait_for()

@@ -6,14 +6,14 @@ from typing import Any
 
 import pytest
 
-from tests.support.browser import CONNECTED, RESTART, open_lab, run_first_cell, shoot, tab, theme
+from tests.support.browser import CONNECTED, RESTART, choose, open_lab, run_first_cell, shoot, tab, theme
 
 pytestmark = pytest.mark.browser
 
 
 def test_search_stop_and_take_a_trial(page: Any, server: tuple[str, Any]) -> None:
     lab = open_lab(page, server[0])
-    lab.get_by_role("button", name="▸ Train").click()
+    choose(page, "train", "training")
     page.get_by_label("epochs", exact=True).fill("1")
     page.get_by_label("epochs", exact=True).press("Tab")
     tab(page, "Tune")
@@ -58,5 +58,4 @@ def test_search_stop_and_take_a_trial(page: Any, server: tuple[str, Any]) -> Non
     page.get_by_label("choose 1", exact=True).check()
     page.locator('.t4r-dots [data-trial="1"].t4r-picked').first.wait_for()
     lab.get_by_role("button", name="Use this trial's spec").click()
-    page.get_by_label("preset", exact=True).wait_for()
-    page.locator(".t4r-right", has_text="gpt2-clm · trial 1").first.wait_for()
+    page.locator(".t4r-side", has_text="gpt2-clm · trial 1").first.wait_for()

@@ -206,6 +206,19 @@ def run_first_cell(page: Any, patience: int = 60_000) -> Any:
     return lab
 
 
+def block(page: Any, key: str) -> Any:
+    """The block of the picture with that key."""
+    return page.locator(f".t4r-canvas [data-key='{key}']").first
+
+
+def choose(page: Any, key: str, title: str) -> Any:
+    """Choose a block of the picture, and wait for its knobs under their title."""
+    block(page, key).click()
+    inspector = page.locator(".t4r-inspector")
+    inspector.locator(".t4r-block-title", has_text=title).wait_for()
+    return inspector
+
+
 def tab(page: Any, name: str) -> None:
     page.locator(".t4r-lab .lm-TabBar-tab", has_text=re.compile(f"^{name}")).click()
 
