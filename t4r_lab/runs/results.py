@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from t4r_lab import tracking
 from t4r_lab.base.files import scratch
+from t4r_lab.pictures.model_picture import picture_file
 from t4r_lab.training import assembly
 from t4r_lab.training.experiment import Experiment
 
@@ -68,6 +69,10 @@ def _spec(path: Path, experiment: Experiment, model: Model) -> None:
     path.write_text(experiment.spec.to_yaml(), encoding="utf-8")
 
 
+def _picture(path: Path, experiment: Experiment, model: Model) -> None:
+    path.write_text(picture_file(experiment.spec, experiment.dataset.schema), encoding="utf-8")
+
+
 def _environment(path: Path, experiment: Experiment, model: Model) -> None:
     path.write_text(tracking.environment(), encoding="utf-8")
 
@@ -83,6 +88,7 @@ def _vocabulary(path: Path, experiment: Experiment, model: Model) -> None:
 ARTIFACTS: dict[str, Callable[[Path, Experiment, Model], None]] = {
     "model": _model,
     tracking.SPEC: _spec,
+    "model.svg": _picture,
     "environment.txt": _environment,
     "schema.json": _schema,
     "data": _vocabulary,

@@ -184,13 +184,16 @@ def test_vectors_of_a_column_and_of_items_under_a_new_name() -> None:
     row.fields["vectors.path"].control.value = ""
     assert d.spec.model.inputs.features["category"].vectors is None
     # a new name opens with its error beside it, and goes when it is unticked
+    view.canvas.chosen = "add model.inputs.features"
     view.features.name.value = "text"
     view.features.add.click()
     new = view.features.rows["text"]
+    assert new in view.inspector._body.children  # it isn't part of the model yet
     assert "give the path" in new._error.value and not d.valid
     new.fields["vectors.path"].control.value = "text.npy"
     new.fields["vectors.trainable"].control.value = True
     assert d.valid and d.spec.model.inputs.features["text"].vectors.trainable
+    assert view.canvas.chosen == "model.inputs.features.text" and view.inspector._body.children == (new,)
     assert "text" in view.canvas.svg
     new.tick.value = False
     assert "text" not in view.features.rows and "text" not in d.spec.model.inputs.features

@@ -304,7 +304,7 @@ def test_artifacts_deleted_while_a_run_trains_are_there_at_its_end(copy: Path) -
     spec = small_spec(copy / "data" / "d", name="third")
     result = run.run(spec, home=copy, on_report=on_report)
     there = {p.name for p in tracking.artifacts(copy, result.run_id).iterdir()}
-    assert {"spec.yaml", "model", "data", "schema.json", "environment.txt", "ranks", "detail"} <= there
+    assert {"spec.yaml", "model.svg", "model", "data", "schema.json", "environment.txt", "ranks", "detail"} <= there
     assert tracking.spec(copy, tracking.find(copy, result.run_id)) == spec
 
 

@@ -12,7 +12,7 @@ from t4r_lab.lab.panels.architecture.feature_table import FeatureEditor
 from t4r_lab.lab.panels.architecture.list_edits import element_of, removable
 from t4r_lab.lab.panels.architecture.spec_form import SpecForm
 from t4r_lab.lab.parts.text import escape, field_text
-from t4r_lab.lab.state.draft import Draft
+from t4r_lab.lab.state.draft import Draft, inputs_of
 from t4r_lab.pictures.drawing import Block, Row, cost_of
 from t4r_lab.pictures.short_numbers import megabytes
 from t4r_lab.training.estimate import Cost, Estimate
@@ -137,7 +137,13 @@ class Inspector(w.VBox):
                 parts.append(w.HTML(f'<div class="t4r-heading">tower {number + 1}</div>'))
             parts += [row.tick for row in editor.rows.values() if not row.ticked]
             parts.append(editor.foot)
+            parts += [row for name, row in editor.rows.items() if row.ticked and not self._is_drawn(editor, name)]
         return parts
+
+    def _is_drawn(self, editor: FeatureEditor, name: str) -> bool:
+        """True if the feature is in the picture: one that isn't taken yet, such as vectors without a path, isn't."""
+        features = inputs_of(self.draft.spec)[editor.prefix].features
+        return features is None or name in features or editor.rows[name].item
 
     def _editor(self, path: str) -> FeatureEditor:
         number = path.removeprefix(f"{TOWERS}.").partition(".")[0]
