@@ -29,10 +29,10 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture(scope="module")
 def mlflow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    found = Server(tmp_path_factory.mktemp("server"))
-    found.start()
-    yield found
-    found.close()
+    server = Server(tmp_path_factory.mktemp("server"))
+    server.start()
+    yield server
+    server.close()
 
 
 @pytest.fixture(scope="module")
@@ -73,9 +73,9 @@ def test_documents_are_documents_and_a_comparison_fetches_what_it_needs_once(
     runs = [document("train", str(tmp_path / "s.yaml"))["run_id"]]
     runs.append(runner.run(small_spec(data, name="two", train__epochs=1), home=home, on_report=silent).run_id)
     mlflow.requests("GET")
-    found = document("compare", "one", "two")
-    assert [row["run_id"] for row in found["runs"]] == runs
-    assert found["differences"] and found["slices"] and found["reliability"]
+    comparison = document("compare", "one", "two")
+    assert [row["run_id"] for row in comparison["runs"]] == runs
+    assert comparison["differences"] and comparison["slices"] and comparison["reliability"]
     files = {path: n for path, n in mlflow.requests("GET").items() if "/mlflow-artifacts/artifacts/" in path}
     wanted = {"artifacts/spec.yaml", "ranks/valid/model.parquet", "detail/valid/model.json"}
     for run in runs:
@@ -118,11 +118,11 @@ def test_a_run_that_names_no_host_is_left_alone(home: Path, data: Path) -> None:
 
 
 def test_a_training_waits_for_its_server_and_loses_nothing(mlflow: Server, home: Path, data: Path) -> None:
-    told: list[Epoch] = []
+    epochs: list[Epoch] = []
 
     def on_report(report: Report) -> None:
         if isinstance(report, Epoch):
-            told.append(report)
+            epochs.append(report)
             if report.epoch == 2:
                 mlflow.stop()
                 threading.Timer(1.0, mlflow.start).start()
@@ -130,7 +130,7 @@ def test_a_training_waits_for_its_server_and_loses_nothing(mlflow: Server, home:
     result = runner.run(small_spec(data, name="waits", train__epochs=4), home=home, on_report=on_report)
     assert result.status == "FINISHED"
     curve = tracking.history(home, result.run_id, ["train/loss"])["train/loss"]
-    assert sorted(curve) == [(report.epoch, pytest.approx(report.train_loss)) for report in told]
+    assert sorted(curve) == [(report.epoch, pytest.approx(report.train_loss)) for report in epochs]
     assert tracking.find(home, "waits").valid == pytest.approx(result.valid)
 
 
@@ -165,12 +165,12 @@ def test_a_study_waits_for_its_server_and_each_trial_is_recorded_once(
     monkeypatch.setattr(study_runs, "data_input", in_the_midst)
     monkeypatch.setattr(tracking.Record, "artifacts", at_the_end)
     options = StudyOptions.parse({"space": {"train.learning_rate": None}, "trials": 4, "workers": 2, "pruner": "none"})
-    found = lead.tune(small_spec(data, name="study"), options, home=home, on_report=on_report)
-    assert (found.status, found.counts) == ("finished", {"finished": 4})
+    result = lead.tune(small_spec(data, name="study"), options, home=home, on_report=on_report)
+    assert (result.status, result.counts) == ("finished", {"finished": 4})
     assert sorted(ended) == list(range(4))
     client, experiment = tracking.client_of(home)
-    assert client.get_run(found.run_id).info.status == "FINISHED"
-    runs = client.search_runs([experiment], f"tags.`{study_runs.PARENT}` = '{found.run_id}'")
+    assert client.get_run(result.run_id).info.status == "FINISHED"
+    runs = client.search_runs([experiment], f"tags.`{study_runs.PARENT}` = '{result.run_id}'")
     assert sorted(int(run.data.tags[study_runs.TRIAL]) for run in runs) == list(range(4))
     _, trials = lead.report("study", home=home)
     for run in runs:
@@ -182,7 +182,7 @@ def test_a_study_waits_for_its_server_and_each_trial_is_recorded_once(
         assert run.data.metrics["valid/ndcg_at_5"] == pytest.approx(trial.values["ndcg@5"])
         curve = tracking.history(home, run.info.run_id, ["train/loss"])["train/loss"]
         assert curve == [(n, pytest.approx(epoch["loss"])) for n, epoch in enumerate(trial.epochs, 1)]
-    files = {file.path for file in client.list_artifacts(found.run_id)}
+    files = {file.path for file in client.list_artifacts(result.run_id)}
     assert files >= {"study.csv", "best.yaml", "start.yaml", "figures.html", "figures"}
     assert len([record for record in caplog.records if "waiting for it, nothing is lost" in record.message]) == 3
 
@@ -190,17 +190,17 @@ def test_a_study_waits_for_its_server_and_each_trial_is_recorded_once(
 def test_files_that_the_server_refuses_are_named_as_that_and_the_run_goes_on_afterwards(
     mlflow: Server, home: Path, data: Path
 ) -> None:
-    kept = mlflow.folder / "kept"
+    backup = mlflow.folder / "kept"
 
     def on_report(report: Report) -> None:
         if isinstance(report, Epoch) and report.epoch == 2:
-            mlflow.files.rename(kept)
+            mlflow.files.rename(backup)
             mlflow.files.write_text("a file, no folder")
 
     with pytest.raises(InputError, match=r"the MLflow server can't keep or give files \(it answers 500\)"):
         runner.run(small_spec(data, name="refused"), home=home, on_report=on_report)
     mlflow.files.unlink()
-    kept.rename(mlflow.files)
+    backup.rename(mlflow.files)
     row = tracking.find(home, "refused")
     assert row.status == "FAILED"
     assert "it answers 500" in row.reason
@@ -209,7 +209,7 @@ def test_files_that_the_server_refuses_are_named_as_that_and_the_run_goes_on_aft
 
 
 @pytest.mark.parametrize(
-    ("said", "kind", "words"),
+    ("answer", "kind", "words"),
     [
         ("failed with exception HTTPConnectionPool: Max retries exceeded with url", True, "no MLflow server answers"),
         ("failed with timeout exception", True, "no MLflow server answers"),
@@ -224,11 +224,11 @@ def test_files_that_the_server_refuses_are_named_as_that_and_the_run_goes_on_aft
         ("API request to endpoint /x failed with error code 403 != 200.", False, "MLFLOW_TRACKING_USERNAME"),
     ],
 )
-def test_answers_of_a_server_are_said_by_what_they_mean(said: str, kind: bool, words: str) -> None:
+def test_answers_of_a_server_are_said_by_what_they_mean(answer: str, kind: bool, words: str) -> None:
     from t4r_lab.base.retries import Unavailable
     from t4r_lab.tracking.client import _server_refusal
 
-    refusal = _server_refusal(said, "http://h")
+    refusal = _server_refusal(answer, "http://h")
     assert refusal is not None and words in str(refusal)
     assert isinstance(refusal, Unavailable) is kind
     assert (

@@ -77,9 +77,9 @@ def test_the_pages_and_the_registry_of_mlflow_find_all_at_the_new_place(original
     assert any(str(original) in value for column in URIS for value in values(copy, column))
     tracking.runs(copy)
     for column in URIS:
-        found = values(copy, column)
-        assert not [value for value in found if str(original) in value]
-        assert any(str(copy) in value for value in found)
+        addresses = values(copy, column)
+        assert not [value for value in addresses if str(original) in value]
+        assert any(str(copy) in value for value in addresses)
     client, _ = tracking.client_of(copy)
     version = client.get_model_version_by_alias("t4r-lab-d", "champion")
     assert Path(version.source.removeprefix("file://"), "model.safetensors").is_file()
@@ -136,8 +136,8 @@ def test_a_study_is_gone_on_with_on_its_data(copy: Path) -> None:
 
     begin_study(copy, "s")
     moved = copy.rename(copy.with_name("moved"))
-    there = open_study.load("s", storage.connect(lead.address(moved, None)))
-    assert Path(there.plan.spec.data.path) == moved / "data" / "d"
+    moved_study = open_study.load("s", storage.connect(lead.address(moved, None)))
+    assert Path(moved_study.plan.spec.data.path) == moved / "data" / "d"
 
 
 def test_a_job_goes_on_where_its_folder_is_gone(copy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -161,20 +161,20 @@ def test_databases_lie_in_the_home_whatever_it_is_called(name: str, original: Pa
     from t4r_lab.tuning import lead
     from t4r_lab.tuning.studies.storage import connect
 
-    place = tmp_path / "p" / name
-    place.mkdir(parents=True)
-    shutil.copytree(original, place, dirs_exist_ok=True)
-    homes.ensure(place)
-    assert {row.name for row in tracking.runs(place)} == {"done", "stopped"}
-    compare.compare(["done"], home=place)
-    record = tracking.Record(place, tracking.find(place, "done").run_id)
+    home = tmp_path / "p" / name
+    home.mkdir(parents=True)
+    shutil.copytree(original, home, dirs_exist_ok=True)
+    homes.ensure(home)
+    assert {row.name for row in tracking.runs(home)} == {"done", "stopped"}
+    compare.compare(["done"], home=home)
+    record = tracking.Record(home, tracking.find(home, "done").run_id)
     record.text("here", "odd/note.txt")
-    assert (place / "artifacts" / record.run_id / "artifacts" / "odd" / "note.txt").read_text() == "here"
-    assert processes.discard_run(place, Path(tracking.find(place, "stopped").folder)) is None
-    assert tracking.find(place, "stopped").reason == "canceled"
-    assert lead.names(home=place) == []
-    assert connect(lead.address(place, None)).folder == place / "studies"
-    assert (place / "studies" / "studies.db").is_file()
+    assert (home / "artifacts" / record.run_id / "artifacts" / "odd" / "note.txt").read_text() == "here"
+    assert processes.discard_run(home, Path(tracking.find(home, "stopped").folder)) is None
+    assert tracking.find(home, "stopped").reason == "canceled"
+    assert lead.names(home=home) == []
+    assert connect(lead.address(home, None)).folder == home / "studies"
+    assert (home / "studies" / "studies.db").is_file()
     assert [p.name for p in (tmp_path / "p").iterdir()] == [name]
 
 
@@ -248,11 +248,11 @@ def folder_instead(home: Path) -> None:
 def test_a_damaged_record_is_said_at_once_with_what_to_do(damage: Any, words: str, copy: Path) -> None:
     damage(copy)
     began = time.monotonic()
-    with pytest.raises(InputError, match=words) as told:
+    with pytest.raises(InputError, match=words) as refusal:
         tracking.runs(copy)
     assert time.monotonic() - began < 10  # MLflow tries for 101 s
-    assert "\n" not in str(told.value)
-    assert str(copy / "mlflow.db") in str(told.value)
+    assert "\n" not in str(refusal.value)
+    assert str(copy / "mlflow.db") in str(refusal.value)
 
 
 def test_a_damaged_record_that_is_moved_away_leaves_a_home_without_runs(copy: Path) -> None:
@@ -267,9 +267,9 @@ def test_lost_artifacts_are_said_with_what_to_bring_back(copy: Path) -> None:
     row = tracking.find(copy, "done")
     shutil.rmtree(copy / "artifacts")
     lost = str(tracking.artifacts(copy, row.run_id))
-    with pytest.raises(InputError, match=r"has no model; bring back a copy of .*, or train its spec again") as told:
+    with pytest.raises(InputError, match=r"has no model; bring back a copy of .*, or train its spec again") as refusal:
         Recommender.open("done", home=copy)
-    assert lost in str(told.value)
+    assert lost in str(refusal.value)
     with pytest.raises(InputError, match=r"spec.yaml is not in the record any more; bring back a copy of"):
         compare.compare(["done"], home=copy)
 
@@ -303,8 +303,8 @@ def test_artifacts_deleted_while_a_run_trains_are_there_at_its_end(copy: Path) -
 
     spec = small_spec(copy / "data" / "d", name="third")
     result = run.run(spec, home=copy, on_report=on_report)
-    there = {p.name for p in tracking.artifacts(copy, result.run_id).iterdir()}
-    assert {"spec.yaml", "model.svg", "model", "data", "schema.json", "environment.txt", "ranks", "detail"} <= there
+    names = {p.name for p in tracking.artifacts(copy, result.run_id).iterdir()}
+    assert {"spec.yaml", "model.svg", "model", "data", "schema.json", "environment.txt", "ranks", "detail"} <= names
     assert tracking.spec(copy, tracking.find(copy, result.run_id)) == spec
 
 
@@ -339,9 +339,9 @@ def test_a_home_that_cannot_be_written_can_be_read(copy: Path) -> None:
         with pytest.raises(InputError, match="can't be written"):
             homes.ensure(copy)
         assert {row.name for row in processes.runs(copy)} == {"done", "stopped"}
-        asked = Recommender.open("done", home=copy)
-        assert len(asked.top(asked.session_of(["1", "2"]), 3)) == 3
-        assert asked.dataset.path == copy / "data" / "d"
+        recommender = Recommender.open("done", home=copy)
+        assert len(recommender.top(recommender.session_of(["1", "2"]), 3)) == 3
+        assert recommender.dataset.path == copy / "data" / "d"
         assert analyze.analyze(["done"], home=copy).comparison.metrics["done"]
         assert analyze.won_and_lost("done", home=copy)
         assert tracking.promoted(copy)

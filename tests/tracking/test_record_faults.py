@@ -85,18 +85,18 @@ def stored(home: Path, run_id: str) -> tuple[str, str | None]:
 def test_a_run_loses_no_metric_while_another_program_locks_the_database(
     hasty: None, data: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    told: list[Epoch] = []
+    epochs: list[Epoch] = []
 
     def on_report(report: Report) -> None:
         if isinstance(report, Epoch):
-            told.append(report)
+            epochs.append(report)
             if report.epoch == 2:
                 Locked(tmp_path, 1.0)  # five times as long as the database is waited for
 
     began = time.monotonic()
     result = run.run(small_spec(data, train__epochs=4), home=tmp_path, on_report=on_report)
     assert time.monotonic() - began > 1.0
-    assert history(tmp_path, result.run_id) == [(report.epoch, report.train_loss) for report in told]
+    assert history(tmp_path, result.run_id) == [(report.epoch, report.train_loss) for report in epochs]
     assert stored(tmp_path, result.run_id)[0] == "FINISHED"
     waits = [record for record in caplog.records if "waiting for it, nothing is lost" in record.message]
     assert len(waits) >= 2
@@ -172,13 +172,13 @@ def server(port: int = 0) -> Iterator[tuple[int, list[dict[str, Any]]]]:
 
 @contextmanager
 def served(handler: Any, port: int = 0) -> Iterator[int]:
-    found = ThreadingHTTPServer(("127.0.0.1", port), handler)
-    threading.Thread(target=found.serve_forever, args=(0.05,), daemon=True).start()
+    listener = ThreadingHTTPServer(("127.0.0.1", port), handler)
+    threading.Thread(target=listener.serve_forever, args=(0.05,), daemon=True).start()
     try:
-        yield found.server_port
+        yield listener.server_port
     finally:
-        found.shutdown()
-        found.server_close()
+        listener.shutdown()
+        listener.server_close()
 
 
 def test_a_run_loses_no_metric_while_its_server_is_away(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -273,9 +273,9 @@ def test_a_folder_that_is_gone_and_one_of_another_machine(data: Path, tmp_path: 
     home = tmp_path / "home"
     gone, theirs = home / "jobs" / "x" / "checkpoints", tmp_path / "elsewhere" / "checkpoints"
     dataset = Dataset.open(data)
-    own = tracking.start(homes.ensure(home), small_spec(data), dataset, gone).run_id
+    local = tracking.start(homes.ensure(home), small_spec(data), dataset, gone).run_id
     other = tracking.start(home, small_spec(data), dataset, theirs).run_id
-    assert {row.run_id: row.status for row in processes.runs(home)} == {own: "KILLED", other: "RUNNING"}
+    assert {row.run_id: row.status for row in processes.runs(home)} == {local: "KILLED", other: "RUNNING"}
     assert not theirs.exists()
 
 

@@ -35,8 +35,8 @@ def spec_of(data: Dataset, **model: Any) -> RunSpec:
     )
 
 
-def by_path(found: Estimate) -> dict[str, int]:
-    return {cost.path: cost.parameters for cost in found.costs}
+def by_path(cost_estimate: Estimate) -> dict[str, int]:
+    return {cost.path: cost.parameters for cost in cost_estimate.costs}
 
 
 def test_parameters_of_each_part_by_hand(data: Dataset) -> None:
@@ -80,16 +80,16 @@ MODELS: dict[str, dict[str, Any]] = {
 @pytest.mark.parametrize("name", MODELS)
 def test_parameters_are_those_of_the_model(name: str, data: Dataset) -> None:
     spec = spec_of(data, **MODELS[name])
-    found, model = estimate(spec), build(spec, data.schema, data.item_table())
+    cost, model = estimate(spec), build(spec, data.schema, data.item_table())
     parameters = list(model.parameters())
-    assert found.parameters == sum(p.numel() for p in parameters)
+    assert cost.parameters == sum(p.numel() for p in parameters)
     trained = 4 * sum(p.numel() for p in parameters if p.requires_grad)
-    assert (found.total("gradients"), found.total("optimizer")) == (trained, 2 * trained)
+    assert (cost.total("gradients"), cost.total("optimizer")) == (trained, 2 * trained)
     tables = {b.data_ptr(): b.nbytes for b in model.buffers()}
-    assert found.total("weights") == 4 * found.parameters + sum(tables.values())
-    assert from_json(json.loads(json.dumps(to_json(found)))) == found
-    assert found.steps == -(-sum(data.part("train").lengths >= 2) // spec.train.batch_size)
-    assert 0 < found.seconds < 60
+    assert cost.total("weights") == 4 * cost.parameters + sum(tables.values())
+    assert from_json(json.loads(json.dumps(to_json(cost)))) == cost
+    assert cost.steps == -(-sum(data.part("train").lengths >= 2) // spec.train.batch_size)
+    assert 0 < cost.seconds < 60
 
 
 def test_what_is_kept_of_a_batch_by_hand(data: Dataset) -> None:
@@ -101,7 +101,7 @@ def test_what_is_kept_of_a_batch_by_hand(data: Dataset) -> None:
     held = {c.path: c.activations for c in large.costs}
     assert held["model.body"] > held["model.inputs.features.item_id"]
     # the head keeps dh (N, D), dW (I, D) and db (I,): what depends on the batch is N alone
-    head = [{c.path: c.activations for c in found.costs}["model.heads.0"] for found in (small, large)]
+    head = [{c.path: c.activations for c in cost.costs}["model.heads.0"] for cost in (small, large)]
     assert head[1] >= 4 * N_ITEMS * 65 and head[1] > head[0]
     ratio = large.total("activations") / small.total("activations")
     assert 2 < ratio < 6  # four times the sessions
@@ -145,13 +145,13 @@ def test_memory_is_what_a_training_takes(data: Dataset) -> None:
     """Against the process's own peak, beyond what a tiny model takes."""
     spec = spec_of(data, body={"kind": "sasrec", "d_model": 384, "n_head": 8, "n_layer": 4, "dropout": 0.1})
     spec = spec.override({"train.batch_size": 256, "data.max_length": 20})
-    found = estimate(spec)
+    cost = estimate(spec)
     done = subprocess.run(
         [sys.executable, "-c", MEASURED, json.dumps(spec.to_dict())], capture_output=True, text=True, check=True
     )
     measured = float(done.stdout.split()[-1])
     assert measured > 3e8  # enough to be seen beside what else a process does
-    assert 0.6 < found.memory / measured < 1.7, (found.memory, measured)
+    assert 0.6 < cost.memory / measured < 1.7, (cost.memory, measured)
 
 
 @pytest.mark.slow
@@ -159,11 +159,11 @@ def test_seconds_are_those_of_an_epoch(tmp_path: Path) -> None:
     data = Dataset.open(small_data(tmp_path / "d", sessions=3000))
     spec = small_spec(data.path, model__body__kind="gpt2", model__body__d_model=64, model__body__n_head=4)
     model = build(spec, data.schema, data.item_table())
-    found = estimate(spec)
+    cost = estimate(spec)
     began = time.perf_counter()
     taken = [r.seconds for r in fit(model, data, spec, tmp_path / "run") if isinstance(r, Epoch)]
     assert time.perf_counter() - began < 60
-    assert 0.3 < found.seconds / min(taken) < 3, (found.seconds, taken)
+    assert 0.3 < cost.seconds / min(taken) < 3, (cost.seconds, taken)
 
 
 def test_what_does_not_fit_the_data_is_refused_as_in_training(data: Dataset, tmp_path: Path) -> None:

@@ -22,7 +22,7 @@ from tests.support.toy import N_ITEMS, Toy, toy_spec
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Toy, RunSpec, Model, np.ndarray]:
+def scored(tmp_path_factory: pytest.TempPathFactory) -> tuple[Toy, RunSpec, Model, np.ndarray]:
     """A model that has learned something and is far too sure of it: its scores are four times what it learned."""
     toy, spec = Toy(n=600), toy_spec(train__epochs=4, model__heads__0__fit_temperature=True)
     model = assembly.build(spec, toy.schema, toy.item_table())
@@ -41,10 +41,10 @@ def whole_scores(toy: Toy, spec: RunSpec, model: Model) -> tuple[torch.Tensor, t
 
 
 def test_scores_are_gone_before_the_next_are_made(
-    made: tuple[Toy, RunSpec, Model, np.ndarray], monkeypatch: pytest.MonkeyPatch
+    scored: tuple[Toy, RunSpec, Model, np.ndarray], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(evaluation, "rows_per_chunk", lambda items: 16)
-    toy, spec, model, _ = made
+    toy, spec, model, _ = scored
     held: list[weakref.ref[torch.Tensor]] = []
 
     def watch(scores: torch.Tensor, targets: torch.Tensor, seen: torch.Tensor | None) -> None:
@@ -55,29 +55,29 @@ def test_scores_are_gone_before_the_next_are_made(
     assert len(held) > 2
 
 
-def test_calibration_and_lists_by_brute_force(made: tuple[Toy, RunSpec, Model, np.ndarray]) -> None:
-    toy, spec, model, counts = made
-    found = judge(model, toy.part("valid"), spec, counts).metrics()
+def test_calibration_and_lists_by_brute_force(scored: tuple[Toy, RunSpec, Model, np.ndarray]) -> None:
+    toy, spec, model, counts = scored
+    metrics = judge(model, toy.part("valid"), spec, counts).metrics()
     scores, target = whole_scores(toy, spec, model)
     p = scores.softmax(1).numpy()
     one_hot = np.eye(N_ITEMS)[target]
     top = np.argsort(-p, axis=1)[:, :5]
     share = counts / counts.sum()
     hit = (top == target.numpy()[:, None]).any(1)
-    assert list(found)[:3] == ["ndcg@5", "recall@5", "mrr@5"]
-    assert found["nll"] == pytest.approx(-np.log(p[one_hot > 0]).mean(), rel=1e-4)
-    assert found["brier"] == pytest.approx(((p - one_hot) ** 2).sum(1).mean(), rel=1e-4)
-    assert found["coverage@5"] == pytest.approx(len(np.unique(top)) / N_ITEMS)
-    assert found["novelty@5"] == pytest.approx(-np.log2(share[top]).mean())
-    assert found["popularity@5"] == pytest.approx(share[top].mean())
-    assert found["precision@5"] == pytest.approx(hit.mean() / 5)
-    assert found["map@5"] == pytest.approx(found["mrr@5"])  # one target a case
+    assert list(metrics)[:3] == ["ndcg@5", "recall@5", "mrr@5"]
+    assert metrics["nll"] == pytest.approx(-np.log(p[one_hot > 0]).mean(), rel=1e-4)
+    assert metrics["brier"] == pytest.approx(((p - one_hot) ** 2).sum(1).mean(), rel=1e-4)
+    assert metrics["coverage@5"] == pytest.approx(len(np.unique(top)) / N_ITEMS)
+    assert metrics["novelty@5"] == pytest.approx(-np.log2(share[top]).mean())
+    assert metrics["popularity@5"] == pytest.approx(share[top].mean())
+    assert metrics["precision@5"] == pytest.approx(hit.mean() / 5)
+    assert metrics["map@5"] == pytest.approx(metrics["mrr@5"])  # one target a case
 
 
 def test_a_fitted_temperature_is_the_best_and_keeps_the_order(
-    made: tuple[Toy, RunSpec, Model, np.ndarray], tmp_path: Path
+    scored: tuple[Toy, RunSpec, Model, np.ndarray], tmp_path: Path
 ) -> None:
-    toy, spec, model, counts = made
+    toy, spec, model, counts = scored
     scores, target = whole_scores(toy, spec, model)
     before = judge(model, toy.part("valid"), spec, counts)
     fitted = evaluation.fit_temperature(model, toy.part("valid"), spec)

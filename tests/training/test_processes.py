@@ -86,13 +86,13 @@ def two(two_folder: Path) -> list[dict[str, Outcome]]:
     return [json.loads((two_folder / f"process-{rank}.json").read_text()) for rank in (0, 1)]
 
 
-def compare(found: Outcome, expected: Outcome) -> None:
-    assert found["losses"] == pytest.approx(expected["losses"], rel=1e-4)
-    assert found["valid"] == pytest.approx(expected["valid"], abs=5e-3)
-    assert set(found["predictions"]) == set(expected["predictions"])
+def compare(actual: Outcome, expected: Outcome) -> None:
+    assert actual["losses"] == pytest.approx(expected["losses"], rel=1e-4)
+    assert actual["valid"] == pytest.approx(expected["valid"], abs=5e-3)
+    assert set(actual["predictions"]) == set(expected["predictions"])
     for task, answers in expected["predictions"].items():
         torch.testing.assert_close(
-            torch.tensor(found["predictions"][task]), torch.tensor(answers), atol=2e-3, rtol=2e-3
+            torch.tensor(actual["predictions"][task]), torch.tensor(answers), atol=2e-3, rtol=2e-3
         )
 
 
@@ -100,8 +100,8 @@ def compare(found: Outcome, expected: Outcome) -> None:
 @pytest.mark.parametrize("name", SPECS)
 def test_two_processes_come_to_what_one_does_that_takes_their_shares_in_turn(name: str, two: Any) -> None:
     expected = in_turn(name)
-    for found in two:
-        compare(found[name], expected)
+    for outcomes in two:
+        compare(outcomes[name], expected)
 
 
 @pytest.mark.slow
@@ -118,8 +118,8 @@ def test_a_checkpoint_of_one_process_is_gone_on_from_in_two_and_back(
     """With the epoch's loss over all of its steps, whoever took them."""
     expected = resumed(name, tmp_path, None)  # nothing to resume: all of it in one process
     assert expected is not None
-    for found in two:
-        compare(found[f"{name}, resumed"], expected)
+    for outcomes in two:
+        compare(outcomes[f"{name}, resumed"], expected)
     back = resumed(name, two_folder / f"two-{name}", None)
     assert back is not None
     compare(back, expected)
@@ -176,24 +176,24 @@ def test_a_killed_process_is_said_in_a_line_and_the_run_can_be_gone_on_with(rank
     try:
         _wait_for(lambda: home.exists() and _epochs(home) > 1)
         os.kill(_rank(process.pid, rank), signal.SIGKILL)
-        _, said = process.communicate(timeout=60)
+        _, output = process.communicate(timeout=60)
     finally:
         process.kill()
-    lines = [line for line in said.replace("\r", "\n").splitlines() if line.strip()]
+    lines = [line for line in output.replace("\r", "\n").splitlines() if line.strip()]
     wanted = f"error: process {rank + 1} of 2 was killed or failed"
-    assert wanted in said, said
-    (told,) = [at for at, line in enumerate(lines) if wanted in line]
-    assert told < min(at for at, line in enumerate(lines) if "ChildFailedError" in line or "Root Cause" in line)
+    assert wanted in output, output
+    (position,) = [at for at, line in enumerate(lines) if wanted in line]
+    assert position < min(at for at, line in enumerate(lines) if "ChildFailedError" in line or "Root Cause" in line)
     (run,) = processes.runs(home)
     assert run.status == "KILLED"
     assert run.reason == ("process 2 of 2 was killed or failed" if rank else processes.DIED)
     assert processes.can_resume(Path(run.folder))
-    assert f"--resume {run.run_id[:12]}" in lines[told]
+    assert f"--resume {run.run_id[:12]}" in lines[position]
 
 
-def _wait_for(there: Callable[[], bool], seconds: float = 240) -> None:
+def _wait_for(condition: Callable[[], bool], seconds: float = 240) -> None:
     deadline = time.monotonic() + seconds
-    while not there():
+    while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.2)
 
@@ -213,7 +213,7 @@ def _rank(launcher: int, rank: int) -> int:
 
 
 def test_a_body_that_several_processes_cannot_train_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(trainer, "make_accelerator", lambda asked: SimpleNamespace(num_processes=2))
+    monkeypatch.setattr(trainer, "make_accelerator", lambda train: SimpleNamespace(num_processes=2))
     spec = toy_spec("reformer")
     model = assembly.build(spec, TOY.schema, TOY.item_table())
     with pytest.raises(

@@ -49,8 +49,8 @@ RATE = "train.learning_rate"
 FEATURES = "model.inputs.features"
 
 
-def heads(*found: dict[str, Any]) -> dict[str, Any]:
-    return {"model.heads": list(found)}
+def heads(*specs: dict[str, Any]) -> dict[str, Any]:
+    return {"model.heads": list(specs)}
 
 
 # ── the table ───────────────────────────────────────────────────────────────────────────────────
@@ -314,16 +314,16 @@ class Case:
     def begun(self) -> study.Study:
         """A study of this spec that an earlier version has begun, with one finished trial."""
         plan = Plan.of(self.spec, StudyOptions.parse({"space": {RATE: None}, "trials": 3}))
-        found = open_study.begin(self.name, plan, self.digest, connect(address(self.home, None)))
-        finish_trial(found)
-        return found
+        opened = open_study.begin(self.name, plan, self.digest, connect(address(self.home, None)))
+        finish_trial(opened)
+        return opened
 
 
-def finish_trial(found: study.Study) -> None:
-    trial = found.optuna.ask()
+def finish_trial(opened: study.Study) -> None:
+    trial = opened.optuna.ask()
     trial.suggest_float(RATE, 1e-4, 1e-2)
-    trial.set_user_attr(study.RESULT, {"metrics": {found.plan.objectives[0]: 0.5}, "epochs": []})
-    found.optuna.tell(trial, 0.5)
+    trial.set_user_attr(study.RESULT, {"metrics": {opened.plan.objectives[0]: 0.5}, "epochs": []})
+    opened.optuna.tell(trial, 0.5)
 
 
 Refuse = Callable[[], str]
@@ -444,13 +444,13 @@ def written(home: Path) -> dict[str, Any]:
 
 def cases() -> list[tuple[str, str]]:
     """Face and row, without what can't be: nobody has recorded or begun what is no spec whatever the data are."""
-    found = []
+    pairs = []
     for name, row in ROWS.items():
         without = set() if row.judged else {"evaluate"}
         if not Case(small_spec(Path("x")).to_dict(), row.changes, Path(), Path()).is_spec:
             without |= {"resume", "worker", "finalize", "jobs resume"}
-        found += [(face, name) for face in FACES if face not in without]
-    return found
+        pairs += [(face, name) for face in FACES if face not in without]
+    return pairs
 
 
 @pytest.mark.parametrize(("face", "name"), cases())
@@ -502,11 +502,11 @@ def test_a_study_may_try_what_is_refused_and_its_trial_says_why(folders: Path, t
     spec = small_spec(folders / "labels", train__epochs=1, model__heads=[head])
     path = "model.heads.0.summary"
     options = StudyOptions.parse({"space": {path: {"choices": ["last", "mean"]}}, "sampler": "grid"})
-    found = open_study.begin(
+    opened = open_study.begin(
         "s", Plan.of(spec, options), Experiment.open(spec).dataset.digest, connect(address(tmp_path, None))
     )
-    worker.work(worker.Orders("s", found.store.url, str(tmp_path), "w", [1]))
-    states = {trial.params[path]: (trial.state, trial.reason) for trial in found.trials()}
+    worker.work(worker.Orders("s", opened.store.url, str(tmp_path), "w", [1]))
+    states = {trial.params[path]: (trial.state, trial.reason) for trial in opened.trials()}
     assert states["last"] == ("finished", "")
     with pytest.raises(InputError) as error:
         Experiment.open(spec.override({path: "mean"}))
@@ -552,11 +552,11 @@ def test_a_look_at_the_test_part_is_counted_before_it_is_made(tmp_path: Path, mo
     judged, seen = judgment.judge, []
 
     def kill(model: Any, sessions: Any, *rest: Any) -> Any:
-        found = judged(model, sessions, *rest)
+        result = judged(model, sessions, *rest)
         if sessions is test:
-            seen.append(found)
+            seen.append(result)
             raise Killed
-        return found
+        return result
 
     spec = small_spec(data, train__epochs=1)
     done = runner.run(spec, home=home, on_report=silent)
@@ -572,11 +572,11 @@ def test_a_look_at_the_test_part_is_counted_before_it_is_made(tmp_path: Path, mo
         evaluation.evaluate_run(done.run_id, "test", home=home, on_report=silent)
     assert tracking.find(home, done.run_id).looks == 1
     plan = Plan.of(spec, StudyOptions.parse({"space": {RATE: None}}))
-    found = open_study.begin("s", plan, dataset.digest, connect(address(home, None)))
-    finish_trial(found)
+    opened = open_study.begin("s", plan, dataset.digest, connect(address(home, None)))
+    finish_trial(opened)
     with pytest.raises(Killed):
         finalize.finalize("s", 1, home=home, on_report=silent)
-    record = tracking.tags(home, found.attribute(study.RECORD))
+    record = tracking.tags(home, opened.attribute(study.RECORD))
     assert record[tracking.LOOKS] == "1"
     assert len(seen) == 3
     monkeypatch.setattr(judgment, "judge", judged)

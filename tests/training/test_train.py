@@ -35,11 +35,11 @@ def test_it_learns_what_a_rule_of_the_data_allows(tmp_path: Path) -> None:
     toy = Toy(n=600)
     spec = toy_spec(train__epochs=8, evaluation__positions="all")
     _, model = fit(spec, toy, tmp_path)
-    found = evaluation.evaluate(model, toy.part("test"), spec).metrics()["recall@5"]
+    recall = evaluation.evaluate(model, toy.part("test"), spec).metrics()["recall@5"]
     best = 0.8 + 0.2 * 5 / N_ITEMS  # the successor rule, and chance elsewhere
     popular = evaluate(Popularity(toy.part("train"), N_ITEMS), toy.part("test"), spec.evaluation).metrics()["recall@5"]
     assert popular < 0.25
-    assert 0.7 < found <= best + 0.06
+    assert 0.7 < recall <= best + 0.06
 
 
 def test_the_same_seed_gives_the_same_run_and_another_seed_another(tmp_path: Path) -> None:
@@ -70,8 +70,8 @@ def test_the_best_epoch_is_kept_and_training_stops_after_patience(
     after_two = iter([False] * 2 * (reports[0].total // 5) + [False, True])  # asked after each batch and each epoch
     stopped, second = fit(spec, Toy(), tmp_path / "b", should_stop=lambda: next(after_two))
     assert stopped[-1].reason == "interrupted"
-    kept, expected = model.state_dict(), second.state_dict()
-    assert all(torch.equal(kept[name], expected[name]) for name in kept)
+    state, expected = model.state_dict(), second.state_dict()
+    assert all(torch.equal(state[name], expected[name]) for name in state)
 
 
 def test_a_stop_finishes_the_batch_and_can_be_resumed(tmp_path: Path) -> None:
@@ -86,31 +86,31 @@ def test_a_stop_finishes_the_batch_and_can_be_resumed(tmp_path: Path) -> None:
 
 def test_a_process_that_dies_within_an_epoch_goes_on_from_within_it(tmp_path: Path) -> None:
     spec = toy_spec(train__checkpoint_seconds=0)
-    asked: list[int] = []  # after each batch and each epoch
+    checks: list[int] = []  # after each batch and each epoch
 
     def goes_on() -> bool:
-        asked.append(1)
+        checks.append(1)
         return False
 
     def dies() -> bool:
-        asked.append(1)
-        if len(asked) == 4:
+        checks.append(1)
+        if len(checks) == 4:
             raise KeyboardInterrupt
         return False
 
     whole, expected = fit(spec, Toy(), tmp_path / "whole", should_stop=goes_on)
-    undisturbed = len(asked)
-    asked.clear()
+    undisturbed = len(checks)
+    checks.clear()
 
     with pytest.raises(KeyboardInterrupt):
         fit(spec, Toy(), tmp_path, should_stop=dies)
-    asked.clear()
+    checks.clear()
     resumed, model = fit(spec, Toy(), tmp_path, resume=True, should_stop=goes_on)
-    assert len(asked) == undisturbed - 3  # three batches had been kept, the fourth had not
+    assert len(checks) == undisturbed - 3  # three batches had been kept, the fourth had not
     curve = lambda reports: [(r.train_loss, r.valid) for r in reports if isinstance(r, Epoch)]  # noqa: E731
     assert curve(resumed) == curve(whole)
-    kept = expected.state_dict()
-    assert all(torch.equal(value, kept[name]) for name, value in model.state_dict().items())
+    state = expected.state_dict()
+    assert all(torch.equal(value, state[name]) for name, value in model.state_dict().items())
 
 
 def test_a_damaged_or_foreign_checkpoint_is_refused(tmp_path: Path) -> None:

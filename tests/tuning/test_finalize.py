@@ -55,11 +55,11 @@ def test_a_study_from_the_shell_to_the_test_part(
     monkeypatch.setenv("T4R_LAB_HOME", str(tmp_path))
     status, out, err = call(capsys, "tune", root / "spec.yaml", "--study", "mine", "--json")
     assert status == 0, err
-    found = json.loads(out)
-    assert (found["study"], found["status"], found["trials"]) == ("mine", "finished", {"finished": 3})
-    assert found["start"]["params"] == {SMOOTHING: 0.0}
-    assert found["best"] == found["front"][0]
-    assert found["valid"]["ndcg@5"] == max(t["values"]["ndcg@5"] for t in found["front"])
+    answer = json.loads(out)
+    assert (answer["study"], answer["status"], answer["trials"]) == ("mine", "finished", {"finished": 3})
+    assert answer["start"]["params"] == {SMOOTHING: 0.0}
+    assert answer["best"] == answer["front"][0]
+    assert answer["valid"]["ndcg@5"] == max(t["values"]["ndcg@5"] for t in answer["front"])
     assert "no trial is pruned, of several objectives" in err
     assert "3 trials of about" in err
     status, out, _ = call(capsys, "studies")
@@ -67,9 +67,9 @@ def test_a_study_from_the_shell_to_the_test_part(
     status, out, _ = call(capsys, "studies", "show", "mine", "--json")
     assert [t["number"] for t in json.loads(out)["table"]] == [0, 1, 2]
     status, out, _ = call(capsys, "studies", "show", "mine")
-    assert f"trial {found['best']['trial']}, of " in out
+    assert f"trial {answer['best']['trial']}, of " in out
     # a study alone never looks at the test part
-    assert tracking.tags(tmp_path, found["run_id"])[tracking.LOOKS] == "0"
+    assert tracking.tags(tmp_path, answer["run_id"])[tracking.LOOKS] == "0"
 
     final = _finalized(capsys, "mine", "--seeds", 2)
     runs = {run: tracking.find(tmp_path, run) for ids in final["runs"].values() for run in ids}
@@ -83,7 +83,7 @@ def test_a_study_from_the_shell_to_the_test_part(
             assert final["interval"][name][metric] == pytest.approx(12.706 * np.std(values, ddof=1) / np.sqrt(2))
         assert [tracking.spec(tmp_path, row).train.seed for row in rows] == [0, 1]
     flat = tracking.spec(tmp_path, tuned[0]).flat()
-    assert flat[SMOOTHING] == found["best"]["params"][SMOOTHING]
+    assert flat[SMOOTHING] == answer["best"]["params"][SMOOTHING]
     assert final["test"]["popularity"] == tuned[0].baselines["test"]["popularity"]
     assert "successors" in final["test"]
     # the difference, by hand from the ranks
@@ -98,9 +98,9 @@ def test_a_study_from_the_shell_to_the_test_part(
     status, out, _ = call(capsys, "finalize", "mine", "--seeds", 2)
     assert "the test part was looked at 1 time" in out
     assert "ece" in out
-    assert tracking.tags(tmp_path, tuned[0].run_id)["mlflow.parentRunId"] == found["run_id"]
+    assert tracking.tags(tmp_path, tuned[0].run_id)["mlflow.parentRunId"] == answer["run_id"]
     assert (
-        json.loads((tracking.artifacts(tmp_path, found["run_id"]) / "final.json").read_text())["trial"]
+        json.loads((tracking.artifacts(tmp_path, answer["run_id"]) / "final.json").read_text())["trial"]
         == final["trial"]
     )
 
@@ -108,8 +108,8 @@ def test_a_study_from_the_shell_to_the_test_part(
 def _finalized(capsys: pytest.CaptureFixture[str], *arguments: Any) -> dict[str, Any]:
     status, out, err = call(capsys, "finalize", *arguments, "--json")
     assert status == 0, err
-    found: dict[str, Any] = json.loads(out)
-    return found
+    answer: dict[str, Any] = json.loads(out)
+    return answer
 
 
 def _ndcg(home: Path, run: str) -> float:

@@ -83,14 +83,14 @@ def test_the_starting_spec_is_trial_0_and_the_count_is_exact(
 ) -> None:
     begin(data, tmp_path, trials=8)
     assert worker.work(orders(tmp_path)) == 8
-    found = open_study.load("s", connect(address(tmp_path, None)))
-    trials = found.trials()
+    opened = open_study.load("s", connect(address(tmp_path, None)))
+    trials = opened.trials()
     assert [t.number for t in trials] == list(range(8))
-    assert formula[0] == found.plan.spec == found.spec_of(trials[0])
+    assert formula[0] == opened.plan.spec == opened.spec_of(trials[0])
     assert trials[0].params == {SMOOTHING: 0.0, DROPOUT: 0.1}
-    assert [found.spec_of(t) for t in trials] == formula
+    assert [opened.spec_of(t) for t in trials] == formula
     assert all(0 <= t.params[SMOOTHING] <= 0.9 and 0 <= t.params[DROPOUT] <= 0.5 for t in trials)
-    assert found.ended()
+    assert opened.ended()
     assert worker.work(orders(tmp_path)) == 0  # there is nothing left
 
 
@@ -100,10 +100,10 @@ def test_a_starting_spec_outside_the_search_is_trial_0_as_it_is(
     outside = {SMOOTHING: "0.2:0.4", DROPOUT: "0.2:0.3"}  # it has 0 and 0.1
     begin(data, tmp_path, trials=3, space={path: parse_search(f"{path}={r}")[1] for path, r in outside.items()})
     assert worker.work(orders(tmp_path)) == 3
-    found = open_study.load("s", connect(address(tmp_path, None)))
-    first, *others = found.trials()
+    opened = open_study.load("s", connect(address(tmp_path, None)))
+    first, *others = opened.trials()
     assert first.start
-    assert formula[0] == found.plan.spec == found.spec_of(first)
+    assert formula[0] == opened.plan.spec == opened.spec_of(first)
     assert not any(t.start for t in others)
     assert all(0.2 <= t.params[SMOOTHING] <= 0.4 and 0.2 <= t.params[DROPOUT] <= 0.3 for t in others)
 
@@ -115,10 +115,10 @@ def test_workers_at_once_share_one_budget(data: Path, tmp_path: Path, formula: l
         thread.start()
     for thread in crew:
         thread.join()
-    found = open_study.load("s", connect(address(tmp_path, None)))
-    assert Counter(t.state for t in found.trials()) == {"finished": 12} or len(found.trials()) == 12
+    opened = open_study.load("s", connect(address(tmp_path, None)))
+    assert Counter(t.state for t in opened.trials()) == {"finished": 12} or len(opened.trials()) == 12
     assert len(formula) == 12
-    assert {t.worker for t in found.trials()} <= {"w0", "w1", "w2"}
+    assert {t.worker for t in opened.trials()} <= {"w0", "w1", "w2"}
 
 
 def test_two_studies_at_once_do_not_mix(data: Path, tmp_path: Path, formula: list[RunSpec]) -> None:
@@ -204,12 +204,12 @@ def test_a_grid_is_tried_point_by_point(data: Path, tmp_path: Path, formula: lis
 def test_the_best_is_optunas_and_the_search_finds_it(data: Path, tmp_path: Path, formula: list[RunSpec]) -> None:
     begin(data, tmp_path, trials=40, pruner="none")
     worker.work(orders(tmp_path))
-    found = open_study.load("s", connect(address(tmp_path, None)))
-    (best,) = found.front()
-    assert best.number == found.optuna.best_trial.number
+    opened = open_study.load("s", connect(address(tmp_path, None)))
+    (best,) = opened.front()
+    assert best.number == opened.optuna.best_trial.number
     assert best.values["ndcg@5"] > 0.95
-    assert best.values["ndcg@5"] > found.trials()[0].values["ndcg@5"]
-    shares = found.importance("ndcg@5")
+    assert best.values["ndcg@5"] > opened.trials()[0].values["ndcg@5"]
+    shares = opened.importance("ndcg@5")
     assert next(iter(shares)) == DROPOUT  # which counts linearly over 0.5, the other by squares of at most 0.36
     assert sum(shares.values()) == pytest.approx(1)
 
@@ -217,16 +217,16 @@ def test_the_best_is_optunas_and_the_search_finds_it(data: Path, tmp_path: Path,
 def test_the_front_of_two_objectives_with_a_constraint(data: Path, tmp_path: Path, formula: list[RunSpec]) -> None:
     begin(data, tmp_path, trials=30, objectives=["ndcg@5", "ece"], constraints=["ece>=0.05"])
     worker.work(orders(tmp_path))
-    found = open_study.load("s", connect(address(tmp_path, None)))
-    trials = found.trials()
-    kept = [t for t in trials if t.metrics["ece"] >= 0.05]
-    assert [t.number for t in kept] == [t.number for t in trials if t.feasible]
+    opened = open_study.load("s", connect(address(tmp_path, None)))
+    trials = opened.trials()
+    feasible = [t for t in trials if t.metrics["ece"] >= 0.05]
+    assert [t.number for t in feasible] == [t.number for t in trials if t.feasible]
     beats = lambda a, b: (  # noqa: E731
         a["ndcg@5"] >= b["ndcg@5"] and a["ece"] <= b["ece"] and (a["ndcg@5"] > b["ndcg@5"] or a["ece"] < b["ece"])
     )
-    front = {t.number for t in kept if not any(beats(o.values, t.values) for o in kept)}
-    assert {t.number for t in found.front()} == front == {t.number for t in found.optuna.best_trials}
-    values = [t.values["ndcg@5"] for t in found.front()]
+    front = {t.number for t in feasible if not any(beats(o.values, t.values) for o in feasible)}
+    assert {t.number for t in opened.front()} == front == {t.number for t in opened.optuna.best_trials}
+    values = [t.values["ndcg@5"] for t in opened.front()]
     assert values == sorted(values, reverse=True)
 
 
@@ -236,13 +236,13 @@ def test_importance_is_of_what_made_trials_good(
 ) -> None:
     begin(data, tmp_path, trials=20, sampler="qmc", pruner="none", objectives=[objective])
     worker.work(orders(tmp_path))
-    found = open_study.load("s", connect(address(tmp_path, None)))
-    by_direction = optuna.importance.get_param_importances(found.optuna)  # which knows the study's own
-    assert found.importance(objective) == pytest.approx(by_direction)
+    opened = open_study.load("s", connect(address(tmp_path, None)))
+    by_direction = optuna.importance.get_param_importances(opened.optuna)  # which knows the study's own
+    assert opened.importance(objective) == pytest.approx(by_direction)
     upside_down = optuna.importance.get_param_importances(
-        found.optuna, target=lambda t: t.values[0] * (1 if objective == "ndcg@5" else -1)
+        opened.optuna, target=lambda t: t.values[0] * (1 if objective == "ndcg@5" else -1)
     )
-    assert found.importance(objective) != pytest.approx(upside_down)  # so this can fail
+    assert opened.importance(objective) != pytest.approx(upside_down)  # so this can fail
 
 
 @pytest.mark.parametrize("pruner", ["median", "hyperband"])
@@ -320,19 +320,19 @@ def test_values_that_fit_no_model_cost_no_trial(data: Path, tmp_path: Path, form
 def test_a_dead_worker_s_trial_is_tried_again_with_the_same_values(
     data: Path, tmp_path: Path, formula: list[RunSpec]
 ) -> None:
-    found = begin(data, tmp_path, trials=3, pruner="none")
-    found = open_study.load("s", found.store, [0])
-    claimed = found.claim("dead")
+    opened = begin(data, tmp_path, trials=3, pruner="none")
+    opened = open_study.load("s", opened.store, [0])
+    claimed = opened.claim("dead")
     assert claimed is not None
-    worker.choose(claimed, found.plan)  # it has its values when its worker dies
-    found.release("dead")
-    again = found.claim("dead")
+    worker.choose(claimed, opened.plan)  # it has its values when its worker dies
+    opened.release("dead")
+    again = opened.claim("dead")
     assert again is not None
-    value = worker.choose(again, found.plan)
-    assert value == found.plan.spec  # trial 0 stays the starting spec
-    found.release("dead")
+    value = worker.choose(again, opened.plan)
+    assert value == opened.plan.spec  # trial 0 stays the starting spec
+    opened.release("dead")
     assert worker.work(orders(tmp_path)) == 3
-    trials = found.trials()
+    trials = opened.trials()
     assert [t.state for t in trials] == ["lost", "lost", "finished", "finished", "finished"]
     assert trials[0].reason == "its worker died; tried again as trial 1"
     assert [t.start for t in trials] == [True, True, True, False, False]
@@ -340,22 +340,22 @@ def test_a_dead_worker_s_trial_is_tried_again_with_the_same_values(
 
 
 def test_a_trial_that_kills_its_workers_is_given_up(data: Path, tmp_path: Path, formula: list[RunSpec]) -> None:
-    found = open_study.load("s", begin(data, tmp_path, trials=2, pruner="none").store, [0])
+    opened = open_study.load("s", begin(data, tmp_path, trials=2, pruner="none").store, [0])
     for _ in range(study.MOST_RETRIES + 1):
-        assert found.claim("dead") is not None
-        found.release("dead")
+        assert opened.claim("dead") is not None
+        opened.release("dead")
     assert worker.work(orders(tmp_path)) == 2
-    *lost, last = (t for t in found.trials() if t.state == "lost")
+    *lost, last = (t for t in opened.trials() if t.state == "lost")
     assert [t.reason for t in lost] == [f"its worker died; tried again as trial {t.number + 1}" for t in lost]
     assert (len(lost), last.reason) == (study.MOST_RETRIES, "its worker died; not tried again")
-    assert [t.start for t in found.trials() if t.state == "finished"] == [False, False]
+    assert [t.start for t in opened.trials() if t.state == "finished"] == [False, False]
 
 
 def test_a_worker_that_dies_in_its_claim_leaves_nothing(data: Path, tmp_path: Path, formula: list[RunSpec]) -> None:
-    found = open_study.load("s", begin(data, tmp_path, trials=2, pruner="none").store, [0])
-    found.optuna.ask()  # given out, but nobody's: as if killed between the two
+    opened = open_study.load("s", begin(data, tmp_path, trials=2, pruner="none").store, [0])
+    opened.optuna.ask()  # given out, but nobody's: as if killed between the two
     assert worker.work(orders(tmp_path)) == 2
-    assert Counter(t.state for t in found.trials()) == {"lost": 1, "finished": 2}
+    assert Counter(t.state for t in opened.trials()) == {"lost": 1, "finished": 2}
 
 
 def test_a_worker_without_a_sign_of_life_is_given_up(
@@ -363,23 +363,23 @@ def test_a_worker_without_a_sign_of_life_is_given_up(
 ) -> None:
 
     monkeypatch.setattr(storage, "GRACE", 1)
-    found = open_study.load("s", begin(data, tmp_path, trials=2, pruner="none").store, [0])
-    assert found.claim("far away") is not None
+    opened = open_study.load("s", begin(data, tmp_path, trials=2, pruner="none").store, [0])
+    assert opened.claim("far away") is not None
     began = time.monotonic()
     assert worker.work(orders(tmp_path)) == 2
     assert time.monotonic() - began > 0.8
-    assert Counter(t.state for t in found.trials()) == {"lost": 1, "finished": 2}
+    assert Counter(t.state for t in opened.trials()) == {"lost": 1, "finished": 2}
 
 
 def test_a_running_trial_is_left_alone(data: Path, tmp_path: Path, formula: list[RunSpec]) -> None:
-    found = open_study.load("s", begin(data, tmp_path, trials=2, pruner="none").store, [0])
-    assert found.claim("alive") is not None
+    opened = open_study.load("s", begin(data, tmp_path, trials=2, pruner="none").store, [0])
+    assert opened.claim("alive") is not None
     done = threading.Thread(target=worker.work, args=(orders(tmp_path),))
     done.start()
-    until(lambda: Counter(t.state for t in found.trials()) == {"running": 1, "finished": 1})
-    found.release("alive")
+    until(lambda: Counter(t.state for t in opened.trials()) == {"running": 1, "finished": 1})
+    opened.release("alive")
     done.join()
-    assert Counter(t.state for t in found.trials()) == {"lost": 1, "finished": 2}
+    assert Counter(t.state for t in opened.trials()) == {"lost": 1, "finished": 2}
 
 
 def test_stopped_from_elsewhere_and_gone_on(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -421,7 +421,7 @@ def test_a_pause_holds_the_trial_and_costs_no_minutes(
 
     begun, release, answers, held = threading.Event(), threading.Event(), [], []
     monkeypatch.setattr(trial, "train", train)
-    found = begin(data, tmp_path, minutes=1, trials=1, pruner="none")
+    opened = begin(data, tmp_path, minutes=1, trials=1, pruner="none")
     with pytest.raises(InputError, match="nothing of it runs"):
         lead.pause("s", home=tmp_path)
     assert not lead.end_pause("s", home=tmp_path)
@@ -431,14 +431,14 @@ def test_a_pause_holds_the_trial_and_costs_no_minutes(
     before = time.time()
     lead.pause("s", home=tmp_path)
     after = time.time()
-    found.set_attribute(study.UNTIL, ends := after + 0.5)  # over in the midst of the pause
+    opened.set_attribute(study.UNTIL, ends := after + 0.5)  # over in the midst of the pause
     release.set()
     time.sleep(2.5)
     result, trials = lead.report("s", home=tmp_path)
     assert (result.status, [t.state for t in trials], answers) == ("paused", ["running"], [])
     least = time.time() - after
     assert lead.end_pause("s", home=tmp_path)
-    assert least <= found.requests().until - ends <= time.time() - before
+    assert least <= opened.requests().until - ends <= time.time() - before
     crew.join()
     assert answers == [False]
     assert held[0] > 1
@@ -469,9 +469,10 @@ def test_workers_elsewhere_keep_the_minutes_of_the_study(
 
 
 def test_progress_is_of_the_time_where_only_that_is_given(data: Path, tmp_path: Path) -> None:
-    found = begin(data, tmp_path, minutes=10)
-    found.set_attribute(study.UNTIL, time.time() + 450.5)
-    assert lead._progress(found.requests(), found.trials(), 10) == Progress("searching", 144, 600, "s")  # 24 hundredths
+    opened = begin(data, tmp_path, minutes=10)
+    opened.set_attribute(study.UNTIL, time.time() + 450.5)
+    searching = Progress("searching", 144, 600, "s")  # 24 hundredths
+    assert lead._progress(opened.requests(), opened.trials(), 10) == searching
     by_trials = begin(data, tmp_path, "t", minutes=10, trials=5)
     assert lead._progress(by_trials.requests(), by_trials.trials(), 10) == Progress("searching", 0, 5, "trials")
 
@@ -544,8 +545,9 @@ def test_a_storage_that_is_away_is_waited_for_by_those_who_work(
     assert len(calls) == 1
     assert reader.waiting().patiently(call) == "there"
     assert len(calls) == 4
-    (said,) = [record.message for record in caplog.records]  # once, and again after half a minute
-    assert said.startswith(f"storage {reader.url}: it can't be reached") and "waiting for it, nothing is lost" in said
+    (message,) = [record.message for record in caplog.records]  # once, and again after half a minute
+    assert message.startswith(f"storage {reader.url}: it can't be reached")
+    assert "waiting for it, nothing is lost" in message
     with pytest.raises(ZeroDivisionError):  # no affair of the storage
         reader.waiting().patiently(lambda: 1 // 0)
 
@@ -600,9 +602,9 @@ def test_an_address_that_would_be_read_as_another_is_refused(
     given: str, words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(InputError, match=words) as told:
+    with pytest.raises(InputError, match=words) as refusal:
         lead.report("s", home=tmp_path / "home", storage=given)
-    assert not any(part in str(told.value) for part in ("hushed", "shed@", "hu@", "sh/ed", "sh?ed"))
+    assert not any(part in str(refusal.value) for part in ("hushed", "shed@", "hu@", "sh/ed", "sh?ed"))
     assert [path.name for path in tmp_path.iterdir()] in ([], ["home"])  # no lock of a file that isn't one
     assert not list((tmp_path / "home").rglob("*"))
 
@@ -639,10 +641,10 @@ def test_an_unknown_study_is_answered_with_the_nearest(data: Path, tmp_path: Pat
 
 
 def test_other_data_are_refused(data: Path, tmp_path: Path) -> None:
-    found = begin(data, tmp_path)
+    opened = begin(data, tmp_path)
     with pytest.raises(InputError, match="begun on other data"):
-        open_study.begin("s", found.plan, "0" * 64, found.store)
-    found.set_attribute(study.PLAN, {**found.optuna.user_attrs[study.PLAN], "digest": "0" * 64})
+        open_study.begin("s", opened.plan, "0" * 64, opened.store)
+    opened.set_attribute(study.PLAN, {**opened.optuna.user_attrs[study.PLAN], "digest": "0" * 64})
     with pytest.raises(InputError, match="not the data of study s"):
         worker.work(orders(tmp_path))
 
@@ -659,15 +661,15 @@ def test_a_trial_is_trained_and_judged_as_a_run_is(data: Path, tmp_path: Path) -
         {"space": {DROPOUT: None}, "objectives": ["ndcg@5", "ece"], "constraints": ["latency_ms<=1e6"]}
     )
     epochs: list[dict[str, Any]] = []
-    found = trial.train(spec, Plan.of(spec, options), Experiment.open(spec), tmp_path / "trial", epochs)
+    metrics = trial.train(spec, Plan.of(spec, options), Experiment.open(spec), tmp_path / "trial", epochs)
     whole = run.run(spec, home=tmp_path / "home", on_report=silent)
     for name, value in whole.valid.items():
-        assert found[name] == value, name
+        assert metrics[name] == value, name
     assert len(epochs) == spec.train.epochs
-    assert max(e["valid"]["ndcg@5"] for e in epochs) == found["ndcg@5"]
+    assert max(e["valid"]["ndcg@5"] for e in epochs) == metrics["ndcg@5"]
     # counted by hand: 41 rows of 8 tied with the output, item bias, one GRU layer of 8
-    assert found["latency_ms"] > 0
-    assert found["parameters"] == sum(v.numel() for v in _weights(tmp_path / "home", whole.run_id).values())
+    assert metrics["latency_ms"] > 0
+    assert metrics["parameters"] == sum(v.numel() for v in _weights(tmp_path / "home", whole.run_id).values())
 
 
 def test_a_pause_counts_in_no_epoch_s_time(data: Path, tmp_path: Path) -> None:
@@ -701,13 +703,13 @@ def _weights(home: Path, run_id: str) -> dict[str, Any]:
 def test_tune_leads_workers_and_records(data: Path, tmp_path: Path) -> None:
     from t4r_lab import tracking
 
-    said: list[Report] = []
+    reports: list[Report] = []
     options = StudyOptions.parse({"presets": ["regularizers"], "trials": 7, "workers": 2, "pruner": "none"})
     spec = small_spec(data, train__epochs=1)
-    result = lead.tune(spec, options, home=tmp_path, on_report=said.append)
+    result = lead.tune(spec, options, home=tmp_path, on_report=reports.append)
     assert (result.name, result.status, result.counts) == ("small", "finished", {"finished": 7})
-    assert sorted(r.number for r in said if isinstance(r, TrialEnded)) == list(range(7))
-    assert any("7 trials of about" in r.words for r in said if isinstance(r, Remark))
+    assert sorted(r.number for r in reports if isinstance(r, TrialEnded)) == list(range(7))
+    assert any("7 trials of about" in r.words for r in reports if isinstance(r, Remark))
     assert len({t.worker for t in lead.report("small", home=tmp_path)[1]}) == 2
     # the record: a run of the study, under which each trial stands; neither is a run of the Lab
     assert tracking.runs(tmp_path) == []
@@ -740,7 +742,7 @@ def test_tune_leads_workers_and_records(data: Path, tmp_path: Path) -> None:
     assert images == set(FIGURES) - {"pareto_front"}  # there is one objective
     assert not (tmp_path / "studies" / "scratch").exists() or not list((tmp_path / "studies" / "scratch").iterdir())
     # a second call has nothing to do, and records nothing twice
-    again = lead.tune(spec, options, home=tmp_path, on_report=said.append)
+    again = lead.tune(spec, options, home=tmp_path, on_report=reports.append)
     assert (again.run_id, again.counts) == (result.run_id, result.counts)
     assert len(client.search_runs([experiment])) == 8
 
@@ -749,18 +751,18 @@ def test_what_was_not_recorded_is_made_up_for(data: Path, tmp_path: Path, formul
     from t4r_lab import tracking
     from t4r_lab.tracking import study_runs
 
-    found = begin(data, tmp_path, trials=4, pruner="none")
+    begun = begin(data, tmp_path, trials=4, pruner="none")
     worker.work(orders(tmp_path))
-    opened = record.open_record(found, tmp_path)
-    assert record.open_record(found, tmp_path).run_id == opened.run_id
-    there: set[int] = set()
-    record.write_trials(found, opened, found.trials()[:2], there)
+    opened = record.open_record(begun, tmp_path)
+    assert record.open_record(begun, tmp_path).run_id == opened.run_id
+    recorded: set[int] = set()
+    record.write_trials(begun, opened, begun.trials()[:2], recorded)
     client, experiment = tracking.client_of(tmp_path)
     torn = {"mlflow.parentRunId": opened.run_id, "t4r.trial": "2", "t4r.study": "s"}
     client.create_run(experiment, tags=torn)  # whose writer was killed in the midst
-    there = study_runs.recorded_trials(tmp_path, opened.run_id)
-    assert there == {0, 1}
-    record.write_trials(found, opened, found.trials(), there)
+    recorded = study_runs.recorded_trials(tmp_path, opened.run_id)
+    assert recorded == {0, 1}
+    record.write_trials(begun, opened, begun.trials(), recorded)
     assert study_runs.recorded_trials(tmp_path, opened.run_id) == {0, 1, 2, 3}
     assert len(client.search_runs([experiment])) == 5
 

@@ -52,13 +52,13 @@ def test_workers_killed_at_random_lose_nothing(data: Path, tmp_path: Path) -> No
         check=True,
         timeout=120,
     )
-    found = json.loads(done.stdout)
-    assert found["status"] == 0, done.stderr
+    answer = json.loads(done.stdout)
+    assert answer["status"] == 0, done.stderr
     result, trials = lead.report("s", home=tmp_path)
     states = Counter(t.state for t in trials)
     assert result.status == "finished"
     assert states["finished"] == 8  # exactly what was asked for
-    assert states["lost"] == found["stages"].count("running") > 0  # each kill in midst of a trial is one, marked
+    assert states["lost"] == answer["stages"].count("running") > 0  # each kill in midst of a trial is one, marked
     assert set(states) <= {"finished", "lost"}
     retried = [t for t in trials if t.state == "lost" and "tried again as trial" in t.reason]
     given_up = states["lost"] - len(retried)  # which takes several kills in midst of one trial
@@ -91,9 +91,9 @@ def test_a_killed_worker_is_replaced_and_ctrl_c_can_be_gone_on_from(data: Path, 
     done = subprocess.run([*command], env=environment, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
     assert "Warning" not in err + done.stderr  # such as Optuna's, of what is done on purpose
-    found = json.loads(done.stdout)
-    assert found["trials"] == {"lost": stopped["trials"]["lost"], "finished": 2}
-    assert found["run_id"] == stopped["run_id"]
+    answer = json.loads(done.stdout)
+    assert answer["trials"] == {"lost": stopped["trials"]["lost"], "finished": 2}
+    assert answer["run_id"] == stopped["run_id"]
 
 
 def test_a_workers_error_comes_back_with_its_parts(data: Path, tmp_path: Path) -> None:
@@ -239,9 +239,9 @@ def test_a_study_in_the_background_works_on_a_server_whose_password_nobody_sees(
     url = server.url.replace("lab@", "lab:hushed@")
     options = StudyOptions.parse({"space": {DROPOUT: None}, "trials": 500})
     launched = detached.launch(small_spec(data, train__epochs=1), options, "hidden", tmp_path, url)
-    found = Watch(tmp_path)
+    watch = Watch(tmp_path)
     deadline = time.monotonic() + 90
-    while (state := found.look("hidden").state) is None or state.status != "running" or len(state.trials) < 3:
+    while (state := watch.look("hidden").state) is None or state.status != "running" or len(state.trials) < 3:
         assert time.monotonic() < deadline, launched.log(20)
         time.sleep(0.4)
     shown = [path.read_bytes() for path in Path("/proc").glob("[0-9]*/cmdline") if path.exists()]
@@ -251,7 +251,7 @@ def test_a_study_in_the_background_works_on_a_server_whose_password_nobody_sees(
     while launched.is_running():
         assert time.monotonic() < deadline, launched.log(20)
         time.sleep(0.4)
-    state = found.look("hidden").state
+    state = watch.look("hidden").state
     assert state is not None
     assert state.status == "stopped"
     assert "hushed" not in launched.log(1000)
@@ -259,11 +259,11 @@ def test_a_study_in_the_background_works_on_a_server_whose_password_nobody_sees(
 
 def test_who_only_reads_is_told_at_once_that_the_server_is_away(data: Path, tmp_path: Path, server: Server) -> None:
     plan = Plan.of(small_spec(data, train__epochs=6), StudyOptions.parse({"space": {DROPOUT: None}, "trials": 8}))
-    found = open_study.begin("away", plan, Dataset.open(data).digest, connect(address(tmp_path, server.url)))
-    assert len(found.trials()) == 1
+    opened = open_study.begin("away", plan, Dataset.open(data).digest, connect(address(tmp_path, server.url)))
+    assert len(opened.trials()) == 1
     server.stop()
     try:
-        for read in (found.trials, lambda: connect(address(tmp_path, server.url))):
+        for read in (opened.trials, lambda: connect(address(tmp_path, server.url))):
             began = time.monotonic()
             with pytest.raises(
                 InputError, match=r"storage postgresql://lab@127.*can't be reached \(.*start the server"
@@ -272,7 +272,7 @@ def test_who_only_reads_is_told_at_once_that_the_server_is_away(data: Path, tmp_
             assert time.monotonic() - began < 2
     finally:
         server.start()
-    assert len(found.trials()) == 1  # the same object goes on
+    assert len(opened.trials()) == 1  # the same object goes on
 
 
 def tuning(
@@ -317,13 +317,13 @@ def test_a_server_that_is_stopped_under_a_study_and_started_again_ends_neither_l
         time.sleep(2)
         server.start()
     out, _ = process.communicate(timeout=300)
-    said = log.read_text()
-    assert process.returncode == 0, said
-    found = json.loads(out)
-    assert found["status"] == "finished" and found["trials"]["finished"] == 10
-    assert set(found["trials"]) <= {"finished", "lost"}
-    assert waits() <= 4, said  # not with every try
-    assert "Traceback" not in said and "sqlalche" not in said
+    messages = log.read_text()
+    assert process.returncode == 0, messages
+    answer = json.loads(out)
+    assert answer["status"] == "finished" and answer["trials"]["finished"] == 10
+    assert set(answer["trials"]) <= {"finished", "lost"}
+    assert waits() <= 4, messages  # not with every try
+    assert "Traceback" not in messages and "sqlalche" not in messages
     (run,) = studies_of(home)
     assert run.info.status == "FINISHED"
 
@@ -341,16 +341,16 @@ def test_one_process_leads_and_a_dead_one_lets_go(data: Path, tmp_path: Path, se
     spec, home = tmp_path / "s.yaml", tmp_path / "home"
     spec.write_text(small_spec(data, train__epochs=2000, train__patience=None).to_yaml())
     options = ("--study", "led", "--trials", "1")
-    asked = StudyOptions.parse({"space": {DROPOUT: None}, "trials": 1, "pruner": "none"})
+    study_options = StudyOptions.parse({"space": {DROPOUT: None}, "trials": 1, "pruner": "none"})
     for storage_of in (server, File()):
         first = tuning(spec, home, storage_of, *options)
         deadline = time.monotonic() + 240
         while not running("led", home, storage_of):
             assert first.poll() is None and time.monotonic() < deadline, first.communicate()[1]
             time.sleep(0.4)
-        with pytest.raises(InputError, match=f"being led by process {first.pid} on {socket.gethostname()};") as told:
-            lead.tune(RunSpec.load(spec), asked, "led", home=home, storage=storage_of.url, on_report=silent)
-        assert "`t4r-lab worker --study led` adds a worker" in str(told.value)
+        with pytest.raises(InputError, match=f"being led by process {first.pid} on {socket.gethostname()};") as refusal:
+            lead.tune(RunSpec.load(spec), study_options, "led", home=home, storage=storage_of.url, on_report=silent)
+        assert "`t4r-lab worker --study led` adds a worker" in str(refusal.value)
         (run,) = [run for run in studies_of(home) if run.info.status == "RUNNING"]
         worker = children(first.pid, b"t4r_lab.tuning.worker")
         first.kill()
@@ -387,8 +387,8 @@ def mlflow_status(home: Path, run: Any) -> str:
 
 
 def children(pid: int, words: bytes) -> list[int]:
-    found = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-    return [int(child) for child in found if words in Path(f"/proc/{child}/cmdline").read_bytes()]
+    pids = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    return [int(child) for child in pids if words in Path(f"/proc/{child}/cmdline").read_bytes()]
 
 
 @pytest.mark.slow
@@ -408,11 +408,11 @@ def test_what_a_server_refuses_is_told_at_once_with_what_to_grant(
 ) -> None:
     began = time.monotonic()
     url = f"postgresql://{user}@127.0.0.1:{guarded.port}/{database}"
-    with pytest.raises(InputError, match=words) as told:
+    with pytest.raises(InputError, match=words) as refusal:
         connect(address(tmp_path, url), 60)  # nor is it waited for
     assert time.monotonic() - began < 3
-    assert "\n" not in str(told.value) and "sqlalche" not in str(told.value)
-    assert "hushed" not in str(told.value) and "wrong" not in str(told.value)
+    assert "\n" not in str(refusal.value) and "sqlalche" not in str(refusal.value)
+    assert "hushed" not in str(refusal.value) and "wrong" not in str(refusal.value)
 
 
 @pytest.fixture(scope="module")
