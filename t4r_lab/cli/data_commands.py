@@ -79,6 +79,9 @@ def _describe(options: argparse.Namespace) -> None:
 
     if Path(options.what).is_file():
         return _describe_spec(options)
+    from t4r_lab.data.prepared.folder import restore
+
+    restore(Path(options.what))
     if not Path(options.what).exists():
         return _describe_run(options)
     from t4r_lab.data.pipeline.describe import describe

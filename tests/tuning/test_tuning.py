@@ -422,7 +422,7 @@ def test_a_pause_holds_the_trial_and_costs_no_minutes(
     begun, release, answers, held = threading.Event(), threading.Event(), [], []
     monkeypatch.setattr(trial, "train", train)
     opened = begin(data, tmp_path, minutes=1, trials=1, pruner="none")
-    with pytest.raises(InputError, match="nothing of it runs"):
+    with pytest.raises(InputError, match="it has no running worker to pause"):
         lead.pause("s", home=tmp_path)
     assert not lead.end_pause("s", home=tmp_path)
     crew = threading.Thread(target=worker.work, args=(orders(tmp_path),))
