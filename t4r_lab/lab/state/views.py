@@ -96,7 +96,8 @@ class JobState:
     eta: float | None = None
     """seconds to the end"""
     error: str = ""
-    monitor: str = "ndcg@20"
+    metrics: tuple[str, ...] = ("ndcg@20",)
+    """validation metrics with a curve: the monitored one, then the deciding one of each other head"""
     epochs: int = 1
     launched: float = 0.0
     """seconds since 1970"""
