@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from importlib import import_module
-from itertools import count
 from pathlib import Path
 from pkgutil import iter_modules
-from typing import TYPE_CHECKING, ClassVar, cast
+from typing import ClassVar, cast
 
 import ipywidgets as w
 import traitlets as tr
-from IPython.display import HTML, DisplayHandle, display, publish_display_data
 
 import t4r_lab.lab.panels as panels
 from t4r_lab.base import homes
@@ -33,13 +31,8 @@ from t4r_lab.lab.parts.theme import Theme
 from t4r_lab.lab.state.background import Background, Result, explained
 from t4r_lab.lab.state.cost import CostEstimate
 from t4r_lab.lab.state.draft import Draft
-from t4r_lab.lab.state.kept_draft import keep, kept
 from t4r_lab.lab.state.views import DataSummary, JobState, News, RunSummary
-from t4r_lab.lab.still import still
 from t4r_lab.spec import RunSpec
-
-if TYPE_CHECKING:
-    from t4r_lab.jobs import Job
 
 PANELS = (
     Panel("Data", lambda lab: lab.data),
@@ -61,12 +54,6 @@ def first_spec(home: Path) -> RunSpec:
     """The initial spec of the form: sized for the built-in data, on which it beats the baselines in half a minute."""
     train = {"epochs": 12, "learning_rate": 3e-3}
     return RunSpec.parse({"name": "gpt2-clm", "data": {"path": str(home / "data" / "demo")}, "train": train})
-
-
-def with_free_name(spec: RunSpec, taken: Collection[str]) -> RunSpec:
-    """`spec` under a name that no run of the home has: ``gpt2-clm``, else ``gpt2-clm-2`` and so on."""
-    name = next(n for i in count(1) if (n := f"{spec.name}-{i}" if i > 1 else spec.name) not in taken)
-    return spec.override({"name": name})
 
 
 class Lab(w.VBox):
@@ -118,8 +105,7 @@ class Lab(w.VBox):
 
     def _make_panels(self) -> None:
         """Make the panels and the controllers behind them."""
-        spec, named = kept(self.home) or (first_spec(self.home), False)
-        self.draft = Draft(spec, named=named)
+        self.draft = Draft(first_spec(self.home))
         self.preparing = PrepareController(self.home, self.background, self._prepared)
         self.data = DataPanel(self.choose, self.preparing.form)
         self.cost_estimate = CostEstimate(self.draft, self.background)
@@ -148,36 +134,17 @@ class Lab(w.VBox):
         self.background.repeat(self._check_data, self._reopen, self._data_failed, lambda: IDLE)
         self.tuning.follow()
 
-    # what stays -----------------------------------------------------------------------------------
-
-    def _keep(self, change: tr.Bunch) -> None:
-        """Keep the draft for the next kernel, and the picture for a notebook without one."""
-        keep(self.draft, self.home)
-        if self._still is not None:
-            self._still.update(HTML(still(self.draft)))
-
-    _still: DisplayHandle | None = None
-
-    def _ipython_display_(self) -> None:
-        """Show the Lab, above it a picture that a saved notebook shows where no kernel answers.
-
-        The style of a living Lab hides the picture.
-        """
-        self._still = display(HTML(still(self.draft)), display_id=True)
-        publish_display_data(self._repr_mimebundle_())
-
     # data ---------------------------------------------------------------------------------------
 
     def _open_first_data(self) -> DataSummary:
         from t4r_lab.lab.state import source
 
         report = stages(self.data, "Preparing the built-in data", self.background)
-        return source.summarize(source.first(self.home, Path(self.draft.spec.data.path), report))
+        return source.summarize(source.first(self.home, report))
 
     def _use_first_data(self, summary: DataSummary) -> None:
         if self._request is None:  # else other data were requested meanwhile
             self._use(summary)
-        self.draft.observe(self._keep, "revision")  # from now on, with data
         self.refresh_runs()  # after the data, since MLflow takes a second to import
 
     def choose(self, path: Path) -> None:
@@ -285,18 +252,12 @@ class Lab(w.VBox):
         try:
             with self.background.lock:
                 spec = self.draft.ready()
-                if not self.draft.named:
-                    spec = with_free_name(
-                        spec, {*(run.name for run in self.runs.runs), *(j.name for j in self.jobs.jobs)}
-                    )
         except InputError as error:
             self._show_launch(error)
         else:  # on a thread, since every file of the data is checked
-            self.background.run(lambda: jobs.launch(spec, self.home), self._show_started, self._show_launch)
-
-    def _show_started(self, job: Job) -> None:
-        self._show_launch(None)
-        self.jobs.reveal(job.id)
+            self.background.run(
+                lambda: jobs.launch(spec, self.home), lambda _: self._show_launch(None), self._show_launch
+            )
 
     def _show_launch(self, refusal: InputError | None) -> None:
         """Show that a launch was refused, or None for done."""

@@ -38,7 +38,6 @@ class Version(NamedTuple):
     preset: str
     origin: RunSpec | None
     origin_name: str
-    named: bool
 
 
 class Draft(tr.HasTraits):
@@ -75,10 +74,8 @@ class Draft(tr.HasTraits):
     revision = tr.Int(0)
     """counts changes of any kind; views observe it, so that they draw once for an edit"""
 
-    def __init__(self, spec: RunSpec, schema: Schema | None = None, named: bool = True) -> None:
+    def __init__(self, spec: RunSpec, schema: Schema | None = None) -> None:
         super().__init__(spec=spec, schema=schema)
-        self.named = named
-        """whether a person gave the name; else it follows the model"""
         self.pending: Document = {}
         self._past: list[Version] = []
         self._future: list[Version] = []
@@ -133,7 +130,6 @@ class Draft(tr.HasTraits):
         self._remember()
         if set(edits) != {"name"}:
             self.preset = ""
-        self.named = self.named or "name" in edits
         changes = {**self.pending, **edits}
         note = ""
         for path in edits:  # a new kind or list has other knobs: edits of the old ones are void
@@ -157,13 +153,13 @@ class Draft(tr.HasTraits):
         """Edit the preset of that name, on the present data."""
         spec = presets.start(preset, self.spec)
         self._remember()
-        self.preset, self.named = preset, False
+        self.preset = preset
         self.replace(spec)
 
     def clone(self, spec: RunSpec, name: str, data: tuple[str, Schema] | None = None) -> None:
         """Edit the spec of the run `name`, and keep the original for comparison."""
         self._remember()
-        self.origin, self.origin_name, self.preset, self.named = spec, name, "", True
+        self.origin, self.origin_name, self.preset = spec, name, ""
         self.replace(spec, data)
 
     def use_data(self, path: str, schema: Schema) -> None:
@@ -212,7 +208,7 @@ class Draft(tr.HasTraits):
 
     @property
     def _version(self) -> Version:
-        return Version(self.spec, dict(self.pending), self.preset, self.origin, self.origin_name, self.named)
+        return Version(self.spec, dict(self.pending), self.preset, self.origin, self.origin_name)
 
     def _remember(self) -> None:
         """Keep the present content for `undo`, before it is edited."""
@@ -221,10 +217,7 @@ class Draft(tr.HasTraits):
 
     def _go_to(self, version: Version) -> None:
         path = self.spec.data.path
-        self.spec, self.preset, self.origin, self.origin_name, self.named = (
-            version.spec.override({DATA: path}),
-            *version[2:],
-        )
+        self.spec, self.preset, self.origin, self.origin_name = version.spec.override({DATA: path}), *version[2:]
         self._apply(version.pending, list(version.pending), "")
 
     def drop(self) -> None:
@@ -251,8 +244,6 @@ class Draft(tr.HasTraits):
             errors[field] = error
             for path in culprits(self.spec, changes, result):
                 held[path] = changes.pop(path)
-        if not self.named and not self.preset:
-            result = result.model_copy(update={"name": result.model_name})
         self.spec, self.pending, self.note = result, held, note
         by_data = assembly.refusals(result, self.schema) if self.schema is not None else {}
         self.lacking = tuple(path for path, error in by_data.items() if lacks(path, error))

@@ -99,14 +99,12 @@ def preview(table: RawTable, options: Mapping[str, object]) -> Preview:
     return Preview(columns, rows, len(table.frame), refusal, table.notes)
 
 
-def first(home: Path, last: Path, on_report: OnReport) -> Path:
-    """The `last` data if they are there, else those of the newest job, else the built-in ones, prepared if need be."""
-    if last in datasets(home):
-        return last
+def first(home: Path, on_report: OnReport) -> Path:
+    """The folder of the newest job's data, else of the built-in data, prepared if need be."""
     for job in jobs.all_jobs(home)[:1]:
         with suppress(InputError):
-            if (path := Path(job.spec().data.path)) in datasets(home):
-                return path
+            if (last := Path(job.spec().data.path)) in datasets(home):
+                return last
     from t4r_lab.data.pipeline.synthetic import demo_dataset
 
     return demo_dataset(home / "data" / "demo", on_report).path
@@ -139,9 +137,9 @@ def _job_state(job: jobs.Job) -> JobState:
     if status.refusal:
         error = error_text(InputError(*status.refusal))
     try:
-        what, judged_by = _model_of(job.folder)
+        what = _body_and_masking(job.folder)
     except InputError as refusal:  # damaged, or of a later version, whose worker may well be running
-        what, judged_by, error = "", (), error if active else error_text(refusal)
+        what, error = "", error if active else error_text(refusal)
     return JobState(
         id=job.id,
         name=status.name,
@@ -153,7 +151,7 @@ def _job_state(job: jobs.Job) -> JobState:
         unit=status.unit,
         eta=status.eta,
         error=error,
-        metrics=tuple(dict.fromkeys([status.monitor, *judged_by])),
+        monitor=status.monitor,
         epochs=status.epochs,
         launched=status.launched,
         run_id=status.run_id,
@@ -162,11 +160,10 @@ def _job_state(job: jobs.Job) -> JobState:
 
 
 @lru_cache(maxsize=1024)
-def _model_of(folder: Path) -> tuple[str, tuple[str, ...]]:
-    """Body and masking of a job, and the metric that decides for each head; cached, since its spec never changes."""
-    spec = jobs.Job(folder).spec()
-    judged_by = tuple(head.deciding(spec.evaluation.cutoffs) for head in spec.model.heads)
-    return f"{spec.model.body.kind} · {spec.model.masking.kind}", judged_by
+def _body_and_masking(folder: Path) -> str:
+    """Body and masking of a job; cached, since its spec never changes."""
+    model = jobs.Job(folder).spec().model
+    return f"{model.body.kind} · {model.masking.kind}"
 
 
 def news(home: Path, id: str, read: int, log: bool) -> News:

@@ -96,8 +96,7 @@ class JobState:
     eta: float | None = None
     """seconds to the end"""
     error: str = ""
-    metrics: tuple[str, ...] = ("ndcg@20",)
-    """validation metrics with a curve: the monitored one, then the deciding one of each other head"""
+    monitor: str = "ndcg@20"
     epochs: int = 1
     launched: float = 0.0
     """seconds since 1970"""
