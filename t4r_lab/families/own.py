@@ -33,7 +33,7 @@ class Member(Part):
     tag: ClassVar[str] = "kind"
     """the key of a spec that names the member"""
     needs: ClassVar[tuple[str, ...]] = ()
-    """what a class of one's own must define"""
+    """attributes that a class of one's own must define, beside the abstract methods"""
 
     def __init_subclass__(cls, **options: Any) -> None:
         """Give `cls` its kind, unless it has one or is a class of the package, which the tables of families name."""
@@ -134,8 +134,10 @@ def check_whole(member: type[Member]) -> None:
     ------
     InputError
     """
-    base = next(each for each in member.__mro__ if issubclass(each, Member) and "needs" in vars(each))
-    missing = [name for name in base.needs if getattr(member, name, None) is getattr(base, name, None)]
+    base = next(each for each in member.__mro__ if issubclass(each, Member) and each.__module__.startswith("t4r_lab."))
+    abstract = [name for each in member.__mro__ for name in vars(each) if name in member.__abstractmethods__]
+    attributes = [name for name in base.needs if getattr(member, name, None) is getattr(base, name, None)]
+    missing = dict.fromkeys([*attributes, *abstract])
     if missing:
         problem = f"{member.__name__} has no {' and no '.join(missing)}"
         raise InputError(base.tag, problem, f"define it as t4r_lab.nn.{base.__name__} says")

@@ -154,11 +154,12 @@ def test_a_class_that_lacks_what_its_family_needs_is_refused(base: type[Member],
     with pytest.raises(InputError) as error:
         own.check_whole(Bare)
     assert words in str(error.value)
+    missing = [*base.needs, *base.__abstractmethods__]
     own.check_whole(
         type(
             "Whole",
             (Bare,),
-            dict.fromkeys(base.needs, "defined") | {"__annotations__": dict.fromkeys(base.needs, ClassVar[str])},
+            dict.fromkeys(missing, "defined") | {"__annotations__": dict.fromkeys(missing, ClassVar[str])},
         )
     )
 
@@ -171,7 +172,7 @@ class Spike(ColumnEncoder):
     height: int = knob(2, "how high", low=1, high=9)
 
     def build(self, of):
-        raise NotImplementedError
+        return None
 """
 
 
@@ -226,7 +227,7 @@ class {base}Gauge({base}):
     calibre: int = knob(2, "how wide")
 
     def build(self, *arguments):
-        raise NotImplementedError
+        return None
 
     training = inference = build
 """

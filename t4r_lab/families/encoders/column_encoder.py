@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from abc import abstractmethod
 from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
 from t4r_lab.families.knobs import knob
@@ -49,7 +50,7 @@ class ColumnEncoder(Member):
     """How a column becomes a vector for each event."""
 
     tag: ClassVar[str] = "encoding"
-    needs: ClassVar[tuple[str, ...]] = ("takes", "build")
+    needs: ClassVar[tuple[str, ...]] = ("takes",)
     takes: ClassVar[tuple[str, ...]]
     """kinds of the columns that it encodes: ``categorical``, ``continuous``"""
     fixed_dim: ClassVar[int | None] = None
@@ -70,9 +71,9 @@ class ColumnEncoder(Member):
         """Width where none is given; `size` is the number of ids, 0 of numbers."""
         return default_dim(USUAL_SIZE)
 
+    @abstractmethod
     def build(self, of: EncoderInput) -> nn.Module:
         """The module from the column to vectors, (N, dim), of the real events of a batch.
 
         It reads ids (N,), or (N, K) of a column of lists, or numbers (N,).
         """
-        raise NotImplementedError

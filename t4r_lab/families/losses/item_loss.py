@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from abc import abstractmethod
 from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, ClassVar, Literal
@@ -32,8 +33,6 @@ def prior() -> Prior:
 class ItemLoss(Member):
     """The loss of the next item."""
 
-    needs: ClassVar[tuple[str, ...]] = ("build",)
-
     if TYPE_CHECKING:
         kind: str  # each loss gives its own
 
@@ -42,6 +41,7 @@ class ItemLoss(Member):
         """True if the items' biases start at the logarithm of their events in training."""
         return getattr(self, "prior", None) == "popularity"
 
+    @abstractmethod
     def build(self, items: int) -> Callable[[Tensor, Tensor, Tensor, Tensor, float], Tensor]:
         """``loss(queries, weight, bias, labels, temperature)`` over `items`, the mean over cases.
 
@@ -49,7 +49,6 @@ class ItemLoss(Member):
         `labels` (N,) classes 0..I-1. A module with parameters is trained with the model;
         a `SampledLoss` receives the items' events in training, and reads only a few rows of the table.
         """
-        raise NotImplementedError
 
     def guess(self, items: int) -> float:
         """The loss where all `items` have the same score."""
@@ -59,7 +58,6 @@ class ItemLoss(Member):
 class SampledItemLoss(ItemLoss):
     """A loss of the target's score and those of items drawn for the batch."""
 
-    needs: ClassVar[tuple[str, ...]] = ("pair_loss",)
     corrected: ClassVar[bool] = False
     """whether log Q(item) is taken off every score, which makes a sampled softmax an estimate of the full one"""
 
@@ -68,12 +66,12 @@ class SampledItemLoss(ItemLoss):
     )
     sampler: SamplerSpec = knob("uniform", f"how they are drawn: {described()}")
 
+    @abstractmethod
     def pair_loss(self, target: Tensor, negatives: Tensor, hit: Tensor, items: int) -> Tensor:
         """One loss a case, (N,), of the target's score (N,) and the negatives' scores (N, K).
 
         Where `hit` (N, K) is True a negative happens to be the case's own target, and doesn't count.
         """
-        raise NotImplementedError
 
     def build(self, items: int) -> SampledLoss:
         """The loss over `items`, with its sampler."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from typing import TYPE_CHECKING, ClassVar, Literal, NamedTuple
 
 from t4r_lab.families.own import Member
@@ -43,7 +44,7 @@ class Masking(Member):
 
     if TYPE_CHECKING:
         kind: str  # each masking gives its own, as its first field
-    needs: ClassVar[tuple[str, ...]] = ("attention", "training", "inference")
+    needs: ClassVar[tuple[str, ...]] = ("attention",)
     attention: ClassVar[Attention]
     """what it needs of a body: who may attend to whom"""
     hides: ClassVar[bool] = False
@@ -63,13 +64,13 @@ class Masking(Member):
         """The discriminator that is trained beside the next item; None: there is none."""
         return None
 
+    @abstractmethod
     def training(self, batch: Batch) -> Masked:
         """A training batch with its hidden events, and the targets with their positions."""
-        raise NotImplementedError
 
+    @abstractmethod
     def inference(self, batch: Batch, start: Tensor | None = None) -> Masked:
         """The batch as inference reads it: at its last position or, given `start` (B,), from there on."""
-        raise NotImplementedError
 
     def sketch(self) -> Sketch:
         """The masking as the picture of a model shows it; by default the first line of its docstring."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from typing import TYPE_CHECKING, ClassVar
 
 from t4r_lab.families.own import Member
@@ -17,10 +18,9 @@ class ItemSampler(Member):
 
     if TYPE_CHECKING:
         kind: str  # each sampler gives its own
-    needs: ClassVar[tuple[str, ...]] = ("build",)
     words: ClassVar[str] = ""
     """how, in the help of the knob"""
 
+    @abstractmethod
     def build(self, counts: Tensor) -> Sampler:
         """The sampler of items 0..I-1, whose events in training are `counts` (I,)."""
-        raise NotImplementedError

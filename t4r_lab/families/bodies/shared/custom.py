@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from typing import TYPE_CHECKING, ClassVar
 
 from t4r_lab.families.bodies.shared.layer_knobs import Layers
@@ -17,16 +18,15 @@ class CustomBody(Layers):
     It has the knobs `d_model`, `n_layer` and `dropout` already.
     """
 
-    needs: ClassVar[tuple[str, ...]] = ("build",)
     maskings: ClassVar[tuple[str, ...]] = CAUSAL
     """that train it, the usual one first; a causal body reads no later event"""
 
+    @abstractmethod
     def build(self, length: int) -> nn.Module:
         """The block, a module (B, T, d_model) → (B, T, d_model), for sessions of up to `length` events.
 
         Padding stands after the events of a session. What stands there in the output means nothing.
         """
-        raise NotImplementedError
 
 
 def row_of(body: type[CustomBody]) -> Body:
