@@ -243,16 +243,14 @@ PLAIN = {
     "bool": ("tTfF", r"true|True|TRUE|false|False|FALSE"),
     "float": ("-+.0123456789", r"[-+]?[0-9][0-9_]*\.[0-9_]*(?:[eE][-+][0-9]+)?|[-+]?\.[0-9][0-9_]*|[-+]?\.inf|\.nan"),
     "int": ("-+0123456789", r"[-+]?(?:0|[1-9][0-9_]*)"),
-    "null": ("~nN", r"~|null|Null|NULL|"),
+    "null": (("~", "n", "N", ""), r"~|null|Null|NULL|"),
     "merge": ("<", r"<<"),
 }
 """Texts without quotes that aren't text, after their first characters: those of YAML 1.1 that look like what they are.
 Left out are its times of day (``1:30`` is 90 there), octal and hexadecimal numbers, dates, and ``no`` for false."""
 _Reader.yaml_implicit_resolvers = {}
 for _kind, (_first, _pattern) in PLAIN.items():
-    _Reader.add_implicit_resolver(
-        f"tag:yaml.org,2002:{_kind}", re.compile(rf"^(?:{_pattern})$"), [*_first, *([""] if _kind == "null" else [])]
-    )
+    _Reader.add_implicit_resolver(f"tag:yaml.org,2002:{_kind}", re.compile(rf"^(?:{_pattern})$"), list(_first))
 _Reader.add_constructor("tag:yaml.org,2002:int", _checked(SafeConstructor.construct_yaml_int))
 _Reader.add_constructor("tag:yaml.org,2002:float", _checked(SafeConstructor.construct_yaml_float))
 _Reader.add_constructor("tag:yaml.org,2002:value", SafeConstructor.construct_yaml_str)  # a lone = is text

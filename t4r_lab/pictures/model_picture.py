@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Container, Mapping
 from html import escape
 
 from t4r_lab.base.errors import InputError
@@ -11,14 +11,16 @@ from t4r_lab.schema.columns import Schema
 from t4r_lab.spec import ModelSpec, RunSpec, TowerSpec
 from t4r_lab.spec.head_specs import HeadSpec
 from t4r_lab.spec.input_columns import Feature, resolve, width
+from t4r_lab.spec.sections import HEADS, TOWERS
 from t4r_lab.training.estimate import Estimate
 
 FEW_FEATURES = 12
 """The most features of a tower that are all shown; more are folded by kind until they are unfolded."""
-HEADS, TOWERS = "model.heads", "model.towers"
 FEATURES = "inputs.features"
 Features = dict[str, Feature | None]
 """Features of a tower by their names; None where they don't fit together or the data lack one."""
+
+
 COLORS = """<style>
 .t4r-picture { font-family: system-ui, sans-serif; --text: #1f1f1f; --quiet: #616161; --line: #bdbdbd; --fill: #ffffff; --chip: #f2f2f2; --accent: #1976d2; }
 @media (prefers-color-scheme: dark) { .t4r-picture { --text: #e8e8e8; --quiet: #a8a8a8; --line: #616161; --fill: #1b1b1b; --chip: #2a2a2a; --accent: #64b5f6; background: #111111; } }
@@ -35,28 +37,18 @@ text { fill: var(--text); font-size: 12px; font-variant-numeric: tabular-nums; }
 """Style of a picture outside the Lab, which gives it JupyterLab's colors."""
 
 
-def picture(
-    spec: RunSpec,
-    schema: Schema | None,
-    estimate: Estimate | None = None,
-    refused: Mapping[str, str] | None = None,
-    unfolded: Collection[str] = (),
-) -> str:
-    """SVG of the model that `spec` builds from `schema`; B is the number of sessions in a batch.
+def draw(rows: list[Row], estimate: Estimate | None = None, refused: Mapping[str, str] | None = None) -> str:
+    """SVG of the `layers` of a model; B is the number of sessions in a batch.
 
     Parameters
     ----------
-    schema
-        if None, or if the features don't fit together, the shapes that depend on them are left out.
     estimate
         adds to each part its parameters, memory, and share of a step's time.
     refused
         key of a block → what is wrong with it.
-    unfolded
-        keys of the groups of features that are shown one by one.
     """
-    rows, towers = layers(spec, schema, unfolded), 1 + len(spec.model.towers)
-    wide = max(WIDTH, towers * (NARROW + BETWEEN) - BETWEEN + 2 * MARGIN + GUTTER)
+    lanes = max(len(row.lanes) for row in rows)
+    wide = max(WIDTH, lanes * (NARROW + BETWEEN) - BETWEEN + 2 * MARGIN + GUTTER)
     costs = {cost.path: cost for cost in estimate.costs} if estimate else {}
     drawing = Drawing(wide, costs, refused or {})
     for row in rows:
@@ -70,8 +62,7 @@ def picture(
 
 def picture_file(spec: RunSpec, schema: Schema, estimate: Estimate | None = None) -> str:
     """The picture as an SVG file with colors of its own, every feature shown."""
-    keys = [block.key for row in layers(spec, schema) for lane in row.lanes for block in lane.blocks if block.folded]
-    svg = picture(spec, schema, estimate, unfolded=keys)
+    svg = draw(layers(spec, schema, None), estimate)
     end = svg.index(">") + 1
     return f'<?xml version="1.0" encoding="UTF-8"?>\n{svg[:end]}{COLORS}{svg[end:]}\n'
 
@@ -88,11 +79,20 @@ def describe(rows: list[Row], estimate: Estimate | None = None) -> str:
     return "; ".join(" | ".join(", ".join(words(b) for b in lane.blocks) for lane in row.lanes) for row in rows)
 
 
+def blocks(rows: list[Row]) -> list[Block]:
+    """All blocks of the layers."""
+    return [block for row in rows for lane in row.lanes for block in lane.blocks]
+
+
 # ── The layers ─────────────────────────────────────────────────────────────────────────────────
 
 
-def layers(spec: RunSpec, schema: Schema | None, unfolded: Collection[str] = ()) -> list[Row]:
-    """Every layer of the model in the order of data flow."""
+def layers(spec: RunSpec, schema: Schema | None, unfolded: Container[str] | None = ()) -> list[Row]:
+    """Every layer of the model that `spec` builds from `schema`, in the order of data flow.
+
+    Without a schema, or if the features don't fit together, the shapes that depend on them are left out. Of many
+    features those of `unfolded` groups, by key, are shown one by one; None: all.
+    """
     model, length = spec.model, spec.data.max_length
     towers: list[ModelSpec | TowerSpec] = [model, *model.towers]
     features = [_features(tower, schema) for tower in towers]
@@ -144,7 +144,9 @@ def _joined(features: Features, aggregation: str) -> int | None:
     return width(decided, aggregation) if decided else None
 
 
-def _chips(prefix: str, features: Features, schema: Schema | None, unfolded: Collection[str], towers: int) -> Lane:
+def _chips(
+    prefix: str, features: Features, schema: Schema | None, unfolded: Container[str] | None, towers: int
+) -> Lane:
     """The features of a tower, those of a kind as one block where there are many."""
     path = f"{prefix}.{FEATURES}"
 
@@ -156,17 +158,17 @@ def _chips(prefix: str, features: Features, schema: Schema | None, unfolded: Col
     per_line = 3 if towers == 1 else 1
     if len(features) <= FEW_FEATURES:
         return Lane(tuple(chip(name) for name in features) or (Block(path, "features", "of the data"),), per_line)
-    blocks = []
+    chips = []
     for kind, names in _by_kind(features, schema).items():
         key = f"{path} {kind}"
         if len(names) == 1:
-            blocks.append(chip(names[0]))
+            chips.append(chip(names[0]))
             continue
-        sign = "▾" if key in unfolded else "▸"
-        paths = tuple(f"{path}.{name}" for name in names) if key not in unfolded else ()
-        blocks.append(Block(key, f"{sign} {len(names)} {kind}", "features", paths=paths, folded=True))
-        blocks += [chip(name) for name in names] if key in unfolded else []
-    return Lane(tuple(blocks), per_line)
+        shown = unfolded is None or key in unfolded
+        paths = () if shown else tuple(f"{path}.{name}" for name in names)
+        chips.append(Block(key, f"{'▾' if shown else '▸'} {len(names)} {kind}", "features", paths=paths, folded=True))
+        chips += [chip(name) for name in names] if shown else []
+    return Lane(tuple(chips), per_line)
 
 
 def _by_kind(features: Features, schema: Schema | None) -> dict[str, list[str]]:

@@ -18,6 +18,9 @@ from t4r_lab.families.metrics.metric_table import NAME, RANK_METRICS, name_of
 from t4r_lab.families.metrics.shared.metric_row import Metric
 from t4r_lab.spec.head_specs import NEXT_ITEM, HeadSpec, LabelSpec, NextItem, head_name
 
+HEADS, TOWERS = "model.heads", "model.towers"
+"""Paths of the lists of a model: its heads, and the towers beside the first."""
+
 # ── Data ────────────────────────────────────────────────────────────────────────────────────────
 
 

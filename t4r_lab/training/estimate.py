@@ -14,7 +14,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, ExitStack
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -23,6 +23,7 @@ from t4r_lab.base import processors
 from t4r_lab.base.documents import Document, read_json
 from t4r_lab.base.errors import InputError
 from t4r_lab.spec import NEXT_ITEM, RunSpec
+from t4r_lab.spec.sections import HEADS, TOWERS
 from t4r_lab.training.experiment import Experiment
 
 if TYPE_CHECKING:
@@ -32,7 +33,6 @@ if TYPE_CHECKING:
     from t4r_lab.nn.heads.model import Model
     from t4r_lab.nn.layers.flow import Batch, Loss
 
-HEADS = "model.heads"
 BUDGET, MOST_STEPS, VALIDATED = 1.0, 6, 256
 """Seconds after which no further step is timed, the most steps to time, and the validation sessions to sample."""
 
@@ -142,7 +142,7 @@ def _parts(model: Model) -> Iterator[tuple[str, nn.Module]]:
     body = model.head.body
     towers: Any = body.towers if isinstance(body, Towers) else [body]
     for number, tower in enumerate(towers):
-        prefix = f"model.towers.{number - 1}" if number else "model"
+        prefix = f"{TOWERS}.{number - 1}" if number else "model"
         for name, encoder in tower.inputs.encoders.items():
             yield f"{prefix}.inputs.features.{name}", encoder
         yield f"{prefix}.inputs", tower.inputs
@@ -194,13 +194,7 @@ def _held_for_backward(model: Model, batch: Batch) -> Counter[str]:
             activations[active_parts[-1]] += storage.nbytes()
         return tensor
 
-    with ExitStack() as hooks:
-        for path, module in _parts(model):
-            hooks.callback(module.register_forward_pre_hook(lambda *_, path=path: active_parts.append(path)).remove)
-            hooks.callback(module.register_forward_hook(lambda *_: active_parts.pop() and None).remove)
-        for number, task in enumerate(model.head.tasks):
-            path = f"{HEADS}.{number}"
-            hooks.callback(_around_loss(task, partial(active_parts.append, path), lambda _: _drop_last(active_parts)))
+    with _around_parts(model, active_parts.append, lambda *_: active_parts.pop()):
         with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
             losses = model(batch)
         del losses
@@ -256,27 +250,38 @@ def _seconds_of_parts(
         clock.end()
         reached(path, output)
 
-    with ExitStack() as hooks:
-        for path, module in _parts(model):
-            hooks.callback(module.register_forward_pre_hook(lambda *_, path=path: clock.begin(path)).remove)
-            hooks.callback(module.register_forward_hook(lambda _, __, out, path=path: leave(path, out)).remove)
-        for number, task in enumerate(model.head.tasks):
-            path = f"{HEADS}.{number}"
-            hooks.callback(_around_loss(task, partial(clock.begin, path), partial(leave, path)))
+    with _around_parts(model, clock.begin, leave):
         with autocast():
             losses = model(batch)
         clock.turn(f"{HEADS}.0")
-        sum(loss.mean for loss in losses.values()).backward()
+        if any(loss.targets for loss in losses.values()):
+            sum(loss.mean for loss in losses.values()).backward()
         clock.turn("")
     model.zero_grad(set_to_none=True)
     return clock.seconds
 
 
-def _drop_last(parts: list[str]) -> None:
-    parts.pop()
+@contextmanager
+def _around_parts(model: Model, begin: Callable[[str], object], end: Callable[[str, object], object]) -> Iterator[None]:
+    """Call ``begin(path)`` before and ``end(path, output)`` after the forward pass of each part, and of each loss."""
+
+    def enter(*_: object, path: str) -> None:
+        begin(path)
+
+    def leave(*arguments: object, path: str) -> None:
+        end(path, arguments[-1])
+
+    with ExitStack() as hooks:
+        for path, module in _parts(model):
+            hooks.callback(module.register_forward_pre_hook(partial(enter, path=path)).remove)
+            hooks.callback(module.register_forward_hook(partial(leave, path=path)).remove)
+        for number, task in enumerate(model.head.tasks):
+            path = f"{HEADS}.{number}"
+            hooks.callback(_around_loss(task, partial(begin, path), partial(end, path)))
+        yield
 
 
-def _around_loss(task: Any, before: Callable[[], None], after: Callable[[Loss], None]) -> Callable[[], None]:
+def _around_loss(task: Any, before: Callable[[], object], after: Callable[[Loss], object]) -> Callable[[], None]:
     """Call `before` and `after` around the `loss` of a task, which no module computes; returns the undo."""
     task_loss = task.loss
 

@@ -25,12 +25,12 @@ from t4r_lab.lab.panels.architecture.spec_loader import SpecLoader
 from t4r_lab.lab.state.background import Background
 from t4r_lab.lab.state.cost import CostEstimate, EstimateProcess, Unanswered, summary
 from t4r_lab.lab.state.draft import Draft
-from t4r_lab.pictures.model_picture import layers, picture, picture_file
+from t4r_lab.pictures.model_picture import blocks, layers, picture_file
 from t4r_lab.schema.columns import Column, Schema
 from t4r_lab.spec import RunSpec
 from t4r_lab.spec.presets import PRESETS
 from t4r_lab.training.estimate import Cost, Estimate
-from tests.support.panels import until
+from tests.support.panels import picture, until
 from tests.support.small import small_data, small_spec
 from tests.support.toy import SCHEMA
 
@@ -424,10 +424,10 @@ def test_every_feature_and_tower_can_be_reached_however_many() -> None:
     d = draft(towers=[{"body": {"kind": "gru"}}] * 7)
     columns = (*SCHEMA, *(Column(name=f"c{n}", kind="categorical", size=5) for n in range(30)))
     many = Schema(columns=columns)
-    folded = [b.key for row in layers(d.spec, many) for lane in row.lanes for b in lane.blocks if b.folded]
+    folded = [b.key for b in blocks(layers(d.spec, many)) if b.folded]
     assert "model.inputs.features categorical" in folded and "of 8 towers" in picture(d.spec, many)
     for unfolded in (folded, ()):
-        keys = {b.key for row in layers(d.spec, many, unfolded) for lane in row.lanes for b in lane.blocks}
+        keys = {b.key for b in blocks(layers(d.spec, many, unfolded))}
         assert {f"model.towers.{n}.body" for n in range(7)} <= keys
         assert ({f"model.inputs.features.{c.name}" for c in many.features} <= keys) == bool(unfolded)
     file = picture_file(d.spec, many)  # shows all of them, in colors of its own
@@ -449,7 +449,7 @@ def test_every_knob_stands_at_one_block() -> None:
         towers=[{"body": {"kind": "bert"}}],
         heads=[{"kind": "next_item"}, {"kind": "regression", "column": "rating"}],
     )
-    keys = {b.key for row in layers(d.spec, LABELLED) for lane in row.lanes for b in lane.blocks}
+    keys = {b.key for b in blocks(layers(d.spec, LABELLED))}
     for path in d.spec.knobs():
         if ".features" in path or path in ("name",):
             continue

@@ -22,9 +22,8 @@ from t4r_lab.lab.panels.train.train_panel import TrainPanel
 from t4r_lab.lab.state.background import Background
 from t4r_lab.lab.state.draft import Draft
 from t4r_lab.lab.state.views import JobState, RunSummary
-from t4r_lab.pictures.model_picture import picture
 from t4r_lab.spec import BODY_MASKINGS, RunSpec
-from tests.support.panels import EVIL, until
+from tests.support.panels import EVIL, picture, until
 from tests.support.timing import at_most
 from tests.support.toy import SCHEMA
 

@@ -11,6 +11,9 @@ import polars as pl
 
 from t4r_lab.data.pipeline.prepare_events import PrepareOptions, prepare
 from t4r_lab.lab.state.background import Background
+from t4r_lab.pictures.model_picture import draw, layers
+from t4r_lab.schema.columns import Schema
+from t4r_lab.spec import RunSpec
 
 EVIL = "<img src=x onerror=alert(1)>"
 HEADS: list[dict[str, Any]] = [
@@ -18,6 +21,11 @@ HEADS: list[dict[str, Any]] = [
     {"kind": "binary", "column": "bought"},
     {"kind": "regression", "column": "rating"},
 ]
+
+
+def picture(spec: RunSpec, schema: Schema | None) -> str:
+    """The picture of a model without costs, as SVG."""
+    return draw(layers(spec, schema))
 
 
 def until(condition: Callable[[], Any], seconds: float = 120) -> None:

@@ -12,15 +12,10 @@ from t4r_lab.base.errors import InputError
 from t4r_lab.lab.parts.text import error_text
 from t4r_lab.schema.columns import Schema
 from t4r_lab.spec import BODY_MASKINGS, NEXT_ITEM, InputsSpec, RunSpec, input_columns, pair_refusal, presets
+from t4r_lab.spec.sections import HEADS, TOWERS
 from t4r_lab.training import assembly
 
-BODY, MASKING, HEADS, MONITOR, DATA = (
-    "model.body.kind",
-    "model.masking.kind",
-    "model.heads",
-    "train.monitor",
-    "data.path",
-)
+BODY, MASKING, MONITOR, DATA = "model.body.kind", "model.masking.kind", "train.monitor", "data.path"
 FEATURES = "model.inputs.features"
 FEATURE = re.compile(r"model\.(towers\.\d+\.)?inputs\.features\.")
 """Beginning of every path within a single feature."""
@@ -313,7 +308,7 @@ def vectors_of(spec: RunSpec) -> list[str]:
 
 def inputs_of(spec: RunSpec) -> dict[str, InputsSpec]:
     """The input block of the model and of each further tower, by its path."""
-    further = {f"model.towers.{n}.inputs": tower.inputs for n, tower in enumerate(spec.model.towers)}
+    further = {f"{TOWERS}.{n}.inputs": tower.inputs for n, tower in enumerate(spec.model.towers)}
     return {"model.inputs": spec.model.inputs, **further}
 
 

@@ -12,7 +12,6 @@ import traitlets as tr
 from t4r_lab.base.errors import InputError
 from t4r_lab.lab.panels.architecture.canvas import Canvas
 from t4r_lab.lab.panels.architecture.diff import diff
-from t4r_lab.lab.panels.architecture.elements import HEADS, TOWERS
 from t4r_lab.lab.panels.architecture.feature_table import FeatureEditor
 from t4r_lab.lab.panels.architecture.inspector import Inspector, belongs, refusals
 from t4r_lab.lab.panels.architecture.list_edits import element_of, moved, removed
@@ -25,9 +24,10 @@ from t4r_lab.lab.parts.text import escape, field_text, message
 from t4r_lab.lab.state.cost import CostEstimate
 from t4r_lab.lab.state.draft import Draft, name_of_part
 from t4r_lab.pictures.drawing import Row
-from t4r_lab.pictures.model_picture import layers, picture, picture_file
+from t4r_lab.pictures.model_picture import blocks, draw, layers, picture_file
 from t4r_lab.runs.script import to_python
 from t4r_lab.spec import RunSpec
+from t4r_lab.spec.sections import HEADS, TOWERS
 
 BLOCK, KNOBS, PRESETS, YAML, PYTHON, LOAD = "block", "all knobs", "presets", "YAML", "Python", "load"
 VIEWS = {
@@ -149,8 +149,7 @@ class ArchitecturePanel(w.VBox):
     def _chosen(self, change: tr.Bunch) -> None:
         """Show the chosen block, and fold or unfold a group of features."""
         key = self.canvas.chosen
-        folded = {block.key for row in self._rows for lane in row.lanes for block in lane.blocks if block.folded}
-        if key in folded:
+        if any(block.key == key and block.folded for block in blocks(self._rows)):
             self._unfolded ^= {key}
             self._show_costs()
         self.view.value = BLOCK
@@ -184,7 +183,7 @@ class ArchitecturePanel(w.VBox):
             key for key in keys if key not in before and self.canvas.chosen == f"add {(element_of(key) or ('',))[0]}"
         ]
         wrong = refusals(draft.errors, self._rows)
-        self.canvas.svg = picture(draft.spec, draft.schema, estimate, wrong, self._unfolded)
+        self.canvas.svg = draw(self._rows, estimate, wrong)
         if added and before:
             self.canvas.chosen = added[-1]
         if self.canvas.chosen not in keys:
@@ -216,8 +215,7 @@ class ArchitecturePanel(w.VBox):
 
 def keys_of(rows: list[Row]) -> list[str]:
     """Keys of all blocks, and of the buttons that add to lists."""
-    blocks = [block.key for row in rows for lane in row.lanes for block in lane.blocks]
-    return blocks + [f"add {row.adds}" for row in rows if row.adds]
+    return [block.key for block in blocks(rows)] + [f"add {row.adds}" for row in rows if row.adds]
 
 
 def _beside(key: str) -> str:

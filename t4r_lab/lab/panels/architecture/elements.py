@@ -13,10 +13,9 @@ from t4r_lab.lab.parts.text import escape
 from t4r_lab.schema.columns import Schema
 from t4r_lab.spec import BODY_MASKINGS, NEXT_ITEM, NextItem, RunSpec, head_name
 from t4r_lab.spec.head_specs import LABEL_HEADS, LabelSpec
-from t4r_lab.spec.sections import TowerSpec
+from t4r_lab.spec.sections import HEADS, TowerSpec
 from t4r_lab.training.assembly import label_column
 
-HEADS, TOWERS = "model.heads", "model.towers"
 NO_LABELS = "The data has no label columns: prepare it with some as targets to predict labels too."
 
 Offer = tuple[str, Document]

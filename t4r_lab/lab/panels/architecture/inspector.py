@@ -7,14 +7,15 @@ from collections.abc import Callable
 import ipywidgets as w
 
 from t4r_lab.base.errors import InputError
-from t4r_lab.lab.panels.architecture.elements import HEADS, TOWERS
 from t4r_lab.lab.panels.architecture.feature_table import FeatureEditor
 from t4r_lab.lab.panels.architecture.list_edits import element_of, removable
 from t4r_lab.lab.panels.architecture.spec_form import SpecForm
 from t4r_lab.lab.parts.text import escape, field_text
 from t4r_lab.lab.state.draft import Draft, inputs_of
 from t4r_lab.pictures.drawing import Block, Row, cost_of
+from t4r_lab.pictures.model_picture import blocks
 from t4r_lab.pictures.short_numbers import megabytes
+from t4r_lab.spec.sections import HEADS, TOWERS
 from t4r_lab.training.estimate import Cost, Estimate
 
 LOSS = ("loss", "temperature", "fit_temperature", "weight")
@@ -50,8 +51,7 @@ def belongs(path: str, key: str) -> bool:
 
 def block_at(path: str, rows: list[Row]) -> str:
     """Key of the block that shows the knob or part at `path`; empty if none does."""
-    blocks = [block for row in rows for lane in row.lanes for block in lane.blocks]
-    owners = [b.key for b in blocks if belongs(path, b.key) or path in b.paths]
+    owners = [b.key for b in blocks(rows) if belongs(path, b.key) or path in b.paths]
     return max(owners, key=len, default="")
 
 
@@ -150,7 +150,7 @@ class Inspector(w.VBox):
         return self.form.towers[int(number)] if path.startswith(TOWERS) else self.form.features
 
     def _block(self, key: str) -> Block | None:
-        return next((b for row in self._rows for lane in row.lanes for b in lane.blocks if b.key == key), None)
+        return next((block for block in blocks(self._rows) if block.key == key), None)
 
     def _heading(self, key: str, block: Block | None, estimate: Estimate | None) -> str:
         if block is None:
@@ -172,7 +172,7 @@ class Inspector(w.VBox):
         block = self._block(self.key)
         if block is None or not block.of:
             return []
-        return [b.key for row in self._rows for lane in row.lanes for b in lane.blocks if b.of == block.of]
+        return [other.key for other in blocks(self._rows) if other.of == block.of]
 
     def _neighbor(self, step: int) -> str | None:
         keys = self._siblings()

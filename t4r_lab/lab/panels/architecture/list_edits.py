@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from t4r_lab.lab.panels.architecture.elements import HEADS, TOWERS
 from t4r_lab.lab.state.draft import inputs_of
 from t4r_lab.schema.columns import Schema
 from t4r_lab.spec import RunSpec
+from t4r_lab.spec.sections import HEADS, TOWERS
 
 FEATURES = ".inputs.features."
 

@@ -12,9 +12,7 @@ from t4r_lab.base.documents import Document
 from t4r_lab.families.knobs import Part, element, variants
 from t4r_lab.families.own import is_own
 from t4r_lab.lab.panels.architecture.elements import (
-    HEADS,
     NO_LABELS,
-    TOWERS,
     Adder,
     ElementHead,
     fits_label,
@@ -30,6 +28,7 @@ from t4r_lab.lab.state.draft import MASKING, Draft
 from t4r_lab.schema.columns import Schema
 from t4r_lab.spec import BODY_MASKINGS, BodySpec, Knob, RunSpec, not_for
 from t4r_lab.spec.head_specs import LABEL_HEADS
+from t4r_lab.spec.sections import HEADS, TOWERS
 
 SECTIONS: dict[str, tuple[str, ...]] = {
     "Inputs": ("data.max_length", "model.inputs."),
