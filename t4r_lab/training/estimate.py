@@ -238,11 +238,13 @@ def _seconds_of_parts(
     The backward pass reaches a part when the gradient of its output is there, and leaves it when that of the part
     before is.
     """
+    import torch
+
     clock = _Clock()
 
     def reached(path: str, output: object) -> None:
-        values = output if isinstance(output, tuple) else getattr(output, "__dict__", {"": output}).values()
-        first = next((t for t in values if getattr(t, "requires_grad", False)), None)
+        outputs = output if isinstance(output, tuple) else (output, *vars(output).values())
+        first = next((t for t in outputs if isinstance(t, torch.Tensor) and t.requires_grad), None)
         if first is not None:
             first.register_hook(lambda _: clock.turn(path))
 

@@ -11,14 +11,17 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from t4r_lab.base.errors import InputError
 from t4r_lab.base.reports import Epoch
 from t4r_lab.cli import program as main
 from t4r_lab.data.prepared.prepared_data import Dataset
+from t4r_lab.nn.heads.next_item import NextItemPredictionTask
 from t4r_lab.spec import BODY_MASKINGS, RunSpec
 from t4r_lab.training.assembly import build
-from t4r_lab.training.estimate import Estimate, estimate, from_json, to_json
+from t4r_lab.training.estimate import Estimate, _parts, estimate, from_json, to_json
+from t4r_lab.training.experiment import Experiment
 from t4r_lab.training.trainer import fit
 from tests.support.small import N_ITEMS, small_data, small_spec
 from tests.support.toy import tiny
@@ -164,6 +167,46 @@ def test_seconds_are_those_of_an_epoch(tmp_path: Path) -> None:
     taken = [r.seconds for r in fit(model, data, spec, tmp_path / "run") if isinstance(r, Epoch)]
     assert time.perf_counter() - began < 60
     assert 0.3 < cost.seconds / min(taken) < 3, (cost.seconds, taken)
+
+
+class Slow(torch.autograd.Function):
+    """What it is given, a known time later, in both directions."""
+
+    @staticmethod
+    def forward(ctx: Any, x: torch.Tensor) -> torch.Tensor:
+        time.sleep(FORWARD)
+        return x.clone()
+
+    @staticmethod
+    def backward(ctx: Any, gradient: torch.Tensor) -> torch.Tensor:
+        time.sleep(BACKWARD)
+        return gradient
+
+
+FORWARD, BACKWARD = 0.1, 0.2
+
+
+@pytest.mark.parametrize("path", ["model.inputs.features.category", "model.projection", "model.body", "model.heads.0"])
+def test_time_in_both_directions_belongs_to_its_part(path: str, data: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
+    spec = spec_of(data, body={"kind": "gru", "d_model": 8, "n_layer": 1}, inputs={"features": {"category": {}}})
+    original, loss = Experiment.build, NextItemPredictionTask.loss
+
+    def slow_loss(*arguments: Any) -> Any:
+        value = loss(*arguments)
+        return value._replace(mean=Slow.apply(value.mean))
+
+    def slowed(experiment: Experiment) -> Any:
+        model = original(experiment)
+        if path == "model.heads.0":
+            monkeypatch.setattr(NextItemPredictionTask, "loss", slow_loss)
+        else:
+            dict(_parts(model))[path].register_forward_hook(lambda module, arguments, output: Slow.apply(output))
+        return model
+
+    monkeypatch.setattr(Experiment, "build", slowed)
+    seconds = {cost.path: cost.seconds for cost in estimate(spec).costs}
+    assert seconds[path] >= FORWARD + BACKWARD
+    assert max(seconds, key=lambda other: seconds[other]) == path
 
 
 def test_what_does_not_fit_the_data_is_refused_as_in_training(data: Dataset, tmp_path: Path) -> None:
