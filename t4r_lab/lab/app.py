@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
 from importlib import import_module
+from itertools import count
 from pathlib import Path
 from pkgutil import iter_modules
-from typing import ClassVar, cast
+from typing import TYPE_CHECKING, ClassVar, cast
 
 import ipywidgets as w
 import traitlets as tr
+from IPython.display import HTML, DisplayHandle, display, publish_display_data
 
 import t4r_lab.lab.panels as panels
 from t4r_lab.base import homes
@@ -30,9 +32,14 @@ from t4r_lab.lab.parts.text import error_text, escape, message
 from t4r_lab.lab.parts.theme import Theme
 from t4r_lab.lab.state.background import Background, Result, explained
 from t4r_lab.lab.state.cost import CostEstimate
-from t4r_lab.lab.state.draft import Draft
+from t4r_lab.lab.state.draft import Draft, OpenData
+from t4r_lab.lab.state.kept_draft import keep, kept
 from t4r_lab.lab.state.views import DataSummary, JobState, News, RunSummary
+from t4r_lab.lab.still import still
 from t4r_lab.spec import RunSpec
+
+if TYPE_CHECKING:
+    from t4r_lab.jobs import Job
 
 PANELS = (
     Panel("Data", lambda lab: lab.data),
@@ -54,6 +61,17 @@ def first_spec(home: Path) -> RunSpec:
     """The initial spec of the form: sized for the built-in data, on which it beats the baselines in half a minute."""
     train = {"epochs": 12, "learning_rate": 3e-3}
     return RunSpec.parse({"name": "gpt2-clm", "data": {"path": str(home / "data" / "demo")}, "train": train})
+
+
+def opened(summary: DataSummary) -> OpenData:
+    """What a draft needs of prepared data."""
+    return OpenData(str(summary.path), summary.schema, summary.label_heads)
+
+
+def with_free_name(spec: RunSpec, taken: Collection[str]) -> RunSpec:
+    """`spec` under a name that no run of the home has: ``gpt2-clm``, else ``gpt2-clm-2`` and so on."""
+    name = next(n for i in count(1) if (n := f"{spec.name}-{i}" if i > 1 else spec.name) not in taken)
+    return spec.override({"name": name})
 
 
 class Lab(w.VBox):
@@ -105,7 +123,8 @@ class Lab(w.VBox):
 
     def _make_panels(self) -> None:
         """Make the panels and the controllers behind them."""
-        self.draft = Draft(first_spec(self.home))
+        spec, named = kept(self.home) or (first_spec(self.home), False)
+        self.draft = Draft(spec, named=named)
         self.preparing = PrepareController(self.home, self.background, self._prepared)
         self.data = DataPanel(self.choose, self.preparing.form)
         self.cost_estimate = CostEstimate(self.draft, self.background)
@@ -134,17 +153,36 @@ class Lab(w.VBox):
         self.background.repeat(self._check_data, self._reopen, self._data_failed, lambda: IDLE)
         self.tuning.follow()
 
+    # what stays -----------------------------------------------------------------------------------
+
+    def _keep(self, change: tr.Bunch) -> None:
+        """Keep the draft for the next kernel, and the picture for a notebook without one."""
+        keep(self.draft, self.home)
+        if self._still is not None:
+            self._still.update(HTML(still(self.draft)))
+
+    _still: DisplayHandle | None = None
+
+    def _ipython_display_(self) -> None:
+        """Show the Lab, above it a picture that a saved notebook shows where no kernel answers.
+
+        The style of a living Lab hides the picture.
+        """
+        self._still = display(HTML(still(self.draft)), display_id=True)
+        publish_display_data(self._repr_mimebundle_())
+
     # data ---------------------------------------------------------------------------------------
 
     def _open_first_data(self) -> DataSummary:
         from t4r_lab.lab.state import source
 
         report = stages(self.data, "Preparing the built-in data", self.background)
-        return source.summarize(source.first(self.home, report))
+        return source.summarize(source.first(self.home, Path(self.draft.spec.data.path), report))
 
     def _use_first_data(self, summary: DataSummary) -> None:
         if self._request is None:  # else other data were requested meanwhile
             self._use(summary)
+        self.draft.observe(self._keep, "revision")  # from now on, with data
         self.refresh_runs()  # after the data, since MLflow takes a second to import
 
     def choose(self, path: Path) -> None:
@@ -191,7 +229,7 @@ class Lab(w.VBox):
         self._open_data(changed.path, self._use, close_data)
 
     def _use(self, summary: DataSummary) -> None:
-        self.draft.use_data(str(summary.path), summary.schema)
+        self.draft.use_data(opened(summary))
         self._show_data(summary)
 
     def _show_data(self, summary: DataSummary) -> None:
@@ -230,7 +268,7 @@ class Lab(w.VBox):
         """Load the spec of the run or file `name` into Architecture, on its own data if they can still be opened."""
 
         def use_its_data(summary: DataSummary) -> None:
-            self.draft.clone(spec, name, (str(summary.path), summary.schema))
+            self.draft.clone(spec, name, opened(summary))
             self._show_data(summary)
             self.tabs.selected_index = TABS.index("Architecture")
 
@@ -252,12 +290,18 @@ class Lab(w.VBox):
         try:
             with self.background.lock:
                 spec = self.draft.ready()
+                if not self.draft.named:
+                    spec = with_free_name(
+                        spec, {*(run.name for run in self.runs.runs), *(j.name for j in self.jobs.jobs)}
+                    )
         except InputError as error:
             self._show_launch(error)
         else:  # on a thread, since every file of the data is checked
-            self.background.run(
-                lambda: jobs.launch(spec, self.home), lambda _: self._show_launch(None), self._show_launch
-            )
+            self.background.run(lambda: jobs.launch(spec, self.home), self._show_started, self._show_launch)
+
+    def _show_started(self, job: Job) -> None:
+        self._show_launch(None)
+        self.jobs.reveal(job.id)
 
     def _show_launch(self, refusal: InputError | None) -> None:
         """Show that a launch was refused, or None for done."""

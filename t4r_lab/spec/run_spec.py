@@ -18,8 +18,14 @@ from t4r_lab.families.knobs import Knob, Part, element, variants, walk
 from t4r_lab.families.metrics.metric_table import is_ranked, lower_is_better
 from t4r_lab.spec.sections import DataSpec, EvaluationSpec, ModelSpec, TrainSpec
 
+LONGEST_NAME = 200
 TAGS = (own.Member.tag, ColumnEncoder.tag)
 """Keys that name a part: the others beside them are its knobs."""
+
+
+def _short(kind: str) -> str:
+    """The kind of a part; of a user's class without its module."""
+    return kind.rpartition(":")[2]
 
 
 class RunSpec(Part):
@@ -32,7 +38,7 @@ class RunSpec(Part):
     128
     """
 
-    name: str = Field("run", description="a name for people", min_length=1, max_length=200)
+    name: str = Field("run", description="a name for people", min_length=1, max_length=LONGEST_NAME)
     data: DataSpec
     model: ModelSpec = Field(ModelSpec())
     train: TrainSpec = Field(TrainSpec())
@@ -76,6 +82,13 @@ class RunSpec(Part):
         if self.train.monitor is not None:
             return self.train.monitor
         return (self.model.next_item or self.model.heads[0]).deciding(self.evaluation.cutoffs)
+
+    @property
+    def model_name(self) -> str:
+        """The model in a few words, which name a run until a person does: ``xlnet-mlm``, ``xlnet+bert-mlm``."""
+        bodies = [self.model.body, *(tower.body for tower in self.model.towers)]
+        parts = ["+".join(_short(body.kind) for body in bodies), _short(self.model.masking.kind)]
+        return "-".join(parts)[:LONGEST_NAME]
 
     def merit(self, metrics: Mapping[str, float]) -> float:
         """The monitored one of `metrics`, its sign turned where lower is better: the largest is the best."""

@@ -87,6 +87,10 @@ class Constraint:
         return self.sign * (metrics[self.metric] - self.bound)
 
 
+FIRST_PRUNED = {"median": 2, "hyperband": 1}
+"""Pruner → the epoch after which it can end a trial."""
+
+
 @dataclass(frozen=True)
 class Plan:
     """A study, checked: the spec it starts from, its search space, objectives and constraints."""
@@ -124,6 +128,15 @@ class Plan:
     def prunes(self) -> bool:
         """True if trials can end early: by one objective that each epoch has."""
         return self.options.pruner != "none" and len(self.objectives) == 1 and self.objectives[0] in self.spec.metrics
+
+    @property
+    def epochs(self) -> tuple[int, int]:
+        """The fewest and the most epochs of a trial that isn't stopped by hand."""
+        train, searched = self.spec.train, self.space.get("train.epochs")
+        set_epochs = [int(point) for point in searched.points()] if searched else [train.epochs]
+        without_gain = [train.patience + 1] if train.patience is not None else []
+        pruned = [FIRST_PRUNED[self.options.pruner]] if self.prunes else []
+        return min([*set_epochs, *without_gain, *pruned]), max(set_epochs)
 
     @property
     def remarks(self) -> list[str]:
@@ -164,27 +177,41 @@ def judged_metrics(spec: RunSpec) -> list[str]:
     return [*spec.metrics, *lists, *objectives_of("probabilities", "cost")]
 
 
-def time_words(each: float, left: int | None, workers: int, minutes: float | None = None) -> str:
-    """Duration of `left` trials (None: as many as the `minutes` allow) of `each` seconds, or their expected number.
+def time_words(shortest: float, longest: float, left: int | None, workers: int, minutes: float | None = None) -> str:
+    """Duration of `left` trials of so many seconds each, or their number in `minutes` where `left` is None.
 
-    >>> time_words(20, 30, 2)
+    >>> time_words(20, 20, 30, 2)
     '30 trials of about 20 s each: about 5 min with 2 workers'
-    >>> time_words(20, 30, 2, 3)
+    >>> time_words(8, 20, 30, 2)
+    '30 trials of 8 to 20 s each: 2 to 5 min with 2 workers'
+    >>> time_words(20, 20, 30, 2, 3)
     '30 trials of about 20 s each: about 5 min with 2 workers, but 3 min are given: about 18 trials'
-    >>> time_words(20, None, 1, 10)
-    'about 20 s a trial: about 30 trials in 10 min with 1 worker'
-    >>> time_words(20, 1, 1)
-    '1 trial of about 20 s: about 20 s with 1 worker'
+    >>> time_words(8, 20, None, 1, 10)
+    '8 to 20 s a trial: 30 to 75 trials in 10 min with 1 worker'
+    >>> time_words(20, 200, 1, 1)
+    '1 trial of 20 s to 3 min: 20 s to 3 min with 1 worker'
     """
-    crew = f"{max(workers, 1)} worker{'s' if workers > 1 else ''}"
-    within = None if minutes is None else int(60 * minutes * max(workers, 1) / max(each, 1e-9))
+    side_by_side = max(workers, 1)
+    crew = f"{side_by_side} worker{'s' if side_by_side > 1 else ''}"
+    each, given = _span(_time(shortest), _time(longest)), 60 * (minutes or 0) * side_by_side
+    fewest, most = (int(given / max(seconds, 1e-9)) for seconds in (longest, shortest))
+    if left is not None:
+        most = min(most, left)
+    within = f"{_span(f'{fewest:,}', f'{most:,}')} trials"
     if left is None:
-        return f"about {_time(each)} a trial: about {within:,} trials in {minutes:g} min with {crew}"
-    trials = f"{left} trials of about {_time(each)} each" if left != 1 else f"1 trial of about {_time(each)}"
-    words = f"{trials}: about {_time(each * left / max(workers, 1))} with {crew}"
-    if within is not None and within < left:
-        words += f", but {minutes:g} min are given: about {within:,} trials"
-    return words
+        return f"{each} a trial: {within} in {minutes:g} min with {crew}"
+    total = _span(*(_time(seconds * left / side_by_side) for seconds in (shortest, longest)))
+    trials = f"{left} trials of {each} each" if left != 1 else f"1 trial of {each}"
+    words = f"{trials}: {total} with {crew}"
+    return f"{words}, but {minutes:g} min are given: {within}" if minutes is not None and fewest < left else words
+
+
+def _span(low: str, high: str) -> str:
+    """Two amounts as a range: ``8 to 20 s``, ``50 s to 3 min``, and ``about 20 s`` where they are alike."""
+    if low == high:
+        return f"about {low}"
+    number, _, unit = low.partition(" ")
+    return f"{number if high.endswith(f' {unit}') else low} to {high}"
 
 
 def _time(seconds: float) -> str:

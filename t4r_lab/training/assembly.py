@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -53,6 +54,20 @@ def refusals(spec: RunSpec, schema: Schema) -> dict[str, InputError]:
     for path, head in spec.model.labels_by_path.items():
         refusals_by_path |= _refused(path, partial(label_column, head, schema, path))
     return refusals_by_path
+
+
+def fitting(spec: RunSpec, schema: Schema, path: str, choices: Sequence[object]) -> list[object]:
+    """Those `choices` of the knob at `path` that the data don't refuse, everything else as in `spec`.
+
+    A choice that is no valid spec alone stays: it may fit together with other values.
+    """
+    allowed, present = [], refusals(spec, schema)
+    for choice in choices:
+        with suppress(InputError):
+            if refusals(spec.override({path: choice}), schema).keys() - present.keys():
+                continue
+        allowed.append(choice)
+    return allowed
 
 
 def _refused(path: str, attempt: Callable[[], object]) -> dict[str, InputError]:

@@ -25,8 +25,8 @@ def best_path(folder: Path) -> Path:
 
 
 def remove_torn(folder: Path) -> None:
-    """Remove half-written files of a process that was killed."""
-    for path in folder.glob(".*.safetensors.*"):
+    """Remove half-written files of a process that was killed: ours and those of safetensors, all hidden."""
+    for path in folder.glob(".*"):
         path.unlink(missing_ok=True)
 
 

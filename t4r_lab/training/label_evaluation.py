@@ -17,10 +17,11 @@ from t4r_lab.families.metrics.metric_table import metrics_of
 from t4r_lab.families.metrics.shared.metric_row import LabelKind
 from t4r_lab.schema.columns import UNKNOWN, Schema
 from t4r_lab.spec import LABEL_METRICS, RunSpec
-from t4r_lab.spec.head_specs import LABEL_HEADS
+from t4r_lab.spec.head_specs import LABEL_HEADS, LabelSpec
 from t4r_lab.training.assembly import label_column, label_level
 
 if TYPE_CHECKING:
+    from t4r_lab.data.prepared.prepared_data import Dataset
     from t4r_lab.data.sessions.arrays import Sessions
     from t4r_lab.nn.heads.model import Model
     from t4r_lab.nn.heads.tasks import LabelOutput, LabelTask
@@ -88,6 +89,27 @@ def check_labels(spec: RunSpec, sessions: Sessions, part: str) -> None:
             raise InputError(at, f"{label} {problem}", remedy)
         if head.needs_classes and low == high and part not in ("valid", "test"):
             raise InputError(at, f"{label} has one class only in the {PART_WORDS[part]}", "take another column")
+
+
+def heads_by_label(data: Dataset) -> dict[str, tuple[str, ...]]:
+    """Label of the data → the kinds of head that can be trained on it and judged."""
+    return {
+        column.name: tuple(kind for kind, head in LABEL_HEADS.items() if _serves(data, head(column=column.name)))
+        for column in data.schema.targets
+    }
+
+
+def _serves(data: Dataset, head: LabelSpec) -> bool:
+    """True if nothing of the data refuses the head."""
+    spec = RunSpec.parse({"data": {"path": str(data.path)}, "model": {"heads": [head.model_dump(mode="json")]}})
+    try:
+        label_column(head, data.schema, "")
+        check_split(spec, data.schema, data.split)
+        for part in ("train", "valid"):
+            check_labels(spec, data.part(part), part)
+    except InputError:
+        return False
+    return True
 
 
 def _extent(stored: NDArray[np.number]) -> tuple[float, float, bool]:

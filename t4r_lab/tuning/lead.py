@@ -253,9 +253,10 @@ def _estimate(study: Study, experiment: Experiment, options: StudyOptions) -> st
     trials, budget = study.trials(), study.requests().trials
     seconds = [t.seconds for t in trials if t.state in COUNTED]
     with processors.torch_threads(options.workers):
-        each = mean(seconds) if seconds else study.plan.spec.train.epochs * measure(experiment).seconds
+        epoch = 0.0 if seconds else measure(experiment).seconds
+    shortest, longest = (mean(seconds) if seconds else epoch * epochs for epochs in study.plan.epochs)
     left = None if budget is None else max(budget - sum(t.state in COUNTED for t in trials), 0)
-    return time_words(each, left, options.workers, options.minutes)
+    return time_words(shortest, longest, left, options.workers, options.minutes)
 
 
 def _lead(

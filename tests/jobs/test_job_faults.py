@@ -22,6 +22,7 @@ from t4r_lab.base.errors import InputError
 from t4r_lab.base.reports import Epoch, Progress
 from t4r_lab.data.prepared.prepared_data import Dataset
 from t4r_lab.jobs import job_worker as worker
+from t4r_lab.runs import processes
 from tests.support.small import small_data, small_spec
 
 
@@ -347,3 +348,12 @@ def test_a_job_that_cannot_be_written_is_refused_and_leaves_nothing(
         jobs.launch(small_spec(data), tmp_path / "home")
     assert list((tmp_path / "home" / "jobs").iterdir()) == []
     assert jobs.all_jobs(tmp_path / "home") == []
+
+
+def test_what_a_kill_left_half_written_goes_with_the_checkpoints(tmp_path: Path) -> None:
+    folder = tmp_path / "checkpoints"
+    folder.mkdir()
+    for name in ("checkpoint.safetensors", ".checkpoint.safetensors.140.host-1-1.part", ".tmpzQz8aX"):
+        (folder / name).write_bytes(b"torn")  # the last as safetensors calls what it is writing
+    processes.remove_checkpoints(folder)
+    assert not folder.exists()

@@ -24,7 +24,7 @@ from t4r_lab.lab.panels.architecture.spec_form import SpecForm
 from t4r_lab.lab.panels.architecture.spec_loader import SpecLoader
 from t4r_lab.lab.state.background import Background
 from t4r_lab.lab.state.cost import CostEstimate, EstimateProcess, Unanswered, summary
-from t4r_lab.lab.state.draft import Draft
+from t4r_lab.lab.state.draft import Draft, OpenData
 from t4r_lab.pictures.model_picture import blocks, layers, picture_file
 from t4r_lab.schema.columns import Column, Schema
 from t4r_lab.spec import RunSpec
@@ -213,7 +213,7 @@ def test_bins_of_a_soft_one_hot_feature_are_beneath_its_row() -> None:
 def test_other_data_keep_vectors_of_items() -> None:
     d = draft()
     d.set("model.inputs.features", {"item_id": {}, "text": {"vectors": {"path": "text.npy"}}})
-    d.use_data("other", SCHEMA)
+    d.use_data(OpenData("other", SCHEMA))
     assert d.spec.model.inputs.features is not None and "text" in d.spec.model.inputs.features
 
 
@@ -488,7 +488,7 @@ def test_what_is_refused_is_marked_on_its_block_with_what_to_do() -> None:
     assert d.valid and d.spec.model.body.n_head == 4 and "t4r-refused" not in view.canvas.svg
     assert view.inspector.take_back not in view.inspector._foot.children
     d.set("model.heads", [{"kind": "next_item"}, {"kind": "binary", "column": "bought"}])
-    d.use_data("other", SCHEMA)  # which lacks the label
+    d.use_data(OpenData("other", SCHEMA))  # which lacks the label
     assert 'class="t4r-block t4r-refused' in view.canvas.svg
     view.canvas.chosen = "model.heads.1"
     view.inspector.remove.click()
@@ -557,7 +557,7 @@ def test_edits_are_undone_and_made_again_on_the_present_data() -> None:
     assert d.valid and d.spec.model.body.d_model == 32
     view.undo.click()
     assert d.spec == first and view.undo.disabled
-    d.use_data("other", LABELLED)
+    d.use_data(OpenData("other", LABELLED))
     for _ in range(3):
         view.redo.click()
     assert d.preset == "ligr" and d.spec.data.path == "other" and view.redo.disabled

@@ -34,6 +34,20 @@ PAST_EPOCH = """(epoch) => Number(document.querySelector(".t4r-card svg[aria-lab
 """Not "at epoch 3": a browser with much to do is shown one state in several, and a fast run is past any of them."""
 
 
+CONTROLS = {"button", "slider", "textbox", "combobox", "radio", "img", "link", "spinbutton", "listbox"}
+"""Roles of the accessibility tree whose elements need a name."""
+
+
+def unnamed(page: Any) -> list[str]:
+    """The controls of the Lab without a name in the accessibility tree, as HTML."""
+    session = page.context.new_cdp_session(page)
+    root = session.send("DOM.getDocument", {"depth": 0})["root"]["nodeId"]
+    lab = session.send("DOM.querySelector", {"nodeId": root, "selector": ".t4r-lab"})["nodeId"]
+    nodes = session.send("Accessibility.queryAXTree", {"nodeId": lab})["nodes"]
+    bare = [n for n in nodes if n.get("role", {}).get("value") in CONTROLS and not n.get("name", {}).get("value")]
+    return [session.send("DOM.getOuterHTML", {"backendNodeId": n["backendDOMNodeId"]})["outerHTML"][:200] for n in bare]
+
+
 def tab_to(page: Any, reached: str) -> None:
     """Press Tab until the condition holds."""
     for _ in range(12):
@@ -80,6 +94,11 @@ def test_choose_train_watch_and_find_the_run(page: Any, server: tuple[str, Path]
     heads.press("Tab")
     page.locator(".t4r-message", has_text="Ready to train").wait_for()
     train.click()
+    page.wait_for_function("document.activeElement.classList.contains('t4r-card')")  # the new job's, in view
+    inside = page.evaluate(
+        "(([t, b]) => t >= 0 && t < innerHeight)([document.activeElement.getBoundingClientRect().top, 0])"
+    )
+    assert inside
     # the curve grows while the kernel stays free, and ends
     card = page.locator(".t4r-card").first
     path = card.locator("svg[aria-label*='training loss'] path.t4r-curve")
@@ -263,6 +282,7 @@ def test_nothing_scrolls_sideways(runs_page: Any) -> None:
                 page.wait_for_function(f"() => ({WIDE})().length === 0", timeout=10_000)
             wide = page.evaluate(WIDE)
             assert wide == [], (width, name)
+            assert unnamed(page) == [], name
 
 
 def test_by_keyboard_alone_and_as_text(page: Any, server: tuple[str, Path]) -> None:

@@ -530,7 +530,7 @@ def test_the_first_data_are_announced_stage_by_stage(tmp_path: Path, monkeypatch
     seen: list[tuple[str, str]] = []
     go = threading.Event()
     real = source.first
-    monkeypatch.setattr(source, "first", lambda home, report: go.wait(30) and real(home, report))
+    monkeypatch.setattr(source, "first", lambda home, last, report: go.wait(30) and real(home, last, report))
     lab = Lab(tmp_path)
     try:
         assert "Opening the data …" in lab.data._message.value and "opening the data …" in lab._header.value

@@ -6,6 +6,7 @@ import re
 import shutil
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +17,11 @@ from hypothesis import strategies as st
 from t4r_lab.base.errors import InputError
 from t4r_lab.lab.app import Lab
 from t4r_lab.lab.panels.architecture.architecture_panel import ArchitecturePanel
-from t4r_lab.lab.panels.tune.search_form import SearchForm
+from t4r_lab.lab.panels.architecture.elements import head_offers, no_head_offered
+from t4r_lab.lab.panels.tune.search_form import SearchForm, offered
 from t4r_lab.lab.state.background import Background
 from t4r_lab.lab.state.cost import CostEstimate
-from t4r_lab.lab.state.draft import Draft
+from t4r_lab.lab.state.draft import Draft, OpenData
 from t4r_lab.schema.columns import Column, Schema
 from t4r_lab.spec import RunSpec
 from t4r_lab.spec.presets import PRESETS
@@ -43,7 +45,7 @@ def on_a(**model: Any) -> Draft:
 
 
 def use(d: Draft, name: str) -> None:
-    d.use_data(name, DATA[name])
+    d.use_data(OpenData(name, DATA[name]))
 
 
 # ── the draft ───────────────────────────────────────────────────────────────────────────────────
@@ -169,7 +171,7 @@ def test_a_spec_from_elsewhere_is_on_its_own_data_or_on_the_present_ones() -> No
     other = RunSpec.parse({"name": "other", "data": {"path": "c"}})
     d.replace(other)
     assert d.spec.data.path == "b"
-    d.clone(other, "run", ("c", C))
+    d.clone(other, "run", OpenData("c", C))
     assert d.spec.data.path == "c" and d.schema is C and d.valid
     with pytest.raises(InputError, match="choose them in Data"):
         d.set("data.path", "a")
@@ -306,7 +308,7 @@ def test_in_any_order_all_speak_of_one_data_and_train_is_on_where_nothing_is_ref
             case "preset":
                 d.start(value)
             case "clone":
-                d.clone(elsewhere, "run", (value, DATA[value]))  # type: ignore[arg-type]
+                d.clone(elsewhere, "run", OpenData(value, DATA[value]))  # type: ignore[arg-type]
             case "load":
                 d.clone(elsewhere, "its data are gone")  # type: ignore[arg-type]
             case "drop":
@@ -429,3 +431,34 @@ def test_data_prepared_anew_or_removed_by_others_are_noticed(lab: Lab) -> None:
     assert "choose a dataset in Data" in lab.jobs.refusal
     lab.data.choice.value = str(lab.home / "data" / "b")
     until(lambda: lab.data.summary is not None and lab.data.summary.name == "b")
+
+
+# ── what is offered ─────────────────────────────────────────────────────────────────────────────
+
+
+def test_a_search_offers_only_what_the_data_allow() -> None:
+    d = on_a(inputs={"features": {"item_id": {}, "price": {}, "brand": {}}})
+    shown = offered(d)
+    features = {path: domain.choices for path, domain in shown.items() if path.startswith("model.inputs.features.")}
+    assert features == {"model.inputs.features.price.encoding": ("scalar", "projected", "soft_one_hot")}
+    for path, domain in shown.items():
+        for choice in domain.choices:
+            with suppress(InputError):  # one that fits only with other values is for the search to combine
+                assert assembly.refusals(d.spec.override({path: choice}), A) == {}, (path, choice)
+
+
+def test_the_heads_offered_are_those_that_the_data_can_train() -> None:
+    d = Draft(RunSpec.parse({"data": {"path": "b"}}))
+    d.use_data(OpenData("a", A))
+    assert [text for text, _ in head_offers(d)] == [
+        "bought · binary",
+        "bought · categorical",
+        "rating · binary",
+        "rating · regression",
+    ]
+    d.use_data(OpenData("a", A, {"bought": (), "rating": ("regression",)}))  # the values have been read
+    assert [text for text, _ in head_offers(d)] == ["rating · regression"]
+    d.set("model.heads", [{"kind": "next_item"}, {"kind": "regression", "column": "rating"}])
+    assert head_offers(d) == [] and "can't be predicted" in no_head_offered(d)
+    d.use_data(OpenData("a", B))
+    assert "no label columns" in no_head_offered(d)

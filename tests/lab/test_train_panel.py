@@ -35,7 +35,7 @@ EPOCH = {"event": "epoch", "epoch": 1, "train_loss": 2.5, "valid": {"ndcg@5": 0.
 
 def state(number: int, **changes: Any) -> JobState:
     values = {"name": f"job {number}", "state": "finished", "stage": "ndcg@5 0.200", "launched": 1e9 + number} | changes
-    return JobState(id=f"{number:03d}", what="gru · clm", monitor="ndcg@5", epochs=2, **values)
+    return JobState(id=f"{number:03d}", what="gru · clm", metrics=("ndcg@5",), epochs=2, **values)
 
 
 # ── curves ──────────────────────────────────────────────────────────────────────────────────────
@@ -63,7 +63,9 @@ def test_one_control_smooths_every_card_and_those_to_come() -> None:
     panel.show([state(1)], {})
     panel.smoothing.value = 0.8
     panel.show([state(1), state(2)], {})
-    assert {curves.smoothing for card in panel.cards.values() for curves in (card.loss, card.metric)} == {0.8}
+    assert {curves.smoothing for card in panel.cards.values() for curves in (card.loss, *card.metrics.values())} == {
+        0.8
+    }
     assert panel.smoothing.description == "smoothing"
     assert panel.smoothing.tooltip
 
@@ -150,7 +152,7 @@ def test_further_jobs_are_rows_that_can_be_ticked() -> None:
     panel.table.selected = ["002"]
     assert looks
     panel.show(many, {"002": News([EPOCH], 10)})
-    assert panel.cards["002"].metric.series == {"validation": [[1.0, 0.2]]}
+    assert panel.cards["002"].metrics["ndcg@5"].series == {"validation": [[1.0, 0.2]]}
     assert panel.cards["002"].read == 10  # the next look goes on from there
     assert panel.cards["002"].resume.layout.display == ""
     panel.table.selected = []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import re
 import subprocess
 import sys
@@ -13,7 +14,7 @@ from typing import Any
 import pytest
 
 from t4r_lab.base.errors import InputError
-from t4r_lab.lab.app import Lab
+from t4r_lab.lab.app import Lab, with_free_name
 from t4r_lab.lab.panels.architecture.feature_table import FeatureEditor
 from t4r_lab.lab.panels.architecture.spec_form import SpecForm
 from t4r_lab.lab.panels.runs.runs_panel import RunsPanel
@@ -21,7 +22,9 @@ from t4r_lab.lab.panels.train.job_card import JobCard
 from t4r_lab.lab.panels.train.train_panel import TrainPanel
 from t4r_lab.lab.state.background import Background
 from t4r_lab.lab.state.draft import Draft
+from t4r_lab.lab.state.kept_draft import kept
 from t4r_lab.lab.state.views import JobState, RunSummary
+from t4r_lab.lab.still import still
 from t4r_lab.spec import BODY_MASKINGS, RunSpec
 from tests.support.panels import EVIL, picture, until
 from tests.support.timing import at_most
@@ -206,7 +209,7 @@ def test_the_picture_shows_what_is_hidden_and_the_discriminator() -> None:
 
 def test_a_card_extends_its_curves_and_escapes_its_name() -> None:
     card = JobCard(
-        JobState("1", EVIL, "running", stage="training", done=5, total=10, eta=3.0, epochs=2, monitor="ndcg@5"),
+        JobState("1", EVIL, "running", stage="training", done=5, total=10, eta=3.0, epochs=2, metrics=("ndcg@5",)),
         lambda id, action: None,
     )
     card.consume(
@@ -217,12 +220,33 @@ def test_a_card_extends_its_curves_and_escapes_its_name() -> None:
         ]
     )
     assert card.loss.series == {"training": [[1.0, 3.0], [1.0, 2.5]], "next item": [[1.0, 1.5]]}
-    assert card.metric.series == {"validation": [[1.0, 0.2]]}
-    assert card.metric.lines == {"popularity": 0.1}
-    assert "validation 0.200 at epoch 1" in card.metric.alternative
+    assert card.metrics["ndcg@5"].series == {"validation": [[1.0, 0.2]]}
+    assert card.metrics["ndcg@5"].lines == {"popularity": 0.1}
+    assert "validation 0.200 at epoch 1" in card.metrics["ndcg@5"].alternative
     html = "".join(getattr(child, "value", "") for child in (card._head, card._progress))
     assert "<img" not in html
     assert "3 s left" in html
+
+
+def test_every_head_has_a_curve_on_the_card() -> None:
+    card = JobCard(JobState("1", "two heads", "running", epochs=2, metrics=("ndcg@5", "bought/auc")), lambda *_: None)
+    card.consume(
+        [
+            {"event": "baseline", "name": "prevalence", "metrics": {"bought/auc": 0.5, "bought/nll": 0.7}},
+            {
+                "event": "epoch",
+                "epoch": 1,
+                "train_loss": 2.5,
+                "valid": {"ndcg@5": 0.2, "bought/auc": 0.7},
+                "losses": {},
+            },
+        ]
+    )
+    assert {name: curve.series for name, curve in card.metrics.items()} == {
+        "ndcg@5": {"validation": [[1.0, 0.2]]},
+        "bought/auc": {"validation": [[1.0, 0.7]]},
+    }
+    assert list(card.metrics["bought/auc"].lines.values()) == [0.5] and not card.metrics["ndcg@5"].lines
 
 
 def test_a_card_offers_what_can_be_done_and_asks_for_it() -> None:
@@ -341,10 +365,57 @@ def test_callbacks_are_quick(lab: Lab) -> None:
             control.value = body
 
 
+def test_the_draft_survives_a_restart_and_a_notebook_without_a_kernel_shows_it(lab: Lab) -> None:
+    lab.edit("model.body.kind", "xlnet")
+    lab.edit("model.body.n_layer", 3)
+    assert lab.draft.spec.name == "xlnet-clm"  # nobody has named it
+    lab.edit("name", EVIL)
+    page = still(lab.draft)
+    assert "Run this cell to go on" in page and "<img src=x" not in page
+    image = re.search(r"base64,([^\"]+)", page)
+    assert image is not None and "XLNet ×3" in base64.b64decode(image[1]).decode()
+    lab.close()
+    second = Lab(lab.home)
+    try:
+        until(lambda: second.data.summary is not None)
+        assert second.draft.spec == lab.draft.spec and second.draft.named
+        (second.home / "draft.json").write_text("{half")
+        assert kept(second.home) is None  # and the next one begins anew
+    finally:
+        second.close()
+
+
+def test_names_follow_the_model_until_a_person_gives_one() -> None:
+    d = Draft(RunSpec.parse({"name": "gpt2-clm", "data": {"path": "shop"}}), SCHEMA, named=False)
+    d.set("model.body.kind", "xlnet")
+    d.set("model.masking.kind", "mlm")
+    assert d.spec.name == "xlnet-mlm"
+    d.set("model.towers", [{"body": {"kind": "bert"}}])
+    assert d.spec.name == "xlnet+bert-mlm"
+    d.start("gru4rec")
+    assert d.spec.name == "gru4rec"
+    d.set("model.body.n_layer", 2)
+    assert d.spec.name == "gru-clm"  # the preset's no more
+    d.set("name", "mine")
+    d.set("model.body.kind", "lstm")
+    assert d.spec.name == "mine"
+    d.undo()
+    d.undo()
+    d.set("model.body.kind", "lstm")
+    assert d.spec.name == "lstm-clm"
+    assert [with_free_name(d.spec, {*["lstm-clm", "lstm-clm-2"][:n]}).name for n in (0, 1, 2)] == [
+        "lstm-clm",
+        "lstm-clm-2",
+        "lstm-clm-3",
+    ]
+
+
 @pytest.mark.slow
 def test_train_runs_in_a_job_and_the_run_appears(lab: Lab) -> None:
     lab.edit("train.epochs", 1)
     lab.architecture.train.click()
+    until(lambda: lab.jobs.jobs)
+    assert lab.jobs._reveal.target in lab.jobs.cards[lab.jobs.jobs[0].id]._dom_classes  # scrolled to, with the focus
     until(lambda: lab.runs.runs and lab.runs.runs[0].status == "FINISHED", 90)
     assert lab.jobs.jobs[0].state == "finished"
     assert lab.runs.runs[0].baselines.keys() == {"popularity", "successors"}
@@ -353,7 +424,7 @@ def test_train_runs_in_a_job_and_the_run_appears(lab: Lab) -> None:
     try:
         assert second is not lab
         until(lambda: second.jobs.cards)
-        assert next(iter(second.jobs.cards.values())).metric.series["validation"]
+        assert next(iter(next(iter(second.jobs.cards.values())).metrics.values())).series["validation"]
     finally:
         second.close()
 

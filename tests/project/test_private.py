@@ -17,8 +17,8 @@ from t4r_lab.spec import BPR
 from tests.support.house import MODULES
 
 HOME = "base.private"
-NAMED_TUPLE = {"_replace", "_asdict", "_fields", "_make", "_field_defaults"}
-"""Public in spite of the underscore, which keeps them apart from fields."""
+PUBLIC = {"_replace", "_asdict", "_fields", "_make", "_field_defaults", "_repr_mimebundle_"}
+"""Public in spite of the underscore: the methods of a named tuple, and of IPython's protocol of display."""
 OUR_ATTRIBUTES = {"self", "cls"}
 
 
@@ -38,7 +38,7 @@ def foreign(tree: ast.AST, ours: set[str]) -> set[str]:
     """Private names of others that a module reads, writes, imports, or names in text; `ours` are the package's."""
     names: set[str] = set()
     for node in ast.walk(tree):
-        if isinstance(node, ast.Attribute) and is_private(node.attr) and node.attr not in NAMED_TUPLE:
+        if isinstance(node, ast.Attribute) and is_private(node.attr) and node.attr not in PUBLIC:
             of_self = isinstance(node.value, ast.Name) and node.value.id in OUR_ATTRIBUTES
             names |= set() if of_self and node.attr in ours else {ast.unparse(node)}
         elif isinstance(node, ast.Import):

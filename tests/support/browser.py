@@ -126,7 +126,11 @@ def browser() -> Iterator[Any]:
 
 @pytest.fixture
 def page(browser: Any, request: pytest.FixtureRequest) -> Iterator[Any]:
-    """A page without a past; what it showed is printed where the test fails."""
+    """A page without a past, and no draft kept from another; what it showed is printed where the test fails."""
+    if "server" in request.fixturenames:
+        address, home = request.getfixturevalue("server")
+        end_kernels(address)  # they would keep theirs
+        (home / "draft.json").unlink(missing_ok=True)
     page = new_page(browser)
     with printed_on_failure(page, request):
         yield page

@@ -97,7 +97,7 @@ function render({ model, el }) {
   // The values as they are, and over them their average: an exponential moving one, each divided by the weight it has
   // so far (`smoothed` in curves.py says the same in words). Without smoothing the two lie on each other.
   function curve(name, points, whole) {
-    if (!paths.has(name)) paths.set(name, { ...nodes(paths.size ? "t4r-further" : ""), ...nothing() });
+    if (!paths.has(name)) paths.set(name, { ...nodes(paths.size ? `t4r-further t4r-further-${(paths.size - 1) % 5}` : ""), ...nothing() });
     const drawing = paths.get(name);
     const thinned = points[drawing.averages.length - 1]?.[0] !== drawing.last;
     if (whole || thinned) Object.assign(drawing, nothing());

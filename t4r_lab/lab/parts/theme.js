@@ -1,4 +1,5 @@
-// Tells Python the theme's colors, now and whenever the theme changes, and keeps the notebook's shortcuts out of the Lab.
+// Tells Python the theme's colors, now and whenever the theme changes; keeps the notebook's shortcuts out of the Lab, and
+// gives sliders their names, which ipywidgets leaves out.
 const NAMES = { text: "--jp-ui-font-color1", quiet: "--jp-ui-font-color2", grid: "--jp-border-color2", font: "--jp-ui-font-family" };
 
 function render({ model, el }) {
@@ -21,12 +22,26 @@ function render({ model, el }) {
   }
   document.addEventListener("focusin", shield);
 
+  // A slider is called by the label beside it, for screen readers and voice control.
+  let naming = false;
+  function name() {
+    naming = false;
+    for (const handle of document.querySelectorAll(".t4r-lab .noUi-handle:not([aria-label])")) {
+      const label = handle.closest(".widget-inline-hbox")?.querySelector(".widget-label")?.textContent;
+      if (label) handle.setAttribute("aria-label", label);
+    }
+  }
+  const additions = new MutationObserver(() => { if (!naming) { naming = true; requestAnimationFrame(name); } });
+  additions.observe(document.body, { childList: true, subtree: true });
+  name();
+
   // The style sheet of a theme arrives before the attributes say its name.
   const observer = new MutationObserver(tell);
   observer.observe(document.body, { attributes: true, attributeFilter: ["data-jp-theme-light", "data-jp-theme-name"] });
   tell();
   return () => {
     document.removeEventListener("focusin", shield);
+    additions.disconnect();
     observer.disconnect();
   };
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import traitlets as tr
@@ -33,6 +34,15 @@ class Version(NamedTuple):
     preset: str
     origin: RunSpec | None
     origin_name: str
+    named: bool
+
+
+class OpenData(NamedTuple):
+    """Prepared data to edit a spec on: their path, schema, and each label's kinds of head that they allow."""
+
+    path: str
+    schema: Schema
+    label_heads: Mapping[str, tuple[str, ...]] = {}
 
 
 class Draft(tr.HasTraits):
@@ -59,6 +69,8 @@ class Draft(tr.HasTraits):
     """dotted path of a field → its error; the path is empty for an error that belongs to no field"""
     note = tr.Unicode("")
     """side effects of the latest edit, such as the masking of a new body"""
+    label_heads: Mapping[str, tuple[str, ...]] = {}
+    """label of the data → the kinds of head that can be trained on it"""
     waiting = tr.Unicode("")
     """the operation under way that will change the data"""
     preset = tr.Unicode("")
@@ -69,8 +81,10 @@ class Draft(tr.HasTraits):
     revision = tr.Int(0)
     """counts changes of any kind; views observe it, so that they draw once for an edit"""
 
-    def __init__(self, spec: RunSpec, schema: Schema | None = None) -> None:
+    def __init__(self, spec: RunSpec, schema: Schema | None = None, named: bool = True) -> None:
         super().__init__(spec=spec, schema=schema)
+        self.named = named
+        """whether a person gave the name; else it follows the model"""
         self.pending: Document = {}
         self._past: list[Version] = []
         self._future: list[Version] = []
@@ -125,6 +139,7 @@ class Draft(tr.HasTraits):
         self._remember()
         if set(edits) != {"name"}:
             self.preset = ""
+        self.named = self.named or "name" in edits
         changes = {**self.pending, **edits}
         note = ""
         for path in edits:  # a new kind or list has other knobs: edits of the old ones are void
@@ -136,11 +151,11 @@ class Draft(tr.HasTraits):
             note = f"masking changed from {masking} to {changes[MASKING]}: {pair_refusal(body, masking)}"
         self._apply(changes, list(edits), note)
 
-    def replace(self, spec: RunSpec, data: tuple[str, Schema] | None = None) -> None:
-        """Edit another spec instead, on the prepared `data` (path and schema), by default on the present data."""
+    def replace(self, spec: RunSpec, data: OpenData | None = None) -> None:
+        """Edit another spec instead, on the prepared `data`, by default on the present data."""
         if data is not None:
-            self.schema, self.waiting = data[1], ""
-        path = data[0] if data is not None else self.spec.data.path if self.schema is not None else spec.data.path
+            self.schema, self.label_heads, self.waiting = data.schema, data.label_heads, ""
+        path = data.path if data is not None else self.spec.data.path if self.schema is not None else spec.data.path
         self.spec = spec.override({DATA: path})
         self._apply({}, [], "")
 
@@ -148,18 +163,19 @@ class Draft(tr.HasTraits):
         """Edit the preset of that name, on the present data."""
         spec = presets.start(preset, self.spec)
         self._remember()
-        self.preset = preset
+        self.preset, self.named = preset, False
         self.replace(spec)
 
-    def clone(self, spec: RunSpec, name: str, data: tuple[str, Schema] | None = None) -> None:
+    def clone(self, spec: RunSpec, name: str, data: OpenData | None = None) -> None:
         """Edit the spec of the run `name`, and keep the original for comparison."""
         self._remember()
-        self.origin, self.origin_name, self.preset = spec, name, ""
+        self.origin, self.origin_name, self.preset, self.named = spec, name, "", True
         self.replace(spec, data)
 
-    def use_data(self, path: str, schema: Schema) -> None:
-        """Switch to the prepared data in `path`. The spec stays; parts that the data lack are errors until removed."""
-        self.schema, self.spec, self.waiting = schema, self.spec.override({DATA: path}), ""
+    def use_data(self, data: OpenData) -> None:
+        """Switch to other prepared data. The spec stays; parts that the data lack are errors until removed."""
+        self.schema, self.label_heads, self.waiting = data.schema, data.label_heads, ""
+        self.spec = self.spec.override({DATA: data.path})
         self._apply(self.pending, list(self.pending), "")
 
     def wait(self, what: str) -> None:
@@ -203,7 +219,7 @@ class Draft(tr.HasTraits):
 
     @property
     def _version(self) -> Version:
-        return Version(self.spec, dict(self.pending), self.preset, self.origin, self.origin_name)
+        return Version(self.spec, dict(self.pending), self.preset, self.origin, self.origin_name, self.named)
 
     def _remember(self) -> None:
         """Keep the present content for `undo`, before it is edited."""
@@ -212,7 +228,10 @@ class Draft(tr.HasTraits):
 
     def _go_to(self, version: Version) -> None:
         path = self.spec.data.path
-        self.spec, self.preset, self.origin, self.origin_name = version.spec.override({DATA: path}), *version[2:]
+        self.spec, self.preset, self.origin, self.origin_name, self.named = (
+            version.spec.override({DATA: path}),
+            *version[2:],
+        )
         self._apply(version.pending, list(version.pending), "")
 
     def drop(self) -> None:
@@ -239,6 +258,8 @@ class Draft(tr.HasTraits):
             errors[field] = error
             for path in culprits(self.spec, changes, result):
                 held[path] = changes.pop(path)
+        if not self.named and not self.preset:
+            result = result.model_copy(update={"name": result.model_name})
         self.spec, self.pending, self.note = result, held, note
         by_data = assembly.refusals(result, self.schema) if self.schema is not None else {}
         self.lacking = tuple(path for path, error in by_data.items() if lacks(path, error))

@@ -37,10 +37,11 @@ def summarize(path: Path) -> DataSummary:
     """Open prepared data and summarize it."""
     from t4r_lab.data.pipeline.describe import left_out
     from t4r_lab.data.pipeline.split_checks import findings
+    from t4r_lab.training.label_evaluation import heads_by_label
 
     data = Dataset.open(path)
     remarks, checks = tuple(left_out(data.profile)), findings(data.profile)
-    return DataSummary(data.path, data.schema, data.profile, remarks, checks, data.digest)
+    return DataSummary(data.path, data.schema, data.profile, remarks, checks, data.digest, heads_by_label(data))
 
 
 def is_as_opened(data: DataSummary) -> bool:
@@ -99,12 +100,14 @@ def preview(table: RawTable, options: Mapping[str, object]) -> Preview:
     return Preview(columns, rows, len(table.frame), refusal, table.notes)
 
 
-def first(home: Path, on_report: OnReport) -> Path:
-    """The folder of the newest job's data, else of the built-in data, prepared if need be."""
+def first(home: Path, last: Path, on_report: OnReport) -> Path:
+    """The `last` data if they are there, else those of the newest job, else the built-in ones, prepared if need be."""
+    if last in datasets(home):
+        return last
     for job in jobs.all_jobs(home)[:1]:
         with suppress(InputError):
-            if (last := Path(job.spec().data.path)) in datasets(home):
-                return last
+            if (path := Path(job.spec().data.path)) in datasets(home):
+                return path
     from t4r_lab.data.pipeline.synthetic import demo_dataset
 
     return demo_dataset(home / "data" / "demo", on_report).path
@@ -137,9 +140,9 @@ def _job_state(job: jobs.Job) -> JobState:
     if status.refusal:
         error = error_text(InputError(*status.refusal))
     try:
-        what = _body_and_masking(job.folder)
+        what, judged_by = _model_of(job.folder)
     except InputError as refusal:  # damaged, or of a later version, whose worker may well be running
-        what, error = "", error if active else error_text(refusal)
+        what, judged_by, error = "", (), error if active else error_text(refusal)
     return JobState(
         id=job.id,
         name=status.name,
@@ -151,7 +154,7 @@ def _job_state(job: jobs.Job) -> JobState:
         unit=status.unit,
         eta=status.eta,
         error=error,
-        monitor=status.monitor,
+        metrics=tuple(dict.fromkeys([status.monitor, *judged_by])),
         epochs=status.epochs,
         launched=status.launched,
         run_id=status.run_id,
@@ -160,10 +163,11 @@ def _job_state(job: jobs.Job) -> JobState:
 
 
 @lru_cache(maxsize=1024)
-def _body_and_masking(folder: Path) -> str:
-    """Body and masking of a job; cached, since its spec never changes."""
-    model = jobs.Job(folder).spec().model
-    return f"{model.body.kind} · {model.masking.kind}"
+def _model_of(folder: Path) -> tuple[str, tuple[str, ...]]:
+    """Body and masking of a job, and the metric that decides for each head; cached, since its spec never changes."""
+    spec = jobs.Job(folder).spec()
+    judged_by = tuple(head.deciding(spec.evaluation.cutoffs) for head in spec.model.heads)
+    return f"{spec.model.body.kind} · {spec.model.masking.kind}", judged_by
 
 
 def news(home: Path, id: str, read: int, log: bool) -> News:

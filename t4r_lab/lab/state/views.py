@@ -32,6 +32,8 @@ class DataSummary:
     """leakage and cold start of the split, in words"""
     digest: str = ""
     """digest of the folder when it was opened"""
+    label_heads: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """label → the kinds of head that can be trained on it"""
 
     @property
     def parts(self) -> Mapping[str, Mapping[str, int]]:
@@ -96,7 +98,8 @@ class JobState:
     eta: float | None = None
     """seconds to the end"""
     error: str = ""
-    monitor: str = "ndcg@20"
+    metrics: tuple[str, ...] = ("ndcg@20",)
+    """validation metrics with a curve: the monitored one, then the deciding one of each other head"""
     epochs: int = 1
     launched: float = 0.0
     """seconds since 1970"""

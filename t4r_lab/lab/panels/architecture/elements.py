@@ -10,6 +10,7 @@ from t4r_lab.base.documents import Document
 from t4r_lab.base.errors import InputError
 from t4r_lab.families.knobs import Part, element, variants
 from t4r_lab.lab.parts.text import escape
+from t4r_lab.lab.state.draft import Draft
 from t4r_lab.schema.columns import Schema
 from t4r_lab.spec import BODY_MASKINGS, NEXT_ITEM, NextItem, RunSpec, head_name
 from t4r_lab.spec.head_specs import LABEL_HEADS, LabelSpec
@@ -26,26 +27,44 @@ def _kinds(annotation: object) -> dict[str, type[Part]]:
     return dict(variants(element(annotation) or annotation))
 
 
-def head_offers(spec: RunSpec, schema: Schema | None) -> list[Offer]:
-    """Every head that could be added: the next item, and each free label by the kinds that fit it."""
-    taken = {head_name(head) for head in spec.model.heads}
+def head_offers(draft: Draft) -> list[Offer]:
+    """Every head that could be added: the next item, and each free label by the kinds that the data allow."""
+    taken = {head_name(head) for head in draft.spec.model.heads}
     offers: list[Offer] = [] if NEXT_ITEM in taken else [(NextItem.title, {"kind": NEXT_ITEM})]
-    for column in schema.targets if schema else ():
-        if column.name not in taken:
-            fits = [kind for kind, head in LABEL_HEADS.items() if fits_label(head, column.name, schema)]
-            offers += [(f"{column.name} · {kind}", {"kind": kind, "column": column.name}) for kind in fits]
+    for column in draft.schema.targets if draft.schema else ():
+        kinds = label_kinds(draft, column.name) if column.name not in taken else []
+        offers += [(f"{column.name} · {kind}", {"kind": kind, "column": column.name}) for kind in kinds]
     return offers
 
 
-def fits_label(kind: type[LabelSpec], column: str, schema: Schema | None) -> bool:
-    """True if a head of that kind can predict the label `column`."""
+def no_head_offered(draft: Draft) -> str:
+    """The reason that no head is offered."""
+    if draft.schema is None or not draft.schema.targets:
+        return NO_LABELS
+    taken = {head.label for head in draft.spec.model.heads}
+    if all(column.name in taken for column in draft.schema.targets):
+        return "Every label has its head."
+    return (
+        "The labels without a head can't be predicted on these data: they are missing, of one class, or known before."
+    )
+
+
+def label_kinds(draft: Draft, label: str) -> list[str]:
+    """The kinds of head that can predict a label of the data."""
+    if label in draft.label_heads or draft.schema is None:
+        return list(draft.label_heads.get(label, ()))
+    return [kind for kind, head in LABEL_HEADS.items() if _fits_schema(head, label, draft.schema)]
+
+
+def _fits_schema(kind: type[LabelSpec], label: str, schema: Schema) -> bool:
+    """True if the schema alone allows that kind of head."""
     try:
-        return schema is not None and bool(label_column(kind(column=column), schema, ""))
+        return bool(label_column(kind(column=label), schema, ""))
     except InputError:
         return False
 
 
-def tower_offers(spec: RunSpec, schema: Schema | None) -> list[Offer]:
+def tower_offers(spec: RunSpec) -> list[Offer]:
     """Every tower that could be added: a body that the masking trains, as wide as the first."""
     kinds, width = _kinds(TowerSpec.model_fields["body"].annotation), spec.model.body.d_model
     fitting = [kind for kind, maskings in BODY_MASKINGS.items() if spec.model.masking.kind in maskings]

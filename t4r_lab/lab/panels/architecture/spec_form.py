@@ -12,11 +12,11 @@ from t4r_lab.base.documents import Document
 from t4r_lab.families.knobs import Part, element, variants
 from t4r_lab.families.own import is_own
 from t4r_lab.lab.panels.architecture.elements import (
-    NO_LABELS,
     Adder,
     ElementHead,
-    fits_label,
     head_offers,
+    label_kinds,
+    no_head_offered,
     title,
     tower_offers,
 )
@@ -25,7 +25,6 @@ from t4r_lab.lab.parts.fields import Field, OnEdit, Options
 from t4r_lab.lab.parts.section import Section
 from t4r_lab.lab.parts.text import field_text
 from t4r_lab.lab.state.draft import MASKING, Draft
-from t4r_lab.schema.columns import Schema
 from t4r_lab.spec import BODY_MASKINGS, BodySpec, Knob, RunSpec, not_for
 from t4r_lab.spec.head_specs import LABEL_HEADS
 from t4r_lab.spec.sections import HEADS, TOWERS
@@ -62,17 +61,19 @@ def bodies(spec: RunSpec) -> list[BodySpec]:
     return [spec.model.body, *(tower.body for tower in spec.model.towers)]
 
 
-def options(spec: RunSpec, knob: Knob, schema: Schema | None = None) -> list[tuple[str, object]] | None:
+def options(draft: Draft, knob: Knob) -> list[tuple[str, object]] | None:
     """The present choices of a knob; None if it isn't a choice, or its own choices apply."""
+    spec, schema = draft.spec, draft.schema
     if knob.path.startswith(f"{HEADS}."):
         head = spec.model.heads[int(knob.path.split(".")[2])]
         if knob.path.endswith(".column") and schema is not None and (label := head.as_label) is not None:
-            columns = [c.name for c in schema.targets if fits_label(type(label), c.name, schema)]
+            columns = [c.name for c in schema.targets if label.kind in label_kinds(draft, c.name)]
             return [(name, name) for name in dict.fromkeys([*columns, label.column])]
         if knob.path.count(".") == 3 and knob.path.endswith(".kind"):
             if head.label is None:
                 return [(head.title, head.kind)]
-            fitting = {k: h for k, h in LABEL_HEADS.items() if k == head.kind or fits_label(h, head.label, schema)}
+            kinds_allowed = {head.kind, *label_kinds(draft, head.label)}
+            fitting = {k: h for k, h in LABEL_HEADS.items() if k in kinds_allowed}
             return [(h.__name__, k) for k, h in fitting.items()]
     if knob.path == "train.monitor":
         return [
@@ -148,7 +149,7 @@ class SpecForm(w.VBox):
         fields: dict[str, Field] = {}
         knobs = [k for k in spec.knobs().values() if section_of(k.path) and not self._has_no_field(spec, k)]
         for knob in knobs:
-            choices = options(spec, knob, self.draft.schema)
+            choices = options(self.draft, knob)
             section = shown[section_of(knob.path) or ""]
             section += [part for part in self._element_head(spec, knob.path) if part not in section]
             if knob.path.startswith(HEADS) and knob.path.endswith("kind") and len(choices or ()) == 1:
@@ -159,10 +160,8 @@ class SpecForm(w.VBox):
             field.error = field_text(self.draft.errors.get(knob.path))
             section.append(field)
             fields[knob.path] = field
-        self.adders[HEADS].show(
-            head_offers(spec, self.draft.schema), NO_LABELS if not spec.model.labels else "Every label has its head."
-        )
-        self.adders[TOWERS].show(tower_offers(spec, self.draft.schema))
+        self.adders[HEADS].show(head_offers(self.draft), no_head_offered(self.draft))
+        self.adders[TOWERS].show(tower_offers(spec))
         shown["Heads"].append(self.adders[HEADS])
         shown["Body"].append(self.adders[TOWERS])
         for name, parts in shown.items():

@@ -24,6 +24,11 @@ SILENT = 15.0
 """Seconds without a report after which a running job counts as silent."""
 
 
+def card_class(id: str) -> str:
+    """CSS class of the card of a job."""
+    return f"t4r-job-{id}"
+
+
 class JobCard(w.VBox):
     """`on_ask` gets the job's id and the action; `on_look` is called when the log is opened or closed."""
 
@@ -42,15 +47,19 @@ class JobCard(w.VBox):
         self.log_button.on_click(lambda _: self._toggle_log(on_look))
         self._log.layout.display = "none"
         self.loss = Curves(title="training loss", end=float(state.epochs))
-        self.metric = Curves(title=f"validation {state.monitor}", end=float(state.epochs), from_zero=True)
+        self.metrics = {
+            name: Curves(title=f"validation {name}", end=float(state.epochs), from_zero=True) for name in state.metrics
+        }
+        """validation metric → its curve: the monitored one, then one of each other head"""
         buttons = w.HBox([self.pause, self.stop, self.resume, self.log_button])
         buttons.add_class("t4r-card-buttons")
         top = w.HBox([self._head, buttons])
         top.add_class("t4r-card-head")
-        curves = w.HBox([self.loss, self.metric])
+        curves = w.HBox([self.loss, *self.metrics.values()])
         curves.add_class("t4r-card-curves")
         super().__init__([top, self._progress, self._warnings, curves, self._log], state=state)
         self.add_class("t4r-card")
+        self.add_class(card_class(state.id))
         self._show()
         self._show_log()
 
@@ -70,16 +79,17 @@ class JobCard(w.VBox):
     def consume(self, events: Sequence[Document]) -> None:
         """Extend the curves by `events` (reports as JSON, see `t4r_lab.base.reports`), one message per curve."""
         loss: list[tuple[float, float]] = []
-        metric: list[tuple[float, float]] = []
+        values: dict[str, list[tuple[float, float]]] = {name: [] for name in self.metrics}
         terms: dict[str, list[tuple[float, float]]] = {}
-        lines: dict[str, float] = {}
-        epochs, monitor = self.state.epochs, self.state.monitor
+        lines: dict[str, dict[str, float]] = {name: {} for name in self.metrics}
+        epochs = self.state.epochs
         for event in events:
             kind = event.get("event")
             if kind == "progress" and event["stage"] == "training" and event["total"] and "loss" in event["figures"]:
                 loss.append((event["done"] / event["total"] * epochs, event["figures"]["loss"]))
-            elif kind == "baseline" and monitor in event["metrics"]:
-                lines[words(event["name"])] = event["metrics"][monitor]
+            elif kind == "baseline":
+                for name in event["metrics"].keys() & lines.keys():
+                    lines[name][words(event["name"])] = event["metrics"][name]
             elif kind == "caution":
                 warning = message("warning", event["words"])  # sent again by a resumed job
                 self._warnings.value += warning if warning not in self._warnings.value else ""
@@ -87,18 +97,21 @@ class JobCard(w.VBox):
                 loss.append((event["epoch"], event["train_loss"]))
                 for name, value in event.get("losses", {}).items():
                     terms.setdefault(name.replace("_", " "), []).append((event["epoch"], value))
-                if monitor in event["valid"]:
-                    metric.append((event["epoch"], event["valid"][monitor]))
-        with self.loss.hold_sync(), self.metric.hold_sync():
-            self.metric.lines = {**self.metric.lines, **lines}
-            self.metric.extend("validation", metric)
+                for name in event["valid"].keys() & values.keys():
+                    values[name].append((event["epoch"], event["valid"][name]))
+        for name, curve in self.metrics.items():
+            with curve.hold_sync():
+                curve.lines = {**curve.lines, **lines[name]}
+                curve.extend("validation", values[name])
+        with self.loss.hold_sync():
             self.loss.extend("training", loss)
             for name, points in terms.items():
                 self.loss.extend(name, points)
 
     def smooth(self, weight: float) -> None:
         """Smooth both curves by an exponential average of this weight, 0 to 1."""
-        self.loss.smoothing = self.metric.smoothing = weight
+        for curve in (self.loss, *self.metrics.values()):
+            curve.smoothing = weight
 
     def _toggle_log(self, on_look: Callable[[], None]) -> None:
         self._log.layout.display = "none" if self.log_opened else ""
@@ -126,7 +139,8 @@ class JobCard(w.VBox):
             button.layout.display = "" if state.running else "none"
             button.disabled = state.state not in ("starting", "running")
         self.resume.layout.display = "" if state.resumable else "none"
-        self.loss.waiting = self.metric.waiting = WAITING if state.running else "no values"
+        for curve in (self.loss, *self.metrics.values()):
+            curve.waiting = WAITING if state.running else "no values"
         self._progress.value = message("error", state.error) if state.error else progress(state)
 
 

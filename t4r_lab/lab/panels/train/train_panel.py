@@ -8,7 +8,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 import ipywidgets as w
 import traitlets as tr
 
-from t4r_lab.lab.panels.train.job_card import JobCard
+from t4r_lab.lab.panels.train.job_card import JobCard, card_class
+from t4r_lab.lab.parts.reveal import Reveal
 from t4r_lab.lab.parts.section import Section
 from t4r_lab.lab.parts.table import Cell, Heading, Table
 from t4r_lab.lab.parts.text import clock, message
@@ -61,7 +62,8 @@ class TrainPanel(w.VBox):
             w.HTML('<div class="t4r-help">Tick one to see its curves and log, and to resume it.</div>'),
             self.table,
         ]
-        super().__init__([self._message, self._bar, self._cards, self.further])
+        self._reveal = Reveal()
+        super().__init__([self._message, self._bar, self._cards, self.further, self._reveal])
         self.add_class("t4r-panel")
         self._show()
 
@@ -89,6 +91,10 @@ class TrainPanel(w.VBox):
         self._cards.children = [self.cards[job.id] for job in carded]
         self._show_further(with_card(jobs, set()), jobs)
         self.jobs = list(jobs)
+
+    def reveal(self, id: str) -> None:
+        """Scroll to the card of a job and give it the focus, once it is shown."""
+        self._reveal.target = card_class(id)
 
     def _show_further(self, first: Sequence[JobState], jobs: Sequence[JobState]) -> None:
         with_cards = {job.id for job in first}

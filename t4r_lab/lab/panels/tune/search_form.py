@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import ipywidgets as w
@@ -22,6 +23,7 @@ from t4r_lab.spec import RunSpec, head_name
 from t4r_lab.spec.domains import Domain, parse_search
 from t4r_lab.spec.space import SEARCH_PRESETS, search_space, searchable
 from t4r_lab.spec.study_options import Plan, StudyOptions, judged_metrics, time_words
+from t4r_lab.training.assembly import fitting
 from t4r_lab.tuning.studies.storage_address import HELP, address
 
 KNOBS = [
@@ -29,6 +31,8 @@ KNOBS = [
     Heading("now", "trial 0", help="the value of the starting spec"),
     Heading("range", "its own range"),
 ]
+OF_DATA = ("model.inputs.features.", "model.towers.", "model.heads.")
+"""Where the data decide which choices a knob has."""
 SHOWN_FIRST = ("objectives", "trials", "minutes", "workers")
 """Options of a study that are always visible; the others are folded away."""
 
@@ -215,7 +219,7 @@ class SearchForm(w.VBox):
         moved = tuple(f"{path}." for path, name in before.items() if self._elements.get(path, name) != name)
         if moved:
             self.table.selected = [path for path in self.table.selected if not path.startswith(moved)]
-        present = searchable(self.draft.spec)
+        present = offered(self.draft)
         ticked = {path: domain for path, domain in self.domains.items() if path in self.table.selected}
         self.domains = {**present, **{path: domain for path, domain in ticked.items() if path not in present}}
         metrics = ", ".join(judged_metrics(self.draft.spec))
@@ -288,6 +292,17 @@ class SearchForm(w.VBox):
             self._on_start(self.draft.ready(), self.plan.options, name, storage)
 
 
+def offered(draft: Draft) -> dict[str, Domain]:
+    """Every path that can be searched, with the choices that the data allow; those that leave one are left out."""
+    domains = searchable(draft.spec)
+    if draft.schema is None or not draft.valid:
+        return domains
+    for path, domain in domains.items():
+        if domain.choices and path.startswith(OF_DATA):
+            domains[path] = replace(domain, choices=tuple(fitting(draft.spec, draft.schema, path, domain.choices)))
+    return {path: domain for path, domain in domains.items() if len(domain.choices) != 1}
+
+
 def elements(spec: RunSpec) -> dict[str, str]:
     """The path of each head and tower → its name or kind."""
     heads = {f"model.heads.{index}": head_name(head) for index, head in enumerate(spec.model.heads)}
@@ -297,13 +312,13 @@ def elements(spec: RunSpec) -> dict[str, str]:
 def words(plan: Plan, epoch: float | None) -> str:
     """A plan in one line, with its duration if the seconds per `epoch` are known.
 
-    Such as ``2 knobs for ndcg@20; 30 trials of about 20 s each: about 10 min with 1 worker; trial 0 is gpt2-clm``.
+    Such as ``2 knobs for ndcg@20; 30 trials of 4 to 20 s each: 2 to 10 min with 1 worker; trial 0 is gpt2-clm``.
     """
     options, knobs = plan.options, len(plan.space)
     parts = [f"{knobs} knob{'s' if knobs > 1 else ''} for {', '.join(plan.objectives)}"]
     if epoch is not None:
-        each = epoch * plan.spec.train.epochs
-        parts.append(time_words(each, options.total_trials, options.workers, options.minutes))
+        shortest, longest = (epoch * epochs for epochs in plan.epochs)
+        parts.append(time_words(shortest, longest, options.total_trials, options.workers, options.minutes))
     elif options.total_trials:
         parts.append(f"{options.total_trials} trials")
     parts += [f"no trial begins after {options.minutes:g} minutes"] if options.minutes else []
