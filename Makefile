@@ -25,9 +25,9 @@ $(READY): pyproject.toml constraints.txt
 lab: $(READY) ## JupyterLab on the front end
 	$(BIN)/t4r-lab lab
 
-test: $(READY) ## the whole suite, three tests side by side, fast ones first
+test: $(READY) ## the whole suite, four tests side by side, fast ones first
 	$(BIN)/python -m compileall -q -j 2 t4r_lab tests # once, for all the processes that tests start
-	$(BIN)/python -m pytest -q -n 3 --dist loadscope --no-loadscope-reorder
+	$(BIN)/python -m pytest -q -n 4 --dist loadscope --no-loadscope-reorder
 
 demo: $(READY) ## prepare, train, evaluate, compare, recommend on built-in data, without a browser
 	$(BIN)/t4r-lab demo

@@ -84,8 +84,8 @@ def test_a_job_runs_to_its_end_and_leaves_a_run(data: Path, tmp_path: Path) -> N
 
 @pytest.mark.slow
 def test_a_job_goes_on_to_the_same_result_after_a_kill_a_pause_and_a_stop(data: Path, tmp_path: Path) -> None:
-    whole = wait(jobs.launch(spec(data, 30), tmp_path), lambda s: s.state == "finished")
-    job = jobs.launch(spec(data, 30), tmp_path)
+    whole = wait(jobs.launch(spec(data, 18), tmp_path), lambda s: s.state == "finished")
+    job = jobs.launch(spec(data, 18), tmp_path)
     running = wait(job, lambda s: len([e for e in job.events() if e["event"] == "epoch"]) >= 3)
     with pytest.raises(InputError, match="stop it first"):
         job.resume()
@@ -271,7 +271,7 @@ def test_the_shell_does_the_same(data: Path, tmp_path: Path, capsys: pytest.Capt
         return answer
 
     home = Path(os.environ["T4R_LAB_HOME"])
-    job = jobs.launch(spec(data, 60), home)
+    job = jobs.launch(spec(data, 24), home)
     wait(job, lambda s: s.stage == "training" and s.eta is not None)
     (listed,) = shell("list")["jobs"]
     assert (listed["id"], listed["state"], listed["stage"]) == (job.id, "running", "training")

@@ -73,7 +73,7 @@ def test_workers_killed_at_random_lose_nothing(data: Path, tmp_path: Path) -> No
 @pytest.mark.slow
 def test_a_killed_worker_is_replaced_and_ctrl_c_can_be_gone_on_from(data: Path, tmp_path: Path) -> None:
     spec = tmp_path / "s.yaml"
-    spec.write_text(small_spec(data, train__epochs=40, train__patience=None).to_yaml())
+    spec.write_text(small_spec(data, train__epochs=16, train__patience=None).to_yaml())
     command = [*TUNE, str(spec), "--presets", "regularizers", "--trials", "2", "--pruner", "none", "--json"]
     environment = {**os.environ, "T4R_LAB_HOME": str(tmp_path / "home"), "OMP_NUM_THREADS": "1"}
     process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
