@@ -64,14 +64,14 @@ def read_json(text: str, where: str) -> Any:
         text.encode()
         content = json.loads(text, object_pairs_hook=_object, parse_int=_whole)
         if "\\u" in text:
-            json.dumps(content, ensure_ascii=False).encode()  # half of a surrogate pair is no character
+            json.dumps(content, ensure_ascii=False).encode()  # half of a surrogate pair is not a character
         return content
     except json.JSONDecodeError as error:
         problem = f"{error.msg[:1].lower()}{error.msg[1:]}"
         line = f"in line {error.lineno}, " if "\n" in text.strip() else "at "
         raise InputError(where, f"not valid JSON {line}column {error.colno}: {problem}", "fix that line") from None
     except UnicodeEncodeError:
-        raise InputError(where, "not valid JSON: half of a surrogate pair is no character", "fix it") from None
+        raise InputError(where, "not valid JSON: half of a surrogate pair is not a character", "fix it") from None
     except (ValueError, RecursionError) as error:
         raise InputError(where, f"not valid JSON: {error}", "fix it") from None
 
@@ -126,7 +126,7 @@ def read_yaml(text: str, where: str) -> Any:
         problem = getattr(error, "problem", None) or getattr(error, "reason", None) or "unreadable"
         raise InputError(where, f"not valid YAML{line}: {_short_lines(problem)}", "fix that line") from None
     except UnicodeError:
-        raise InputError(where, "not valid YAML: half of a surrogate pair is no character", "fix it") from None
+        raise InputError(where, "not valid YAML: half of a surrogate pair is not a character", "fix it") from None
     except RecursionError:  # the caller is deep in the stack already
         raise InputError(where, "nested too deep", "make it flatter") from None
 
@@ -206,7 +206,7 @@ class _Reader(Composer, SafeConstructor, Resolver):  # type: ignore[misc]  # PyY
             return super().construct_object(node, deep)
         except UNREADABLE:
             kind = node.tag.rpartition(":")[2]
-            words = f"{shortened(node.value)} is no {kind}"
+            words = f"{shortened(node.value)} is not a valid {kind}"
             raise ConstructorError(None, None, words, node.start_mark) from None
 
 
@@ -215,7 +215,7 @@ def _sources(value: yaml.Node) -> list[yaml.Node]:
     mappings = value.value if isinstance(value, yaml.SequenceNode) else [value]
     for node in mappings:
         if not isinstance(node, yaml.MappingNode):
-            raise ConstructorError(None, None, "what << merges is no mapping", node.start_mark)
+            raise ConstructorError(None, None, "what << merges is not a mapping", node.start_mark)
     return mappings
 
 

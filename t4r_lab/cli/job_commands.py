@@ -107,7 +107,7 @@ def _ui(options: argparse.Namespace) -> int:
     from t4r_lab.tracking import pages
 
     if not 1 <= options.port <= 65535:
-        raise InputError("--port", f"{options.port} is no port", "give 1 to 65535, for example 5000")
+        raise InputError("--port", f"{options.port} is not a port", "give 1 to 65535, for example 5000")
     home = homes.ensure()
     if (address := pages.remote(home)) is not None:
         show(options, {"url": address}, lambda: f"the record is on a server: open {address}")

@@ -94,7 +94,7 @@ def load(kind: str, family: type[M]) -> type[M]:
     remedy = f"write a class that derives from t4r_lab.nn.{family.__name__}, in a module that can be imported"
     member = load_object(kind, family.tag, "class", remedy)
     if not (isinstance(member, type) and issubclass(member, family)):
-        raise InputError(family.tag, f"{shortened(kind)} is no {family.__name__}", remedy)
+        raise InputError(family.tag, f"{shortened(kind)} does not derive from {family.__name__}", remedy)
     check_whole(member)
     return member
 

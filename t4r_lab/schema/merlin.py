@@ -109,7 +109,7 @@ def _whole(message: Message, name: str) -> int:
     except ValueError:
         number = float(value)
     if not number.is_integer():
-        raise ValueError(f"{name}: {shortened(value)} is no whole number")
+        raise ValueError(f"{name}: {shortened(value)} is not a whole number")
     return int(number)
 
 

@@ -57,7 +57,7 @@ def parse_search(text: str) -> tuple[str, Document | None]:
     path, equals, value = (part.strip() for part in text.partition("="))
     where = f"--search {shortened(text)}"
     if not path or (equals and not value):
-        raise InputError(where, "is no range", "write path, path=low:high[:log] or path=a,b,c")
+        raise InputError(where, "not a range", "write path, path=low:high[:log] or path=a,b,c")
     if not equals:
         return path, None
     low, colon, rest = value.partition(":")
@@ -68,7 +68,7 @@ def parse_search(text: str) -> tuple[str, Document | None]:
             raise InputError(where, error.problem, f"""quote it, as in --search {path}='"{{a}}",b'""") from None
     high, _, scale = rest.partition(":")
     if scale not in ("", "log"):
-        raise InputError(where, f"{shortened(scale)} is no scale", "write log or nothing after the range")
+        raise InputError(where, f"{shortened(scale)} is not a scale", "write log or nothing after the range")
     try:
         return path, {"low": float(low), "high": float(high), "log": bool(scale)}
     except ValueError:

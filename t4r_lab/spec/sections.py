@@ -165,7 +165,7 @@ class ModelSpec(Part):
 
 
 class EvaluationSpec(Part):
-    """How the model is judged: full ranking over all items, ties by halves."""
+    """How the model is evaluated: ranked against all items, a tie counts half."""
 
     cutoffs: list[int] = Field([10, 20], description="list lengths k at which metrics are computed", min_length=1)
     positions: Literal["last", "all"] = knob(

@@ -17,10 +17,10 @@ from t4r_lab.spec.run_spec import RunSpec, kinds_at
 NOT_SEARCHED = {
     "name": "it is only a name",
     "data.path": "trials on other data can't be compared",
-    "evaluation.": "trials judged in another way can't be compared",
-    "train.fit_on": "trials are judged on the validation part",
+    "evaluation.": "trials evaluated in another way can't be compared",
+    "train.fit_on": "trials are evaluated on the validation part",
     "train.monitor": "a study monitors its objective",
-    "train.seed": "a lucky seed is no better model; `t4r-lab finalize` trains several",
+    "train.seed": "a lucky seed is not a better model; `t4r-lab finalize` trains several",
     "train.device": "it changes no result",
 }
 """Paths (ending in a dot: all below) that can't be searched, and why."""
@@ -177,7 +177,7 @@ def _kind_domain(spec: RunSpec, path: str, searched: Mapping[str, Range | None])
         return Domain(tuple(kind for kind in choices if not refusals.get(kind)))
     if limits.choices is None:
         raise InputError(
-            f"search {path}", "kinds are no range", f"give choices, for example {path}={choices[0]},{choices[1]}"
+            f"search {path}", "kinds are not a range", f"give choices, for example {path}={choices[0]},{choices[1]}"
         )
     for kind in limits.choices:
         if kind not in choices:
@@ -200,7 +200,7 @@ def _domain(path: str, knobs: Mapping[str, Knob], limits: Range | None) -> Domai
         return Domain(tuple(_choice(knob, choice) for choice in limits.choices))
     if knob.type not in (int, float):
         raise InputError(
-            f"search {path}", "its values are no numbers", f"give choices, for example {path}={_example(knob)}"
+            f"search {path}", "its values are not numbers", f"give choices, for example {path}={_example(knob)}"
         )
     low, high = float(limits.low or 0), float(limits.high or 0)
     _within(knob, low)

@@ -111,7 +111,7 @@ class Plan:
             for whatever can't be searched or judged.
         """
         if spec.train.fit_on != "train":
-            raise InputError("train.fit_on", "a study is judged on the validation part", "set it to train")
+            raise InputError("train.fit_on", "a study is evaluated on the validation part", "set it to train")
         constraints = tuple(_constraint(text) for text in options.constraints)
         objectives = tuple(options.objectives) or (spec.monitor,)
         computed = judged_metrics(spec)
@@ -227,7 +227,7 @@ def _constraint(text: str) -> Constraint:
     except ValueError:
         raise InputError(
             f"constraint {shortened(text)}",
-            "is no bound of a metric",
+            "not a bound of a metric",
             "write metric<=number or metric>=number, such as ece<=0.05",
         ) from None
     return Constraint(f"{metric}{comparison}{bound:g}", metric, bound, 1 if comparison == "<=" else -1)

@@ -159,7 +159,7 @@ def check_tasks(model: Model, sessions: Sessions, part: str, split: str) -> None
     for task in (task for head in model.heads for task in head.labels):
         if task.name not in sessions.context and task.name not in sessions.values:
             raise InputError(
-                "tasks", f"label {task.name!r} is no column of the data", f"prepare them with --targets {task.name}"
+                "tasks", f"label {task.name!r} is not a column of the data", f"prepare them with --targets {task.name}"
             )
         if split == "leave_one_out" and task.name in sessions.context:
             raise _known_before("tasks", task.name)

@@ -31,15 +31,15 @@ def laughs(first: str, each: str, levels: int) -> str:
 
 
 BAD_YAML = {
-    "name: !!timestamp 2024-13-45": "line 1, column 7: '2024-13-45' is no timestamp",
-    "a: 1\nb: !!timestamp 2024-02-30": "line 2, column 4: '2024-02-30' is no timestamp",
-    "a: !!timestamp 9999-12-31 23:59:59.1-99:99": "is no timestamp",
+    "name: !!timestamp 2024-13-45": "line 1, column 7: '2024-13-45' is not a valid timestamp",
+    "a: 1\nb: !!timestamp 2024-02-30": "line 2, column 4: '2024-02-30' is not a valid timestamp",
+    "a: !!timestamp 9999-12-31 23:59:59.1-99:99": "is not a valid timestamp",
     f"a: {'9' * 5000}": "a number of 5,000 characters",
     f"a: !!int 0x{'f' * 100_000}": "a number of 100,002 characters",
     f"a: !!int 1:{'59:' * 1000}5": "a number of 3,003 characters",
-    "a: !!int 0x_": "'0x_' is no int",
-    "!!bool maybe": "'maybe' is no bool",
-    "!!timestamp soon": "'soon' is no timestamp",
+    "a: !!int 0x_": "'0x_' is not a valid int",
+    "!!bool maybe": "'maybe' is not a valid bool",
+    "!!timestamp soon": "'soon' is not a valid timestamp",
     "!!python/object/apply:os.system [x]": "could not determine a constructor",
     "{": "line",
     '"': "found unexpected end of stream",
@@ -234,7 +234,7 @@ def test_long_schemas_are_read_in_time(text: str) -> None:
 
 
 COMMANDS = {
-    "a date that is none": (["train", "SPEC", "--set", "name=!!timestamp 2024-02-30"], "not valid YAML in line 1, column 1: '2024-02-30' is no timestamp; quote it"),
+    "a date that is none": (["train", "SPEC", "--set", "name=!!timestamp 2024-02-30"], "not valid YAML in line 1, column 1: '2024-02-30' is not a valid timestamp; quote it"),
     "a brace": (["tune", "SPEC", "--search", "train.learning_rate={"], "--search 'train.learning_rate={': not valid YAML in line 2, column 1: did not find expected node content; quote it"),
     "an alias": (["train", "SPEC", "--set", "train.epochs={a: &x [*x]}"], "an alias for what it lies in"),
 }  # fmt: skip

@@ -258,7 +258,7 @@ def test_json_keeps_ids_of_every_size(tmp_path: Path) -> None:
     ("lines", "words"),
     [
         (['{"a": 1}', '{"a": 2', '{"a": 3}'], "line 2: not valid JSON at column .*; fix that line"),
-        (['{"a": 1}', "[1]"], "line 2: is no JSON object; write each line as"),
+        (['{"a": 1}', "[1]"], "line 2: is not a JSON object; write each line as"),
         (['{"a": 1}', '{"a": [1]}'], "line 2: 'a' is a list, but a text or number on lines before; fix that line"),
         (['{"a": {"b": 1}}', "", '{"a": true}'], "line 3: 'a' is true or false, but an object on lines before"),
         (["{}", "{}"], "its objects hold nothing"),

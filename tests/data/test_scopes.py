@@ -77,7 +77,7 @@ def test_lists_that_differ_are_refused_until_the_item_is_said(tmp_path: Path) ->
 ODD: list[tuple[dict[str, Any], str]] = [
     ({"scopes": {"brnd": "item"}}, "column 'brnd' is missing (--scopes); did you mean 'brand'"),
     ({"scopes": {"brand": "week"}}, "scopes.brand"),
-    ({"scopes": {"item_id": "event"}}, "column 'item_id' is no feature or label; take it out of --scopes"),
+    ({"scopes": {"item_id": "event"}}, "column 'item_id' is neither a feature nor a label; take it out of --scopes"),
     ({"scopes": {"brand": "item"}, "ignore": ["brand"], "features": None}, "column 'brand' is also asked for"),
     ({"scopes": {"clicked": "item"}, "targets": ["clicked"]}, "label column 'clicked' can't depend on the item"),
     ({"scopes": {"tags": "event"}}, "'tags' holds lists, which are kept by item; use --scopes tags=item"),

@@ -185,7 +185,7 @@ def test_blocks_put_together_by_hand_are_refused_when_they_are_made(make: Callab
     [
         (CategoricalClassificationTask("mood", 2), "classes: label 'mood' has classes 0 to 2 in the training part, but its task has 2, from 0; give the task classes=3"),
         (BinaryClassificationTask("mood"), "tasks: label 'mood' holds 0 to 2, not 0 and 1; use a categorical or a regression task"),
-        (BinaryClassificationTask("bougt"), "tasks: label 'bougt' is no column of the data; prepare them with --targets bougt"),
+        (BinaryClassificationTask("bougt"), "tasks: label 'bougt' is not a column of the data; prepare them with --targets bougt"),
     ],
 )  # fmt: skip
 def test_tasks_made_by_hand_are_held_against_the_data_before_the_first_step(

@@ -187,7 +187,7 @@ def test_what_a_model_lacks_is_named(name: str, options: dict[str, Any], words: 
 
 def test_what_is_no_configuration_is_refused() -> None:
     with pytest.raises(
-        InputError, match=r"config: Linear is no configuration of a transformer; give what XLNetConfig\.build"
+        InputError, match=r"config: Linear is not a configuration of a transformer; give what XLNetConfig\.build"
     ):
         TransformerBlock(nn.Linear(2, 2))
 

@@ -98,7 +98,7 @@ def test_a_class_is_named_with_its_knobs_once_it_is_trusted(module: Path, monkey
         ((), "shapes.stars:Star", "isn't trusted; if it may run here, give --trust shapes, in Python trust=['shapes']"),
         (("shape", "shapes.star"), "shapes.stars:Star", "isn't trusted"),
         (("shapes",), "shapes.stars:Moon", "no such class; write a class that derives from t4r_lab.nn.Shape"),
-        (("shapes",), "shapes.stars:Other", "is no Shape"),
+        (("shapes",), "shapes.stars:Other", "does not derive from Shape"),
         (("shapes",), "shapes.none:Star", "can't be imported (ModuleNotFoundError: No module named 'shapes.none')"),
         (("shapes",), "shapes.broken:Star", "can't be imported (ZeroDivisionError: division by zero)"),
         (
@@ -335,7 +335,7 @@ def test_what_names_no_metric_is_refused(metrics: list[object], words: str) -> N
     ("name", "words"),
     [
         ("measures:lists", "is computed from lists; give it the source ranks"),
-        ("measures:shares", "is no Metric; write shares = t4r_lab.nn.Metric("),
+        ("measures:shares", "is not a Metric; write shares = t4r_lab.nn.Metric("),
         ("measures:none", "the module has no such metric; write none = t4r_lab.nn.Metric("),
         ("measures:mean", "has values of shape () for ranks of shape (3,); return one number a case"),
         ("measures:infinite", "is inf at rank 1 and k = 2; return a finite number for every rank"),

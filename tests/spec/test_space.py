@@ -171,7 +171,7 @@ REFUSED = {
     "a choice that is none": ({"space": {"train.schedule": {"choices": ["linar"]}}}, "did you mean 'linear'?"),
     "a word among numbers": ({"space": {SMOOTHING: {"choices": ["much"]}}}, "is not a number"),
     "half a layer": ({"space": {"model.body.n_layer": {"low": 1.5, "high": 3}}}, "whole numbers only"),
-    "a range of kinds": ({"space": {"model.body.kind": {"low": 0, "high": 1}}}, "kinds are no range"),
+    "a range of kinds": ({"space": {"model.body.kind": {"low": 0, "high": 1}}}, "kinds are not a range"),
     "an unknown kind": ({"space": {"model.body.kind": {"choices": ["gpt3"]}}}, "did you mean 'gpt2'?"),
     "a pair that does not work": ({"space": {"model.body.kind": {"choices": ["modernbert"]}}}, "is not for body"),
     "no range of its own": ({"space": {"train.epochs": None}}, "--search train.epochs=1:5"),
@@ -206,5 +206,5 @@ def test_refused_text(text: str) -> None:
 
 def test_a_final_fit_is_no_start_of_a_study() -> None:
     spec = spec_of().override({"train.fit_on": "train+valid"})
-    with pytest.raises(InputError, match="judged on the validation part"):
+    with pytest.raises(InputError, match="evaluated on the validation part"):
         Plan.of(spec, StudyOptions.parse({"presets": ["paper"]}))

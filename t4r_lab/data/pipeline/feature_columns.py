@@ -113,7 +113,9 @@ def _check_scopes(columns: Columns, options: PrepareOptions, where: str) -> None
     for name, scope in options.scopes.items():
         feature = features.get(name)
         if feature is None:
-            raise InputError(where, f"column {name!r} is no feature or label", "take it out of --scopes", [name])
+            raise InputError(
+                where, f"column {name!r} is neither a feature nor a label", "take it out of --scopes", [name]
+            )
         if feature.role == "target" and scope == "item":
             raise InputError(
                 where, f"the label column {name!r} can't depend on the item", "use event or session", [name]

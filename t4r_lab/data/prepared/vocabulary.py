@@ -137,7 +137,9 @@ class Vocabulary:
             named = False
             if reading == PLAIN:
                 names = ",".join(c.source for c in self.schema if c.source)
-                raise InputError(path, "the first line is no header", f"write one above it, such as {names}") from None
+                raise InputError(
+                    path, "the first line is not a header", f"write one above it, such as {names}"
+                ) from None
         return table.frame if named or reading == PLAIN else read_file(path, reading).frame
 
     def encode(self, events: Frame) -> Sessions:

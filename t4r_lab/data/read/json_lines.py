@@ -45,7 +45,7 @@ def read_objects(path: Path, head: list[str]) -> pl.DataFrame:
     Raises
     ------
     InputError
-        naming the line that is no JSON, or differs from the lines before.
+        naming the line that is not JSON, or differs from the lines before.
     """
     is_list = head[0].lstrip().startswith("[")
     with open_bytes(path) as file:  # polars takes the path of such a file as a pattern
@@ -99,7 +99,7 @@ def _check_as_json(path: Path, is_list: bool, content: bytes) -> None:
 
 
 def _explain(path: Path, is_list: bool, error: BaseException) -> InputError:
-    """The refusal of the first line that is no JSON object, or has a field of another type than lines before."""
+    """The refusal of the first line that is not a JSON object, or has a field of another type than lines before."""
     problem = first_line(error)
     if is_list:
         try:
@@ -121,10 +121,10 @@ def _explain(path: Path, is_list: bool, error: BaseException) -> InputError:
                     return refusal
                 if (word := _non_finite(content)) is not None:
                     return InputError(
-                        f"{path}, line {number}", f"{word} is no JSON", "write null where a value is missing"
+                        f"{path}, line {number}", f"{word} is not JSON", "write null where a value is missing"
                     )
                 if not isinstance(content, dict):
-                    return InputError(f"{path}, line {number}", "is no JSON object", "write each line as {…}")
+                    return InputError(f"{path}, line {number}", "is not a JSON object", "write each line as {…}")
                 for key, value in content.items():
                     form = _json_type(value)
                     if form and forms.setdefault(key, form) != form:

@@ -162,7 +162,7 @@ def _naming_remedy(table: RawTable, remedy: str) -> str:
     if len(names) == 1 and not names[0].isidentifier():
         return "say what stands between them with --separator"
     if any(map(is_value, names)):
-        return f"{remedy}, or give all names with --columns if the first line is no header"
+        return f"{remedy}, or give all names with --columns if the first line is not a header"
     return remedy
 
 

@@ -71,7 +71,7 @@ def load_metric(name: str) -> Metric:
     remedy = f'write {word} = t4r_lab.nn.Metric("{word}", "ranks", help, function) in a module that can be imported'
     row = load_object(name, PATH, "metric", remedy)
     if not isinstance(row, Metric):
-        raise InputError(PATH, f"{shortened(name)} is no Metric", remedy)
+        raise InputError(PATH, f"{shortened(name)} is not a Metric", remedy)
     if row.source != "ranks":
         raise InputError(PATH, f"{shortened(name)} is computed from {row.source}", "give it the source ranks")
     return replace(row, compute=partial(_checked, name, row.compute))

@@ -253,7 +253,7 @@ class Draft(tr.HasTraits):
             field, error = field_of(result, changes, edited, list(self.spec.knobs()))
             if field == MONITOR and MONITOR not in changes:  # the metric's head or cutoff was removed
                 changes[MONITOR] = None
-                note = " · ".join(filter(None, [note, f"judged by the default again: {result.problem}"]))
+                note = " · ".join(filter(None, [note, f"the default metric is monitored again: {result.problem}"]))
                 continue
             errors[field] = error
             for path in culprits(self.spec, changes, result):

@@ -41,7 +41,7 @@ def make_transformer(config: Any, masking: str | None = None) -> tuple[nn.Module
     if not hasattr(config, "to_dict") or name is None:
         raise InputError(
             "config",
-            f"{type(config).__name__} is no configuration of a transformer",
+            f"{type(config).__name__} is not a configuration of a transformer",
             "give what XLNetConfig.build(…) or another configuration's build returns, or a "
             "configuration object of Hugging Face transformers",
         )

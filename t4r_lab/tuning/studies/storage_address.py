@@ -35,7 +35,7 @@ def address(home: Path, storage: str | None) -> str:
     url = re.sub(r"^postgres(ql)?(\+psycopg)?://", "postgresql+psycopg://", storage)
     if not url.startswith("postgresql+psycopg://"):
         raise InputError(
-            f"storage {shown(storage)}", "is no address of a storage", f"write {FORM}, or nothing for a file"
+            f"storage {shown(storage)}", "not an address of a storage", f"write {FORM}, or nothing for a file"
         )
     authority, _, query = url.partition("://")[2].partition("?")
     server = re.sub("^[^:/]*(:[^@]*)?@", "", authority)
@@ -46,5 +46,5 @@ def address(home: Path, storage: str | None) -> str:
             "write an @, / or ? in user or password as %40, %2F or %3F",
         )
     if re.search(r":(?!\d*(,|$))", re.sub(r"\[.*?]", "", server.partition("/")[0])):
-        raise InputError(f"storage {shown(storage)}", "its port is no number", f"write {FORM}")
+        raise InputError(f"storage {shown(storage)}", "its port is not a number", f"write {FORM}")
     return url

@@ -24,7 +24,7 @@ WORDS = {
     "data": "How much of a session the model reads. The data themselves are chosen in Data.",
     "projection": "A linear layer from the width of the features to that of the body. It has no knobs.",
     "add model.inputs.features": "Columns that the model doesn't read yet, and pre-trained vectors of the items.",
-    "add model.heads": "What the model shall predict too.",
+    "add model.heads": "Another target to predict.",
     "add model.towers": "Another body, with features of its own, beside the first.",
 }
 """Last part of a block's key, or its key → what stands above its knobs."""

@@ -131,7 +131,7 @@ class SpecForm(w.VBox):
         self.towers: dict[int, FeatureEditor] = {}
         """editors of the further towers' features"""
         self.adders = {
-            HEADS: Adder("head", "what the model shall predict too", lambda new: self._add(HEADS, new)),
+            HEADS: Adder("head", "another target to predict", lambda new: self._add(HEADS, new)),
             TOWERS: Adder(
                 "tower", "another body, with its own features, beside the first", lambda new: self._add(TOWERS, new)
             ),

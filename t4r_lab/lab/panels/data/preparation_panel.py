@@ -94,7 +94,7 @@ class PrepareController:
         """Prepare the events and open them; without `force`, ask before replacing data that runs refer to."""
         form, table = self.form, self._table
         if not plain_name(name):
-            form.refuse(InputError("save as", "is no name of a folder", "give a plain name for the prepared data"))
+            form.refuse(InputError("save as", "not a name for a folder", "give a plain name for the prepared data"))
             return
         form.refuse(None)
         form.asking = ""

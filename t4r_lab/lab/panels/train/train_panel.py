@@ -21,7 +21,7 @@ EMPTY = "No jobs yet. Choose a body and a masking in Architecture, then press Tr
 HEADINGS = [
     Heading("job", "job"),
     Heading("state", "state"),
-    Heading("stands", "where it stands"),
+    Heading("stands", "progress"),
     Heading("started", "started"),
 ]
 
