@@ -17,6 +17,7 @@ from IPython.display import HTML, DisplayHandle, display, publish_display_data
 import t4r_lab.lab.panels as panels
 from t4r_lab.base import homes
 from t4r_lab.base.errors import InputError
+from t4r_lab.lab.first_steps import FirstSteps
 from t4r_lab.lab.panels.architecture.architecture_panel import ArchitecturePanel
 from t4r_lab.lab.panels.data.data_panel import DataPanel
 from t4r_lab.lab.panels.data.preparation_panel import PrepareController, stages
@@ -117,7 +118,9 @@ class Lab(w.VBox):
         self.tabs.observe(self._tab_changed, "selected_index")
         self.runs.observe(self._selection_changed, ["metric", "runs"])
         self.runs.table.observe(self._selection_changed, "selected")
-        super().__init__([style, self._theme, self._header, self._trouble, self.tabs])
+        self.first_steps = FirstSteps(self._go, self.train)
+        self.draft.observe(self._show_first_steps, "revision")
+        super().__init__([style, self._theme, self._header, self.first_steps, self._trouble, self.tabs])
         self.add_class("t4r-lab")
         self._follow()
 
@@ -270,14 +273,14 @@ class Lab(w.VBox):
         def use_its_data(summary: DataSummary) -> None:
             self.draft.clone(spec, name, opened(summary))
             self._show_data(summary)
-            self.tabs.selected_index = TABS.index("Architecture")
+            self._go("Architecture")
 
         def use_present_data(error: InputError) -> None:
             self._data_failed(None)
             self.draft.clone(spec, name)
             self.draft.note = f"its own data can't be opened, so these are used: {error_text(error)}"
             self.draft.revision += 1
-            self.tabs.selected_index = TABS.index("Architecture")
+            self._go("Architecture")
 
         self._open_data(Path(spec.data.path), use_its_data, use_present_data)
 
@@ -309,7 +312,7 @@ class Lab(w.VBox):
         self._launched()
 
     def _launched(self) -> None:
-        self.tabs.selected_index = TABS.index("Train")
+        self._go("Train")
         self.background.wake()
 
     def ask(self, id: str, action: str) -> None:
@@ -382,6 +385,7 @@ class Lab(w.VBox):
 
     def _end_reading(self) -> None:
         self.runs.loading, self.runs.reading = False, False
+        self._show_first_steps()
         if self._read_again:
             self.refresh_runs()
 
@@ -402,6 +406,18 @@ class Lab(w.VBox):
 
     # ---------------------------------------------------------------------------------------------
 
+    def _go(self, title: str) -> None:
+        self.tabs.selected_index = TABS.index(title)
+
+    def _show_first_steps(self, change: tr.Bunch | None = None) -> None:
+        """Show the first steps in a home without jobs, studies and runs."""
+        unread = self.jobs.loading or self.runs.loading
+        if unread or self.jobs.jobs or self.runs.runs or self.tuning.living:
+            self.first_steps.hide()
+        else:
+            data = self.data.summary.name if self.data.summary else ""
+            self.first_steps.show(data, self.draft.spec.name, self.draft.obstacle)
+
     def _show_header(self) -> None:
         nothing = "opening the data …" if self.data.doing else "no data yet"
         data = escape(headline(self.data.summary)) if self.data.summary else nothing
@@ -409,6 +425,7 @@ class Lab(w.VBox):
         jobs = f"{running} job{'s' if running != 1 else ''} running" if running else "no job running"
         if studies := len(self.tuning.living):
             jobs += f" · {studies} {'study' if studies == 1 else 'studies'} running"
+        self._show_first_steps()
         self._header.value = f'<div class="t4r-header"><b>T4R Lab</b><span>{data}</span><span>{jobs}</span></div>'
 
     def close(self) -> None:

@@ -135,8 +135,11 @@ def test_the_picture_by_keys_alone(page: Any, server: tuple[str, Path]) -> None:
 
 
 def test_a_block_is_dragged_within_its_list(page: Any, server: tuple[str, Path]) -> None:
-    open_lab(page, server[0])
+    lab = open_lab(page, server[0])
     page.locator(".t4r-estimate", has_text="per epoch").wait_for(timeout=90_000)  # nothing is drawn anew meanwhile
+    page.set_viewport_size({"width": 1280, "height": 640})
+    expect(lab.get_by_role("button", name="Train", exact=True)).to_be_in_viewport(ratio=1)  # without scrolling
+    page.set_viewport_size({"width": 1280, "height": 1400})
     category, price = (block(page, f"model.inputs.features.{name}") for name in ("category", "price"))
     price.drag_to(category)
     order = "() => [...document.querySelectorAll('.t4r-canvas [data-of$=features]')].map((b) => b.dataset.key.split('.').pop()).join()"

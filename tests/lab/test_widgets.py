@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from t4r_lab.base.errors import InputError
-from t4r_lab.lab.app import Lab, with_free_name
+from t4r_lab.lab.app import TABS, Lab, with_free_name
 from t4r_lab.lab.panels.architecture.feature_table import FeatureEditor
 from t4r_lab.lab.panels.architecture.spec_form import SpecForm
 from t4r_lab.lab.panels.runs.runs_panel import RunsPanel
@@ -322,6 +322,15 @@ def test_the_lab_opens_on_the_built_in_data(lab: Lab) -> None:
     assert lab.draft.valid
     assert not lab.architecture.train.disabled
     assert "category" in lab.architecture.canvas.svg
+    first = lab.first_steps  # of an empty home
+    until(lambda: first.layout.display == "")
+    assert (first.data.description, first.model.description) == ("1 data: demo", "2 model: gpt2-clm")
+    lab.edit("model.body.n_head", 5)
+    assert first.train.disabled and "n_head 5 does not divide" in first.train.tooltip
+    lab.edit("model.body.n_head", 4)
+    assert not first.train.disabled
+    first.data.click()
+    assert lab.tabs.selected_index == TABS.index("Data")
 
 
 def test_the_cell_run_again_shows_the_same_lab(lab: Lab) -> None:
@@ -415,6 +424,7 @@ def test_train_runs_in_a_job_and_the_run_appears(lab: Lab) -> None:
     lab.edit("train.epochs", 1)
     lab.architecture.train.click()
     until(lambda: lab.jobs.jobs)
+    assert lab.first_steps.layout.display == "none"
     assert lab.jobs._reveal.target in lab.jobs.cards[lab.jobs.jobs[0].id]._dom_classes  # scrolled to, with the focus
     until(lambda: lab.runs.runs and lab.runs.runs[0].status == "FINISHED", 90)
     assert lab.jobs.jobs[0].state == "finished"
