@@ -20,12 +20,14 @@ from t4r_lab.lab.panels.architecture.spec_form import SpecForm
 from t4r_lab.lab.panels.runs.runs_panel import RunsPanel
 from t4r_lab.lab.panels.train.job_card import JobCard
 from t4r_lab.lab.panels.train.train_panel import TrainPanel
+from t4r_lab.lab.parts.text import error_text
 from t4r_lab.lab.state.background import Background
 from t4r_lab.lab.state.draft import Draft
 from t4r_lab.lab.state.kept_draft import kept
 from t4r_lab.lab.state.views import JobState, RunSummary
 from t4r_lab.lab.still import still
 from t4r_lab.spec import BODY_MASKINGS, RunSpec
+from tests.support.house import MODULES
 from tests.support.panels import EVIL, picture, until
 from tests.support.timing import at_most
 from tests.support.toy import SCHEMA
@@ -498,3 +500,17 @@ def test_the_first_view_imports_nothing_heavy() -> None:
     code = "import sys, t4r_lab; t4r_lab.Lab; print([m for m in ('torch', 'transformers', 'mlflow', 'plotly') if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_the_lab_names_no_command_where_it_has_a_button() -> None:
+    """Every command that an error of the package may name; one without a button stays, for a terminal."""
+    quoted = {
+        command for path in MODULES.values() for command in re.findall(r"`t4r-lab [a-z][^`\n]*`", path.read_text())
+    }
+    assert {"`t4r-lab prepare`", "`t4r-lab jobs resume {self.id}`"} <= quoted
+    texts = [
+        error_text(InputError("run A", "it has stopped", f"go on with {command}, or --force it")) for command in quoted
+    ]
+    assert not [text for text in texts if "`" in text or "--force" in text]
+    assert {text for text in texts if "t4r-lab" in text} == {text for text in texts if "in a terminal" in text}
+    assert "go on with the buttons in Train, or “force” it" in " ".join(texts)

@@ -50,15 +50,38 @@ def field_text(error: InputError | None) -> str:
     return without_flags(error.sentence) if error else ""
 
 
+COMMANDS = {
+    "prepare": "Prepare in Data",
+    "train --again": "Train again in Runs",
+    "train --resume": "Resume in Train",
+    "train": "Train in Architecture",
+    "jobs": "the buttons in Train",
+    "tune": "Start in Tune",
+    "studies": "the buttons in Tune",
+    "finalize": "Finalize in Tune",
+    "ui": "Open in MLflow in Runs",
+}
+"""Beginning of a command → what does its work in the Lab, the longest beginning first."""
+
+
 def without_flags(text: str) -> str:
-    """`text` with command-line options named as in the forms, except within a whole command.
+    """`text` without words of the command line: options and commands are named as in the Lab.
 
     >>> without_flags("name it with --time, or use --split leave_one_out; or lower --min-item-support")
     'name it with “time”, or use “split” leave_one_out; or lower “min item support”'
-    >>> without_flags("add one with `t4r-lab worker --study s`")
-    'add one with `t4r-lab worker --study s`'
+    >>> without_flags("run `t4r-lab prepare` to make it, or add one with `t4r-lab worker --study s`")
+    'run Prepare in Data to make it, or add one with “t4r-lab worker --study s” in a terminal'
     """
-    return OPTION.sub(lambda option: f"“{option[1].replace('-', ' ')}”" if option[1] else option[0], text)
+    return OPTION.sub(lambda match: f"“{match[1].replace('-', ' ')}”" if match[1] else _in_the_lab(match[0]), text)
+
+
+def _in_the_lab(quoted: str) -> str:
+    """What a quoted command is in the Lab; other quoted text in typographic quotes."""
+    text = quoted.strip("`")
+    if not text.startswith("t4r-lab "):
+        return f"“{text}”"
+    command = text.removeprefix("t4r-lab ")
+    return next((words for start, words in COMMANDS.items() if command.startswith(start)), f"“{text}” in a terminal")
 
 
 def clock(seconds: float) -> str:

@@ -26,7 +26,7 @@ class SpecLoader(w.VBox):
             placeholder="name: …\ndata: {path: …}\nmodel: …",
             rows=5,
             continuous_update=False,
-            tooltip="YAML or JSON as `t4r-lab train` takes it",
+            tooltip="YAML or JSON, such as the spec of a run",
             **label,
         )
         self.path = w.Text(
