@@ -53,6 +53,8 @@ def parse_search(text: str) -> tuple[str, Document | None]:
     ('train.learning_rate', {'low': 0.0001, 'high': 0.01, 'log': True})
     >>> parse_search("model.body.kind=gpt2,sasrec")
     ('model.body.kind', {'choices': ['gpt2', 'sasrec']})
+
+    A class of the user's own stands among the choices by its name, ``package.module:Name``.
     """
     path, equals, value = (part.strip() for part in text.partition("="))
     where = f"--search {shortened(text)}"
@@ -61,11 +63,8 @@ def parse_search(text: str) -> tuple[str, Document | None]:
     if not equals:
         return path, None
     low, colon, rest = value.partition(":")
-    if not colon:
-        try:
-            return path, {"choices": [read_yaml(choice, where) for choice in value.split(",")]}
-        except InputError as error:
-            raise InputError(where, error.problem, f"""quote it, as in --search {path}='"{{a}}",b'""") from None
+    if "," in value or not colon:
+        return path, parse_choices(value, path, where)
     high, _, scale = rest.partition(":")
     if scale not in ("", "log"):
         raise InputError(where, f"{shortened(scale)} is not a scale", "write log or nothing after the range")
@@ -73,6 +72,18 @@ def parse_search(text: str) -> tuple[str, Document | None]:
         return path, {"low": float(low), "high": float(high), "log": bool(scale)}
     except ValueError:
         raise InputError(where, "the ends of a range are numbers", f"write for example {path}=0:0.5") from None
+
+
+def parse_choices(text: str, path: str, where: str) -> Document:
+    """Choices of the knob at `path` with commas between as content of a `Range`.
+
+    >>> parse_choices("gru,package.module:Body", "model.body.kind", "")
+    {'choices': ['gru', 'package.module:Body']}
+    """
+    try:
+        return {"choices": [read_yaml(choice, where) for choice in text.split(",")]}
+    except InputError as error:
+        raise InputError(where, error.problem, f"""quote it, as in --search {path}='"{{a}}",b'""") from None
 
 
 @dataclass(frozen=True)

@@ -9,10 +9,11 @@ from typing import Any
 from pydantic import ValidationError
 
 from t4r_lab.base.errors import InputError, did_you_mean, shortened
+from t4r_lab.families import own
 from t4r_lab.families.bodies.body_table import pair_refusal
-from t4r_lab.families.knobs import Knob, walk
+from t4r_lab.families.knobs import Knob, Part, walk
 from t4r_lab.spec.domains import Domain, Range
-from t4r_lab.spec.run_spec import RunSpec, kinds_at
+from t4r_lab.spec.run_spec import TAGS, RunSpec, kinds_at
 
 NOT_SEARCHED = {
     "name": "it is only a name",
@@ -84,7 +85,7 @@ def search_space(spec: RunSpec, presets: list[str], ranges: Mapping[str, Range |
     head = next((i for i, h in enumerate(spec.model.heads) if h.label is None), None)
     preset = [path.replace(HEAD, f"model.heads.{head}") for name in presets for path in SEARCH_PRESETS[name]]
     searched: dict[str, Range | None] = {**dict.fromkeys(preset), **ranges}
-    kinds = {path: _kind_domain(spec, path, searched) for path in searched if path.endswith(".kind")}
+    kinds = {path: _kind_domain(spec, path, searched) for path in searched if names_part(path)}
     knobs = _reachable(spec, kinds)
     domains = dict(kinds)
     for path, limits in searched.items():
@@ -101,7 +102,7 @@ def searchable(spec: RunSpec) -> dict[str, Domain]:
     knobs, domains = spec.knobs(), {}
     for path in knobs:
         try:
-            if path.endswith(".kind"):
+            if names_part(path):
                 domains[path] = _kind_domain(spec, path, {path: None})
                 _reachable(spec, {path: domains[path]})
             else:
@@ -113,7 +114,7 @@ def searchable(spec: RunSpec) -> dict[str, Domain]:
 
 def changed(spec: RunSpec, values: Mapping[str, object]) -> RunSpec:
     """`spec` with the values of a trial; a path that the chosen kinds lack is left out."""
-    spec = spec.override({path: value for path, value in values.items() if path.endswith(".kind")})
+    spec = spec.override({path: value for path, value in values.items() if names_part(path)})
     knobs = spec.knobs()
     return spec.override({path: value for path, value in values.items() if path in knobs})
 
@@ -143,14 +144,19 @@ def _products(space: Mapping[str, Domain]) -> Iterator[dict[str, object]]:
         yield dict(zip(space, values, strict=True))
 
 
+def names_part(path: str) -> bool:
+    """True for a knob that says which part stands there, such as ``model.body.kind``: others depend on it."""
+    return path.rpartition(".")[2] in TAGS
+
+
 def _reachable(spec: RunSpec, kinds: Mapping[str, Domain]) -> dict[str, Knob]:
     """The knobs of `spec` and those of every kind that is searched."""
     knobs = spec.knobs()
     for path, domain in kinds.items():
-        parent = path.removesuffix(".kind")
+        parent = path.rpartition(".")[0]
         for kind in domain.choices:
             try:
-                part = kinds_at(parent)[kind]()
+                part = _class_of(path, kind)()
             except ValidationError:
                 raise InputError(
                     path, f"{kind!r} needs values of its own and can't be searched", "search others"
@@ -159,14 +165,31 @@ def _reachable(spec: RunSpec, kinds: Mapping[str, Domain]) -> dict[str, Knob]:
     return knobs
 
 
+def _class_of(path: str, kind: Any) -> type[Part]:
+    """The class that the value `kind` of the knob at `path` names, in the tables or as ``package.module:Name``."""
+    if own.is_own(kind):
+        try:
+            return own.load(kind, own.Member)
+        except InputError as error:
+            raise error.at(f"search {path}") from None
+    kinds = kinds_at(path.rpartition(".")[0])
+    return kinds.get("") or kinds[kind]
+
+
+def _kinds_of(knob: Knob) -> list[Any]:
+    """The kinds that can stand at a knob: those of its table, and the one of the user's own that it has."""
+    parent, _, tag = knob.path.rpartition(".")
+    part = kinds_at(parent).get("")  # of features alone, whose class is chosen by their encoding
+    table = next((k.choices for k in walk(part()) if k.path == tag), ()) if part else ()
+    return list(dict.fromkeys([*table, *knob.choices]))
+
+
 def _kind_domain(spec: RunSpec, path: str, searched: Mapping[str, Range | None]) -> Domain:
     """The kinds that are searched at `path`: the user's choices or, where body or masking stays, all that fit it."""
     knobs = spec.knobs()
     if path not in knobs:
-        raise InputError(
-            f"search {path}", "unknown path", did_you_mean(path, [p for p in knobs if p.endswith(".kind")])
-        )
-    choices, limits = list(knobs[path].choices), searched[path]
+        raise InputError(f"search {path}", "unknown path", did_you_mean(path, [p for p in knobs if names_part(p)]))
+    choices, limits = _kinds_of(knobs[path]), searched[path]
     body, masking = spec.model.body.kind, spec.model.masking.kind
     refusals: dict[str, InputError | None] = {}
     if path == "model.body.kind" and "model.masking.kind" not in searched:
@@ -180,7 +203,7 @@ def _kind_domain(spec: RunSpec, path: str, searched: Mapping[str, Range | None])
             f"search {path}", "kinds are not a range", f"give choices, for example {path}={choices[0]},{choices[1]}"
         )
     for kind in limits.choices:
-        if kind not in choices:
+        if kind not in choices and not own.is_own(kind):
             raise InputError(f"search {path}", f"unknown kind {shortened(kind)}", did_you_mean(kind, choices))
         if refusal := refusals.get(kind):
             raise refusal.at(f"search {path}")

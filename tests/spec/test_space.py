@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import itertools
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from t4r_lab.base.errors import InputError
+from t4r_lab.families import own
 from t4r_lab.spec import BODY_MASKINGS, RunSpec
 from t4r_lab.spec.domains import Domain, Range, parse_search
 from t4r_lab.spec.space import SEARCH_PRESETS, changed, grid, grid_size, search_space
@@ -208,3 +211,56 @@ def test_a_final_fit_is_no_start_of_a_study() -> None:
     spec = spec_of().override({"train.fit_on": "train+valid"})
     with pytest.raises(InputError, match="evaluated on the validation part"):
         Plan.of(spec, StudyOptions.parse({"presets": ["paper"]}))
+
+
+# ── parts of the user's own ─────────────────────────────────────────────────────────────────────
+
+OWN = """
+from t4r_lab.nn import ColumnEncoder, CustomBody, knob
+
+class Waves(ColumnEncoder):
+    takes = ("continuous",)
+    first: float = knob(1.0, "frequency", low=0.01, high=100, search=(0.1, 10))
+
+    def build(self, of):
+        raise NotImplementedError
+
+class Mean(CustomBody):
+    decay: float = knob(0.8, "weight", low=0, high=1, search=(0.3, 1))
+
+    def build(self, length):
+        raise NotImplementedError
+"""
+ENCODING, BODY = "model.inputs.features.price.encoding", "model.body.kind"
+
+
+@pytest.fixture
+def mine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    (tmp_path / "searched_parts.py").write_text(OWN)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setenv(own.VARIABLE, "searched_parts")
+    yield
+    sys.modules.pop("searched_parts", None)
+
+
+def test_own_classes_stand_among_the_choices_with_their_knobs(mine: None) -> None:
+    spec = spec_of(inputs={"features": {"item_id": {}, "price": {}}})
+    texts = (f"{ENCODING}=scalar,searched_parts:Waves", f"{BODY}=gru,searched_parts:Mean")
+    own_knobs = ("model.inputs.features.price.first", "model.body.decay")
+    ranges = {path: Range(**content) for path, content in map(parse_search, texts) if content}
+    space = search_space(spec, [], ranges | dict.fromkeys(own_knobs))
+    assert space[ENCODING].choices == ("scalar", "searched_parts:Waves")
+    assert space[BODY].choices == ("gru", "searched_parts:Mean")
+    assert [(space[path].low, space[path].high) for path in own_knobs] == [(0.1, 10), (0.3, 1)]
+    values = {ENCODING: "searched_parts:Waves", own_knobs[0]: 3.0, BODY: "gru", own_knobs[1]: 0.5}
+    trial = changed(spec, values)
+    assert (trial.flat()[ENCODING], trial.flat()[own_knobs[0]]) == ("searched_parts:Waves", 3.0)
+    assert own_knobs[1] not in trial.flat()  # a GRU has no such knob
+    assert "gru" in search_space(trial, [], {BODY: None})[BODY].choices
+    assert "scalar" in search_space(trial, [], {ENCODING: None})[ENCODING].choices
+
+
+def test_an_own_class_that_is_not_trusted_is_not_searched(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(own.VARIABLE, "")
+    with pytest.raises(InputError, match=f"search {BODY}: 'nowhere:Body' is code of the module 'nowhere', which isn't"):
+        search_space(spec_of(), [], {BODY: Range(choices=("gru", "nowhere:Body"))})

@@ -20,7 +20,7 @@ from t4r_lab.lab.parts.text import error_text, escape, message
 from t4r_lab.lab.state.cost import CostEstimate
 from t4r_lab.lab.state.draft import Draft
 from t4r_lab.spec import RunSpec, head_name
-from t4r_lab.spec.domains import Domain, parse_search
+from t4r_lab.spec.domains import Domain, parse_choices
 from t4r_lab.spec.space import SEARCH_PRESETS, search_space, searchable
 from t4r_lab.spec.study_options import Plan, StudyOptions, judged_metrics, time_words
 from t4r_lab.training.assembly import fitting
@@ -78,8 +78,7 @@ class RangeRow(w.HBox):
     def content(self) -> Document | None:
         """Content of a `Range`; None for the knob's default range."""
         if self.domain.choices:
-            _, edited = parse_search(f"{self.path}={self.controls[0].value}")
-            assert edited is not None
+            edited = parse_choices(self.controls[0].value, self.path, f"search {self.path}")
             return None if edited["choices"] == list(self.domain.choices) else edited
         low, high, log = (control.value for control in self.controls)
         if (low, high, log) == (self.domain.low, self.domain.high, self.domain.log):
