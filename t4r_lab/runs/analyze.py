@@ -15,7 +15,8 @@ from t4r_lab.base import homes
 from t4r_lab.base.documents import Document, read_json
 from t4r_lab.base.errors import InputError
 from t4r_lab.families.metrics.metric_table import RANK_METRICS, best_baseline, is_available, is_ranked
-from t4r_lab.runs.compare import RESAMPLES, Comparison, compare
+from t4r_lab.runs.compare import Comparison, compare
+from t4r_lab.runs.compared.differences import RESAMPLES
 from t4r_lab.runs.recommend import Item, Recommender
 
 if TYPE_CHECKING:

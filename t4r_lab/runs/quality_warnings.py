@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from t4r_lab.base.reports import PART_WORDS, Caution, Epoch, OnReport
-from t4r_lab.runs.compare import Cases, paired_bootstrap
+from t4r_lab.runs.compared.differences import Cases, paired_bootstrap
 from t4r_lab.schema.columns import Schema
 from t4r_lab.spec import (
     NEXT_ITEM,

@@ -16,7 +16,8 @@ from t4r_lab.base.errors import InputError
 from t4r_lab.base.reports import OnReport, Remark
 from t4r_lab.families.metrics.metric_table import is_paired
 from t4r_lab.runs import run
-from t4r_lab.runs.compare import Cases, Difference, cases_of, paired_bootstrap
+from t4r_lab.runs.compare import cases_of
+from t4r_lab.runs.compared.differences import Cases, Difference, paired_bootstrap
 from t4r_lab.runs.progress import reporting
 from t4r_lab.spec import RunSpec, best_baseline
 from t4r_lab.tracking import study_runs

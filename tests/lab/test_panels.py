@@ -5,9 +5,11 @@ Times are of the thread that is asked, so that a busy machine does not fail them
 
 from __future__ import annotations
 
+import html
 import sqlite3
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,10 +25,11 @@ from t4r_lab.lab.panels.recommend.recommend_panel import RecommendPanel
 from t4r_lab.lab.panels.recommend.session_picker import Picker
 from t4r_lab.lab.panels.runs import analysis_figures
 from t4r_lab.lab.panels.runs.actions import HIDDEN, RunActions, test_part
-from t4r_lab.lab.panels.runs.comparison import ComparisonView, sentences
-from t4r_lab.lab.panels.runs.runs_panel import RunsPanel
+from t4r_lab.lab.panels.runs.comparison import ComparisonController, ComparisonView, sentences
+from t4r_lab.lab.panels.runs.runs_panel import RunsPanel, cells
 from t4r_lab.lab.parts.table import Cell, Heading, Table
-from t4r_lab.lab.parts.theme import LIGHT
+from t4r_lab.lab.parts.theme import LIGHT, Theme
+from t4r_lab.lab.state.background import Background
 from t4r_lab.lab.state.views import NextItems, RunSummary
 from t4r_lab.runs import run as runner
 from t4r_lab.runs.analyze import Analysis, analyze
@@ -182,8 +185,12 @@ def analysis(home: Path) -> Analysis:
     return analyze([EVIL, "short"], home=home)
 
 
+def style(analysis: Analysis, colors: Mapping[str, str] = LIGHT) -> analysis_figures.Style:
+    return analysis_figures.Style(colors, {row.run_id: n for n, row in enumerate(analysis.comparison.runs)})
+
+
 def test_plots_show_what_was_measured(analysis: Analysis) -> None:
-    drawn = analysis_figures.draw(analysis, LIGHT)
+    drawn = analysis_figures.draw(analysis, style(analysis))
     assert {"bars", "loss", "metric", "knobs"} <= set(drawn)
     bars = drawn["bars"].figure["data"][0]
     metrics = analysis.comparison.metrics
@@ -204,11 +211,49 @@ def test_plots_show_what_was_measured(analysis: Analysis) -> None:
 def test_plots_follow_the_theme_and_hold_no_markup(analysis: Analysis) -> None:
     dark = {**LIGHT, "dark": "yes", "text": "#eee"}
     for colors in (LIGHT, dark):
-        for drawn in analysis_figures.draw(analysis, colors).values():
+        for drawn in analysis_figures.draw(analysis, style(analysis, colors)).values():
             assert drawn.figure["layout"]["font"]["color"] == colors["text"]
             assert "<img" not in str(drawn.figure)
-    light_color = analysis_figures.draw(analysis, LIGHT)["loss"].figure["data"][0]["line"]["color"]
-    assert light_color != analysis_figures.draw(analysis, dark)["loss"].figure["data"][0]["line"]["color"]
+    light_color = analysis_figures.draw(analysis, style(analysis))["loss"].figure["data"][0]["line"]["color"]
+    assert (
+        light_color != analysis_figures.draw(analysis, style(analysis, dark))["loss"].figure["data"][0]["line"]["color"]
+    )
+
+
+def test_a_run_has_its_color_whatever_it_is_compared_with(home: Path) -> None:
+    controller = ComparisonController(home, Background(), Theme())
+    try:
+        ids = {run.name: run.run_id for run in tracking.runs(home)}
+        colors = []
+        for order in (("short", EVIL), (EVIL, "short")):
+            controller.compare([ids[name] for name in order], "ndcg@5")
+            until(lambda: not controller.view.doing)
+            curves = controller.view.drawn["loss"].figure["data"]
+            colors.append({curve["name"]: (curve["line"], curve["marker"]["symbol"]) for curve in curves})
+        assert colors[0] == colors[1]
+        assert colors[0]["short"] != colors[0][html.escape(EVIL)]
+    finally:
+        controller.background.close()
+
+
+def test_parallel_coordinates_show_the_knobs_that_differ_most_under_names_of_their_own(analysis: Analysis) -> None:
+    paths = ["model.body.dropout", "model.inputs.dropout", *(f"train.knob_{n}" for n in range(9))]
+    values = {path: {EVIL: 0, "short": n % 2} for n, path in enumerate(paths)}  # the first and every second are alike
+    comparison = replace(analysis.comparison, specs=values, chosen=paths)
+    names = analysis_figures.differing_most(replace(analysis, comparison=comparison), analysis.labels)
+    assert list(names) == ["dropout", *(f"knob {n}" for n in range(1, 9, 2))]
+    varied = {path: {EVIL: 0, "short": 1} for path in paths}
+    comparison = replace(analysis.comparison, specs=varied, chosen=paths)
+    names = analysis_figures.differing_most(replace(analysis, comparison=comparison), analysis.labels)
+    assert len(names) == analysis_figures.MOST_AXES == 8
+    assert list(names)[:2] == ["body dropout", "inputs dropout"]
+
+
+def test_bold_is_what_is_shown_as_a_gain() -> None:
+    for score, strong in ((0.1, False), (0.10004, False), (0.1001, True), (0.09, False)):
+        run = summary(1)
+        run = replace(run, valid={"ndcg@5": score})
+        assert next(cell for cell in cells(run, "ndcg@5") if cell.sort == score).strong == strong, score
 
 
 def test_slices_and_reliability_are_drawn_where_a_run_has_them(analysis: Analysis) -> None:
@@ -224,7 +269,7 @@ def test_slices_and_reliability_are_drawn_where_a_run_has_them(analysis: Analysi
         {"short": rows},
         {"short": bins},
     )
-    drawn = analysis_figures.draw(with_them, LIGHT)
+    drawn = analysis_figures.draw(with_them, style(analysis))
     assert drawn["lengths"].figure["data"][0]["y"] == [0.2]
     assert "popularity" not in drawn
     assert "short is off by 0.125" in drawn["reliability"].words  # (30 · 0.1 + 10 · 0.2) / 40
@@ -233,7 +278,7 @@ def test_slices_and_reliability_are_drawn_where_a_run_has_them(analysis: Analysi
 def test_the_comparison_says_it_in_words_and_escapes_names(analysis: Analysis) -> None:
     view = ComparisonView()
     assert view.body.layout.display == "none"
-    view.analysis, view.drawn = analysis, analysis_figures.draw(analysis, LIGHT)
+    view.analysis, view.drawn = analysis, analysis_figures.draw(analysis, style(analysis))
     text = (
         view._sentences.value
         + view._figures.value
@@ -245,7 +290,7 @@ def test_the_comparison_says_it_in_words_and_escapes_names(analysis: Analysis) -
     assert "train.batch_size" not in text  # only what differs
     assert "<img" not in text
     outputs = {id(plot): plot for plot in view.plots.values()}
-    view.drawn = analysis_figures.draw(analysis, {**LIGHT, "dark": "yes"})
+    view.drawn = analysis_figures.draw(analysis, style(analysis, {**LIGHT, "dark": "yes"}))
     assert {id(plot) for plot in view.plots.values()} == set(outputs)  # the same plots, drawn in other colors
 
 

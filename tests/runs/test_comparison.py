@@ -10,11 +10,11 @@ import pytest
 from t4r_lab import tracking
 from t4r_lab.base import homes
 from t4r_lab.base.errors import InputError
-from t4r_lab.runs.compare import paired_bootstrap
+from t4r_lab.runs.compared.differences import LEVEL, differences, holm, paired_bootstrap
 
 
-def cases(rank: np.ndarray, per_session: int = 2) -> np.ndarray:
-    return np.rec.fromarrays([np.arange(len(rank)) // per_session, rank], names=["session", "rank"])
+def cases(rank: np.ndarray, per_session: int = 2) -> dict[str, np.ndarray]:
+    return {"session": np.arange(len(rank)) // per_session, "rank": rank}
 
 
 def test_the_interval_holds_the_normal_one_of_independent_sessions() -> None:
@@ -44,6 +44,54 @@ def test_a_clear_difference_and_noise_are_said_in_words() -> None:
     )
     same = paired_bootstrap(better, better, "mrr@10", "a", "b").sentence
     assert same.startswith("no difference beyond noise")
+
+
+@pytest.mark.parametrize(
+    ("p_values", "rejected"),
+    [
+        ([0.01, 0.04, 0.03, 0.005], [True, False, False, True]),  # .005 < .05/4, .01 < .05/3, .03 > .05/2 ends it
+        ([0.0125, 0.0125, 0.2, 0.9], [False, False, False, False]),  # not below .05/4, so nothing is
+        ([0.001, 0.016, 0.024, 0.049], [True, True, True, True]),
+        ([0.03, 0.06], [False, False]),
+        ([0.049], [True]),
+        ([], []),
+    ],
+)
+def test_holms_procedure_rejects_as_by_hand(p_values: list[float], rejected: list[bool]) -> None:
+    assert [p < level for p, level in zip(p_values, holm(p_values), strict=True)] == rejected
+
+
+def test_with_many_runs_noise_is_called_a_difference_no_more_often_than_with_two() -> None:
+    """Under no difference at all, in twelve families of ten runs; uncorrected, about half of them have such a pair."""
+    names, wrong = [f"r{n}" for n in range(10)], {False: 0, True: 0}
+    family = [(a, b) for i, a in enumerate(names) for b in names[i + 1 :]]
+    for trial in range(12):
+        rng = np.random.default_rng(trial)
+        ranks = {name: cases(rng.integers(1, 30, 400).astype(float), 1) for name in names}
+        for corrected in wrong:
+            judged, unlike = differences([family], ranks, "recall@10", 0, corrected)
+            assert len(judged) == 45 and not unlike
+            wrong[corrected] += any(d.low > 0 for d in judged)
+            if not corrected:  # each is what it would be alone
+                one = judged[3]
+                alone = paired_bootstrap(ranks[one.better], ranks[one.other], "recall@10", one.better, one.other)
+                assert (one.mean, one.low, one.high) == pytest.approx((alone.mean, alone.low, alone.high))
+            else:
+                assert "corrected for 45 comparisons" in judged[0].sentence
+    assert wrong[False] >= 4 and wrong[True] <= 1, wrong
+    assert LEVEL == 0.05
+
+
+def test_a_clear_difference_among_many_is_kept_and_other_cases_are_not_paired() -> None:
+    rng = np.random.default_rng(0)
+    ranks = {name: cases(rng.integers(1, 30, 300).astype(float), 1) for name in "abc"}
+    ranks["best"] = cases(np.ones(300), 1)
+    ranks["elsewhere"] = cases(np.ones(200), 1)
+    family = [(a, b) for i, a in enumerate(ranks) for b in list(ranks)[i + 1 :]]
+    judged, unlike = differences([family], ranks, "mrr@10", 0, True)
+    clear = {(d.better, d.other) for d in judged if d.low > 0}
+    assert {("best", name) for name in "abc"} <= clear
+    assert set(unlike) == {(name, "elsewhere") for name in (*"abc", "best")}
 
 
 def test_names_of_the_record_come_back() -> None:

@@ -22,7 +22,16 @@ SERIES = {
 """dark → colors that the common kinds of color blindness tell apart (after Okabe and Ito)"""
 DASHES = ["solid", "dash", "dot", "dashdot", "longdash"]
 SYMBOLS = ["circle", "square", "diamond", "triangle-up", "x", "star"]
-Colors = Mapping[str, str]
+MOST_AXES = 8
+"""Of parallel coordinates, beside those of the run and the metric."""
+
+
+@dataclass(frozen=True)
+class Style:
+    """The colors of the notebook, and the number that each run has for its color, dash and symbol, by run id."""
+
+    colors: Mapping[str, str]
+    numbers: Mapping[str, int]
 
 
 @dataclass(frozen=True)
@@ -34,16 +43,16 @@ class Drawn:
     words: str
 
 
-def draw(analysis: Analysis, colors: Colors) -> dict[str, Drawn]:
+def draw(analysis: Analysis, style: Style) -> dict[str, Drawn]:
     """Every plot that the analysis has values for, by name."""
     made = {
-        "bars": bars(analysis, colors),
-        "loss": curves(analysis, "train/loss", "Training loss", colors),
-        "metric": curves(analysis, analysis.metric, f"{analysis.metric} on the validation part", colors),
-        "knobs": knobs(analysis, colors),
-        "lengths": slices(analysis, "length", "Events before the target", colors),
-        "popularity": slices(analysis, "popularity", "Popularity of the target", colors),
-        "reliability": reliability(analysis, colors),
+        "bars": bars(analysis, style),
+        "loss": curves(analysis, "train/loss", "Training loss", style),
+        "metric": curves(analysis, analysis.metric, f"{analysis.metric} on the validation part", style),
+        "knobs": knobs(analysis, style),
+        "lengths": slices(analysis, "length", "Events before the target", style),
+        "popularity": slices(analysis, "popularity", "Popularity of the target", style),
+        "reliability": reliability(analysis, style),
     }
     return {name: drawn for name, drawn in made.items() if drawn is not None}
 
@@ -51,7 +60,7 @@ def draw(analysis: Analysis, colors: Colors) -> dict[str, Drawn]:
 # ── the plots ───────────────────────────────────────────────────────────────────────────────────
 
 
-def bars(analysis: Analysis, colors: Colors) -> Drawn | None:
+def bars(analysis: Analysis, style: Style) -> Drawn | None:
     """The metric of every run and baseline with its interval, the best first."""
     import plotly.graph_objects as go
 
@@ -66,11 +75,11 @@ def bars(analysis: Analysis, colors: Colors) -> Drawn | None:
             y=[escape(n) for n in names],
             orientation="h",
             width=0.6,
-            marker_color=[color(analysis, n, colors) for n in names],
+            marker_color=[color(analysis, n, style) for n in names],
             error_x={
                 "type": "data",
                 "symmetric": False,
-                "color": colors["text"],
+                "color": style.colors["text"],
                 "thickness": 1.5,
                 "width": 5,
                 "array": [high - metrics[n] for n, (_, high) in zip(names, ends, strict=True)],
@@ -88,10 +97,10 @@ def bars(analysis: Analysis, colors: Colors) -> Drawn | None:
         f"{n} {number(metrics[n])} ({number(a)} to {number(b)})"
         for n, (a, b) in zip(reversed(names), reversed(ends), strict=True)
     )
-    return styled(f"{analysis.metric} with 95 % intervals", figure, words, colors)
+    return styled(f"{analysis.metric} with 95 % intervals", figure, words, style)
 
 
-def curves(analysis: Analysis, name: str, title: str, colors: Colors) -> Drawn | None:
+def curves(analysis: Analysis, name: str, title: str, style: Style) -> Drawn | None:
     """One curve a run over the epochs; the baselines dashed where they have that metric."""
     import plotly.graph_objects as go
 
@@ -105,8 +114,8 @@ def curves(analysis: Analysis, name: str, title: str, colors: Colors) -> Drawn |
             y=[value for _, value in points],
             name=escape(run),
             mode="lines+markers",
-            line={"color": color(analysis, run, colors), "dash": cycle(DASHES, analysis, run), "width": 2},
-            marker={"symbol": cycle(SYMBOLS, analysis, run), "size": 6},
+            line={"color": color(analysis, run, style), "dash": cycle(DASHES, analysis, run, style), "width": 2},
+            marker={"symbol": cycle(SYMBOLS, analysis, run, style), "size": 6},
         )
         words.append(f"{run} {number(points[-1][1])} at epoch {points[-1][0]}")
     last = max(epoch for points in by_run.values() for epoch, _ in points)
@@ -118,30 +127,31 @@ def curves(analysis: Analysis, name: str, title: str, colors: Colors) -> Drawn |
                 y=[value, value],
                 name=escape(baseline),
                 mode="lines",
-                line={"color": colors["quiet"], "dash": DASHES[index % len(DASHES)], "width": 1.5},
+                line={"color": style.colors["quiet"], "dash": DASHES[index % len(DASHES)], "width": 1.5},
             )
             words.append(f"{baseline} {number(value)}")
     figure.update_xaxes(title="epoch", rangemode="tozero", dtick=1 if last <= 12 else None)
-    return styled(title, figure, "; ".join(words), colors)
+    return styled(title, figure, "; ".join(words), style)
 
 
-def knobs(analysis: Analysis, colors: Colors) -> Drawn | None:
+def knobs(analysis: Analysis, style: Style) -> Drawn | None:
     """Parallel coordinates: the knobs in which the specs differ, and the metric last."""
     import plotly.graph_objects as go
 
     metrics = analysis.comparison.metrics
     runs = [run for run in analysis.labels if analysis.metric in metrics[run]]
-    if len(runs) < 2 or not analysis.comparison.specs:
+    settings = differing_most(analysis, runs)
+    if len(runs) < 2 or not settings:
         return None
-    axes = [axis(label(path), [settings[run] for run in runs]) for path, settings in analysis.comparison.specs.items()]
+    axes = [axis(name, values) for name, values in settings.items()]
     values = [metrics[run][analysis.metric] for run in runs]
-    scale = [[0, SERIES[colors["dark"]][1]], [1, SERIES[colors["dark"]][0]]]
+    scale = [[0, SERIES[style.colors["dark"]][1]], [1, SERIES[style.colors["dark"]][0]]]
     figure = go.Figure(
         go.Parcoords(
             dimensions=[axis("run", [str(run) for run in runs]), *axes, axis(analysis.metric, values)],
             line={"color": values, "colorscale": scale},
-            labelfont={"color": colors["text"], "size": 12},
-            tickfont={"color": colors["text"], "size": 11},
+            labelfont={"color": style.colors["text"], "size": 12},
+            tickfont={"color": style.colors["text"], "size": 11},
             rangefont={"color": "rgba(0,0,0,0)", "size": 1},
             unselected={"line": {"opacity": 0.15}},
         )
@@ -149,9 +159,32 @@ def knobs(analysis: Analysis, colors: Colors) -> Drawn | None:
     words = "drag along an axis to pick runs; " + "; ".join(
         f"{r} {number(v)}" for r, v in zip(runs, values, strict=True)
     )
-    drawn = styled("What differs, beside the metric", figure, words, colors)
+    drawn = styled("What differs, beside the metric", figure, words, style)
     drawn.figure["layout"] |= {"height": 300, "margin": {"l": 110, "r": 60, "t": 44, "b": 24}}
     return drawn
+
+
+def differing_most(analysis: Analysis, runs: Sequence[str]) -> dict[str, list[object]]:
+    """Name of a knob → its value in each of `runs`: of the knobs that were set, those with the most different values."""
+    specs = analysis.comparison.specs
+    values = {path: [specs[path][run] for run in runs] for path in analysis.comparison.chosen}
+    varied = [path for path in values if len(set(map(str, values[path]))) > 1]
+    most = sorted(varied, key=lambda path: -len(set(map(str, values[path]))))[:MOST_AXES]
+    names = unique_labels(most)
+    return {names[path]: values[path] for path in varied if path in most}
+
+
+def unique_labels(paths: Sequence[str]) -> dict[str, str]:
+    """The shortest name of each knob that no other of `paths` has.
+
+    >>> unique_labels(["model.body.dropout", "model.inputs.dropout", "train.batch_size"])
+    {'model.body.dropout': 'body dropout', 'model.inputs.dropout': 'inputs dropout', 'train.batch_size': 'batch size'}
+    """
+    names = [label(path) for path in paths]
+    longer = [
+        label(path) if names.count(label(path)) == 1 else f"{path.split('.')[-2]} {label(path)}" for path in paths
+    ]
+    return {path: name if longer.count(name) == 1 else path for path, name in zip(paths, longer, strict=True)}
 
 
 def axis(name: str, values: Sequence[object]) -> dict[str, object]:
@@ -174,7 +207,7 @@ def axis(name: str, values: Sequence[object]) -> dict[str, object]:
     }
 
 
-def slices(analysis: Analysis, by: str, title: str, colors: Colors) -> Drawn | None:
+def slices(analysis: Analysis, by: str, title: str, style: Style) -> Drawn | None:
     """The metric within slices of the cases, a series a run and baseline."""
     import plotly.graph_objects as go
 
@@ -189,8 +222,8 @@ def slices(analysis: Analysis, by: str, title: str, colors: Colors) -> Drawn | N
             y=[v["mean"] for v in values],
             name=escape(name),
             mode="lines+markers",
-            line={"color": color(analysis, name, colors), "dash": cycle(DASHES, analysis, name), "width": 1.5},
-            marker={"symbol": cycle(SYMBOLS, analysis, name), "size": 8},
+            line={"color": color(analysis, name, style), "dash": cycle(DASHES, analysis, name, style), "width": 1.5},
+            marker={"symbol": cycle(SYMBOLS, analysis, name, style), "size": 8},
             error_y={
                 "type": "data",
                 "symmetric": False,
@@ -205,11 +238,10 @@ def slices(analysis: Analysis, by: str, title: str, colors: Colors) -> Drawn | N
         words.append(f"{name}: " + ", ".join(f"{r['slice']} {number(r[analysis.metric]['mean'])}" for r in selected))
     if not words:
         return None
-    figure.update_yaxes(rangemode="tozero")
-    return styled(f"{title} · {analysis.metric}", figure, "; ".join(words), colors)
+    return styled(f"{title} · {analysis.metric}", figure, "; ".join(words), style)
 
 
-def reliability(analysis: Analysis, colors: Colors) -> Drawn | None:
+def reliability(analysis: Analysis, style: Style) -> Drawn | None:
     """Share of hits by the predicted probability of the first item; calibrated on the diagonal."""
     import plotly.graph_objects as go
 
@@ -224,24 +256,28 @@ def reliability(analysis: Analysis, colors: Colors) -> Drawn | None:
             y=[r["accuracy"] for r in rows],
             name=escape(name),
             mode="lines+markers",
-            line={"color": color(analysis, name, colors), "dash": cycle(DASHES, analysis, name)},
-            marker={"symbol": cycle(SYMBOLS, analysis, name), "size": sizes, "opacity": 1},
+            line={"color": color(analysis, name, style), "dash": cycle(DASHES, analysis, name, style)},
+            marker={"symbol": cycle(SYMBOLS, analysis, name, style), "size": sizes, "opacity": 1},
             customdata=[r["cases"] for r in rows],
             hovertemplate="predicted %{x:.1%}, hit %{y:.1%}, %{customdata:,} cases",
         )
         cases = sum(r["cases"] for r in rows)
         gap = sum(r["cases"] * abs(r["confidence"] - r["accuracy"]) for r in rows) / max(cases, 1)
         words.append(f"{name} is off by {number(gap)} on average")
+    largest = max(
+        r[axis] for rows in analysis.reliability.values() for r in rows for axis in ("confidence", "accuracy")
+    )
+    end = min(1.0, 1.08 * largest)
     figure.add_scatter(
-        x=[0, 1],
-        y=[0, 1],
+        x=[0, end],
+        y=[0, end],
         mode="lines",
         name="calibrated",
-        line={"color": colors["quiet"], "dash": "dot", "width": 1.5},
+        line={"color": style.colors["quiet"], "dash": "dot", "width": 1.5},
     )
-    figure.update_xaxes(title="probability of the first item", range=[0, 1])
-    figure.update_yaxes(title="share of hits", range=[0, 1])
-    return styled("Reliability", figure, "; ".join(words), colors)
+    figure.update_xaxes(title="probability of the first item", range=[0, end])
+    figure.update_yaxes(title="share of hits", range=[0, end])
+    return styled("Reliability", figure, "; ".join(words), style)
 
 
 # ── style ──────────────────────────────────────────────────────────────────────────────────────
@@ -254,35 +290,39 @@ def ranking(analysis: Analysis, metric: str, names: Sequence[str] = ()) -> list[
     return sorted(names or analysis.labels, key=lambda name: value.get(name, float("inf")))
 
 
-def color(analysis: Analysis, name: str, colors: Colors) -> str:
-    """The color of a run, the same in every plot; baselines have the quiet one."""
+def color(analysis: Analysis, name: str, style: Style) -> str:
+    """The color of a run, the same wherever the Lab draws it; baselines have the quiet one."""
     if name not in analysis.labels:
-        return colors["quiet"]
-    series = SERIES[colors["dark"]]
-    return series[analysis.labels.index(name) % len(series)]
+        return style.colors["quiet"]
+    return cycle(SERIES[style.colors["dark"]], analysis, name, style)
 
 
-def cycle(choices: Sequence[str], analysis: Analysis, name: str) -> str:
-    """The dash or symbol of a series, by its position among runs and baselines."""
-    names = list(analysis.comparison.metrics)
-    return choices[names.index(name) % len(choices)]
+def cycle(choices: Sequence[str], analysis: Analysis, name: str, style: Style) -> str:
+    """The color, dash or symbol of a run by its number, or of a baseline by its place among them."""
+    labels, names = analysis.labels, list(analysis.comparison.metrics)
+    index = style.numbers[analysis.comparison.runs[labels.index(name)].run_id] if name in labels else names.index(name)
+    return choices[index % len(choices)]
 
 
-def styled(title: str, figure: go.Figure, words: str, colors: Colors) -> Drawn:
+def styled(title: str, figure: go.Figure, words: str, style: Style) -> Drawn:
     """The plot in the notebook's font and colors, transparent and without plotly's title."""
     figure.update_layout(
-        template="plotly_dark" if colors["dark"] else "plotly_white",
+        template="plotly_dark" if style.colors["dark"] else "plotly_white",
         autosize=True,
         height=figure.layout.height or 260,
         paper_bgcolor="rgba(0,0,0,0)",
         plot_bgcolor="rgba(0,0,0,0)",
-        font={"color": colors["text"], "size": 12, "family": colors["font"] or None},
+        font={"color": style.colors["text"], "size": 12, "family": style.colors["font"] or None},
         margin={"l": 52, "r": 12, "t": 8, "b": 40},
-        hoverlabel={"font": {"family": colors["font"] or None}},
+        hoverlabel={"font": {"family": style.colors["font"] or None}},
         legend={"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0, "font": {"size": 11}},
-        modebar={"bgcolor": "rgba(0,0,0,0)", "color": colors["quiet"], "activecolor": colors["text"]},
+        modebar={"bgcolor": "rgba(0,0,0,0)", "color": style.colors["quiet"], "activecolor": style.colors["text"]},
     )
-    lines = {"gridcolor": colors["grid"], "linecolor": colors["grid"], "zerolinecolor": colors["grid"]}
+    lines = {
+        "gridcolor": style.colors["grid"],
+        "linecolor": style.colors["grid"],
+        "zerolinecolor": style.colors["grid"],
+    }
     figure.update_xaxes(**lines, automargin=True, title_font_size=12, title_standoff=6)
     figure.update_yaxes(**lines, automargin=True, title_font_size=12, title_standoff=6)
     content: Document = read_json(figure.to_json(), "figure")

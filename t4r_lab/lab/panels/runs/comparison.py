@@ -10,12 +10,12 @@ import traitlets as tr
 
 from t4r_lab.base.errors import InputError
 from t4r_lab.families.metrics.metric_table import is_available, is_paired, is_ranked
-from t4r_lab.lab.panels.runs.analysis_figures import Drawn, draw, in_order, ranking
+from t4r_lab.lab.panels.runs.analysis_figures import Drawn, Style, draw, in_order, ranking
 from t4r_lab.lab.parts.text import error_text, escape, message, number
 from t4r_lab.lab.parts.theme import Theme
 from t4r_lab.lab.state.background import Background, Result
 from t4r_lab.runs.analyze import Analysis
-from t4r_lab.runs.compare import Difference
+from t4r_lab.runs.compared.differences import Difference
 
 ORDER = ("bars", "metric", "loss", "lengths", "popularity", "reliability", "knobs")
 WIDE = ("knobs",)
@@ -94,6 +94,8 @@ class ComparisonController:
         self.home, self.background, self.theme = home, background, theme
         self.view = ComparisonView()
         self._request: Request = ((), "")
+        self.numbers: dict[str, int] = {}
+        """run id → the number of its color, kept while the Lab lives"""
         theme.observe(lambda _: self._draw(), "colors")
 
     def compare(self, runs: Sequence[str], metric: str) -> None:
@@ -114,10 +116,12 @@ class ComparisonController:
         from t4r_lab.lab.state import source
 
         runs, metric = request
-        colors = dict(self.theme.colors)
+        for run in runs:
+            self.numbers.setdefault(run, len(self.numbers))
+        style = Style(dict(self.theme.colors), dict(self.numbers))
         return lambda: (
             analysis := source.analyze(self.home, runs, metric if is_paired(metric) else None),
-            draw(analysis, colors),
+            draw(analysis, style),
         )
 
     def _if_latest(self, request: Request, apply: Callable[[Result], None]) -> Callable[[Result], None]:
@@ -132,10 +136,11 @@ class ComparisonController:
         self.view.analysis, self.view.doing, self.view.error = None, "", error_text(error)
 
     def _draw(self) -> None:
-        analysis, colors, request = self.view.analysis, dict(self.theme.colors), self._request
+        analysis, request = self.view.analysis, self._request
+        style = Style(dict(self.theme.colors), dict(self.numbers))
         if analysis is not None:
             show = lambda drawn: self.view.set_trait("drawn", drawn)  # noqa: E731
-            self.background.run(lambda: draw(analysis, colors), self._if_latest(request, show), self._failed)
+            self.background.run(lambda: draw(analysis, style), self._if_latest(request, show), self._failed)
 
 
 # ── as HTML ─────────────────────────────────────────────────────────────────────────────────────
@@ -170,18 +175,20 @@ def _sentence(difference: Difference, runs: Container[str]) -> str:
 
 
 def figures(analysis: Analysis) -> str:
-    """HTML table of the metrics at the cutoff of comparison, with intervals; the best run in bold."""
+    """HTML table of the metrics at the cutoff of comparison, with intervals; in bold the best runs, unless all are alike."""
     metrics = analysis.comparison.metrics
     every = dict.fromkeys(name for row in metrics.values() for name in row if is_ranked(name) and is_available(name))
     cutoff = analysis.metric.partition("@")[2] or next((name.partition("@")[2] for name in every), "")
     names = list(dict.fromkeys([analysis.metric, *(name for name in every if name.endswith(f"@{cutoff}"))]))
-    best = {name: ranking(analysis, name)[0] for name in names}
+    best = {name: number(metrics[ranking(analysis, name)[0]].get(name)) for name in names}
     rows = ""
     for label, row in metrics.items():
         quiet = "" if label in analysis.labels else ' class="t4r-quiet"'
         rows += f'<tr{quiet}><th scope="row">{escape(label)}</th>'
         for name in names:
-            strong = " t4r-strong" if label == best[name] else ""
+            shown = {number(metrics[run].get(name)) for run in analysis.labels}
+            wins = label in analysis.labels and number(row.get(name)) == best[name] and len(shown) > 1
+            strong = " t4r-strong" if wins else ""
             low, high = analysis.intervals.get(label, {}).get(name, (None, None))
             under = f'<div class="t4r-under">{number(low)}–{number(high)}</div>' if low is not None else ""
             rows += f'<td class="t4r-number{strong}">{number(row.get(name))}{under}</td>'
@@ -191,11 +198,12 @@ def figures(analysis: Analysis) -> str:
 
 def differing(analysis: Analysis) -> str:
     """HTML table of the knobs in which the specs differ."""
-    if not analysis.comparison.specs:
+    chosen = analysis.comparison.chosen
+    if not chosen:
         return '<div><div class="t4r-heading">What differs</div><p class="t4r-help">Nothing: the specs are alike.</p></div>'
     rows = ""
-    for path, settings in analysis.comparison.specs.items():
-        cells = "".join(f"<td>{escape(settings[run])}</td>" for run in analysis.labels)
+    for path in chosen:
+        cells = "".join(f"<td>{escape(analysis.comparison.specs[path][run])}</td>" for run in analysis.labels)
         rows += f'<tr><th scope="row">{escape(path)}</th>{cells}</tr>'
     return f"<div>{_table('What differs', ['knob', *analysis.labels], rows)}</div>"
 

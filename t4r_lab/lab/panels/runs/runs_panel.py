@@ -146,7 +146,7 @@ def cells(run: RunSummary, metric: str) -> list[Cell]:
     lower = bool(scores) and lower_is_better(metric)
     best = (min if lower else max)(scores, default=0.0)
     gain = (value / best - 1) * 100 if value is not None and best > 0 else None
-    beats = value is not None and bool(scores) and (value < best if lower else value > best)
+    beats = gain is not None and round(-gain if lower else gain, 1) > 0
     aliases = [name.rpartition("@")[2] for name in run.aliases]
     began, year = time.localtime(run.started), time.localtime().tm_year
     started = time.strftime("%m-%d %H:%M" if began.tm_year == year else "%Y-%m-%d", began)

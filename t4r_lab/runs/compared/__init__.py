@@ -1,0 +1,1 @@
+"""How runs differ: differences of their metrics with intervals, corrected for the number of comparisons."""
