@@ -25,6 +25,7 @@ from t4r_lab.lab.panels.data.profile_page import headline
 from t4r_lab.lab.panels.recommend.recommend_panel import RecommendController
 from t4r_lab.lab.panels.runs.actions import RunActionsController
 from t4r_lab.lab.panels.runs.comparison import ComparisonController
+from t4r_lab.lab.panels.runs.run_page import RunPageController
 from t4r_lab.lab.panels.runs.runs_panel import RunsPanel
 from t4r_lab.lab.panels.train.train_panel import TrainPanel, with_card
 from t4r_lab.lab.panels.tune.tune_panel import TuneController
@@ -141,7 +142,9 @@ class Lab(w.VBox):
         self._theme, self._header = Theme(), w.HTML()
         self.acting = RunActionsController(self.home, self.background, self.clone, self.refresh_runs, self._launched)
         self.comparing = ComparisonController(self.home, self.background, self._theme)
-        self.runs = RunsPanel(self.refresh_runs, [self.acting.view, self.comparing.view])
+        self.run_page = RunPageController(self.home, self.background, self.open_run, self.refresh_runs)
+        beneath = [self.acting.view, self.run_page.head, self.comparing.view, self.run_page.body]
+        self.runs = RunsPanel(self.refresh_runs, beneath)
         self.recommending = RecommendController(self.home, self.background)
 
     def _follow(self) -> None:
@@ -316,9 +319,12 @@ class Lab(w.VBox):
         self.background.wake()
 
     def ask(self, id: str, action: str) -> None:
-        """Ask a job to pause, stop or resume."""
+        """Ask a job to pause, stop or resume, or open the page of its run."""
         from t4r_lab import jobs
 
+        if action == "run page":
+            self.open_run(self.jobs.cards[id].state.run_id)
+            return
         try:
             getattr(jobs.find(self.home, id), action)()
         except (InputError, OSError) as error:
@@ -392,10 +398,18 @@ class Lab(w.VBox):
     _read_again = False
 
     def _selection_changed(self, change: tr.Bunch) -> None:
-        """Show the actions of a single ticked run, or the comparison of several."""
+        """Show the page of a single ticked run, or the comparison of several."""
         runs = self.runs.selected
-        self.acting.choose(runs[0] if len(runs) == 1 else None)
-        self.comparing.compare([run.run_id for run in runs], self.runs.metric)
+        run = runs[0] if len(runs) == 1 else None
+        self.acting.choose(run)
+        self.run_page.choose(run)
+        compared = runs if run is None or run.finished else []  # one that trains has nothing to compare yet
+        self.comparing.compare([run.run_id for run in compared], self.runs.metric)
+
+    def open_run(self, run_id: str) -> None:
+        """Open the page of a recorded run."""
+        self.runs.table.selected = [run_id]
+        self._go("Runs")
 
     def _tab_changed(self, change: tr.Bunch | None = None) -> None:
         if change is not None:

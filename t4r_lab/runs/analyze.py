@@ -34,7 +34,8 @@ class Analysis:
     metric: the metric that the runs are compared by.
     labels: of the runs alone, in the order of ``comparison.runs``.
     intervals: label → metric → 95 % interval of a bootstrap over sessions.
-    curves: label of a run → ``train/loss`` and metrics of the validation part → (epoch, value).
+    curves: label of a run → ``train/loss``, `metric` and the deciding metric of each head on the validation part →
+        (epoch, value).
     slices, reliability: label → rows, where the record has them; see `t4r_lab.nn.metrics.slices`.
     """
 
@@ -72,7 +73,9 @@ def analyze(
             names = [m for m in comparison.metrics[label] if is_ranked(m) and is_available(m)]
             intervals[label] = bootstrap(cases["session"].to_numpy(), cases["rank"].to_numpy(), names, seed)
         if name == "model":
-            curves[label] = learning_curves(home_path, row.run_id, metric)
+            spec = tracking.spec(home_path, row, files)
+            deciding = [head.deciding(spec.evaluation.cutoffs) for head in spec.model.heads]
+            curves[label] = learning_curves(home_path, row.run_id, [metric, *deciding])
     slices, reliability = (
         {label: detail[key] for label, detail in details.items() if detail.get(key)}
         for key in ("slices", "reliability")
@@ -102,9 +105,9 @@ def bootstrap(
     return {m: (float(a), float(b)) for m, a, b in zip(metrics, low, high, strict=True)}
 
 
-def learning_curves(home: Path, run_id: str, metric: str) -> dict[str, list[tuple[int, float]]]:
-    """(epoch, value) of the training loss and of `metric` on the validation part, where they are recorded."""
-    keys = {"train/loss": "train/loss", f"epoch.{tracking.to_key('valid', metric)}": metric}
+def learning_curves(home: Path, run_id: str, metrics: Sequence[str]) -> dict[str, list[tuple[int, float]]]:
+    """(epoch, value) of the training loss and of `metrics` on the validation part, where they are recorded."""
+    keys = {"train/loss": "train/loss"} | {f"epoch.{tracking.to_key('valid', metric)}": metric for metric in metrics}
     history = tracking.history(home, run_id, list(keys))
     return {keys[key]: sorted(points) for key, points in history.items() if points}
 

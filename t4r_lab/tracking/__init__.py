@@ -1,5 +1,6 @@
 """The record of runs in MLflow, whose only importer this is. One experiment holds all runs."""
 
+from t4r_lab.tracking.annotations import annotate, own_tags, parameters
 from t4r_lab.tracking.artifacts import Artifacts
 from t4r_lab.tracking.client import EXPERIMENT, client_of, database, missing_home, server
 from t4r_lab.tracking.names import HOST, LOOKS, NOTE, REASON, SPEC, from_key, looks_of, to_key
@@ -13,6 +14,7 @@ from t4r_lab.tracking.recorded_runs import (
     run_in_folder,
     runs,
     spec,
+    study_of,
     tags,
     with_present_data,
 )
@@ -31,6 +33,7 @@ __all__ = [
     "Artifacts",
     "Record",
     "RunRow",
+    "annotate",
     "artifacts",
     "check_alias",
     "client_of",
@@ -44,6 +47,8 @@ __all__ = [
     "looks_of",
     "missing_home",
     "model_name",
+    "own_tags",
+    "parameters",
     "promoted",
     "references_to_data",
     "register",
@@ -52,6 +57,7 @@ __all__ = [
     "server",
     "spec",
     "start",
+    "study_of",
     "tags",
     "to_key",
     "with_present_data",

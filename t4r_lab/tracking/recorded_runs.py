@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,7 +15,7 @@ from t4r_lab.spec import RunSpec
 from t4r_lab.tracking import record_file
 from t4r_lab.tracking.artifacts import Artifacts
 from t4r_lab.tracking.client import PAGE, client_of, is_empty, server
-from t4r_lab.tracking.names import DATA, HOST, REASON, SPEC, STUDY, WARNINGS, from_key, looks_of
+from t4r_lab.tracking.names import DATA, HOST, PARENT, REASON, SPEC, STUDY, WARNINGS, from_key, looks_of
 from t4r_lab.tracking.record_file import FOLDER
 from t4r_lab.tracking.run_record import folder_tags
 
@@ -179,6 +179,16 @@ def tags(home: Path, run_id: str) -> dict[str, str]:
     """All tags of a recorded run."""
     run_tags: dict[str, str] = client_of(home)[0].get_run(run_id).data.tags
     return run_tags
+
+
+def study_of(home: Path, tags: Mapping[str, str]) -> str:
+    """Name of the study that a run with these tags belongs to; empty where it belongs to none."""
+    if PARENT not in tags:
+        return ""
+    try:
+        return str(client_of(home)[0].get_run(tags[PARENT]).data.tags.get(STUDY, ""))
+    except InputError:
+        return ""  # removed from the record
 
 
 def history(home: Path, run_id: str, names: Sequence[str]) -> dict[str, list[tuple[int, float]]]:

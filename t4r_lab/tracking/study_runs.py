@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from t4r_lab.tracking.client import PAGE, writer_of
-from t4r_lab.tracking.names import DATA, LOOKS, NOTE, REASON, STUDY
+from t4r_lab.tracking.names import DATA, LOOKS, NOTE, PARENT, REASON, STUDY
 from t4r_lab.tracking.run_record import Record, data_input
 
-TRIAL, PARENT = "t4r.trial", "mlflow.parentRunId"
+TRIAL = "t4r.trial"
 SOURCE = {"mlflow.source.name": "t4r-lab"}
 
 

@@ -367,7 +367,11 @@ def test_ticking_compares_and_clones(lab: Lab) -> None:
     lab.runs.choice.value = "recall@5"
     until(lambda: lab.comparing.view.analysis is not None and lab.comparing.view.analysis.metric == "recall@5")
     lab.runs.table.selected = ids[:1]
-    assert lab.comparing.view.analysis is None
+    assert lab.comparing.view.analysis is None  # its page, which never shows the figures of others
+    until(lambda: lab.comparing.view.analysis and lab.run_page.body.details)
+    assert lab.comparing.view.analysis is not None and lab.comparing.view.analysis.labels == [lab.runs.selected[0].name]
+    assert {"bars", "loss", "metric"} <= set(lab.comparing.view.drawn)
+    assert lab.run_page.head.name.value == lab.runs.selected[0].name
     lab.acting.view.buttons["clone"].click()
     until(lambda: lab.draft.origin)
     assert lab.tabs.selected_index == 1

@@ -429,7 +429,11 @@ def test_train_runs_in_a_job_and_the_run_appears(lab: Lab) -> None:
     assert lab.first_steps.layout.display == "none"
     assert lab.jobs._reveal.target in lab.jobs.cards[lab.jobs.jobs[0].id]._dom_classes  # scrolled to, with the focus
     until(lambda: lab.runs.runs and lab.runs.runs[0].status == "FINISHED", 90)
-    assert lab.jobs.jobs[0].state == "finished"
+    until(lambda: lab.jobs.jobs[0].state == "finished")
+    card = lab.jobs.cards[lab.jobs.jobs[0].id]
+    assert card.run_page.layout.display == ""
+    card.run_page.click()
+    assert lab.tabs.selected_index == TABS.index("Runs") and lab.runs.selected == lab.runs.runs
     assert lab.runs.runs[0].baselines.keys() == {"popularity", "successors"}
     lab.close()
     second = Lab(lab.home)  # as after a restart of the kernel

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from t4r_lab.base.documents import Document, read_json
 from t4r_lab.families.knobs import label
+from t4r_lab.families.metrics.metric_table import is_available
 from t4r_lab.lab.parts.text import escape, number
 from t4r_lab.runs.analyze import Analysis
 from t4r_lab.spec import lower_is_better
@@ -45,10 +46,13 @@ class Drawn:
 
 def draw(analysis: Analysis, style: Style) -> dict[str, Drawn]:
     """Every plot that the analysis has values for, by name."""
+    names = dict.fromkeys(name for series in analysis.curves.values() for name in series)
+    others = [name for name in names if name not in ("train/loss", analysis.metric)]
     made = {
         "bars": bars(analysis, style),
         "loss": curves(analysis, "train/loss", "Training loss", style),
         "metric": curves(analysis, analysis.metric, f"{analysis.metric} on the validation part", style),
+        **{f"metric {name}": curves(analysis, name, f"{name} on the validation part", style) for name in others},
         "knobs": knobs(analysis, style),
         "lengths": slices(analysis, "length", "Events before the target", style),
         "popularity": slices(analysis, "popularity", "Popularity of the target", style),
@@ -101,23 +105,29 @@ def bars(analysis: Analysis, style: Style) -> Drawn | None:
 
 
 def curves(analysis: Analysis, name: str, title: str, style: Style) -> Drawn | None:
-    """One curve a run over the epochs; the baselines dashed where they have that metric."""
+    """One curve a run over the epochs, its best one marked; the baselines dashed where they have that metric."""
     import plotly.graph_objects as go
 
     by_run = {run: points for run, series in analysis.curves.items() if (points := series.get(name))}
     if not by_run:
         return None
     figure, words = go.Figure(), []
+    lower = name == "train/loss" or (is_available(name) and lower_is_better(name))
     for run, points in by_run.items():
+        best = (min if lower else max)(points, key=lambda point: point[1])[0]
         figure.add_scatter(
             x=[epoch for epoch, _ in points],
             y=[value for _, value in points],
             name=escape(run),
             mode="lines+markers",
             line={"color": color(analysis, run, style), "dash": cycle(DASHES, analysis, run, style), "width": 2},
-            marker={"symbol": cycle(SYMBOLS, analysis, run, style), "size": 6},
+            marker={
+                "symbol": cycle(SYMBOLS, analysis, run, style),
+                "size": [11 if epoch == best else 5 for epoch, _ in points],
+            },
         )
-        words.append(f"{run} {number(points[-1][1])} at epoch {points[-1][0]}")
+        at_best = dict(points)[best]
+        words.append(f"{run} best {number(at_best)} at epoch {best}, last {number(points[-1][1])} at {points[-1][0]}")
     last = max(epoch for points in by_run.values() for epoch, _ in points)
     for index, baseline in enumerate(list(analysis.comparison.metrics)[len(analysis.labels) :], start=1):
         value = analysis.comparison.metrics[baseline].get(name)
@@ -331,5 +341,5 @@ def styled(title: str, figure: go.Figure, words: str, style: Style) -> Drawn:
 
 
 def in_order(drawn: Mapping[str, Drawn], names: Sequence[str]) -> Iterator[tuple[str, Drawn]]:
-    """The plots in `drawn`, in the order of `names`."""
-    return ((name, drawn[name]) for name in names if name in drawn)
+    """The plots in `drawn` in the order of `names`, their first words."""
+    return ((name, plot) for first in names for name, plot in drawn.items() if name.partition(" ")[0] == first)

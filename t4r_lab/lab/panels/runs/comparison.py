@@ -46,7 +46,7 @@ class Plot(w.VBox):
 
 
 class ComparisonView(w.VBox):
-    """An analysis of two or more runs. State: `analysis`, `drawn`, `doing`, `error`."""
+    """An analysis of one or more runs beside their baselines. State: `analysis`, `drawn`, `doing`, `error`."""
 
     analysis = tr.Instance(Analysis, allow_none=True)
     drawn: tr.Dict[str, Drawn] = tr.Dict()
@@ -72,7 +72,7 @@ class ComparisonView(w.VBox):
         if self.analysis is not None and (change is None or change["name"] == "analysis"):
             self._sentences.value = sentences(self.analysis)
             self._figures.value = figures(self.analysis)
-            self._differing.value = differing(self.analysis)
+            self._differing.value = differing(self.analysis) if len(self.analysis.labels) > 1 else ""
 
     @tr.observe("drawn")
     def _draw(self, change: tr.Bunch | None = None) -> None:
@@ -103,11 +103,14 @@ class ComparisonController:
         request = (tuple(runs), metric)
         if request == self._request:
             return
+        one, was_one = len(runs) == 1, len(self._request[0]) == 1
         self._request, self.view.error = request, ""
-        if len(runs) < 2:
+        if not runs or one or was_one:  # a run's page never shows the figures of others
             self.view.analysis, self.view.doing = None, ""
+        if not runs:
             return
-        self.view.doing = f"Comparing {len(runs)} runs, sessions drawn again 2,000 times …"
+        runs_text = f"Comparing {len(runs)} runs" if len(runs) > 1 else "Comparing the run with its baselines"
+        self.view.doing = f"{runs_text}, sessions drawn again 2,000 times …"
         self.background.run(
             self._work(request), self._if_latest(request, self._done), self._if_latest(request, self._failed)
         )

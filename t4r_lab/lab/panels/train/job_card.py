@@ -17,6 +17,7 @@ ACTIONS = {
     "pause": "hold {name} after this batch; its memory is free until it is resumed",
     "stop": "stop {name} after this batch; what it learned is kept",
     "resume": "resume {name} where it ended",
+    "run page": "open the page of the run of {name}: metrics, spec, notes",
 }
 """Action on a job → the button's help."""
 WAITING = "waiting for the first values"
@@ -42,7 +43,7 @@ class JobCard(w.VBox):
         self.read = 0
         """the byte up to which its reports have been read"""
         self._head, self._progress, self._warnings, self._log = w.HTML(), w.HTML(), w.HTML(), w.HTML()
-        self.pause, self.stop, self.resume = (_button(action, state, on_ask) for action in ACTIONS)
+        self.pause, self.stop, self.resume, self.run_page = (_button(action, state, on_ask) for action in ACTIONS)
         self.log_button = w.Button(tooltip=f"show or hide the last lines that {state.name} has logged")
         self.log_button.on_click(lambda _: self._toggle_log(on_look))
         self._log.layout.display = "none"
@@ -51,7 +52,7 @@ class JobCard(w.VBox):
             name: Curves(title=f"validation {name}", end=float(state.epochs), from_zero=True) for name in state.metrics
         }
         """validation metric → its curve: the monitored one, then one of each other head"""
-        buttons = w.HBox([self.pause, self.stop, self.resume, self.log_button])
+        buttons = w.HBox([self.pause, self.stop, self.resume, self.run_page, self.log_button])
         buttons.add_class("t4r-card-buttons")
         top = w.HBox([self._head, buttons])
         top.add_class("t4r-card-head")
@@ -139,6 +140,7 @@ class JobCard(w.VBox):
             button.layout.display = "" if state.running else "none"
             button.disabled = state.state not in ("starting", "running")
         self.resume.layout.display = "" if state.resumable else "none"
+        self.run_page.layout.display = "" if state.run_id and not state.running else "none"
         for curve in (self.loss, *self.metrics.values()):
             curve.waiting = WAITING if state.running else "no values"
         self._progress.value = message("error", state.error) if state.error else progress(state)

@@ -1,0 +1,247 @@
+"""The page of one run: what people wrote beside it above its metrics, and beneath them its spec, origin and log."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+
+import ipywidgets as w
+import traitlets as tr
+
+from t4r_lab.base.errors import InputError
+from t4r_lab.lab.parts.section import Section
+from t4r_lab.lab.parts.text import duration, error_text, escape, message
+from t4r_lab.lab.state.background import Background
+from t4r_lab.lab.state.views import RunSummary
+from t4r_lab.runs.recorded.run_details import RunDetails
+
+PACKAGES = ("t4r-lab", "torch", "transformers", "polars", "mlflow", "optuna")
+"""Whose versions are shown; all others are folded away."""
+SECTIONS = ("Spec", "Origin", "Data", "Environment", "Log")
+
+
+class RunHead(w.VBox):
+    """Name, notes and tags of a run, as fields. State: `error`."""
+
+    error = tr.Unicode("")
+
+    def __init__(self, save: Callable[[str, str, str], None]) -> None:
+        common = {"style": {"description_width": "4rem"}, "continuous_update": False}
+        self.name = w.Text(description="name", tooltip="name of the run", layout={"width": "22rem"}, **common)
+        self.tags = w.Text(
+            description="tags",
+            placeholder="key: value, key: value",
+            tooltip="tags of your own, as key: value with commas between",
+            layout={"width": "22rem"},
+            **common,
+        )
+        self.notes = w.Textarea(
+            description="notes",
+            placeholder="what this run is for, what it showed",
+            tooltip="notes on the run, also shown by MLflow",
+            rows=3,
+            layout={"width": "auto"},
+            **common,
+        )
+        self._message = w.HTML()
+        line = w.HBox([self.name, self.tags])
+        line.add_class("t4r-actions-bar")
+        super().__init__([line, self.notes, self._message])
+        self.add_class("t4r-run-head")
+        self._shown: tuple[str, str, str] | None = None
+        for field in (self.name, self.tags, self.notes):
+            field.observe(lambda _: self._changed(save), "value")
+
+    def show(self, name: str, notes: str, tags: Mapping[str, str]) -> None:
+        """Show what is recorded, which is no edit."""
+        self._shown = None
+        self.name.value, self.notes.value = name, notes
+        self.tags.value = ", ".join(f"{key}: {value}" for key, value in tags.items())
+        self._shown = self._content
+
+    @property
+    def _content(self) -> tuple[str, str, str]:
+        return self.name.value, self.notes.value, self.tags.value
+
+    def _changed(self, save: Callable[[str, str, str], None]) -> None:
+        if self._shown is not None and self._content != self._shown:
+            self._shown = self._content
+            save(*self._content)
+
+    @tr.observe("error")
+    def _show_error(self, change: tr.Bunch) -> None:
+        self._message.value = message("error", self.error)
+
+
+def tags_of(text: str) -> dict[str, str]:
+    """Tags as typed.
+
+    >>> tags_of("team: search, idea: more heads"), tags_of(" ")
+    ({'team': 'search', 'idea': 'more heads'}, {})
+    """
+    tags = {}
+    for entry in filter(None, (part.strip() for part in text.split(","))):
+        key, colon, value = entry.partition(":")
+        if not colon or not key.strip():
+            raise InputError("tags", f"{entry!r} has no colon", "write key: value, with commas between")
+        tags[key.strip()] = value.strip()
+    return tags
+
+
+class RunBody(w.VBox):
+    """The sections of a run's page. State: `details`."""
+
+    details = tr.Instance(RunDetails, allow_none=True)
+
+    def __init__(self, open_run: Callable[[str], None]) -> None:
+        self._open_run = open_run
+        self.sections = {name: Section(name, opened=name == "Spec") for name in SECTIONS}
+        super().__init__(list(self.sections.values()))
+        self.layout.display = "none"
+
+    @tr.observe("details")
+    def _show(self, change: tr.Bunch | None = None) -> None:
+        details = self.details
+        self.layout.display = "none" if details is None else ""
+        if details is None:
+            return
+        content: dict[str, tuple[str, list[w.Widget]]] = {
+            "Spec": self._spec(details),
+            "Origin": self._origin(details),
+            "Data": ("", [w.HTML(data(details))]),
+            "Environment": ("", [w.HTML(environment(details))]),
+            "Log": ("", [w.HTML(f'<pre class="t4r-log">{escape(details.log)}</pre>')] if details.log else []),
+        }
+        for name, (summary, children) in content.items():
+            section = self.sections[name]
+            section.summary, section.fields.children = summary, children
+            section.layout.display = "" if children else "none"
+
+    def _spec(self, details: RunDetails) -> tuple[str, list[w.Widget]]:
+        changed = details.spec.changed() if details.spec else {}
+        rows = [(path, value) for path, value in changed.items()]
+        parts = [w.HTML(_table("What was set", ("knob", "value"), rows))] if rows else []
+        if details.closest is not None:
+            title = f"Changed since {details.closest.name}, the earlier run on these data that is most alike"
+            rows = [(path, *values) for path, values in details.differing.items()]
+            html = _table(title, ("knob", details.closest.name, "this run"), rows) if rows else ""
+            parts.append(
+                w.HTML(html or f'<div class="t4r-help">The same spec as {escape(details.closest.name)}.</div>')
+            )
+        lost = (
+            [w.HTML(message("warning", f"not in the record any more: {', '.join(details.lost)}"))]
+            if details.lost
+            else []
+        )
+        count = f"{len(changed)} knob{'s' if len(changed) != 1 else ''} set"
+        return count, [*lost, *parts]
+
+    def _origin(self, details: RunDetails) -> tuple[str, list[w.Widget]]:
+        """Buttons that open the runs that this one is related to."""
+        words = [f"Trained by the study {details.study}."] if details.study else []
+        related = [("most alike", details.closest)] if details.closest else []
+        related += [("the same with another seed", row) for row in details.repeats]
+        buttons = [self._button(words, row.name, row.run_id) for words, row in related]
+        line = w.HBox(buttons)
+        line.add_class("t4r-actions-bar")
+        text = [w.HTML(f'<div class="t4r-help">{escape(" ".join(words))}</div>')] if words else []
+        seeds = len(details.repeats)
+        summary = f"{seeds} with another seed" if seeds else ""
+        return summary, [*text, *([line] if buttons else [])]
+
+    def _button(self, words: str, name: str, run_id: str) -> w.Button:
+        button = w.Button(description=name, tooltip=f"open {name}: {words}")
+        button.on_click(lambda _: self._open_run(run_id))
+        return button
+
+
+class RunPageController:
+    """Controller of a run's page: reads its details, and writes what people change, on threads."""
+
+    def __init__(
+        self, home: Path, background: Background, open_run: Callable[[str], None], on_change: Callable[[], None]
+    ) -> None:
+        self.home, self.background, self._on_change = home, background, on_change
+        self.head, self.body = RunHead(self._save), RunBody(open_run)
+        self.head.layout.display = "none"
+        self._run: RunSummary | None = None
+
+    def choose(self, run: RunSummary | None) -> None:
+        """Show the page of `run`; None for no page."""
+        if run == self._run:
+            return
+        same = run is not None and self._run is not None and run.run_id == self._run.run_id
+        self._run = run
+        if not same:
+            self.head.error, self.body.details = "", None
+            self.head.layout.display = "none"
+        if run is not None:
+            self._read(run.run_id)
+
+    def _read(self, run_id: str) -> None:
+        from t4r_lab.runs.recorded.run_details import run_details
+
+        def show(details: RunDetails) -> None:
+            if self._run is not None and self._run.run_id == run_id:
+                self.head.show(details.row.name, details.notes, details.tags)
+                self.head.layout.display, self.body.details = "", details
+
+        self.background.run(lambda: run_details(run_id, home=self.home), show, self._failed)
+
+    def _save(self, name: str, notes: str, tags: str) -> None:
+        from t4r_lab import tracking
+
+        run, self.head.error = self._run, ""
+        if run is None:
+            return
+
+        def write() -> None:
+            row = tracking.find(self.home, run.run_id)
+            tracking.annotate(self.home, row, name=name, notes=notes, tags=tags_of(tags))
+
+        self.background.run(write, lambda _: self._on_change(), self._failed)
+
+    def _failed(self, error: InputError) -> None:
+        self.head.error = error_text(error)
+
+
+# ── as HTML ─────────────────────────────────────────────────────────────────────────────────────
+
+
+def data(details: RunDetails) -> str:
+    """HTML of the data of a run and the checks of their split."""
+    checks = [(finding.level, finding.words) for finding in details.checks]
+    path = f'<div class="t4r-help">{escape(details.row.data)} · digest {escape(details.row.digest[:12])}</div>'
+    return path + (_table("Checks of the split", ("", "check"), checks) if checks else "")
+
+
+def environment(details: RunDetails) -> str:
+    """HTML of the machine, the code and the packages of a run."""
+    first, *packages = details.environment.splitlines() or [""]
+    versions = dict(line.partition("==")[::2] for line in packages)
+    shown = [(name, versions[name]) for name in PACKAGES if name in versions]
+    rows = [
+        ("machine", details.row.host),
+        ("platform", first.removeprefix("# ")),
+        ("commit", details.commit),
+        ("duration", duration(details.row.seconds)),
+        ("ended", details.row.reason),
+        *shown,
+    ]
+    rest = (
+        f"<details><summary>all {len(packages)} packages</summary><pre>{escape(chr(10).join(packages))}</pre></details>"
+    )
+    return _table("", ("", ""), [row for row in rows if row[1]]) + (rest if packages else "")
+
+
+def _table(caption: str, headings: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    head = "".join(f'<th scope="col">{escape(heading)}</th>' for heading in headings)
+    body = "".join(
+        f'<tr><th scope="row">{escape(first)}</th>{"".join(f"<td>{escape(cell)}</td>" for cell in cells)}</tr>'
+        for first, *cells in rows
+    )
+    label = f' role="region" aria-label="{escape(caption)}"' if caption else ""
+    return (
+        f'<div class="t4r-scroll" tabindex="0"{label}><table class="t4r-plain t4r-narrow"><caption>{escape(caption)}'
+        f"</caption><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
+    )

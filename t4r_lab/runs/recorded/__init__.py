@@ -1,0 +1,1 @@
+"""One recorded run with everything that the record and the home hold of it."""
