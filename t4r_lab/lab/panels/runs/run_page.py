@@ -123,8 +123,8 @@ class RunBody(w.VBox):
         parts = [w.HTML(_table("What was set", ("knob", "value"), rows))] if rows else []
         if details.closest is not None:
             title = f"Changed since {details.closest.name}, the earlier run on these data that is most alike"
-            rows = [(path, *values) for path, values in details.differing.items()]
-            html = _table(title, ("knob", details.closest.name, "this run"), rows) if rows else ""
+            changes = [(path, *values) for path, values in details.differing.items()]
+            html = _table(title, ("knob", details.closest.name, "this run"), changes) if changes else ""
             parts.append(
                 w.HTML(html or f'<div class="t4r-help">The same spec as {escape(details.closest.name)}.</div>')
             )
