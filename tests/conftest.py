@@ -46,6 +46,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         if item.get_closest_marker("browser"):
             item.add_marker(pytest.mark.flaky(reruns=1))  # JupyterLab loses a message now and then: once more, and told
     items.sort(key=rank)
+    fast = sum(rank(item) == 0 for item in items)
+    browser = [
+        item for item in items if rank(item) == ORDER.index("browser")
+    ]  # one chain, as long as half of the rest:
+    rest = [item for item in items if item not in set(browser)]  # it begins when half of the fast ones are done
+    items[:] = [*rest[: fast // 2], *browser, *rest[fast // 2 :]]
 
 
 class Workers(LoadScopeScheduling):

@@ -248,6 +248,7 @@ def slices(analysis: Analysis, by: str, title: str, style: Style) -> Drawn | Non
         words.append(f"{name}: " + ", ".join(f"{r['slice']} {number(r[analysis.metric]['mean'])}" for r in selected))
     if not words:
         return None
+    figure.update_yaxes(rangemode="nonnegative")
     return styled(f"{title} · {analysis.metric}", figure, "; ".join(words), style)
 
 
