@@ -153,6 +153,21 @@ def test_test_events_of_the_past_are_found(tmp_path: Path) -> None:
     assert "begins later" in check.remedy
 
 
+@pytest.mark.parametrize(("across", "level"), [(1, "note"), (3, "warning")])
+def test_many_sessions_over_the_cut_are_a_warning(tmp_path: Path, across: int, level: str) -> None:
+    """Of the ten test sessions of two events, twice `across` begin a day before: 10 %, which is allowed, or 30 %."""
+    clicks: list[Click] = []
+    for s in range(100):
+        early = 86_400.0 if s in range(90, 90 + 2 * across) else 50.0
+        clicks += [(s, 0, 1e9 + 1000.0 * s - early), (s, 1, 1e9 + 1000.0 * s)]
+    data = prepare(frame(clicks), tmp_path / "d", PrepareOptions())
+    figures = data.profile["split_checks"]["early"]["test"]["events"]
+    assert figures == [2 * across, 20]
+    check = finding(data, "events before the end of training")
+    assert check.level == level
+    assert "--valid-from" in check.remedy and ("--gap-minutes" in check.remedy) == (level == "warning")
+
+
 def test_a_copied_session_is_found_by_items_and_times(tmp_path: Path) -> None:
     copy = [(100, (7 + i) % 5, 7000.0 + i) for i in range(3)]  # session 7 of training under another id
     other = [(101, i % 5, 1e6 + i) for i in range(3)] + [(102, (i + 1) % 5, 7000.0 + i) for i in range(3)]

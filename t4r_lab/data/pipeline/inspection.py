@@ -54,9 +54,12 @@ def inspect(table: RawTable, options: PrepareOptions) -> tuple[tuple[ColumnReadi
     played = {name: role for role, name in roles.items()}
     features = {f.source: f for f in columns.features}
     readings = []
+    taken = {*options.ignore, *options.targets, *(played.keys() - {roles.get("time")})}
     for name in table.frame.columns:
         if name in played:
-            readings.append(ColumnReading(name, played[name]))
+            by_dates = played[name] == "time" and options.time is None and find(table, None, "time", taken) is None
+            note = "taken as the time of the events: the only column of dates" if by_dates else ""
+            readings.append(ColumnReading(name, played[name], note=note))
         elif name in options.ignore:
             readings.append(ColumnReading(name, "ignore"))
         elif name in columns.left_out:

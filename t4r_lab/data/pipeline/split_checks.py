@@ -17,7 +17,8 @@ from t4r_lab.data.sessions.sessionize import Log
 
 LATER = PARTS[1:]
 MUCH = 0.1
-"""A share of events of unseen items above this is a warning: metrics then mainly measure the change of the catalog."""
+"""A share of events above this is a warning: of unseen items, since metrics then mainly measure the change of the
+catalog; before the end of training, since the model has then seen what others did at the same time."""
 Level = Literal["ok", "note", "warning"]
 
 
@@ -205,7 +206,14 @@ def _order(figures: SplitFigures, kind: str) -> Finding:
         return Finding("warning", words, "training has seen the future of these; --split time keeps it out")
     if kind == "given" and events["test"][0]:
         return Finding("warning", words, "training has seen the future of these; give a test file that begins later")
-    return Finding("note", words, "of sessions that reach over the cut; if many, cut at a quieter hour (--valid-from)")
+    if _is_much(events):
+        remedy = (
+            "many sessions reach over the cut; cut at a quieter hour (--valid-from), or make them shorter by pauses"
+        )
+        return Finding("warning", words, f"{remedy} (--gap-minutes)")
+    return Finding(
+        "note", words, "of sessions that reach over the cut; to have fewer, cut at a quieter hour (--valid-from)"
+    )
 
 
 def _cold(unseen: Mapping[str, Mapping[str, Share]], keeps: bool) -> Finding:
@@ -221,7 +229,7 @@ def _cold(unseen: Mapping[str, Mapping[str, Share]], keeps: bool) -> Finding:
         f"items that training does not hold: {_shares(items)}; in {_shares(events)} of the events, "
         f"{_shares(sessions)} of the sessions"
     )
-    return Finding("warning" if max(a / max(n, 1) for a, n in events.values()) > MUCH else "note", words, remedy)
+    return Finding("warning" if _is_much(events) else "note", words, remedy)
 
 
 def _copies(figures: SplitFigures) -> Finding | None:
@@ -250,6 +258,10 @@ def _repeats(figures: SplitFigures) -> Finding | None:
         f"events with session, item and time of another: {_share(repeated)}",
         "remove duplicate rows, or keep the first of repeats (--drop-repeats)",
     )
+
+
+def _is_much(shares: Mapping[str, Share]) -> bool:
+    return max(count / max(of, 1) for count, of in shares.values()) > MUCH
 
 
 def _any_shared(shares: Mapping[str, Share]) -> bool:

@@ -14,6 +14,7 @@ from t4r_lab.data.read.column_types import Odd, infer_type, type_of
 from t4r_lab.data.read.dialect import USUAL, is_value, normalize_name
 from t4r_lab.data.read.raw_table import RawTable
 from t4r_lab.data.read.values import ColumnType, null_usual_words, texts
+from t4r_lab.data.sessions.event_time import sole_datetime
 from t4r_lab.spec.preparation import PrepareOptions
 
 MANY_VALUES = 1000
@@ -46,6 +47,8 @@ class Roles:
 def find_roles(table: RawTable, options: PrepareOptions, test_is_given: bool = False) -> Roles:
     """Return the columns named by options, else by usual names. If `test_is_given`, splitting needs no time.
 
+    Where a time is needed, the sole column of dates is taken if no name says which it is.
+
     Raises
     ------
     InputError
@@ -59,7 +62,11 @@ def find_roles(table: RawTable, options: PrepareOptions, test_is_given: bool = F
     taken |= {*options.ignore, *options.targets}
     session, user = _session_and_user(table, options, taken)
     time = find(table, options.time, "time", taken)
-    if time is None and ((options.split == "time" and not test_is_given) or options.gap_minutes is not None):
+    needs_time = (options.split == "time" and not test_is_given) or options.gap_minutes is not None
+    if time is None and needs_time:
+        ids = [name for name in (item, session, user) if name is not None]
+        time = sole_datetime(table, {*taken, *ids}, [item] if session else ids)
+    if time is None and needs_time:
         raise InputError(
             table.where,
             f"no time column among {_column_list(table)}",
