@@ -54,6 +54,9 @@ def test_a_frame_of_the_notebook_is_corrected_and_prepared(page: Any, server: tu
     depends.locator("option:checked", has_text="the session").wait_for(state="attached")
     page.get_by_label("what price depends on", exact=True).select_option(label="the session")
     page.locator(".t4r-column-line .t4r-help", has_text="events differ; the first value counts").wait_for()
+    page.get_by_role("region", name="the split, before preparing").get_by_role(
+        "img", name="Events over time"
+    ).wait_for()
     shoot(page, "lab-data-prepare-light")
     if os.environ.get("T4R_LAB_SCREENSHOTS"):
         theme(page, "JupyterLab Dark")
@@ -62,7 +65,7 @@ def test_a_frame_of_the_notebook_is_corrected_and_prepared(page: Any, server: tu
     page.locator(".t4r-header", has_text="clicks · 9").or_(
         page.locator(".t4r-header", has_text="clicks · 8")
     ).wait_for()
-    page.locator(".t4r-checks li", has_text="sessions of users that training holds").wait_for()
+    page.locator(".t4r-profile .t4r-checks li", has_text="sessions of users that training holds").wait_for()
     assert page.evaluate("window.hit") is None  # the item's title stayed text
     shoot(page, "lab-data-dark")
     if os.environ.get("T4R_LAB_SCREENSHOTS"):

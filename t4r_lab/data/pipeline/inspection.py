@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
 from t4r_lab.base.errors import InputError
 from t4r_lab.data.pipeline.feature_columns import Columns, find_features
 from t4r_lab.data.pipeline.feature_values import FeatureValues
@@ -13,13 +17,48 @@ from t4r_lab.data.read.raw_table import RawTable, null_missing
 from t4r_lab.data.read.time_forms import time_form
 from t4r_lab.data.read.times import seconds
 from t4r_lab.data.sessions.codes import factorize
-from t4r_lab.data.sessions.column_roles import check_ids, check_names, find, find_roles, kind_of, read_column
+from t4r_lab.data.sessions.column_roles import Roles, check_ids, check_names, find, find_roles, kind_of, read_column
 from t4r_lab.data.sessions.session_rows import by_schema, unroll
-from t4r_lab.data.sessions.sessionize import find_sessions
+from t4r_lab.data.sessions.sessionize import Log, find_sessions
 from t4r_lab.spec.preparation import PrepareOptions
 
 KEYS = tuple(USUAL)
 """Roles that one column plays: session, item, time, user, title."""
+
+
+@dataclass(frozen=True)
+class Keys:
+    """The columns of a table that make its sessions, and the sessions."""
+
+    roles: Roles
+    time: NDArray[np.float64] | None
+    """(R,) seconds of each row; None without a time column"""
+    time_form: str | None
+    item_values: pl.Series
+    group_values: pl.Series
+    log: Log
+
+
+def read_keys(table: RawTable, options: PrepareOptions) -> Keys:
+    """Return ids, times and sessions of `table`, a row per event.
+
+    Raises
+    ------
+    InputError
+        as `prepare` does, for roles, ids and times.
+    """
+    roles = find_roles(table, options)
+    check_ids(table, roles.item, "item")
+    check_ids(table, roles.group, "session" if roles.session else "user")
+    time = form = None
+    if roles.time is not None:
+        form = time_form([table], roles.time, options.time_format, options.measures_time)
+        time = seconds(table, roles.time, form, "option" if options.time_format else "inferred").to_numpy()
+    group, group_values = factorize(table.frame[roles.group])
+    item, item_values = factorize(table.frame[roles.item])
+    gap = None if options.gap_minutes is None else options.gap_minutes * 60
+    log = find_sessions(group, item, time, len(table.frame), gap)
+    return Keys(roles, time, form, item_values, group_values, log)
 
 
 @dataclass(frozen=True)
@@ -98,21 +137,12 @@ def _read_as_prepared(table: RawTable, options: PrepareOptions) -> tuple[dict[st
     InputError
         as `prepare` does, for roles, ids, times and values.
     """
-    roles = find_roles(table, options)
-    check_ids(table, roles.item, "item")
-    check_ids(table, roles.group, "session" if roles.session else "user")
-    time = None
-    if roles.time is not None:
-        form = time_form([table], roles.time, options.time_format, options.measures_time)
-        time = seconds(table, roles.time, form, "option" if options.time_format else "inferred").to_numpy()
-    group, group_values = factorize(table.frame[roles.group])
-    item, item_values = factorize(table.frame[roles.item])
-    gap = None if options.gap_minutes is None else options.gap_minutes * 60
-    log = find_sessions(group, item, time, len(table.frame), gap)
-    columns = find_features(table, log, roles, options, item_values, group_values, None, None)
-    keys = {role: getattr(roles, role) for role in ("session", "item", "time", "user")}
+    keys = read_keys(table, options)
+    roles = keys.roles
+    columns = find_features(table, keys.log, roles, options, keys.item_values, keys.group_values, None, None)
+    by_role = {role: getattr(roles, role) for role in ("session", "item", "time", "user")}
     title = find(table, options.title, "title", (*options.ignore, *options.targets, *roles.names()))
-    return {role: name for role, name in {**keys, "title": title}.items() if name is not None}, columns
+    return {role: name for role, name in {**by_role, "title": title}.items() if name is not None}, columns
 
 
 def _roles_by_name(table: RawTable, options: PrepareOptions) -> dict[str, str]:

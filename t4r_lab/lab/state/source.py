@@ -91,13 +91,20 @@ def read(raw: Raw, options: Mapping[str, object]) -> RawTable:
 
 
 def preview(table: RawTable, options: Mapping[str, object]) -> Preview:
-    """The columns as they would be prepared by `options`, and the first rows."""
+    """The columns and the split as they would be prepared by `options`, and the first rows."""
     from t4r_lab.data.pipeline.inspection import inspect
+    from t4r_lab.data.pipeline.split_preview import preview_split
 
-    columns, refusal = inspect(table, PrepareOptions.parse(options))
+    parsed = PrepareOptions.parse(options)
+    columns, refusal = inspect(table, parsed)
+    split = split_refusal = None
+    try:
+        split = None if refusal else preview_split(table, parsed)
+    except InputError as error:
+        split_refusal = error
     frame = table.frame.select([c.name for c in columns if c.name in table.frame.columns]).head(5)
     rows = tuple(tuple("" if v is None else str(v)[:40] for v in row) for row in frame.iter_rows())
-    return Preview(columns, rows, len(table.frame), refusal, table.notes)
+    return Preview(columns, rows, len(table.frame), refusal, table.notes, split, split_refusal)
 
 
 def first(home: Path, last: Path, on_report: OnReport) -> Path:

@@ -10,6 +10,7 @@ from t4r_lab.base.documents import Document
 from t4r_lab.base.errors import InputError
 from t4r_lab.data.pipeline.inspection import ColumnReading
 from t4r_lab.data.pipeline.split_checks import Finding
+from t4r_lab.data.pipeline.split_preview import SplitPreview
 from t4r_lab.data.prepared.profile_content import Profile
 from t4r_lab.runs.recommend import Item
 from t4r_lab.schema.columns import Schema
@@ -79,6 +80,10 @@ class Preview:
     """the error that preparing them would raise"""
     notes: tuple[str, ...] = ()
     """recognized properties of the file, such as its separator"""
+    split: SplitPreview | None = None
+    """the split that the options give; None if it is refused"""
+    split_refusal: InputError | None = None
+    """the error of the split; the columns are fine"""
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from t4r_lab.base.reports import Progress
 from t4r_lab.data.pipeline.inspection import KEYS
 from t4r_lab.families.knobs import walk
 from t4r_lab.lab.panels.data.role_table import ColumnRoles, with_of, with_role
+from t4r_lab.lab.panels.data.split_picture import split_picture
 from t4r_lab.lab.parts.fields import LABEL_WIDTH, Field
 from t4r_lab.lab.parts.section import Section
 from t4r_lab.lab.parts.text import error_text, escape, field_text, message
@@ -61,7 +62,7 @@ class PrepareForm(w.VBox):
         self.button.on_click(
             lambda _: on_prepare(self.raw, self.name.value.strip(), dict(self.options), bool(self.asking))
         )
-        self._table, self._message, self._name_note = w.HTML(), w.HTML(), w.HTML()
+        self._table, self._message, self._name_note, self._split = w.HTML(), w.HTML(), w.HTML(), w.HTML()
         super().__init__(self._arrange())
         self.add_class("t4r-prepare")
         self.frame.observe(self._chosen, "value")
@@ -103,7 +104,7 @@ class PrepareForm(w.VBox):
         foot = w.HBox([self._message, self.button])
         foot.add_class("t4r-foot")
         top = [self.frame, self.source, w.VBox([self.name, self._name_note])]
-        return [*top, self._reading, self._table, self.columns, self._choices, foot]
+        return [*top, self._reading, self._table, self.columns, self._choices, self._split, foot]
 
     @property
     def raw(self) -> Raw:
@@ -150,6 +151,7 @@ class PrepareForm(w.VBox):
                 self.preview = None
                 self._on_read(self.raw)
             else:
+                self._split.add_class("t4r-stale")
                 self._on_options(dict(options))
 
     def refuse(self, error: InputError | None) -> None:
@@ -199,8 +201,9 @@ class PrepareForm(w.VBox):
             self.columns.mark(preview.refusal if preview else None)
             self._unfold(preview.refusal if preview else None)
             self._choices.layout.display = "" if preview else "none"
+            self._show_split(preview)
         refusal = self.refusal or (preview.refusal if preview else None)
-        self.button.disabled = bool(self.doing) or preview is None or bool(preview.refusal)
+        self.button.disabled = bool(self.doing) or preview is None or bool(preview.refusal or preview.split_refusal)
         self.button.description = "Replace them" if self.asking else "Prepare"
         self.button.button_style = "warning" if self.asking else "primary"
         if self.doing:
@@ -217,6 +220,13 @@ class PrepareForm(w.VBox):
                 "empty",
                 "Choose a data frame or give the path of a file: its columns are read, and their roles guessed.",
             )
+
+    def _show_split(self, preview: Preview | None) -> None:
+        """Show the picture of the split; a refused one is an error beside its option."""
+        self._split.value = split_picture(preview.split) if preview and preview.split else ""
+        self._split.remove_class("t4r-stale")
+        if preview and preview.split_refusal:
+            self.refuse(preview.split_refusal)
 
 
 def bar(progress: Progress | None) -> str:

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
+from t4r_lab.data.pipeline.split_checks import Finding
 from t4r_lab.lab.parts import plots
 from t4r_lab.lab.parts.text import count, escape, without_flags
 from t4r_lab.lab.state.views import DataSummary
 from t4r_lab.schema.columns import Column
 
+ROLE_WORDS = {"target": "label"}
+"""Role → its word, where it has another than in a schema."""
 MARKS = {"ok": "✓", "note": "•", "warning": "⚠"}
 
 
 def profile(data: DataSummary) -> str:
     """The summary as HTML; every text from the data is escaped."""
     return (
-        f'<div class="t4r-profile"><div>{_parts(data)}{_remarks(data)}</div>'
-        f'<div class="t4r-checks">{_checks(data)}</div></div>'
+        f'<div class="t4r-profile"><div>{parts_table(data.parts)}{_remarks(data)}</div>'
+        f'<div class="t4r-checks">{check_list(data.checks)}</div></div>'
         f'<div class="t4r-data-plots">{_plots(data)}</div>{_columns(data)}'
     )
 
@@ -24,7 +29,8 @@ def headline(data: DataSummary) -> str:
     return f"{data.name} · {count(data.sessions)} sessions · {count(data.schema.n_items)} items"
 
 
-def _parts(data: DataSummary) -> str:
+def parts_table(parts: Mapping[str, Mapping[str, int]]) -> str:
+    """Sessions, events and items of each part as an HTML table."""
     rows = "".join(
         f'<tr><th scope="row">{escape(name)}</th>'
         + "".join(
@@ -32,7 +38,7 @@ def _parts(data: DataSummary) -> str:
             for key in ("sessions", "events", "items")
         )
         + "</tr>"
-        for name, part in data.parts.items()
+        for name, part in parts.items()
     )
     return (
         '<table class="t4r-plain"><caption>Parts</caption><thead><tr><th scope="col">part</th><th scope="col" class="t4r-number">sessions</th>'
@@ -44,14 +50,14 @@ def _remarks(data: DataSummary) -> str:
     return "".join(f'<div class="t4r-help">left out: {escape(remark)}</div>' for remark in data.remarks)
 
 
-def _checks(data: DataSummary) -> str:
+def check_list(checks: Sequence[Finding]) -> str:
     """A line for each check: its result and the remedy; the mark has a label for screen readers."""
     lines = "".join(
         f'<li class="t4r-{check.level}"><span role="img" aria-label="{check.level}">{MARKS[check.level]}</span>'
         f"<div>{escape(without_flags(check.words))}"
         + (f'<div class="t4r-help">{escape(without_flags(check.remedy))}</div>' if check.remedy else "")
         + "</div></li>"
-        for check in data.checks
+        for check in checks
     )
     return f'<div class="t4r-heading">Checks of the split</div><ul>{lines}</ul>'
 
@@ -91,6 +97,6 @@ def _column(column: Column, data: DataSummary) -> str:
     picture, words = (plots.summary(values), plots.summary_words(values)) if values else ("", "")
     kind = "several values" if column.multi else column.kind
     return (
-        f'<tr><th scope="row">{escape(column.name)}</th><td>{escape(column.role)}</td><td>{kind}</td><td>{column.scope}</td>'
+        f'<tr><th scope="row">{escape(column.name)}</th><td>{ROLE_WORDS.get(column.role, column.role)}</td><td>{kind}</td><td>{column.scope}</td>'
         f'<td class="t4r-number">{count(size) if size else ""}</td><td>{picture}</td><td>{escape(words)}</td></tr>'
     )
