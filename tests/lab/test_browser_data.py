@@ -38,6 +38,11 @@ def test_a_frame_of_the_notebook_is_corrected_and_prepared(page: Any, server: tu
     shoot(page, "lab-data-light")
     page.get_by_role("button", name="Prepare raw events").click()
     page.locator(".t4r-prepare .t4r-empty", has_text="Choose a data frame").wait_for()
+    page.get_by_role("button", name="Browse files").click()
+    page.get_by_label("folders and files", exact=True).locator("option", has_text="lab.ipynb").wait_for(
+        state="attached"
+    )
+    shoot(page, "lab-data-browse-light")
     page.evaluate(EXECUTE, FRAME)  # as a later cell does
     source = page.get_by_label("events from", exact=True)
     source.locator("option", has_text="clicks · pandas, 3,600 × 9").wait_for(state="attached")

@@ -43,7 +43,7 @@ class PrepareController:
 
     def __init__(self, home: Path, background: Background, on_prepared: Callable[[DataSummary], None]) -> None:
         self.home, self.background, self._on_prepared = home, background, on_prepared
-        self.form = PrepareForm(self.read, self.inspect, self.prepare)
+        self.form = PrepareForm(self.read, self.inspect, self.prepare, (Path.cwd(), home))
         self._table: RawTable | None = None
         """the raw events of the preview"""
         self._shell = sys.modules["IPython"].get_ipython() if "IPython" in sys.modules else None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import ipywidgets as w
@@ -13,6 +13,7 @@ from t4r_lab.base.errors import InputError
 from t4r_lab.base.reports import Progress
 from t4r_lab.data.pipeline.inspection import KEYS
 from t4r_lab.families.knobs import walk
+from t4r_lab.lab.panels.data.file_browser import FileBrowser
 from t4r_lab.lab.panels.data.role_table import ColumnRoles, with_of, with_role
 from t4r_lab.lab.panels.data.split_picture import split_picture
 from t4r_lab.lab.parts.fields import LABEL_WIDTH, Field
@@ -49,11 +50,13 @@ class PrepareForm(w.VBox):
         on_read: Callable[[Raw], None],
         on_options: Callable[[Document], None],
         on_prepare: Callable[[Raw, str, Document, bool], None],
+        roots: Sequence[Path] = (Path(),),
     ) -> None:
         self._on_read, self._on_options, self._quiet, self._named = on_read, on_options, False, ""
         self.options: Document = {}
         """options that differ from the defaults, as `PrepareOptions` takes them"""
         self._make_source()
+        self.files = FileBrowser(roots, lambda path: self.source.set_trait("value", str(path)))
         self.columns = ColumnRoles(self._set_role, lambda *of: self._set(with_of(self.options, *of)))
         self.fields = {
             k.path: Field(k, self.edit) for k in walk(PrepareOptions()) if k.path not in (*BY_COLUMN, *ELSEWHERE)
@@ -103,7 +106,7 @@ class PrepareForm(w.VBox):
         self._choices = w.VBox([*(self.fields[name] for name in FIRST), self._more])
         foot = w.HBox([self._message, self.button])
         foot.add_class("t4r-foot")
-        top = [self.frame, self.source, w.VBox([self.name, self._name_note])]
+        top = [self.frame, self.source, self.files, w.VBox([self.name, self._name_note])]
         return [*top, self._reading, self._table, self.columns, self._choices, self._split, foot]
 
     @property
@@ -114,7 +117,7 @@ class PrepareForm(w.VBox):
     def _chosen(self, change: tr.Bunch | None = None) -> None:
         if self._quiet:
             return
-        self.source.layout.display = "none" if self.frame.value else ""
+        self.source.layout.display = self.files.layout.display = "none" if self.frame.value else ""
         self.preview, self.refusal, self.asking = None, None, ""
         self.options = {key: value for key, value in self.options.items() if key not in (*BY_COLUMN, *READING)}
         for name in READING:
