@@ -186,7 +186,7 @@ def analysis(home: Path) -> Analysis:
 
 
 def style(analysis: Analysis, colors: Mapping[str, str] = LIGHT) -> analysis_figures.Style:
-    return analysis_figures.Style(colors, {row.run_id: n for n, row in enumerate(analysis.comparison.runs)})
+    return analysis_figures.Style.of(analysis, colors)
 
 
 def test_plots_show_what_was_measured(analysis: Analysis) -> None:

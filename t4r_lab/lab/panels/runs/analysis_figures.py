@@ -34,6 +34,11 @@ class Style:
     colors: Mapping[str, str]
     numbers: Mapping[str, int]
 
+    @classmethod
+    def of(cls, analysis: Analysis, colors: Mapping[str, str]) -> Style:
+        """The style of an analysis alone, its runs numbered in their order."""
+        return cls(colors, {row.run_id: number for number, row in enumerate(analysis.comparison.runs)})
+
 
 @dataclass(frozen=True)
 class Drawn:

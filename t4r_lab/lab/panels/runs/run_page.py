@@ -26,8 +26,8 @@ class RunHead(w.VBox):
     error = tr.Unicode("")
 
     def __init__(self, save: Callable[[str, str, str], None]) -> None:
-        common = {"style": {"description_width": "4rem"}, "continuous_update": False}
-        self.name = w.Text(description="name", tooltip="name of the run", layout={"width": "22rem"}, **common)
+        common = {"style": {"description_width": "4.5rem"}, "continuous_update": False}
+        self.name = w.Text(description="run name", tooltip="name of the run", layout={"width": "22rem"}, **common)
         self.tags = w.Text(
             description="tags",
             placeholder="key: value, key: value",
