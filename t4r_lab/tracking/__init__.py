@@ -8,6 +8,7 @@ from t4r_lab.tracking.record_file import FOLDER
 from t4r_lab.tracking.recorded_runs import (
     RunRow,
     artifacts,
+    choose,
     find,
     history,
     references_to_data,
@@ -36,6 +37,7 @@ __all__ = [
     "annotate",
     "artifacts",
     "check_alias",
+    "choose",
     "client_of",
     "data_input",
     "database",

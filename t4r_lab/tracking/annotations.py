@@ -9,19 +9,19 @@ from pathlib import Path
 from t4r_lab.base.errors import InputError, shortened
 from t4r_lab.spec.run_spec import LONGEST_NAME
 from t4r_lab.tracking.client import PAGE, client_of, is_empty, writer_of
-from t4r_lab.tracking.names import NOTE
+from t4r_lab.tracking.names import DATA, NOTE
 from t4r_lab.tracking.recorded_runs import RunRow, runs
 
 RESERVED = ("mlflow.", "t4r.")
 """Beginnings of the tags that MLflow and the Lab write."""
-TAG = re.compile(r"[\w .:/-]{1,100}")
+TAG = re.compile(r"[\w ./-]{1,100}")
 LONGEST_TEXT = 5000
 """Of a tag's value and of notes, in characters."""
 
 
 def own_tags(tags: Mapping[str, str]) -> dict[str, str]:
-    """The tags that a person has set."""
-    return {key: value for key, value in sorted(tags.items()) if not key.startswith(RESERVED)}
+    """The tags that a person has set and can change here; those of other programs with line breaks are left alone."""
+    return {key: value for key, value in sorted(tags.items()) if _is_own(key) and value.isprintable()}
 
 
 def annotate(
@@ -30,30 +30,42 @@ def annotate(
     *,
     name: str | None = None,
     notes: str | None = None,
-    tags: Mapping[str, str] | None = None,
+    notes_before: str | None = None,
+    tags: Mapping[str, str | None] | None = None,
 ) -> None:
-    """Give a recorded run another name, other notes, or other tags of its owner; None leaves each as it is.
+    """Give a recorded run another name or other notes; None leaves each as it is.
+
+    Parameters
+    ----------
+    notes_before
+        the notes that the new ones shall replace: if others were written meanwhile, they stay.
+    tags
+        those to set; one whose value is None is taken away, all others stay.
 
     Raises
     ------
     InputError
-        before anything is written, for a name that is empty, too long or another run's, and for tags that the record
-        can't hold or that are not the owner's.
+        before anything is written, for a name that is empty, too long or another run's, for notes that someone else
+        has changed, and for tags that the record can't hold or that are not the owner's.
     """
     if name is not None:
         name = _checked_name(home, row, name)
-    for key, text in {**(tags or {}), "notes": notes or ""}.items():
-        _check_text(key, text)
+    for key, text in {**(tags or {}), "notes": notes}.items():
+        _check_text(key, text or "")
     client, _ = writer_of(home)
-    before = own_tags(client.get_run(row.run_id).data.tags) if tags is not None else {}
+    recorded = client.get_run(row.run_id).data.tags
+    if notes_before is not None and recorded.get(NOTE, "") not in (notes_before, notes):
+        remedy = "keep a copy of yours, choose another run and this one again, and add it there"
+        raise InputError("notes", "someone else has changed them since you opened the run", remedy)
     if name is not None and name != row.name:
         client.update_run(row.run_id, name=name)
     if notes is not None:
         client.set_tag(row.run_id, NOTE, notes)
-    for key, text in (tags or {}).items():
-        client.set_tag(row.run_id, key, text)
-    for key in before.keys() - (tags or {}).keys():
-        client.delete_tag(row.run_id, key)
+    for key, value in (tags or {}).items():
+        if value is not None:
+            client.set_tag(row.run_id, key, value)
+        elif key in recorded:
+            client.delete_tag(row.run_id, key)
 
 
 def _checked_name(home: Path, row: RunRow, name: str) -> str:
@@ -65,25 +77,28 @@ def _checked_name(home: Path, row: RunRow, name: str) -> str:
     return name
 
 
+def _is_own(key: str) -> bool:
+    return TAG.fullmatch(key) is not None and not key.startswith(RESERVED)
+
+
 def _check_text(key: str, text: str) -> None:
-    if key.startswith(RESERVED) or not TAG.fullmatch(key):
-        remedy = "use letters, digits, spaces and . : / - _, and begin neither with mlflow. nor with t4r."
+    if not _is_own(key):
+        remedy = "use letters, digits, spaces and . / - _, and begin neither with mlflow. nor with t4r."
         raise InputError("tags", f"{shortened(key)} can't be the name of a tag", remedy)
     if len(text) > LONGEST_TEXT:
         raise InputError(key, f"{len(text):,} characters are too many", f"give at most {LONGEST_TEXT:,}")
 
 
-def parameters(home: Path) -> dict[str, dict[str, str]]:
-    """Id of each recorded run → its spec as text by dotted path, without those of studies and trials."""
+def parameters(home: Path, digest: str) -> dict[str, dict[str, str]]:
+    """Id of each recorded run on the data of that digest → its spec as text by dotted path."""
     if is_empty(home):
         return {}
     client, experiment = client_of(home)
-    known = {row.run_id for row in runs(home)}
     recorded: dict[str, dict[str, str]] = {}
     token = None
     while True:
-        page = client.search_runs([experiment], max_results=PAGE, page_token=token)
-        recorded |= {run.info.run_id: run.data.params for run in page if run.info.run_id in known}
+        page = client.search_runs([experiment], f"tags.`{DATA}` = '{digest}'", max_results=PAGE, page_token=token)
+        recorded |= {run.info.run_id: run.data.params for run in page}
         token = page.token
         if not token:
             return recorded

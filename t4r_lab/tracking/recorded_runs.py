@@ -136,7 +136,11 @@ def find(home: Path, run: str) -> RunRow:
     InputError
         if no run matches, naming the nearest, or if several ids begin like that.
     """
-    rows = runs(home)
+    return choose(runs(home), run, home)
+
+
+def choose(rows: Sequence[RunRow], run: str, home: Path) -> RunRow:
+    """The one of `rows`, which are those of `home`, that `run` names; see `find`."""
     exact = [r for r in rows if r.run_id == run] or [r for r in rows if r.name == run]
     if exact:
         return exact[0]

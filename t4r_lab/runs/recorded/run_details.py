@@ -60,7 +60,8 @@ def run_details(run: str, *, home: str | Path | None = None) -> RunDetails:
         if there is no such run.
     """
     home_path = homes.locate(home)
-    row = tracking.find(home_path, run)
+    rows = tracking.runs(home_path)
+    row = tracking.choose(rows, run, home_path)
     files = tracking.Artifacts(home_path)
     tags, lost = tracking.tags(home_path, row.run_id), []
     spec: RunSpec | None = None
@@ -69,7 +70,7 @@ def run_details(run: str, *, home: str | Path | None = None) -> RunDetails:
     except InputError:
         lost.append(tracking.SPEC)
     environment = files.path(row.run_id, "environment.txt")
-    closest, differing, repeats = _relatives(home_path, row)
+    closest, differing, repeats = _relatives(home_path, row, rows)
     return RunDetails(
         row,
         tags.get(tracking.NOTE, ""),
@@ -87,10 +88,12 @@ def run_details(run: str, *, home: str | Path | None = None) -> RunDetails:
     )
 
 
-def _relatives(home: Path, row: RunRow) -> tuple[RunRow | None, dict[str, tuple[str, str]], list[RunRow]]:
+def _relatives(
+    home: Path, row: RunRow, rows: Sequence[RunRow]
+) -> tuple[RunRow | None, dict[str, tuple[str, str]], list[RunRow]]:
     """The closest earlier run on the same data, how its spec differs, and the runs that differ by the seed alone."""
-    recorded = tracking.parameters(home)
-    same_data = [r for r in tracking.runs(home) if r.digest == row.digest and r.run_id != row.run_id]
+    recorded = tracking.parameters(home, row.digest)
+    same_data = [r for r in rows if r.digest == row.digest and r.run_id != row.run_id]
     ours = recorded.get(row.run_id, {})
     changes = {r.run_id: differences(recorded.get(r.run_id, {}), ours) for r in same_data}
     repeats = [r for r in same_data if set(changes[r.run_id]) == {SEED}]

@@ -1,14 +1,16 @@
-"""The page of one run: what people wrote beside it above its metrics, and beneath them its spec, origin and log."""
+"""The page of one run: its head above the metrics, and beneath them its spec, origin, data, environment and log."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import ipywidgets as w
 import traitlets as tr
 
 from t4r_lab.base.errors import InputError
+from t4r_lab.lab.panels.runs.run_head import Edit, RunHead, write
 from t4r_lab.lab.parts.section import Section
 from t4r_lab.lab.parts.text import duration, error_text, escape, message
 from t4r_lab.lab.state.background import Background
@@ -18,74 +20,6 @@ from t4r_lab.runs.recorded.run_details import RunDetails
 PACKAGES = ("t4r-lab", "torch", "transformers", "polars", "mlflow", "optuna")
 """Whose versions are shown; all others are folded away."""
 SECTIONS = ("Spec", "Origin", "Data", "Environment", "Log")
-
-
-class RunHead(w.VBox):
-    """Name, notes and tags of a run, as fields. State: `error`."""
-
-    error = tr.Unicode("")
-
-    def __init__(self, save: Callable[[str, str, str], None]) -> None:
-        common = {"style": {"description_width": "4.5rem"}, "continuous_update": False}
-        self.name = w.Text(description="run name", tooltip="name of the run", layout={"width": "22rem"}, **common)
-        self.tags = w.Text(
-            description="tags",
-            placeholder="key: value, key: value",
-            tooltip="tags of your own, as key: value with commas between",
-            layout={"width": "22rem"},
-            **common,
-        )
-        self.notes = w.Textarea(
-            description="notes",
-            placeholder="what this run is for, what it showed",
-            tooltip="notes on the run, also shown by MLflow",
-            rows=3,
-            layout={"width": "auto"},
-            **common,
-        )
-        self._message = w.HTML()
-        line = w.HBox([self.name, self.tags])
-        line.add_class("t4r-actions-bar")
-        super().__init__([line, self.notes, self._message])
-        self.add_class("t4r-run-head")
-        self._shown: tuple[str, str, str] | None = None
-        for field in (self.name, self.tags, self.notes):
-            field.observe(lambda _: self._changed(save), "value")
-
-    def show(self, name: str, notes: str, tags: Mapping[str, str]) -> None:
-        """Show what is recorded, which is no edit."""
-        self._shown = None
-        self.name.value, self.notes.value = name, notes
-        self.tags.value = ", ".join(f"{key}: {value}" for key, value in tags.items())
-        self._shown = self._content
-
-    @property
-    def _content(self) -> tuple[str, str, str]:
-        return self.name.value, self.notes.value, self.tags.value
-
-    def _changed(self, save: Callable[[str, str, str], None]) -> None:
-        if self._shown is not None and self._content != self._shown:
-            self._shown = self._content
-            save(*self._content)
-
-    @tr.observe("error")
-    def _show_error(self, change: tr.Bunch) -> None:
-        self._message.value = message("error", self.error)
-
-
-def tags_of(text: str) -> dict[str, str]:
-    """Tags as typed.
-
-    >>> tags_of("team: search, idea: more heads"), tags_of(" ")
-    ({'team': 'search', 'idea': 'more heads'}, {})
-    """
-    tags = {}
-    for entry in filter(None, (part.strip() for part in text.split(","))):
-        key, colon, value = entry.partition(":")
-        if not colon or not key.strip():
-            raise InputError("tags", f"{entry!r} has no colon", "write key: value, with commas between")
-        tags[key.strip()] = value.strip()
-    return tags
 
 
 class RunBody(w.VBox):
@@ -165,6 +99,11 @@ class RunPageController:
         self.head, self.body = RunHead(self._save), RunBody(open_run)
         self.head.layout.display = "none"
         self._run: RunSummary | None = None
+        self._edits: list[Edit] = []
+        """those that are not written yet, in the order of typing"""
+        self._is_writing = False
+        self._written = 0
+        """count of edits written; details that were read before the last of them are read again"""
 
     def choose(self, run: RunSummary | None) -> None:
         """Show the page of `run`; None for no page."""
@@ -181,25 +120,44 @@ class RunPageController:
     def _read(self, run_id: str) -> None:
         from t4r_lab.runs.recorded.run_details import run_details
 
+        written = self._written
+
         def show(details: RunDetails) -> None:
-            if self._run is not None and self._run.run_id == run_id:
-                self.head.show(details.row.name, details.notes, details.tags)
-                self.head.layout.display, self.body.details = "", details
+            if self._run is None or self._run.run_id != run_id:
+                return
+            if self._written != written:
+                self._read(run_id)
+                return
+            self.head.show(run_id, details.row.name, details.notes, details.tags)
+            self.head.layout.display, self.body.details = "", details
 
         self.background.run(lambda: run_details(run_id, home=self.home), show, self._failed)
 
-    def _save(self, name: str, notes: str, tags: str) -> None:
-        from t4r_lab import tracking
+    def _save(self, edit: Edit) -> None:
+        with self.background.lock:
+            self._edits.append(edit)
+            self._write_next()
 
-        run, self.head.error = self._run, ""
-        if run is None:
+    def _write_next(self) -> None:
+        """Write one edit after the other, so that the last one of a field is the one that stays."""
+        if self._is_writing or not self._edits:
             return
+        edit, self._is_writing = self._edits.pop(0), True
 
-        def write() -> None:
-            row = tracking.find(self.home, run.run_id)
-            tracking.annotate(self.home, row, name=name, notes=notes, tags=tags_of(tags))
+        def written(_: None) -> None:
+            self._is_writing, self._written = False, self._written + 1
+            self.head.saved(edit)
+            same = (edit.run_id, edit.field)
+            self._edits = [replace(e, before=edit.text) if (e.run_id, e.field) == same else e for e in self._edits]
+            self._on_change()
+            self._write_next()
 
-        self.background.run(write, lambda _: self._on_change(), self._failed)
+        def failed(error: InputError) -> None:
+            self._is_writing = False
+            self._failed(error)
+            self._write_next()
+
+        self.background.run(lambda: write(self.home, edit), written, failed)
 
     def _failed(self, error: InputError) -> None:
         self.head.error = error_text(error)
