@@ -20,15 +20,20 @@ if TYPE_CHECKING:
     from t4r_lab.jobs.job import Job
 
 
+MOVES = {"up": -1, "down": 1}
+"""Action on a queued job → the places that it moves by."""
+
+
 def _add_jobs(sub: argparse.ArgumentParser) -> None:
     sub.add_argument(
         "action",
         nargs="?",
-        choices=["list", "attach", "pause", "stop", "resume", "cancel"],
+        choices=["list", "attach", "pause", "stop", "resume", "cancel", "up", "down", "limit"],
         default="list",
-        help="pause and stop finish the batch and can be resumed; cancel is final",
+        help="pause and stop finish the batch and can be resumed; cancel is final; up and down move a queued job; "
+        "limit sets how many run at once, the others wait",
     )
-    sub.add_argument("id", nargs="?", help="id of a job, or its beginning")
+    sub.add_argument("id", nargs="?", help="id of a job, or its beginning; after limit: a number, or none")
     add_json(sub)
 
 
@@ -40,7 +45,11 @@ def _jobs(options: argparse.Namespace) -> None:
     from t4r_lab.runs import processes
 
     home = homes.locate()
+    if options.action == "limit":
+        _set_limit(options, home)
+        return
     if options.action == "list":
+        jobs.start_next(home)
         rows = [job.status() for job in jobs.all_jobs(home)]
         show(
             options,
@@ -56,10 +65,25 @@ def _jobs(options: argparse.Namespace) -> None:
     job = jobs.find(home, options.id)
     if options.action == "attach":
         _attach(job)
+    elif options.action in MOVES:
+        jobs.move(job, MOVES[options.action])
     else:
         getattr(job, options.action)()
     status = job.status()
     show(options, {"job_id": job.id, **asdict(status)}, lambda: f"{job.id} {status.state} {status.error}".rstrip())
+
+
+def _set_limit(options: argparse.Namespace, home: Path) -> None:
+    """Show the limit of jobs at once, or set it."""
+    from t4r_lab import jobs
+
+    if options.id is not None:
+        if options.id != "none" and not options.id.isdecimal():
+            raise InputError("jobs limit", f"{options.id!r} is not a number", "give one, or none for no limit")
+        jobs.set_limit(home, None if options.id == "none" else int(options.id))
+    at_once = jobs.limit(home)
+    words = f"at most {at_once} at once" if at_once else "no limit"
+    show(options, {"limit": at_once, "queued": [job.id for job in jobs.queued(home)]}, lambda: f"jobs: {words}")
 
 
 def _attach(job: Job) -> None:
@@ -73,7 +97,10 @@ def _attach(job: Job) -> None:
     console, offset = Console(), 0
     try:
         while True:
-            active = job.status().state in jobs.ACTIVE
+            state = job.status().state
+            if state == jobs.QUEUED:
+                jobs.start_next(job.home)
+            active = state in (*jobs.ACTIVE, jobs.QUEUED)
             events, offset = job.follow(offset)
             for event in events:
                 with suppress(KeyError):  # damaged, or written by a later version

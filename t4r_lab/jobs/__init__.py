@@ -1,9 +1,11 @@
-"""Jobs, which are runs in processes of their own: `job` launches and watches them, `job_worker` is such a process."""
+"""Jobs, which are runs in processes of their own: `job` launches and watches them, `job_worker` is such a process,
+`job_queue` lets those beyond the home's limit wait."""
 
 from t4r_lab.jobs.job import (
     ACTIVE,
     EVENTS,
     LOG_BYTES,
+    QUEUED,
     REQUESTS,
     Job,
     Status,
@@ -11,5 +13,22 @@ from t4r_lab.jobs.job import (
     find,
     launch,
 )
+from t4r_lab.jobs.job_queue import limit, move, queued, set_limit, start_next
 
-__all__ = ["ACTIVE", "EVENTS", "LOG_BYTES", "REQUESTS", "Job", "Status", "all_jobs", "find", "launch"]
+__all__ = [
+    "ACTIVE",
+    "EVENTS",
+    "LOG_BYTES",
+    "QUEUED",
+    "REQUESTS",
+    "Job",
+    "Status",
+    "all_jobs",
+    "find",
+    "launch",
+    "limit",
+    "move",
+    "queued",
+    "set_limit",
+    "start_next",
+]

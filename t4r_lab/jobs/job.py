@@ -42,6 +42,8 @@ REQUESTS = {"pause": "pausing", "stop": "stopping", "cancel": "canceling"}
 ACTIVE = ("starting", "running", *REQUESTS.values())
 RESUMABLE = ("paused", "stopped", "failed", "lost")
 ENDED = ("finished", "canceled")
+QUEUED = "queued"
+"""State of a job that waits for its turn, see `t4r_lab.jobs.job_queue`."""
 EVENTS, STATUS, CONTROL = "events.jsonl", "status.json", "control.json"
 LOG_BYTES = 16_384
 """Bytes read from the end of a log, which may have gigabytes."""
@@ -51,7 +53,8 @@ LOG_BYTES = 16_384
 class Status:
     """A job at one moment.
 
-    `state` is one of `ACTIVE`; then of `RESUMABLE`, where ``lost`` is a job whose worker died; or of `ENDED`.
+    `state` is `QUEUED` or one of `ACTIVE`; then of `RESUMABLE`, where ``lost`` is a job whose worker died; or of
+    `ENDED`.
     `eta` is in seconds; `launched`, `started` (of the worker `pid`) and `heartbeat` (the latest report) are in
     seconds since 1970.
     """
@@ -223,7 +226,7 @@ class Job:
         state = self.written().state
         if state in states:
             raise InputError(f"job {self.id}", f"it {'has finished' if state == 'finished' else f'is {state}'}", remedy)
-        if state not in (*ACTIVE, *RESUMABLE):
+        if state not in (*ACTIVE, *RESUMABLE, QUEUED):
             raise InputError(
                 f"job {self.id}", f"its state {state!r} is of another version of t4r-lab", "use that version"
             )
@@ -265,13 +268,14 @@ class Job:
 
 
 def launch(spec: RunSpec, home: Path) -> Job:
-    """Start `spec` as a job of `home`; returns at once.
+    """Start `spec` as a job of `home`, or let it wait where the home's limit of jobs is reached; returns at once.
 
     Raises
     ------
     InputError
         as `Experiment.open`, or if the home can't be written; nothing is left behind.
     """
+    from t4r_lab.jobs.job_queue import limit, start_next
     from t4r_lab.training.experiment import Experiment
 
     home_path = homes.ensure(home)  # the faster check comes first
@@ -286,13 +290,17 @@ def launch(spec: RunSpec, home: Path) -> Job:
             path.chmod(0o444)
         write_json(folder / "job.json", {"cwd": os.getcwd(), "version": __version__})
         with job.lock() as lock:
-            job.write(_new(job.id, spec))
-            job.start(lock)
+            waits = limit(home_path) is not None
+            job.write(replace(_new(job.id, spec), state=QUEUED, stage=QUEUED) if waits else _new(job.id, spec))
+            if not waits:
+                job.start(lock)
     except OSError as error:
         shutil.rmtree(folder, ignore_errors=True)
         raise InputError(
             folder, f"the job can't be written ({error.strerror})", "free some space or fix its permissions"
         ) from None
+    if waits:
+        start_next(home_path)  # at once, if it is its turn
     return job
 
 

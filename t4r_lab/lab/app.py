@@ -135,7 +135,7 @@ class Lab(w.VBox):
         self.architecture = ArchitecturePanel(
             self.draft, self.edit, self.train, self.clone, self.start, self.cost_estimate, self.drop
         )
-        self.jobs = TrainPanel(self.ask, self.background.wake)
+        self.jobs = TrainPanel(self.ask, self.background.wake, self.limit_jobs)
         self.tuning = TuneController(
             self.home, self.background, self.draft, self.clone, self._studies_changed, self.cost_estimate
         )
@@ -326,11 +326,24 @@ class Lab(w.VBox):
             self.open_run(self.jobs.cards[id].state.run_id)
             return
         try:
-            getattr(jobs.find(self.home, id), action)()
+            job = jobs.find(self.home, id)
+            jobs.move(job, -1) if action == "up" else getattr(job, action)()
         except (InputError, OSError) as error:
             self.jobs.refusal = error_text(explained(error))
         else:
             self.jobs.refusal = ""
+        self.background.wake()
+
+    def limit_jobs(self, at_once: int | None) -> None:
+        """Let at most so many jobs run at once; None for any number."""
+        from t4r_lab import jobs
+
+        with self.background.lock:  # the watch of jobs shows the limit that it reads
+            try:
+                if at_once != jobs.limit(self.home):
+                    jobs.set_limit(self.home, at_once)
+            except (InputError, OSError) as error:
+                self.jobs.refusal = error_text(explained(error))
         self.background.wake()
 
     def _look(self) -> tuple[list[JobState], dict[str, News]]:
@@ -348,12 +361,21 @@ class Lab(w.VBox):
 
     def _show_jobs(self, update: tuple[list[JobState], dict[str, News]]) -> None:
         states, news = update
+        self._show_limit()
         self.jobs.show(states, news)
         before, self._states = self._states, {s.id: (s.state, s.run_id) for s in states}
         if self.data.summary is not None and before != self._states:
             self.refresh_runs()
         self.tabs.set_title(TABS.index("Train"), "Train ●" if self.jobs.running else "Train")
         self._show_header()
+
+    def _show_limit(self) -> None:
+        """Show the home's limit of jobs, which others may have changed."""
+        from t4r_lab import jobs
+
+        at_once = jobs.limit(self.home)
+        if at_once in dict(self.jobs.limit.options).values():
+            self.jobs.limit.value = at_once
 
     def _jobs_failed(self, error: InputError) -> None:
         self.jobs.loading, self.jobs.error = False, error_text(error)

@@ -6,6 +6,7 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -133,8 +134,13 @@ def prepare(
 
 
 def job_states(home: Path) -> list[JobState]:
-    """Every job of the home, newest first."""
-    return [_job_state(job) for job in jobs.all_jobs(home)]
+    """Every job of the home, newest first; those whose turn has come are started."""
+    states = [_job_state(job) for job in jobs.all_jobs(home)]
+    if not any(state.queued for state in states):
+        return states
+    jobs.start_next(home)
+    places = {job.id: place for place, job in enumerate(jobs.queued(home), 1)}
+    return [replace(state, place=places.get(state.id, 0)) for state in states]
 
 
 def _job_state(job: jobs.Job) -> JobState:

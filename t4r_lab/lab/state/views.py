@@ -111,11 +111,18 @@ class JobState:
     run_id: str = ""
     silent: float = 0.0
     """seconds since the last report, while it runs"""
+    place: int = 0
+    """place in the queue, from 1; 0 for a job that isn't in it"""
 
     @property
     def running(self) -> bool:
         """True while a process works on it."""
         return self.state in RUNNING
+
+    @property
+    def queued(self) -> bool:
+        """True while it waits for its turn."""
+        return self.state == "queued"
 
     @property
     def resumable(self) -> bool:

@@ -17,6 +17,8 @@ ACTIONS = {
     "pause": "hold {name} after this batch; its memory is free until it is resumed",
     "stop": "stop {name} after this batch; what it learned is kept",
     "resume": "resume {name} where it ended",
+    "up": "let {name} start before the job ahead of it",
+    "cancel": "take {name} out of the queue for good",
     "run page": "open the page of the run of {name}: metrics, spec, notes",
 }
 """Action on a job → the button's help."""
@@ -43,7 +45,9 @@ class JobCard(w.VBox):
         self.read = 0
         """the byte up to which its reports have been read"""
         self._head, self._progress, self._warnings, self._log = w.HTML(), w.HTML(), w.HTML(), w.HTML()
-        self.pause, self.stop, self.resume, self.run_page = (_button(action, state, on_ask) for action in ACTIONS)
+        self.pause, self.stop, self.resume, self.up, self.cancel, self.run_page = (
+            _button(action, state, on_ask) for action in ACTIONS
+        )
         self.log_button = w.Button(tooltip=f"show or hide the last lines that {state.name} has logged")
         self.log_button.on_click(lambda _: self._toggle_log(on_look))
         self._log.layout.display = "none"
@@ -52,7 +56,8 @@ class JobCard(w.VBox):
             name: Curves(title=f"validation {name}", end=float(state.epochs), from_zero=True) for name in state.metrics
         }
         """validation metric → its curve: the monitored one, then one of each other head"""
-        buttons = w.HBox([self.pause, self.stop, self.resume, self.run_page, self.log_button])
+        actions = [self.pause, self.stop, self.resume, self.up, self.cancel, self.run_page]
+        buttons = w.HBox([*actions, self.log_button])
         buttons.add_class("t4r-card-buttons")
         top = w.HBox([self._head, buttons])
         top.add_class("t4r-card-head")
@@ -139,7 +144,10 @@ class JobCard(w.VBox):
         for button in (self.pause, self.stop):
             button.layout.display = "" if state.running else "none"
             button.disabled = state.state not in ("starting", "running")
-        self.resume.layout.display = "" if state.resumable else "none"
+        self.resume.layout.display = "" if state.resumable or state.queued else "none"
+        self.resume.description = "Start now" if state.queued else "Resume"
+        self.up.layout.display = "" if state.place > 1 else "none"
+        self.cancel.layout.display = "" if state.queued else "none"
         self.run_page.layout.display = "" if state.run_id and not state.running else "none"
         for curve in (self.loss, *self.metrics.values()):
             curve.waiting = WAITING if state.running else "no values"
@@ -154,6 +162,9 @@ def _button(action: str, state: JobState, on_ask: Callable[[str, str], None]) ->
 
 def progress(state: JobState) -> str:
     """HTML of a bar with stage and time; of a job that has ended, the outcome alone."""
+    if state.queued:
+        place = "next" if state.place == 1 else f"number {state.place}" if state.place else "starting"
+        return f'<div class="t4r-stage"><span>in the queue: {place}</span></div>'
     if not state.running:
         return f'<div class="t4r-stage"><span>{escape(state.stage)}</span></div>'
     share = min(state.done / state.total, 1.0) if state.total else 0.0

@@ -17,6 +17,7 @@ from t4r_lab.lab.state.views import JobState, News
 
 SHOWN = 12
 """Number of jobs with a card: running jobs first, then the newest. The others are rows of a table."""
+MOST_AT_ONCE = 8
 EMPTY = "No jobs yet. Choose a body and a masking in Architecture, then press Train."
 HEADINGS = [
     Heading("job", "job"),
@@ -27,7 +28,8 @@ HEADINGS = [
 
 
 class TrainPanel(w.VBox):
-    """The jobs of a home, newest first. `on_ask` gets a job's id and an action; `on_look` requests a reading now."""
+    """The jobs of a home, newest first. `on_ask` gets a job's id and an action; `on_look` requests a reading now,
+    `on_limit` gets the most jobs at once."""
 
     jobs = tr.List(trait=tr.Instance(JobState))
     error = tr.Unicode("")
@@ -36,7 +38,12 @@ class TrainPanel(w.VBox):
     """why the last launch or action was refused; kept until the next"""
     loading = tr.Bool(True)
 
-    def __init__(self, on_ask: Callable[[str, str], None], on_look: Callable[[], None] = lambda: None) -> None:
+    def __init__(
+        self,
+        on_ask: Callable[[str, str], None],
+        on_look: Callable[[], None] = lambda: None,
+        on_limit: Callable[[int | None], None] = lambda at_once: None,
+    ) -> None:
         self._on_ask, self._on_look = on_ask, on_look
         self.cards: dict[str, JobCard] = {}
         self.smoothing = w.FloatSlider(
@@ -51,7 +58,15 @@ class TrainPanel(w.VBox):
         )
         self.smoothing.observe(self._smooth, "value")
         help = w.HTML('<div class="t4r-help">a moving average over the curves; the values stay behind it, faint</div>')
-        self._bar = w.HBox([self.smoothing, help])
+        self.limit = w.Dropdown(
+            description="jobs at once",
+            options=[("no limit", None), *((str(n), n) for n in range(1, MOST_AT_ONCE + 1))],
+            style={"description_width": "initial"},
+            layout={"width": "12rem"},
+            tooltip="further jobs wait in a queue; jobs at once share the cores: two take twice as long each",
+        )
+        self.limit.observe(lambda change: on_limit(change["new"]), "value")
+        self._bar = w.HBox([self.limit, self.smoothing, help])
         self._bar.add_class("t4r-actions-bar")
         self._message, self._cards = w.HTML(), w.VBox()
         self.table = Table(sort_by="started", descending=True, caption="Jobs without a card", choose="many")
@@ -119,9 +134,9 @@ class TrainPanel(w.VBox):
 
 
 def with_card(jobs: Iterable[JobState], ticked: set[str]) -> list[JobState]:
-    """The jobs with a card, newest first: `SHOWN` of them, running ones preferred, and the `ticked`."""
+    """The jobs with a card, newest first: `SHOWN` of them, running and queued ones preferred, and the `ticked`."""
     newest = sorted(jobs, key=lambda job: (job.launched, job.id), reverse=True)
-    first = {job.id for job in sorted(newest, key=lambda job: not job.running)[:SHOWN]}
+    first = {job.id for job in sorted(newest, key=lambda job: not (job.running or job.queued))[:SHOWN]}
     return [job for job in newest if job.id in first | ticked]
 
 

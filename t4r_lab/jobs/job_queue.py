@@ -1,0 +1,127 @@
+"""The queue: jobs beyond the home's limit wait for their turn, which whoever ends or looks next gives them.
+
+``jobs/queue.json`` holds the limit and the order. No process has to live for it: a worker that ends starts the next
+job, and after one that was killed, the next that lists or launches jobs does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+from t4r_lab.base.documents import read_json
+from t4r_lab.base.errors import InputError
+from t4r_lab.base.files import locked, write_json
+from t4r_lab.jobs.job import ACTIVE, QUEUED, Job, all_jobs
+
+FILE, LOCK = "queue.json", "queue.lock"
+MOST = 64
+"""The largest limit."""
+PATIENCE = 10.0
+"""Seconds to wait for another process that starts the next job."""
+
+
+def limit(home: Path) -> int | None:
+    """The most jobs of the home that run at once; None for no limit."""
+    return _read(home)[0]
+
+
+def set_limit(home: Path, at_once: int | None) -> None:
+    """Let at most `at_once` jobs of the home run at once, None for any number; jobs that run go on.
+
+    Raises
+    ------
+    InputError
+        for a number below 1 or above `MOST`.
+    """
+    if at_once is not None and not 1 <= at_once <= MOST:
+        raise InputError("limit", f"{at_once} jobs at once", f"give 1 to {MOST}, or none for no limit")
+    with _held(home):
+        _write(home, at_once, _read(home)[1])
+    start_next(home)
+
+
+def queued(home: Path) -> list[Job]:
+    """The jobs that wait, the next one first."""
+    launched = {job: status.launched for job in all_jobs(home) if (status := job.written()).state == QUEUED}
+    waiting = {job.id: job for job in sorted(launched, key=lambda job: (launched[job], job.id))}
+    order = [id for id in _read(home)[1] if id in waiting]
+    return [waiting[id] for id in [*order, *(id for id in waiting if id not in order)]]
+
+
+def move(job: Job, places: int) -> None:
+    """Move a waiting job by so many places, toward the front where they are negative.
+
+    Raises
+    ------
+    InputError
+        if it doesn't wait.
+    """
+    with _held(job.home):
+        ids = [each.id for each in queued(job.home)]
+        if job.id not in ids:
+            raise InputError(f"job {job.id}", f"it is {job.status().state}", "only a queued job can be moved")
+        place = min(max(ids.index(job.id) + places, 0), len(ids) - 1)
+        ids.remove(job.id)
+        ids.insert(place, job.id)
+        _write(job.home, limit(job.home), ids)
+
+
+def start_next(home: Path) -> list[Job]:
+    """Start the jobs whose turn has come, and return them; one that is refused here fails with the reason.
+
+    A process that does the same at this moment is left to it.
+    """
+    started: list[Job] = []
+    if not queued(home):
+        return started
+    try:
+        with _held(home):
+            at_once = limit(home)
+            for job in queued(home):
+                if at_once is not None and _active(home) >= at_once:
+                    break
+                if _started(job):
+                    started.append(job)
+    except BlockingIOError:
+        pass
+    return started
+
+
+def _started(job: Job) -> bool:
+    try:
+        job.resume()
+    except InputError as error:
+        with job.lock():
+            job.write(replace(job.written(), state="failed", error=str(error), refusal=list(error.parts)))
+        return False
+    return True
+
+
+def _active(home: Path) -> int:
+    return sum(job.status().state in ACTIVE for job in all_jobs(home))
+
+
+@contextmanager
+def _held(home: Path) -> Iterator[None]:
+    folder = home / "jobs"
+    folder.mkdir(parents=True, exist_ok=True)
+    with locked(folder / LOCK, PATIENCE):
+        yield
+
+
+def _read(home: Path) -> tuple[int | None, list[str]]:
+    """Limit and order; none of a home without a queue, or whose file is damaged."""
+    try:
+        content = read_json((home / "jobs" / FILE).read_text(encoding="utf-8"), FILE)
+        at_once, order = content["limit"], content["order"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None, []
+    valid = isinstance(at_once, int) and 1 <= at_once <= MOST
+    return at_once if valid else None, [str(id) for id in order] if isinstance(order, list) else []
+
+
+def _write(home: Path, at_once: int | None, order: list[str]) -> None:
+    write_json(home / "jobs" / FILE, {"limit": at_once, "order": order})
