@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import json
 import os
+import subprocess
 import sys
 import tempfile
 import time
@@ -13,18 +14,37 @@ from pathlib import Path
 from typing import Any
 
 SLOWEST = 10
+HOME = """
+import sys
+from pathlib import Path
+import t4r_lab as t4r
+from t4r_lab.lab.app import first_spec
+from t4r_lab.lab.state import source
+
+home = Path(sys.argv[1])
+source.first(home, Path(first_spec(home).data.path), lambda report: None)
+for name, epochs in (("one", 1), ("two", 2)):
+    t4r.run(first_spec(home).override({"name": name, "train.epochs": epochs}), home=home, on_report=lambda report: None)
+"""
+"""A home with the built-in data and two runs, made in a process of its own."""
 
 
 def main() -> None:
     figures: dict[str, Any] = {}
     with tempfile.TemporaryDirectory() as folder:
+        subprocess.run([sys.executable, "-c", HOME, folder], check=True)
         lab = timed(figures, "import", lambda: importlib.import_module("t4r_lab").Lab)
         lab = timed(figures, "first_view", lambda: serialized(lab(folder)))
+        timed(figures, "data", lambda: wait("the data", lambda: lab.data.summary))
         timed(
             figures, "ready", lambda: wait("an estimate", lambda: lab.cost_estimate.estimate or lab.cost_estimate.error)
         )
         wait("the runs", lambda: not lab.runs.loading)
         figures |= launch(lab)
+        lab.runs.table.selected = [run.run_id for run in lab.runs.runs[-2:]]
+        timed(figures, "compare", lambda: wait("a comparison", lambda: lab.comparing.view.drawn))
+        timed(figures, "open_mlflow", lambda: opened_in_mlflow(lab))
+        timed(figures, "open_mlflow_again", lambda: opened_in_mlflow(lab))
         read_frame(lab)
         edits = callbacks(lab)
         lab.close()
@@ -58,6 +78,16 @@ def wait(what: str, condition: Any) -> None:
         if time.monotonic() > deadline:
             sys.exit(f"the front end did not show {what} within two minutes")
         time.sleep(0.02)
+
+
+def opened_in_mlflow(lab: Any) -> None:
+    """Ask for the page of a run in the MLflow UI, and wait for its link."""
+    lab.acting.choose(lab.runs.runs[-1])
+    lab.acting.view.link = ""
+    lab.acting.ask("open")
+    wait("MLflow's page", lambda: lab.acting.view.link or lab.acting.view.error)
+    if lab.acting.view.error:
+        sys.exit(lab.acting.view.error)
 
 
 def launch(lab: Any) -> dict[str, float]:

@@ -1,10 +1,11 @@
-"""What a person waits for in the front end, with the built-in data in a home of its own.
+"""What a person waits for in the front end, in a home with the built-in data and two runs.
 
     python benchmarks/lab.py                           # two minutes
 
-In a new process each time: to import it, to build and serialize its first view, until the data and the first estimate
-stand (ready), and from launching a job to its first training step. Then every control of every panel is set to each of
-its choices, or another value, and back: about 350 callbacks. All also in CPU time, which other work changes less.
+In a new process each time: to import it, to build and serialize its first view, from then on until its data are shown
+and until the first estimate (ready); from launching a job to its first training step; until two runs are compared, and
+until the link to the MLflow UI is there, for the first time and again. Then every control of every panel is set to each
+of its choices, or another value, and back: about 350 callbacks. All also in CPU time, which other work changes less.
 """
 
 from __future__ import annotations

@@ -11,12 +11,14 @@ import json
 import re
 import statistics
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from beauty import until_reached
 from harness import HERE, RESULTS
 
 PAGE = HERE.parent / "docs/performance.md"
+LAB_PAGE = HERE.parent / "docs/lab.md"
 PICTURE = HERE.parent / "docs/images/scale.svg"
 Results = Mapping[str, Any]
 
@@ -126,6 +128,19 @@ ROWS = [
 ]
 
 
+WAITS = (
+    ("importing the Lab", None, ("import",)),
+    ("from there to its first view", 2, ("first_view",)),
+    ("from the cell to the data of the home", 3, ("import", "first_view", "data")),
+    ("from the cell to the first estimate of costs", 5, ("import", "first_view", "data", "ready")),
+    ("from *Train* to the first training step", 6, ("first_step",)),
+    ("comparing two runs", 3, ("compare",)),
+    ("*Open in MLflow*, the first time", 8, ("open_mlflow",)),
+    ("*Open in MLflow*, again", None, ("open_mlflow_again",)),
+)
+"""What a person waits for in the Lab, the most seconds that it may take, and the figures that it is the sum of."""
+
+
 def find(results: Results, path: str) -> Any:
     """What stands at a dotted path.
 
@@ -154,6 +169,17 @@ def _targets(results: Results) -> str:
         met = figure >= row.target if row.at_least else figure <= row.target
         lines.append(f"| {row.what} | {target} | {row.form.format(figure)} | {'met' if met else 'missed'} | {beside} |")
     return "\n".join(lines)
+
+
+def _waits(results: Results) -> str:
+    lab = results["lab"]
+    lines = ["| what | at most | measured |", "|---|---|---|"]
+    for what, most, parts in WAITS:
+        seconds = sum(lab[f"{part}_seconds"] for part in parts)
+        lines.append(f"| {what} | {f'{most} s' if most else ''} | {seconds:.1f} s |")
+    return "\n".join(
+        [*lines, f"| the slowest callback of a control | 0.15 s | {lab['slowest_callback_ms'] / 1e3:.2f} s |"]
+    )
 
 
 def _curves(results: Results) -> str:
@@ -252,7 +278,6 @@ def draw(curves: Mapping[str, list[dict[str, float]]]) -> None:
 
 def main() -> None:
     results = json.loads(RESULTS.read_text(encoding="utf-8"))
-    page = PAGE.read_text(encoding="utf-8")
     contents = {"targets": _targets(results), "machines": _machines(results)}
     if "precision" in results:
         contents["precision"] = _precision(results)
@@ -261,12 +286,19 @@ def main() -> None:
     if "scale" in results:
         contents["curves"] = _curves(results)
         draw(results["scale"]["curves"])
-    for name, text in contents.items():
+    write(PAGE, contents)
+    write(LAB_PAGE, {"waits": _waits(results)})
+
+
+def write(page: Path, contents: Mapping[str, str]) -> None:
+    """Replace what stands between the markers of a page."""
+    text = page.read_text(encoding="utf-8")
+    for name, content in contents.items():
         marked = re.compile(rf"(<!-- {name} -->\n).*?(<!-- end -->)", re.DOTALL)
-        assert marked.search(page), f"{PAGE.name} lacks the marker {name}"
-        page = marked.sub(lambda m, text=text: f"{m[1]}\n{text}\n\n{m[2]}", page)
-    PAGE.write_text(page, encoding="utf-8")
-    print(f"written: {PAGE.relative_to(HERE.parent)}")
+        assert marked.search(text), f"{page.name} lacks the marker {name}"
+        text = marked.sub(lambda m, content=content: f"{m[1]}\n{content}\n\n{m[2]}", text)
+    page.write_text(text, encoding="utf-8")
+    print(f"written: {page.relative_to(HERE.parent)}")
 
 
 if __name__ == "__main__":
