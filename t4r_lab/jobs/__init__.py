@@ -11,9 +11,8 @@ from t4r_lab.jobs.job import (
     Status,
     all_jobs,
     find,
-    launch,
 )
-from t4r_lab.jobs.job_queue import limit, move, queued, set_limit, start_next
+from t4r_lab.jobs.job_queue import launch, limit, move, queued, set_limit, start_next
 
 __all__ = [
     "ACTIVE",

@@ -267,15 +267,14 @@ class Job:
             yield file.fileno()
 
 
-def launch(spec: RunSpec, home: Path) -> Job:
-    """Start `spec` as a job of `home`, or let it wait where the home's limit of jobs is reached; returns at once.
+def create(spec: RunSpec, home: Path, waits: bool) -> Job:
+    """Make a job of `home` for `spec`, and start it unless it `waits` in the queue; returns at once.
 
     Raises
     ------
     InputError
         as `Experiment.open`, or if the home can't be written; nothing is left behind.
     """
-    from t4r_lab.jobs.job_queue import limit, start_next
     from t4r_lab.training.experiment import Experiment
 
     home_path = homes.ensure(home)  # the faster check comes first
@@ -290,7 +289,6 @@ def launch(spec: RunSpec, home: Path) -> Job:
             path.chmod(0o444)
         write_json(folder / "job.json", {"cwd": os.getcwd(), "version": __version__})
         with job.lock() as lock:
-            waits = limit(home_path) is not None
             job.write(replace(_new(job.id, spec), state=QUEUED, stage=QUEUED) if waits else _new(job.id, spec))
             if not waits:
                 job.start(lock)
@@ -299,8 +297,6 @@ def launch(spec: RunSpec, home: Path) -> Job:
         raise InputError(
             folder, f"the job can't be written ({error.strerror})", "free some space or fix its permissions"
         ) from None
-    if waits:
-        start_next(home_path)  # at once, if it is its turn
     return job
 
 

@@ -11,16 +11,34 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
+from t4r_lab.base import homes
 from t4r_lab.base.documents import read_json
 from t4r_lab.base.errors import InputError
 from t4r_lab.base.files import locked, write_json
-from t4r_lab.jobs.job import ACTIVE, QUEUED, Job, all_jobs
+from t4r_lab.jobs.job import ACTIVE, QUEUED, Job, all_jobs, create
+from t4r_lab.spec import RunSpec
 
 FILE, LOCK = "queue.json", "queue.lock"
 MOST = 64
 """The largest limit."""
 PATIENCE = 10.0
 """Seconds to wait for another process that starts the next job."""
+
+
+def launch(spec: RunSpec, home: Path) -> Job:
+    """Start `spec` as a job of `home`, or let it wait where the home's limit of jobs is reached; returns at once.
+
+    Raises
+    ------
+    InputError
+        as `Experiment.open`, or if the home can't be written; nothing is left behind.
+    """
+    home_path = homes.ensure(home)
+    waits = limit(home_path) is not None
+    job = create(spec, home_path, waits)
+    if waits:
+        start_next(home_path)  # at once, if it is its turn
+    return job
 
 
 def limit(home: Path) -> int | None:
