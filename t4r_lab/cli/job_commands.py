@@ -30,8 +30,8 @@ def _add_jobs(sub: argparse.ArgumentParser) -> None:
         nargs="?",
         choices=["list", "attach", "pause", "stop", "resume", "cancel", "up", "down", "limit"],
         default="list",
-        help="pause and stop finish the batch and can be resumed; cancel is final; up and down move a queued job; "
-        "limit sets how many run at once, the others wait",
+        help="pause and stop finish the batch and can be resumed, now or, beyond the limit, in turn; cancel is final; "
+        "up and down move a queued job; resume starts it now; limit sets how many run at once, the others wait",
     )
     sub.add_argument("id", nargs="?", help="id of a job, or its beginning; after limit: a number, or none")
     add_json(sub)
@@ -49,7 +49,7 @@ def _jobs(options: argparse.Namespace) -> None:
         _set_limit(options, home)
         return
     if options.action == "list":
-        jobs.start_next(home)
+        _start_next(home)
         rows = [job.status() for job in jobs.all_jobs(home)]
         show(
             options,
@@ -67,10 +67,22 @@ def _jobs(options: argparse.Namespace) -> None:
         _attach(job)
     elif options.action in MOVES:
         jobs.move(job, MOVES[options.action])
+    elif options.action == "resume":
+        jobs.resume(job)
     else:
         getattr(job, options.action)()
     status = job.status()
     show(options, {"job_id": job.id, **asdict(status)}, lambda: f"{job.id} {status.state} {status.error}".rstrip())
+
+
+def _start_next(home: Path) -> None:
+    """Start the jobs whose turn has come; what keeps them from it is said and hides nothing else."""
+    from t4r_lab import jobs
+
+    try:
+        jobs.start_next(home)
+    except InputError as error:
+        say(f"warning: {error}")
 
 
 def _set_limit(options: argparse.Namespace, home: Path) -> None:
@@ -99,7 +111,7 @@ def _attach(job: Job) -> None:
         while True:
             state = job.status().state
             if state == jobs.QUEUED:
-                jobs.start_next(job.home)
+                _start_next(job.home)
             active = state in (*jobs.ACTIVE, jobs.QUEUED)
             events, offset = job.follow(offset)
             for event in events:

@@ -5,7 +5,7 @@ A job is a folder ``jobs/<id>/``:
 | file | content |
 |---|---|
 | ``spec.json`` | the spec of the run, never changed |
-| ``job.json`` | the working directory and version of its launch |
+| ``job.json`` | the working directory, version, tracking server and processors of its launch |
 | ``events.jsonl`` | the reports, one line each |
 | ``status.json`` | the present status, replaced as a whole |
 | ``control.json`` | the last request to the worker: pause, resume, stop or cancel |
@@ -28,6 +28,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
+from urllib.parse import urlsplit, urlunsplit
 
 from t4r_lab import __version__
 from t4r_lab.base import homes, system
@@ -45,6 +46,10 @@ ENDED = ("finished", "canceled")
 QUEUED = "queued"
 """State of a job that waits for its turn, see `t4r_lab.jobs.job_queue`."""
 EVENTS, STATUS, CONTROL = "events.jsonl", "status.json", "control.json"
+PROCESSORS = ("CUDA_VISIBLE_DEVICES", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
+"""Variables that a job keeps from its launch, whoever starts it later; no others, since a file could name a program."""
+SHARED = "T4R_LAB_SHARES_THE_CORES"
+"""Variable of a worker whose OMP_WAIT_POLICY was chosen by `Job.start`."""
 LOG_BYTES = 16_384
 """Bytes read from the end of a log, which may have gigabytes."""
 
@@ -196,22 +201,72 @@ class Job:
         InputError
             while a worker runs, if the job has ended for good, or as `Experiment.open`.
         """
-        from t4r_lab.training.experiment import Experiment
-
         try:
             with self.lock() as lock:
                 self._refuse(ENDED, "train its spec again for a new run")
-                before, spec = self.written(), self.spec()
-                Experiment.open(spec, home=self.home)
-                write_json(self.folder / CONTROL, {"action": "resume"})
-                self.write(replace(_new(self.id, spec, before.launched), run_id=before.run_id, metrics=before.metrics))
-                self.start(lock)
+                self._begin(lock)
         except BlockingIOError:
-            raise InputError(
-                f"job {self.id}", f"it is {self.status().state}", "stop it first, or wait for it"
-            ) from None
+            raise self._busy() from None
         except OSError as error:
             raise InputError(f"job {self.id}", f"cannot be resumed ({error})", "fix that and try again") from None
+
+    def enqueue(self) -> None:
+        """Let it wait for its turn to go on from its last checkpoint.
+
+        Raises
+        ------
+        InputError
+            as `resume`.
+        """
+        try:
+            with self.lock():
+                self._refuse(ENDED, "train its spec again for a new run")
+                self._check()
+                waiting = replace(self.written(), state=QUEUED, stage=QUEUED, eta=None, error="", refusal=[])
+                self.write(waiting)
+        except BlockingIOError:
+            raise self._busy() from None
+
+    def start_queued(self) -> bool:
+        """Start a worker if it still waits; False if it doesn't, or is refused, which makes it ``failed``.
+
+        Raises
+        ------
+        BlockingIOError
+            if another process holds its lock.
+        OSError
+            if its folder can't be written; it waits on.
+        """
+        with self.lock() as lock:
+            if self.written().state != QUEUED:
+                return False
+            try:
+                self._begin(lock)
+            except InputError as error:
+                self.write(replace(self.written(), state="failed", error=str(error), refusal=list(error.parts)))
+                return False
+        return True
+
+    def is_at_home(self) -> bool:
+        """True if it was launched in this home, not copied with it, for the tracking server that is set here."""
+        launch = _read(self.folder / "job.json")
+        return launch.get("home") == str(self.home.resolve()) and launch.get("server", "") == _server()
+
+    def _check(self) -> RunSpec:
+        from t4r_lab.training.experiment import Experiment
+
+        spec = self.spec()
+        Experiment.open(spec, home=self.home)
+        return spec
+
+    def _begin(self, lock: int) -> None:
+        before, spec = self.written(), self._check()
+        write_json(self.folder / CONTROL, {"action": "resume"})
+        self.write(replace(_new(self.id, spec, before.launched), run_id=before.run_id, metrics=before.metrics))
+        self.start(lock)
+
+    def _busy(self) -> InputError:
+        return InputError(f"job {self.id}", f"it is {self.status().state}", "stop it first, or wait for it")
 
     def _send(self, action: str) -> None:
         if (state := self.status().state) not in ACTIVE:
@@ -234,16 +289,21 @@ class Job:
     def start(self, lock: int) -> None:
         """Start a worker with the `lock`, in its own session: no interrupt or shutdown of this process reaches it."""
         package = str(Path(__file__).parent.parent.parent)
-        launched_in = Path(_read(self.folder / "job.json").get("cwd", ""))  # may have been moved with the home
+        launch = _read(self.folder / "job.json")
+        launched_in = Path(launch.get("cwd", ""))  # may have been moved with the home
         cwd = str(launched_in if launched_in.is_absolute() and launched_in.is_dir() else self.home)
+        processors = launch.get("processors", {})
+        kept = {name: str(processors[name]) for name in PROCESSORS if name in processors}
+        path = os.pathsep.join([package, os.environ.get("PYTHONPATH", "")])
+        environment = {**os.environ, **kept, "PYTHONPATH": path}
         # Threads that spin while they wait are a third faster alone, but take the cores from another job: two at once
         # were four times slower. If those of the later job sleep instead, neither is slowed down.
         shared = any(job.status().state in ACTIVE for job in all_jobs(self.home) if job.id != self.id)
-        waits = {"OMP_WAIT_POLICY": "passive"} if shared else {}
+        if shared and "OMP_WAIT_POLICY" not in environment:
+            environment |= {"OMP_WAIT_POLICY": "passive", SHARED: "1"}
         with (self.folder / "log.txt").open("ab") as log:
-            path = os.pathsep.join([package, os.environ.get("PYTHONPATH", "")])
             command = [sys.executable, "-m", "t4r_lab.jobs.job_worker", str(self.folder), str(lock)]
-            system.start_detached(command, lock, log, {**waits, **os.environ, "PYTHONPATH": path}, cwd)
+            system.start_detached(command, lock, log, environment, cwd)
 
     def write(self, status: Status) -> None:
         """Replace the status file."""
@@ -287,7 +347,7 @@ def create(spec: RunSpec, home: Path, waits: bool) -> Job:
         with replacing(folder / "spec.json") as path:
             path.write_text(spec.to_json(), encoding="utf-8")
             path.chmod(0o444)
-        write_json(folder / "job.json", {"cwd": os.getcwd(), "version": __version__})
+        write_json(folder / "job.json", _launch(home_path))
         with job.lock() as lock:
             job.write(replace(_new(job.id, spec), state=QUEUED, stage=QUEUED) if waits else _new(job.id, spec))
             if not waits:
@@ -302,6 +362,21 @@ def create(spec: RunSpec, home: Path, waits: bool) -> Job:
 
 def _new(id: str, spec: RunSpec, launched: float = 0.0) -> Status:
     return Status(id, spec.name, launched=launched or time.time(), epochs=spec.train.epochs, monitor=spec.monitor)
+
+
+def _launch(home: Path) -> Document:
+    """What a job keeps of the process that launched it."""
+    processors = {name: os.environ[name] for name in PROCESSORS if name in os.environ}
+    at = {"cwd": os.getcwd(), "home": str(home.resolve()), "server": _server()}
+    return {**at, "version": __version__, "processors": processors}
+
+
+def _server() -> str:
+    """The address of the tracking server that is set here, without the name and password that it may hold."""
+    from t4r_lab import tracking
+
+    address = urlsplit(tracking.server())
+    return urlunsplit(address._replace(netloc=address.netloc.rpartition("@")[2], query=""))
 
 
 def all_jobs(home: Path) -> list[Job]:

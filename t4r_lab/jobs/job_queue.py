@@ -1,14 +1,14 @@
 """The queue: jobs beyond the home's limit wait for their turn, which whoever ends or looks next gives them.
 
 ``jobs/queue.json`` holds the limit and the order. No process has to live for it: a worker that ends starts the next
-job, and after one that was killed, the next that lists or launches jobs does.
+job, and after one that was killed, the next that lists or launches jobs does. A job that waits in a copy of its home,
+or for another tracking server than the one that is set, is not started by itself.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import replace
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from t4r_lab.base import homes
@@ -41,8 +41,31 @@ def launch(spec: RunSpec, home: Path) -> Job:
     return job
 
 
+def resume(job: Job) -> None:
+    """Let a job go on from its last checkpoint, when its turn comes if the home has a limit; one that waits starts now.
+
+    Of the jobs that wait, the one launched first has the first turn, unless it was moved.
+
+    Raises
+    ------
+    InputError
+        as `Job.resume`.
+    """
+    if job.written().state == QUEUED or limit(job.home) is None:
+        job.resume()
+    else:
+        job.enqueue()
+        start_next(job.home)
+
+
 def limit(home: Path) -> int | None:
-    """The most jobs of the home that run at once; None for no limit."""
+    """The most jobs of the home that run at once; None for no limit.
+
+    Raises
+    ------
+    InputError
+        if the file of the queue is damaged.
+    """
     return _read(home)[0]
 
 
@@ -57,7 +80,7 @@ def set_limit(home: Path, at_once: int | None) -> None:
     if at_once is not None and not 1 <= at_once <= MOST:
         raise InputError("limit", f"{at_once} jobs at once", f"give 1 to {MOST}, or none for no limit")
     with _held(home):
-        _write(home, at_once, _read(home)[1])
+        _write(home, at_once, _order(home))
     start_next(home)
 
 
@@ -65,7 +88,7 @@ def queued(home: Path) -> list[Job]:
     """The jobs that wait, the next one first."""
     launched = {job: status.launched for job in all_jobs(home) if (status := job.written()).state == QUEUED}
     waiting = {job.id: job for job in sorted(launched, key=lambda job: (launched[job], job.id))}
-    order = [id for id in _read(home)[1] if id in waiting]
+    order = [id for id in _order(home) if id in waiting]
     return [waiting[id] for id in [*order, *(id for id in waiting if id not in order)]]
 
 
@@ -88,34 +111,33 @@ def move(job: Job, places: int) -> None:
 
 
 def start_next(home: Path) -> list[Job]:
-    """Start the jobs whose turn has come, and return them; one that is refused here fails with the reason.
+    """Start the jobs whose turn has come, and return them; one that is refused fails with the reason.
 
     A process that does the same at this moment is left to it.
+
+    Raises
+    ------
+    InputError
+        if the file of the queue is damaged or the next job can't be started, for example on a full disk; all wait on.
     """
     started: list[Job] = []
-    if not queued(home):
+    waiting = [job for job in queued(home) if job.is_at_home()]
+    if not waiting:
         return started
     try:
         with _held(home):
             at_once = limit(home)
-            for job in queued(home):
+            for job in waiting:
                 if at_once is not None and _active(home) >= at_once:
                     break
-                if _started(job):
-                    started.append(job)
+                with suppress(BlockingIOError):  # someone cancels or starts it
+                    started += [job] * job.start_queued()
     except BlockingIOError:
         pass
+    except OSError as error:
+        words = f"the next job can't be started ({error.strerror or error})"
+        raise InputError("queue of jobs", words, "free some space or fix its permissions; they start then") from None
     return started
-
-
-def _started(job: Job) -> bool:
-    try:
-        job.resume()
-    except InputError as error:
-        with job.lock():
-            job.write(replace(job.written(), state="failed", error=str(error), refusal=list(error.parts)))
-        return False
-    return True
 
 
 def _active(home: Path) -> int:
@@ -131,14 +153,27 @@ def _held(home: Path) -> Iterator[None]:
 
 
 def _read(home: Path) -> tuple[int | None, list[str]]:
-    """Limit and order; none of a home without a queue, or whose file is damaged."""
+    """Limit and order; none of a home without a queue."""
+    path = home / "jobs" / FILE
     try:
-        content = read_json((home / "jobs" / FILE).read_text(encoding="utf-8"), FILE)
+        content = read_json(path.read_text(encoding="utf-8"), FILE)
         at_once, order = content["limit"], content["order"]
-    except (OSError, ValueError, KeyError, TypeError):
+        if (at_once is not None and not (type(at_once) is int and 1 <= at_once <= MOST)) or not isinstance(order, list):
+            raise ValueError
+    except FileNotFoundError:
         return None, []
-    valid = isinstance(at_once, int) and 1 <= at_once <= MOST
-    return at_once if valid else None, [str(id) for id in order] if isinstance(order, list) else []
+    except (OSError, ValueError, KeyError, TypeError):
+        remedy = "set the limit of jobs at once again; until then no waiting job starts"
+        raise InputError(path, "it can't be read", remedy) from None
+    return at_once, [str(id) for id in order]
+
+
+def _order(home: Path) -> list[str]:
+    """Order of the ids that were moved; none where the file is damaged, which loses no job."""
+    try:
+        return _read(home)[1]
+    except InputError:
+        return []
 
 
 def _write(home: Path, at_once: int | None, order: list[str]) -> None:

@@ -17,8 +17,8 @@ from t4r_lab.base import files, processors, system
 from t4r_lab.base.errors import InputError
 from t4r_lab.base.reports import Epoch, Progress, Report, Started, to_event
 from t4r_lab.base.terminal import clean_line, say
-from t4r_lab.jobs.job import EVENTS, REQUESTS, STATUS, Job, Status
-from t4r_lab.jobs.job_queue import start_next
+from t4r_lab.jobs import job_queue
+from t4r_lab.jobs.job import EVENTS, REQUESTS, SHARED, STATUS, Job, Status
 from t4r_lab.runs import processes, run
 from t4r_lab.runs.progress import Sentences
 
@@ -175,8 +175,16 @@ def main(folder: str, lock: str) -> int:
         return work(Job(Path(folder)))
     finally:
         os.close(int(lock))  # the end of the interpreter takes a second in which a resume would be refused
-        os.environ.pop("OMP_WAIT_POLICY", None)  # set where this job shared the cores; the next one may have them all
-        start_next(Job(Path(folder)).home)
+        _start_next(Job(Path(folder)).home)
+
+
+def _start_next(home: Path) -> None:
+    if os.environ.pop(SHARED, ""):  # this job shared the cores; the next one may have them all
+        os.environ.pop("OMP_WAIT_POLICY", None)
+    try:
+        job_queue.start_next(home)
+    except (InputError, OSError) as error:  # no reason to hide how this job ended; who looks next is told
+        say(f"error: {error}")
 
 
 if __name__ == "__main__":

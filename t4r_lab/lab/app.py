@@ -32,7 +32,7 @@ from t4r_lab.lab.panels.tune.tune_panel import TuneController
 from t4r_lab.lab.parts.panel import Panel
 from t4r_lab.lab.parts.text import error_text, escape, message
 from t4r_lab.lab.parts.theme import Theme
-from t4r_lab.lab.state.background import Background, Result, explained
+from t4r_lab.lab.state.background import Background, Result
 from t4r_lab.lab.state.cost import CostEstimate
 from t4r_lab.lab.state.draft import Draft, OpenData
 from t4r_lab.lab.state.kept_draft import keep, kept
@@ -325,28 +325,24 @@ class Lab(w.VBox):
         if action == "run page":
             self.open_run(self.jobs.cards[id].state.run_id)
             return
-        try:
-            job = jobs.find(self.home, id)
-            jobs.move(job, -1) if action == "up" else getattr(job, action)()
-        except (InputError, OSError) as error:
-            self.jobs.refusal = error_text(explained(error))
-        else:
-            self.jobs.refusal = ""
-        self.background.wake()
+        self._change_jobs(lambda: _act(jobs.find(self.home, id), action))
 
     def limit_jobs(self, at_once: int | None) -> None:
         """Let at most so many jobs run at once; None for any number."""
         from t4r_lab import jobs
 
-        with self.background.lock:  # the watch of jobs shows the limit that it reads
-            try:
-                if at_once != jobs.limit(self.home):
-                    jobs.set_limit(self.home, at_once)
-            except (InputError, OSError) as error:
-                self.jobs.refusal = error_text(explained(error))
-        self.background.wake()
+        self._change_jobs(lambda: jobs.set_limit(self.home, at_once))
 
-    def _look(self) -> tuple[list[JobState], dict[str, News]]:
+    def _change_jobs(self, change: Callable[[], None]) -> None:
+        """Change jobs on a thread, since a start checks every file of the data."""
+
+        def show(refusal: str) -> None:
+            self.jobs.refusal = refusal
+            self.background.wake()
+
+        self.background.run(change, lambda _: show(""), lambda error: show(error_text(error)))
+
+    def _look(self) -> tuple[list[JobState], dict[str, News], int | None]:
         from t4r_lab.lab.state import source
 
         with self.background.lock:
@@ -357,25 +353,18 @@ class Lab(w.VBox):
         states = source.job_states(self.home)
         # A card of a job that had ended has all its events: they are written before the state.
         fresh = [s.id for s in with_card(states, ticked) if s.running or s.id not in ended]
-        return states, {id: source.news(self.home, id, read.get(id, 0), id in logs) for id in fresh}
+        news = {id: source.news(self.home, id, read.get(id, 0), id in logs) for id in fresh}
+        return states, news, source.jobs_at_once(self.home)
 
-    def _show_jobs(self, update: tuple[list[JobState], dict[str, News]]) -> None:
-        states, news = update
-        self._show_limit()
+    def _show_jobs(self, update: tuple[list[JobState], dict[str, News], int | None]) -> None:
+        states, news, at_once = update
+        self.jobs.show_limit(at_once)
         self.jobs.show(states, news)
         before, self._states = self._states, {s.id: (s.state, s.run_id) for s in states}
         if self.data.summary is not None and before != self._states:
             self.refresh_runs()
         self.tabs.set_title(TABS.index("Train"), "Train ●" if self.jobs.running else "Train")
         self._show_header()
-
-    def _show_limit(self) -> None:
-        """Show the home's limit of jobs, which others may have changed."""
-        from t4r_lab import jobs
-
-        at_once = jobs.limit(self.home)
-        if at_once in dict(self.jobs.limit.options).values():
-            self.jobs.limit.value = at_once
 
     def _jobs_failed(self, error: InputError) -> None:
         self.jobs.loading, self.jobs.error = False, error_text(error)
@@ -472,3 +461,15 @@ class Lab(w.VBox):
             self.acting.server.close()
         self._open.pop(getattr(self, "home", Path()), None)
         super().close()
+
+
+def _act(job: Job, action: str) -> None:
+    """Do what a button of a job's card asks for."""
+    from t4r_lab import jobs
+
+    if action in ("up", "down"):
+        jobs.move(job, -1 if action == "up" else 1)
+    elif action == "resume":
+        jobs.resume(job)
+    else:
+        getattr(job, action)()

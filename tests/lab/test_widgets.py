@@ -267,7 +267,7 @@ def test_a_card_offers_what_can_be_done_and_asks_for_it() -> None:
     }
     for state, actions in offered.items():
         card.state = JobState("1", "mine", state)
-        buttons = {action: getattr(card, action) for action in ("pause", "stop", "resume")}
+        buttons = {action: card.buttons[action] for action in ("pause", "stop", "resume")}
         assert [a for a, b in buttons.items() if b.layout.display != "none" and not b.disabled] == actions, state
         for action in actions:
             calls.clear()
@@ -431,8 +431,8 @@ def test_train_runs_in_a_job_and_the_run_appears(lab: Lab) -> None:
     until(lambda: lab.runs.runs and lab.runs.runs[0].status == "FINISHED", 90)
     until(lambda: lab.jobs.jobs[0].state == "finished")
     card = lab.jobs.cards[lab.jobs.jobs[0].id]
-    assert card.run_page.layout.display == ""
-    card.run_page.click()
+    assert card.buttons["run page"].layout.display == ""
+    card.buttons["run page"].click()
     assert lab.tabs.selected_index == TABS.index("Runs") and lab.runs.selected == lab.runs.runs
     assert lab.runs.runs[0].baselines.keys() == {"popularity", "successors"}
     lab.close()

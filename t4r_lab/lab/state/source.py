@@ -138,9 +138,26 @@ def job_states(home: Path) -> list[JobState]:
     states = [_job_state(job) for job in jobs.all_jobs(home)]
     if not any(state.queued for state in states):
         return states
-    jobs.start_next(home)
-    places = {job.id: place for place, job in enumerate(jobs.queued(home), 1)}
-    return [replace(state, place=places.get(state.id, 0)) for state in states]
+    refusal = ""
+    try:
+        jobs.start_next(home)
+    except InputError as error:
+        refusal = error_text(error)
+    waiting = [job.id for job in jobs.queued(home)]
+    places = {id: (place, len(waiting) - place) for place, id in enumerate(waiting, 1)}
+    return [_in_queue(state, *places[state.id], refusal) if state.id in places else state for state in states]
+
+
+def jobs_at_once(home: Path) -> int | None:
+    """The most jobs of the home that run at once; None for no limit, and where it can't be read, see `job_states`."""
+    try:
+        return jobs.limit(home)
+    except InputError:
+        return None
+
+
+def _in_queue(state: JobState, place: int, behind: int, refusal: str) -> JobState:
+    return replace(state, place=place, behind=behind, error=refusal if place == 1 else "")
 
 
 def _job_state(job: jobs.Job) -> JobState:

@@ -113,6 +113,8 @@ class JobState:
     """seconds since the last report, while it runs"""
     place: int = 0
     """place in the queue, from 1; 0 for a job that isn't in it"""
+    behind: int = 0
+    """number of jobs in the queue that come later"""
 
     @property
     def running(self) -> bool:

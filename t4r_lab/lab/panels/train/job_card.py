@@ -18,6 +18,7 @@ ACTIONS = {
     "stop": "stop {name} after this batch; what it learned is kept",
     "resume": "resume {name} where it ended",
     "up": "let {name} start before the job ahead of it",
+    "down": "let {name} start after the job behind it",
     "cancel": "take {name} out of the queue for good",
     "run page": "open the page of the run of {name}: metrics, spec, notes",
 }
@@ -45,9 +46,8 @@ class JobCard(w.VBox):
         self.read = 0
         """the byte up to which its reports have been read"""
         self._head, self._progress, self._warnings, self._log = w.HTML(), w.HTML(), w.HTML(), w.HTML()
-        self.pause, self.stop, self.resume, self.up, self.cancel, self.run_page = (
-            _button(action, state, on_ask) for action in ACTIONS
-        )
+        self.buttons = {action: _button(action, state, on_ask) for action in ACTIONS}
+        """by action"""
         self.log_button = w.Button(tooltip=f"show or hide the last lines that {state.name} has logged")
         self.log_button.on_click(lambda _: self._toggle_log(on_look))
         self._log.layout.display = "none"
@@ -56,14 +56,13 @@ class JobCard(w.VBox):
             name: Curves(title=f"validation {name}", end=float(state.epochs), from_zero=True) for name in state.metrics
         }
         """validation metric → its curve: the monitored one, then one of each other head"""
-        actions = [self.pause, self.stop, self.resume, self.up, self.cancel, self.run_page]
-        buttons = w.HBox([*actions, self.log_button])
+        buttons = w.HBox([*self.buttons.values(), self.log_button])
         buttons.add_class("t4r-card-buttons")
         top = w.HBox([self._head, buttons])
         top.add_class("t4r-card-head")
-        curves = w.HBox([self.loss, *self.metrics.values()])
-        curves.add_class("t4r-card-curves")
-        super().__init__([top, self._progress, self._warnings, curves, self._log], state=state)
+        self._curves = w.HBox([self.loss, *self.metrics.values()])
+        self._curves.add_class("t4r-card-curves")
+        super().__init__([top, self._progress, self._warnings, self._curves, self._log], state=state)
         self.add_class("t4r-card")
         self.add_class(card_class(state.id))
         self._show()
@@ -135,20 +134,29 @@ class JobCard(w.VBox):
     @tr.observe("state")
     def _show(self, change: tr.Bunch | None = None) -> None:
         state = self.state
-        started = f" · started {clock(state.launched)}" if state.launched else ""
+        verb = "launched" if state.queued else "started"
+        started = f" · {verb} {clock(state.launched)}" if state.launched else ""
         self._head.value = (
             f'<span class="t4r-card-name">{escape(state.name)}</span>'
             f'<span class="t4r-state t4r-{"running" if state.running else escape(state.state)}">{escape(state.state)}</span>'
             f'<span class="t4r-quiet">{escape(state.what)}{started}</span>'
         )
-        for button in (self.pause, self.stop):
-            button.layout.display = "" if state.running else "none"
-            button.disabled = state.state not in ("starting", "running")
-        self.resume.layout.display = "" if state.resumable or state.queued else "none"
-        self.resume.description = "Start now" if state.queued else "Resume"
-        self.up.layout.display = "" if state.place > 1 else "none"
-        self.cancel.layout.display = "" if state.queued else "none"
-        self.run_page.layout.display = "" if state.run_id and not state.running else "none"
+        offered = {
+            "pause": state.running,
+            "stop": state.running,
+            "resume": state.resumable or state.queued,
+            "up": state.place > 1,
+            "down": state.place > 0 and state.behind > 0,
+            "cancel": state.queued,
+            "run page": bool(state.run_id) and not state.running and not state.queued,
+        }
+        for action, button in self.buttons.items():
+            button.layout.display = "" if offered[action] else "none"
+        for action in ("pause", "stop"):
+            self.buttons[action].disabled = state.state not in ("starting", "running")
+        self.buttons["resume"].description = "Start now" if state.queued else "Resume"
+        untrained = state.queued and not state.run_id
+        self._curves.layout.display = self.log_button.layout.display = "none" if untrained else ""
         for curve in (self.loss, *self.metrics.values()):
             curve.waiting = WAITING if state.running else "no values"
         self._progress.value = message("error", state.error) if state.error else progress(state)

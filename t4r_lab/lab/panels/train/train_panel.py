@@ -60,12 +60,12 @@ class TrainPanel(w.VBox):
         help = w.HTML('<div class="t4r-help">a moving average over the curves; the values stay behind it, faint</div>')
         self.limit = w.Dropdown(
             description="jobs at once",
-            options=[("no limit", None), *((str(n), n) for n in range(1, MOST_AT_ONCE + 1))],
+            options=_limits(None),
             style={"description_width": "initial"},
             layout={"width": "12rem"},
             tooltip="further jobs wait in a queue; jobs at once share the cores: two take twice as long each",
         )
-        self.limit.observe(lambda change: on_limit(change["new"]), "value")
+        self.limit.observe(lambda change: None if self._showing_limit else on_limit(change["new"]), "value")
         self._bar = w.HBox([self.limit, self.smoothing, help])
         self._bar.add_class("t4r-actions-bar")
         self._message, self._cards = w.HTML(), w.VBox()
@@ -107,6 +107,19 @@ class TrainPanel(w.VBox):
         self._show_further(with_card(jobs, set()), jobs)
         self.jobs = list(jobs)
 
+    def show_limit(self, at_once: int | None) -> None:
+        """Show the home's limit, which is no request."""
+        if at_once == self.limit.value:
+            return
+        self._showing_limit = True
+        try:
+            self.limit.options = _limits(at_once)
+            self.limit.value = at_once
+        finally:
+            self._showing_limit = False
+
+    _showing_limit = False
+
     def reveal(self, id: str) -> None:
         """Scroll to the card of a job and give it the focus, once it is shown."""
         self._reveal.target = card_class(id)
@@ -133,11 +146,18 @@ class TrainPanel(w.VBox):
         )
 
 
+def _limits(present: int | None) -> list[tuple[str, int | None]]:
+    numbers = sorted({*range(1, MOST_AT_ONCE + 1), *([present] if present else [])})
+    return [("no limit", None), *((str(number), number) for number in numbers)]
+
+
 def with_card(jobs: Iterable[JobState], ticked: set[str]) -> list[JobState]:
-    """The jobs with a card, newest first: `SHOWN` of them, running and queued ones preferred, and the `ticked`."""
+    """The jobs with a card: those that run, then the queue from the next one on, then the others, newest first;
+    `SHOWN` of them, and the `ticked`."""
     newest = sorted(jobs, key=lambda job: (job.launched, job.id), reverse=True)
-    first = {job.id for job in sorted(newest, key=lambda job: not (job.running or job.queued))[:SHOWN]}
-    return [job for job in newest if job.id in first | ticked]
+    in_order = sorted(newest, key=lambda job: (0, 0) if job.running else (1, job.place) if job.queued else (2, 0))
+    first = {job.id for job in in_order[:SHOWN]}
+    return [job for job in in_order if job.id in first | ticked]
 
 
 def cells(job: JobState) -> list[Cell]:
