@@ -86,7 +86,7 @@ class RunHead(w.VBox):
         return str(self._fields[field].value) != self._recorded.get(field)
 
     def _changed(self, field: str) -> None:
-        if self._showing:
+        if self._showing or not self._run_id:
             return
         self.error = ""
         if self._is_edited(field):
