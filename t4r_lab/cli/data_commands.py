@@ -111,7 +111,6 @@ def _describe_spec(options: argparse.Namespace) -> None:
 
 
 def _describe_run(options: argparse.Namespace) -> None:
-    from dataclasses import asdict
 
     from t4r_lab import tracking
     from t4r_lab.base import homes
@@ -123,7 +122,7 @@ def _describe_run(options: argparse.Namespace) -> None:
         problem = f"no such folder of prepared data or file of a spec, and as a run: {error.problem}"
         raise InputError(options.what, problem, error.remedy) from None
     changed = tracking.spec(home, row).changed()
-    show(options, {**asdict(row), "changed": changed}, lambda: output.described_run_text(row, changed))
+    show(options, {**output.run_content(row), "changed": changed}, lambda: output.described_run_text(row, changed))
 
 
 DATA_COMMANDS = {

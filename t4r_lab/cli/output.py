@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
@@ -60,6 +61,13 @@ NEXT = {
     "FAILED": ("train --again {run} --set path=value",),
 }
 """Status of a run → the commands that may come next."""
+
+
+def run_content(row: RunRow) -> dict[str, object]:
+    """A recorded run for JSON; of its tags those that a person has set."""
+    from t4r_lab import tracking
+
+    return {**asdict(row), "tags": tracking.own_tags(row.tags)}
 
 
 def described_run_text(row: RunRow, changed: Mapping[str, object]) -> Lines:

@@ -138,7 +138,7 @@ def _compare(options: argparse.Namespace) -> None:
     other = options.runs[1] if len(options.runs) > 1 else None
     cases = won_and_lost(options.runs[0], other, options.cases) if options.cases else None
     content = {
-        "runs": [asdict(row) for row in compared.runs],
+        "runs": [output.run_content(row) for row in compared.runs],
         "valid": compared.metrics,
         "specs": compared.specs,
         "differences": [{**asdict(d), "sentence": d.sentence} for d in compared.differences],

@@ -7,7 +7,6 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from t4r_lab.base import homes
 from t4r_lab.base.errors import InputError, did_you_mean
@@ -18,9 +17,7 @@ from t4r_lab.tracking.client import PAGE, client_of, is_empty, server
 from t4r_lab.tracking.names import DATA, HOST, PARENT, REASON, SPEC, STUDY, WARNINGS, from_key, looks_of
 from t4r_lab.tracking.record_file import FOLDER
 from t4r_lab.tracking.run_record import folder_tags
-
-if TYPE_CHECKING:
-    from mlflow.entities import Run
+from t4r_lab.tracking.run_rows import Recorded, of_mlflow, recorded_runs
 
 
 @dataclass(frozen=True)
@@ -48,6 +45,10 @@ class RunRow:
     """the machine that it trained on"""
     warnings: dict[str, list[str]] = field(default_factory=dict)
     """train, valid or test → warnings about its metrics"""
+    knobs: dict[str, str] = field(default_factory=dict, repr=False)
+    """dotted path → value of its spec, as text"""
+    tags: dict[str, str] = field(default_factory=dict, repr=False)
+    """all, those of MLflow and the Lab too"""
 
     @property
     def all_warnings(self) -> list[str]:
@@ -59,17 +60,7 @@ def runs(home: Path) -> list[RunRow]:
     """Every run of the home, newest first, without studies and their trials, which record no model."""
     if is_empty(home):
         return []
-    client, experiment = client_of(home)
-    rows: list[RunRow] = []
-    token = None
-    while True:
-        page = client.search_runs(
-            [experiment], max_results=PAGE, order_by=["attributes.start_time DESC"], page_token=token
-        )
-        rows += [_row(home, run) for run in page if STUDY not in run.data.tags]
-        token = page.token
-        if not token:
-            return rows
+    return [_row(home, run) for run in recorded_runs(home) if STUDY not in run.tags]
 
 
 def references_to_data(home: Path, digest: str) -> list[tuple[str, str]]:
@@ -93,24 +84,24 @@ def references_to_data(home: Path, digest: str) -> list[tuple[str, str]]:
             return references
 
 
-def _row(home: Path, run: Run) -> RunRow:
-    """The row of an MLflow run, whose tags may have been edited in the MLflow UI."""
-    parameters, tags, info = run.data.params, run.data.tags, run.info
+def _row(home: Path, run: Recorded) -> RunRow:
+    """The row of a recorded run, whose tags may have been edited in the MLflow UI."""
+    parameters, tags = run.params, run.tags
     scores: dict[str, dict[str, float]] = {"valid": {}, "test": {}}
     baselines: dict[str, dict[str, dict[str, float]]] = {"valid": {}, "test": {}}
-    for key, value in run.data.metrics.items():
+    for key, value in run.metrics.items():
         if parsed := from_key(key):
             baseline, part, metric = parsed
             (baselines[part].setdefault(baseline, {}) if baseline else scores[part])[metric] = value
-    is_running = info.status == "RUNNING" or not info.end_time  # a resumed run still has its earlier end
-    started = (info.start_time or 0) / 1000
-    ended = time.time() if is_running else info.end_time / 1000
+    is_running = run.status == "RUNNING" or not run.end  # a resumed run still has its earlier end
+    started = run.start / 1000
+    ended = time.time() if is_running else run.end / 1000
     folder = str(home / tags[FOLDER]) if tags.get(FOLDER) else ""
     warnings = {k.removeprefix(WARNINGS): v.splitlines() for k, v in tags.items() if k.startswith(WARNINGS) and v}
     return RunRow(
-        info.run_id,
-        info.run_name or info.run_id[:8],
-        info.status,
+        run.run_id,
+        run.name or run.run_id[:8],
+        run.status,
         started,
         ended - started,
         parameters.get("model.body.kind", ""),
@@ -125,6 +116,8 @@ def _row(home: Path, run: Run) -> RunRow:
         folder,
         tags.get(HOST, ""),
         warnings,
+        parameters,
+        tags,
     )
 
 
@@ -170,7 +163,7 @@ def run_in_folder(home: Path, folder: Path) -> RunRow | None:
         quote = '"' if "'" in path else "'"
         latest = client.search_runs([experiment], f"tags.`{FOLDER}` = {quote}{path}{quote}", max_results=1)
         if latest:
-            return _row(home, latest[0])
+            return _row(home, of_mlflow(latest[0]))
     return None
 
 
