@@ -28,12 +28,16 @@ def _add_jobs(sub: argparse.ArgumentParser) -> None:
     sub.add_argument(
         "action",
         nargs="?",
-        choices=["list", "attach", "pause", "stop", "resume", "cancel", "up", "down", "limit"],
+        choices=["list", "attach", "pause", "stop", "resume", "cancel", "up", "down", "limit", "repeat"],
         default="list",
         help="pause and stop finish the batch and can be resumed, now or, beyond the limit, in turn; cancel is final; "
-        "up and down move a queued job; resume starts it now; limit sets how many run at once, the others wait",
+        "up and down move a queued job; resume starts it now; limit sets how many run at once, the others wait; "
+        "repeat trains a recorded run again with other seeds",
     )
-    sub.add_argument("id", nargs="?", help="id of a job, or its beginning; after limit: a number, or none")
+    sub.add_argument(
+        "id", nargs="?", help="id of a job, or its beginning; after limit: a number, or none; after repeat: a run"
+    )
+    sub.add_argument("--seeds", type=int, default=2, metavar="N", help="with repeat: number of other seeds (default 2)")
     add_json(sub)
 
 
@@ -62,6 +66,11 @@ def _jobs(options: argparse.Namespace) -> None:
         return
     if not options.id:
         raise InputError(f"jobs {options.action}", "which job?", "give an id of `t4r-lab jobs`")
+    if options.action == "repeat":
+        launched = jobs.repeat(options.id, options.seeds, home)
+        lines = [f"{job.id} {job.status().name}" for job in launched]
+        show(options, {"job_ids": [job.id for job in launched]}, lambda: lines_of([*lines, _limit_words(home)]))
+        return
     job = jobs.find(home, options.id)
     if options.action == "attach":
         _attach(job)
@@ -93,9 +102,15 @@ def _set_limit(options: argparse.Namespace, home: Path) -> None:
         if options.id != "none" and not options.id.isdecimal():
             raise InputError("jobs limit", f"{options.id!r} is not a number", "give one, or none for no limit")
         jobs.set_limit(home, None if options.id == "none" else int(options.id))
+    waiting = [job.id for job in jobs.queued(home)]
+    show(options, {"limit": jobs.limit(home), "queued": waiting}, lambda: _limit_words(home))
+
+
+def _limit_words(home: Path) -> str:
+    from t4r_lab import jobs
+
     at_once = jobs.limit(home)
-    words = f"at most {at_once} at once" if at_once else "no limit"
-    show(options, {"limit": at_once, "queued": [job.id for job in jobs.queued(home)]}, lambda: f"jobs: {words}")
+    return f"jobs: at most {at_once} at once" if at_once else "jobs: no limit"
 
 
 def _attach(job: Job) -> None:

@@ -12,7 +12,7 @@ from t4r_lab.jobs.job import (
     all_jobs,
     find,
 )
-from t4r_lab.jobs.job_queue import launch, limit, move, queued, resume, set_limit, start_next
+from t4r_lab.jobs.job_queue import launch, limit, move, queued, repeat, resume, set_limit, start_next
 
 __all__ = [
     "ACTIVE",
@@ -28,6 +28,7 @@ __all__ = [
     "limit",
     "move",
     "queued",
+    "repeat",
     "resume",
     "set_limit",
     "start_next",

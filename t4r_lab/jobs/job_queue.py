@@ -7,8 +7,11 @@ or for another tracking server than the one that is set, is not started by itsel
 
 from __future__ import annotations
 
+import itertools
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from itertools import islice
 from pathlib import Path
 
 from t4r_lab.base import homes
@@ -17,7 +20,11 @@ from t4r_lab.base.errors import InputError
 from t4r_lab.base.files import locked, write_json
 from t4r_lab.jobs.job import ACTIVE, QUEUED, Job, all_jobs, create
 from t4r_lab.spec import RunSpec
+from t4r_lab.spec.run_spec import LONGEST_NAME
 
+MOST_SEEDS = 20
+"""The most jobs that `repeat` launches."""
+SEEDED = re.compile(r" seed \d+$")
 FILE, LOCK = "queue.json", "queue.lock"
 MOST = 64
 """The largest limit."""
@@ -39,6 +46,50 @@ def launch(spec: RunSpec, home: Path) -> Job:
     if waits:
         start_next(home_path)  # at once, if it is its turn
     return job
+
+
+def repeat(run: str, count: int, home: str | Path | None = None) -> list[Job]:
+    """Launch jobs that train a recorded run again, each with another seed that no run or waiting job of it has.
+
+    A home without a limit gets one of 1, so that they train one after the other.
+
+    Parameters
+    ----------
+    run
+        its id, the beginning of it, or its name.
+    count
+        number of jobs, 1 to `MOST_SEEDS`.
+
+    Raises
+    ------
+    InputError
+        for another count, or as `spec_to_repeat` and `launch`.
+    """
+    from t4r_lab.runs.promote import spec_to_repeat
+    from t4r_lab.runs.recorded.run_details import run_details
+
+    if not 1 <= count <= MOST_SEEDS:
+        raise InputError("seeds", f"{count} is not possible", f"choose 1 to {MOST_SEEDS}")
+    home_path = homes.locate(home)
+    spec = spec_to_repeat(run, home=home_path)
+    taken = {spec.train.seed, *map(int, run_details(run, home=home_path).repeats), *_seeds_at_work(spec, home_path)}
+    seeds = islice((seed for seed in itertools.count() if seed not in taken), count)
+    if limit(home_path) is None:
+        set_limit(home_path, 1)
+    name = SEEDED.sub("", spec.name)[: LONGEST_NAME - 20]
+    return [launch(spec.override({"train.seed": n, "name": f"{name} seed {n}"}), home_path) for n in seeds]
+
+
+def _seeds_at_work(spec: RunSpec, home: Path) -> set[int]:
+    """Seeds of the jobs, waiting or at work, whose specs differ from `spec` by name and seed alone."""
+    seeds = set()
+    for job in all_jobs(home):
+        if job.written().state in (QUEUED, *ACTIVE):
+            with suppress(InputError):
+                other = job.spec()
+                if other.override({"name": spec.name, "train.seed": spec.train.seed}) == spec:
+                    seeds.add(other.train.seed)
+    return seeds
 
 
 def resume(job: Job) -> None:

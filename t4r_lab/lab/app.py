@@ -140,7 +140,9 @@ class Lab(w.VBox):
             self.home, self.background, self.draft, self.clone, self._studies_changed, self.cost_estimate
         )
         self._theme, self._header = Theme(), w.HTML()
-        self.acting = RunActionsController(self.home, self.background, self.clone, self.refresh_runs, self._launched)
+        self.acting = RunActionsController(
+            self.home, self.background, self.clone, self.refresh_runs, self._show_started
+        )
         self.comparing = ComparisonController(self.home, self.background, self._theme)
         self.run_page = RunPageController(self.home, self.background, self.open_run, self.refresh_runs)
         beneath = [self.acting.view, self.run_page.head, self.comparing.view, self.run_page.body]
@@ -303,11 +305,12 @@ class Lab(w.VBox):
         except InputError as error:
             self._show_launch(error)
         else:  # on a thread, since every file of the data is checked
-            self.background.run(lambda: jobs.launch(spec, self.home), self._show_started, self._show_launch)
+            self.background.run(lambda: jobs.launch(spec, self.home).id, self._show_started, self._show_launch)
 
-    def _show_started(self, job: Job) -> None:
+    def _show_started(self, job: str) -> None:
+        """Go to the card of a job, by its id."""
         self._show_launch(None)
-        self.jobs.reveal(job.id)
+        self.jobs.reveal(job)
 
     def _show_launch(self, refusal: InputError | None) -> None:
         """Show that a launch was refused, or None for done."""

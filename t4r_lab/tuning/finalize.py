@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from statistics import mean, stdev
+from statistics import mean
 from typing import Any
 
 import numpy as np
@@ -18,6 +18,7 @@ from t4r_lab.families.metrics.metric_table import is_paired
 from t4r_lab.runs import run
 from t4r_lab.runs.compare import cases_of
 from t4r_lab.runs.compared.differences import Cases, Difference, paired_bootstrap
+from t4r_lab.runs.compared.seed_means import half_interval
 from t4r_lab.runs.progress import reporting
 from t4r_lab.spec import RunSpec, best_baseline
 from t4r_lab.tracking import study_runs
@@ -30,9 +31,7 @@ from t4r_lab.tuning.studies.study import FINAL, START_IS_BEST, Study, Trial
 from t4r_lab.tuning.study_record import open_record
 
 TUNED, UNTUNED = "tuned", "untuned"
-STUDENT = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262)
-"""0.975 quantile of Student's t with 1, 2, … degrees of freedom."""
-MOST_SEEDS = len(STUDENT) + 1
+MOST_SEEDS = 10
 
 
 @dataclass(frozen=True)
@@ -212,15 +211,6 @@ def _final(
         warnings,
         remark,
     )
-
-
-def half_interval(values: list[float]) -> float:
-    """Half of the 95 % interval of the mean of a few values, by Student's t.
-
-    >>> round(half_interval([0.40, 0.41, 0.42]), 4)
-    0.0248
-    """
-    return STUDENT[len(values) - 2] * stdev(values) / float(np.sqrt(len(values)))
 
 
 def _cases(home: Path, rows: list[tracking.RunRow], name: str, metric: str) -> Cases:

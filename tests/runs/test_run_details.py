@@ -37,9 +37,9 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_a_run_is_shown_beside_the_runs_that_it_is_related_to(home: Path) -> None:
     first, again, wide, elsewhere = (run_details(name, home=home) for name in ("first", "again", "wide", "elsewhere"))
-    assert first.closest is None and [row.name for row in first.repeats] == ["again"]
+    assert first.closest is None and [row.name for row in first.repeats.values()] == ["again"]
     assert again.closest is not None and again.closest.name == "first"
-    assert again.differing == {"train.seed": ("0", "1")} and [row.name for row in again.repeats] == ["first"]
+    assert again.differing == {"train.seed": ("0", "1")} and [row.name for row in again.repeats.values()] == ["first"]
     assert wide.closest is not None and wide.closest.name == "again"  # one knob apart, the first is two
     assert wide.differing == {"model.body.d_model": ("8", "16")} and not wide.repeats
     assert elsewhere.closest is None and not elsewhere.repeats

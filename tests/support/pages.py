@@ -13,7 +13,9 @@ from pathlib import Path
 from typing import Any
 
 import t4r_lab
+from t4r_lab.tracking import record_file
 from tests import ROOT
+from tests.support.record import empty_database
 
 PACKAGE = Path(t4r_lab.__file__).parent
 FENCE = re.compile(r"`(t4r_lab/[\w/.]+)`[^`]*?\n\n```(python|diff)\n(.*?)```", re.DOTALL)
@@ -28,7 +30,7 @@ def touched(page: str) -> list[str]:
 def use(pages: Sequence[str], program: str, folder: Path) -> dict[str, Any]:
     """What `program` prints last, as JSON, run in `folder` with a copy of the package changed as `pages` say.
 
-    The copy is compiled as the original is; `folder` is the program's argument.
+    The copy is compiled as the original is; `folder` is the program's argument, in which ``home`` has an empty record.
     """
     shutil.copytree(PACKAGE, folder / "t4r_lab")
     for page in pages:
@@ -39,6 +41,8 @@ def use(pages: Sequence[str], program: str, folder: Path) -> dict[str, Any]:
                 file.write_text(text, encoding="utf-8")
             else:
                 file.write_text(patched(file.read_text(encoding="utf-8"), text), encoding="utf-8")
+    (folder / "home").mkdir()
+    shutil.copyfile(empty_database(folder), record_file.database_file(folder / "home"))
     done = subprocess.run(
         [sys.executable, "-c", program, str(folder)],
         cwd=folder,

@@ -11,13 +11,11 @@ import numpy as np
 import polars as pl
 import pytest
 import yaml
-from scipy import stats  # comes along with MLflow
 
 from t4r_lab import tracking
 from t4r_lab.cli.program import main
 from t4r_lab.data.prepared.prepared_data import Dataset
 from t4r_lab.spec.study_options import Plan, StudyOptions
-from t4r_lab.tuning import finalize
 from t4r_lab.tuning.studies.study import START_IS_BEST
 from tests.support.small import small_data, small_spec
 
@@ -39,13 +37,6 @@ def call(capsys: pytest.CaptureFixture[str], *arguments: Any) -> tuple[int, str,
     status = main([str(a) for a in arguments])
     out = capsys.readouterr()
     return status, out.out, out.err
-
-
-def test_half_an_interval_is_student_s() -> None:
-    values = [0.40, 0.43, 0.41, 0.47]
-    low, high = stats.t.interval(0.95, len(values) - 1, np.mean(values), stats.sem(values))
-    assert finalize.half_interval(values) == pytest.approx((high - low) / 2, rel=1e-3)
-    assert pytest.approx([stats.t.ppf(0.975, n) for n in range(1, 10)], abs=1e-3) == finalize.STUDENT
 
 
 @pytest.mark.slow

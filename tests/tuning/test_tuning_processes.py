@@ -214,7 +214,7 @@ def test_a_server_that_is_stopped_under_a_study_and_started_again_ends_neither_l
     spec.write_text(small_spec(data, train__epochs=6).to_yaml())
     home, log = tmp_path / "home", tmp_path / "log.txt"
     with log.open("w") as errors:
-        process = tuning(spec, home, server, "--study", "stopped", "--trials", "10", "--workers", "2", errors=errors)
+        process = tuning(spec, home, server, "--study", "stopped", "--trials", "7", "--workers", "2", errors=errors)
     waits = lambda: log.read_text().count("waiting for it, nothing is lost")  # noqa: E731
     deadline = time.monotonic() + 300
     for times, (mode, done) in enumerate((("immediate", 1), ("fast", 4))):
@@ -231,7 +231,7 @@ def test_a_server_that_is_stopped_under_a_study_and_started_again_ends_neither_l
     messages = log.read_text()
     assert process.returncode == 0, messages
     answer = json.loads(out)
-    assert answer["status"] == "finished" and answer["trials"]["finished"] == 10
+    assert answer["status"] == "finished" and answer["trials"]["finished"] == 7
     assert set(answer["trials"]) <= {"finished", "lost"}
     assert waits() <= 4, messages  # not with every try
     assert "Traceback" not in messages and "sqlalche" not in messages

@@ -260,6 +260,11 @@ def repeat(home: Path, run: str) -> str:
     return jobs.launch(spec_to_repeat(run, home=home), home).id
 
 
+def more_seeds(home: Path, run: str, count: int) -> str:
+    """Launch jobs that train a recorded run with other seeds; return the first one's id."""
+    return jobs.repeat(run, count, home)[0].id
+
+
 def promote(home: Path, run: str, alias: str) -> None:
     """Register a run's model under an alias; see `t4r_lab.runs.promote.promote`."""
     from t4r_lab.base.reports import silent

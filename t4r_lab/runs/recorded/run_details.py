@@ -12,6 +12,7 @@ from t4r_lab import tracking
 from t4r_lab.base import homes
 from t4r_lab.base.errors import InputError
 from t4r_lab.data.prepared.prepared_data import Dataset
+from t4r_lab.runs.compared.seed_means import MOST, SeedMean
 from t4r_lab.spec import RunSpec
 from t4r_lab.tracking import RunRow
 
@@ -36,8 +37,9 @@ class RunDetails:
     """of the earlier runs on the same data the one whose spec differs least, the newest of several"""
     differing: Mapping[str, tuple[str, str]]
     """dotted path → (value of the closest run, value of this one)"""
-    repeats: Sequence[RunRow]
-    """runs with the same spec and data but another seed"""
+    repeats: Mapping[str, RunRow]
+    """seed → the newest run with the same spec and data but that seed"""
+    seed: str
     study: str = ""
     """name of the study that it belongs to"""
     commit: str = ""
@@ -70,7 +72,7 @@ def run_details(run: str, *, home: str | Path | None = None) -> RunDetails:
     except InputError:
         lost.append(tracking.SPEC)
     environment = files.path(row.run_id, "environment.txt")
-    closest, differing, repeats = _relatives(home_path, row, rows)
+    closest, differing, repeats, seed = _relatives(home_path, row, rows)
     return RunDetails(
         row,
         tags.get(tracking.NOTE, ""),
@@ -79,6 +81,7 @@ def run_details(run: str, *, home: str | Path | None = None) -> RunDetails:
         closest,
         differing,
         repeats,
+        seed,
         tracking.study_of(home_path, tags),
         tags.get("mlflow.source.git.commit", ""),
         environment.read_text(encoding="utf-8") if environment.exists() else "",
@@ -88,18 +91,25 @@ def run_details(run: str, *, home: str | Path | None = None) -> RunDetails:
     )
 
 
+def over_seeds(details: RunDetails) -> dict[str, SeedMean]:
+    """Validation metric → its mean over the finished runs of all seeds, the run itself among them."""
+    rows = [row for row in [details.row, *details.repeats.values()] if row.status == "FINISHED"][:MOST]
+    names = [name for name in details.row.valid if all(name in row.valid for row in rows)]
+    return {name: SeedMean.of([row.valid[name] for row in rows]) for name in names if len(rows) > 1}
+
+
 def _relatives(
     home: Path, row: RunRow, rows: Sequence[RunRow]
-) -> tuple[RunRow | None, dict[str, tuple[str, str]], list[RunRow]]:
-    """The closest earlier run on the same data, how its spec differs, and the runs that differ by the seed alone."""
+) -> tuple[RunRow | None, dict[str, tuple[str, str]], dict[str, RunRow], str]:
+    """The closest earlier run on the same data, how its spec differs, the runs of other seeds, and the run's seed."""
     recorded = tracking.parameters(home, row.digest)
     same_data = [r for r in rows if r.digest == row.digest and r.run_id != row.run_id]
     ours = recorded.get(row.run_id, {})
     changes = {r.run_id: differences(recorded.get(r.run_id, {}), ours) for r in same_data}
-    repeats = [r for r in same_data if set(changes[r.run_id]) == {SEED}]
+    by_seed = {changes[r.run_id][SEED][0]: r for r in reversed(same_data) if set(changes[r.run_id]) == {SEED}}
     earlier = [r for r in same_data if r.started < row.started]  # newest first, so the newest of equals
     closest = min(earlier, key=lambda r: len(changes[r.run_id]), default=None)
-    return closest, changes[closest.run_id] if closest else {}, repeats
+    return closest, changes[closest.run_id] if closest else {}, by_seed, ours.get(SEED, "")
 
 
 def differences(theirs: Mapping[str, str], ours: Mapping[str, str]) -> dict[str, tuple[str, str]]:

@@ -10,6 +10,7 @@ import traitlets as tr
 
 from t4r_lab.base.errors import InputError
 from t4r_lab.families.metrics.metric_table import is_paired
+from t4r_lab.jobs.job_queue import MOST_SEEDS
 from t4r_lab.lab.parts.text import error_text, escape, message, number
 from t4r_lab.lab.state.background import Background, Result
 from t4r_lab.lab.state.views import RunSummary
@@ -34,7 +35,7 @@ class RunActions(w.VBox):
     link = tr.Unicode("")
 
     def __init__(self, ask: Callable[[str], None]) -> None:
-        """`ask` gets ``clone``, ``repeat``, ``promote`` or ``open``."""
+        """`ask` gets ``clone``, ``repeat``, ``seeds``, ``promote`` or ``open``."""
         self._title, self._message, self._test = w.HTML(), w.HTML(), w.HTML()
         self.alias = w.Text(
             value=ALIAS,
@@ -42,6 +43,15 @@ class RunActions(w.VBox):
             tooltip="the name under which the registry gives this run out",
             style={"description_width": "initial"},
             layout={"width": "11rem"},
+        )
+        self.seeds = w.BoundedIntText(
+            value=2,
+            min=1,
+            max=MOST_SEEDS,
+            description="seeds",
+            tooltip="number of further seeds to train this run with",
+            style={"description_width": "initial"},
+            layout={"width": "7rem"},
         )
         self.buttons = {
             action: w.Button(description=words, tooltip=help)
@@ -51,15 +61,20 @@ class RunActions(w.VBox):
                     "Train again",
                     "start a job with the recorded spec; the same data and seed give the same metrics",
                 ),
+                "seeds": (
+                    "Train with more seeds",
+                    "start this many jobs that differ by the seed alone; the run's page then shows means and intervals",
+                ),
                 "promote": ("Promote", "register the model under the alias; scores the test part and counts the look"),
                 "open": ("Open in MLflow", "the run's record in the MLflow UI, which takes 10 s to start"),
             }.items()
         }
         for action, button in self.buttons.items():
             button.on_click(lambda _, action=action: ask(action))
-        pair = w.HBox([self.alias, self.buttons["promote"]])
-        pair.add_class("t4r-pair")
-        self._bar = w.HBox([self.buttons["clone"], self.buttons["repeat"], self.buttons["open"], pair])
+        pairs = [w.HBox([self.seeds, self.buttons["seeds"]]), w.HBox([self.alias, self.buttons["promote"]])]
+        for pair in pairs:
+            pair.add_class("t4r-pair")
+        self._bar = w.HBox([self.buttons["clone"], self.buttons["repeat"], self.buttons["open"], *pairs])
         self._bar.add_class("t4r-actions-bar")
         super().__init__([self._title, self._bar, self._message, self._test])
         self.add_class("t4r-actions")
@@ -119,7 +134,7 @@ class RunActionsController:
         background: Background,
         on_clone: Callable[[RunSpec, str], None],
         on_change: Callable[[], None],
-        on_job: Callable[[], None],
+        on_job: Callable[[str], None],
     ) -> None:
         self.home, self.background = home, background
         self._on_clone, self._on_change, self._on_job = on_clone, on_change, on_job
@@ -140,15 +155,16 @@ class RunActionsController:
         run, view = self.view.run, self.view
         if run is None or view.doing:
             return
-        home, alias = self.home, view.alias.value.strip()
+        home, alias, count = self.home, view.alias.value.strip(), view.seeds.value
         actions: dict[str, Callable[[], None]] = {
             "clone": lambda: self._run(
                 "Reading the spec …",
                 lambda: source.spec(home, run.run_id),
                 lambda spec: self._on_clone(spec, run.label),
             ),
-            "repeat": lambda: self._run(
-                "Starting a job …", lambda: source.repeat(home, run.run_id), lambda _: self._on_job()
+            "repeat": lambda: self._run("Starting a job …", lambda: source.repeat(home, run.run_id), self._on_job),
+            "seeds": lambda: self._run(
+                "Starting jobs …", lambda: source.more_seeds(home, run.run_id, count), self._on_job
             ),
             "promote": lambda: self._run(
                 "Scoring the test part …",

@@ -12,10 +12,10 @@ import traitlets as tr
 from t4r_lab.base.errors import InputError
 from t4r_lab.lab.panels.runs.run_head import Edit, RunHead, write
 from t4r_lab.lab.parts.section import Section
-from t4r_lab.lab.parts.text import duration, error_text, escape, message
+from t4r_lab.lab.parts.text import duration, error_text, escape, message, number
 from t4r_lab.lab.state.background import Background
 from t4r_lab.lab.state.views import RunSummary
-from t4r_lab.runs.recorded.run_details import RunDetails
+from t4r_lab.runs.recorded.run_details import RunDetails, over_seeds
 
 PACKAGES = ("t4r-lab", "torch", "transformers", "polars", "mlflow", "optuna")
 """Whose versions are shown; all others are folded away."""
@@ -74,14 +74,14 @@ class RunBody(w.VBox):
         """Buttons that open the runs that this one is related to."""
         words = [f"Trained by the study {details.study}."] if details.study else []
         related = [("most alike", details.closest)] if details.closest else []
-        related += [("the same with another seed", row) for row in details.repeats]
+        related += [(f"the same with seed {seed}", row) for seed, row in details.repeats.items()]
         buttons = [self._button(words, row.name, row.run_id) for words, row in related]
         line = w.HBox(buttons)
         line.add_class("t4r-actions-bar")
         text = [w.HTML(f'<div class="t4r-help">{escape(" ".join(words))}</div>')] if words else []
-        seeds = len(details.repeats)
-        summary = f"{seeds} with another seed" if seeds else ""
-        return summary, [*text, *([line] if buttons else [])]
+        means = [w.HTML(seed_means(details))] if details.repeats else []
+        summary = f"{len(details.repeats)} with another seed" if details.repeats else ""
+        return summary, [*text, *([line] if buttons else []), *means]
 
     def _button(self, words: str, name: str, run_id: str) -> w.Button:
         button = w.Button(description=name, tooltip=f"open {name}: {words}")
@@ -171,6 +171,20 @@ def data(details: RunDetails) -> str:
     checks = [(finding.level, finding.words) for finding in details.checks]
     path = f'<div class="t4r-help">{escape(details.row.data)} · digest {escape(details.row.digest[:12])}</div>'
     return path + (_table("Checks of the split", ("", "check"), checks) if checks else "")
+
+
+def seed_means(details: RunDetails) -> str:
+    """HTML of the validation metrics over the runs that differ by the seed alone."""
+    means = over_seeds(details)
+    if not means:
+        return ""
+    count = next(iter(means.values())).count
+    rows = [
+        (name, f"{number(of.mean)} ± {number(of.half)}", number(of.lowest), number(of.highest))
+        for name, of in means.items()
+    ]
+    caption = f"Mean over {count} seeds, with its 95 % interval (Student's t), on the validation part"
+    return _table(caption, ("metric", "mean", "lowest", "highest"), rows)
 
 
 def environment(details: RunDetails) -> str:
