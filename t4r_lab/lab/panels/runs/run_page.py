@@ -73,7 +73,9 @@ class RunBody(w.VBox):
     def _origin(self, details: RunDetails) -> tuple[str, list[w.Widget]]:
         """Buttons that open the runs that this one is related to."""
         words = [f"Trained by the study {details.study}."] if details.study else []
-        related = [("most alike", details.closest)] if details.closest else []
+        repeated = {row.run_id for row in details.repeats.values()}
+        alike = [row for row in (details.closest,) if row is not None and row.run_id not in repeated]
+        related = [("most alike", row) for row in alike]
         related += [(f"the same with seed {seed}", row) for seed, row in details.repeats.items()]
         buttons = [self._button(words, row.name, row.run_id) for words, row in related]
         line = w.HBox(buttons)
