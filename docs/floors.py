@@ -54,7 +54,7 @@ HOUSE: tuple[dict[str, Wing], ...] = (
     {"baselines": (("baselines",),)},
     {"training": (("training",),)},
     {"pictures": (("pictures",),)},
-    {"runs": (("runs.compared", "runs.recorded"), ("runs",))},
+    {"runs": (("runs.compared",), ("runs.recorded",), ("runs",))},
     {"jobs": (("jobs",),)},
     {"tuning": (("tuning.studies",), ("tuning",))},
     {
