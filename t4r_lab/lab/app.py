@@ -18,6 +18,7 @@ import t4r_lab.lab.panels as panels
 from t4r_lab.base import homes
 from t4r_lab.base.errors import InputError
 from t4r_lab.lab.first_steps import FirstSteps
+from t4r_lab.lab.notice_list import NoticeList
 from t4r_lab.lab.panels.architecture.architecture_panel import ArchitecturePanel
 from t4r_lab.lab.panels.data.data_panel import DataPanel
 from t4r_lab.lab.panels.data.preparation_panel import PrepareController, stages
@@ -36,6 +37,7 @@ from t4r_lab.lab.state.background import Background, Result
 from t4r_lab.lab.state.cost import CostEstimate
 from t4r_lab.lab.state.draft import Draft, OpenData
 from t4r_lab.lab.state.kept_draft import keep, kept
+from t4r_lab.lab.state.notices import Notice, Notices
 from t4r_lab.lab.state.views import DataSummary, JobState, News, RunSummary
 from t4r_lab.lab.still import still
 from t4r_lab.spec import RunSpec
@@ -121,7 +123,8 @@ class Lab(w.VBox):
         self.runs.table.observe(self._selection_changed, "selected")
         self.first_steps = FirstSteps(self._go, self.train)
         self.draft.observe(self._show_first_steps, "revision")
-        super().__init__([style, self._theme, self._header, self.first_steps, self._trouble, self.tabs])
+        top = [self._header, self.first_steps, self.notice_list]
+        super().__init__([style, self._theme, *top, self._trouble, self.tabs])
         self.add_class("t4r-lab")
         self._follow()
 
@@ -135,7 +138,9 @@ class Lab(w.VBox):
         self.architecture = ArchitecturePanel(
             self.draft, self.edit, self.train, self.clone, self.start, self.cost_estimate, self.drop
         )
+        self.notices, self.notice_list = Notices(), NoticeList(self._show_started)
         self.jobs = TrainPanel(self.ask, self.background.wake, self.limit_jobs)
+        self.jobs.patience.observe(lambda change: setattr(self.notices, "patience", change["new"]), "value")
         self.tuning = TuneController(
             self.home, self.background, self.draft, self.clone, self._studies_changed, self.cost_estimate
         )
@@ -363,11 +368,18 @@ class Lab(w.VBox):
         states, news, at_once = update
         self.jobs.show_limit(at_once)
         self.jobs.show(states, news)
+        self._tell(self.notices(states, {id: each.events for id, each in news.items()}))
         before, self._states = self._states, {s.id: (s.state, s.run_id) for s in states}
         if self.data.summary is not None and before != self._states:
             self.refresh_runs()
         self.tabs.set_title(TABS.index("Train"), "Train ●" if self.jobs.running else "Train")
         self._show_header()
+
+    def _tell(self, notices: Sequence[Notice]) -> None:
+        """Show notices above the tabs and, where it is allowed, by the browser."""
+        self.notice_list.add(notices)
+        if notices:
+            self.jobs.browser_notices.notices = [[notice.key, notice.words] for notice in notices]
 
     def _jobs_failed(self, error: InputError) -> None:
         self.jobs.loading, self.jobs.error = False, error_text(error)

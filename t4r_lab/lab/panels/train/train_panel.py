@@ -9,10 +9,12 @@ import ipywidgets as w
 import traitlets as tr
 
 from t4r_lab.lab.panels.train.job_card import JobCard, card_class
+from t4r_lab.lab.parts.browser_notices import BrowserNotices
 from t4r_lab.lab.parts.reveal import Reveal
 from t4r_lab.lab.parts.section import Section
 from t4r_lab.lab.parts.table import Cell, Heading, Table
 from t4r_lab.lab.parts.text import clock, message
+from t4r_lab.lab.state.notices import PATIENCE
 from t4r_lab.lab.state.views import JobState, News
 
 SHOWN = 12
@@ -66,7 +68,18 @@ class TrainPanel(w.VBox):
             tooltip="further jobs wait in a queue; jobs at once share the cores: two take twice as long each",
         )
         self.limit.observe(lambda change: None if self._showing_limit else on_limit(change["new"]), "value")
-        self._bar = w.HBox([self.limit, self.smoothing, help])
+        self.patience = w.BoundedIntText(
+            value=PATIENCE,
+            min=1,
+            max=1000,
+            description="tell after",
+            style={"description_width": "initial"},
+            layout={"width": "9rem"},
+            tooltip="epochs without a gain after which the Lab tells you",
+        )
+        self.browser_notices = BrowserNotices()
+        told = w.HBox([self.patience, w.HTML('<div class="t4r-help">epochs without a gain</div>')])
+        self._bar = w.HBox([self.limit, self.smoothing, help, told, self.browser_notices])
         self._bar.add_class("t4r-actions-bar")
         self._message, self._cards = w.HTML(), w.VBox()
         self.table = Table(sort_by="started", descending=True, caption="Jobs without a card", choose="many")
@@ -122,6 +135,7 @@ class TrainPanel(w.VBox):
 
     def reveal(self, id: str) -> None:
         """Scroll to the card of a job and give it the focus, once it is shown."""
+        self._reveal.target = ""  # else nothing changes where it was the last one too
         self._reveal.target = card_class(id)
 
     def _show_further(self, first: Sequence[JobState], jobs: Sequence[JobState]) -> None:
