@@ -48,6 +48,23 @@ class TrainPanel(w.VBox):
     ) -> None:
         self._on_ask, self._on_look = on_ask, on_look
         self.cards: dict[str, JobCard] = {}
+        self._bar = self._make_bar(on_limit)
+        self._message, self._cards = w.HTML(), w.VBox()
+        self.table = Table(sort_by="started", descending=True, caption="Jobs without a card", choose="many")
+        self.table.add_class("t4r-tall")
+        self.table.observe(lambda _: self._on_look(), "selected")
+        self.further = Section("Further jobs")
+        self.further.fields.children = [
+            w.HTML('<div class="t4r-help">Tick one to see its curves and log, and to resume it.</div>'),
+            self.table,
+        ]
+        self._reveal = Reveal()
+        super().__init__([self._message, self._bar, self._cards, self.further, self._reveal])
+        self.add_class("t4r-panel")
+        self._show()
+
+    def _make_bar(self, on_limit: Callable[[int | None], None]) -> w.HBox:
+        """The controls of all jobs."""
         self.smoothing = w.FloatSlider(
             value=0.0,
             min=0.0,
@@ -79,21 +96,9 @@ class TrainPanel(w.VBox):
         )
         self.browser_notices = BrowserNotices()
         told = w.HBox([self.patience, w.HTML('<div class="t4r-help">epochs without a gain</div>')])
-        self._bar = w.HBox([self.limit, self.smoothing, help, told, self.browser_notices])
-        self._bar.add_class("t4r-actions-bar")
-        self._message, self._cards = w.HTML(), w.VBox()
-        self.table = Table(sort_by="started", descending=True, caption="Jobs without a card", choose="many")
-        self.table.add_class("t4r-tall")
-        self.table.observe(lambda _: self._on_look(), "selected")
-        self.further = Section("Further jobs")
-        self.further.fields.children = [
-            w.HTML('<div class="t4r-help">Tick one to see its curves and log, and to resume it.</div>'),
-            self.table,
-        ]
-        self._reveal = Reveal()
-        super().__init__([self._message, self._bar, self._cards, self.further, self._reveal])
-        self.add_class("t4r-panel")
-        self._show()
+        bar = w.HBox([self.limit, self.smoothing, help, told, self.browser_notices])
+        bar.add_class("t4r-actions-bar")
+        return bar
 
     @property
     def running(self) -> int:
