@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from t4r_lab.base.reports import PART_WORDS
 from t4r_lab.base.terminal import Lines, lines_of, table, wrapped
+from t4r_lab.families.metrics.metric_table import RANK_METRICS
 from t4r_lab.families.own import trusted
+from t4r_lab.runs.recorded.run_filter import STATES
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -89,6 +92,28 @@ def described_run_text(row: RunRow, changed: Mapping[str, object]) -> Lines:
     trust = "".join(f" --trust {package}" for package in trusted())
     commands = [command.format(run=row.run_id[:8]) for command in NEXT.get(row.status, ())]
     return lines_of([*lines, "", *(f"next: t4r-lab {command}{trust}" for command in commands)])
+
+
+def runs_text(rows: Sequence[RunRow]) -> Lines:
+    """A table of recorded runs, with the first ranking metric of each at its largest cutoff."""
+    if not rows:
+        return lines_of(["no runs"])
+    deciding = next(iter(RANK_METRICS))
+    cutoffs = [int(name.rpartition("@")[2]) for row in rows for name in row.valid if name.startswith(f"{deciding}@")]
+    metric = f"{deciding}@{max(cutoffs)}" if cutoffs else deciding
+    cells = [
+        [
+            row.run_id[:8],
+            row.name,
+            f"{row.body} · {row.masking}",
+            Path(row.data).name,
+            STATES.get(row.status, row.status.lower()),
+            datetime.fromtimestamp(row.started).strftime("%m-%d %H:%M"),
+            _figure(row.valid.get(metric)),
+        ]
+        for row in rows
+    ]
+    return lines_of([table(["run", "name", "model", "data", "state", "begun", metric], cells, [6])])
 
 
 def comparison_text(comparison: Comparison, cases: Cases | None = None) -> Lines:

@@ -158,6 +158,26 @@ def _compare(options: argparse.Namespace) -> None:
     )
 
 
+def _add_runs(sub: argparse.ArgumentParser) -> None:
+    sub.add_argument(
+        "filter",
+        nargs="*",
+        metavar="TERM",
+        help="words, or terms such as body:gru, state:finished, 'ndcg>0.1', 'learning_rate<0.01', 'time<5min', "
+        "'started>=2026-11-01'; all must hold",
+    )
+    add_json(sub)
+
+
+def _runs(options: argparse.Namespace) -> None:
+    from t4r_lab.base import homes
+    from t4r_lab.runs import processes
+    from t4r_lab.runs.recorded.run_filter import chosen
+
+    rows = chosen(processes.runs(homes.locate()), " ".join(options.filter))
+    show(options, {"runs": [output.run_content(row) for row in rows]}, lambda: output.runs_text(rows))
+
+
 def _add_promote(sub: argparse.ArgumentParser) -> None:
     from t4r_lab.runs.promote import ALIAS
 
@@ -223,6 +243,7 @@ RUN_COMMANDS = {
     "compare": Command(
         _compare, "compare runs with each other and with their baselines", "compare xlnet-mlm gpt2-clm", _add_compare
     ),
+    "runs": Command(_runs, "list recorded runs, newest first, by a filter", "runs body:gru 'ndcg>0.1'", _add_runs),
     "promote": Command(
         _promote,
         "register a run under an alias, with its metrics on the test part",

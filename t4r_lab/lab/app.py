@@ -26,6 +26,7 @@ from t4r_lab.lab.panels.data.profile_page import headline
 from t4r_lab.lab.panels.recommend.recommend_panel import RecommendController
 from t4r_lab.lab.panels.runs.actions import RunActionsController
 from t4r_lab.lab.panels.runs.comparison import ComparisonController
+from t4r_lab.lab.panels.runs.run_columns import FIRST
 from t4r_lab.lab.panels.runs.run_page import RunPageController
 from t4r_lab.lab.panels.runs.runs_panel import RunsPanel
 from t4r_lab.lab.panels.train.train_panel import TrainPanel, with_card
@@ -36,6 +37,7 @@ from t4r_lab.lab.parts.theme import Theme
 from t4r_lab.lab.state.background import Background, Result
 from t4r_lab.lab.state.cost import CostEstimate
 from t4r_lab.lab.state.draft import Draft, OpenData
+from t4r_lab.lab.state.kept_columns import keep_columns, kept_columns
 from t4r_lab.lab.state.kept_draft import keep, kept
 from t4r_lab.lab.state.notices import Notice, Notices
 from t4r_lab.lab.state.views import DataSummary, JobState, News, RunSummary
@@ -152,6 +154,8 @@ class Lab(w.VBox):
         self.run_page = RunPageController(self.home, self.background, self.open_run, self.refresh_runs)
         beneath = [self.acting.view, self.run_page.head, self.comparing.view, self.run_page.body]
         self.runs = RunsPanel(self.refresh_runs, beneath)
+        self.runs.arrange(*(kept_columns(self.home) or (FIRST, "")))
+        self.runs.columns.observe(self._keep_columns, ["chosen", "grouped"])
         self.recommending = RecommendController(self.home, self.background)
 
     def _follow(self) -> None:
@@ -173,6 +177,9 @@ class Lab(w.VBox):
         keep(self.draft, self.home)
         if self._still is not None:
             self._still.update(HTML(still(self.draft)))
+
+    def _keep_columns(self, change: tr.Bunch) -> None:
+        keep_columns(self.home, self.runs.columns.chosen, self.runs.columns.grouped)
 
     _still: DisplayHandle | None = None
 

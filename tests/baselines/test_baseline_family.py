@@ -18,7 +18,7 @@ import polars as pl
 import t4r_lab
 from t4r_lab.baselines.baseline_table import words
 from t4r_lab.data.prepared.prepared_data import Dataset
-from t4r_lab.lab.panels.runs.runs_panel import headings
+from t4r_lab.lab.panels.runs.run_columns import headings
 from t4r_lab.runs.compare import compare
 
 home = Path(sys.argv[1])

@@ -156,6 +156,15 @@ def test_a_run_is_described_beside_its_baselines(
     assert f"next: t4r-lab train --again {found['run_id'][:8]}" in lines
 
 
+def test_runs_are_listed_by_a_filter(world: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (run,) = document(capsys, "runs", "name=tiny", "ndcg>=0")["runs"]
+    assert (run["name"], run["knobs"]["model.body.kind"]) == ("tiny", "gru")
+    assert document(capsys, "runs", "tiny", "body:lstm") == {"runs": []}
+    status, out, _ = call(capsys, "runs", "name=tiny")
+    assert (status, run["run_id"][:8] in out, "ndcg@3" in out) == (0, True, True)
+    refused(capsys, "did you mean 'body'", "runs", "bdy:gru")
+
+
 def test_an_empty_list_of_jobs(world: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert document(capsys, "jobs") == {"jobs": []}
 

@@ -223,6 +223,33 @@ def test_compare_two_runs(runs_page: Any, two_runs: tuple[str, str]) -> None:
     page.locator(".t4r-plain tr", has_text="model.body.d_model").locator("td", has_text="48").wait_for()
 
 
+def test_filter_choose_columns_and_group(runs_page: Any, two_runs: tuple[str, str]) -> None:
+    page = runs_page
+    rows = page.locator(".t4r-tall:visible tbody tr")
+    box = page.locator(".t4r-filter input")
+    box.fill(f"state:finished name={two_runs[1]}")
+    box.press("Enter")
+    page.get_by_label(f"take away the filter name={two_runs[1]}").wait_for()
+    expect(rows).to_have_count(1)
+    box.fill("bdy:gru")
+    expect(page.locator(".t4r-filter .t4r-error")).to_contain_text("did you mean")
+    box.fill("")
+    box.press("Backspace")  # takes away the last chip
+    expect(page.locator(".t4r-term", has_text="name=")).to_have_count(0)
+    page.get_by_role("button", name="▸ Columns").click()
+    page.get_by_label("add a column").select_option("train.learning_rate")
+    heading = page.locator(".t4r-tall:visible th[data-column='train.learning_rate']").first
+    expect(heading).to_be_visible()
+    page.get_by_label("move train.learning_rate to the left").press("Enter")
+    page.get_by_label("group rows by").select_option("status")
+    expect(page.locator(".t4r-group")).to_contain_text("runs · ndcg@")
+    shoot(page, "runs-columns")
+    page.get_by_role("button", name="As at first").click()
+    expect(heading).to_have_count(0)
+    page.get_by_label("group rows by").select_option("")
+    page.get_by_label("take away the filter state:finished").click()
+
+
 def test_recommend(runs_page: Any) -> None:
     page = runs_page
     tab(page, "Recommend")

@@ -11,7 +11,6 @@ import time
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -27,37 +26,21 @@ from t4r_lab.lab.panels.recommend.session_picker import Picker
 from t4r_lab.lab.panels.runs import analysis_figures
 from t4r_lab.lab.panels.runs.actions import HIDDEN, RunActions, test_part
 from t4r_lab.lab.panels.runs.comparison import ComparisonController, ComparisonView, sentences
-from t4r_lab.lab.panels.runs.runs_panel import RunsPanel, cells
+from t4r_lab.lab.panels.runs.run_columns import cells
+from t4r_lab.lab.panels.runs.runs_panel import RunsPanel
 from t4r_lab.lab.parts.table import Cell, Heading, Table
 from t4r_lab.lab.parts.theme import LIGHT, Theme
 from t4r_lab.lab.state.background import Background
-from t4r_lab.lab.state.views import NextItems, RunSummary
+from t4r_lab.lab.state.views import NextItems
 from t4r_lab.runs import run as runner
 from t4r_lab.runs.analyze import Analysis, analyze
 from t4r_lab.runs.recommend import Item
-from tests.support.panels import until
+from tests.support.panels import summary, until
 from tests.support.small import small_data, small_spec
 from tests.support.timing import at_most
 
 EVIL = "<img src=x onerror=alert(1)>"
 test_part.__test__ = False  # type: ignore[attr-defined]  # a function of the panel, not a test
-
-
-def summary(number: int, **changes: Any) -> RunSummary:
-    values = {"name": f"run {number}", "status": "FINISHED", "body": "gru" if number % 2 else "xlnet"} | changes
-    return RunSummary(
-        f"{number:032x}",
-        values.pop("name"),
-        values.pop("status"),
-        1e9 + number,
-        5.0,
-        values.pop("body"),
-        "clm",
-        {"ndcg@5": number / 2000, "recall@5": 0.5},
-        {"popularity": {"ndcg@5": 0.1}},
-        "shop",
-        **values,
-    )
 
 
 # ── table and runs ──────────────────────────────────────────────────────────────────────────────
@@ -84,7 +67,7 @@ def test_a_thousand_runs_are_shown_sorted_and_filtered_at_once() -> None:
         panel.loading, panel.runs = False, runs
     for change in (
         lambda: panel.table.set_trait("sort_by", "metric"),
-        lambda: panel.filter.set_trait("value", "xlnet"),
+        lambda: panel.filter.set_trait("text", "xlnet"),
         lambda: panel.choice.set_trait("value", "recall@5"),
     ):
         with at_most(0.15):

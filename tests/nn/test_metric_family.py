@@ -19,7 +19,7 @@ from pathlib import Path
 import polars as pl
 import t4r_lab
 from t4r_lab.lab.panels.architecture.spec_form import SpecForm
-from t4r_lab.lab.panels.runs.runs_panel import headings
+from t4r_lab.lab.panels.runs.run_columns import headings
 from t4r_lab.lab.state.draft import Draft
 from t4r_lab.data.prepared.prepared_data import Dataset
 from t4r_lab.runs.analyze import analyze

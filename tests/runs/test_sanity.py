@@ -16,7 +16,7 @@ from t4r_lab import tracking
 from t4r_lab.base.reports import Caution, Epoch, Report, from_event, silent, to_event
 from t4r_lab.cli.program import main
 from t4r_lab.lab.panels.runs.actions import RunActions
-from t4r_lab.lab.panels.runs.runs_panel import cells
+from t4r_lab.lab.panels.runs.run_columns import cells
 from t4r_lab.lab.panels.train.job_card import JobCard
 from t4r_lab.lab.state import source
 from t4r_lab.lab.state.views import JobState

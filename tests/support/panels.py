@@ -11,6 +11,7 @@ import polars as pl
 
 from t4r_lab.data.pipeline.prepare_events import PrepareOptions, prepare
 from t4r_lab.lab.state.background import Background
+from t4r_lab.lab.state.views import RunSummary
 from t4r_lab.pictures.model_picture import draw, layers
 from t4r_lab.schema.columns import Schema
 from t4r_lab.spec import RunSpec
@@ -49,3 +50,29 @@ def shop(folder: Path, labels: bool) -> Path:
     )
     events = events if labels else events.drop("bought", "rating")
     return prepare(events, folder, PrepareOptions(targets=["bought", "rating"] if labels else [])).path
+
+
+def summary(number: int, **changes: Any) -> RunSummary:
+    """A run of the table, odd ones of a GRU; `changes` are fields."""
+    values = {"name": f"run {number}", "status": "FINISHED", "body": "gru" if number % 2 else "xlnet"} | changes
+    facts: dict[str, float | str] = {
+        **{key: str(values[key]) for key in ("name", "body")},
+        "id": f"{number:032x}",
+        "ndcg@5": number / 2000,
+        "train.learning_rate": 0.001 * (number % 3 + 1),
+    }
+    return RunSummary(
+        f"{number:032x}",
+        values.pop("name"),
+        values.pop("status"),
+        1e9 + number,
+        5.0,
+        values.pop("body"),
+        "clm",
+        {"ndcg@5": number / 2000, "recall@5": 0.5},
+        {"popularity": {"ndcg@5": 0.1}},
+        "shop",
+        knobs={"train.learning_rate": str(0.001 * (number % 3 + 1))},
+        facts=facts,
+        **values,
+    )

@@ -207,7 +207,7 @@ import os
 import polars as pl
 import t4r_lab
 from t4r_lab.lab.panels.runs.comparison import figures
-from t4r_lab.lab.panels.runs.runs_panel import cells, headings
+from t4r_lab.lab.panels.runs.run_columns import cells, headings
 from t4r_lab.lab.state import source
 from t4r_lab.runs.analyze import analyze
 from t4r_lab.runs.evaluate import evaluate_run

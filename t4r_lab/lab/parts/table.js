@@ -59,11 +59,28 @@ function render({ model, el }) {
     return cell;
   }
 
+  function groupHeading(group, width) {
+    const row = document.createElement("tr");
+    const cell = document.createElement("th");
+    const under = document.createElement("span");
+    row.className = "t4r-group";
+    cell.scope = "rowgroup";
+    cell.colSpan = width;
+    cell.textContent = group.text;
+    under.className = "t4r-quiet";
+    under.textContent = group.under;
+    cell.append(" ", under);
+    row.append(cell);
+    return row;
+  }
+
   function rows() {
     const columns = model.get("columns");
     const keys = model.get("row_keys");
     const focused = document.activeElement?.dataset?.row;
-    body.replaceChildren(...model.get("rows").map((cells, at) => {
+    const groups = new Map(model.get("groups").map((group) => [group.at, group]));
+    const width = columns.length + (model.get("choose") ? 1 : 0);
+    body.replaceChildren(...model.get("rows").flatMap((cells, at) => {
       const row = document.createElement("tr");
       if (model.get("choose")) row.append(choice(keys[at], `choose ${cells[0].text} ${cells[0].under ?? ""}`.trim()));
       cells.forEach((cell, i) => {
@@ -80,7 +97,7 @@ function render({ model, el }) {
         }
         row.append(made);
       });
-      return row;
+      return groups.has(at) ? [groupHeading(groups.get(at), width), row] : [row];
     }));
     chosen();
     if (focused !== undefined && body.contains(document.activeElement) === false) inputs().find((i) => i.dataset.row === focused)?.focus();
@@ -96,9 +113,11 @@ function render({ model, el }) {
   }
 
   const captions = () => { caption.textContent = model.get("caption"); };
+  const widths = () => el.classList.toggle("t4r-arranged", model.get("wide"));
   const changes = [
+    ["change:wide", widths],
     ["change:columns change:sort_by change:descending change:choose", headings],
-    ["change:rows change:choose", rows],
+    ["change:rows change:groups change:choose", rows],
     ["change:selected", chosen],
     ["change:caption", captions],
   ];

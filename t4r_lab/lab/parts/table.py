@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -34,6 +34,10 @@ class Heading:
     help: str = ""
 
 
+Row = tuple[str, Sequence[Cell]]
+"""Key and cells."""
+
+
 class Table(anywidget.AnyWidget):
     """Rows of `Cell` under `Heading`, sorted by ``sort_by``; only rows that contain every word of ``filter_text``.
 
@@ -54,13 +58,28 @@ class Table(anywidget.AnyWidget):
     filter_text = tr.Unicode("")
     choose = tr.Enum(["", "one", "many"], "").tag(sync=True)
     """selection by radio button (one) or tick (many); empty for none"""
+    wide = tr.Bool(False).tag(sync=True)
+    """true where it scrolls sideways rather than leaving columns out"""
     row_keys: tr.List[str] = tr.List(trait=tr.Unicode()).tag(sync=True)
     """keys of the rows shown"""
     selected: tr.List[str] = tr.List(trait=tr.Unicode()).tag(sync=True)
     """keys of the chosen rows in the order of choosing; a row that is filtered away stays chosen"""
+    only: tr.Instance[Collection[str] | None] = tr.Instance(frozenset, allow_none=True)
+    """keys of the rows that may be shown; None for all"""
+    group_by = tr.Unicode("")
+    """key of the column whose equal cells group the rows, the groups in the order of their first rows; empty for none"""
+    groups: tr.List[dict[str, object]] = tr.List().tag(sync=True)
+    """the groups: index of their first row, text and what is said of them"""
 
-    def fill(self, headings: Sequence[Heading], rows: Sequence[Sequence[Cell]], keys: Sequence[str] = ()) -> None:
-        """Show `rows`, sorted by ``sort_by``, else in the given order."""
+    def fill(
+        self,
+        headings: Sequence[Heading],
+        rows: Sequence[Sequence[Cell]],
+        keys: Sequence[str] = (),
+        summary: Callable[[Sequence[Sequence[Cell]]], str] = lambda rows: str(len(rows)),
+    ) -> None:
+        """Show `rows`, sorted by ``sort_by``, else in the given order; `summary` says what a group of them is."""
+        self._summary = summary
         self._cells = list(zip(keys or map(str, range(len(rows))), rows, strict=True))
         self.columns = [vars(h) for h in headings]
         present = {key for key, _ in self._cells}
@@ -68,22 +87,45 @@ class Table(anywidget.AnyWidget):
             self.selected = [key for key in self.selected if key in present]
         self._sort()
 
-    @tr.observe("sort_by", "descending", "filter_text")
+    @tr.observe("sort_by", "descending", "filter_text", "only", "group_by")
     def _sort(self, change: tr.Bunch | None = None) -> None:
-        words = self.filter_text.lower().split()
-        rows: list[tuple[str, Sequence[Cell]]] = [
-            (key, row) for key, row in getattr(self, "_cells", []) if not words or _contains_words(row, words)
+        words, only = self.filter_text.lower().split(), self.only
+        rows = [
+            (key, row)
+            for key, row in getattr(self, "_cells", [])
+            if (only is None or key in only) and (not words or _contains_words(row, words))
         ]
         columns = [h["key"] for h in self.columns]
         if self.sort_by in columns:
             at = columns.index(self.sort_by)
             filled = [row for row in rows if row[1][at].sort is not None]
             blank = [row for row in rows if row[1][at].sort is None]
-            filled.sort(key=lambda r: r[1][at].sort, reverse=self.descending)  # type: ignore[arg-type, return-value]
+            filled.sort(key=lambda row: _order(row[1][at]), reverse=self.descending)
             rows = filled + blank
+        groups: list[dict[str, object]] = []
+        if self.group_by in columns:
+            rows, groups = self._grouped(rows, columns.index(self.group_by))
         with self.hold_sync():
             self.row_keys = [key for key, _ in rows]
             self.rows = [[_cell_message(cell) for cell in row] for _, row in rows]
+            self.groups = groups
+
+    def _grouped(self, rows: list[Row], at: int) -> tuple[list[Row], list[dict[str, object]]]:
+        by_text: dict[str, list[Row]] = {}
+        for key, row in rows:
+            by_text.setdefault(row[at].text, []).append((key, row))
+        groups: list[dict[str, object]] = []
+        ordered: list[Row] = []
+        for text, members in by_text.items():
+            groups.append({"at": len(ordered), "text": text, "under": self._summary([row for _, row in members])})
+            ordered += members
+        return ordered, groups
+
+
+def _order(cell: Cell) -> tuple[bool, float | str]:
+    """Sort key; numbers come before texts, where a column has both."""
+    assert cell.sort is not None
+    return isinstance(cell.sort, str), cell.sort
 
 
 def _contains_words(row: Sequence[Cell], words: Sequence[str]) -> bool:

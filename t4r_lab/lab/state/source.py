@@ -19,6 +19,7 @@ from t4r_lab.lab.parts.text import error_text, number
 from t4r_lab.lab.state.views import DataSummary, JobState, News, NextItems, Preview, Raw, RunSummary
 from t4r_lab.runs import processes
 from t4r_lab.runs.recommend import Item, LeftOut, Recommender
+from t4r_lab.runs.recorded.run_filter import facts
 from t4r_lab.spec import RunSpec
 from t4r_lab.spec.preparation import PrepareOptions
 
@@ -235,6 +236,8 @@ def _summary(row: tracking.RunRow, aliases: list[str] | None) -> RunSummary:
         row.baselines["test"] if shown else {},
         row.looks,
         tuple(words for part, lines in row.warnings.items() if shown or part != "test" for words in lines),
+        row.knobs,
+        facts(row),
     )
 
 

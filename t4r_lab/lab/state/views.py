@@ -13,6 +13,7 @@ from t4r_lab.data.pipeline.split_checks import Finding
 from t4r_lab.data.pipeline.split_preview import SplitPreview
 from t4r_lab.data.prepared.profile_content import Profile
 from t4r_lab.runs.recommend import Item
+from t4r_lab.runs.recorded.run_filter import STATES, Facts
 from t4r_lab.schema.columns import Schema
 
 RUNNING = ("starting", "running", "pausing", "stopping", "canceling")
@@ -167,6 +168,15 @@ class RunSummary:
     """number of times the test part was scored with it"""
     warnings: tuple[str, ...] = ()
     """reasons to doubt its metrics; of the test part only if that is shown"""
+    knobs: Mapping[str, str] = field(default_factory=dict)
+    """dotted path → value of its spec, as text"""
+    facts: Facts = field(default_factory=dict)
+    """what it can be filtered by"""
+
+    @property
+    def state(self) -> str:
+        """Its state in words."""
+        return STATES.get(self.status, self.status.lower())
 
     @property
     def label(self) -> str:

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Sequence
 
 import ipywidgets as w
 import traitlets as tr
 
-from t4r_lab.baselines.baseline_table import BASELINES
-from t4r_lab.families.metrics.metric_table import RANK_METRICS, is_available, lower_is_better, named
-from t4r_lab.lab.parts.table import Cell, Heading, Table
-from t4r_lab.lab.parts.text import duration, message, number
+from t4r_lab.base.errors import InputError
+from t4r_lab.families.metrics.metric_table import RANK_METRICS
+from t4r_lab.lab.panels.runs.column_list import ColumnList
+from t4r_lab.lab.panels.runs.filter_bar import FilterBar
+from t4r_lab.lab.panels.runs.run_columns import FIRST, cells, headings, in_words, metrics_of, offered
+from t4r_lab.lab.parts.section import Section
+from t4r_lab.lab.parts.table import Table
+from t4r_lab.lab.parts.text import field_text, message
 from t4r_lab.lab.state.views import RunSummary
+from t4r_lab.runs.recorded.run_filter import Term, parse
 
 EMPTY = "No runs yet. A run appears here when training starts; the first takes a minute on the built-in data."
-STATES = {"KILLED": "stopped"}
-"""MLflow's status → our word, where they differ."""
+SHORT = ("name:", "body:", "masking:", "data:", "state:", "tag:", "notes:", "time<", "started>")
+"""Beginnings of terms that are suggested before metrics and knobs."""
 
 
 class RunsPanel(w.VBox):
@@ -32,13 +36,14 @@ class RunsPanel(w.VBox):
     def __init__(self, on_refresh: Callable[[], None], beneath: Sequence[w.Widget] = ()) -> None:
         self.table = Table(sort_by="started", descending=True, caption="Runs on the validation part", choose="many")
         self.table.add_class("t4r-tall")
-        self.filter = w.Text(
-            description="filter",
-            placeholder="name, body, data, state …",
-            style={"description_width": "initial"},
-            layout={"width": "18rem"},
-            tooltip="only runs that hold every word typed here",
+        self.filter = FilterBar(
+            placeholder="body:gru ndcg>0.1, Enter keeps it",
+            help="words, or terms such as body:gru, state:finished, ndcg>0.1, learning_rate<0.01, -data:demo",
         )
+        self.filter.on_enter(self.keep_filter)
+        self.columns = ColumnList(first=list(FIRST), chosen=list(FIRST))
+        self._section = Section("Columns")
+        self._section.fields.children = [self.columns]
         self.clear = w.Button(description="Untick all", tooltip="choose no run")
         self.clear.on_click(lambda _: self.table.set_trait("selected", []))
         self.choice = w.Dropdown(
@@ -57,14 +62,14 @@ class RunsPanel(w.VBox):
             '<div class="t4r-help">Figures of the validation part, in bold where they beat both baselines. '
             "Runs on other data, or that predict other positions, don't compare.</div>"
         )
-        left, right = w.HBox([self.filter, self.choice]), w.HBox([self.clear, self.again])
-        self._bar = w.HBox([left, right])
+        self._bar = w.HBox([self.filter, w.HBox([self.choice, self.clear, self.again])])
         self._bar.add_class("t4r-bar-of-controls")
         self._beneath = w.VBox(beneath)
-        super().__init__([self._message, self._bar, self.table, self._legend, self._beneath])
+        super().__init__([self._message, self._bar, self._section, self.table, self._legend, self._beneath])
         self.add_class("t4r-panel")
         self.choice.observe(self._metric_chosen, "value")
-        self.filter.observe(lambda change: self.table.set_trait("filter_text", change["new"]), "value")
+        self.filter.observe(self._filter, ["text", "terms"])
+        self.columns.observe(self._arrange, ["chosen", "grouped"])
         self.table.observe(self._selection_changed, "selected")
         self._selection_changed()
         self._show()
@@ -74,6 +79,41 @@ class RunsPanel(w.VBox):
         """The ticked runs in the order of ticking."""
         by_id = {run.run_id: run for run in self.runs}
         return [by_id[key] for key in self.table.selected if key in by_id]
+
+    def arrange(self, columns: Sequence[str], grouped: str) -> None:
+        """Show the columns of these keys in this order; the name of the run comes first."""
+        with self.columns.hold_trait_notifications():
+            self.columns.chosen = list(dict.fromkeys([FIRST[0], *columns]))
+            self.columns.grouped = grouped
+
+    # filter ---------------------------------------------------------------------------------------
+
+    def keep_filter(self) -> None:
+        """Make chips of the terms being typed, unless one of them is refused."""
+        try:
+            terms = [term.text for term in self._parsed(self.filter.text)]
+        except InputError:
+            return  # the note says why
+        with self.filter.hold_trait_notifications():
+            self.filter.text, self.filter.terms = "", list(dict.fromkeys([*self.filter.terms, *terms]))
+
+    def _parsed(self, text: str) -> list[Term]:
+        return parse(text, {name for run in self.runs for name in run.facts})
+
+    def _filter(self, change: tr.Bunch | None = None) -> None:
+        """Show the runs that match the chips and, as far as it is understood, the text being typed."""
+        terms, refused = [], None
+        for text in (*self.filter.terms, self.filter.text):
+            try:
+                terms += self._parsed(text)
+            except InputError as error:
+                refused = error
+        matching = [run.run_id for run in self.runs if all(term.matches(run.facts) for term in terms)]
+        self.table.only = frozenset(matching) if terms else None
+        count = f"{len(matching)} of {len(self.runs)} run{'s' if len(self.runs) != 1 else ''}" if terms else ""
+        self.filter.note, self.filter.refused = field_text(refused) or count, refused is not None
+
+    # ----------------------------------------------------------------------------------------------
 
     def _selection_changed(self, change: tr.Bunch | None = None) -> None:
         self.clear.disabled = not self.table.selected
@@ -89,7 +129,7 @@ class RunsPanel(w.VBox):
     def _show(self, change: tr.Bunch | None = None) -> None:
         text = message("loading", "Reading the record …") if self.loading else message("empty", EMPTY)
         self._message.value = message("error", self.error) if self.error else ("" if self.runs else text)
-        for part in (self._bar, self.table, self._legend, self._beneath):
+        for part in (self._bar, self._section, self.table, self._legend, self._beneath):
             part.layout.display = "" if self.runs else "none"
         metrics = metrics_of(self.runs)
         metric = self.metric if self.metric in metrics else preferred(metrics) if metrics else ""
@@ -101,64 +141,31 @@ class RunsPanel(w.VBox):
         if metric:
             self.choice.value = metric
         if change is None or change["name"] in ("runs", "metric"):
-            self.table.fill(headings(metric), [cells(r, metric) for r in self.runs], [r.run_id for r in self.runs])
+            self._offer()
+            self._arrange()
+            self._filter()
 
+    def _offer(self) -> None:
+        """Offer the columns and terms that the present runs have."""
+        columns = offered(self.runs)
+        self.columns.offered = [vars(column) for column in columns]
+        names = [c.key for c in columns if "." in c.key or "@" in c.key]
+        self.filter.suggestions = [*SHORT, *names]
 
-def metrics_of(runs: Sequence[RunSummary]) -> list[str]:
-    """Every metric that some run has, by name and cutoff."""
-    names = {name for run in runs for name in run.valid} | {
-        n for run in runs for b in run.baselines.values() for n in b
-    }
-    return sorted(names, key=lambda n: (n.partition("@")[0], int(n.partition("@")[2] or 0)))
+    def _arrange(self, change: tr.Bunch | None = None) -> None:
+        """Fill the table by the chosen columns."""
+        known = {column["key"] for column in self.columns.offered}
+        keys, metric = [key for key in self.columns.chosen if key in known], self.metric
+        self.table.group_by = self.columns.grouped
+        grouped = f" · rows grouped by {self.columns.grouped}" if self.columns.grouped else ""
+        self._section.summary = f"{len(keys)} of {len(known)}{grouped}"
+        self.table.wide = keys != list(FIRST)
+        rows = [cells(run, metric, keys) for run in self.runs]
+        keys_of_runs = [run.run_id for run in self.runs]
+        self.table.fill(headings(metric, keys), rows, keys_of_runs, lambda group: in_words(group, keys, metric))
 
 
 def preferred(metrics: Sequence[str]) -> str:
     """The first ranking metric at its largest cutoff, else the last of `metrics`."""
     deciding = f"{next(iter(RANK_METRICS))}@"
     return next((m for m in reversed(metrics) if m.startswith(deciding)), metrics[-1])
-
-
-def headings(metric: str) -> list[Heading]:
-    """Columns of the table of runs, with `metric` of model and baselines."""
-    row = named(metric) if is_available(metric) else None
-    meaning = f": {row.help}" if row else ""
-    return [
-        Heading("name", "run"),
-        Heading("started", "started"),
-        Heading("body", "body"),
-        Heading("masking", "masking"),
-        Heading("data", "data"),
-        Heading(
-            "metric", metric or "metric", number=True, help=f"{metric} of the model on the validation part{meaning}"
-        ),
-        *(Heading(name, name, number=True, help=f"{metric} of the baseline {name}") for name in BASELINES),
-        Heading("gain", "vs. best baseline", number=True, help="relative difference to the better baseline"),
-        Heading("seconds", "time", number=True),
-        Heading("status", "state"),
-    ]
-
-
-def cells(run: RunSummary, metric: str) -> list[Cell]:
-    """The row of a run."""
-    value = run.valid.get(metric)
-    baselines = {name: run.baselines.get(name, {}).get(metric) for name in BASELINES}
-    scores = [b for b in baselines.values() if b is not None and is_available(metric)]  # else no direction is known
-    lower = bool(scores) and lower_is_better(metric)
-    best = (min if lower else max)(scores, default=0.0)
-    gain = (value / best - 1) * 100 if value is not None and best > 0 else None
-    beats = gain is not None and round(-gain if lower else gain, 1) > 0
-    aliases = [name.rpartition("@")[2] for name in run.aliases]
-    began, year = time.localtime(run.started), time.localtime().tm_year
-    started = time.strftime("%m-%d %H:%M" if began.tm_year == year else "%Y-%m-%d", began)
-    return [
-        Cell(run.name, run.name.lower(), under=" · ".join([run.run_id[:8], *aliases])),
-        Cell(started, run.started),
-        Cell(run.body, run.body),
-        Cell(run.masking, run.masking),
-        Cell(run.data, run.data),
-        Cell(number(value), value, strong=beats),
-        *(Cell(number(b), b, quiet=True) for b in baselines.values()),
-        Cell("–" if gain is None else f"{gain:+.1f} %".replace("-", "−"), gain),
-        Cell(duration(run.seconds), run.seconds),
-        Cell(STATES.get(run.status, run.status.lower()), run.status, under="warning" if run.warnings else ""),
-    ]
