@@ -225,6 +225,7 @@ def test_compare_two_runs(runs_page: Any, two_runs: tuple[str, str]) -> None:
 
 def test_filter_choose_columns_and_group(runs_page: Any, two_runs: tuple[str, str]) -> None:
     page = runs_page
+    tab(page, "Runs")
     rows = page.locator(".t4r-tall:visible tbody tr")
     box = page.locator(".t4r-filter input")
     box.fill(f"state:finished name={two_runs[1]}")

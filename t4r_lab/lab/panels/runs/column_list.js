@@ -27,7 +27,7 @@ function render({ model, el }) {
     made.type = "button";
     made.textContent = text;
     made.disabled = Boolean(off);
-    made.setAttribute("aria-label", words);
+    if (text.length === 1) made.setAttribute("aria-label", words); // a sign has no name
     made.title = words;
     made.addEventListener("click", act);
     return made;

@@ -11,7 +11,7 @@ from t4r_lab.base.errors import InputError
 from t4r_lab.families.metrics.metric_table import RANK_METRICS
 from t4r_lab.lab.panels.runs.column_list import ColumnList
 from t4r_lab.lab.panels.runs.filter_bar import FilterBar
-from t4r_lab.lab.panels.runs.run_columns import FIRST, cells, headings, in_words, metrics_of, offered
+from t4r_lab.lab.panels.runs.run_columns import FIRST, LABELS, cells, headings, in_words, metrics_of, offered
 from t4r_lab.lab.parts.section import Section
 from t4r_lab.lab.parts.table import Table
 from t4r_lab.lab.parts.text import field_text, message
@@ -157,7 +157,8 @@ class RunsPanel(w.VBox):
         known = {column["key"] for column in self.columns.offered}
         keys, metric = [key for key in self.columns.chosen if key in known], self.metric
         self.table.group_by = self.columns.grouped
-        grouped = f" · rows grouped by {self.columns.grouped}" if self.columns.grouped else ""
+        label = LABELS.get(self.columns.grouped, self.columns.grouped)
+        grouped = f" · rows grouped by {label}" if label else ""
         self._section.summary = f"{len(keys)} of {len(known)}{grouped}"
         self.table.wide = keys != list(FIRST)
         rows = [cells(run, metric, keys) for run in self.runs]
