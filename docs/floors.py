@@ -57,6 +57,7 @@ HOUSE: tuple[dict[str, Wing], ...] = (
     {"runs": (("runs.compared",), ("runs.recorded",), ("runs",))},
     {"jobs": (("jobs",),)},
     {"tuning": (("tuning.studies",), ("tuning",))},
+    {"removal": (("removal",),)},
     {
         "cli": (("cli",),),
         "lab": (

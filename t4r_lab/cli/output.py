@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from t4r_lab.jobs.job import Status
+    from t4r_lab.removal.trash import Deleted
     from t4r_lab.runs.analyze import Cases
     from t4r_lab.runs.compare import Comparison
     from t4r_lab.runs.promote import Promotion
@@ -114,6 +115,13 @@ def runs_text(rows: Sequence[RunRow]) -> Lines:
         for row in rows
     ]
     return lines_of([table(["run", "name", "model", "data", "state", "begun", metric], cells, [6])])
+
+
+def trash_text(entries: Sequence[Deleted]) -> Lines:
+    """A table of what was deleted, the latest first."""
+    head = ["deleted", "kind", "name", "id"]
+    rows = [[datetime.fromtimestamp(e.time).strftime("%m-%d %H:%M"), e.kind, e.name, e.id] for e in entries]
+    return table(head, rows)
 
 
 def comparison_text(comparison: Comparison, cases: Cases | None = None) -> Lines:

@@ -22,11 +22,18 @@ from t4r_lab.base.terminal import say
 from t4r_lab.cli.data_commands import DATA_COMMANDS
 from t4r_lab.cli.job_commands import JOB_COMMANDS
 from t4r_lab.cli.options import Command, document
+from t4r_lab.cli.removal_commands import REMOVAL_COMMANDS
 from t4r_lab.cli.run_commands import RUN_COMMANDS
 from t4r_lab.cli.study_commands import STUDY_COMMANDS
 from t4r_lab.families.own import trust
 
-COMMANDS: dict[str, Command] = {**DATA_COMMANDS, **RUN_COMMANDS, **STUDY_COMMANDS, **JOB_COMMANDS}
+COMMANDS: dict[str, Command] = {
+    **DATA_COMMANDS,
+    **RUN_COMMANDS,
+    **STUDY_COMMANDS,
+    **JOB_COMMANDS,
+    **REMOVAL_COMMANDS,
+}
 
 SYNONYMS = {
     "--labels": ("--targets",),

@@ -26,6 +26,7 @@ from t4r_lab.lab.panels.data.profile_page import headline
 from t4r_lab.lab.panels.recommend.recommend_panel import RecommendController
 from t4r_lab.lab.panels.runs.actions import RunActionsController
 from t4r_lab.lab.panels.runs.comparison import ComparisonController
+from t4r_lab.lab.panels.runs.removal_bar import RemovalController
 from t4r_lab.lab.panels.runs.run_columns import FIRST
 from t4r_lab.lab.panels.runs.run_page import RunPageController
 from t4r_lab.lab.panels.runs.runs_panel import RunsPanel
@@ -152,7 +153,8 @@ class Lab(w.VBox):
         )
         self.comparing = ComparisonController(self.home, self.background, self._theme)
         self.run_page = RunPageController(self.home, self.background, self.open_run, self.refresh_runs)
-        beneath = [self.acting.view, self.run_page.head, self.comparing.view, self.run_page.body]
+        self.removing = RemovalController(self.home, self.background, lambda: self.runs.selected, self.refresh_runs)
+        beneath = [self.removing.view, self.acting.view, self.run_page.head, self.comparing.view, self.run_page.body]
         self.runs = RunsPanel(self.refresh_runs, beneath)
         self.runs.arrange(*(kept_columns(self.home) or (FIRST, "")))
         self.runs.columns.observe(self._keep_columns, ["chosen", "grouped"])
@@ -434,6 +436,7 @@ class Lab(w.VBox):
         """Show the page of a single ticked run, or the comparison of several."""
         runs = self.runs.selected
         run = runs[0] if len(runs) == 1 else None
+        self.removing.view.ticked = len(runs)
         self.acting.choose(run)
         self.run_page.choose(run)
         compared = runs if run is None or run.finished else []  # one that trains has nothing to compare yet

@@ -3,6 +3,14 @@
 from t4r_lab.tracking.annotations import annotate, own_tags, parameters
 from t4r_lab.tracking.artifacts import Artifacts
 from t4r_lab.tracking.client import EXPERIMENT, client_of, database, missing_home, server
+from t4r_lab.tracking.deleted_runs import (
+    ARCHIVED,
+    archive,
+    delete_runs,
+    erase_files,
+    restore_runs,
+    runs_of_study,
+)
 from t4r_lab.tracking.names import HOST, LOOKS, NOTE, REASON, SPEC, from_key, looks_of, to_key
 from t4r_lab.tracking.record_file import FOLDER
 from t4r_lab.tracking.recorded_runs import (
@@ -23,6 +31,7 @@ from t4r_lab.tracking.registry import VERSION_NOTE, check_alias, model_name, pro
 from t4r_lab.tracking.run_record import Record, data_input, end, environment, start
 
 __all__ = [
+    "ARCHIVED",
     "EXPERIMENT",
     "FOLDER",
     "HOST",
@@ -35,14 +44,17 @@ __all__ = [
     "Record",
     "RunRow",
     "annotate",
+    "archive",
     "artifacts",
     "check_alias",
     "choose",
     "client_of",
     "data_input",
     "database",
+    "delete_runs",
     "end",
     "environment",
+    "erase_files",
     "find",
     "from_key",
     "history",
@@ -54,8 +66,10 @@ __all__ = [
     "promoted",
     "references_to_data",
     "register",
+    "restore_runs",
     "run_in_folder",
     "runs",
+    "runs_of_study",
     "server",
     "spec",
     "start",

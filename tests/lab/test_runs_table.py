@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from t4r_lab.base.errors import InputError
+from t4r_lab.lab.panels.runs.removal_bar import RemovalController
 from t4r_lab.lab.panels.runs.run_columns import FIRST
 from t4r_lab.lab.panels.runs.runs_panel import RunsPanel
 from t4r_lab.lab.parts.table import Cell, Heading, Table
+from t4r_lab.lab.state.background import Background
 from t4r_lab.lab.state.kept_columns import FILE, keep_columns, kept_columns
+from t4r_lab.removal import trash
+from t4r_lab.removal.trash import Deleted
 from tests.support.panels import summary
 
 
@@ -88,3 +95,49 @@ def test_chosen_columns_scroll_sideways_and_those_shown_at_first_make_room(panel
     assert not panel.table.wide
     panel.columns.chosen = [*FIRST, "recall@5"]
     assert panel.table.wide
+
+
+def test_archived_runs_are_left_out_until_they_are_asked_for(panel: RunsPanel) -> None:
+    hidden = replace(summary(6), facts={**summary(6).facts, "archived": "yes"})
+    panel.runs = [*panel.runs, hidden]
+    assert (len(names(panel)), panel.filter.note) == (6, "6 of 7 runs")
+    panel.filter.text = "archived:yes"
+    assert names(panel) == ["run 6"]
+
+
+class AtOnce(Background):
+    """Does the work at once, on the thread that asks."""
+
+    def run(self, work: Any, done: Any, failed: Any) -> None:
+        try:
+            done(work())
+        except InputError as error:
+            failed(error)
+
+
+def test_ticked_runs_are_deleted_as_far_as_none_is_needed_and_undone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gone: list[str] = []
+
+    def delete(kind: str, name: str, *, home: Path) -> Deleted:
+        if name == summary(2).run_id:
+            raise InputError("run 2", "needed by the alias <b>", "promote another run")
+        gone.append(name)
+        return Deleted(name, kind, name, 0.0)
+
+    monkeypatch.setattr(trash, "delete", delete)
+    monkeypatch.setattr(trash, "restore", lambda id, *, home: gone.remove(id))
+    ticked, changes = [summary(1), summary(2)], []
+    removing = RemovalController(tmp_path, AtOnce(), lambda: ticked, lambda: changes.append(1))
+    assert removing.view.layout.display == "none"
+    removing.view.ticked = 2
+    removing.view.buttons["delete"].click()
+    assert gone == [summary(1).run_id]
+    assert (removing.view.can_undo, removing.view.doing, len(changes)) == (True, "", 1)
+    assert "needed by the alias &lt;b&gt;" in removing.view._message.value
+    ticked.clear()
+    removing.view.ticked = 0
+    assert removing.view.buttons["delete"].disabled
+    removing.view.buttons["undo"].click()
+    assert (gone, removing.view.can_undo, removing.view.error) == ([], False, "")

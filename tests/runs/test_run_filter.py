@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime
 
 import pytest
@@ -87,6 +88,19 @@ def test_what_cannot_be_understood_is_refused_with_a_remedy(text: str, words: st
 def test_a_metric_with_a_colon_in_its_name_is_compared() -> None:
     (term,) = parse("shop.metrics:near@10>0.5", ["name", "shop.metrics:near@10"])
     assert (term.name, term.compare, term.values) == ("shop.metrics:near@10", ">", ("0.5",))
+
+
+def test_archived_runs_are_left_out_unless_they_are_asked_for() -> None:
+    hidden = replace(RUNS[0], tags={"t4r.archived": "true"})
+    rows = [hidden, *RUNS[1:]]
+    assert [
+        [row.run_id[0] for row in chosen(rows, text)] for text in ("", "shop", "archived:yes", "archived:yes,no")
+    ] == [
+        ["b", "c"],
+        ["b"],
+        ["a"],
+        ["a", "b", "c"],
+    ]
 
 
 def test_nothing_of_the_lab_itself_is_a_fact() -> None:

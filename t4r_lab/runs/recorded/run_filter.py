@@ -7,6 +7,7 @@
 | ``state=finished``, ``state!=failed`` | are exactly that, or are not |
 | ``ndcg@10>0.1``, ``time<5min``, ``started>=2026-11-01`` | compare so; ``ndcg`` is at its largest cutoff |
 | ``-body:gru`` | don't match the term |
+| ``archived:yes`` | are archived; without a term of ``archived`` they are left out |
 
 All terms must hold. A knob is called by its path or the end of it (``learning_rate<0.01``); quotes keep spaces
 (``name:"my run"``), and keep a word from being read as a comparison (``"a:b"``).
@@ -17,7 +18,7 @@ from __future__ import annotations
 import math
 import operator
 import re
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -54,6 +55,7 @@ def facts(row: tracking.RunRow) -> dict[str, float | str]:
         "tag": ", ".join(f"{key}: {value}" for key, value in own.items()),
         "notes": row.tags.get(tracking.NOTE, ""),
         "host": row.host,
+        "archived": "yes" if tracking.ARCHIVED in row.tags else "no",
         "started": row.started,
         "time": row.seconds,
     }
@@ -129,7 +131,13 @@ def chosen(runs: Iterable[tracking.RunRow], text: str) -> list[tracking.RunRow]:
     """
     pairs = [(row, facts(row)) for row in runs]
     terms = parse(text, {name for _, run in pairs for name in run}) if pairs else []
-    return [row for row, run in pairs if all(term.matches(run) for term in terms)]
+    return [row for row, run in pairs if all_match(terms, run)]
+
+
+def all_match(terms: Sequence[Term], run: Facts) -> bool:
+    """True if a run with those facts fulfills all terms, and isn't archived unless one of them asks for that."""
+    is_hidden = run.get("archived") == "yes" and all(term.name != "archived" for term in terms)
+    return not is_hidden and all(term.matches(run) for term in terms)
 
 
 def _term(token: str, names: Collection[str]) -> Term:

@@ -16,10 +16,10 @@ from t4r_lab.lab.parts.section import Section
 from t4r_lab.lab.parts.table import Table
 from t4r_lab.lab.parts.text import field_text, message
 from t4r_lab.lab.state.views import RunSummary
-from t4r_lab.runs.recorded.run_filter import Term, parse
+from t4r_lab.runs.recorded.run_filter import Term, all_match, parse
 
 EMPTY = "No runs yet. A run appears here when training starts; the first takes a minute on the built-in data."
-SHORT = ("name:", "body:", "masking:", "data:", "state:", "tag:", "notes:", "time<", "started>")
+SHORT = ("name:", "body:", "masking:", "data:", "state:", "tag:", "notes:", "archived:yes", "time<", "started>")
 """Beginnings of terms that are suggested before metrics and knobs."""
 
 
@@ -108,9 +108,11 @@ class RunsPanel(w.VBox):
                 terms += self._parsed(text)
             except InputError as error:
                 refused = error
-        matching = [run.run_id for run in self.runs if all(term.matches(run.facts) for term in terms)]
-        self.table.only = frozenset(matching) if terms else None
-        count = f"{len(matching)} of {len(self.runs)} run{'s' if len(self.runs) != 1 else ''}" if terms else ""
+        matching = [run.run_id for run in self.runs if all_match(terms, run.facts)]
+        left_out = len(matching) < len(self.runs)
+        self.table.only = frozenset(matching) if left_out else None
+        count = f"{len(matching)} of {len(self.runs)} run{'s' if len(self.runs) != 1 else ''}"
+        count = count if terms or left_out else ""
         self.filter.note, self.filter.refused = field_text(refused) or count, refused is not None
 
     # ----------------------------------------------------------------------------------------------
