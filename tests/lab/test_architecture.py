@@ -300,6 +300,17 @@ def estimating(d: Draft, answer: Callable[[RunSpec], Any]) -> CostEstimate:
     return CostEstimate(d, Background(), answer)
 
 
+def test_the_first_estimate_begins_while_the_data_are_still_opened(tmp_path: Path) -> None:
+    asked: list[str] = []
+    d = Draft(RunSpec.parse({"data": {"path": str(tmp_path)}}))
+    d.wait("opening the data")
+    costs = estimating(d, lambda spec: asked.append(spec.data.path) or FOUND)  # type: ignore[func-returns-value]
+    until(lambda: not costs.doing)
+    assert costs.estimate is None  # not before it is known that the draft fits them
+    d.use_data(OpenData(str(tmp_path), SCHEMA))
+    assert costs.is_current and costs.estimate == FOUND and asked == [str(tmp_path)]
+
+
 def test_costs_are_one_line_and_a_bar_of_each_part() -> None:
     assert summary(FOUND) == "0.35M parameters · 0.2 GB · ~6 s per epoch"
     d = draft()

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable
+from pathlib import Path
 
 import traitlets as tr
 
@@ -104,6 +105,8 @@ class CostEstimate(tr.HasTraits):
         self._shown = draft.spec.data.path
         """path of the data that `estimate` belongs to"""
         draft.observe(self._update, "revision")
+        if draft.valid and Path(draft.spec.data.path).is_dir():
+            self._request()  # beside the opening of the data, since the process imports for seconds
         self._update()
 
     def _update(self, change: tr.Bunch | None = None) -> None:
@@ -120,12 +123,16 @@ class CostEstimate(tr.HasTraits):
         if key in self._answers:
             self.error, self.estimate = "", self._answers[key]
         elif not self.doing:
-            self.doing = True
-            self._background.run(
-                lambda: self._estimate(spec),
-                lambda answer: self._done(key, answer),
-                lambda error: self._done(key, str(error)),
-            )
+            self._request()
+
+    def _request(self) -> None:
+        """Ask for the estimate of the present spec."""
+        spec, key, self.doing = self.draft.spec, self._key, True
+        self._background.run(
+            lambda: self._estimate(spec),
+            lambda answer: self._done(key, answer),
+            lambda error: self._done(key, str(error)),
+        )
 
     def _estimate(self, spec: RunSpec) -> Estimate | InputError | str:
         """Return the estimate, the user's mistake, or the reason of a failure."""
