@@ -12,7 +12,7 @@ from t4r_lab.jobs.job import (
     all_jobs,
     find,
 )
-from t4r_lab.jobs.job_queue import launch, limit, move, queued, repeat, resume, set_limit, start_next
+from t4r_lab.jobs.job_queue import launch, limit, move, queued, repeat, resume, set_limit, start_next, write_limit
 
 __all__ = [
     "ACTIVE",
@@ -32,4 +32,5 @@ __all__ = [
     "resume",
     "set_limit",
     "start_next",
+    "write_limit",
 ]

@@ -128,11 +128,16 @@ def set_limit(home: Path, at_once: int | None) -> None:
     InputError
         for a number below 1 or above `MOST`.
     """
+    write_limit(home, at_once)
+    start_next(home)
+
+
+def write_limit(home: Path, at_once: int | None) -> None:
+    """As `set_limit`, at once: jobs whose turn comes by it are started by who looks next."""
     if at_once is not None and not 1 <= at_once <= MOST:
         raise InputError("limit", f"{at_once} jobs at once", f"give 1 to {MOST}, or none for no limit")
     with _held(home):
         _write(home, at_once, _order(home))
-    start_next(home)
 
 
 def queued(home: Path) -> list[Job]:

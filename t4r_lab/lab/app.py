@@ -35,7 +35,7 @@ from t4r_lab.lab.panels.tune.tune_panel import TuneController
 from t4r_lab.lab.parts.panel import Panel
 from t4r_lab.lab.parts.text import error_text, escape, message
 from t4r_lab.lab.parts.theme import Theme
-from t4r_lab.lab.state.background import Background, Result
+from t4r_lab.lab.state.background import Background, Result, explained
 from t4r_lab.lab.state.cost import CostEstimate
 from t4r_lab.lab.state.draft import Draft, OpenData
 from t4r_lab.lab.state.kept_columns import keep_columns, kept_columns
@@ -348,7 +348,11 @@ class Lab(w.VBox):
         """Let at most so many jobs run at once; None for any number."""
         from t4r_lab import jobs
 
-        self._change_jobs(lambda: jobs.set_limit(self.home, at_once))
+        try:
+            jobs.write_limit(self.home, at_once)  # not on a thread: a job that is launched next has to wait
+        except (InputError, OSError) as error:
+            self.jobs.refusal = error_text(explained(error))
+        self.background.wake()
 
     def _change_jobs(self, change: Callable[[], None]) -> None:
         """Change jobs on a thread, since a start checks every file of the data."""

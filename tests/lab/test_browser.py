@@ -125,6 +125,11 @@ def test_choose_train_watch_and_find_the_run(page: Any, server: tuple[str, Path]
     assert smooth.locator(".t4r-now").text_content().endswith(reading[0])
     expect(card.locator("svg line.t4r-line")).to_have_count(2)  # both baselines
     shoot(page, "lab-train-light")
+    # it is told above the tabs, and leads to its card
+    told = page.locator(".t4r-notices .widget-hbox", has_text="gpt2-clm has finished")
+    told.get_by_role("button", name="Show").click()
+    told.wait_for(state="detached")
+    page.wait_for_function("document.activeElement.classList.contains('t4r-card')")
     tab(page, "Runs")
     row = page.locator(".t4r-table tbody tr", has_text="gpt2-clm").first
     row.wait_for()
@@ -378,13 +383,23 @@ def test_reload_and_restart_find_the_running_job_again(page: Any, server: tuple[
     tab(page, "Train")
     card = page.locator(".t4r-card", has_text="outlives").first
     card.locator("svg path.t4r-curve").first.wait_for(state="attached")
+    # a second job waits in the queue, from which it is taken out
+    page.get_by_label("jobs at once").select_option("1")
+    tab(page, "Architecture")
+    page.locator(".t4r-lab").get_by_role("button", name="Train", exact=True).click()
+    waiting = page.locator(".t4r-card", has_text="another").first
+    waiting.locator(".t4r-stage", has_text="in the queue: next").wait_for()
+    waiting.get_by_role("button", name="Cancel").click()
+    waiting.locator(".t4r-state", has_text="canceled").wait_for()
+    page.get_by_label("jobs at once").select_option("no limit")
     card.get_by_role("button", name="Stop").click()
     card.locator(".t4r-state", has_text="stopped").wait_for(timeout=60_000)
     # and goes on where it was
     before = int(re.search(r"at epoch (\d+)", card.locator("svg").nth(1).get_attribute("aria-label"))[1])
     card.get_by_role("button", name="Resume").click()
     page.wait_for_function(
-        "(before) => document.querySelectorAll('.t4r-card svg')[1].ariaLabel.match(/at epoch (\\d+)/)[1] > before + 1",
+        "(before) => [...document.querySelectorAll('.t4r-card')].find((card) => card.textContent.includes('outlives'))"
+        ".querySelectorAll('svg')[1]?.ariaLabel?.match(/at epoch (\\d+)/)?.[1] > before + 1",
         arg=before,
         timeout=90_000,
     )
