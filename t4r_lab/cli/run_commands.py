@@ -123,6 +123,7 @@ def _add_compare(sub: argparse.ArgumentParser) -> None:
         metavar="N",
         help="list the first run's N largest wins and losses against the second run, or against a baseline",
     )
+    sub.add_argument("--out", metavar="FILE", help="write it as .csv, .png, or a report in one file, .html")
     add_json(sub)
 
 
@@ -130,10 +131,13 @@ def _compare(options: argparse.Namespace) -> None:
     from dataclasses import asdict
 
     from t4r_lab.runs.analyze import analyze, won_and_lost
+    from t4r_lab.runs.compared.export import write
 
     if options.cases < 0:
         raise InputError("--cases", f"{options.cases} is too small", "give 1 or more, or leave it out")
     analysis = analyze(options.runs, options.metric)
+    if options.out:
+        write(analysis, options.out)
     compared = analysis.comparison
     other = options.runs[1] if len(options.runs) > 1 else None
     cases = won_and_lost(options.runs[0], other, options.cases) if options.cases else None

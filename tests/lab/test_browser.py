@@ -203,6 +203,10 @@ def test_compare_two_runs(runs_page: Any, two_runs: tuple[str, str]) -> None:
     page.locator(".t4r-plot", has_text="epoch").locator("path.js-line").nth(3).wait_for(
         state="attached"
     )  # curves and baselines
+    lab.get_by_role("button", name="Export").click()
+    with page.expect_download() as report:
+        lab.get_by_role("link", name="comparison.html").click()
+    assert report.value.path().read_text(encoding="utf-8").startswith("<!doctype html>")
     shoot(page, "lab-compare-light")
     # plots take the notebook's colors, and no name of a run is markup in them
     legend = page.locator(".t4r-plot .legendtext").first

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Sequence
+from base64 import b64encode
+from collections.abc import Callable, Container, Mapping, Sequence
+from mimetypes import guess_type
 from pathlib import Path
 
 import ipywidgets as w
@@ -53,13 +55,23 @@ class ComparisonView(w.VBox):
     doing = tr.Unicode("")
     error = tr.Unicode("")
 
-    def __init__(self) -> None:
+    files: tr.Dict[str, bytes] = tr.Dict()
+    """name → content of what was exported"""
+
+    def __init__(self, on_export: Callable[[], None] = lambda: None) -> None:
         self._message, self._sentences, self._figures, self._differing = w.HTML(), w.HTML(), w.HTML(), w.HTML()
+        self.export = w.Button(
+            description="Export", tooltip="this comparison as CSV, PNG, or a report in one HTML file"
+        )
+        self.export.on_click(lambda _: on_export())
+        self._files = w.HTML()
+        line = w.HBox([self.export, self._files])
+        line.add_class("t4r-actions-bar")
         self._differing.add_class("t4r-wide")
         self.plots: dict[str, Plot] = {}
         self._parts = w.VBox()
         self._parts.add_class("t4r-plots")
-        self.body = w.VBox([self._sentences, self._parts])
+        self.body = w.VBox([self._sentences, line, self._parts])
         super().__init__([self._message, self.body])
         self.add_class("t4r-comparison")
         self._show()
@@ -73,6 +85,10 @@ class ComparisonView(w.VBox):
             self._sentences.value = sentences(self.analysis)
             self._figures.value = figures(self.analysis)
             self._differing.value = differing(self.analysis) if len(self.analysis.labels) > 1 else ""
+
+    @tr.observe("files")
+    def _offer(self, change: tr.Bunch) -> None:
+        self._files.value = links(self.files)
 
     @tr.observe("drawn")
     def _draw(self, change: tr.Bunch | None = None) -> None:
@@ -92,7 +108,7 @@ class ComparisonController:
 
     def __init__(self, home: Path, background: Background, theme: Theme) -> None:
         self.home, self.background, self.theme = home, background, theme
-        self.view = ComparisonView()
+        self.view = ComparisonView(self._export)
         self._request: Request = ((), "")
         self.numbers: dict[str, int] = {}
         """run id → the number of its color, kept while the Lab lives"""
@@ -132,11 +148,31 @@ class ComparisonController:
         return lambda result: apply(result) if request == self._request else None
 
     def _done(self, result: tuple[Analysis, dict[str, Drawn]]) -> None:
+        self.view.files = {}
         self.view.analysis, self.view.drawn = result
         self.view.doing = ""
 
     def _failed(self, error: InputError) -> None:
         self.view.analysis, self.view.doing, self.view.error = None, "", error_text(error)
+
+    def _export(self) -> None:
+        """Make the files of the present comparison."""
+        from t4r_lab.runs.compared.export import FORMS
+
+        analysis, request, view = self.view.analysis, self._request, self.view
+        if analysis is None or view.export.disabled:
+            return
+        view.export.disabled = True
+
+        def show(files: dict[str, bytes]) -> None:
+            view.export.disabled = False
+            if request == self._request:
+                view.files = files
+
+        def failed(error: InputError) -> None:
+            view.export.disabled, view.error = False, error_text(error)
+
+        self.background.run(lambda: {f"comparison{end}": make(analysis) for end, make in FORMS.items()}, show, failed)
 
     def _draw(self) -> None:
         analysis, request = self.view.analysis, self._request
@@ -147,6 +183,16 @@ class ComparisonController:
 
 
 # ── as HTML ─────────────────────────────────────────────────────────────────────────────────────
+
+
+def links(files: Mapping[str, bytes]) -> str:
+    """HTML of links that save files, whose content is in the links."""
+    made = (
+        f'<a class="t4r-save" download="{escape(name)}" href="data:{guess_type(name)[0]};base64,{b64encode(content).decode()}">'
+        f"{escape(name)}</a>"
+        for name, content in files.items()
+    )
+    return f'<span role="status">{" ".join(made)}</span>' if files else ""
 
 
 def sentences(analysis: Analysis) -> str:
