@@ -1,6 +1,6 @@
 """The record of runs in MLflow, whose only importer this is. One experiment holds all runs."""
 
-from t4r_lab.tracking.annotations import annotate, own_tags, parameters
+from t4r_lab.tracking.annotations import annotate, own_tags
 from t4r_lab.tracking.artifacts import Artifacts
 from t4r_lab.tracking.client import EXPERIMENT, client_of, database, missing_home, server
 from t4r_lab.tracking.deleted_runs import (
@@ -62,7 +62,6 @@ __all__ = [
     "missing_home",
     "model_name",
     "own_tags",
-    "parameters",
     "promoted",
     "references_to_data",
     "register",

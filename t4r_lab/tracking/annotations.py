@@ -1,4 +1,4 @@
-"""What people write beside a recorded run: its name, notes and tags; and the parameters by which runs are alike."""
+"""What people write beside a recorded run: its name, notes and tags."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from pathlib import Path
 
 from t4r_lab.base.errors import InputError, shortened
 from t4r_lab.spec.run_spec import LONGEST_NAME
-from t4r_lab.tracking.client import PAGE, client_of, is_empty, writer_of
-from t4r_lab.tracking.names import DATA, NOTE
+from t4r_lab.tracking.client import writer_of
+from t4r_lab.tracking.names import NOTE
 from t4r_lab.tracking.recorded_runs import RunRow, runs
 
 RESERVED = ("mlflow.", "t4r.")
@@ -87,18 +87,3 @@ def _check_text(key: str, text: str) -> None:
         raise InputError("tags", f"{shortened(key)} can't be the name of a tag", remedy)
     if len(text) > LONGEST_TEXT:
         raise InputError(key, f"{len(text):,} characters are too many", f"give at most {LONGEST_TEXT:,}")
-
-
-def parameters(home: Path, digest: str) -> dict[str, dict[str, str]]:
-    """Id of each recorded run on the data of that digest → its spec as text by dotted path."""
-    if is_empty(home):
-        return {}
-    client, experiment = client_of(home)
-    recorded: dict[str, dict[str, str]] = {}
-    token = None
-    while True:
-        page = client.search_runs([experiment], f"tags.`{DATA}` = '{digest}'", max_results=PAGE, page_token=token)
-        recorded |= {run.info.run_id: run.data.params for run in page}
-        token = page.token
-        if not token:
-            return recorded

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from t4r_lab import tracking
 from t4r_lab.base import homes
 from t4r_lab.base.errors import InputError
+from t4r_lab.base.files import tail
 from t4r_lab.data.prepared.prepared_data import Dataset
 from t4r_lab.runs.compared.seed_means import MOST, SeedMean
 from t4r_lab.spec import RunSpec
@@ -21,7 +22,8 @@ if TYPE_CHECKING:
 
 SEED, NAME, DATA = "train.seed", "name", "data.path"
 LOG = "log.txt"
-LOG_LINES = 60
+LOG_LINES, LOG_BYTES = 60, 16_384
+"""The end of a log, which may have gigabytes."""
 
 
 @dataclass(frozen=True)
@@ -65,14 +67,14 @@ def run_details(run: str, *, home: str | Path | None = None) -> RunDetails:
     rows = tracking.runs(home_path)
     row = tracking.choose(rows, run, home_path)
     files = tracking.Artifacts(home_path)
-    tags, lost = tracking.tags(home_path, row.run_id), []
+    tags, lost = row.tags, []
     spec: RunSpec | None = None
     try:
         spec = tracking.spec(home_path, row, files)
     except InputError:
         lost.append(tracking.SPEC)
     environment = files.path(row.run_id, "environment.txt")
-    closest, differing, repeats, seed = _relatives(home_path, row, rows)
+    closest, differing, repeats, seed = _relatives(row, rows)
     return RunDetails(
         row,
         tags.get(tracking.NOTE, ""),
@@ -99,17 +101,15 @@ def over_seeds(details: RunDetails) -> dict[str, SeedMean]:
 
 
 def _relatives(
-    home: Path, row: RunRow, rows: Sequence[RunRow]
+    row: RunRow, rows: Sequence[RunRow]
 ) -> tuple[RunRow | None, dict[str, tuple[str, str]], dict[str, RunRow], str]:
     """The closest earlier run on the same data, how its spec differs, the runs of other seeds, and the run's seed."""
-    recorded = tracking.parameters(home, row.digest)
     same_data = [r for r in rows if r.digest == row.digest and r.run_id != row.run_id]
-    ours = recorded.get(row.run_id, {})
-    changes = {r.run_id: differences(recorded.get(r.run_id, {}), ours) for r in same_data}
+    changes = {r.run_id: differences(r.knobs, row.knobs) for r in same_data}
     by_seed = {changes[r.run_id][SEED][0]: r for r in reversed(same_data) if set(changes[r.run_id]) == {SEED}}
     earlier = [r for r in same_data if r.started < row.started]  # newest first, so the newest of equals
     closest = min(earlier, key=lambda r: len(changes[r.run_id]), default=None)
-    return closest, changes[closest.run_id] if closest else {}, by_seed, ours.get(SEED, "")
+    return closest, changes[closest.run_id] if closest else {}, by_seed, row.knobs.get(SEED, "")
 
 
 def differences(theirs: Mapping[str, str], ours: Mapping[str, str]) -> dict[str, tuple[str, str]]:
@@ -135,9 +135,7 @@ def _checks(spec: RunSpec | None, row: RunRow) -> tuple[Finding, ...]:
 
 def _log(row: RunRow) -> str:
     """The end of the log of the job that trained the run; empty where there is none."""
-    path = Path(row.folder).parent / LOG
-    try:
-        lines = path.read_text(encoding="utf-8", errors="replace").splitlines() if row.folder else []
-    except OSError:
+    if not row.folder:
         return ""
-    return "\n".join(line.rpartition("\r")[2] for line in lines[-LOG_LINES:])
+    lines = tail(Path(row.folder).parent / LOG, LOG_BYTES).splitlines()[-LOG_LINES:]
+    return "\n".join(line.rpartition("\r")[2] for line in lines)
