@@ -117,6 +117,9 @@ def test_lists_item_by_item(case: tuple[Tensor, Tensor], filtered: int) -> None:
         assert metrics[f"coverage@{k}"] == len(set(listed)) / ITEMS
         assert metrics[f"novelty@{k}"] == pytest.approx(np.mean([-np.log2(max(share[j], share[1])) for j in listed]))
         assert metrics[f"popularity@{k}"] == pytest.approx(np.mean([share[j] for j in listed]))
+        exposure = np.bincount(listed, minlength=ITEMS)
+        apart = np.abs(exposure[:, None] - exposure).mean()  # of every pair of items
+        assert metrics[f"gini@{k}"] == pytest.approx(apart / (2 * exposure.mean()))
 
 
 def test_slices_by_hand() -> None:

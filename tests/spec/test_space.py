@@ -150,7 +150,7 @@ def test_constraints_are_signed() -> None:
 def test_whatever_is_judged_has_a_direction() -> None:
     search = plan({"presets": ["paper"]})
     lower = {name for name in judged_metrics(search.spec) if search.lower(name)}
-    assert lower == {"ece", "brier", "nll", "parameters", "epoch_seconds", "latency_ms"}
+    assert lower == {"ece", "brier", "nll", "gini@10", "gini@20", "parameters", "epoch_seconds", "latency_ms"}
 
 
 REFUSED = {

@@ -27,8 +27,17 @@ def _popularity(listed: NDArray[np.int64], share: NDArray[np.float64]) -> float:
     return float((listed * share).sum() / max(listed.sum(), 1))
 
 
+def _gini(listed: NDArray[np.int64], share: NDArray[np.float64]) -> float:
+    """Gini (1912): half the mean difference between the exposures of two items, relative to their mean."""
+    import numpy as np
+
+    n, total = len(listed), listed.sum()
+    return float((2 * np.arange(1, n + 1) - n - 1) @ np.sort(listed) / (n * max(total, 1)))
+
+
 METRICS = (
     Metric("coverage", "lists", "share of all items that are in any list", _coverage),
     Metric("novelty", "lists", "mean -log₂(share of the training events) of the listed items, bits", _novelty),
     Metric("popularity", "lists", "mean share of the training events of the listed items", _popularity, "neither"),
+    Metric("gini", "lists", "inequality of exposure: 0 if all items are listed alike, near 1 for few", _gini, "lower"),
 )
