@@ -165,6 +165,20 @@ def test_runs_are_listed_by_a_filter(world: Path, capsys: pytest.CaptureFixture[
     refused(capsys, "did you mean 'body'", "runs", "bdy:gru")
 
 
+def test_a_run_is_archived_deleted_and_brought_back(world: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    listed = lambda *terms: [run["name"] for run in document(capsys, "runs", "name=tiny", *terms)["runs"]]  # noqa: E731
+    document(capsys, "archive", "tiny")
+    assert (listed(), listed("archived:yes")) == ([], ["tiny"])
+    document(capsys, "archive", "tiny", "--undo")
+    assert listed() == ["tiny"]
+    (gone,) = document(capsys, "delete", "run", "tiny")["deleted"]
+    assert document(capsys, "trash")["deleted"] == [gone]
+    assert "tiny" in call(capsys, "trash")[1]
+    document(capsys, "trash", "restore", gone["id"])
+    assert listed() == ["tiny"]
+    refused(capsys, "give an id", "trash", "restore")
+
+
 def test_an_empty_list_of_jobs(world: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert document(capsys, "jobs") == {"jobs": []}
 

@@ -126,7 +126,7 @@ def _figure(analysis: Analysis) -> Figure:
     lines.set_xlabel("epoch")
     lines.xaxis.set_major_locator(MaxNLocator(integer=True))
     if lines.lines:
-        lines.legend()
+        figure.legend(loc="outside lower right", ncols=2)  # beneath, where long names hide no curve
     return figure
 
 
