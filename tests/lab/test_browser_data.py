@@ -31,7 +31,7 @@ EXECUTE = """async code => {
 }"""
 
 
-def test_a_frame_of_the_notebook_is_corrected_and_prepared(page: Any, server: tuple[str, Path]) -> None:
+def test_a_frame_of_the_notebook_is_corrected_and_prepared(page: Any, server: tuple[str, Path], tmp_path: Path) -> None:
     open_lab(page, server[0])
     tab(page, "Data")
     page.locator(".t4r-checks li").first.wait_for()
@@ -43,6 +43,14 @@ def test_a_frame_of_the_notebook_is_corrected_and_prepared(page: Any, server: tu
         state="attached"
     )
     shoot(page, "lab-data-browse-light")
+    # a file of one's own machine, larger than JupyterLab's limit of 10 MB for a message
+    mine = tmp_path / "mine.csv"
+    mine.write_text("session,item,time\n" + "1,2,3\n" * 2_000_000)
+    with page.expect_file_chooser() as chosen:
+        page.get_by_role("button", name="Upload a file").click()
+    chosen.value.set_files(mine)
+    page.locator(".t4r-upload", has_text="uploaded as mine.csv").wait_for()
+    assert (server[1] / "uploads" / "mine.csv").read_bytes() == mine.read_bytes()
     page.evaluate(EXECUTE, FRAME)  # as a later cell does
     source = page.get_by_label("events from", exact=True)
     source.locator("option", has_text="clicks · pandas, 3,600 × 9").wait_for(state="attached")

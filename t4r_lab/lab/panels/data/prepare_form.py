@@ -19,6 +19,7 @@ from t4r_lab.lab.panels.data.split_picture import split_picture
 from t4r_lab.lab.parts.fields import LABEL_WIDTH, Field
 from t4r_lab.lab.parts.section import Section
 from t4r_lab.lab.parts.text import error_text, escape, field_text, message
+from t4r_lab.lab.parts.upload import UploadButton
 from t4r_lab.lab.state.views import Preview, Raw
 from t4r_lab.spec.preparation import READING, PrepareOptions
 
@@ -29,6 +30,9 @@ ELSEWHERE = ("features", "merlin_schema")
 FIRST = ("split", "min_item_support", "min_session_length", "drop_repeats", "gap_minutes")
 """Options that are always visible; the others are in sections that open."""
 FILE = ""
+
+UPLOADS = "uploads"
+"""Folder of the home for files from a person's own machine."""
 
 
 class PrepareForm(w.VBox):
@@ -57,6 +61,7 @@ class PrepareForm(w.VBox):
         """options that differ from the defaults, as `PrepareOptions` takes them"""
         self._make_source()
         self.files = FileBrowser(roots, lambda path: self.source.set_trait("value", str(path)))
+        self.upload = UploadButton(roots[-1] / UPLOADS, lambda path: self.source.set_trait("value", str(path)))
         self.columns = ColumnRoles(self._set_role, lambda *of: self._set(with_of(self.options, *of)))
         self.fields = {
             k.path: Field(k, self.edit) for k in walk(PrepareOptions()) if k.path not in (*BY_COLUMN, *ELSEWHERE)
@@ -106,7 +111,7 @@ class PrepareForm(w.VBox):
         self._choices = w.VBox([*(self.fields[name] for name in FIRST), self._more])
         foot = w.HBox([self._message, self.button])
         foot.add_class("t4r-foot")
-        top = [self.frame, self.source, self.files, w.VBox([self.name, self._name_note])]
+        top = [self.frame, self.source, self.files, self.upload, w.VBox([self.name, self._name_note])]
         return [*top, self._reading, self._table, self.columns, self._choices, self._split, foot]
 
     @property
@@ -117,7 +122,8 @@ class PrepareForm(w.VBox):
     def _chosen(self, change: tr.Bunch | None = None) -> None:
         if self._quiet:
             return
-        self.source.layout.display = self.files.layout.display = "none" if self.frame.value else ""
+        for widget in (self.source, self.files, self.upload):
+            widget.layout.display = "none" if self.frame.value else ""
         self.preview, self.refusal, self.asking = None, None, ""
         self.options = {key: value for key, value in self.options.items() if key not in (*BY_COLUMN, *READING)}
         for name in READING:
