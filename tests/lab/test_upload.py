@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from t4r_lab.base.errors import InputError
-from t4r_lab.lab.parts.upload import UploadButton
+from t4r_lab.lab.panels.data.upload_button import UploadButton
 from t4r_lab.lab.state.uploads import Upload
 
 

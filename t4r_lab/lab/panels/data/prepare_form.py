@@ -16,10 +16,10 @@ from t4r_lab.families.knobs import walk
 from t4r_lab.lab.panels.data.file_browser import FileBrowser
 from t4r_lab.lab.panels.data.role_table import ColumnRoles, with_of, with_role
 from t4r_lab.lab.panels.data.split_picture import split_picture
+from t4r_lab.lab.panels.data.upload_button import UploadButton
 from t4r_lab.lab.parts.fields import LABEL_WIDTH, Field
 from t4r_lab.lab.parts.section import Section
 from t4r_lab.lab.parts.text import error_text, escape, field_text, message
-from t4r_lab.lab.parts.upload import UploadButton
 from t4r_lab.lab.state.views import Preview, Raw
 from t4r_lab.spec.preparation import READING, PrepareOptions
 
