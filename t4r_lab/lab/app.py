@@ -171,6 +171,17 @@ class Lab(w.VBox):
         )
         self.background.repeat(self._check_data, self._reopen, self._data_failed, lambda: IDLE)
         self.tuning.follow()
+        self.cost_estimate.observe(self._import_mlflow, "doing")
+
+    def _import_mlflow(self, change: tr.Bunch) -> None:
+        """Import what pages of runs need, seconds of work, once the first estimate no longer waits for a core."""
+        from t4r_lab import tracking
+
+        if change["new"]:
+            return
+        self.cost_estimate.unobserve(self._import_mlflow, "doing")
+        if not tracking.is_empty(self.home):
+            self.background.run(lambda: tracking.client_of(self.home), lambda _: None, lambda _: None)
 
     # what stays -----------------------------------------------------------------------------------
 
@@ -205,7 +216,7 @@ class Lab(w.VBox):
         if self._request is None:  # else other data were requested meanwhile
             self._use(summary)
         self.draft.observe(self._keep, "revision")  # from now on, with data
-        self.refresh_runs()  # after the data, since MLflow takes a second to import
+        self.refresh_runs()
 
     def choose(self, path: Path) -> None:
         """Switch to other prepared data."""

@@ -2,7 +2,7 @@
 
 from t4r_lab.tracking.annotations import annotate, own_tags
 from t4r_lab.tracking.artifacts import Artifacts
-from t4r_lab.tracking.client import EXPERIMENT, client_of, database, missing_home, server
+from t4r_lab.tracking.client import EXPERIMENT, client_of, database, is_empty, missing_home, server
 from t4r_lab.tracking.deleted_runs import (
     ARCHIVED,
     archive,
@@ -58,6 +58,7 @@ __all__ = [
     "find",
     "from_key",
     "history",
+    "is_empty",
     "looks_of",
     "missing_home",
     "model_name",

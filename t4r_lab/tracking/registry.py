@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import re
+import sqlite3
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from t4r_lab.base.errors import InputError
 from t4r_lab.tracking.client import PAGE, client_of, is_empty
+from t4r_lab.tracking.run_rows import from_file
 
 if TYPE_CHECKING:
     from t4r_lab.tracking import RunRow
@@ -59,11 +62,30 @@ def promoted(home: Path) -> dict[str, list[str]]:
     """Run id in the registry → its present aliases, such as ``t4r-lab-shop@champion``; empty if they have moved on."""
     if is_empty(home):
         return {}
-    client, _ = client_of(home)
-    runs_by_version = {(v.name, str(v.version)): str(v.run_id) for v in client.search_model_versions(max_results=PAGE)}
+    elsewhere = os.environ.get("MLFLOW_REGISTRY_URI", "")
+    known = None if elsewhere else from_file(home, _versions_of_file)
+    runs_by_version, version_by_alias = _versions_of_client(home) if known is None else known
     aliases: dict[str, list[str]] = {run: [] for run in runs_by_version.values()}
-    for model in client.search_registered_models() if runs_by_version else ():
-        for alias, version in model.aliases.items():
-            if (run := runs_by_version.get((model.name, str(version)))) is not None:
-                aliases[run].append(f"{model.name}@{alias}")
+    for (model, alias), version in version_by_alias.items():
+        if (run := runs_by_version.get((model, version))) is not None:
+            aliases[run].append(f"{model}@{alias}")
     return aliases
+
+
+Versions = tuple[dict[tuple[str, str], str], dict[tuple[str, str], str]]
+"""Model and version → run id; model and alias → version."""
+
+
+def _versions_of_file(base: sqlite3.Connection) -> Versions:
+    versions = base.execute(
+        "SELECT name, version, coalesce(run_id, '') FROM model_versions WHERE current_stage != 'Deleted_Internal'"
+    ).fetchall()
+    aliases = base.execute("SELECT name, alias, version FROM registered_model_aliases ORDER BY name, alias").fetchall()
+    return {(m, str(v)): run for m, v, run in versions}, {(m, alias): str(v) for m, alias, v in aliases}
+
+
+def _versions_of_client(home: Path) -> Versions:
+    client, _ = client_of(home)
+    versions = {(v.name, str(v.version)): str(v.run_id) for v in client.search_model_versions(max_results=PAGE)}
+    models = client.search_registered_models() if versions else ()
+    return versions, {(m.name, alias): str(v) for m in models for alias, v in m.aliases.items()}

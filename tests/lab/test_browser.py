@@ -196,7 +196,7 @@ def test_compare_two_runs(runs_page: Any, two_runs: tuple[str, str]) -> None:
     for name in two_runs:
         page.locator(".t4r-tall").get_by_label(f"choose {name}").first.check()
     page.locator(".t4r-verdict p", has_text=re.compile("beats|no difference beyond noise")).first.wait_for()
-    page.locator(".t4r-plain th", has_text="train.epochs").wait_for()  # what differs
+    page.locator(".t4r-comparison .t4r-plain th", has_text="train.epochs").wait_for()  # what differs
     plots = page.locator(".t4r-plot .js-plotly-plot")
     plots.nth(3).wait_for()
     page.locator(".t4r-plot .parcoords").first.wait_for(state="attached")

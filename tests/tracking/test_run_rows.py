@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import math
+import os
 import sqlite3
+import subprocess
+import sys
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from t4r_lab import tracking
-from t4r_lab.tracking import run_rows
+from t4r_lab.tracking import registry, run_rows
 
 
 def test_rows_of_the_file_are_those_that_mlflow_gives(tmp_path: Path) -> None:
@@ -39,6 +43,43 @@ def test_where_the_file_has_other_columns_mlflow_is_asked(tmp_path: Path, monkey
     client, experiment = tracking.client_of(tmp_path)
     client.create_run(experiment, run_name="a")
     monkeypatch.setitem(run_rows.CHILDREN, "metrics", ("latest_metrics", "key, value_of_a_later_version"))
-    with pytest.raises(sqlite3.OperationalError):
-        run_rows._of_file(tmp_path / "mlflow.db", experiment)
+    with closing(sqlite3.connect(tmp_path / "mlflow.db")) as base, pytest.raises(sqlite3.OperationalError):
+        run_rows._of_file(base, tracking.EXPERIMENT)
     assert [row.name for row in run_rows.recorded_runs(tmp_path)] == ["a"]
+
+
+def test_aliases_of_the_file_are_those_that_mlflow_gives(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    client, experiment = tracking.client_of(tmp_path)
+    runs = [client.create_run(experiment).info.run_id for _ in range(4)]
+    client.create_registered_model("shop")
+    for run in runs[:3]:
+        client.create_model_version("shop", "file:///nowhere", run)
+    client.create_registered_model("other")
+    client.create_model_version("other", "file:///nowhere", runs[0])
+    client.delete_model_version("shop", "3")
+    for alias in ("champion", "best"):
+        client.set_registered_model_alias("shop", alias, "2")
+    expected = {runs[0]: [], runs[1]: ["shop@best", "shop@champion"]}
+    assert tracking.promoted(tmp_path) == expected
+    monkeypatch.setattr(registry, "from_file", lambda home, read: None)
+    asked = tracking.promoted(tmp_path)
+    assert {run: sorted(aliases) for run, aliases in asked.items()} == expected
+
+
+def test_the_present_version_of_the_tables_is_that_which_mlflow_makes(tmp_path: Path) -> None:
+    tracking.client_of(tmp_path)
+    with closing(sqlite3.connect(tmp_path / "mlflow.db")) as base:
+        assert run_rows._present_versions() == {base.execute("SELECT version_num FROM alembic_version").fetchone()[0]}
+
+
+def test_a_list_of_runs_imports_no_mlflow(tmp_path: Path) -> None:
+    client, experiment = tracking.client_of(tmp_path)
+    client.create_run(experiment, run_name="a")
+    code = (
+        "import sys; from pathlib import Path; from t4r_lab.lab.state import source;"
+        "print([run.name for run in source.runs(Path(sys.argv[1]))], 'mlflow' in sys.modules)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, check=True, env={**os.environ}
+    )
+    assert done.stdout.split() == ["['a']", "False"]
