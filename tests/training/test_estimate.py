@@ -147,7 +147,7 @@ print(peak() - before)
 def test_memory_is_what_a_training_takes(data: Dataset) -> None:
     """Against the process's own peak, beyond what a tiny model takes."""
     spec = spec_of(data, body={"kind": "sasrec", "d_model": 384, "n_head": 8, "n_layer": 4, "dropout": 0.1})
-    spec = spec.override({"train.batch_size": 256, "data.max_length": 20})
+    spec = spec.override({"train.batch_size": 320, "data.max_length": 20})
     cost = estimate(spec)
     done = subprocess.run(
         [sys.executable, "-c", MEASURED, json.dumps(spec.to_dict())], capture_output=True, text=True, check=True
