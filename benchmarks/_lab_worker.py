@@ -42,7 +42,7 @@ def main() -> None:
         wait("the runs", lambda: not lab.runs.loading)
         figures |= launch(lab)
         lab.runs.table.selected = [run.run_id for run in lab.runs.runs[-2:]]
-        timed(figures, "compare", lambda: wait("a comparison", lambda: lab.comparing.view.drawn))
+        timed(figures, "compare", lambda: wait("a comparison", lambda: lab.recorded.comparing.view.drawn))
         timed(figures, "open_mlflow", lambda: opened_in_mlflow(lab))
         timed(figures, "open_mlflow_again", lambda: opened_in_mlflow(lab))
         read_frame(lab)
@@ -82,12 +82,12 @@ def wait(what: str, condition: Any) -> None:
 
 def opened_in_mlflow(lab: Any) -> None:
     """Ask for the page of a run in the MLflow UI, and wait for its link."""
-    lab.acting.choose(lab.runs.runs[-1])
-    lab.acting.view.link = ""
-    lab.acting.ask("open")
-    wait("MLflow's page", lambda: lab.acting.view.link or lab.acting.view.error)
-    if lab.acting.view.error:
-        sys.exit(lab.acting.view.error)
+    lab.recorded.acting.choose(lab.runs.runs[-1])
+    lab.recorded.acting.view.link = ""
+    lab.recorded.acting.ask("open")
+    wait("MLflow's page", lambda: lab.recorded.acting.view.link or lab.recorded.acting.view.error)
+    if lab.recorded.acting.view.error:
+        sys.exit(lab.recorded.acting.view.error)
 
 
 def launch(lab: Any) -> dict[str, float]:

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from t4r_lab.base.errors import InputError as InputError
     from t4r_lab.data.pipeline.prepare_events import PrepareOptions as PrepareOptions
     from t4r_lab.data.prepared.prepared_data import Dataset as Dataset
-    from t4r_lab.families.own import trust as trust
+    from t4r_lab.families.custom import trust as trust
     from t4r_lab.lab.app import Lab as Lab
     from t4r_lab.runs.compare import compare as compare
     from t4r_lab.runs.evaluate import evaluate_run as evaluate_run
@@ -39,7 +39,7 @@ _HOME = {
     "prepare": "runs.prepare_data",
     "recommend": "runs.recommend",
     "run": "runs.run",
-    "trust": "families.own",
+    "trust": "families.custom",
     "tune": "tuning.lead",
 }
 

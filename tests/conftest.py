@@ -30,7 +30,7 @@ TOGETHER = (
     "runs/test_runner",
     "tracking/test_mlflow_server",
     "tracking/test_moved_homes",
-    "training/test_own_parts",
+    "training/test_custom_parts",
     "training/test_processes",
     "tuning/test_tuning_processes",
 )

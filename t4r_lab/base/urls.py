@@ -36,7 +36,7 @@ def _user_info(url: str) -> tuple[str, str, str]:
     if scheme.startswith("sqlite"):  # the path of a file
         return url, "", ""
     if not at and (match := re.match(r"((?:[\w+]+://)?[^:/?=]*:)(?!\d*(?:[/?,]|$))([^/?]+)(.*)", url, re.DOTALL)):
-        return match[1], match[2], match[3]  # the @ is missing, or this is a port that is no number
+        return match[1], match[2], match[3]  # the @ is missing, or this is a port that is not a number
     if not (at and colon):
         return url, "", ""
     return f"{scheme}{mark}{name}:", password, f"@{host}"

@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING
 
 from t4r_lab.base.reports import PART_WORDS
 from t4r_lab.base.terminal import Lines, lines_of, table, wrapped
+from t4r_lab.families.custom import trusted
 from t4r_lab.families.metrics.metric_table import RANK_METRICS
-from t4r_lab.families.own import trusted
 from t4r_lab.runs.recorded.run_filter import STATES
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from t4r_lab.jobs.job import Status
+    from t4r_lab.jobs.job_status import Status
     from t4r_lab.removal.trash import Deleted
     from t4r_lab.runs.analyze import Cases
     from t4r_lab.runs.compare import Comparison
@@ -71,7 +71,7 @@ def run_content(row: RunRow) -> dict[str, object]:
     """A recorded run for JSON; of its tags those that a person has set."""
     from t4r_lab import tracking
 
-    return {**asdict(row), "tags": tracking.own_tags(row.tags)}
+    return {**asdict(row), "tags": tracking.user_tags(row.tags)}
 
 
 def described_run_text(row: RunRow, changed: Mapping[str, object]) -> Lines:

@@ -25,7 +25,7 @@ from t4r_lab.cli.options import Command, document
 from t4r_lab.cli.removal_commands import REMOVAL_COMMANDS
 from t4r_lab.cli.run_commands import RUN_COMMANDS
 from t4r_lab.cli.study_commands import STUDY_COMMANDS
-from t4r_lab.families.own import trust
+from t4r_lab.families.custom import trust
 
 COMMANDS: dict[str, Command] = {
     **DATA_COMMANDS,

@@ -8,7 +8,7 @@ from pkgutil import iter_modules
 from types import ModuleType
 from typing import TypeVar, get_args
 
-from t4r_lab.families.own import Member
+from t4r_lab.families.custom import Member
 
 P = TypeVar("P", bound=Member)
 

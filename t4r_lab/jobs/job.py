@@ -19,71 +19,38 @@ detected without its process id, which may be reused.
 
 from __future__ import annotations
 
-import os
 import secrets
 import shutil
 import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import replace
 from pathlib import Path
-from urllib.parse import urlsplit, urlunsplit
 
 from t4r_lab import __version__
 from t4r_lab.base import homes, system
 from t4r_lab.base.documents import Document, read_json
 from t4r_lab.base.errors import InputError, did_you_mean
 from t4r_lab.base.files import LOCK_SECONDS, is_locked, locked, replacing, tail, write_json
-from t4r_lab.families.own import refuse_notebook
+from t4r_lab.families.custom import refuse_notebook
+from t4r_lab.jobs.job_status import (
+    ACTIVE,
+    ENDED,
+    QUEUED,
+    REQUESTS,
+    RESUMABLE,
+    STATUS,
+    Status,
+    read_status,
+    write_status,
+)
+from t4r_lab.jobs.launch_record import is_of, launch_record, worker_environment, working_directory
 from t4r_lab.spec import RunSpec
 
-REQUESTS = {"pause": "pausing", "stop": "stopping", "cancel": "canceling"}
-"""Request to a worker → the state of its job until the current batch has ended."""
-ACTIVE = ("starting", "running", *REQUESTS.values())
-RESUMABLE = ("paused", "stopped", "failed", "lost")
-ENDED = ("finished", "canceled")
-QUEUED = "queued"
-"""State of a job that waits for its turn, see `t4r_lab.jobs.job_queue`."""
-EVENTS, STATUS, CONTROL = "events.jsonl", "status.json", "control.json"
-PROCESSORS = ("CUDA_VISIBLE_DEVICES", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
-"""Variables that a job keeps from its launch, whoever starts it later; no others, since a file could name a program."""
-SHARED = "T4R_LAB_SHARES_THE_CORES"
-"""Variable of a worker whose OMP_WAIT_POLICY was chosen by `Job.start`."""
+EVENTS, CONTROL = "events.jsonl", "control.json"
 LOG_BYTES = 16_384
 """Bytes read from the end of a log, which may have gigabytes."""
-
-
-@dataclass(frozen=True)
-class Status:
-    """A job at one moment.
-
-    `state` is `QUEUED` or one of `ACTIVE`; then of `RESUMABLE`, where ``lost`` is a job whose worker died; or of
-    `ENDED`.
-    `eta` is in seconds; `launched`, `started` (of the worker `pid`) and `heartbeat` (the latest report) are in
-    seconds since 1970.
-    """
-
-    id: str
-    name: str
-    state: str = "starting"
-    pid: int = 0
-    launched: float = 0.0
-    started: float = 0.0
-    heartbeat: float = 0.0
-    stage: str = "starting"
-    done: int = 0
-    total: int = 0
-    unit: str = "steps"
-    eta: float | None = None
-    epochs: int = 1
-    monitor: str = ""
-    run_id: str = ""
-    error: str = ""
-    refusal: list[str] = field(default_factory=list)
-    """the parts of the `error` if it is an `InputError`"""
-    metrics: dict[str, float] = field(default_factory=dict)
-    """validation metrics: of the latest epoch; once finished, of the best one"""
 
 
 class Job:
@@ -120,7 +87,7 @@ class Job:
         try:
             return RunSpec.load(self.folder / "spec.json")
         except InputError as error:
-            made_by = _read(self.folder / "job.json").get("version", __version__)
+            made_by = self._launch().get("version", __version__)
             if made_by == __version__:
                 raise InputError(f"job {self.id}", f"its spec can't be read ({error})", "remove the folder") from None
             raise InputError(
@@ -141,13 +108,8 @@ class Job:
         return replace(status, state="lost", eta=None, error=message)
 
     def written(self) -> Status:
-        """The status in ``status.json``: ``lost`` if it is damaged; fields of later versions are ignored."""
-        try:
-            content = read_json((self.folder / STATUS).read_text(encoding="utf-8"), STATUS)
-            return Status(**{f.name: content[f.name] for f in fields(Status) if f.name in content})
-        except (OSError, ValueError, TypeError, KeyError) as error:
-            message = f"{STATUS} can't be read ({type(error).__name__}); resume it with `t4r-lab jobs resume {self.id}`"
-            return Status(self.id, self.id, "lost", error=message)
+        """The status in ``status.json``, see `read_status`."""
+        return read_status(self.folder)
 
     def events(self) -> list[Document]:
         """All reports as events, a damaged one empty, without a line that is still being written."""
@@ -249,8 +211,10 @@ class Job:
 
     def is_at_home(self) -> bool:
         """True if it was launched in this home, not copied with it, for the tracking server that is set here."""
-        launch = _read(self.folder / "job.json")
-        return launch.get("home") == str(self.home.resolve()) and launch.get("server", "") == _server()
+        return is_of(self._launch(), self.home)
+
+    def _launch(self) -> Document:
+        return _read(self.folder / "job.json")
 
     def _check(self) -> RunSpec:
         from t4r_lab.training.experiment import Experiment
@@ -288,27 +252,16 @@ class Job:
 
     def start(self, lock: int) -> None:
         """Start a worker with the `lock`, in its own session: no interrupt or shutdown of this process reaches it."""
-        package = str(Path(__file__).parent.parent.parent)
-        launch = _read(self.folder / "job.json")
-        launched_in = Path(launch.get("cwd", ""))  # may have been moved with the home
-        cwd = str(launched_in if launched_in.is_absolute() and launched_in.is_dir() else self.home)
-        processors = launch.get("processors", {})
-        kept = {name: str(processors[name]) for name in PROCESSORS if name in processors}
-        path = os.pathsep.join([package, os.environ.get("PYTHONPATH", "")])
-        environment = {**os.environ, **kept, "PYTHONPATH": path}
-        # Threads that spin while they wait are a third faster alone, but take the cores from another job: two at once
-        # were four times slower. If those of the later job sleep instead, neither is slowed down.
-        shared = any(job.status().state in ACTIVE for job in all_jobs(self.home) if job.id != self.id)
-        if shared and "OMP_WAIT_POLICY" not in environment:
-            environment |= {"OMP_WAIT_POLICY": "passive", SHARED: "1"}
+        launch = self._launch()
+        is_shared = any(job.status().state in ACTIVE for job in all_jobs(self.home) if job.id != self.id)
+        environment, cwd = worker_environment(launch, is_shared), str(working_directory(launch, self.home))
         with (self.folder / "log.txt").open("ab") as log:
             command = [sys.executable, "-m", "t4r_lab.jobs.job_worker", str(self.folder), str(lock)]
             system.start_detached(command, lock, log, environment, cwd)
 
     def write(self, status: Status) -> None:
         """Replace the status file."""
-        # five times a second, so not flushed to the disk: after a power cut a damaged file reads as a lost job
-        write_json(self.folder / STATUS, asdict(status), durable=False)
+        write_status(self.folder, status)
 
     def _worker_runs(self) -> bool:
         """True if a worker holds the lock."""
@@ -347,7 +300,7 @@ def create(spec: RunSpec, home: Path, waits: bool) -> Job:
         with replacing(folder / "spec.json") as path:
             path.write_text(spec.to_json(), encoding="utf-8")
             path.chmod(0o444)
-        write_json(folder / "job.json", _launch(home_path))
+        write_json(folder / "job.json", launch_record(home_path))
         with job.lock() as lock:
             job.write(replace(_new(job.id, spec), state=QUEUED, stage=QUEUED) if waits else _new(job.id, spec))
             if not waits:
@@ -362,21 +315,6 @@ def create(spec: RunSpec, home: Path, waits: bool) -> Job:
 
 def _new(id: str, spec: RunSpec, launched: float = 0.0) -> Status:
     return Status(id, spec.name, launched=launched or time.time(), epochs=spec.train.epochs, monitor=spec.monitor)
-
-
-def _launch(home: Path) -> Document:
-    """What a job keeps of the process that launched it."""
-    processors = {name: os.environ[name] for name in PROCESSORS if name in os.environ}
-    at = {"cwd": os.getcwd(), "home": str(home.resolve()), "server": _server()}
-    return {**at, "version": __version__, "processors": processors}
-
-
-def _server() -> str:
-    """The address of the tracking server that is set here, without the name and password that it may hold."""
-    from t4r_lab import tracking
-
-    address = urlsplit(tracking.server())
-    return urlunsplit(address._replace(netloc=address.netloc.rpartition("@")[2], query=""))
 
 
 def all_jobs(home: Path) -> list[Job]:

@@ -18,7 +18,8 @@ from t4r_lab.base import homes
 from t4r_lab.base.documents import read_json
 from t4r_lab.base.errors import InputError
 from t4r_lab.base.files import locked, write_json
-from t4r_lab.jobs.job import ACTIVE, QUEUED, Job, all_jobs, create
+from t4r_lab.jobs.job import Job, all_jobs, create
+from t4r_lab.jobs.job_status import ACTIVE, QUEUED
 from t4r_lab.spec import RunSpec
 from t4r_lab.spec.run_spec import LONGEST_NAME
 
@@ -160,9 +161,9 @@ def move(job: Job, places: int) -> None:
         ids = [each.id for each in queued(job.home)]
         if job.id not in ids:
             raise InputError(f"job {job.id}", f"it is {job.status().state}", "only a queued job can be moved")
-        place = min(max(ids.index(job.id) + places, 0), len(ids) - 1)
+        position = min(max(ids.index(job.id) + places, 0), len(ids) - 1)
         ids.remove(job.id)
-        ids.insert(place, job.id)
+        ids.insert(position, job.id)
         _write(job.home, limit(job.home), ids)
 
 

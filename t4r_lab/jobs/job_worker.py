@@ -18,7 +18,9 @@ from t4r_lab.base.errors import InputError
 from t4r_lab.base.reports import Epoch, Progress, Report, Started, to_event
 from t4r_lab.base.terminal import clean_line, say
 from t4r_lab.jobs import job_queue
-from t4r_lab.jobs.job import EVENTS, REQUESTS, SHARED, STATUS, Job, Status
+from t4r_lab.jobs.job import EVENTS, Job
+from t4r_lab.jobs.job_status import REQUESTS, STATUS, Status
+from t4r_lab.jobs.launch_record import SHARED
 from t4r_lab.runs import processes, run
 from t4r_lab.runs.progress import Sentences
 

@@ -8,7 +8,7 @@ from importlib import import_module
 from itertools import count
 from pathlib import Path
 from pkgutil import iter_modules
-from typing import TYPE_CHECKING, ClassVar, cast
+from typing import ClassVar, cast
 
 import ipywidgets as w
 import traitlets as tr
@@ -24,29 +24,19 @@ from t4r_lab.lab.panels.data.data_panel import DataPanel
 from t4r_lab.lab.panels.data.preparation_panel import PrepareController, stages
 from t4r_lab.lab.panels.data.profile_page import headline
 from t4r_lab.lab.panels.recommend.recommend_panel import RecommendController
-from t4r_lab.lab.panels.runs.actions import RunActionsController
-from t4r_lab.lab.panels.runs.comparison import ComparisonController
-from t4r_lab.lab.panels.runs.removal_bar import RemovalController
-from t4r_lab.lab.panels.runs.run_columns import FIRST
-from t4r_lab.lab.panels.runs.run_page import RunPageController
-from t4r_lab.lab.panels.runs.runs_panel import RunsPanel
-from t4r_lab.lab.panels.train.train_panel import TrainPanel, with_card
+from t4r_lab.lab.panels.runs.runs_controller import RunsController
+from t4r_lab.lab.panels.train.train_controller import IDLE, TrainController
 from t4r_lab.lab.panels.tune.tune_panel import TuneController
 from t4r_lab.lab.parts.panel import Panel
 from t4r_lab.lab.parts.text import error_text, escape, message
 from t4r_lab.lab.parts.theme import Theme
-from t4r_lab.lab.state.background import Background, Result, explained
+from t4r_lab.lab.state.background import Background, Result
 from t4r_lab.lab.state.cost import CostEstimate
 from t4r_lab.lab.state.draft import Draft, OpenData
-from t4r_lab.lab.state.kept_columns import keep_columns, kept_columns
 from t4r_lab.lab.state.kept_draft import keep, kept
-from t4r_lab.lab.state.notices import Notice, Notices
-from t4r_lab.lab.state.views import DataSummary, JobState, News, RunSummary
+from t4r_lab.lab.state.views import DataSummary, RunSummary
 from t4r_lab.lab.still import still
 from t4r_lab.spec import RunSpec
-
-if TYPE_CHECKING:
-    from t4r_lab.jobs import Job
 
 PANELS = (
     Panel("Data", lambda lab: lab.data),
@@ -59,8 +49,6 @@ PANELS = (
 )
 """The tabs in their order: the panels wired to each other, then each file in the folder of panels."""
 TABS = tuple(panel.title for panel in PANELS)
-BUSY, IDLE = 0.5, 2.0
-"""Seconds between two readings of the jobs, while one runs and while none does."""
 STYLE = (Path(__file__).parent / "style.css").read_text(encoding="utf-8")
 
 
@@ -122,8 +110,6 @@ class Lab(w.VBox):
         self._make_panels()
         self.tabs = w.Tab([panel.make(self) for panel in PANELS], titles=TABS, selected_index=1)
         self.tabs.observe(self._tab_changed, "selected_index")
-        self.runs.observe(self._selection_changed, ["metric", "runs"])
-        self.runs.table.observe(self._selection_changed, "selected")
         self.first_steps = FirstSteps(self._go, self.train)
         self.draft.observe(self._show_first_steps, "revision")
         top = [self._header, self.first_steps, self.notice_list]
@@ -141,34 +127,38 @@ class Lab(w.VBox):
         self.architecture = ArchitecturePanel(
             self.draft, self.edit, self.train, self.clone, self.start, self.cost_estimate, self.drop
         )
-        self.notices, self.notice_list = Notices(), NoticeList(self._show_started)
-        self.jobs = TrainPanel(self.ask, self.background.wake, self.limit_jobs)
-        self.jobs.patience.observe(lambda change: setattr(self.notices, "patience", change["new"]), "value")
+        self.notice_list = NoticeList(lambda job: self.training.show_started(job))
+        self.training = TrainController(
+            self.home,
+            self.background,
+            lambda: self._go("Train"),
+            lambda run: self.recorded.open(run),
+            self.notice_list.add,
+            self._jobs_changed,
+        )
+        self.jobs = self.training.view
         self.tuning = TuneController(
             self.home, self.background, self.draft, self.clone, self._studies_changed, self.cost_estimate
         )
         self._theme, self._header = Theme(), w.HTML()
-        self.acting = RunActionsController(
-            self.home, self.background, self.clone, self.refresh_runs, self._show_started
+        self.recorded = RunsController(
+            self.home,
+            self.background,
+            self._theme,
+            self.clone,
+            self.training.show_started,
+            lambda: self._go("Runs"),
+            self._runs_read,
         )
-        self.comparing = ComparisonController(self.home, self.background, self._theme)
-        self.run_page = RunPageController(self.home, self.background, self.open_run, self.refresh_runs)
-        self.removing = RemovalController(self.home, self.background, lambda: self.runs.selected, self.refresh_runs)
-        beneath = [self.removing.view, self.acting.view, self.run_page.head, self.comparing.view, self.run_page.body]
-        self.runs = RunsPanel(self.refresh_runs, beneath)
-        self.runs.arrange(*(kept_columns(self.home) or (FIRST, "")))
-        self.runs.columns.observe(self._keep_columns, ["chosen", "grouped"])
+        self.runs = self.recorded.view
         self.recommending = RecommendController(self.home, self.background)
 
     def _follow(self) -> None:
         """Open the data, and watch jobs, data and studies from now on."""
-        self._states: dict[str, tuple[str, str]] = {}
         self.data.doing = "Opening the data …"
         self._show_header()
         self.background.run(self._open_first_data, self._use_first_data, self._data_failed)
-        self.background.repeat(
-            self._look, self._show_jobs, self._jobs_failed, lambda: BUSY if self.jobs.running else IDLE
-        )
+        self.training.follow()
         self.background.repeat(self._check_data, self._reopen, self._data_failed, lambda: IDLE)
         self.tuning.follow()
         self.cost_estimate.observe(self._import_mlflow, "doing")
@@ -190,9 +180,6 @@ class Lab(w.VBox):
         keep(self.draft, self.home)
         if self._still is not None:
             self._still.update(HTML(still(self.draft)))
-
-    def _keep_columns(self, change: tr.Bunch) -> None:
-        keep_columns(self.home, self.runs.columns.chosen, self.runs.columns.grouped)
 
     _still: DisplayHandle | None = None
 
@@ -216,7 +203,7 @@ class Lab(w.VBox):
         if self._request is None:  # else other data were requested meanwhile
             self._use(summary)
         self.draft.observe(self._keep, "revision")  # from now on, with data
-        self.refresh_runs()
+        self.recorded.read()
 
     def choose(self, path: Path) -> None:
         """Switch to other prepared data."""
@@ -318,8 +305,6 @@ class Lab(w.VBox):
 
     def train(self) -> None:
         """Start a job that trains the draft; show the refusal if the draft isn't valid."""
-        from t4r_lab import jobs
-
         try:
             with self.background.lock:
                 spec = self.draft.ready()
@@ -328,139 +313,33 @@ class Lab(w.VBox):
                         spec, {*(run.name for run in self.runs.runs), *(j.name for j in self.jobs.jobs)}
                     )
         except InputError as error:
-            self._show_launch(error)
-        else:  # on a thread, since every file of the data is checked
-            self.background.run(lambda: jobs.launch(spec, self.home).id, self._show_started, self._show_launch)
+            self.training.show_refusal(error)
+        else:
+            self.training.launch(spec)
 
-    def _show_started(self, job: str) -> None:
-        """Go to the card of a job, by its id."""
-        self._show_launch(None)
-        self.jobs.reveal(job)
-
-    def _show_launch(self, refusal: InputError | None) -> None:
-        """Show that a launch was refused, or None for done."""
-        self.jobs.refusal = error_text(refusal) if refusal else ""
-        self._launched()
-
-    def _launched(self) -> None:
-        self._go("Train")
-        self.background.wake()
-
-    def ask(self, id: str, action: str) -> None:
-        """Ask a job to pause, stop or resume, or open the page of its run."""
-        from t4r_lab import jobs
-
-        if action == "run page":
-            self.open_run(self.jobs.cards[id].state.run_id)
-            return
-        self._change_jobs(lambda: _act(jobs.find(self.home, id), action))
-
-    def limit_jobs(self, at_once: int | None) -> None:
-        """Let at most so many jobs run at once; None for any number."""
-        from t4r_lab import jobs
-
-        try:
-            jobs.write_limit(self.home, at_once)  # not on a thread: a job that is launched next has to wait
-        except (InputError, OSError) as error:
-            self.jobs.refusal = error_text(explained(error))
-        self.background.wake()
-
-    def _change_jobs(self, change: Callable[[], None]) -> None:
-        """Change jobs on a thread, since a start checks every file of the data."""
-
-        def show(refusal: str) -> None:
-            self.jobs.refusal = refusal
-            self.background.wake()
-
-        self.background.run(change, lambda _: show(""), lambda error: show(error_text(error)))
-
-    def _look(self) -> tuple[list[JobState], dict[str, News], int | None]:
-        from t4r_lab.lab.state import source
-
-        with self.background.lock:
-            cards, ticked = dict(self.jobs.cards), self.jobs.ticked
-            read = {id: card.read for id, card in cards.items()}
-            logs = {id for id, card in cards.items() if card.log_opened}
-            ended = {id for id, card in cards.items() if not card.state.running} - logs
-        states = source.job_states(self.home)
-        # A card of a job that had ended has all its events: they are written before the state.
-        fresh = [s.id for s in with_card(states, ticked) if s.running or s.id not in ended]
-        news = {id: source.news(self.home, id, read.get(id, 0), id in logs) for id in fresh}
-        return states, news, source.jobs_at_once(self.home)
-
-    def _show_jobs(self, update: tuple[list[JobState], dict[str, News], int | None]) -> None:
-        states, news, at_once = update
-        self.jobs.show_limit(at_once)
-        self.jobs.show(states, news)
-        self._tell(self.notices(states, {id: each.events for id, each in news.items()}))
-        before, self._states = self._states, {s.id: (s.state, s.run_id) for s in states}
-        if self.data.summary is not None and before != self._states:
-            self.refresh_runs()
+    def _jobs_changed(self, changed: bool) -> None:
+        """Follow a reading of the jobs; the runs are read again if the state of a job has `changed`."""
+        if changed and self.data.summary is not None:
+            self.recorded.read()
         self.tabs.set_title(TABS.index("Train"), "Train ●" if self.jobs.running else "Train")
         self._show_header()
-
-    def _tell(self, notices: Sequence[Notice]) -> None:
-        """Show notices above the tabs and, where it is allowed, by the browser."""
-        self.notice_list.add(notices)
-        if notices:
-            self.jobs.browser_notices.notices = [[notice.key, notice.words] for notice in notices]
-
-    def _jobs_failed(self, error: InputError) -> None:
-        self.jobs.loading, self.jobs.error = False, error_text(error)
 
     def _studies_changed(self, living: Sequence[str]) -> None:
         self.tabs.set_title(TABS.index("Tune"), "Tune ●" if living else "Tune")
         self._show_header()
         if self.data.summary is not None:
-            self.refresh_runs()
+            self.recorded.read()
 
-    # runs ---------------------------------------------------------------------------------------
+    # ---------------------------------------------------------------------------------------------
 
-    def refresh_runs(self) -> None:
-        """Read the record again; a reading under way is followed by another."""
-        from t4r_lab.lab.state import source
-
-        with self.background.lock:
-            self._read_again = True
-            if self.runs.reading:
-                return
-            self._read_again, self.runs.reading = False, True
-        self.background.run(lambda: source.runs(self.home), self._show_runs, self._runs_failed)
-
-    def _show_runs(self, runs: list[RunSummary]) -> None:
-        self.runs.error, self.runs.runs = "", runs
-        self.recommending.offer(runs)
-        self._tab_changed()
-        self.tabs.set_title(TABS.index("Runs"), f"Runs {len(runs)}" if runs else "Runs")
-        self._end_reading()
-
-    def _runs_failed(self, error: InputError) -> None:
-        self.runs.error = self.recommending.view.error = error_text(error)
-        self.recommending.view.loading = False
-        self._end_reading()
-
-    def _end_reading(self) -> None:
-        self.runs.loading, self.runs.reading = False, False
+    def _runs_read(self, result: list[RunSummary] | InputError) -> None:
+        if isinstance(result, InputError):
+            self.recommending.view.error, self.recommending.view.loading = error_text(result), False
+        else:
+            self.recommending.offer(result)
+            self._tab_changed()
+            self.tabs.set_title(TABS.index("Runs"), f"Runs {len(result)}" if result else "Runs")
         self._show_first_steps()
-        if self._read_again:
-            self.refresh_runs()
-
-    _read_again = False
-
-    def _selection_changed(self, change: tr.Bunch) -> None:
-        """Show the page of a single ticked run, or the comparison of several."""
-        runs = self.runs.selected
-        run = runs[0] if len(runs) == 1 else None
-        self.removing.view.ticked = len(runs)
-        self.acting.choose(run)
-        self.run_page.choose(run)
-        compared = runs if run is None or run.finished else []  # one that trains has nothing to compare yet
-        self.comparing.compare([run.run_id for run in compared], self.runs.metric)
-
-    def open_run(self, run_id: str) -> None:
-        """Open the page of a recorded run."""
-        self.runs.table.selected = [run_id]
-        self._go("Runs")
 
     def _tab_changed(self, change: tr.Bunch | None = None) -> None:
         if change is not None:
@@ -468,8 +347,6 @@ class Lab(w.VBox):
         self.tuning.open(self.tabs.selected_index == TABS.index("Tune"))
         if self.tabs.selected_index == TABS.index("Recommend"):
             self.recommending.open()
-
-    # ---------------------------------------------------------------------------------------------
 
     def _go(self, title: str) -> None:
         self.tabs.selected_index = TABS.index(title)
@@ -496,20 +373,8 @@ class Lab(w.VBox):
     def close(self) -> None:
         """Stop watching and close the view; jobs continue."""
         self.background.close()
-        if hasattr(self, "acting"):
+        if hasattr(self, "recorded"):
             self.preparing.close()
-            self.acting.server.close()
+            self.recorded.acting.server.close()
         self._open.pop(getattr(self, "home", Path()), None)
         super().close()
-
-
-def _act(job: Job, action: str) -> None:
-    """Do what a button of a job's card asks for."""
-    from t4r_lab import jobs
-
-    if action in ("up", "down"):
-        jobs.move(job, -1 if action == "up" else 1)
-    elif action == "resume":
-        jobs.resume(job)
-    else:
-        getattr(job, action)()

@@ -27,7 +27,7 @@ _BLOCKS = {
 
 _BASES = {
     "ColumnEncoder": "encoders.column_encoder",
-    "CustomBody": "bodies.shared.custom",
+    "CustomBody": "bodies.shared.custom_body",
     "ItemLoss": "losses.item_loss",
     "ItemSampler": "samplers.sampler",
     "Masking": "maskings.policy",
@@ -35,7 +35,7 @@ _BASES = {
     "SampledItemLoss": "losses.item_loss",
     "knob": "knobs",
 }
-"""Name → module in `t4r_lab.families`, of the classes for parts of your own."""
+"""Name → module in `t4r_lab.families`, of the classes for custom parts."""
 
 __all__ = [*_BLOCKS, *_BASES, *CONFIGURATIONS]
 

@@ -10,13 +10,13 @@ from typing import Any
 from pydantic import ValidationError
 
 from t4r_lab.base.errors import InputError, did_you_mean
+from t4r_lab.families.custom import is_custom
 from t4r_lab.families.maskings.clm import CLM
 from t4r_lab.families.maskings.masking_table import MASKINGS
 from t4r_lab.families.maskings.mlm import MLM
 from t4r_lab.families.maskings.plm import PLM
 from t4r_lab.families.maskings.policy import Masking
 from t4r_lab.families.maskings.rtd import RTD
-from t4r_lab.families.own import is_own
 from t4r_lab.spec.run_spec import explain
 
 __all__ = ["MASKINGS", "CausalLM", "MaskedLM", "Masking", "PermutationLM", "ReplacedItems", "make_masking"]
@@ -38,7 +38,7 @@ def make_masking(masking: Masking | str, **knobs: Any) -> Masking:
     """
     if isinstance(masking, Masking):
         return masking
-    if masking not in MASKINGS and not is_own(masking):
+    if masking not in MASKINGS and not is_custom(masking):
         raise InputError("masking", f"{masking!r} is not known", did_you_mean(masking, MASKINGS))
     try:
         return MASKINGS[masking](**knobs)

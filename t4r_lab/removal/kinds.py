@@ -17,7 +17,7 @@ STUDY_FILE = "study.db"
 """In the entry's folder: an Optuna storage with a copy of the study."""
 
 
-def _nothing(place: Path) -> None:
+def _nothing(folder: Path) -> None:
     pass
 
 
@@ -114,12 +114,12 @@ def plan_study(home: Path, name: str) -> Iterator[Removal]:
             tracking.runs_of_study(home, name),
             [folder] if folder else [],
             name,
-            lambda place: copy_study(store, name, place / STUDY_FILE),
+            lambda kept_in: copy_study(store, name, kept_in / STUDY_FILE),
             lambda: remove_study(store, name),
         )
 
 
-def restore_study(home: Path, name: str, place: Path) -> None:
+def restore_study(home: Path, name: str, folder: Path) -> None:
     """Copy a deleted study back into the home's storage.
 
     Raises
@@ -131,7 +131,7 @@ def restore_study(home: Path, name: str, place: Path) -> None:
     from t4r_lab.tuning.studies.storage import connect
     from t4r_lab.tuning.studies.storage_address import address
 
-    bring_back(connect(address(home, None)), name, place / STUDY_FILE)
+    bring_back(connect(address(home, None)), name, folder / STUDY_FILE)
 
 
 KINDS: dict[str, Callable[[Path, str], AbstractContextManager[Removal]]] = {

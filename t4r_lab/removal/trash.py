@@ -19,7 +19,7 @@ from t4r_lab.base import homes
 from t4r_lab.base.documents import read_json
 from t4r_lab.base.errors import InputError, did_you_mean
 from t4r_lab.base.files import write_json
-from t4r_lab.removal.kinds import KINDS, Removal
+from t4r_lab.removal.kinds import KINDS, Removal, restore_study
 
 TRASH = "trash"
 NAMED = 3
@@ -71,13 +71,13 @@ def delete(kind: str, name: str, *, home: str | Path | None = None) -> Deleted:
             plan.folders,
             plan.study,
         )
-        place = home_path / TRASH / entry.id
-        place.mkdir(parents=True)
-        plan.keep_study(place)
-        write_json(place.with_suffix(".json"), asdict(entry))
+        trashed = home_path / TRASH / entry.id
+        trashed.mkdir(parents=True)
+        plan.keep_study(trashed)
+        write_json(trashed.with_suffix(".json"), asdict(entry))
         for folder in plan.folders:
-            (place / folder).parent.mkdir(parents=True, exist_ok=True)
-            (home_path / folder).rename(place / folder)
+            (trashed / folder).parent.mkdir(parents=True, exist_ok=True)
+            (home_path / folder).rename(trashed / folder)
         if plan.runs:
             tracking.delete_runs(home_path, plan.runs)
         plan.remove_study()
@@ -113,21 +113,19 @@ def restore(id: str, *, home: str | Path | None = None) -> Deleted:
     """
     home_path = homes.ensure(home)
     entry = _entry(home_path, id)
-    place = home_path / TRASH / entry.id
+    trashed = home_path / TRASH / entry.id
     for folder in entry.folders:
-        if (place / folder).exists() and (home_path / folder).exists():
+        if (trashed / folder).exists() and (home_path / folder).exists():
             raise InputError(f"{entry.kind} {entry.name}", f"{folder} exists again", "move or delete that first")
     if entry.study:
-        from t4r_lab.removal.kinds import restore_study
-
-        restore_study(home_path, entry.study, place)
+        restore_study(home_path, entry.study, trashed)
     for folder in entry.folders:
-        if (place / folder).exists():
+        if (trashed / folder).exists():
             (home_path / folder).parent.mkdir(parents=True, exist_ok=True)
-            (place / folder).rename(home_path / folder)
+            (trashed / folder).rename(home_path / folder)
     if entry.runs:
         tracking.restore_runs(home_path, entry.runs)
-    _forget(place)
+    _forget(trashed)
     return entry
 
 
@@ -142,9 +140,9 @@ def empty(*, home: str | Path | None = None) -> list[Deleted]:
     return entries
 
 
-def _forget(place: Path) -> None:
-    place.with_suffix(".json").unlink(missing_ok=True)
-    shutil.rmtree(place, ignore_errors=True)
+def _forget(trashed: Path) -> None:
+    trashed.with_suffix(".json").unlink(missing_ok=True)
+    shutil.rmtree(trashed, ignore_errors=True)
 
 
 def _entry(home: Path, id: str) -> Deleted:

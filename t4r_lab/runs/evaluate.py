@@ -10,7 +10,7 @@ from t4r_lab import tracking
 from t4r_lab.base import homes
 from t4r_lab.base.errors import InputError
 from t4r_lab.base.reports import OnReport, Progress
-from t4r_lab.families import own
+from t4r_lab.families import custom
 from t4r_lab.runs import quality_warnings
 from t4r_lab.runs.progress import reporting
 from t4r_lab.runs.results import Judgment, RunResult, write_cases, write_scores
@@ -41,7 +41,7 @@ def evaluate_run(
     InputError
         if there is no such run, it has no model or was fitted on that part, or its data have changed.
     """
-    own.trust(trust)
+    custom.trust(trust)
     with reporting(on_report) as report:
         return _evaluate(homes.ensure(home), run, split, report)
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from t4r_lab import tracking
 from t4r_lab.base import homes
 from t4r_lab.base.errors import InputError
-from t4r_lab.families import own
+from t4r_lab.families import custom
 from t4r_lab.runs.evaluate import data_of, load_model
 
 if TYPE_CHECKING:
@@ -116,7 +116,7 @@ def recommend(
     """
     if k < 1:
         raise InputError("k", f"{k} is less than 1", "use for example 20")
-    own.trust(trust)
+    custom.trust(trust)
     recommender = Recommender.open(run, home=home)
     events = recommender.vocabulary.read(sessions) if isinstance(sessions, (str, Path)) else sessions
     return recommender.top(recommender.vocabulary.encode(events), k)

@@ -7,8 +7,8 @@ import textwrap
 from collections.abc import Mapping
 
 from t4r_lab import spec as spec_names
+from t4r_lab.families.custom import Member
 from t4r_lab.families.knobs import Part
-from t4r_lab.families.own import Member
 from t4r_lab.schema.columns import Schema
 from t4r_lab.spec import BODIES, BodySpec, ModelSpec, RunSpec, TowerSpec
 from t4r_lab.spec.head_specs import BESIDE_TASK, HeadSpec

@@ -54,7 +54,7 @@ def parse_search(text: str) -> tuple[str, Document | None]:
     >>> parse_search("model.body.kind=gpt2,sasrec")
     ('model.body.kind', {'choices': ['gpt2', 'sasrec']})
 
-    A class of the user's own stands among the choices by its name, ``package.module:Name``.
+    A custom class stands among the choices by its name, ``package.module:Name``.
     """
     path, equals, value = (part.strip() for part in text.partition("="))
     where = f"--search {shortened(text)}"

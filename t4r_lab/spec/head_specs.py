@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Self, get_args
 from pydantic import Field, model_validator
 
 from t4r_lab.base.errors import InputError
+from t4r_lab.families.custom import is_custom
 from t4r_lab.families.knobs import Part, knob
 from t4r_lab.families.losses.cross_entropy import CrossEntropy
 from t4r_lab.families.losses.loss_table import LossSpec
 from t4r_lab.families.metrics.metric_table import RANK_METRICS, metrics_of
 from t4r_lab.families.metrics.shared.metric_row import LabelKind
-from t4r_lab.families.own import is_own
 from t4r_lab.schema.columns import Column, Schema
 
 if TYPE_CHECKING:
@@ -91,7 +91,7 @@ class NextItem(Part):
         """The loss in words."""
         return (
             type(self.loss).__name__
-            if is_own(self.loss.kind)
+            if is_custom(self.loss.kind)
             else LOSS_NAMES.get(self.loss.kind, self.loss.kind.replace("_", " "))
         )
 

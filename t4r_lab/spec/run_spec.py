@@ -12,14 +12,14 @@ from pydantic import Field, ValidationError, model_validator
 
 from t4r_lab.base.documents import Document, read_document, read_yaml
 from t4r_lab.base.errors import InputError, clipped, did_you_mean, shortened
-from t4r_lab.families import own
+from t4r_lab.families import custom
 from t4r_lab.families.encoders.column_encoder import ColumnEncoder
 from t4r_lab.families.knobs import Knob, Part, element, variants, walk
 from t4r_lab.families.metrics.metric_table import is_ranked, lower_is_better
 from t4r_lab.spec.sections import DataSpec, EvaluationSpec, ModelSpec, TrainSpec
 
 LONGEST_NAME = 200
-TAGS = (own.Member.tag, ColumnEncoder.tag)
+TAGS = (custom.Member.tag, ColumnEncoder.tag)
 """Keys that name a part: the others beside them are its knobs."""
 
 
@@ -124,7 +124,7 @@ class RunSpec(Part):
     @classmethod
     def load(cls, path: str | Path, trust: Iterable[str] = ()) -> RunSpec:
         """Read and check a YAML or JSON file, which may name classes of the packages that you `trust`."""
-        own.trust(trust)
+        custom.trust(trust)
         return cls.parse(without_search(read_file(path)), str(path))
 
     # writing ------------------------------------------------------------------------------------
@@ -259,7 +259,7 @@ def _drop_foreign_keys(here: Document, trail: str, kind: object, changes: Mappin
 
 def _named(path: str, kind: object) -> type[Part] | None:
     """The part that `kind` names at a dotted path; None if there is none, which the check of the whole refuses."""
-    if own.is_own(kind):
+    if custom.is_custom(kind):
         return _user_class(kind)
     kinds = kinds_at(path)
     return kinds.get("", kinds.get(kind) if isinstance(kind, str) else None)
@@ -268,7 +268,7 @@ def _named(path: str, kind: object) -> type[Part] | None:
 def _user_class(kind: object) -> type[Part] | None:
     """The class of the user that `kind` names as ``package.module:Name``; None if it names none that can be loaded."""
     try:
-        return own.load(kind, own.Member) if own.is_own(kind) else None
+        return custom.load(kind, custom.Member) if custom.is_custom(kind) else None
     except InputError:
         return None
 

@@ -194,7 +194,7 @@ class EvaluationSpec(Part):
         for index, name in enumerate(self.metrics):
             if not NAME.fullmatch(name):
                 remedy = "write package.module:name; those of the package are computed anyway"
-                raise InputError(f"metrics.{index}", f"{shortened(name)} names no metric of your own", remedy)
+                raise InputError(f"metrics.{index}", f"{shortened(name)} names no custom metric", remedy)
             if name in self.metrics[:index]:
                 raise InputError(f"metrics.{index}", f"{shortened(name)} is named twice", "remove one")
         return self
@@ -207,7 +207,7 @@ class EvaluationSpec(Part):
 
     @property
     def rank_metrics(self) -> tuple[str, ...]:
-        """Names of the metrics of ranks, those of the user's own last."""
+        """Names of the metrics of ranks, custom ones last."""
         return (*RANK_METRICS, *self.metrics)
 
 

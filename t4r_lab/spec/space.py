@@ -9,7 +9,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from t4r_lab.base.errors import InputError, did_you_mean, shortened
-from t4r_lab.families import own
+from t4r_lab.families import custom
 from t4r_lab.families.bodies.body_table import pair_refusal
 from t4r_lab.families.knobs import Knob, Part, walk
 from t4r_lab.spec.domains import Domain, Range
@@ -167,9 +167,9 @@ def _reachable(spec: RunSpec, kinds: Mapping[str, Domain]) -> dict[str, Knob]:
 
 def _class_of(path: str, kind: Any) -> type[Part]:
     """The class that the value `kind` of the knob at `path` names, in the tables or as ``package.module:Name``."""
-    if own.is_own(kind):
+    if custom.is_custom(kind):
         try:
-            return own.load(kind, own.Member)
+            return custom.load(kind, custom.Member)
         except InputError as error:
             raise error.at(f"search {path}") from None
     kinds = kinds_at(path.rpartition(".")[0])
@@ -177,7 +177,7 @@ def _class_of(path: str, kind: Any) -> type[Part]:
 
 
 def _kinds_of(knob: Knob) -> list[Any]:
-    """The kinds that can stand at a knob: those of its table, and the one of the user's own that it has."""
+    """The kinds that can stand at a knob: those of its table, and the custom one that it has."""
     parent, _, tag = knob.path.rpartition(".")
     part = kinds_at(parent).get("")  # of features alone, whose class is chosen by their encoding
     table = next((k.choices for k in walk(part()) if k.path == tag), ()) if part else ()
@@ -203,7 +203,7 @@ def _kind_domain(spec: RunSpec, path: str, searched: Mapping[str, Range | None])
             f"search {path}", "kinds are not a range", f"give choices, for example {path}={choices[0]},{choices[1]}"
         )
     for kind in limits.choices:
-        if kind not in choices and not own.is_own(kind):
+        if kind not in choices and not custom.is_custom(kind):
             raise InputError(f"search {path}", f"unknown kind {shortened(kind)}", did_you_mean(kind, choices))
         if refusal := refusals.get(kind):
             raise refusal.at(f"search {path}")

@@ -1,6 +1,6 @@
 """The record of runs in MLflow, whose only importer this is. One experiment holds all runs."""
 
-from t4r_lab.tracking.annotations import annotate, own_tags
+from t4r_lab.tracking.annotations import annotate, user_tags
 from t4r_lab.tracking.artifacts import Artifacts
 from t4r_lab.tracking.client import EXPERIMENT, client_of, database, is_empty, missing_home, server
 from t4r_lab.tracking.deleted_runs import (
@@ -62,7 +62,6 @@ __all__ = [
     "looks_of",
     "missing_home",
     "model_name",
-    "own_tags",
     "promoted",
     "references_to_data",
     "register",
@@ -76,5 +75,6 @@ __all__ = [
     "study_of",
     "tags",
     "to_key",
+    "user_tags",
     "with_present_data",
 ]

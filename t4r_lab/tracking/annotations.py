@@ -19,7 +19,7 @@ LONGEST_TEXT = 5000
 """Of a tag's value and of notes, in characters."""
 
 
-def own_tags(tags: Mapping[str, str]) -> dict[str, str]:
+def user_tags(tags: Mapping[str, str]) -> dict[str, str]:
     """The tags that a person has set and can change here; those of other programs with line breaks are left alone."""
     return {key: value for key, value in sorted(tags.items()) if _is_own(key) and value.isprintable()}
 

@@ -191,7 +191,7 @@ def _check_labels(spec: RunSpec, dataset: Dataset) -> None:
 
 
 def _check_metrics(spec: RunSpec, dataset: Dataset) -> None:
-    """Refuse metrics of the user's own that can't be computed, if there are ranks to compute them from."""
+    """Refuse custom metrics that can't be computed, if there are ranks to compute them from."""
     if spec.model.next_item:
         check_metrics(spec.evaluation.metrics, spec.evaluation.cutoffs, dataset.schema.n_items)
 

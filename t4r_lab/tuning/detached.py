@@ -20,7 +20,7 @@ from t4r_lab.base import homes, system
 from t4r_lab.base.documents import read_json
 from t4r_lab.base.errors import ERROR_FILE, InputError
 from t4r_lab.base.files import is_locked, locked, replacing, tail
-from t4r_lab.families.own import refuse_notebook
+from t4r_lab.families.custom import refuse_notebook
 from t4r_lab.jobs.job import LOG_BYTES
 from t4r_lab.spec import RunSpec
 from t4r_lab.spec.study_options import Plan, StudyOptions, load_study

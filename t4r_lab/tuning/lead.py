@@ -15,7 +15,7 @@ from t4r_lab.base import homes, processors, retries
 from t4r_lab.base.errors import InputError
 from t4r_lab.base.reports import OnReport, Progress, Remark, Started, TrialEnded
 from t4r_lab.base.urls import shown
-from t4r_lab.families.own import refuse_notebook
+from t4r_lab.families.custom import refuse_notebook
 from t4r_lab.runs import processes
 from t4r_lab.runs.progress import reporting
 from t4r_lab.spec import RunSpec

@@ -19,7 +19,7 @@ from t4r_lab.base.terminal import clean, clean_line, lines_of, shortened_to, tab
 from t4r_lab.cli import output
 from t4r_lab.cli import program as main
 from t4r_lab.data.pipeline.prepare_events import prepare
-from t4r_lab.jobs.job import Status
+from t4r_lab.jobs.job_status import Status
 from t4r_lab.runs import progress
 from t4r_lab.runs.compare import _chosen, _differing
 from t4r_lab.runs.progress import Console

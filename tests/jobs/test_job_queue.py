@@ -17,8 +17,7 @@ from t4r_lab import jobs
 from t4r_lab.base import system
 from t4r_lab.base.errors import InputError
 from t4r_lab.cli.program import main
-from t4r_lab.jobs import Job, job_queue
-from t4r_lab.jobs import job as job_module
+from t4r_lab.jobs import Job, job_queue, launch_record
 from t4r_lab.lab.panels.train.job_card import JobCard
 from t4r_lab.lab.panels.train.train_panel import TrainPanel, with_card
 from t4r_lab.lab.state import source
@@ -203,7 +202,7 @@ def test_a_copied_home_and_another_server_start_no_job_by_themselves(
     assert jobs.start_next(copy) == [] and states(copy)["j1"] == "queued"
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://me:secret@127.0.0.1:9/?token=secret")
     assert jobs.start_next(home) == [] and states(home)["j1"] == "queued"
-    assert job_module._server() == "http://127.0.0.1:9/"
+    assert launch_record._server() == "http://127.0.0.1:9/"
     monkeypatch.delenv("MLFLOW_TRACKING_URI")
     assert [job.id for job in jobs.start_next(home)] == [second.id]
     jobs.resume(jobs.find(copy, second.id))  # when asked to
@@ -228,13 +227,13 @@ def test_a_worker_gets_the_processors_of_its_launch_and_nothing_else_from_the_fi
     job.write(replace(job.written(), state="stopped"))
     job.resume()
     assert environments[-1]["CUDA_VISIBLE_DEVICES"] == "3"
-    assert not environments[-1].keys() & {"LD_PRELOAD", "PYTHONSTARTUP", "OMP_WAIT_POLICY", job_module.SHARED}
+    assert not environments[-1].keys() & {"LD_PRELOAD", "PYTHONSTARTUP", "OMP_WAIT_POLICY", launch_record.SHARED}
     monkeypatch.setattr(Job, "_worker_runs", lambda each: each.id == job.id)
     jobs.launch(small_spec(data), tmp_path)  # beside the other
-    assert (environments[-1]["OMP_WAIT_POLICY"], environments[-1][job_module.SHARED]) == ("passive", "1")
+    assert (environments[-1]["OMP_WAIT_POLICY"], environments[-1][launch_record.SHARED]) == ("passive", "1")
     monkeypatch.setenv("OMP_WAIT_POLICY", "active")
     jobs.launch(small_spec(data), tmp_path)
-    assert environments[-1]["OMP_WAIT_POLICY"] == "active" and job_module.SHARED not in environments[-1]
+    assert environments[-1]["OMP_WAIT_POLICY"] == "active" and launch_record.SHARED not in environments[-1]
 
 
 def offered(card: JobCard) -> list[str]:
@@ -245,7 +244,7 @@ def test_the_lab_shows_places_and_starts_whose_turn_it_is(data: Path, tmp_path: 
     jobs.set_limit(tmp_path, 1)
     first, second, _ = launch(tmp_path, data, 3)
     shown = {state.name: state for state in source.job_states(tmp_path)}
-    assert [shown[name].place for name in ("j0", "j1", "j2")] == [0, 1, 2]
+    assert [shown[name].position for name in ("j0", "j1", "j2")] == [0, 1, 2]
     asked: list[tuple[str, str]] = []
     card = JobCard(shown["j2"], lambda id, action: asked.append((id, action)))
     assert "in the queue: number 2" in card._progress.value and card.buttons["resume"].description == "Start now"

@@ -43,7 +43,7 @@ def test_a_frame_of_the_notebook_is_corrected_and_prepared(page: Any, server: tu
         state="attached"
     )
     shoot(page, "lab-data-browse-light")
-    # a file of one's own machine, larger than JupyterLab's limit of 10 MB for a message
+    # a file from the user's machine, larger than JupyterLab's limit of 10 MB for a message
     mine = tmp_path / "mine.csv"
     mine.write_text("session,item,time\n" + "1,2,3\n" * 2_000_000)
     with page.expect_file_chooser() as chosen:

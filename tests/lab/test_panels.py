@@ -344,19 +344,26 @@ def test_ticking_compares_and_clones(lab: Lab) -> None:
     ids = [run.run_id for run in lab.runs.runs]
     with at_most(0.15):
         lab.runs.table.selected = ids[:2]
-    assert "Comparing 2 runs" in lab.comparing.view._message.value
-    until(lambda: lab.comparing.view.plots or lab.comparing.view.error)  # plots come last
-    assert lab.comparing.view.analysis
-    assert lab.acting.view.run is None
+    assert "Comparing 2 runs" in lab.recorded.comparing.view._message.value
+    until(lambda: lab.recorded.comparing.view.plots or lab.recorded.comparing.view.error)  # plots come last
+    assert lab.recorded.comparing.view.analysis
+    assert lab.recorded.acting.view.run is None
     lab.runs.choice.value = "recall@5"
-    until(lambda: lab.comparing.view.analysis is not None and lab.comparing.view.analysis.metric == "recall@5")
+    until(
+        lambda: (
+            lab.recorded.comparing.view.analysis is not None
+            and lab.recorded.comparing.view.analysis.metric == "recall@5"
+        )
+    )
     lab.runs.table.selected = ids[:1]
-    assert lab.comparing.view.analysis is None  # its page, which never shows the figures of others
-    until(lambda: lab.comparing.view.analysis and lab.run_page.body.details)
-    assert lab.comparing.view.analysis is not None and lab.comparing.view.analysis.labels == [lab.runs.selected[0].name]
-    assert {"bars", "loss", "metric"} <= set(lab.comparing.view.drawn)
-    assert lab.run_page.head.name.value == lab.runs.selected[0].name
-    lab.acting.view.buttons["clone"].click()
+    assert lab.recorded.comparing.view.analysis is None  # its page, which never shows the figures of others
+    until(lambda: lab.recorded.comparing.view.analysis and lab.recorded.page.body.details)
+    assert lab.recorded.comparing.view.analysis is not None and lab.recorded.comparing.view.analysis.labels == [
+        lab.runs.selected[0].name
+    ]
+    assert {"bars", "loss", "metric"} <= set(lab.recorded.comparing.view.drawn)
+    assert lab.recorded.page.head.name.value == lab.runs.selected[0].name
+    lab.recorded.acting.view.buttons["clone"].click()
     until(lambda: lab.draft.origin)
     assert lab.tabs.selected_index == 1
     assert differences(lab.draft) == {}
@@ -375,7 +382,7 @@ def test_a_clone_whose_data_are_gone_uses_the_present_ones(lab: Lab, tmp_path: P
 
 def test_promotion_shows_the_test_part(lab: Lab) -> None:
     lab.runs.table.selected = [lab.runs.runs[0].run_id]
-    view = lab.acting.view
+    view = lab.recorded.acting.view
     assert HIDDEN in view._test.value
     view.alias.value = "not an alias"
     view.buttons["promote"].click()

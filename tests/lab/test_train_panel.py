@@ -18,9 +18,9 @@ import pytest
 
 from t4r_lab import jobs
 from t4r_lab.base.files import append, write_json
-from t4r_lab.lab import app as lab_module
 from t4r_lab.lab.app import Lab
 from t4r_lab.lab.panels.train.job_card import JobCard, progress
+from t4r_lab.lab.panels.train.train_controller import BUSY, IDLE
 from t4r_lab.lab.panels.train.train_panel import SHOWN, TrainPanel, with_card
 from t4r_lab.lab.parts.curves import Curves, smoothed
 from t4r_lab.lab.state import source
@@ -89,7 +89,7 @@ def test_what_came_since_the_last_look_is_one_message_a_curve(monkeypatch: pytes
 
 
 def test_jobs_are_looked_at_no_more_than_five_times_a_second() -> None:
-    assert min(lab_module.BUSY, lab_module.IDLE) >= 0.2
+    assert min(BUSY, IDLE) >= 0.2
 
 
 # ── log ─────────────────────────────────────────────────────────────────────────────────────────
@@ -238,11 +238,11 @@ def test_the_lab_reads_events_of_those_that_work_and_logs_of_those_that_are_open
         lab.background.close()  # from here on it is asked by hand
         ended = next(card for card in lab.jobs.cards.values() if not card.state.running)
         with opened(monkeypatch) as names:
-            lab._show_jobs(lab._look())
+            lab.training.show(lab.training.look())
         assert (names["events.jsonl"], names["log.txt"]) == (2, 0)
         ended.log_button.click()
         with opened(monkeypatch) as names:
-            lab._show_jobs(lab._look())
+            lab.training.show(lab.training.look())
         assert (names["events.jsonl"], names["log.txt"]) == (3, 1)
         assert "&lt;img" in ended._log.value
     finally:
@@ -261,7 +261,7 @@ def test_a_folder_deleted_under_the_watching_lab_takes_its_card_along(fifty: Pat
         until(lambda: gone not in lab.jobs.cards)
         assert lab.jobs.error == ""
         assert len(lab.jobs.cards) == SHOWN  # the next one has taken its place
-        lab.ask(gone, "stop")
+        lab.training.ask(gone, "stop")
         until(lambda: "no such job" in lab.jobs._message.value)
     finally:
         lab.close()

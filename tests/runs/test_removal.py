@@ -12,7 +12,8 @@ from t4r_lab.base.errors import InputError
 from t4r_lab.base.files import locked
 from t4r_lab.base.reports import silent
 from t4r_lab.data.prepared.prepared_data import Dataset
-from t4r_lab.jobs.job import Job, Status
+from t4r_lab.jobs.job import Job
+from t4r_lab.jobs.job_status import Status
 from t4r_lab.removal import trash
 from t4r_lab.removal.trash import delete, deleted, empty, restore
 from t4r_lab.runs.promote import promote

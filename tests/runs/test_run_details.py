@@ -171,7 +171,7 @@ def test_tags_are_shown_as_they_are_typed_and_read_back_the_same(home: Path) -> 
         with pytest.raises(InputError, match=words):
             tags_of(wrong)
     written = {"a": "two\nlines", "b:c": "1", "mlflow.user": "me", "ours": "1"}
-    assert tracking.own_tags(written) == {"ours": "1"}
+    assert tracking.user_tags(written) == {"ours": "1"}
     saved: list[Edit] = []
     head = RunHead(saved.append)
     head.show("id", "run", EVIL, {"a": "1"})

@@ -73,9 +73,9 @@ def test_a_filter_chooses_these_runs(text: str, ids: str) -> None:
         ("bdy:gru", "runs have no 'bdy'; did you mean 'body'"),
         ("dropout>0", "may be model.body.dropout or model.inputs.dropout"),
         ("ndcg>", "has no value"),
-        ("ndcg>high", "is no number"),
-        ("ndcg>5min", "is no number"),
-        ("started>soon", "is no date"),
+        ("ndcg>high", "is not a number"),
+        ("ndcg>5min", "is not a number"),
+        ("started>soon", "is not a date"),
         ('name:"shop', "has no partner"),
     ],
 )

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from t4r_lab.base.errors import InputError
-from t4r_lab.families import own
+from t4r_lab.families import custom
 from t4r_lab.spec import BODY_MASKINGS, RunSpec
 from t4r_lab.spec.domains import Domain, Range, parse_search
 from t4r_lab.spec.space import SEARCH_PRESETS, changed, grid, grid_size, search_space
@@ -213,7 +213,7 @@ def test_a_final_fit_is_no_start_of_a_study() -> None:
         Plan.of(spec, StudyOptions.parse({"presets": ["paper"]}))
 
 
-# ── parts of the user's own ─────────────────────────────────────────────────────────────────────
+# ── custom parts ─────────────────────────────────────────────────────────────────────
 
 OWN = """
 from t4r_lab.nn import ColumnEncoder, CustomBody, knob
@@ -238,7 +238,7 @@ ENCODING, BODY = "model.inputs.features.price.encoding", "model.body.kind"
 def mine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     (tmp_path / "searched_parts.py").write_text(OWN)
     monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.setenv(own.VARIABLE, "searched_parts")
+    monkeypatch.setenv(custom.VARIABLE, "searched_parts")
     yield
     sys.modules.pop("searched_parts", None)
 
@@ -261,6 +261,6 @@ def test_own_classes_stand_among_the_choices_with_their_knobs(mine: None) -> Non
 
 
 def test_an_own_class_that_is_not_trusted_is_not_searched(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(own.VARIABLE, "")
+    monkeypatch.setenv(custom.VARIABLE, "")
     with pytest.raises(InputError, match=f"search {BODY}: 'nowhere:Body' is code of the module 'nowhere', which isn't"):
         search_space(spec_of(), [], {BODY: Range(choices=("gru", "nowhere:Body"))})

@@ -11,11 +11,11 @@ from pydantic import BeforeValidator, Field, SerializeAsAny
 
 from t4r_lab.base.errors import InputError
 from t4r_lab.families.bodies import hugging_face, native
-from t4r_lab.families.bodies.shared.custom import CustomBody, row_of
+from t4r_lab.families.bodies.shared.custom_body import CustomBody, row_of
 from t4r_lab.families.bodies.shared.layer_knobs import AttentionLayers, Layers
 from t4r_lab.families.bodies.shared.row import Body, Configuration, Sizes
+from t4r_lab.families.custom import MemberTable, load, or_custom
 from t4r_lab.families.maskings.masking_table import MASKINGS
-from t4r_lab.families.own import MemberTable, load, or_own
 
 USUAL = (
     "xlnet",
@@ -109,7 +109,7 @@ else:
         Field(discriminator="kind"),
         BeforeValidator(_refuse_removed_kinds),
     ]
-    BodySpec = Annotated[SerializeAsAny[_Ours], or_own(CustomBody)]
+    BodySpec = Annotated[SerializeAsAny[_Ours], or_custom(CustomBody)]
 
 
 def pair_refusal(body: str, masking: str, supported: tuple[str, ...] | None = None) -> InputError | None:

@@ -6,8 +6,8 @@ import math
 from abc import abstractmethod
 from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
+from t4r_lab.families.custom import Member
 from t4r_lab.families.knobs import knob
-from t4r_lab.families.own import Member
 
 if TYPE_CHECKING:
     from torch import Tensor, nn

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from pydantic import SerializeAsAny, create_model
 
 from t4r_lab.families import encoders
+from t4r_lab.families.custom import MemberTable, load, or_custom
 from t4r_lab.families.encoders.column_encoder import ColumnEncoder
 from t4r_lab.families.encoders.vectors_spec import VectorsSpec
 from t4r_lab.families.knobs import Part, knob
 from t4r_lab.families.members import members
-from t4r_lab.families.own import MemberTable, load, or_own
 
 USUAL = ("embedding", "scalar", "projected", "soft_one_hot", "vectors")
 ENCODERS: MemberTable[type[ColumnEncoder]] = MemberTable(
@@ -69,4 +69,4 @@ if TYPE_CHECKING:
     FeaturePart = FeatureSpec
 else:
     FeatureSpec = create_model("FeatureSpec", __base__=Part, __module__=__name__, __doc__=WORDS, **_fields())
-    FeaturePart = Annotated[SerializeAsAny[FeatureSpec], or_own(ColumnEncoder)]
+    FeaturePart = Annotated[SerializeAsAny[FeatureSpec], or_custom(ColumnEncoder)]

@@ -8,8 +8,8 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, ClassVar, Literal
 
+from t4r_lab.families.custom import Member
 from t4r_lab.families.knobs import knob
-from t4r_lab.families.own import Member
 from t4r_lab.families.samplers.sampler_table import SamplerSpec, described, sampler_of
 
 if TYPE_CHECKING:

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Annotated, Union
 from pydantic import Field, SerializeAsAny
 
 from t4r_lab.families import maskings
+from t4r_lab.families.custom import MemberTable, load, or_custom
 from t4r_lab.families.maskings.policy import Masking
 from t4r_lab.families.members import members
-from t4r_lab.families.own import MemberTable, load, or_own
 
 MASKINGS: MemberTable[type[Masking]] = MemberTable(
     members(maskings, Masking, ("clm", "mlm", "plm", "rtd")), lambda kind: load(kind, Masking)
@@ -20,4 +20,4 @@ if TYPE_CHECKING:
     MaskingSpec = Masking
 else:
     _Ours = Annotated[Union[tuple(MASKINGS.values())], Field(discriminator="kind")]  # noqa: UP007 (of a tuple)
-    MaskingSpec = Annotated[SerializeAsAny[_Ours], or_own(Masking)]
+    MaskingSpec = Annotated[SerializeAsAny[_Ours], or_custom(Masking)]

@@ -9,6 +9,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from t4r_lab.base.errors import InputError, first_line, shortened
+from t4r_lab.families.custom import MemberTable, load_object
 from t4r_lab.families.metrics.kinds import (
     cost_metrics,
     label_metrics,
@@ -17,7 +18,6 @@ from t4r_lab.families.metrics.kinds import (
     rank_metrics,
 )
 from t4r_lab.families.metrics.shared.metric_row import Metric, Source
-from t4r_lab.families.own import MemberTable, load_object
 
 if TYPE_CHECKING:
     import numpy as np
@@ -45,17 +45,17 @@ def objectives_of(*sources: Source) -> list[str]:
     return [metric.name for metric in METRICS if metric.source in sources and metric.better != "neither"]
 
 
-# ── metrics of the user's own ───────────────────────────────────────────────────────────────────
+# ── custom metrics ───────────────────────────────────────────────────────────────────
 
 PATH = "evaluation.metrics"
 NAME = re.compile(r"[^\W\d][\w.]*:[^\W\d]\w*")
-"""A metric of the user's own, ``package.module:name``."""
+"""A custom metric, ``package.module:name``."""
 
 CUTOFF = re.compile(r"[1-9]\d{0,8}", re.ASCII)
 
 
 def name_of(row: Metric) -> str:
-    """The name in a spec of a `row` of the user's own: the module of its function, and the name of the row."""
+    """The name in a spec of a custom `row`: the module of its function, and the name of the row."""
     return f"{row.compute.__module__}:{row.name}"
 
 
@@ -105,7 +105,7 @@ def _checked(name: str, compute: Callable[..., Any], rank: Floats, k: int) -> Fl
 
 
 def check_metrics(names: Iterable[str], cutoffs: Sequence[int], n_items: int) -> None:
-    """Refuse metrics of the user's own that can't be loaded or fail at the best, a tied or the worst rank.
+    """Refuse custom metrics that can't be loaded or fail at the best, a tied or the worst rank.
 
     Raises
     ------
@@ -130,7 +130,7 @@ def named(metric: str) -> Metric | None:
     Raises
     ------
     InputError
-        for a metric of the user's own that can't be loaded.
+        for a custom metric that can't be loaded.
     """
     if is_ranked(metric):
         return RANK_METRICS[metric.partition("@")[0]]
@@ -139,7 +139,7 @@ def named(metric: str) -> Metric | None:
 
 
 def is_available(metric: str) -> bool:
-    """Whether the row of `metric` can be read here; that of the user's own needs its module, and trust."""
+    """Whether the row of `metric` can be read here; that of a custom metric needs its module, and trust."""
     try:
         named(metric)
     except InputError:

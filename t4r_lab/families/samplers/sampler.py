@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from typing import TYPE_CHECKING, ClassVar
 
-from t4r_lab.families.own import Member
+from t4r_lab.families.custom import Member
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -9,8 +9,8 @@ from pydantic import BeforeValidator, SerializeAsAny
 
 from t4r_lab.base.errors import InputError, did_you_mean, shortened
 from t4r_lab.families import samplers
+from t4r_lab.families.custom import is_custom, load
 from t4r_lab.families.members import members
-from t4r_lab.families.own import is_own, load
 from t4r_lab.families.samplers.sampler import ItemSampler
 
 SAMPLERS: dict[str, type[ItemSampler]] = members(samplers, ItemSampler, ("uniform", "log_uniform", "in_batch"))
@@ -18,10 +18,10 @@ SAMPLERS: dict[str, type[ItemSampler]] = members(samplers, ItemSampler, ("unifor
 
 
 def _named(value: object) -> object:
-    """A word of the table as it is; a class of the user's own, or its name with knobs, as a sampler."""
+    """A word of the table as it is; a custom class, or its name with knobs, as a sampler."""
     kind = value.get("kind") if isinstance(value, Mapping) else value
     knobs = {name: knob for name, knob in value.items() if name != "kind"} if isinstance(value, Mapping) else {}
-    if is_own(kind):
+    if is_custom(kind):
         return load(kind, ItemSampler).model_validate(knobs)
     if isinstance(value, Mapping) and kind in SAMPLERS:
         if knobs:

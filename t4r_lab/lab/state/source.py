@@ -145,8 +145,8 @@ def job_states(home: Path) -> list[JobState]:
     except InputError as error:
         refusal = error_text(error)
     waiting = [job.id for job in jobs.queued(home)]
-    places = {id: (place, len(waiting) - place) for place, id in enumerate(waiting, 1)}
-    return [_in_queue(state, *places[state.id], refusal) if state.id in places else state for state in states]
+    positions = {id: (position, len(waiting) - position) for position, id in enumerate(waiting, 1)}
+    return [_in_queue(state, *positions[state.id], refusal) if state.id in positions else state for state in states]
 
 
 def jobs_at_once(home: Path) -> int | None:
@@ -157,8 +157,8 @@ def jobs_at_once(home: Path) -> int | None:
         return None
 
 
-def _in_queue(state: JobState, place: int, behind: int, refusal: str) -> JobState:
-    return replace(state, place=place, behind=behind, error=refusal if place == 1 else "")
+def _in_queue(state: JobState, position: int, behind: int, refusal: str) -> JobState:
+    return replace(state, position=position, behind=behind, error=refusal if position == 1 else "")
 
 
 def _job_state(job: jobs.Job) -> JobState:

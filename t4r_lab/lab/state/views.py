@@ -112,8 +112,8 @@ class JobState:
     run_id: str = ""
     silent: float = 0.0
     """seconds since the last report, while it runs"""
-    place: int = 0
-    """place in the queue, from 1; 0 for a job that isn't in it"""
+    position: int = 0
+    """position in the queue, from 1; 0 for a job that isn't in it"""
     behind: int = 0
     """number of jobs in the queue that come later"""
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from t4r_lab.base.errors import InputError, first_line
-from t4r_lab.families.own import is_own
+from t4r_lab.families.custom import is_custom
 from t4r_lab.nn.layers.feature_vectors import (
     CategoricalFeature,
     ProjectedFeature,
@@ -40,7 +40,7 @@ def make_encoders(
     Raises
     ------
     InputError
-        for vectors of another length or width, or a module of the user's own that fails or gives another shape.
+        for vectors of another length or width, or a custom module that fails or gives another shape.
     """
     first_of_table: dict[str | None, nn.Module] = {}
     encoders: dict[str, nn.Module] = {}
@@ -48,7 +48,7 @@ def make_encoders(
         sharing = first_of_table.get(feature.table)
         try:
             encoders[name] = feature.encoder.build(feature.describe(vectors.get(name), init_std, sharing))
-            if is_own(feature.encoding):
+            if is_custom(feature.encoding):
                 _try_out(encoders[name], feature)
         except InputError as error:
             raise error.at(f"{PATH}.{name}.{error.path}") from None

@@ -117,8 +117,8 @@ def holm(p_values: Sequence[float], level: float = LEVEL) -> list[float]:
     [0.025, 0.0125, 0.025, 0.016666666666666666]
     """
     levels, reached = [0.0] * len(p_values), None
-    for place, index in enumerate(sorted(range(len(p_values)), key=lambda i: p_values[i])):
-        levels[index] = reached or level / (len(p_values) - place)
+    for rank, index in enumerate(sorted(range(len(p_values)), key=lambda i: p_values[i])):
+        levels[index] = reached or level / (len(p_values) - rank)
         if reached is None and p_values[index] >= levels[index]:
             reached = levels[index]
     return levels

@@ -78,7 +78,7 @@ def run_details(run: str, *, home: str | Path | None = None) -> RunDetails:
     return RunDetails(
         row,
         tags.get(tracking.NOTE, ""),
-        tracking.own_tags(tags),
+        tracking.user_tags(tags),
         spec,
         closest,
         differing,

@@ -42,7 +42,7 @@ REMEDY = "write for example body:gru or ndcg>0.1; quotes make it a plain word"
 
 def facts(row: tracking.RunRow) -> dict[str, float | str]:
     """What a recorded run can be filtered by: its metrics on the validation part, times in seconds, knobs by path."""
-    own = tracking.own_tags(row.tags)
+    tags = tracking.user_tags(row.tags)
     return {
         **{path: _number(text) for path, text in row.knobs.items()},
         **row.valid,
@@ -52,7 +52,7 @@ def facts(row: tracking.RunRow) -> dict[str, float | str]:
         "masking": row.masking,
         "data": Path(row.data).name,
         "state": STATES.get(row.status, row.status.lower()),
-        "tag": ", ".join(f"{key}: {value}" for key, value in own.items()),
+        "tag": ", ".join(f"{key}: {value}" for key, value in tags.items()),
         "notes": row.tags.get(tracking.NOTE, ""),
         "host": row.host,
         "archived": "yes" if tracking.ARCHIVED in row.tags else "no",
@@ -185,8 +185,8 @@ def _amount(name: str, text: str) -> float:
         try:
             return datetime.fromisoformat(text).timestamp()
         except ValueError:
-            raise InputError("filter", f"{shortened(text)} is no date", "write it as 2026-11-30") from None
+            raise InputError("filter", f"{shortened(text)} is not a date", "write it as 2026-11-30") from None
     match = AMOUNT.fullmatch(text)
     if match is None or (match[2] and name != "time"):
-        raise InputError("filter", f"{shortened(text)} is no number", f"compare {name} with a number, such as 0.1")
+        raise InputError("filter", f"{shortened(text)} is not a number", f"compare {name} with a number, such as 0.1")
     return float(match[1]) * SECONDS[match[2].lower() if match[2] else None]

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Literal
 from pydantic import model_validator
 
 from t4r_lab.base.errors import InputError
+from t4r_lab.families.custom import Member
 from t4r_lab.families.knobs import knob
-from t4r_lab.families.own import Member
 
 MOST_HEADS = 64
 

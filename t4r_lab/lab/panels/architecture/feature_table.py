@@ -9,9 +9,9 @@ import traitlets as tr
 
 from t4r_lab.base.documents import Document
 from t4r_lab.base.errors import InputError
+from t4r_lab.families.custom import is_custom
 from t4r_lab.families.encoders.encoder_table import ENCODERS, encodings_for
 from t4r_lab.families.knobs import Knob, Part, walk
-from t4r_lab.families.own import is_own
 from t4r_lab.lab.parts.fields import NOTHING, Field, OnEdit, as_text, offered
 from t4r_lab.lab.parts.text import escape, field_text
 from t4r_lab.lab.state.draft import Draft, inputs_of
@@ -216,8 +216,8 @@ class FeatureRow(w.VBox):
             self._quiet = False
 
     def _show_encoding(self, encoding: str) -> None:
-        """Choose `encoding`; one of the user's own becomes a choice."""
-        if is_own(encoding) and encoding not in dict(self.encoding.options).values():
+        """Choose `encoding`; a custom one becomes a choice."""
+        if is_custom(encoding) and encoding not in dict(self.encoding.options).values():
             self.encoding.options = (*self.encoding.options, (encoding, encoding))
             self.encoding.disabled = False
         if encoding in dict(self.encoding.options).values():
@@ -229,13 +229,13 @@ class FeatureRow(w.VBox):
     def _part(self) -> type[Part]:
         """The part of a spec that holds the feature's knobs."""
         encoding = self.encoding.value
-        return ENCODERS[encoding] if is_own(encoding) else FeatureSpec
+        return ENCODERS[encoding] if is_custom(encoding) else FeatureSpec
 
     def _knobs(self) -> list[Knob]:
-        """The knobs beneath the row, of every encoding that may be chosen or of the user's own."""
+        """The knobs beneath the row, of every encoding that may be chosen or is custom."""
         if self.of == ABSENT:
             return []
-        if is_own(self.encoding.value):
+        if is_custom(self.encoding.value):
             return [knob for knob in walk(self._part.model_validate({})) if knob.path not in IN_LINE]
         kind = self.column.kind if self.column is not None else VECTORS
         encodings = encodings_for(kind) or (kind,)

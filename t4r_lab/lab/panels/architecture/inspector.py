@@ -25,7 +25,7 @@ WORDS = {
     "projection": "A linear layer from the width of the features to that of the body. It has no knobs.",
     "add model.inputs.features": "Columns that the model doesn't read yet, and pre-trained vectors of the items.",
     "add model.heads": "Another target to predict.",
-    "add model.towers": "Another body, with features of its own, beside the first.",
+    "add model.towers": "Another body, with its own features, beside the first.",
 }
 """Last part of a block's key, or its key → what stands above its knobs."""
 
@@ -176,8 +176,8 @@ class Inspector(w.VBox):
 
     def _neighbor(self, step: int) -> str | None:
         keys = self._siblings()
-        place = keys.index(self.key) + step if self.key in keys else -1
-        return keys[place] if 0 <= place < len(keys) else None
+        neighbor = keys.index(self.key) + step if self.key in keys else -1
+        return keys[neighbor] if 0 <= neighbor < len(keys) else None
 
     def _move(self, step: int) -> None:
         to = self._neighbor(step)

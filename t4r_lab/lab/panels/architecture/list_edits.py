@@ -13,7 +13,7 @@ FEATURES = ".inputs.features."
 
 
 def element_of(key: str) -> tuple[str, str] | None:
-    """The list that a block is an element of, and its place in it; None for other blocks.
+    """The list that a block is an element of, and its name in it; None for other blocks.
 
     >>> element_of("model.heads.1"), element_of("model.towers.0.body"), element_of("model.inputs.features.price")
     (('model.heads', '1'), ('model.towers', '0'), ('model.inputs.features', 'price'))
@@ -24,9 +24,14 @@ def element_of(key: str) -> tuple[str, str] | None:
     if features:
         return f"{before}{features}".rstrip("."), name
     for path in (HEADS, TOWERS):
-        place, _, inner = key.removeprefix(f"{path}.").partition(".")
-        if key.startswith(f"{path}.") and place.isdigit() and inner in ("", "body") and (path == TOWERS) == bool(inner):
-            return path, place
+        number, _, inner = key.removeprefix(f"{path}.").partition(".")
+        if (
+            key.startswith(f"{path}.")
+            and number.isdigit()
+            and inner in ("", "body")
+            and (path == TOWERS) == bool(inner)
+        ):
+            return path, number
     return None
 
 
@@ -35,10 +40,10 @@ def removable(spec: RunSpec, schema: Schema | None, key: str) -> bool:
     element = element_of(key)
     if element is None:
         return False
-    path, place = element
+    path, element_name = element
     if path == HEADS:
         return len(spec.model.heads) > 1
-    return path == TOWERS or schema is None or place != schema.item.name
+    return path == TOWERS or schema is None or element_name != schema.item.name
 
 
 def removed(spec: RunSpec, schema: Schema | None, key: str) -> dict[str, Any]:
@@ -46,9 +51,9 @@ def removed(spec: RunSpec, schema: Schema | None, key: str) -> dict[str, Any]:
     element = element_of(key)
     if element is None or not removable(spec, schema, key):
         return {}
-    path, place = element
+    path, element_name = element
     content = _content(spec, schema, path)
-    return {path: _join(path, [(name, value) for name, value in content if name != place])}
+    return {path: _join(path, [(name, value) for name, value in content if name != element_name])}
 
 
 def moved(spec: RunSpec, schema: Schema | None, key: str, to: str) -> dict[str, Any]:
@@ -56,18 +61,18 @@ def moved(spec: RunSpec, schema: Schema | None, key: str, to: str) -> dict[str, 
     element, other = element_of(key), element_of(to)
     if element is None or other is None or element == other or element[0] != other[0]:
         return {}
-    path, place = element
+    path, element_name = element
     content = _content(spec, schema, path)
     names = [name for name, _ in content]
-    if place not in names or other[1] not in names:
+    if element_name not in names or other[1] not in names:
         return {}
-    row = content.pop(names.index(place))
+    row = content.pop(names.index(element_name))
     content.insert(names.index(other[1]), row)
     return {path: _join(path, content)}
 
 
 def _content(spec: RunSpec, schema: Schema | None, path: str) -> list[tuple[str, Any]]:
-    """The elements of a list with their places, or of features with their names."""
+    """The elements of a list with their numbers, or of features with their names."""
     if not path.endswith(FEATURES.rstrip(".")):
         elements = spec.to_dict()["model"][path.rpartition(".")[2]]
         return [(str(number), element) for number, element in enumerate(elements)]

@@ -9,8 +9,8 @@ import ipywidgets as w
 import traitlets as tr
 
 from t4r_lab.base.documents import Document
+from t4r_lab.families.custom import is_custom
 from t4r_lab.families.knobs import Part, element, variants
-from t4r_lab.families.own import is_own
 from t4r_lab.lab.panels.architecture.elements import (
     Adder,
     ElementHead,
@@ -90,7 +90,7 @@ def options(draft: Draft, knob: Knob) -> list[tuple[str, object]] | None:
     if knob.path == MASKING:
         first, *rest = (BODY_MASKINGS[body.kind] for body in bodies(spec))
         allowed = [masking for masking in first if all(masking in other for other in rest)]
-        allowed += [knob.value] if is_own(knob.value) else []
+        allowed += [knob.value] if is_custom(knob.value) else []
     return [(parts[k].__name__ if k in parts else k, k) for k in allowed]
 
 

@@ -21,7 +21,7 @@ class UploadButton(anywidget.AnyWidget):
 
     _esm = HERE / "upload.js"
     label = tr.Unicode("Upload a file").tag(sync=True)
-    help = tr.Unicode("copy a file of your own machine to the kernel's").tag(sync=True)
+    help = tr.Unicode("copy a file from your machine to the kernel's").tag(sync=True)
 
     def __init__(self, folder: Path, on_file: Callable[[Path], None]) -> None:
         super().__init__()

@@ -40,7 +40,7 @@ class RunHead(w.VBox):
         self.tags = w.Text(
             description="tags",
             placeholder="key: value, key: value",
-            tooltip="tags of your own, as key: value with commas between",
+            tooltip="your tags, as key: value with commas between",
             layout={"width": "22rem"},
             **common,
         )

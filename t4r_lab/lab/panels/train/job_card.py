@@ -145,8 +145,8 @@ class JobCard(w.VBox):
             "pause": state.running,
             "stop": state.running,
             "resume": state.resumable or state.queued,
-            "up": state.place > 1,
-            "down": state.place > 0 and state.behind > 0,
+            "up": state.position > 1,
+            "down": state.position > 0 and state.behind > 0,
             "cancel": state.queued,
             "run page": bool(state.run_id) and not state.running and not state.queued,
         }
@@ -171,8 +171,8 @@ def _button(action: str, state: JobState, on_ask: Callable[[str, str], None]) ->
 def progress(state: JobState) -> str:
     """HTML of a bar with stage and time; of a job that has ended, the outcome alone."""
     if state.queued:
-        place = "next" if state.place == 1 else f"number {state.place}" if state.place else "starting"
-        return f'<div class="t4r-stage"><span>in the queue: {place}</span></div>'
+        position = "next" if state.position == 1 else f"number {state.position}" if state.position else "starting"
+        return f'<div class="t4r-stage"><span>in the queue: {position}</span></div>'
     if not state.running:
         return f'<div class="t4r-stage"><span>{escape(state.stage)}</span></div>'
     share = min(state.done / state.total, 1.0) if state.total else 0.0

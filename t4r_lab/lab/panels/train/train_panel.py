@@ -174,7 +174,7 @@ def with_card(jobs: Iterable[JobState], ticked: set[str]) -> list[JobState]:
     """The jobs with a card: those that run, then the queue from the next one on, then the others, newest first;
     `SHOWN` of them, and the `ticked`."""
     newest = sorted(jobs, key=lambda job: (job.launched, job.id), reverse=True)
-    in_order = sorted(newest, key=lambda job: (0, 0) if job.running else (1, job.place) if job.queued else (2, 0))
+    in_order = sorted(newest, key=lambda job: (0, 0) if job.running else (1, job.position) if job.queued else (2, 0))
     first = {job.id for job in in_order[:SHOWN]}
     return [job for job in in_order if job.id in first | ticked]
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class CustomBody(Layers):
-    """A body of your own: derive from it, give it knobs, and build its block.
+    """A custom body: derive from it, give it knobs, and build its block.
 
     It has the knobs `d_model`, `n_layer` and `dropout` already.
     """

@@ -1,4 +1,4 @@
-"""Classes and metrics of the user's own in a spec: by name, with their knobs, and only where their module is trusted."""
+"""Custom classes and metrics in a spec: by name, with their knobs, and only where their module is trusted."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ import pytest
 from pydantic import Field, SerializeAsAny, TypeAdapter, ValidationError
 
 from t4r_lab.base.errors import InputError
-from t4r_lab.families import own
+from t4r_lab.families import custom
+from t4r_lab.families.custom import Member, is_custom, load, or_custom, trust, trusted
 from t4r_lab.families.knobs import Part, knob, walk
 from t4r_lab.families.metrics.metric_table import check_metrics, is_paired, is_ranked, lower_is_better
-from t4r_lab.families.own import Member, is_own, load, or_own, trust, trusted
 from t4r_lab.nn import ColumnEncoder, CustomBody, ItemLoss, ItemSampler, Masking, SampledItemLoss
 from t4r_lab.nn.metrics.ranking import Ranks
 from t4r_lab.schema.columns import Column, Schema
@@ -37,14 +37,16 @@ class Square(Shape):
 
 
 class Drawing(Part):
-    shape: Annotated[SerializeAsAny[Annotated[Circle | Square, Field(discriminator="kind")]], or_own(Shape)] = Circle()
+    shape: Annotated[SerializeAsAny[Annotated[Circle | Square, Field(discriminator="kind")]], or_custom(Shape)] = (
+        Circle()
+    )
 
 
 MODULE = """
 import pathlib
 pathlib.Path(__file__).with_name("ran").touch()
 from t4r_lab.families.knobs import knob
-from tests.spec.test_own import Shape
+from tests.spec.test_custom import Shape
 
 class Star(Shape):
     points: int = knob(5, "how many", low=2, high=9, search=(3, 7))
@@ -63,7 +65,7 @@ def module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     (tmp_path / "shapes" / "broken.py").write_text("1 / 0\n")
     (tmp_path / "shapes" / "typo.py").write_text("import math\nmath.squareroot\n")
     monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.delenv(own.VARIABLE, raising=False)
+    monkeypatch.delenv(custom.VARIABLE, raising=False)
     yield tmp_path / "shapes"
     for name in [name for name in sys.modules if name.partition(".")[0] == "shapes"]:
         del sys.modules[name]
@@ -74,7 +76,7 @@ def drawing(shape: Any) -> Drawing:
 
 
 def test_a_class_is_named_with_its_knobs_once_it_is_trusted(module: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(own.VARIABLE, "numbers, shapes")
+    monkeypatch.setenv(custom.VARIABLE, "numbers, shapes")
     parsed = drawing({"kind": "shapes.stars:Star", "points": 7})
     assert parsed.model_dump() == {"shape": {"kind": "shapes.stars:Star", "points": 7}}
     assert drawing(parsed.model_dump()["shape"]) == parsed
@@ -113,7 +115,7 @@ def test_a_class_is_named_with_its_knobs_once_it_is_trusted(module: Path, monkey
 def test_what_is_not_allowed_or_not_there_is_refused(
     module: Path, monkeypatch: pytest.MonkeyPatch, packages: tuple[str, ...], kind: str, words: str
 ) -> None:
-    monkeypatch.setenv(own.VARIABLE, "")
+    monkeypatch.setenv(custom.VARIABLE, "")
     trust(packages)
     with pytest.raises(InputError) as error:
         load(kind, Shape)
@@ -123,16 +125,16 @@ def test_what_is_not_allowed_or_not_there_is_refused(
 
 
 def test_trust_is_handed_on_to_processes(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(own.VARIABLE, "a")
+    monkeypatch.setenv(custom.VARIABLE, "a")
     trust(["b", "a", "c.d"])
     assert trusted() == ("a", "b", "c.d")
-    assert own.os.environ[own.VARIABLE] == "a,b,c.d"
+    assert custom.os.environ[custom.VARIABLE] == "a,b,c.d"
 
 
 def test_words_of_the_table_are_as_they_were() -> None:
     assert drawing({"kind": "circle", "radius": 2}).shape == Circle(radius=2)
     assert drawing({"kind": "square"}).model_dump() == {"shape": {"kind": "square"}}
-    assert [is_own(kind) for kind in ("circle", "a:B", None, 3)] == [False, True, False, False]
+    assert [is_custom(kind) for kind in ("circle", "a:B", None, 3)] == [False, True, False, False]
     assert TypeAdapter(Drawing).json_schema()["$defs"].keys() >= {"Circle", "Square"}
 
 
@@ -152,10 +154,10 @@ def test_a_class_that_lacks_what_its_family_needs_is_refused(base: type[Member],
         pass
 
     with pytest.raises(InputError) as error:
-        own.check_whole(Bare)
+        custom.check_whole(Bare)
     assert words in str(error.value)
     missing = [*base.needs, *base.__abstractmethods__]
-    own.check_whole(
+    custom.check_whole(
         type(
             "Whole",
             (Bare,),
@@ -180,7 +182,7 @@ def test_an_encoder_is_named_beside_its_knobs_and_is_for_its_columns_alone(
     module: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (module / "spikes.py").write_text(SPIKES)
-    monkeypatch.setenv(own.VARIABLE, "shapes")
+    monkeypatch.setenv(custom.VARIABLE, "shapes")
     name = "shapes.spikes:Spike"
 
     def spec(**features: dict[str, Any]) -> RunSpec:
@@ -203,7 +205,7 @@ def test_an_encoder_is_named_beside_its_knobs_and_is_for_its_columns_alone(
     with pytest.raises(InputError, match=rf"{path}.height: 10 is wrong"):
         chosen.override({f"{path}.height": 10})
     with pytest.raises(InputError, match="is a class of this notebook"):
-        own.refuse_notebook({f"{path}.encoding": "__main__:Spike"})
+        custom.refuse_notebook({f"{path}.encoding": "__main__:Spike"})
     columns = Schema(
         columns=[
             Column(name="item_id", kind="categorical", role="item", size=9),
@@ -249,7 +251,7 @@ def test_a_wrong_knob_is_answered_from_the_knobs_of_its_class(
     module: Path, monkeypatch: pytest.MonkeyPatch, path: str, content: dict[str, Any], base: str
 ) -> None:
     (module / "gauges.py").write_text(GAUGES)
-    monkeypatch.setenv(own.VARIABLE, "shapes")
+    monkeypatch.setenv(custom.VARIABLE, "shapes")
     tag = "encoding" if base == "ColumnEncoder" else "kind"
     part: Any = {tag: f"shapes.gauges:{base}Gauge", "calibr": 3}
     *parents, last = path.split(".")
@@ -292,11 +294,11 @@ def test_a_metric_is_named_computed_and_monitored_by_its_direction(
     module: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (module / "measures.py").write_text(METRICS)
-    monkeypatch.setenv(own.VARIABLE, "shapes")
+    monkeypatch.setenv(custom.VARIABLE, "shapes")
     name = "shapes.measures:share"
     spec = metric_spec(name, monitor=f"{name}@2")
     assert spec.metrics == ["ndcg@2", "recall@2", "mrr@2", f"{name}@2"]
-    assert metric_spec(own.load_object(name, "", "metric", "")).evaluation == spec.evaluation  # the row itself
+    assert metric_spec(custom.load_object(name, "", "metric", "")).evaluation == spec.evaluation  # the row itself
     assert RunSpec.loads(spec.to_yaml()) == spec
     assert spec.merit({f"{name}@2": 0.25}) == -0.25
     assert spec.override({"train.monitor": None}).monitor == "ndcg@2"
@@ -318,9 +320,9 @@ def test_a_spec_without_metrics_of_its_own_is_written_as_before() -> None:
 @pytest.mark.parametrize(
     ("metrics", "words"),
     [
-        (["ndcg"], "'ndcg' names no metric of your own; write package.module:name"),
-        (["a:b@5"], "'a:b@5' names no metric"),
-        (["a/b:c"], "'a/b:c' names no metric"),
+        (["ndcg"], "'ndcg' names no custom metric; write package.module:name"),
+        (["a:b@5"], "'a:b@5' names no custom metric"),
+        (["a/b:c"], "'a/b:c' names no custom metric"),
         (["a:b", "a:b"], "'a:b' is named twice"),
         ([3], "evaluation.metrics.0: 3 is wrong"),
     ],
@@ -350,7 +352,7 @@ def test_a_metric_that_gives_no_number_a_case_is_refused_before_training(
     module: Path, monkeypatch: pytest.MonkeyPatch, name: str, words: str
 ) -> None:
     (module / "measures.py").write_text(METRICS)
-    monkeypatch.setenv(own.VARIABLE, "shapes")
+    monkeypatch.setenv(custom.VARIABLE, "shapes")
     with pytest.raises(InputError) as error:
         check_metrics([f"shapes.{name}"], [2], 100)
     assert str(error.value).startswith(f"evaluation.metrics: 'shapes.{name}'")
@@ -360,7 +362,7 @@ def test_a_metric_that_gives_no_number_a_case_is_refused_before_training(
 
 def test_a_metric_of_a_notebook_is_for_its_process_alone() -> None:
     with pytest.raises(InputError, match="is a metric of this notebook, which no other process has"):
-        own.refuse_notebook(metric_spec("__main__:share").flat())
+        custom.refuse_notebook(metric_spec("__main__:share").flat())
 
 
 def test_a_column_with_a_colon_is_no_metric_of_ones_own() -> None:

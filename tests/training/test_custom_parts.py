@@ -1,4 +1,4 @@
-"""Parts of the user's own, from a module of hers: trained, searched, run as a job in another process, and used."""
+"""Custom parts, from a module of hers: trained, searched, run as a job in another process, and used."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from typing import Any
 
 import pytest
 
-from t4r_lab.families import own
+from t4r_lab.families import custom
 from tests import ROOT
 from tests.support.small import small_data
 
-PAGE = (ROOT / "docs" / "own-parts.md").read_text(encoding="utf-8")
+PAGE = (ROOT / "docs" / "custom-parts.md").read_text(encoding="utf-8")
 MODULE, SPEC = (re.search(rf"```{kind}\n(.*?)```", PAGE, re.DOTALL)[1] for kind in ("python", "yaml"))  # type: ignore[index]
 
 
@@ -38,7 +38,7 @@ def asked(place: Path, program: str, *arguments: str) -> tuple[int, str, str]:
         capture_output=True,
         text=True,
         env={
-            **{name: value for name, value in os.environ.items() if name != own.VARIABLE},
+            **{name: value for name, value in os.environ.items() if name != custom.VARIABLE},
             "PYTHONPATH": os.pathsep.join([str(place), *sys.path]),
             "T4R_LAB_HOME": str(place / "home"),
         },

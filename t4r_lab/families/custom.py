@@ -1,4 +1,4 @@
-"""Classes and metrics of the user's own that a spec may name, as ``package.module:Name``.
+"""Custom classes and metrics that a spec may name, as ``package.module:Name``.
 
 To name one is to have its module imported, which runs its code. So a spec, which may come from somebody else, can name
 only what the user has allowed: `trust`, ``--trust``, ``trust=[…]`` or the variable ``T4R_LAB_TRUST``.
@@ -22,7 +22,7 @@ VARIABLE = "T4R_LAB_TRUST"
 NOTEBOOK = "__main__"
 """The module of a notebook's own cells. They run already, so naming one of their classes runs nothing."""
 NAMING = {"kind": "class", "encoding": "class", "metrics": "metric"}
-"""The last word of the paths whose values may name something of the user's own, and what that is."""
+"""The last word of the paths whose values may name a custom part, and what that is."""
 M = TypeVar("M", bound="Member")
 R = TypeVar("R")
 
@@ -33,7 +33,7 @@ class Member(Part):
     tag: ClassVar[str] = "kind"
     """the key of a spec that names the member"""
     needs: ClassVar[tuple[str, ...]] = ()
-    """attributes that a class of one's own must define, beside the abstract methods"""
+    """attributes that a custom class must define, beside the abstract methods"""
 
     def __init_subclass__(cls, **options: Any) -> None:
         """Give `cls` its kind, unless it has one or is a class of the package, which the tables of families name."""
@@ -73,13 +73,13 @@ def refuse_notebook(values: Mapping[str, object]) -> None:
     for path, value in values.items():
         noun = NAMING.get(path.rpartition(".")[2])
         for name in value if isinstance(value, list) else [value]:
-            if noun and is_own(name) and name.startswith(f"{NOTEBOOK}:"):
+            if noun and is_custom(name) and name.startswith(f"{NOTEBOOK}:"):
                 problem = f"{shortened(name)} is a {noun} of this notebook, which no other process has"
                 raise InputError(path, problem, "put it into a file, or train here with t4r_lab.run")
 
 
-def is_own(kind: object) -> TypeGuard[str]:
-    """Whether a kind names a part of the user's own, rather than being a word of one of our tables."""
+def is_custom(kind: object) -> TypeGuard[str]:
+    """Whether a kind names a custom part, rather than being a word of one of our tables."""
     return isinstance(kind, str) and ":" in kind
 
 
@@ -144,24 +144,24 @@ def check_whole(member: type[Member]) -> None:
 
 
 class MemberTable(dict[str, R]):
-    """Kind → row of a family. A class of the user's own has a row too, made when it is asked for, but isn't listed."""
+    """Kind → row of a family. A custom class has a row too, made when it is asked for, but isn't listed."""
 
-    def __init__(self, rows: Mapping[str, R], row_of_own: Callable[[str], R]) -> None:
+    def __init__(self, rows: Mapping[str, R], custom_row: Callable[[str], R]) -> None:
         super().__init__(rows)
-        self.row_of_own = row_of_own
+        self.custom_row = custom_row
 
     def __missing__(self, kind: str) -> R:
-        if is_own(kind):
-            return self.row_of_own(kind)
+        if is_custom(kind):
+            return self.custom_row(kind)
         raise KeyError(kind)
 
 
-def or_own(family: type[Member]) -> WrapValidator:
-    """What lets a field of a spec hold a member of `family` of the user's own beside those of the table."""
+def or_custom(family: type[Member]) -> WrapValidator:
+    """What lets a field of a spec hold a custom member of `family` beside those of the table."""
 
     def check(value: Any, table: ValidatorFunctionWrapHandler) -> object:
         kind = value.get(family.tag) if isinstance(value, Mapping) else getattr(value, family.tag, None)
-        if not is_own(kind):
+        if not is_custom(kind):
             return table(value)
         if isinstance(value, family):
             check_whole(type(value))
