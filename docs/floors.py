@@ -9,6 +9,7 @@ from __future__ import annotations
 import ast
 import re
 from collections import Counter
+from functools import cache
 from html import escape
 from pathlib import Path
 
@@ -104,6 +105,7 @@ def modules() -> dict[str, Path]:
     return files
 
 
+@cache
 def imports(path: Path) -> set[str]:
     """Dotted names that a file imports, within functions too; without what only type checkers read."""
     names: set[str] = set()

@@ -21,12 +21,14 @@ ORDER = ("", "browser", "slow", "notebook")
 """Markers in the order in which their tests begin, the empty one for those without."""
 TOGETHER = (
     "baselines/test_baseline_family",
+    "lab/test_panels",
     "nn/test_body_family",
     "nn/test_metric_family",
     "nn/test_small_families",
     "project/test_add_pages",
     "runs/test_analysis",
     "runs/test_recommender",
+    "runs/test_run_details",
     "runs/test_runner",
     "tracking/test_mlflow_server",
     "tracking/test_moved_homes",

@@ -22,6 +22,7 @@ from t4r_lab.tuning.studies import open_study, study
 from t4r_lab.tuning.studies.storage import connect
 from t4r_lab.tuning.studies.storage_address import address
 from tests.support.small import small_data, small_spec
+from tests.support.trials import Trials
 
 KILLS = 6
 DROPOUT = "model.body.dropout"
@@ -107,15 +108,11 @@ def test_a_workers_error_comes_back_with_its_parts(data: Path, tmp_path: Path) -
 
 def _running_worker(home: Path, process: subprocess.Popen[str], but: str = "") -> str:
     """The worker of a running trial, other than `but`."""
-    deadline = time.monotonic() + 240
+    deadline, trials = time.monotonic() + 240, Trials("small", home)
     while time.monotonic() < deadline:
         assert process.poll() is None, process.communicate()[1]
-        try:
-            _, trials = lead.report("small", home=home)
-        except InputError:
-            trials = []
-        names = [t.worker for t in trials if t.state == "running" and t.worker and t.worker != but]
+        names = [t.worker for t in trials() if t.state == "running" and t.worker and t.worker != but]
         if names:
             return names[0]
-        time.sleep(0.4)
+        time.sleep(0.2)
     raise AssertionError("no worker began a trial")

@@ -28,6 +28,7 @@ from t4r_lab.tuning.studies import open_study, study
 from t4r_lab.tuning.studies.storage import connect
 from t4r_lab.tuning.studies.storage_address import address
 from tests.support.small import small_data, small_spec
+from tests.support.trials import Trials
 
 DROPOUT = "model.body.dropout"
 TUNE = [sys.executable, "-m", "t4r_lab", "tune"]
@@ -198,13 +199,6 @@ def tuning(
     )
 
 
-def finished(name: str, home: Path, server: Server) -> int:
-    try:
-        return lead.report(name, home=home, storage=server.url)[0].counts.get("finished", 0)
-    except InputError:
-        return 0
-
-
 @pytest.mark.slow
 def test_a_server_that_is_stopped_under_a_study_and_started_again_ends_neither_leader_nor_workers(
     data: Path, tmp_path: Path, server: Server
@@ -216,9 +210,10 @@ def test_a_server_that_is_stopped_under_a_study_and_started_again_ends_neither_l
     with log.open("w") as errors:
         process = tuning(spec, home, server, "--study", "stopped", "--trials", "7", "--workers", "2", errors=errors)
     waits = lambda: log.read_text().count("waiting for it, nothing is lost")  # noqa: E731
+    trials = Trials("stopped", home, server.url)
     deadline = time.monotonic() + 300
     for times, (mode, done) in enumerate((("immediate", 1), ("fast", 4))):
-        while finished("stopped", home, server) < done:
+        while trials.count("finished") < done:
             assert process.poll() is None and time.monotonic() < deadline, log.read_text()
             time.sleep(0.4)
         server.stop(mode)
@@ -255,8 +250,8 @@ def test_one_process_leads_and_a_dead_one_lets_go(data: Path, tmp_path: Path, se
     study_options = StudyOptions.parse({"space": {DROPOUT: None}, "trials": 1, "pruner": "none"})
     for storage_of in (server, File()):
         first = tuning(spec, home, storage_of, *options)
-        deadline = time.monotonic() + 240
-        while not running("led", home, storage_of):
+        deadline, trials = time.monotonic() + 240, Trials("led", home, storage_of.url)
+        while not trials.count("running"):
             assert first.poll() is None and time.monotonic() < deadline, first.communicate()[1]
             time.sleep(0.4)
         with pytest.raises(InputError, match=f"being led by process {first.pid} on {socket.gethostname()};") as refusal:
@@ -266,7 +261,7 @@ def test_one_process_leads_and_a_dead_one_lets_go(data: Path, tmp_path: Path, se
         worker = children(first.pid, b"t4r_lab.tuning.worker")
         first.kill()
         first.communicate()
-        assert running("led", home, storage_of)  # its worker outlives it,
+        assert trials.count("running")  # its worker outlives it,
         assert mlflow_status(home, run) == "RUNNING"  # so that somebody works
         for pid in worker:
             os.kill(pid, signal.SIGKILL)
@@ -282,13 +277,6 @@ class File:
     """In place of a server: the file under the home."""
 
     url = ""
-
-
-def running(name: str, home: Path, server: Any) -> bool:
-    try:
-        return any(t.state == "running" for t in lead.report(name, home=home, storage=server.url)[1])
-    except InputError:
-        return False
 
 
 def mlflow_status(home: Path, run: Any) -> str:
