@@ -13,6 +13,7 @@ from t4r_lab.base.terminal import Lines, lines_of, table, wrapped
 from t4r_lab.families.custom import trusted
 from t4r_lab.families.metrics.metric_table import RANK_METRICS
 from t4r_lab.runs.recorded.run_filter import STATES
+from t4r_lab.spec.study_options import best_word
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -234,8 +235,10 @@ def study_text(result: StudyResult, trials: Sequence[Trial] = ()) -> str:
         return lines_of([*lines, f"no trial has finished within the constraints ({failed})"])
     if result.start is not None and result.start.values:
         lines.append(f"starting spec: {_values(result.start.values)}")
-    word = "best" if len(result.objectives) == 1 else f"of {len(result.front)} that no other beats, best at the first"
-    best = result.front[0]
+    best, word = result.front[0], best_word(result.objectives)
+    if len(result.objectives) > 1:
+        lines.append(f"{word}, where no other trial beats them: trial {', '.join(str(t.number) for t in result.front)}")
+        word = f"{word}, first at {result.objectives[0]}"
     lines.append(f"trial {best.number}, {word}: {_values(best.values)}")
     lines += [
         f"  {path}: {value:.4g}" if isinstance(value, float) else f"  {path}: {value}"
@@ -245,7 +248,7 @@ def study_text(result: StudyResult, trials: Sequence[Trial] = ()) -> str:
     lines += [f"with the same values: trial {', '.join(map(str, result.ties))}"] if result.ties else []
     for objective, shares in result.importance.items():
         words = ", ".join(f"{path} {100 * share:.0f} %" for path, share in list(shares.items())[:5])
-        lines.append(f"what mattered for {objective}: {words or 'too few finished trials to tell, or all are equal'}")
+        lines.append(f"what mattered for {objective}: {words or result.no_importance.get(objective, '')}")
     if result.status == "stopped":
         lines.append("the same command continues it")
     trust = "".join(f" --trust {package}" for package in trusted())

@@ -94,6 +94,7 @@ def _study(result: StudyResult) -> dict[str, object]:
         "start": _trial(result.start) if result.start else None,
         "front": [_trial(t) for t in result.front],
         "importance": result.importance,
+        "no_importance": result.no_importance,
         "ties": result.ties,
         "remark": result.remark,
         "spec": result.best.to_dict() if result.best else None,

@@ -121,6 +121,7 @@ class Lab(w.VBox):
         """Make the panels and the controllers behind them."""
         spec, named = kept(self.home) or (first_spec(self.home), False)
         self.draft = Draft(spec, named=named)
+        self._theme, self._header = Theme(), w.HTML()
         self.preparing = PrepareController(self.home, self.background, self._prepared)
         self.data = DataPanel(self.choose, self.preparing.form)
         self.cost_estimate = CostEstimate(self.draft, self.background)
@@ -138,9 +139,8 @@ class Lab(w.VBox):
         )
         self.jobs = self.training.view
         self.tuning = TuneController(
-            self.home, self.background, self.draft, self.clone, self._studies_changed, self.cost_estimate
+            self.home, self.background, self.draft, self.clone, self._studies_changed, self._theme, self.cost_estimate
         )
-        self._theme, self._header = Theme(), w.HTML()
         self.recorded = RunsController(
             self.home,
             self.background,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -42,7 +42,7 @@ class StudyOptions(Part):
     pruner: Literal["median", "hyperband", "none"] = knob(
         "median", "how unpromising trials are stopped early; unused with several objectives"
     )
-    seed: int = knob(0, "seed of the sampler", low=0, high=2**31 - 1)
+    seed: int | None = knob(None, "seed of the sampler; empty: one made of the study's name", low=0, high=2**31 - 1)
     trials: int | None = knob(
         None,
         f"total number of trials, including the starting spec; empty: {DEFAULT_TRIALS}, or unlimited with --minutes",
@@ -151,6 +151,11 @@ class Plan:
             remarks.append(f"trial 0 starts outside the search at {', '.join(outside)}")
         return remarks
 
+    @property
+    def best_word(self) -> str:
+        """The word for a trial that no other one beats."""
+        return best_word(self.objectives)
+
     def lower(self, objective: str) -> bool:
         """True if a lower value of the objective is better."""
         return lower_is_better(objective)
@@ -166,6 +171,15 @@ class Plan:
             "pruner": self.options.pruner,
             "spec": {**spec, "data": {**spec["data"], "path": ""}},
         }
+
+
+def best_word(objectives: Sequence[str]) -> str:
+    """The word for a trial of a study that no other one beats.
+
+    >>> best_word(["ndcg@20"]), best_word(["ndcg@20", "ece"])
+    ('best', 'on the front')
+    """
+    return "best" if len(objectives) < 2 else "on the front"
 
 
 def judged_metrics(spec: RunSpec) -> list[str]:

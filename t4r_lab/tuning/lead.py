@@ -26,7 +26,7 @@ from t4r_lab.tuning.studies.leader_lock import Leader, leading, mark_if_dead
 from t4r_lab.tuning.studies.open_study import all_names, begin, load
 from t4r_lab.tuning.studies.storage import connect, connect_to_read
 from t4r_lab.tuning.studies.storage_address import address
-from t4r_lab.tuning.studies.study import COUNTED, PAUSED, START_IS_BEST, STOP, UNTIL, Requests, Study, Trial
+from t4r_lab.tuning.studies.study import COUNTED, PAUSED, STOP, UNTIL, Requests, Study, Trial
 from t4r_lab.tuning.worker_process import crew
 
 POLL = 0.25
@@ -58,6 +58,8 @@ class StudyResult:
     """numbers of the other trials with the values of the best"""
     remark: str = ""
     """said where the starting spec itself is best"""
+    no_importance: dict[str, str] = field(default_factory=dict)
+    """objective → why its importance can't be told"""
 
 
 def tune(
@@ -217,7 +219,7 @@ def summary(study: Study, home: Path) -> StudyResult:
     counts = Counter(trial.state for trial in trials)
     starts = [t for t in trials if t.start and t.state != "lost"]
     best = front[0] if front else None
-    equal = [t.number for t in trials if best and t.feasible and t.values == best.values and t != best]
+    importance = {o: study.importance(o) for o in study.plan.objectives}
     return StudyResult(
         study.name,
         shown(study.store.url),
@@ -227,12 +229,13 @@ def summary(study: Study, home: Path) -> StudyResult:
         study.plan.objectives,
         front,
         starts[0] if starts else None,
-        {o: study.importance(o) for o in study.plan.objectives},
+        {objective: each.shares for objective, each in importance.items()},
         0.0,
         study.spec_of(best) if best else None,
         home,
-        tuple(equal),
-        START_IS_BEST if best and study.spec_of(best) == study.plan.spec else "",
+        study.ties(),
+        study.remark(),
+        {objective: each.reason for objective, each in importance.items() if each.reason},
     )
 
 

@@ -113,7 +113,7 @@ def draw(study: Study, folder: Path) -> list[Path]:
         trials,
         [trial for trial in trials if trial.values],
         {trial.number for trial in study.front()},
-        {objective: study.importance(objective) for objective in plan.objectives},
+        {objective: study.importance(objective).shares for objective in plan.objectives},
         labels(plan.space),
     )
     folder.mkdir(exist_ok=True)
@@ -276,7 +276,7 @@ def _parallel(data: StudyData, objective: str, axes: Axes) -> None:
             alpha=1 if best else 0.12 + 0.5 * goodness[row] ** 2,
             linewidth=1.8 if best else 1,
             zorder=3 if best else 2,
-            label="best" if best else "trial",
+            label=data.study.plan.best_word if best else "trial",
         )
     marks = [[(0.0, f"{low:.3g}"), (1.0, f"{high:.3g}")], *(_marks(space[path]) for path in paths)]
     for number, (height, text) in ((number, mark) for number, of_axis in enumerate(marks) for mark in of_axis):
@@ -317,7 +317,8 @@ def _curves(data: StudyData, objective: str, axes: Axes) -> None:
         values = [epoch["valid"][objective] for epoch in trial.epochs]
         if values and kind in LINES:
             mark = "o" if len(values) == 1 else None
-            axes.plot(range(1, len(values) + 1), values, label=kind, marker=mark, markersize=3, **LINES[kind])
+            label = data.study.plan.best_word if kind == "best" else kind
+            axes.plot(range(1, len(values) + 1), values, label=label, marker=mark, markersize=3, **LINES[kind])
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set(title=f"{objective} after each epoch", xlabel="epoch", ylabel=data.label(objective))
 
@@ -330,7 +331,8 @@ def _dots(data: StudyData, axes: Axes, x: np.ndarray, y: np.ndarray) -> None:
     kinds = np.array([_kind(data, trial) for trial in data.finished])
     for kind, look in DOTS.items():
         if (of_kind := (kinds == kind) & ~np.isnan(x + y)).any():
-            axes.scatter(x[of_kind], y[of_kind], label=kind, **look)
+            label = data.study.plan.best_word if kind == "best" else kind
+            axes.scatter(x[of_kind], y[of_kind], label=label, **look)
 
 
 def _kind(data: StudyData, trial: Trial) -> str:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from optuna import visualization as draw
 
-from t4r_lab.tuning.studies.study import Study
+from t4r_lab.tuning.studies.study import Importance, Study
 
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure
@@ -34,8 +34,8 @@ def page(study: Study) -> str:
     body, library = [], True
     for heading, figure in parts:
         body.append(f"<h2>{html.escape(heading)}</h2>")
-        if figure is None:
-            body.append("<p>Too few finished trials, or all alike.</p>")
+        if figure is None or isinstance(figure, str):
+            body.append(f"<p>{html.escape(figure or 'Too few finished trials, or all alike.')}</p>")
             continue
         body.append(figure.to_html(full_html=False, include_plotlyjs=library, config={"displaylogo": False}))
         library = False  # once for all figures
@@ -45,13 +45,13 @@ def page(study: Study) -> str:
     )
 
 
-def _of_objective(study: Study, index: int, objective: str) -> list[tuple[str, Figure | None]]:
+def _of_objective(study: Study, index: int, objective: str) -> list[tuple[str, Figure | str | None]]:
     """Heading and figure of history, importance, slices, contour and parallel coordinates of one objective."""
     several = len(study.plan.objectives) > 1
     target = (lambda trial: trial.values[index]) if several else None
     importance = study.importance(objective)
-    paths = list(importance) or None
-    few = list(importance)[:MOST_AXES] if len(importance) > 1 else None
+    paths = list(importance.shares) or None
+    few = list(importance.shares)[:MOST_AXES] if len(importance.shares) > 1 else None
     shared: dict[str, Any] = {"target": target, "target_name": objective}
     return [
         (f"History of {objective}", _figure(lambda: draw.plot_optimization_history(study.optuna, **shared))),
@@ -71,13 +71,14 @@ def _of_objective(study: Study, index: int, objective: str) -> list[tuple[str, F
     ]
 
 
-def _bars(importance: dict[str, float]) -> Figure | None:
+def _bars(importance: Importance) -> Figure | str:
     from plotly import graph_objects
 
-    if not importance:
-        return None
-    paths = list(importance)[::-1]
-    bars = graph_objects.Bar(x=[importance[p] for p in paths], y=paths, orientation="h")
+    shares = importance.shares
+    if not shares:
+        return importance.reason
+    paths = list(shares)[::-1]
+    bars = graph_objects.Bar(x=[shares[p] for p in paths], y=paths, orientation="h")
     return graph_objects.Figure(bars, {"xaxis": {"title": {"text": "share"}}, "yaxis": {"automargin": True}})
 
 

@@ -16,7 +16,7 @@ from t4r_lab.base.files import scratch
 from t4r_lab.base.urls import shown
 from t4r_lab.families.knobs import labels
 from t4r_lab.tracking import study_runs
-from t4r_lab.tuning.studies.study import RECORD, START_IS_BEST, Study, Trial
+from t4r_lab.tuning.studies.study import RECORD, Study, Trial
 
 STATUS = {"finished": "FINISHED", "pruned": "KILLED", "refused": "FAILED", "failed": "FAILED", "lost": "KILLED"}
 """State of a trial that has ended → status of its run."""
@@ -101,9 +101,10 @@ def write_summary(study: Study, record: tracking.Record, trials: list[Trial]) ->
             record.scores("valid", front[0].metrics)
             record.metrics({"best_trial": front[0].number})
             objectives = ", ".join(f"{name} {value:.4g}" for name, value in front[0].values.items())
-            gain = f"; {START_IS_BEST}" if study.spec_of(front[0]) == study.plan.spec else ""
-            at = f" at {study.plan.objectives[0]}" if len(front[0].values) > 1 else ""
-            record.tag(tracking.NOTE, f"{_note(study)}; trial {front[0].number} is best{at}: {objectives}{gain}")
+            gain = f"; {study.remark()}" if study.remark() else ""
+            at = f", first at {study.plan.objectives[0]}" if len(front[0].values) > 1 else ""
+            words = f"trial {front[0].number} is {study.plan.best_word}{at}: {objectives}{gain}"
+            record.tag(tracking.NOTE, f"{_note(study)}; {words}")
         record.artifacts(folder)
 
 

@@ -20,23 +20,28 @@ from t4r_lab.base.files import locked
 from t4r_lab.data.prepared.prepared_data import Dataset
 from t4r_lab.lab.app import TABS, Lab
 from t4r_lab.lab.panels.tune.search_form import SearchForm, words
+from t4r_lab.lab.panels.tune.study_explorer import StudyExplorer
+from t4r_lab.lab.panels.tune.study_figures import draw, searched
 from t4r_lab.lab.panels.tune.study_list import Look, StudyState, Watch
 from t4r_lab.lab.panels.tune.study_plots import plots
 from t4r_lab.lab.panels.tune.tune_panel import EMPTY, TuneController, TunePanel, progress
+from t4r_lab.lab.parts.theme import LIGHT, Theme
 from t4r_lab.lab.state.background import Background
 from t4r_lab.lab.state.draft import Draft
 from t4r_lab.spec import RunSpec
-from t4r_lab.spec.domains import Range, parse_search
+from t4r_lab.spec.domains import Domain, Range, parse_search
 from t4r_lab.spec.space import SEARCH_PRESETS, search_space
 from t4r_lab.spec.study_options import Plan, StudyOptions, load_study
 from t4r_lab.tuning import detached, lead
-from t4r_lab.tuning.studies.study import Trial
+from t4r_lab.tuning.studies.study import START_IS_BEST, Importance, Trial
 from tests.support.panels import until
 from tests.support.small import small_data, small_spec
 from tests.support.timing import at_most
 
 EVIL = "<img src=x onerror=alert(1)>"
 SMOOTHING, DROPOUT, RATE = "model.heads.0.loss.label_smoothing", "model.body.dropout", "train.learning_rate"
+
+TOLD = {"ndcg@5": Importance({DROPOUT: 1.0})}
 
 
 @pytest.fixture(scope="module")
@@ -143,17 +148,19 @@ def test_a_study_is_shown_with_reasons_and_its_best(draft: Draft) -> None:
     view.show(Look([], [], None))
     assert EMPTY in view._message.value
     trials = (trial(0), trial(1), trial(2), trial(3, "failed", reason=EVIL), trial(4, "running"))
-    state = StudyState("s", "running", True, ("ndcg@5", "ece"), trials, (2, 0), {"ndcg@5": {DROPOUT: 1.0}}, 10, EVIL)
+    state = StudyState("s", "running", True, ("ndcg@5", "ece"), trials, (2, 0), TOLD, 10, EVIL)
     view.show(Look(["s", "older"], ["s"], state))
     assert "running · 4 of 10 trials · 1 running · 1 failed · about 36 s left" in view._progress.value  # 6 of 6 s each
-    assert "trial 2 is best: ndcg@5 0.200, ece 0.100" in view._progress.value
+    assert "on the front: trials 0, 2" in view._progress.value
     timed = replace(state, total=None, until=time.time() + 119.9)
     assert "about 1 min 59 s left" in progress(timed)
     assert "ece against ndcg@5" in view.plots.html
-    assert "Importance" not in view.plots.html  # of three trials it would be chance
-    assert "Importance" in plots(replace(state, trials=tuple(trial(n) for n in range(10))))
+    assert "100 %" in view.plots.html
+    assert "there are 3" in plots(replace(state, importance={"ece": Importance({}, "10 tell it; there are 3")}))
     assert EVIL in [row[5]["text"] for row in view.table.rows]  # the table sets it as text, never as markup
     assert "<img" not in view._log.value + view.plots.html
+    assert view.best.description == "only trials on the front"
+    assert [row[1]["under"] for row in view.table.rows if "under" in row[1]] == ["on the front"] * 2
     view.best.value = True
     assert view.table.row_keys == ["2", "0"]
     view.table.selected = ["2"]
@@ -171,6 +178,65 @@ def test_a_study_is_shown_with_reasons_and_its_best(draft: Draft) -> None:
     assert "left" not in view._progress.value
     view.show(Look(["s"], [], StudyState("s", "stopped", objectives=("ndcg@5", "ece"), trials=trials[:3])))
     assert {ask for ask, button in view.asks.items() if not button.disabled} == {"resume"}
+
+
+def test_of_one_objective_one_trial_is_best_and_its_ties_are_named(draft: Draft) -> None:
+    view = panel([])
+    state = StudyState("s", "stopped", False, ("ndcg@5",), (trial(0), trial(1), trial(2)), (1,), ties=(2,))
+    view.show(Look(["s"], [], replace(state, remark=START_IS_BEST)))
+    assert "trial 1 is best: ndcg@5 0.100, ece 0.0500, as trial 2" in view._progress.value
+    assert START_IS_BEST in view._progress.value
+    assert view.best.description == "only the best"
+    view.best.value = True
+    assert view.table.row_keys == ["1"]
+
+
+def test_what_was_tried_is_drawn_with_the_values_of_the_trials() -> None:
+    kind = "model.body.kind"
+    rates = {0: 1e-4, 1: 1e-3, 2: 1e-2}
+    trials = tuple(replace(trial(n), params={RATE: rates[n], DROPOUT: n / 10, kind: "gru"}) for n in range(3))
+    space = {RATE: Domain(low=1e-5, high=0.1, log=True), DROPOUT: Domain(high=0.5), kind: Domain(("gru", "gpt2"))}
+    told = {"ndcg@5": Importance({DROPOUT: 0.7, RATE: 0.3})}
+    state = StudyState("s", "stopped", False, ("ndcg@5",), trials, (2,), told, space=space)
+    assert searched(state, "ndcg@5") == [DROPOUT, RATE, kind]
+    drawn = draw(state, "ndcg@5", (DROPOUT, RATE), LIGHT)
+    assert list(drawn) == ["slices", "contour", "parallel"]
+    slices = drawn["slices"].figure
+    dots = [(series["x"], series["y"], series["name"]) for series in slices["data"]]
+    assert dots[:2] == [([0.0, 0.1], [0.0, 0.1], "trial"), ([0.2], [0.2], "best")]
+    assert slices["layout"]["xaxis2"]["type"] == "log"
+    assert slices["layout"]["xaxis3"]["categoryarray"] == ["gru", "gpt2"]
+    surface = next(series for series in drawn["contour"].figure["data"] if series["type"] == "contour")
+    assert (surface["x"], surface["y"], surface["z"]) == ([0.0, 0.1, 0.2], [1e-4, 1e-3, 1e-2], [0.0, 0.1, 0.2])
+    (lines,) = drawn["parallel"].figure["data"]
+    axes = {axis["label"]: axis for axis in lines["dimensions"]}
+    assert list(axes) == ["trial", "dropout", "learning rate", "body", "ndcg@5"]
+    assert axes["dropout"]["values"] == [0.0, 0.1, 0.2]
+    assert axes["body"]["ticktext"] == ["gru"]
+    flat = draw(state, "ndcg@5", (DROPOUT, kind), LIGHT)["contour"]
+    assert "needs 3 different values of each" in flat.words
+    assert not [series for series in flat.figure["data"] if series["type"] == "contour"]
+    assert draw(replace(state, trials=()), "ndcg@5", None, LIGHT) == {}
+
+
+def test_the_explorer_keeps_what_was_chosen_and_draws_when_it_is_opened() -> None:
+    asked: list[bool] = []
+    explorer = StudyExplorer(lambda: asked.append(explorer.section.opened))
+    space = {RATE: Domain(low=1e-5, high=0.1, log=True), DROPOUT: Domain(high=0.5), SMOOTHING: Domain()}
+    state = StudyState("s", "running", True, ("ndcg@5", "ece"), (trial(0),), (0,), space=space)
+    explorer.state = state
+    assert (explorer.objective.value, explorer.pair, asked) == ("ndcg@5", (RATE, DROPOUT), [])
+    explorer.section.opened = True
+    explorer.up.value, explorer.objective.value = SMOOTHING, "ece"
+    assert asked == [True, True, True]
+    explorer.state = replace(state, trials=(trial(0), trial(1)))
+    assert (explorer.objective.value, explorer.pair, len(asked)) == ("ece", (RATE, SMOOTHING), 3)
+    explorer.drawn = draw(state, "ece", explorer.pair, LIGHT)
+    assert list(explorer.plots) == ["slices", "contour", "parallel"]
+    explorer.state = StudyState("one", "stopped", objectives=("ndcg@5",), space={RATE: space[RATE]})
+    assert (explorer.objective.value, explorer.pair) == ("ndcg@5", None)
+    explorer.drawn = {}
+    assert "No trial has finished yet" in explorer._message.value
 
 
 def test_a_study_that_cannot_begin_says_why(draft: Draft) -> None:
@@ -209,7 +275,7 @@ def test_a_background_studys_error_comes_back_with_its_parts(tmp_path: Path, dat
 @pytest.fixture
 def tuning(draft: Draft, tmp_path: Path) -> Iterator[TuneController]:
     controller = TuneController(
-        tmp_path, Background(), draft, lambda spec, name: draft.clone(spec, name), lambda living: None
+        tmp_path, Background(), draft, lambda spec, name: draft.clone(spec, name), lambda living: None, Theme()
     )
     yield controller
     controller.background.close()
@@ -238,7 +304,7 @@ def test_a_study_outlives_the_panel_is_found_again_and_stopped(
     until(lambda: tuning.view.state is not None or tuning.view.refusal)
     tuning.background.close()  # as when the kernel ends
     again = TuneController(
-        tmp_path, Background(), draft, lambda spec, name: draft.clone(spec, name), lambda living: None
+        tmp_path, Background(), draft, lambda spec, name: draft.clone(spec, name), lambda living: None, Theme()
     )
     try:
         again.follow()

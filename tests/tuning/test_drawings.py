@@ -16,7 +16,7 @@ from PIL import Image  # comes along with matplotlib
 from t4r_lab.families.knobs import labels
 from t4r_lab.spec.study_options import Plan, StudyOptions
 from t4r_lab.tuning import study_images
-from t4r_lab.tuning.studies.study import Trial
+from t4r_lab.tuning.studies.study import Importance, Trial
 from t4r_lab.tuning.study_images import FIGURES, StudyData, _figure
 from tests.support.small import small_spec
 
@@ -53,14 +53,18 @@ def study(values: list[tuple[float, float]] = VALUES, importance: dict[str, floa
     plan, of_study = Plan.of(small_spec(Path("none"), model__body__kind="gru"), options), trials(values)
     front = [t for t in of_study if t.number in (3, 2)]
     return SimpleNamespace(
-        plan=plan, name="s", trials=lambda: of_study, front=lambda: front, importance=lambda _: importance or {}
+        plan=plan,
+        name="s",
+        trials=lambda: of_study,
+        front=lambda: front,
+        importance=lambda _: Importance(importance or {}),
     )
 
 
 def seen(**changes: Any) -> StudyData:
     drawn = study(**changes)
     finished = [t for t in drawn.trials() if t.values]
-    shares = {o: drawn.importance(o) for o in drawn.plan.objectives}
+    shares = {o: drawn.importance(o).shares for o in drawn.plan.objectives}
     return StudyData(drawn, drawn.trials(), finished, {2, 3}, shares, labels(drawn.plan.space))
 
 
@@ -78,7 +82,7 @@ def test_the_history_is_of_trials_that_keep_the_constraints() -> None:
     up, down = axes_of("history", seen())
     assert [line.get_ydata().tolist() for line in up.lines] == [[0.3, 0.3, 0.5, 0.5, 0.5, 0.5]]  # not the 0.6
     assert [line.get_ydata().tolist() for line in down.lines] == [[0.2, 0.2, 0.2, 0.1, 0.1, 0.1]]
-    assert dots(up, "best") == {(2, 0.5), (3, 0.4)}
+    assert dots(up, "on the front") == {(2, 0.5), (3, 0.4)}
     assert dots(up, "starting spec") == {(0, 0.3)}
     assert dots(up, "breaks a constraint") == {(4, 0.6)}
     assert dots(up, "trial") == {(1, 0.2), (5, 0.1)}
@@ -87,7 +91,7 @@ def test_the_history_is_of_trials_that_keep_the_constraints() -> None:
 
 def test_the_front_is_marked_and_numbered() -> None:
     (axes,) = axes_of("pareto_front", seen())
-    assert dots(axes, "best") == {(0.4, 0.1), (0.5, 0.4)}
+    assert dots(axes, "on the front") == {(0.4, 0.1), (0.5, 0.4)}
     assert axes.lines[0].get_xdata().tolist() == [0.4, 0.5]
     assert [text.get_text() for text in axes.texts] == ["3", "2"]
 
@@ -96,7 +100,7 @@ def test_a_slice_leaves_out_who_lacks_the_knob() -> None:
     view = seen(importance={HEADS: 0.7, DECAY: 0.3})
     heads, decay, *_ = axes_of("slice", view)
     assert dots(heads, "trial") == {(1, 0.2), (1, 0.1)}  # at the second choice; trials of a GRU have no heads
-    assert dots(heads, "best") == {(1, 0.4)}
+    assert dots(heads, "on the front") == {(1, 0.4)}
     assert [t.get_text() for t in heads.get_xticklabels()] == ["1", "2"]
     assert decay.get_xscale() == "log"
     assert (heads.get_xlabel(), decay.get_xlabel()) == ("n_head", "weight decay")
@@ -112,7 +116,7 @@ def test_importance_is_in_percent_most_first() -> None:
 def test_curves_show_pruned_trials_too() -> None:
     (axes,) = axes_of("intermediate_values", seen())  # no epoch has an ece
     assert [line.get_ydata().tolist() for line in axes.lines] == [*([n / 2, n] for n, _ in VALUES), [0.05]]
-    assert [line.get_label() for line in axes.lines].count("best") == 2
+    assert [line.get_label() for line in axes.lines].count("on the front") == 2
     assert axes.lines[-1].get_label() == "pruned"
 
 

@@ -59,7 +59,7 @@ def test_a_study_from_the_shell_to_the_test_part(
     table = json.loads(out)["table"]
     assert [t["number"] for t in table] == [0, 1, 2]
     status, out, _ = call(capsys, "studies", "show", "mine")
-    assert f"trial {answer['best']['trial']}, of " in out
+    assert f"trial {answer['best']['trial']}, on the front, first at " in out
     # a study alone never looks at the test part
     assert tracking.tags(tmp_path, answer["run_id"])[tracking.LOOKS] == "0"
 
@@ -131,7 +131,7 @@ def test_a_starting_spec_that_is_best_is_trained_once_and_said(
     assert status == 0, err
     assert START_IS_BEST in out.splitlines()
     assert "with the same values: trial 1, 2" in out
-    assert "what mattered for ndcg@5: too few finished trials to tell, or all are equal" in out
+    assert "what mattered for ndcg@5: 10 finished trials tell it; there are 3" in out
     other = _finalized(capsys, "flat", "--seeds", 1, "--trial", 1)
     assert (other["remark"], other["runs"]["tuned"] == other["runs"]["untuned"]) == ("", False)
     assert {other["differences"][0]["better"], other["differences"][0]["other"]} == {"tuned", "untuned"}

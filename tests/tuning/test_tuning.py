@@ -209,7 +209,7 @@ def test_the_best_is_optunas_and_the_search_finds_it(data: Path, tmp_path: Path,
     assert best.number == opened.optuna.best_trial.number
     assert best.values["ndcg@5"] > 0.95
     assert best.values["ndcg@5"] > opened.trials()[0].values["ndcg@5"]
-    shares = opened.importance("ndcg@5")
+    shares = opened.importance("ndcg@5").shares
     assert next(iter(shares)) == DROPOUT  # which counts linearly over 0.5, the other by squares of at most 0.36
     assert sum(shares.values()) == pytest.approx(1)
 
@@ -238,11 +238,40 @@ def test_importance_is_of_what_made_trials_good(
     worker.work(orders(tmp_path))
     opened = open_study.load("s", connect(address(tmp_path, None)))
     by_direction = optuna.importance.get_param_importances(opened.optuna)  # which knows the study's own
-    assert opened.importance(objective) == pytest.approx(by_direction)
+    assert opened.importance(objective).shares == pytest.approx(by_direction)
     upside_down = optuna.importance.get_param_importances(
         opened.optuna, target=lambda t: t.values[0] * (1 if objective == "ndcg@5" else -1)
     )
-    assert opened.importance(objective) != pytest.approx(upside_down)  # so this can fail
+    assert opened.importance(objective).shares != pytest.approx(upside_down)  # so this can fail
+
+
+def test_why_importance_cannot_be_told(data: Path, tmp_path: Path, formula: list[RunSpec]) -> None:
+    begin(data, tmp_path, trials=9, pruner="none")
+    worker.work(orders(tmp_path))
+    opened = open_study.load("s", connect(address(tmp_path, None)))
+    assert opened.importance("ndcg@5") == study.Importance({}, "10 finished trials tell it; there are 9")
+    begin(data, tmp_path, trials=10, pruner="none")
+    worker.work(orders(tmp_path))
+    assert opened.importance("ndcg@5").shares
+    assert opened.importance("ndcg@5").reason == ""
+
+
+def tried(data: Path, home: Path, name: str, sampler: str, **options: object) -> list[dict[str, object]]:
+    """The values of five trials of a study of that name."""
+    begin(data, home, name, trials=6, sampler=sampler, pruner="none", **options)
+    worker.work(orders(home, name))
+    return [trial.params for trial in open_study.load(name, connect(address(home, None))).trials()][1:]
+
+
+@pytest.mark.parametrize("sampler", ["tpe", "random", "qmc"])
+def test_two_studies_try_other_values_and_one_name_the_same(
+    data: Path, tmp_path: Path, formula: list[RunSpec], sampler: str
+) -> None:
+    first = tried(data, tmp_path / "a", "first", sampler)
+    assert tried(data, tmp_path / "a", "second", sampler) != first
+    assert tried(data, tmp_path / "b", "first", sampler) == first
+    fixed = tried(data, tmp_path / "a", "third", sampler, seed=7)
+    assert tried(data, tmp_path / "a", "fourth", sampler, seed=7) == fixed != first
 
 
 @pytest.mark.parametrize("pruner", ["median", "hyperband"])
@@ -739,7 +768,7 @@ def test_tune_leads_workers_and_records(data: Path, tmp_path: Path) -> None:
     assert page.count("Plotly.newPlot") >= 5
     assert "src=" not in page.replace("src=\\", "")[:2000]  # nothing is fetched
     images = {path.stem for path in (folder / "figures").iterdir()}
-    assert images == set(FIGURES) - {"pareto_front"}  # there is one objective
+    assert images == set(FIGURES) - {"pareto_front", "importance"}  # of one objective, and too few trials
     assert not (tmp_path / "studies" / "scratch").exists() or not list((tmp_path / "studies" / "scratch").iterdir())
     # a second call has nothing to do, and records nothing twice
     again = lead.tune(spec, options, home=tmp_path, on_report=reports.append)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from hashlib import sha256
 
 import numpy as np
 import optuna
@@ -56,7 +57,7 @@ def _begin(name: str, plan: Plan, digest: str, store: Store) -> Study:
                 PLAN,
                 {
                     "spec": plan.spec.to_dict(),
-                    "options": plan.options.model_dump(mode="json"),
+                    "options": _seeded(plan.options, name).model_dump(mode="json"),
                     "digest": digest,
                     "comparable": plan.comparable(),
                 },
@@ -106,6 +107,13 @@ def data_of(study: Study) -> Dataset:
     return open_data(study.plan.spec, study.digest, f"of study {study.name}")
 
 
+def _seeded(options: StudyOptions, name: str) -> StudyOptions:
+    """The options with a seed: one made of the study's `name`, so that two studies don't try the same values."""
+    if options.seed is not None:
+        return options
+    return options.model_copy(update={"seed": int.from_bytes(sha256(name.encode()).digest()[:4]) >> 1})
+
+
 def _refuse_another(name: str, content: Document, plan: Plan, digest: str) -> None:
     before, now = content["comparable"], plan.comparable()
     for key in before:
@@ -142,14 +150,15 @@ def _grid(plan: Plan) -> list[dict[str, object]]:
 
 def _sampler(options: StudyOptions, seed: Sequence[int]) -> optuna.samplers.BaseSampler:
     """The sampler of one worker; `seed` differs between workers, and between a worker and its successor."""
-    worker_seed = int(np.random.SeedSequence([options.seed, *seed]).generate_state(1)[0])
+    study_seed = options.seed or 0
+    worker_seed = int(np.random.SeedSequence([study_seed, *seed]).generate_state(1)[0])
     if options.sampler == "tpe":
         return optuna.samplers.TPESampler(seed=worker_seed)
     if options.sampler == "gp":
         return optuna.samplers.GPSampler(seed=worker_seed, warn_independent_sampling=False)
     if options.sampler == "qmc":  # all workers share one sequence
         return optuna.samplers.QMCSampler(
-            seed=options.seed, scramble=True, warn_asynchronous_seeding=False, warn_independent_sampling=False
+            seed=study_seed, scramble=True, warn_asynchronous_seeding=False, warn_independent_sampling=False
         )
     return optuna.samplers.RandomSampler(seed=worker_seed)
 

@@ -18,7 +18,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from t4r_lab.base import private
 from t4r_lab.base.documents import Document
-from t4r_lab.base.errors import InputError
+from t4r_lab.base.errors import InputError, first_line
 from t4r_lab.spec import RunSpec
 from t4r_lab.spec.domains import Domain
 from t4r_lab.spec.space import changed
@@ -52,6 +52,8 @@ START, WORKER, REASON, REFUSED, RETRY_OF, RETRIES, STOPPED = (
     "stopped",
 )
 RESULT = "found"
+LEAST_TRIALS = 10
+"""Finished trials from which on importance is shown; with fewer it is noise."""
 START_IS_BEST = "the starting spec itself is best: the search has gained nothing over it"
 
 
@@ -76,6 +78,14 @@ class Trial:
     feasible: bool = True
     start: bool = False
     worker: str = ""
+
+
+@dataclass(frozen=True)
+class Importance:
+    """The share of each path in what made trials good, the largest first; or the `reason` why it can't be told."""
+
+    shares: dict[str, float]
+    reason: str = ""
 
 
 @dataclass(frozen=True)
@@ -234,21 +244,35 @@ class Study:
         front = [trial for trial, beaten in zip(finished, np.any(dominates, axis=0), strict=True) if not beaten]
         return sorted(front, key=lambda trial: (-self._merits(trial)[0], trial.number))
 
+    def ties(self) -> tuple[int, ...]:
+        """Numbers of the other trials within the constraints that have the values of the best one."""
+        best = next(iter(self.front()), None)
+        return tuple(t.number for t in self.trials() if best and t.feasible and t.values == best.values and t != best)
+
+    def remark(self) -> str:
+        """Said where the starting spec itself is best, of several objectives alone on the front; else empty."""
+        front = self.front()
+        alone = len(front) == 1 and self.spec_of(front[0]) == self.plan.spec
+        return START_IS_BEST if alone else ""
+
     def _merits(self, trial: Trial) -> list[float]:
         return [trial.values[name] * (-1 if self.plan.lower(name) else 1) for name in self.plan.objectives]
 
-    def importance(self, objective: str) -> dict[str, float]:
-        """The importance of each path for an objective (PED-ANOVA; Watanabe et al., 2023) as shares, largest first.
-
-        Empty for too few finished trials, or where all have the same value, which the method takes for equal shares.
-        """
-        if len({trial.values[objective] for trial in self.trials() if trial.state == "finished"}) < 2:
-            return {}
+    def importance(self, objective: str) -> Importance:
+        """The importance of each path for an objective (PED-ANOVA; Watanabe et al., 2023)."""
+        finished = [trial for trial in self.trials() if trial.state == "finished"]
+        if len(finished) < LEAST_TRIALS:
+            return Importance({}, f"{LEAST_TRIALS} finished trials tell it; there are {len(finished)}")
+        if len({trial.values[objective] for trial in finished}) < 2:  # the method takes that for equal shares
+            return Importance({}, f"all {len(finished)} finished trials have the same value")
         index, sign = self.plan.objectives.index(objective), 1 if self.plan.lower(objective) else -1
         try:
-            return optuna.importance.get_param_importances(self.optuna, target=lambda trial: sign * trial.values[index])
-        except (ValueError, RuntimeError):  # too few trials
-            return {}
+            shares = optuna.importance.get_param_importances(
+                self.optuna, target=lambda trial: sign * trial.values[index]
+            )
+        except (ValueError, RuntimeError) as error:
+            return Importance({}, first_line(error))
+        return Importance(shares, "" if shares else "no knob was tried in every trial")
 
 
 # ── trials ──────────────────────────────────────────────────────────────────────────────────────

@@ -6,21 +6,15 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from t4r_lab.base.documents import Document, read_json
-from t4r_lab.families.knobs import label
 from t4r_lab.families.metrics.metric_table import is_available
+from t4r_lab.lab.parts.figures import SERIES, Drawn, axis, parallel, styled, unique_labels
 from t4r_lab.lab.parts.text import escape, number
 from t4r_lab.runs.analyze import Analysis
 from t4r_lab.spec import lower_is_better
 
 if TYPE_CHECKING:
-    import plotly.graph_objects as go
+    pass
 
-SERIES = {
-    "": ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#B07500", "#3D8FC4"],
-    "yes": ["#56B4E9", "#F0A35E", "#35C79A", "#E39AC4", "#E6C229", "#9AB8FF"],
-}
-"""dark → colors that the common kinds of color blindness tell apart (after Okabe and Ito)"""
 DASHES = ["solid", "dash", "dot", "dashdot", "longdash"]
 SYMBOLS = ["circle", "square", "diamond", "triangle-up", "x", "star"]
 MOST_AXES = 8
@@ -38,15 +32,6 @@ class Style:
     def of(cls, analysis: Analysis, colors: Mapping[str, str]) -> Style:
         """The style of an analysis alone, its runs numbered in their order."""
         return cls(colors, {row.run_id: number for number, row in enumerate(analysis.comparison.runs)})
-
-
-@dataclass(frozen=True)
-class Drawn:
-    """A plot: its title, plotly's JSON, and a description in words."""
-
-    title: str
-    figure: Document
-    words: str
 
 
 def draw(analysis: Analysis, style: Style) -> dict[str, Drawn]:
@@ -106,7 +91,7 @@ def bars(analysis: Analysis, style: Style) -> Drawn | None:
         f"{n} {number(metrics[n])} ({number(a)} to {number(b)})"
         for n, (a, b) in zip(reversed(names), reversed(ends), strict=True)
     )
-    return styled(f"{analysis.metric} with 95 % intervals", figure, words, style)
+    return styled(f"{analysis.metric} with 95 % intervals", figure, words, style.colors)
 
 
 def curves(analysis: Analysis, name: str, title: str, style: Style) -> Drawn | None:
@@ -146,13 +131,11 @@ def curves(analysis: Analysis, name: str, title: str, style: Style) -> Drawn | N
             )
             words.append(f"{baseline} {number(value)}")
     figure.update_xaxes(title="epoch", rangemode="tozero", dtick=1 if last <= 12 else None)
-    return styled(title, figure, "; ".join(words), style)
+    return styled(title, figure, "; ".join(words), style.colors)
 
 
 def knobs(analysis: Analysis, style: Style) -> Drawn | None:
     """Parallel coordinates: the knobs in which the specs differ, and the metric last."""
-    import plotly.graph_objects as go
-
     metrics = analysis.comparison.metrics
     runs = [run for run in analysis.labels if analysis.metric in metrics[run]]
     settings = differing_most(analysis, runs)
@@ -160,23 +143,11 @@ def knobs(analysis: Analysis, style: Style) -> Drawn | None:
         return None
     axes = [axis(name, values) for name, values in settings.items()]
     values = [metrics[run][analysis.metric] for run in runs]
-    scale = [[0, SERIES[style.colors["dark"]][1]], [1, SERIES[style.colors["dark"]][0]]]
-    figure = go.Figure(
-        go.Parcoords(
-            dimensions=[axis("run", [str(run) for run in runs]), *axes, axis(analysis.metric, values)],
-            line={"color": values, "colorscale": scale},
-            labelfont={"color": style.colors["text"], "size": 12},
-            tickfont={"color": style.colors["text"], "size": 11},
-            rangefont={"color": "rgba(0,0,0,0)", "size": 1},
-            unselected={"line": {"opacity": 0.15}},
-        )
-    )
     words = "drag along an axis to pick runs; " + "; ".join(
         f"{r} {number(v)}" for r, v in zip(runs, values, strict=True)
     )
-    drawn = styled("What differs, beside the metric", figure, words, style)
-    drawn.figure["layout"] |= {"height": 300, "margin": {"l": 110, "r": 60, "t": 44, "b": 24}}
-    return drawn
+    dimensions = [axis("run", [str(run) for run in runs]), *axes, axis(analysis.metric, values)]
+    return parallel("What differs, beside the metric", dimensions, values, words, style.colors)
 
 
 def differing_most(analysis: Analysis, runs: Sequence[str]) -> dict[str, list[object]]:
@@ -187,39 +158,6 @@ def differing_most(analysis: Analysis, runs: Sequence[str]) -> dict[str, list[ob
     most = sorted(varied, key=lambda path: -len(set(map(str, values[path]))))[:MOST_AXES]
     names = unique_labels(most)
     return {names[path]: values[path] for path in varied if path in most}
-
-
-def unique_labels(paths: Sequence[str]) -> dict[str, str]:
-    """The shortest name of each knob that no other of `paths` has.
-
-    >>> unique_labels(["model.body.dropout", "model.inputs.dropout", "train.batch_size"])
-    {'model.body.dropout': 'body dropout', 'model.inputs.dropout': 'inputs dropout', 'train.batch_size': 'batch size'}
-    """
-    names = [label(path) for path in paths]
-    longer = [
-        label(path) if names.count(label(path)) == 1 else f"{path.split('.')[-2]} {label(path)}" for path in paths
-    ]
-    return {path: name if longer.count(name) == 1 else path for path, name in zip(paths, longer, strict=True)}
-
-
-def axis(name: str, values: Sequence[object]) -> dict[str, object]:
-    """An axis of parallel coordinates: numbers as they are, anything else one step a value."""
-    numbers = [v for v in values if isinstance(v, (int, float)) and not isinstance(v, bool)]
-    if len(numbers) == len(values):
-        few = sorted(set(numbers)) if len(set(numbers)) <= 6 else []
-        ticks = (
-            {"tickvals": few, "ticktext": [number(v) if isinstance(v, float) else str(v) for v in few]} if few else {}
-        )
-        return {"label": escape(name), "values": numbers, **ticks}
-    categories = list(dict.fromkeys(str(v) for v in values))
-    texts = [escape(text if len(text) <= 18 else f"{text[:17]}…") for text in categories]
-    return {
-        "label": escape(name),
-        "values": [categories.index(str(v)) for v in values],
-        "tickvals": list(range(len(categories))),
-        "ticktext": texts,
-        "range": [-0.2, max(len(categories) - 0.8, 0.2)],
-    }
 
 
 def slices(analysis: Analysis, by: str, title: str, style: Style) -> Drawn | None:
@@ -254,7 +192,7 @@ def slices(analysis: Analysis, by: str, title: str, style: Style) -> Drawn | Non
     if not words:
         return None
     figure.update_yaxes(rangemode="nonnegative")
-    return styled(f"{title} · {analysis.metric}", figure, "; ".join(words), style)
+    return styled(f"{title} · {analysis.metric}", figure, "; ".join(words), style.colors)
 
 
 def reliability(analysis: Analysis, style: Style) -> Drawn | None:
@@ -293,7 +231,7 @@ def reliability(analysis: Analysis, style: Style) -> Drawn | None:
     )
     figure.update_xaxes(title="probability of the first item", range=[0, end])
     figure.update_yaxes(title="share of hits", range=[0, end])
-    return styled("Reliability", figure, "; ".join(words), style)
+    return styled("Reliability", figure, "; ".join(words), style.colors)
 
 
 # ── style ──────────────────────────────────────────────────────────────────────────────────────
@@ -318,32 +256,6 @@ def cycle(choices: Sequence[str], analysis: Analysis, name: str, style: Style) -
     labels, names = analysis.labels, list(analysis.comparison.metrics)
     index = style.numbers[analysis.comparison.runs[labels.index(name)].run_id] if name in labels else names.index(name)
     return choices[index % len(choices)]
-
-
-def styled(title: str, figure: go.Figure, words: str, style: Style) -> Drawn:
-    """The plot in the notebook's font and colors, transparent and without plotly's title."""
-    figure.update_layout(
-        template="plotly_dark" if style.colors["dark"] else "plotly_white",
-        autosize=True,
-        height=figure.layout.height or 260,
-        paper_bgcolor="rgba(0,0,0,0)",
-        plot_bgcolor="rgba(0,0,0,0)",
-        font={"color": style.colors["text"], "size": 12, "family": style.colors["font"] or None},
-        margin={"l": 52, "r": 12, "t": 8, "b": 40},
-        hoverlabel={"font": {"family": style.colors["font"] or None}},
-        legend={"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0, "font": {"size": 11}},
-        modebar={"bgcolor": "rgba(0,0,0,0)", "color": style.colors["quiet"], "activecolor": style.colors["text"]},
-    )
-    lines = {
-        "gridcolor": style.colors["grid"],
-        "linecolor": style.colors["grid"],
-        "zerolinecolor": style.colors["grid"],
-    }
-    figure.update_xaxes(**lines, automargin=True, title_font_size=12, title_standoff=6)
-    figure.update_yaxes(**lines, automargin=True, title_font_size=12, title_standoff=6)
-    content: Document = read_json(figure.to_json(), "figure")
-    content["config"] = {"displaylogo": False, "responsive": True, "displayModeBar": False}
-    return Drawn(title, content, words)
 
 
 def in_order(drawn: Mapping[str, Drawn], names: Sequence[str]) -> Iterator[tuple[str, Drawn]]:

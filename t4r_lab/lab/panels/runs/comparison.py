@@ -12,7 +12,8 @@ import traitlets as tr
 
 from t4r_lab.base.errors import InputError
 from t4r_lab.families.metrics.metric_table import is_available, is_paired, is_ranked
-from t4r_lab.lab.panels.runs.analysis_figures import Drawn, Style, draw, in_order, ranking
+from t4r_lab.lab.panels.runs.analysis_figures import Style, draw, in_order, ranking
+from t4r_lab.lab.parts.figures import Drawn, Plot
 from t4r_lab.lab.parts.text import error_text, escape, message, number
 from t4r_lab.lab.parts.theme import Theme
 from t4r_lab.lab.state.background import Background, Result
@@ -21,30 +22,10 @@ from t4r_lab.runs.compared.differences import Difference
 
 ORDER = ("bars", "metric", "loss", "lengths", "popularity", "reliability", "knobs")
 WIDE = ("knobs",)
-LONG = 240
-"""Longer descriptions of a plot are folded away."""
 SENTENCES = 5
 """Further sentences of a group are folded away."""
 Request = tuple[tuple[str, ...], str]
 """Ids of the runs to compare, and the metric."""
-
-
-class Plot(w.VBox):
-    """A plot under its title, with a description in words."""
-
-    def __init__(self) -> None:
-        self._title, self._output, self._words = w.HTML(), w.Output(), w.HTML()
-        super().__init__([self._title, self._output, self._words])
-        self.add_class("t4r-plot")
-
-    def show(self, drawn: Drawn) -> None:
-        """Show a figure with its title and its description in words, folded if it is long."""
-        data = {"application/vnd.plotly.v1+json": drawn.figure, "text/plain": drawn.words}
-        self._title.value = f'<div class="t4r-heading">{escape(drawn.title)}</div>'
-        self._output.outputs = ({"output_type": "display_data", "data": data, "metadata": {}},)
-        words = escape(drawn.words)
-        folded = f"<details><summary>in words</summary>{words}</details>"
-        self._words.value = f'<div class="t4r-help">{folded if len(drawn.words) > LONG else words}</div>'
 
 
 class ComparisonView(w.VBox):

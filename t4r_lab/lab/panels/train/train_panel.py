@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 import ipywidgets as w
 import traitlets as tr
 
+from t4r_lab.lab.panels.train.browser_notices import BrowserNotices
 from t4r_lab.lab.panels.train.job_card import JobCard, card_class
-from t4r_lab.lab.parts.browser_notices import BrowserNotices
 from t4r_lab.lab.parts.reveal import Reveal
 from t4r_lab.lab.parts.section import Section
 from t4r_lab.lab.parts.table import Cell, Heading, Table

@@ -10,11 +10,13 @@ from typing import TYPE_CHECKING
 
 from t4r_lab.base.errors import InputError
 from t4r_lab.spec import RunSpec
+from t4r_lab.spec.domains import Domain
+from t4r_lab.spec.study_options import best_word
 from t4r_lab.tuning.detached import DetachedStudy, all_detached, find
 
 if TYPE_CHECKING:
     from t4r_lab.tuning.studies.storage import Store
-    from t4r_lab.tuning.studies.study import Study, Trial
+    from t4r_lab.tuning.studies.study import Importance, Study, Trial
 
 LOG_LINES = 12
 
@@ -25,7 +27,7 @@ class StudyState:
 
     `status` is ``starting``, ``running``, ``paused``, ``stopping``; ``stopped`` if trials are left, ``finished``, or
     ``failed`` if it could not begin. `alive` is true if its process is on this machine. `front` holds the numbers of
-    the best trials, `total` the total number of trials, None if only time limits it, and `until` the end of that
+    the best trials, `space` the searched paths, `total` the total number of trials, None if only time limits it, and `until` the end of that
     time in seconds since 1970.
     """
 
@@ -35,12 +37,22 @@ class StudyState:
     objectives: tuple[str, ...] = ()
     trials: tuple[Trial, ...] = ()
     front: tuple[int, ...] = ()
-    importance: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    importance: Mapping[str, Importance] = field(default_factory=dict)
     total: int | None = None
     log: str = ""
     until: float | None = None
     error: InputError | None = None
     """the failure of its process, or why it can't be read"""
+    space: Mapping[str, Domain] = field(default_factory=dict)
+    ties: tuple[int, ...] = ()
+    """numbers of the other trials with the values of the best"""
+    remark: str = ""
+    """said where the starting spec itself is best"""
+
+    @property
+    def best_word(self) -> str:
+        """The word for a trial that no other one beats."""
+        return best_word(self.objectives)
 
     @property
     def counts(self) -> Counter[str]:
@@ -120,9 +132,10 @@ class Watch:
         trials = tuple(study.trials())
         if before is None or before.trials != trials:
             front = tuple(trial.number for trial in study.front())
-            importance: Mapping[str, Mapping[str, float]] = {o: study.importance(o) for o in study.plan.objectives}
+            importance: Mapping[str, Importance] = {o: study.importance(o) for o in study.plan.objectives}
+            ties, remark = study.ties(), study.remark()
         else:
-            front, importance = before.front, before.importance
+            front, importance, ties, remark = before.front, before.importance, before.ties, before.remark
         requests = study.requests()
         self._states[name] = StudyState(
             name,
@@ -136,6 +149,9 @@ class Watch:
             launched.log(LOG_LINES),
             requests.until,
             None if alive else launched.error(),
+            study.plan.space,
+            ties,
+            remark,
         )
         return self._states[name]
 

@@ -11,8 +11,6 @@ from t4r_lab.lab.parts.text import escape, number
 from t4r_lab.spec import lower_is_better
 
 MOST_BARS = 6
-LEAST_TRIALS = 10
-"""Importance is shown from this number of finished trials on; with fewer it is noise."""
 
 
 def plots(state: StudyState) -> str:
@@ -73,11 +71,14 @@ def front(state: StudyState, across: str, up: str) -> str:
 
 
 def importance(state: StudyState, objective: str) -> str:
-    """Bars of what each knob has to do with a good value."""
-    shares = list(state.importance.get(objective, {}).items())[:MOST_BARS]
-    if not shares or state.counts["finished"] < LEAST_TRIALS:
+    """Bars of what each knob has to do with a good value, or why they can't be told."""
+    told, title = state.importance.get(objective), f"Importance · {escape(objective)}"
+    if told is None:
         return ""
-    names = labels(state.importance[objective])
+    shares = list(told.shares.items())[:MOST_BARS]
+    if not shares:
+        return svg(title, told.reason, f"Importance for {objective}: {told.reason}", [])
+    names = labels(told.shares)
     shapes, step = [], (BASE + 20 - TOP) / MOST_BARS
     for i, (path, share) in enumerate(shares):
         at, middle = TOP + i * step - 6, LEFT + 96
@@ -90,7 +91,7 @@ def importance(state: StudyState, objective: str) -> str:
         shapes.append(text_at(middle + wide + 6, at + 11, f"{100 * share:.0f} %"))
     words = ", ".join(f"{path} {100 * share:.0f} %" for path, share in shares)
     return svg(
-        f"Importance · {escape(objective)}",
+        title,
         "share in what made it good",
         f"Importance for {objective}: {words}",
         shapes,

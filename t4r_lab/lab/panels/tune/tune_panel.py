@@ -14,12 +14,16 @@ import traitlets as tr
 from t4r_lab.base.errors import InputError
 from t4r_lab.families.knobs import labels
 from t4r_lab.lab.panels.tune.search_form import SearchForm
+from t4r_lab.lab.panels.tune.study_explorer import StudyExplorer
+from t4r_lab.lab.panels.tune.study_figures import draw
 from t4r_lab.lab.panels.tune.study_list import Look, StudyState, Watch
 from t4r_lab.lab.panels.tune.study_plots import plots
 from t4r_lab.lab.parts.dots import Dots
+from t4r_lab.lab.parts.figures import Drawn
 from t4r_lab.lab.parts.section import Section
 from t4r_lab.lab.parts.table import Cell, Heading, Table
 from t4r_lab.lab.parts.text import duration, error_text, escape, message, number
+from t4r_lab.lab.parts.theme import Theme
 from t4r_lab.lab.state.background import Background, Result
 from t4r_lab.lab.state.cost import CostEstimate
 from t4r_lab.lab.state.draft import Draft
@@ -40,7 +44,8 @@ PAID = ("finished", "pruned", "failed")
 class TunePanel(w.VBox):
     """The `form` above, the study `chosen` beneath.
 
-    `on_ask` gets ``pause``, ``stop`` or ``resume``, `on_use` a trial's number.
+    `on_ask` gets ``pause``, ``stop`` or ``resume``, `on_use` a trial's number, and `on_choose` is called where other
+    figures of what was tried are wanted.
     """
 
     names = tr.List(trait=tr.Unicode())
@@ -52,8 +57,15 @@ class TunePanel(w.VBox):
     """why the last action was refused; kept until the next"""
     loading = tr.Bool(True)
 
-    def __init__(self, form: SearchForm, on_ask: Callable[[str], None], on_use: Callable[[int], None]) -> None:
+    def __init__(
+        self,
+        form: SearchForm,
+        on_ask: Callable[[str], None],
+        on_use: Callable[[int], None],
+        on_choose: Callable[[], None] = lambda: None,
+    ) -> None:
         self.form = form
+        self.explorer = StudyExplorer(on_choose)
         self.section = Section("New study", opened=True, above=form)
         self.choice = w.Dropdown(
             description="study",
@@ -81,13 +93,13 @@ class TunePanel(w.VBox):
         bar, under = w.HBox([self.choice, *self.asks.values()]), w.HBox([self.use, self.best])
         bar.add_class("t4r-actions-bar")
         under.add_class("t4r-actions-bar")
-        self._watched = w.VBox([bar, self._progress, self.plots, under, self.table, self._log])
+        self._watched = w.VBox([bar, self._progress, self.plots, under, self.table, self.explorer, self._log])
         super().__init__([self.section, self._message, self._watched])
         self.add_class("t4r-panel")
         self.choice.observe(self._study_chosen, "value")
         self.table.observe(self._trial_chosen, "selected")
         self.plots.observe(self._dot_chosen, "chosen")
-        self.best.observe(lambda change: self.table.set_trait("filter_text", "best" if change["new"] else ""), "value")
+        self.best.observe(self._filter, "value")
         self._show()
 
     def show(self, look: Look) -> None:
@@ -97,6 +109,14 @@ class TunePanel(w.VBox):
         if look.state is not None:
             self.chosen = look.state.name
         self.state = look.state
+
+    def _filter(self, change: tr.Bunch | None = None) -> None:
+        """Show all trials, or those alone that no other one beats."""
+        word = self.state.best_word if self.state else ""
+        self.best.description = (
+            f"only trials {word}" if self.state and len(self.state.objectives) > 1 else "only the best"
+        )
+        self.table.filter_text = word if self.best.value else ""
 
     def _study_chosen(self, change: tr.Bunch) -> None:
         self.chosen = change["new"] or ""
@@ -140,7 +160,9 @@ class TunePanel(w.VBox):
         self._log.value = log(state) if state else ""
         trials = state.trials if state else ()
         self.table.fill(headings(state), [cells(state, t) for t in trials if state], [str(t.number) for t in trials])
+        self._filter()
         self._trial_chosen()
+        self.explorer.state = state
 
 
 def progress(state: StudyState) -> str:
@@ -154,12 +176,22 @@ def progress(state: StudyState) -> str:
         left.append(mean(times) * (state.total - done) / max(counts["running"], 1))
     if state.status == "running" and left and min(left) > 0:
         words.append(f"about {duration(min(left))} left")
-    best = next((t for t in state.trials if t.number in state.front[:1]), None)
-    if best is not None:
-        words.append(f"trial {best.number} is best: {', '.join(f'{k} {number(v)}' for k, v in best.values.items())}")
+    words += [_best(state)] if state.front else []
+    words += [state.remark] if state.remark else []
     killed = state.status == "failed" and state.error is None and state.log
     problem = message("error", error_text(state.error) if state.error else state.log.splitlines()[-1] if killed else "")
     return f'<div class="t4r-standing" role="status">{escape(" · ".join(words))}</div>{problem}'
+
+
+def _best(state: StudyState) -> str:
+    """The best trial with its values, or the trials on the front."""
+    if len(state.objectives) > 1:
+        trials = f"trial{'s' if len(state.front) > 1 else ''} {', '.join(map(str, sorted(state.front)))}"
+        return f"{state.best_word}: {trials}"
+    best = next(t for t in state.trials if t.number == state.front[0])
+    words = f"trial {best.number} is best: {', '.join(f'{k} {number(v)}' for k, v in best.values.items())}"
+    others = f"trial{'s' if len(state.ties) > 1 else ''} {', '.join(map(str, state.ties))}"
+    return f"{words}, as {others}" if state.ties else words
 
 
 def log(state: StudyState) -> str:
@@ -190,7 +222,7 @@ def cells(state: StudyState, trial: Trial) -> list[Cell]:
     excess = "" if trial.feasible or trial.state != "finished" else "breaks a constraint"
     return [
         Cell(str(trial.number), trial.number, under="starting spec" if trial.start else ""),
-        Cell(trial.state, trial.state, under="best" if best else ""),
+        Cell(trial.state, trial.state, under=state.best_word if best else ""),
         *(Cell(number(values.get(o)), values.get(o), strong=best) for o in state.objectives),
         Cell(tried or "–", tried),
         Cell(trial.reason or excess, trial.reason or excess),
@@ -212,11 +244,13 @@ class TuneController:
         draft: Draft,
         on_use: Callable[[RunSpec, str], None],
         on_change: Callable[[Sequence[str]], None],
+        theme: Theme,
         cost_estimate: CostEstimate | None = None,
     ) -> None:
         self.home, self.background, self._on_use, self._on_change = home, background, on_use, on_change
-        self.watch = Watch(home)
-        self.view = TunePanel(SearchForm(draft, self.start, cost_estimate), self.ask, self.use)
+        self.watch, self.theme = Watch(home), theme
+        self.view = TunePanel(SearchForm(draft, self.start, cost_estimate), self.ask, self.use, self.draw)
+        theme.observe(lambda _: self.draw(), "colors")
         self.view.observe(lambda _: self.background.wake(), "chosen")
         self.opened = False
         """true while the panel is visible; until then nothing is imported to read studies"""
@@ -260,6 +294,22 @@ class TuneController:
         name = self.view.chosen
         self._run(lambda: self.watch.spec(name, number), lambda spec: self._on_use(spec, f"{name} · trial {number}"))
 
+    def draw(self) -> None:
+        """Draw what the study shown has tried, on a thread, while that section is open."""
+        explorer, colors = self.view.explorer, dict(self.theme.colors)
+        state, objective, pair = explorer.state, explorer.objective.value, explorer.pair
+        if state is None or not objective or not explorer.section.opened:
+            return
+        self._drawing = request = (state, objective, pair)
+
+        def show(drawn: dict[str, Drawn]) -> None:
+            if self._drawing is request:  # else other figures are wanted by now
+                explorer.drawn = drawn
+
+        self.background.run(lambda: draw(state, objective, pair, colors), show, self._failed)
+
+    _drawing: object = None
+
     def _run(self, work: Callable[[], Result], apply: Callable[[Result], None]) -> None:
         def done(result: Result) -> None:
             self.view.refusal = ""
@@ -275,7 +325,10 @@ class TuneController:
     def _show(self, update: tuple[str, Look | None, list[str]]) -> None:
         chosen, look, living = update
         if look is not None and chosen == self.view.chosen:  # else another study was chosen meanwhile
+            before = self.view.state
             self.view.show(look)
+            if look.state and (before is None or (before.name, before.trials) != (look.state.name, look.state.trials)):
+                self.draw()
         if living != self.living:
             self.living = living
             self._on_change(living)
