@@ -142,7 +142,7 @@ def _marker(word: str, state: StudyState, colors: Mapping[str, str]) -> dict[str
 def _axis(domain: Domain) -> dict[str, object]:
     if domain.choices:
         return {"type": "category", "categoryorder": "array", "categoryarray": [_text(c) for c in domain.choices]}
-    return {"type": "log", "dtick": 1} if domain.log and domain.high / domain.low > 10 else {}
+    return {"type": "log", "dtick": 1, "tickformat": "~g"} if domain.log and domain.high / domain.low > 10 else {}
 
 
 def _shown(value: object, domain: Domain) -> object:
