@@ -87,6 +87,10 @@ class StudyData:
         """An objective's label in the figures, with its direction where less is better."""
         return f"{objective} (less is better)" if self.study.plan.lower(objective) else objective
 
+    def word(self, kind: str) -> str:
+        """The word of the legend for a kind of trials."""
+        return self.study.plan.best_word if kind == "best" else kind
+
     def values(self, objective: str) -> np.ndarray:
         """The objective of each finished trial, (finished,)."""
         return np.array([trial.values[objective] for trial in self.finished])
@@ -276,7 +280,7 @@ def _parallel(data: StudyData, objective: str, axes: Axes) -> None:
             alpha=1 if best else 0.12 + 0.5 * goodness[row] ** 2,
             linewidth=1.8 if best else 1,
             zorder=3 if best else 2,
-            label=data.study.plan.best_word if best else "trial",
+            label=data.word("best" if best else "trial"),
         )
     marks = [[(0.0, f"{low:.3g}"), (1.0, f"{high:.3g}")], *(_marks(space[path]) for path in paths)]
     for number, (height, text) in ((number, mark) for number, of_axis in enumerate(marks) for mark in of_axis):
@@ -317,8 +321,9 @@ def _curves(data: StudyData, objective: str, axes: Axes) -> None:
         values = [epoch["valid"][objective] for epoch in trial.epochs]
         if values and kind in LINES:
             mark = "o" if len(values) == 1 else None
-            label = data.study.plan.best_word if kind == "best" else kind
-            axes.plot(range(1, len(values) + 1), values, label=label, marker=mark, markersize=3, **LINES[kind])
+            axes.plot(
+                range(1, len(values) + 1), values, label=data.word(kind), marker=mark, markersize=3, **LINES[kind]
+            )
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set(title=f"{objective} after each epoch", xlabel="epoch", ylabel=data.label(objective))
 
@@ -331,8 +336,7 @@ def _dots(data: StudyData, axes: Axes, x: np.ndarray, y: np.ndarray) -> None:
     kinds = np.array([_kind(data, trial) for trial in data.finished])
     for kind, look in DOTS.items():
         if (of_kind := (kinds == kind) & ~np.isnan(x + y)).any():
-            label = data.study.plan.best_word if kind == "best" else kind
-            axes.scatter(x[of_kind], y[of_kind], label=label, **look)
+            axes.scatter(x[of_kind], y[of_kind], label=data.word(kind), **look)
 
 
 def _kind(data: StudyData, trial: Trial) -> str:

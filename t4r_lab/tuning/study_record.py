@@ -101,7 +101,7 @@ def write_summary(study: Study, record: tracking.Record, trials: list[Trial]) ->
             record.scores("valid", front[0].metrics)
             record.metrics({"best_trial": front[0].number})
             objectives = ", ".join(f"{name} {value:.4g}" for name, value in front[0].values.items())
-            gain = f"; {study.remark()}" if study.remark() else ""
+            gain = f"; {remark}" if (remark := study.remark()) else ""
             at = f", first at {study.plan.objectives[0]}" if len(front[0].values) > 1 else ""
             words = f"trial {front[0].number} is {study.plan.best_word}{at}: {objectives}{gain}"
             record.tag(tracking.NOTE, f"{_note(study)}; {words}")

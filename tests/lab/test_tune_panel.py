@@ -213,6 +213,9 @@ def test_what_was_tried_is_drawn_with_the_values_of_the_trials() -> None:
     assert list(axes) == ["trial", "dropout", "learning rate", "body", "ndcg@5"]
     assert axes["dropout"]["values"] == [0.0, 0.1, 0.2]
     assert axes["body"]["ticktext"] == ["gru"]
+    without = replace(state, trials=(replace(trials[0], params={RATE: 1e-4}), *trials[1:]))
+    (lines,) = draw(without, "ndcg@5", None, LIGHT)["parallel"].figure["data"]
+    assert lines["dimensions"][1]["ticktext"][0] == "–"  # a knob that a trial hasn't
     flat = draw(state, "ndcg@5", (DROPOUT, kind), LIGHT)["contour"]
     assert "needs 3 different values of each" in flat.words
     assert not [series for series in flat.figure["data"] if series["type"] == "contour"]

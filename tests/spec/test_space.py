@@ -215,7 +215,7 @@ def test_a_final_fit_is_no_start_of_a_study() -> None:
 
 # ── custom parts ─────────────────────────────────────────────────────────────────────
 
-OWN = """
+CUSTOM = """
 from t4r_lab.nn import ColumnEncoder, CustomBody, knob
 
 class Waves(ColumnEncoder):
@@ -223,44 +223,44 @@ class Waves(ColumnEncoder):
     first: float = knob(1.0, "frequency", low=0.01, high=100, search=(0.1, 10))
 
     def build(self, of):
-        raise NotImplementedError
+        return None  # nothing is built here
 
 class Mean(CustomBody):
     decay: float = knob(0.8, "weight", low=0, high=1, search=(0.3, 1))
 
     def build(self, length):
-        raise NotImplementedError
+        return None  # nothing is built here
 """
 ENCODING, BODY = "model.inputs.features.price.encoding", "model.body.kind"
 
 
 @pytest.fixture
 def mine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    (tmp_path / "searched_parts.py").write_text(OWN)
+    (tmp_path / "searched_parts.py").write_text(CUSTOM)
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.setenv(custom.VARIABLE, "searched_parts")
     yield
     sys.modules.pop("searched_parts", None)
 
 
-def test_own_classes_stand_among_the_choices_with_their_knobs(mine: None) -> None:
+def test_custom_classes_stand_among_the_choices_with_their_knobs(mine: None) -> None:
     spec = spec_of(inputs={"features": {"item_id": {}, "price": {}}})
     texts = (f"{ENCODING}=scalar,searched_parts:Waves", f"{BODY}=gru,searched_parts:Mean")
-    own_knobs = ("model.inputs.features.price.first", "model.body.decay")
+    its_knobs = ("model.inputs.features.price.first", "model.body.decay")
     ranges = {path: Range(**content) for path, content in map(parse_search, texts) if content}
-    space = search_space(spec, [], ranges | dict.fromkeys(own_knobs))
+    space = search_space(spec, [], ranges | dict.fromkeys(its_knobs))
     assert space[ENCODING].choices == ("scalar", "searched_parts:Waves")
     assert space[BODY].choices == ("gru", "searched_parts:Mean")
-    assert [(space[path].low, space[path].high) for path in own_knobs] == [(0.1, 10), (0.3, 1)]
-    values = {ENCODING: "searched_parts:Waves", own_knobs[0]: 3.0, BODY: "gru", own_knobs[1]: 0.5}
+    assert [(space[path].low, space[path].high) for path in its_knobs] == [(0.1, 10), (0.3, 1)]
+    values = {ENCODING: "searched_parts:Waves", its_knobs[0]: 3.0, BODY: "gru", its_knobs[1]: 0.5}
     trial = changed(spec, values)
-    assert (trial.flat()[ENCODING], trial.flat()[own_knobs[0]]) == ("searched_parts:Waves", 3.0)
-    assert own_knobs[1] not in trial.flat()  # a GRU has no such knob
+    assert (trial.flat()[ENCODING], trial.flat()[its_knobs[0]]) == ("searched_parts:Waves", 3.0)
+    assert its_knobs[1] not in trial.flat()  # a GRU has no such knob
     assert "gru" in search_space(trial, [], {BODY: None})[BODY].choices
     assert "scalar" in search_space(trial, [], {ENCODING: None})[ENCODING].choices
 
 
-def test_an_own_class_that_is_not_trusted_is_not_searched(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_custom_class_that_is_not_trusted_is_not_searched(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(custom.VARIABLE, "")
     with pytest.raises(InputError, match=f"search {BODY}: 'nowhere:Body' is code of the module 'nowhere', which isn't"):
         search_space(spec_of(), [], {BODY: Range(choices=("gru", "nowhere:Body"))})

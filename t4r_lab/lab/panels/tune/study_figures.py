@@ -150,7 +150,9 @@ def _shown(value: object, domain: Domain) -> object:
 
 
 def _text(value: object) -> object:
-    """A value on an axis: numbers as they are, anything else as text."""
+    """A value on an axis: numbers as they are, anything else as text, a dash for a knob that the trial hasn't."""
+    if value is None:
+        return "–"
     return value if isinstance(value, int | float) and not isinstance(value, bool) else escape(str(value))
 
 
